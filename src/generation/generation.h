@@ -1,0 +1,56 @@
+// One request from its model's name to parsed chunks: finds the model, leases an engine, renders
+// the prompt, streams tokens and parses thinking, tool calls and content out of them.
+// One per node, on the io thread.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "io/world.h"
+#include "model/chat.h"
+#include "scheduler/scheduler.h"
+#include "store/store.h"
+
+namespace om::generation {
+
+// What happened to a request besides its text; told in response headers.
+struct Route {
+  std::string node;   // Name of the node that answers.
+  int attempts = 1;
+  int resumed = 0;
+};
+
+// A running answer. Destroying it before its end cancels the generation.
+class Answer {
+ public:
+  virtual ~Answer() = default;
+  // After a chunk with `done` it must not be asked again.
+  virtual io::Task<Result<model::Chunk>> next() = 0;
+  virtual const Route& route() const = 0;
+};
+
+// Errors before the first chunk carry Ollama's own texts: not_found "model 'x' not found",
+// invalid_argument "... does not support tools", overloaded "server busy, ...".
+class Generation {
+ public:
+  virtual ~Generation() = default;
+  virtual io::Task<Result<std::unique_ptr<Answer>>> chat(model::ChatRequest request,
+                                                         io::Call call) = 0;
+  virtual io::Task<Result<std::unique_ptr<Answer>>> generate(model::GenerateRequest request,
+                                                             io::Call call) = 0;
+  virtual io::Task<Result<model::Embedding>> embed(model::EmbedRequest request, io::Call call) = 0;
+  // Tokens of the rendered prompt (Anthropic's count_tokens). Loads the model if needed.
+  virtual io::Task<Result<int64_t>> count_tokens(model::ChatRequest request, io::Call call) = 0;
+};
+
+struct GenerationOptions {
+  std::string node_name;
+  int default_context = 0;  // OLLAMA_CONTEXT_LENGTH; 0: automatic.
+  bool prefer_jinja = false;  // OLLAMA_GO_TEMPLATE=0.
+};
+
+std::unique_ptr<Generation> make_generation(io::World& world, store::Store& store,
+                                            scheduler::Scheduler& scheduler,
+                                            GenerationOptions options);
+
+}  // namespace om::generation

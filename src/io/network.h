@@ -1,0 +1,84 @@
+// Byte streams between processes: TCP and unix sockets, with or without TLS, or simulated.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "io/task.h"
+
+namespace om::io {
+
+// Where to connect or listen: a TCP host and port, or the path of a unix socket.
+struct Endpoint {
+  std::string host;  // A name or a numeric address, without brackets.
+  uint16_t port = 0;
+  std::string unix_path;  // Not empty: host and port are ignored.
+
+  static Endpoint tcp(std::string host, uint16_t port) { return {std::move(host), port, {}}; }
+  static Endpoint unix_socket(std::string path) { return {{}, 0, std::move(path)}; }
+  std::string str() const;
+  auto operator<=>(const Endpoint&) const = default;
+};
+
+// TLS for one side of a stream. As a client, the peer's certificate is checked against `ca_file`
+// (empty: the system's) and `server_name`.
+struct Tls {
+  std::string server_name;
+  std::string ca_file;
+  std::string certificate_file, key_file;  // Own certificate, if one is shown.
+  bool require_peer_certificate = false;   // As a server: mutual TLS.
+  bool verify = true;
+};
+
+// One open connection. At most one read and one write may be pending at a time; both may be.
+// Used from the io thread. Destroying it closes it; nothing may be pending then.
+class Stream {
+ public:
+  virtual ~Stream() = default;
+
+  // The number of bytes read, 0 only when the peer has closed its side. unavailable: reset.
+  virtual Task<Result<size_t>> read_some(std::span<char> into) = 0;
+
+  // All bytes of all parts, in one gathered write where possible; the parts must stay alive.
+  virtual Task<Result<void>> write(std::span<const std::string_view> parts) = 0;
+  Task<Result<void>> write(std::string_view data);
+
+  // Pending and later reads and writes fail with deadline_exceeded from then on (checked a few
+  // times a second). A plain store: cheap enough for every chunk. kNever: no limit.
+  virtual void set_deadline(TimePoint deadline) = 0;
+
+  // Pending and later reads and writes fail with cancelled; the connection is closed.
+  virtual void abort() = 0;
+
+  // True if the peer has neither closed nor sent anything unasked: an idle pooled connection that
+  // may be used again.
+  virtual bool is_idle() = 0;
+
+  virtual std::string peer() const = 0;  // "127.0.0.1:5000", for logs and address checks.
+};
+
+class Listener {
+ public:
+  virtual ~Listener() = default;
+  // cancelled: close() was called. Descriptor exhaustion is waited out, not returned.
+  virtual Task<Result<std::unique_ptr<Stream>>> accept() = 0;
+  virtual void close() = 0;
+  virtual Endpoint local() const = 0;  // With the port the system chose for port 0.
+};
+
+class Network {
+ public:
+  virtual ~Network() = default;
+  // not_found: the name does not resolve. unavailable: refused or unreachable. unauthenticated:
+  // the peer's certificate is not trusted. Also cancelled, deadline_exceeded.
+  virtual Task<Result<std::unique_ptr<Stream>>> connect(Endpoint to, std::shared_ptr<const Tls> tls,
+                                                        Call call) = 0;
+  // already_exists: the address is in use. A stale unix socket file is replaced.
+  virtual Result<std::unique_ptr<Listener>> listen(Endpoint at, std::shared_ptr<const Tls> tls) = 0;
+};
+
+}  // namespace om::io

@@ -1,0 +1,139 @@
+// What is asked of a model and what it answers, in our own words. The APIs (Ollama, OpenAI,
+// Anthropic) are translated to these at the edge; nothing behind the edge sees their JSON.
+// Plain values: copy, move and use them from any thread.
+#pragma once
+
+#include <boost/json.hpp>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "model/options.h"
+
+namespace om::model {
+
+struct ToolCall {
+  std::string id;         // "call_" and 8 of [a-z0-9]; empty in requests that had none.
+  std::string name;
+  std::string arguments;  // A JSON object as text, key order as the model or client wrote it.
+};
+
+struct Message {
+  std::string role;  // Lower case: system, user, assistant, tool, or any other word.
+  std::string content;
+  std::string thinking;
+  std::vector<std::string> images;  // Raw bytes (image or audio), base64 already taken off.
+  std::vector<ToolCall> tool_calls;
+  std::string tool_name;
+  std::string tool_call_id;
+};
+
+// Whether the model should think before it answers.
+struct Think {
+  bool is_set = false;
+  bool enabled = false;
+  std::string level;  // "low", "medium", "high", "max", or empty.
+};
+
+// The shape the answer must have.
+struct Format {
+  enum class Kind { none, json, schema } kind = Kind::none;
+  std::string schema;  // JSON text, for Kind::schema.
+};
+
+struct LogprobRequest {
+  bool enabled = false;
+  int top = 0;  // 0..20 alternatives per token.
+};
+
+// keep_alive of a request: how long the runner stays loaded after its last request.
+struct KeepAlive {
+  std::optional<std::chrono::nanoseconds> duration;  // Absent: leave as it is. Negative: forever.
+};
+
+// The parts that chat and generate share.
+struct RequestCommon {
+  std::string model;  // As the client wrote it; echoed in the reply.
+  boost::json::object options;  // Not yet checked; see Options::apply.
+  Format format;
+  Think think;
+  LogprobRequest logprobs;
+  KeepAlive keep_alive;
+  bool stream = true;
+  bool truncate = true;
+  std::optional<bool> shift;
+  bool debug_render_only = false;
+};
+
+struct ChatRequest {
+  RequestCommon common;
+  std::vector<Message> messages;
+  std::vector<boost::json::value> tools;  // OpenAI shape: {"type":"function","function":{...}}.
+  std::string tool_choice;                // "", "auto", "none", "required", or a function's name.
+  bool parallel_tool_calls = true;
+};
+
+struct GenerateRequest {
+  RequestCommon common;
+  std::string prompt;
+  std::string suffix;
+  std::optional<std::string> system;
+  std::optional<std::string> template_text;
+  std::vector<int32_t> context;  // Token ids of an earlier reply (deprecated by Ollama, honoured).
+  std::vector<std::string> images;
+  bool raw = false;
+};
+
+struct EmbedRequest {
+  std::string model;
+  std::vector<std::string> input;
+  boost::json::object options;
+  KeepAlive keep_alive;
+  bool truncate = true;
+  int dimensions = 0;     // 0: all.
+  bool normalize = true;  // /api/embeddings does not.
+};
+
+struct TopLogprob {
+  std::string token;
+  double logprob = 0;
+};
+
+struct Logprob {
+  std::string token;  // Raw bytes; may be part of a character.
+  double logprob = 0;
+  std::vector<TopLogprob> top;
+};
+
+enum class DoneReason { stop, length, load, unload };
+
+struct Usage {
+  int64_t prompt_tokens = 0;         // Whole prompt, cached part included.
+  int64_t prompt_cached_tokens = 0;  // Of these, found in the runner's cache.
+  int64_t output_tokens = 0;
+  std::chrono::nanoseconds total{}, load{}, prompt_eval{}, eval{};
+};
+
+// One piece of an answer. The last one has `done`.
+struct Chunk {
+  std::string content;
+  std::string thinking;
+  std::vector<ToolCall> tool_calls;  // Complete calls.
+  std::vector<Logprob> logprobs;
+
+  bool done = false;
+  DoneReason reason = DoneReason::stop;
+  std::string stop_sequence;     // The caller's stop string that ended it, if one did.
+  std::vector<int32_t> context;  // Token ids of prompt and output (generate only).
+  Usage usage;
+  std::string rendered_prompt;   // Only for debug_render_only.
+};
+
+struct Embedding {
+  std::vector<std::vector<float>> vectors;
+  int64_t prompt_tokens = 0;
+  std::chrono::nanoseconds total{}, load{};
+};
+
+}  // namespace om::model

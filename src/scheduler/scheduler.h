@@ -1,0 +1,82 @@
+// Decides which engine serves a request, who waits, who is refused, what is loaded and evicted.
+// One per node, on the io thread.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/digest.h"
+#include "engine/engine.h"
+#include "io/world.h"
+#include "model/chat.h"
+
+namespace om::scheduler {
+
+// What to run. Requests with equal weights, adapters and projectors share a runner; a runner whose
+// context is at least `num_ctx` serves smaller ones.
+struct Target {
+  std::string name;       // Shortest display name, for ps and messages.
+  Digest manifest;        // Of the model's manifest, for ps.
+  Digest weights;
+  std::string weights_path;
+  std::vector<std::string> adapter_paths;
+  std::vector<std::string> projector_paths;
+  std::string draft_path;
+  bool embedding = false;  // The model has a pooling type: start with --embeddings.
+  int trained_context = 0;
+  model::RunnerOptions runner;  // num_ctx absent: the configured default.
+};
+
+enum class Priority { interactive, batch };
+
+// The right to run one request on an engine. Destroying it gives the slot back and starts the
+// keep-alive clock. Move-only.
+class Lease {
+ public:
+  virtual ~Lease() = default;
+  virtual engine::Engine& engine() = 0;
+  virtual std::chrono::nanoseconds load_time() const = 0;   // 0 if it was loaded already.
+  virtual std::chrono::nanoseconds queue_time() const = 0;
+  // The runner failed under this request: it is checked, restarted if dead, and a request that
+  // killed two runners is refused from then on (told by its fingerprint).
+  virtual void report_failure(const Error& error) = 0;
+};
+
+struct AcquireOptions {
+  model::KeepAlive keep_alive;
+  Priority priority = Priority::interactive;
+  std::string fingerprint;  // Hash of the request's content, for quarantine. Empty: none.
+};
+
+// A line of `ps`.
+struct LoadedModel {
+  std::string name;
+  Digest manifest;
+  Digest weights;
+  uint64_t size_bytes = 0;       // Memory in use, estimated or measured.
+  uint64_t gpu_bytes = 0;
+  int context_length = 0;
+  std::optional<io::WallTime> expires_at;  // Absent: never.
+  int running = 0, queued = 0, slots = 0;
+  bool stopping = false, loading = false, pinned = false;
+  double load_progress = 0;  // 0..1 while loading.
+};
+
+class Scheduler {
+ public:
+  virtual ~Scheduler() = default;
+
+  // Waits for a load and for a free slot. overloaded: "server busy, please try again.  maximum
+  // pending requests exceeded". unavailable / internal: the runner cannot be started, with its
+  // last words. invalid_argument: quarantined. cancelled, deadline_exceeded.
+  virtual io::Task<Result<std::unique_ptr<Lease>>> acquire(Target target, AcquireOptions options,
+                                                           io::Call call) = 0;
+  // Unloads when its running requests have ended; true if it was loaded.
+  virtual bool unload(const Digest& weights) = 0;
+  virtual std::vector<LoadedModel> loaded() const = 0;
+  virtual io::Task<void> stop() = 0;  // Ends all children.
+};
+
+}  // namespace om::scheduler
