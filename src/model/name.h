@@ -28,4 +28,16 @@ struct Name {
   bool operator==(const Name& other) const;  // Exact, scheme apart.
 };
 
+// Where a client wants a model to run, told by a suffix of the name it wrote.
+enum class Place { any, local, cloud };
+
+struct PlacedName {
+  std::string name;  // Without a ":local" or ":cloud" suffix.
+  Place place = Place::any;
+};
+
+// Splits ":local" and ":cloud" off; a tag that ends in "-cloud" means cloud too and stays.
+// invalid_argument: `use either :local or :cloud, not both: "x:cloud:local"`.
+Result<PlacedName> split_place(std::string_view text);
+
 }  // namespace om::model
