@@ -45,16 +45,17 @@ class Filesystem {
   virtual ~Filesystem() = default;
   // not_found, already_exists (create_new), forbidden, io_failed (with the path and the reason).
   virtual Result<std::unique_ptr<File>> open(const Path& path, Open mode) = 0;
-  virtual Result<FileInfo> info(const Path& path) = 0;  // not_found.
+  virtual Result<FileInfo> info(const Path& path) = 0;                       // not_found.
   virtual Result<std::vector<std::string>> list(const Path& directory) = 0;  // Names, sorted.
   virtual Result<void> make_directories(const Path& path) = 0;  // Existing is fine; mode 0755.
   virtual Result<void> rename(const Path& from, const Path& to) = 0;  // Replaces `to` at once.
   virtual Result<void> link(const Path& from, const Path& to) = 0;    // Hard link.
-  virtual Result<void> remove(const Path& path) = 0;            // A file or an empty directory.
+  virtual Result<void> remove(const Path& path) = 0;  // A file or an empty directory.
   virtual Result<void> remove_all(const Path& path) = 0;
   virtual Result<void> sync_directory(const Path& path) = 0;  // Renames in it are on the disk.
   virtual Result<void> set_mode(const Path& path, unsigned mode) = 0;
   virtual Result<Space> space(const Path& path) = 0;
+  virtual std::string unique_suffix() const = 0;  // Differs between processes; for temporary names.
 
   // Whole small files. write_file is atomic: temporary file, sync, rename, sync of the directory.
   // overloaded from read_file: larger than `size_max`.

@@ -12,16 +12,16 @@
 namespace om::io {
 
 struct SpawnOptions {
-  std::vector<std::string> argv;  // argv[0] is the program's path.
+  std::vector<std::string> argv;                                 // argv[0] is the program's path.
   std::vector<std::pair<std::string, std::string>> environment;  // Added to the parent's.
   std::vector<std::string> environment_removed;
-  std::string directory;    // Working directory; empty: the parent's.
+  std::string directory;  // Working directory; empty: the parent's.
   bool ignore_sigpipe = false;
 };
 
 struct ExitStatus {
-  int code = 0;    // Meaningful if signal is 0.
-  int signal = 0;  // The signal that ended it.
+  int code = 0;             // Meaningful if signal is 0.
+  int signal = 0;           // The signal that ended it.
   std::string str() const;  // "exit status 1", "signal 9 (Killed)".
 };
 

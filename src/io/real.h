@@ -19,8 +19,8 @@ class RealWorld {
   ~RealWorld();
   World& world();
 
-  void run();                       // Until stop(), or until nothing is left to do.
-  void stop();                      // From the io thread.
+  void run();   // Until stop(), or until nothing is left to do.
+  void stop();  // From the io thread.
   // Runs `task` to its end on this thread, with everything else that is spawned.
   void run_until_done(Task<void> task);
   // Calls back on the io thread when one of the signals arrives.

@@ -1,0 +1,130 @@
+// The coroutine tools on the real clock: events, channels, groups, cancellation.
+#include <gtest/gtest.h>
+
+#include "io/event.h"
+#include "io/real.h"
+#include "io/task_group.h"
+
+namespace om::io {
+namespace {
+
+using std::chrono::milliseconds;
+
+Task<void> wait_into(Event& event, Call call, std::vector<std::string>& log, std::string name) {
+  const auto result = co_await event.wait(std::move(call));
+  log.push_back(name + (result ? " woke" : " " + std::string(to_string(result.error().code))));
+}
+
+Task<void> events_wake_in_order(World& world, std::vector<std::string>& log) {
+  Event event(world.clock);
+  TaskGroup group(world.executor, world.clock);
+  group.spawn(wait_into(event, {}, log, "a"));
+  group.spawn(wait_into(event, {}, log, "b"));
+  while (event.waiters() < 2) (void)co_await world.clock.sleep_for(milliseconds(1));
+  event.notify_one();
+  event.notify_one();
+  co_await group.wait();
+}
+
+TEST(Event, WakesWaitersInTheOrderTheyCame) {
+  RealWorld world;
+  std::vector<std::string> log;
+  world.run_until_done(events_wake_in_order(world.world(), log));
+  EXPECT_EQ(log, (std::vector<std::string>{"a woke", "b woke"}));
+}
+
+Task<void> waits_that_end_otherwise(World& world, std::vector<std::string>& log) {
+  Event event(world.clock);
+  CancelSource source;
+  TaskGroup group(world.executor, world.clock);
+  group.spawn(wait_into(event, Call{kNever, source.token()}, log, "cancel"));
+  while (event.waiters() < 1) (void)co_await world.clock.sleep_for(milliseconds(1));
+  source.cancel();
+  co_await group.wait();
+  co_await wait_into(event, Call{kNever, source.token()}, log, "already");
+  co_await wait_into(event, world.clock.call_within(milliseconds(5)), log, "deadline");
+  EXPECT_EQ(event.waiters(), 0u);
+}
+
+TEST(Event, TellsCancellationFromTheDeadline) {
+  RealWorld world;
+  std::vector<std::string> log;
+  world.run_until_done(waits_that_end_otherwise(world.world(), log));
+  EXPECT_EQ(log, (std::vector<std::string>{"cancel cancelled", "already cancelled",
+                                           "deadline deadline exceeded"}));
+}
+
+Task<void> produce(Channel<int>& channel, int count) {
+  for (int i = 0; i < count; i++) {
+    const auto put = co_await channel.put(i);
+    EXPECT_TRUE(put.has_value());
+    EXPECT_LE(channel.size(), 2u);
+  }
+  channel.close();
+}
+
+Task<void> channel_keeps_order(World& world) {
+  Channel<int> channel(world.clock, 2);
+  TaskGroup group(world.executor, world.clock);
+  group.spawn(produce(channel, 100));
+  int expected = 0;
+  while (true) {
+    const auto value = co_await channel.next();
+    EXPECT_TRUE(value.has_value());
+    if (!*value) break;
+    EXPECT_EQ(**value, expected++);
+  }
+  EXPECT_EQ(expected, 100);
+  co_await group.wait();
+}
+
+TEST(Channel, HandsOverInOrderWithinItsBound) {
+  RealWorld world;
+  world.run_until_done(channel_keeps_order(world.world()));
+}
+
+TEST(CancelSource, RunsCallbacksOnceAndAtOnceForLatecomers) {
+  CancelSource source;
+  int first = 0, late = 0, gone = 0;
+  OnCancel on_first(source.token(), [&] { first++; });
+  {
+    OnCancel on_gone(source.token(), [&] { gone++; });
+  }
+  source.cancel();
+  source.cancel();
+  OnCancel on_late(source.token(), [&] { late++; });
+  EXPECT_EQ(first, 1);
+  EXPECT_EQ(late, 1);
+  EXPECT_EQ(gone, 0);
+}
+
+Task<void> sleep_past(World& world, TimePoint& woke) {
+  const auto slept = co_await world.clock.sleep_for(milliseconds(20));
+  EXPECT_TRUE(slept.has_value());
+  woke = world.clock.now();
+}
+
+TEST(Clock, NeverWakesEarly) {
+  RealWorld world;
+  const TimePoint start = world.world().clock.now();
+  TimePoint woke{};
+  world.run_until_done(sleep_past(world.world(), woke));
+  EXPECT_GE(woke - start, milliseconds(20));
+}
+
+Task<void> work_elsewhere(World& world, int& sum) {
+  for (int i = 0; i < 50; i++) {
+    auto job = [i] { return i; };
+    sum += co_await world.workers.run(job);
+  }
+}
+
+TEST(Workers, BringResultsBackToTheIoThread) {
+  RealWorld world;
+  int sum = 0;
+  world.run_until_done(work_elsewhere(world.world(), sum));
+  EXPECT_EQ(sum, 49 * 50 / 2);
+}
+
+}  // namespace
+}  // namespace om::io

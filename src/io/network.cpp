@@ -1,0 +1,16 @@
+#include "io/network.h"
+
+namespace om::io {
+
+std::string Endpoint::str() const {
+  if (!unix_path.empty()) return "unix:" + unix_path;
+  const bool ipv6 = host.find(':') != std::string::npos;
+  return ipv6 ? fmt::format("[{}]:{}", host, port) : fmt::format("{}:{}", host, port);
+}
+
+Task<Result<void>> Stream::write(std::string_view data) {
+  const std::array<std::string_view, 1> parts{data};
+  co_return co_await write(std::span<const std::string_view>(parts));
+}
+
+}  // namespace om::io

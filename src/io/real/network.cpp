@@ -1,0 +1,211 @@
+#include "io/real/network.h"
+
+#include <unistd.h>
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/basic_socket_acceptor.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
+#include "io/real/peer_name.h"
+#include "io/real/tls.h"
+
+namespace om::io {
+
+namespace asio = boost::asio;
+using boost::system::error_code;
+
+namespace {
+
+// Ends one pending operation when its call is over, and tells which way.
+class OperationLimit {
+ public:
+  OperationLimit(Clock& clock, const Call& call, std::function<void()> end)
+      : clock_(clock), end_(std::move(end)), on_cancel_(call.cancel, [this] { over(true); }) {
+    if (call.deadline == kNever || ended_) return;
+    timer_ = clock_.start_timer(call.deadline, [this] {
+      timer_ = 0;
+      over(false);
+    });
+  }
+  ~OperationLimit() {
+    if (timer_ != 0) clock_.cancel_timer(timer_);
+  }
+  Error explain(Errc otherwise, std::string what) const {
+    if (!ended_) return {otherwise, std::move(what)};
+    return {cancelled_ ? Errc::cancelled : Errc::deadline_exceeded,
+            what + (cancelled_ ? " (cancelled)" : " (timed out)")};
+  }
+  bool ended() const { return ended_; }
+
+ private:
+  void over(bool cancelled) {
+    ended_ = true;
+    cancelled_ = cancelled;
+    end_();
+  }
+  Clock& clock_;
+  bool ended_ = false, cancelled_ = false;
+  std::function<void()> end_;
+  Clock::TimerId timer_ = 0;
+  OnCancel on_cancel_;
+};
+
+}  // namespace
+
+Task<Result<std::vector<Socket::endpoint_type>>> RealNetwork::resolve(const Endpoint& to,
+                                                                      Call call) {
+  std::vector<Socket::endpoint_type> found;
+  if (!to.unix_path.empty()) {
+    if (to.unix_path.size() > 100) {
+      co_return fail(Errc::invalid_argument, "{}: too long for a unix socket", to.unix_path);
+    }
+    found.emplace_back(asio::local::stream_protocol::endpoint(to.unix_path));
+    co_return found;
+  }
+  error_code error;
+  const auto address = asio::ip::make_address(to.host, error);
+  if (!error) {
+    found.emplace_back(asio::ip::tcp::endpoint(address, to.port));
+    co_return found;
+  }
+  OperationLimit limit(clock_, call, [this] { resolver_.cancel(); });
+  const auto [failed, results] = co_await resolver_.async_resolve(
+      to.host, std::to_string(to.port), asio::as_tuple(asio::use_awaitable));
+  if (failed) {
+    co_return fail(
+        limit.explain(Errc::not_found, fmt::format("lookup {}: {}", to.host, failed.message())));
+  }
+  for (const auto& entry : results) found.emplace_back(entry.endpoint());
+  co_return found;
+}
+
+Task<Result<Socket>> RealNetwork::connect_socket(Socket::endpoint_type to, Call call) {
+  Socket socket(context_);
+  OperationLimit limit(clock_, call, [&socket] {
+    error_code ignored;  // Closing has no useful failure.
+    socket.close(ignored);
+  });
+  const auto [error] = co_await socket.async_connect(to, asio::as_tuple(asio::use_awaitable));
+  if (error) {
+    co_return fail(limit.explain(
+        Errc::unavailable, fmt::format("connect {}: {}", endpoint_of(to).str(), error.message())));
+  }
+  if (limit.ended()) co_return fail(limit.explain(Errc::unavailable, "connect"));
+  co_return socket;
+}
+
+Task<Result<std::unique_ptr<Stream>>> RealNetwork::connect(Endpoint to,
+                                                           std::shared_ptr<const Tls> tls,
+                                                           Call call) {
+  if (call.cancel.cancelled()) co_return fail(Errc::cancelled, "connect: cancelled");
+  CO_TRY(const auto addresses, co_await resolve(to, call));
+  Error last{Errc::not_found, fmt::format("lookup {}: no addresses", to.host)};
+  for (const auto& address : addresses) {
+    auto socket = co_await connect_socket(address, call);
+    if (!socket) {
+      last = socket.error();
+      if (last.code != Errc::unavailable) break;
+      continue;
+    }
+    if (!tls) co_return make_stream(tick_, std::move(*socket));
+    co_return co_await connect_tls(tick_, clock_, std::move(*socket), tls, call);
+  }
+  co_return fail(std::move(last));
+}
+
+namespace {
+
+using Acceptor = asio::basic_socket_acceptor<asio::generic::stream_protocol>;
+
+class SocketListener final : public Listener {
+ public:
+  SocketListener(DeadlineTick& tick, Clock& clock, Acceptor acceptor, Endpoint local,
+                 std::shared_ptr<asio::ssl::context> context)
+      : tick_(tick),
+        clock_(clock),
+        acceptor_(std::move(acceptor)),
+        local_(std::move(local)),
+        context_(std::move(context)) {}
+  ~SocketListener() override { close(); }
+
+  Task<Result<std::unique_ptr<Stream>>> accept() override;
+  void close() override;
+  Endpoint local() const override { return local_; }
+
+ private:
+  DeadlineTick& tick_;
+  Clock& clock_;
+  Acceptor acceptor_;
+  Endpoint local_;
+  std::shared_ptr<asio::ssl::context> context_;
+  CancelSource closed_;
+};
+
+void SocketListener::close() {
+  if (!acceptor_.is_open()) return;
+  error_code ignored;  // Closing has no useful failure.
+  acceptor_.close(ignored);
+  if (!local_.unix_path.empty()) ::unlink(local_.unix_path.c_str());
+  closed_.cancel();
+}
+
+Task<Result<std::unique_ptr<Stream>>> SocketListener::accept() {
+  while (acceptor_.is_open()) {
+    Socket socket(acceptor_.get_executor());
+    const auto [error] =
+        co_await acceptor_.async_accept(socket, asio::as_tuple(asio::use_awaitable));
+    if (!acceptor_.is_open()) break;
+    if (error == asio::error::no_descriptors || error == error_code(ENFILE, error.category())) {
+      // Out of descriptors: those in use go on; new clients wait in the kernel's queue.
+      const auto slept =
+          co_await clock_.sleep_for(std::chrono::milliseconds(100), Call{kNever, closed_.token()});
+      if (!slept) break;
+      continue;
+    }
+    if (error) continue;  // That client left before we answered.
+    if (!context_) co_return make_stream(tick_, std::move(socket));
+    co_return accept_tls(tick_, std::move(socket), context_);
+  }
+  co_return fail(Errc::cancelled, "the listener is closed");
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Listener>> RealNetwork::listen(Endpoint at, std::shared_ptr<const Tls> tls) {
+  Socket::endpoint_type endpoint;
+  error_code error;
+  if (!at.unix_path.empty()) {
+    if (at.unix_path.size() > 100) {
+      return fail(Errc::invalid_argument, "{}: too long for a unix socket", at.unix_path);
+    }
+    ::unlink(at.unix_path.c_str());
+    endpoint = asio::local::stream_protocol::endpoint(at.unix_path);
+  } else {
+    const auto address =
+        asio::ip::make_address(at.host == "localhost" ? "127.0.0.1" : at.host, error);
+    if (error) {
+      return fail(Errc::invalid_argument, "listen {}: not a numeric address", at.host);
+    }
+    endpoint = asio::ip::tcp::endpoint(address, at.port);
+  }
+  Acceptor acceptor(context_);
+  acceptor.open(endpoint.protocol(), error);
+  if (!error) acceptor.set_option(asio::socket_base::reuse_address(true), error);
+  if (!error) acceptor.bind(endpoint, error);
+  if (!error) acceptor.listen(1024, error);
+  if (error) {
+    const bool in_use = error == asio::error::address_in_use;
+    return fail(in_use ? Errc::already_exists : Errc::io_failed, "listen {}: {}", at.str(),
+                error.message());
+  }
+  std::shared_ptr<asio::ssl::context> context;
+  if (tls) {
+    TRY(context, make_tls_context(*tls, true));
+  }
+  Endpoint local = endpoint_of(acceptor.local_endpoint(error));
+  return std::make_unique<SocketListener>(tick_, clock_, std::move(acceptor), std::move(local),
+                                          std::move(context));
+}
+
+}  // namespace om::io

@@ -1,0 +1,29 @@
+// TCP and unix sockets.
+#pragma once
+
+#include <boost/asio/ip/tcp.hpp>
+
+#include "io/real/stream.h"
+
+namespace om::io {
+
+class RealNetwork final : public Network {
+ public:
+  RealNetwork(boost::asio::io_context& context, Clock& clock)
+      : context_(context), clock_(clock), tick_(clock), resolver_(context) {}
+
+  Task<Result<std::unique_ptr<Stream>>> connect(Endpoint to, std::shared_ptr<const Tls> tls,
+                                                Call call) override;
+  Result<std::unique_ptr<Listener>> listen(Endpoint at, std::shared_ptr<const Tls> tls) override;
+
+ private:
+  Task<Result<std::vector<Socket::endpoint_type>>> resolve(const Endpoint& to, Call call);
+  Task<Result<Socket>> connect_socket(Socket::endpoint_type to, Call call);
+
+  boost::asio::io_context& context_;
+  Clock& clock_;
+  DeadlineTick tick_;
+  boost::asio::ip::tcp::resolver resolver_;
+};
+
+}  // namespace om::io

@@ -1,0 +1,239 @@
+// The real outside world against itself: sockets on loopback, files, children.
+#include "io/real.h"
+
+#include <gtest/gtest.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "io/event.h"
+#include "io/task_group.h"
+
+namespace om::io {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+std::string temporary_directory() {
+  std::string path = "/tmp/ollamamax_io_XXXXXX";
+  EXPECT_NE(mkdtemp(path.data()), nullptr);
+  return path;
+}
+
+Task<void> echo(Listener& listener) {
+  auto stream = co_await listener.accept();
+  EXPECT_TRUE(stream.has_value());
+  std::array<char, 70'000> buffer;
+  while (true) {
+    const auto count = co_await (*stream)->read_some(buffer);
+    if (!count || *count == 0) break;
+    const auto written = co_await (*stream)->write(std::string_view(buffer.data(), *count));
+    if (!written) break;
+  }
+}
+
+Task<void> send_all(Stream& stream, const std::string& data) {
+  const std::string_view all = data;
+  const std::array<std::string_view, 3> parts{all.substr(0, 7), all.substr(7, 100),
+                                              all.substr(107)};
+  const auto written = co_await stream.write(parts);
+  EXPECT_TRUE(written.has_value());
+}
+
+Task<void> round_trip(World& world, Endpoint at) {
+  auto listener = world.network.listen(at, nullptr);
+  EXPECT_TRUE(listener.has_value()) << (listener ? "" : listener.error().what);
+  TaskGroup group(world.executor, world.clock);
+  group.spawn(echo(**listener));
+  auto stream = co_await world.network.connect((*listener)->local(), nullptr,
+                                               world.clock.call_within(seconds(5)));
+  EXPECT_TRUE(stream.has_value());
+  EXPECT_TRUE((*stream)->is_idle());
+  std::string data(3'000'000, 'x');
+  for (size_t i = 0; i < data.size(); i++) data[i] = static_cast<char>(i * 31);
+  group.spawn(send_all(**stream, data));
+  std::string back;
+  std::array<char, 65'536> buffer;
+  while (back.size() < data.size()) {
+    const auto count = co_await (*stream)->read_some(buffer);
+    EXPECT_TRUE(count.has_value());
+    if (!count || *count == 0) break;
+    back.append(buffer.data(), *count);
+  }
+  EXPECT_EQ(back, data);
+  stream->reset();
+  co_await group.wait();
+}
+
+TEST(Network, CarriesBytesOverTcp) {
+  RealWorld world;
+  world.run_until_done(round_trip(world.world(), Endpoint::tcp("127.0.0.1", 0)));
+}
+
+TEST(Network, CarriesBytesOverAUnixSocket) {
+  RealWorld world;
+  const std::string directory = temporary_directory();
+  world.run_until_done(round_trip(world.world(), Endpoint::unix_socket(directory + "/s")));
+  EXPECT_TRUE(world.world().files.remove_all(directory).has_value());
+}
+
+Task<void> failing_connects(World& world, std::vector<Errc>& codes) {
+  auto listener = world.network.listen(Endpoint::tcp("127.0.0.1", 0), nullptr);
+  const Endpoint closed = (*listener)->local();
+  listener->reset();
+  const auto call = world.clock.call_within(seconds(5));
+  const auto refused = co_await world.network.connect(closed, nullptr, call);
+  codes.push_back(refused.error().code);
+  const Endpoint nobody = Endpoint::tcp("name.invalid", 1);
+  const auto unknown = co_await world.network.connect(nobody, nullptr, call);
+  codes.push_back(unknown.error().code);
+}
+
+TEST(Network, TellsRefusedFromUnknown) {
+  RealWorld world;
+  std::vector<Errc> codes;
+  world.run_until_done(failing_connects(world.world(), codes));
+  EXPECT_EQ(codes, (std::vector<Errc>{Errc::unavailable, Errc::not_found}));
+}
+
+Task<void> read_into(Stream& stream, Errc& code) {
+  std::array<char, 16> buffer;
+  const auto count = co_await stream.read_some(buffer);
+  EXPECT_FALSE(count.has_value());
+  if (!count) code = count.error().code;
+}
+
+Task<void> silent_peer(World& world, Errc& late, Errc& aborted) {
+  auto listener = world.network.listen(Endpoint::tcp("127.0.0.1", 0), nullptr);
+  const Endpoint at = (*listener)->local();
+  auto first = co_await world.network.connect(at, nullptr, {});
+  (*first)->set_deadline(world.clock.now() + milliseconds(10));
+  co_await read_into(**first, late);
+  auto second = co_await world.network.connect(at, nullptr, {});
+  TaskGroup group(world.executor, world.clock);
+  group.spawn(read_into(**second, aborted));
+  (void)co_await world.clock.sleep_for(milliseconds(5));
+  (*second)->abort();
+  co_await group.wait();
+}
+
+TEST(Stream, EndsAtItsDeadlineAndOnAbort) {
+  RealWorld world;
+  Errc late{}, aborted{};
+  world.run_until_done(silent_peer(world.world(), late, aborted));
+  EXPECT_EQ(late, Errc::deadline_exceeded);
+  EXPECT_EQ(aborted, Errc::cancelled);
+}
+
+TEST(Filesystem, ReplacesFilesAtOnceAndListsThemSorted) {
+  RealWorld world;
+  Filesystem& files = world.world().files;
+  const std::string directory = temporary_directory();
+  ASSERT_TRUE(files.write_file(directory + "/b", "one").has_value());
+  ASSERT_TRUE(files.write_file(directory + "/b", "two").has_value());
+  ASSERT_TRUE(files.write_file(directory + "/a", "three").has_value());
+  EXPECT_EQ(files.read_file(directory + "/b", 100).value(), "two");
+  EXPECT_EQ(files.read_file(directory + "/b", 2).error().code, Errc::overloaded);
+  EXPECT_EQ(files.read_file(directory + "/c", 2).error().code, Errc::not_found);
+  EXPECT_EQ(files.list(directory).value(), (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(files.open(directory + "/a", Filesystem::Open::create_new).error().code,
+            Errc::already_exists);
+  EXPECT_TRUE(files.remove_all(directory).has_value());
+}
+
+Task<void> run_child(World& world, std::vector<std::string> argv, std::vector<std::string>& lines,
+                     ExitStatus& status) {
+  SpawnOptions options;
+  options.argv = std::move(argv);
+  options.environment = {{"GREETING", "hello"}};
+  auto child = world.processes.spawn(std::move(options));
+  EXPECT_TRUE(child.has_value());
+  while (true) {
+    const auto line = co_await (*child)->read_line({});
+    EXPECT_TRUE(line.has_value());
+    if (!line || !*line) break;
+    lines.push_back(**line);
+  }
+  const auto ended = co_await (*child)->wait({});
+  status = ended.value();
+}
+
+TEST(Processes, GiveLinesAndTheExitStatus) {
+  RealWorld world;
+  std::vector<std::string> lines;
+  ExitStatus status;
+  world.run_until_done(run_child(
+      world.world(), {"/bin/sh", "-c", "echo $GREETING; echo two >&2; printf three; exit 3"}, lines,
+      status));
+  EXPECT_EQ(lines, (std::vector<std::string>{"hello", "two", "three"}));
+  EXPECT_EQ(status.code, 3);
+}
+
+TEST(Processes, SayWhenThereIsNoSuchProgram) {
+  RealWorld world;
+  SpawnOptions options;
+  options.argv = {"/no/such/program"};
+  const auto child = world.world().processes.spawn(std::move(options));
+  ASSERT_FALSE(child.has_value());
+  EXPECT_EQ(child.error().code, Errc::not_found);
+}
+
+Task<void> kill_and_wait(World& world, ExitStatus& status) {
+  SpawnOptions options;
+  options.argv = {"/bin/sleep", "1000"};
+  auto child = world.processes.spawn(std::move(options));
+  EXPECT_TRUE((*child)->running());
+  EXPECT_GT((*child)->resident_bytes(), 0u);
+  (*child)->signal(SIGTERM);
+  const auto ended = co_await (*child)->wait({});
+  status = ended.value();
+}
+
+TEST(Processes, TellTheSignalThatEndedThem) {
+  RealWorld world;
+  ExitStatus status;
+  world.run_until_done(kill_and_wait(world.world(), status));
+  EXPECT_EQ(status.signal, SIGTERM);
+}
+
+// A parent that is killed takes its children along, whatever they are doing.
+TEST(Processes, DieWithAParentThatIsKilled) {
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  const pid_t parent_pid = fork();
+  if (parent_pid == 0) {
+    close(ends[0]);
+    RealWorld world;
+    SpawnOptions options;
+    options.argv = {"/bin/sleep", "1000"};
+    auto child = world.world().processes.spawn(std::move(options));
+    const int pid = (*child)->pid();
+    if (write(ends[1], &pid, sizeof(pid)) < 0) _exit(1);
+    pause();
+    _exit(0);
+  }
+  int pid = 0;
+  ASSERT_EQ(read(ends[0], &pid, sizeof(pid)), static_cast<ssize_t>(sizeof(pid)));
+  kill(parent_pid, SIGKILL);
+  ASSERT_EQ(waitpid(parent_pid, nullptr, 0), parent_pid);
+  // The orphan may wait as a zombie for init; a zombie runs no more.
+  bool running = true;
+  for (int i = 0; i < 500 && running; i++) {
+    usleep(10'000);
+    const std::string path = "/proc/" + std::to_string(pid) + "/stat";
+    FILE* file = fopen(path.c_str(), "r");
+    char state = 'Z';
+    if (file != nullptr) {
+      if (fscanf(file, "%*d (sleep) %c", &state) != 1) state = 'Z';
+      fclose(file);
+    }
+    running = state != 'Z';
+  }
+  EXPECT_FALSE(running);
+  close(ends[0]);
+  close(ends[1]);
+}
+
+}  // namespace
+}  // namespace om::io

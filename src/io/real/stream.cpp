@@ -1,0 +1,157 @@
+#include "io/real/stream.h"
+
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
+#include "io/real/peer_name.h"
+
+namespace om::io {
+
+namespace asio = boost::asio;
+
+TickedStream::TickedStream(DeadlineTick& tick) : tick_(tick) {
+  position_ = tick_.streams_.insert(tick_.streams_.end(), this);
+  tick_.arm();
+}
+
+TickedStream::~TickedStream() { tick_.streams_.erase(position_); }
+
+void TickedStream::abort() {
+  if (ended_ == Ended::no) ended_ = Ended::aborted;
+  close_socket();
+}
+
+Error TickedStream::explain(const boost::system::error_code& error, std::string_view doing) const {
+  if (ended_ == Ended::aborted) return {Errc::cancelled, fmt::format("{}: cancelled", doing)};
+  if (ended_ == Ended::late) {
+    return {Errc::deadline_exceeded, fmt::format("{}: no progress in time", doing)};
+  }
+  return {Errc::unavailable, fmt::format("{}: {}", doing, error.message())};
+}
+
+DeadlineTick::~DeadlineTick() {
+  if (timer_ != 0) clock_.cancel_timer(timer_);
+}
+
+void DeadlineTick::arm() {
+  if (timer_ == 0 && !streams_.empty()) {
+    timer_ = clock_.start_timer(clock_.now() + kInterval, [this] { run(); });
+  }
+}
+
+void DeadlineTick::run() {
+  timer_ = 0;
+  const TimePoint now = clock_.now();
+  for (TickedStream* stream : streams_) {
+    if (stream->deadline_ > now || stream->ended_ != TickedStream::Ended::no) continue;
+    stream->ended_ = TickedStream::Ended::late;
+    stream->close_socket();  // Its operations complete later, never inside this loop.
+  }
+  arm();
+}
+
+namespace {
+
+class SocketStream final : public TickedStream {
+ public:
+  SocketStream(DeadlineTick& tick, Socket socket)
+      : TickedStream(tick), socket_(std::move(socket)), peer_(peer_name(socket_)) {
+    boost::system::error_code ignored;  // A socket that cannot do this still works, only slower.
+    socket_.native_non_blocking(true, ignored);
+    if (socket_.local_endpoint(ignored).protocol().family() != AF_UNIX) {
+      socket_.set_option(asio::ip::tcp::no_delay(true), ignored);
+      socket_.set_option(asio::socket_base::keep_alive(true), ignored);
+    }
+  }
+
+  Task<Result<size_t>> read_some(std::span<char> into) override;
+  Task<Result<void>> write(std::span<const std::string_view> parts) override;
+  bool is_idle() override;
+  std::string peer() const override { return peer_; }
+
+ protected:
+  void close_socket() override {
+    boost::system::error_code ignored;  // Closing has no useful failure.
+    socket_.close(ignored);
+  }
+
+ private:
+  // One sendmsg of what is left; the bytes taken, 0 if the socket is full.
+  Result<size_t> send_now(std::span<const std::string_view> parts, size_t skip);
+
+  static constexpr size_t kPartsMax = 16;
+
+  Socket socket_;
+  std::string peer_;
+};
+
+Task<Result<size_t>> SocketStream::read_some(std::span<char> into) {
+  if (ended()) co_return fail(explain({}, "read"));
+  const auto buffer = asio::buffer(into.data(), into.size());
+  const auto [error, count] =
+      co_await socket_.async_read_some(buffer, asio::as_tuple(asio::use_awaitable));
+  if (error == asio::error::eof) co_return size_t{0};
+  if (error) co_return fail(explain(error, "read"));
+  co_return count;
+}
+
+Result<size_t> SocketStream::send_now(std::span<const std::string_view> parts, size_t skip) {
+  std::array<iovec, kPartsMax> pieces;
+  size_t count = 0;
+  for (const std::string_view part : parts) {
+    if (skip >= part.size()) {
+      skip -= part.size();
+      continue;
+    }
+    if (count == pieces.size()) break;
+    pieces[count++] = {const_cast<char*>(part.data() + skip), part.size() - skip};
+    skip = 0;
+  }
+  msghdr message{};
+  message.msg_iov = pieces.data();
+  message.msg_iovlen = count;
+  while (true) {
+    const ssize_t sent = ::sendmsg(socket_.native_handle(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent >= 0) return static_cast<size_t>(sent);
+    if (errno == EINTR) continue;
+    if (errno == EAGAIN || errno == EWOULDBLOCK) return size_t{0};
+    return fail(explain({errno, boost::system::system_category()}, "write"));
+  }
+}
+
+Task<Result<void>> SocketStream::write(std::span<const std::string_view> parts) {
+  size_t total = 0, sent = 0;
+  for (const std::string_view part : parts) total += part.size();
+  // Straight to the kernel: almost always it takes all, and no turn of the loop is needed.
+  while (sent < total) {
+    if (ended()) co_return fail(explain({}, "write"));
+    CO_TRY(const size_t count, send_now(parts, sent));
+    sent += count;
+    if (count > 0) continue;
+    const auto [error] = co_await socket_.async_wait(asio::socket_base::wait_write,
+                                                     asio::as_tuple(asio::use_awaitable));
+    if (error) co_return fail(explain(error, "write"));
+  }
+  co_return Result<void>{};
+}
+
+bool SocketStream::is_idle() {
+  if (ended() || !socket_.is_open()) return false;
+  char byte = 0;
+  const ssize_t count = ::recv(socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  return count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
+}
+
+}  // namespace
+
+std::unique_ptr<Stream> make_stream(DeadlineTick& tick, Socket socket) {
+  return std::make_unique<SocketStream>(tick, std::move(socket));
+}
+
+}  // namespace om::io
