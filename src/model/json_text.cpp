@@ -1,0 +1,164 @@
+#include "model/json_text.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+namespace om::model {
+namespace {
+
+// Length of the well-formed UTF-8 character at the start of `text`, 0 if there is none.
+size_t utf8_length(std::string_view text) {
+  const auto byte = [text](size_t i) { return static_cast<unsigned char>(text[i]); };
+  const auto follows = [&](size_t i, unsigned low = 0x80, unsigned high = 0xBF) {
+    return i < text.size() && byte(i) >= low && byte(i) <= high;
+  };
+  unsigned first = byte(0);
+  if (first < 0x80) return 1;
+  if (first >= 0xC2 && first <= 0xDF) return follows(1) ? 2 : 0;
+  if (first >= 0xE0 && first <= 0xEF) {
+    // No overlong forms and no surrogates.
+    bool second = follows(1, first == 0xE0 ? 0xA0 : 0x80, first == 0xED ? 0x9F : 0xBF);
+    return second && follows(2) ? 3 : 0;
+  }
+  if (first >= 0xF0 && first <= 0xF4) {
+    bool second = follows(1, first == 0xF0 ? 0x90 : 0x80, first == 0xF4 ? 0x8F : 0xBF);
+    return second && follows(2) && follows(3) ? 4 : 0;
+  }
+  return 0;
+}
+
+void write_ascii(std::string& out, char c) {
+  switch (c) {
+    case '"':
+      out += "\\\"";
+      return;
+    case '\\':
+      out += "\\\\";
+      return;
+    case '\b':
+      out += "\\b";
+      return;
+    case '\f':
+      out += "\\f";
+      return;
+    case '\n':
+      out += "\\n";
+      return;
+    case '\r':
+      out += "\\r";
+      return;
+    case '\t':
+      out += "\\t";
+      return;
+    default:
+      break;
+  }
+  if (c < 0x20 || c == '<' || c == '>' || c == '&') {
+    out += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
+  } else {
+    out += c;
+  }
+}
+
+}  // namespace
+
+void write_json_string(std::string& out, std::string_view text) {
+  out += '"';
+  while (!text.empty()) {
+    size_t length = utf8_length(text);
+    std::string_view character = text.substr(0, std::max<size_t>(length, 1));
+    if (length == 0) {
+      out += "\\ufffd";
+    } else if (length == 1) {
+      write_ascii(out, text.front());
+    } else if (character == "\xE2\x80\xA8") {
+      out += "\\u2028";  // These two end a line in JavaScript.
+    } else if (character == "\xE2\x80\xA9") {
+      out += "\\u2029";
+    } else {
+      out += character;
+    }
+    text.remove_prefix(character.size());
+  }
+  out += '"';
+}
+
+std::string write_number(double number) {
+  if (!std::isfinite(number)) return "null";
+  double magnitude = std::abs(number);
+  if (magnitude != 0 && (magnitude < 1e-6 || magnitude >= 1e21)) {
+    std::string text;  // With as many digits as make it come back the same, no more.
+    for (int digits = 0; digits < 18; digits++) {
+      text = fmt::format("{:.{}e}", number, digits);
+      if (std::stod(text) == number) break;
+    }
+    size_t exponent = text.find('e') + 2;
+    if (text[exponent] == '0' && text[exponent - 1] == '-') text.erase(exponent, 1);  // 1e-07
+    return text;
+  }
+  std::string shortest = fmt::format("{}", number);
+  if (shortest.find('e') != shortest.npos) shortest = fmt::format("{:.0f}", number);
+  return shortest;
+}
+
+void write_json(std::string& out, const boost::json::value& value) {
+  switch (value.kind()) {
+    case boost::json::kind::null:
+      out += "null";
+      return;
+    case boost::json::kind::bool_:
+      out += value.get_bool() ? "true" : "false";
+      return;
+    case boost::json::kind::int64:
+      out += fmt::format("{}", value.get_int64());
+      return;
+    case boost::json::kind::uint64:
+      out += fmt::format("{}", value.get_uint64());
+      return;
+    case boost::json::kind::double_:
+      out += write_number(value.get_double());
+      return;
+    case boost::json::kind::string:
+      write_json_string(out, std::string_view(value.get_string()));
+      return;
+    case boost::json::kind::array: {
+      char before = '[';
+      for (const auto& element : value.get_array()) {
+        out += before;
+        write_json(out, element);
+        before = ',';
+      }
+      out += before == '[' ? "[]" : "]";
+      return;
+    }
+    case boost::json::kind::object: {
+      char before = '{';
+      for (const auto& [key, element] : value.get_object()) {
+        out += before;
+        write_json_string(out, std::string_view(key));
+        out += ':';
+        write_json(out, element);
+        before = ',';
+      }
+      out += before == '{' ? "{}" : "}";
+      return;
+    }
+  }
+}
+
+std::string write_json(const boost::json::value& value) {
+  std::string out;
+  write_json(out, value);
+  return out;
+}
+
+Result<boost::json::object> parse_json_object(std::string_view text, std::string_view what) {
+  boost::system::error_code error;
+  auto value = boost::json::parse(text, error);
+  if (error) return fail(Errc::corrupt, "{} is not JSON: {}", what, error.message());
+  if (!value.is_object()) return fail(Errc::corrupt, "{} is not a JSON object", what);
+  return std::move(value.get_object());
+}
+
+}  // namespace om::model

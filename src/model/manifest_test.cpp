@@ -1,0 +1,85 @@
+#include "model/manifest.h"
+
+#include <gtest/gtest.h>
+#include <rapidcheck/gtest.h>
+
+namespace om::model {
+namespace {
+
+const std::string kA = "sha256:" + std::string(64, 'a');
+const std::string kB = "sha256:" + std::string(64, 'b');
+
+std::string example() {
+  return R"({"schemaVersion":2,"mediaType":"application/vnd.docker.distribution.manifest.v2+json",)"
+         R"("config":{"mediaType":"application/vnd.docker.container.image.v1+json","digest":")" +
+         kA +
+         R"(","size":17},"layers":[{"mediaType":"application/vnd.ollama.image.model","digest":")" +
+         kB + R"(","size":4096,"from":"/models/x"},)" +
+         R"({"mediaType":"application/vnd.ollama.image.prompt","digest":")" + kA +
+         R"(","size":3}]})" + "\n";
+}
+
+TEST(Manifest, WritesTheBytesItRead) {
+  auto manifest = Manifest::parse(example());
+  ASSERT_TRUE(manifest) << manifest.error().what;
+  EXPECT_EQ(manifest->to_json(), example());
+  EXPECT_EQ(manifest->total_size(), 17u + 4096 + 3);
+  EXPECT_EQ(manifest->find("model")->from, "/models/x");
+  EXPECT_EQ(manifest->find("template")->size, 3u) << "the old word is understood";
+  EXPECT_EQ(manifest->find("system"), nullptr);
+  EXPECT_EQ(manifest->config.kind(), kConfigMediaType);
+}
+
+TEST(Manifest, RefusesWhatCannotBe) {
+  const std::string start = R"({"config":{"digest":")" + kA + R"(","size":)";
+  for (const std::string& text :
+       {std::string(), std::string("[]"), std::string("{}"), std::string(R"({"config":{}})"),
+        std::string(R"({"config":{"digest":"sha256:zz","size":1}})"), start + "-1}}",
+        start + "1e40}}", start + "9223372036854775807}}", start + "\"1\"}}",
+        start + R"(1},"layers":{}})", start + R"(1},"layers":[3]})", start + R"(1})"}) {
+    auto manifest = Manifest::parse(text);
+    ASSERT_FALSE(manifest) << text;
+    EXPECT_EQ(manifest.error().code, Errc::corrupt) << text;
+  }
+}
+
+RC_GTEST_PROP(ManifestProperty, AnyBytesGiveAManifestOrAnError, (const std::string& text)) {
+  if (auto manifest = Manifest::parse(text)) RC_ASSERT(!manifest->to_json().empty());
+}
+
+TEST(Config, WritesOllamasFieldsInOllamasOrder) {
+  Config config;
+  config.model_format = "gguf";
+  config.model_family = "llama";
+  config.model_families = {"llama"};
+  config.model_type = "134.52M";
+  config.file_type = "Q4_1";
+  config.renderer = "r<1>";
+  config.context_length = 2048;
+  EXPECT_EQ(config.to_json(),
+            R"({"model_format":"gguf","model_family":"llama","model_families":["llama"],)"
+            R"("model_type":"134.52M","file_type":"Q4_1","renderer":"r\u003c1\u003e",)"
+            R"("context_length":2048,"architecture":"amd64","os":"linux"})"
+            "\n");
+}
+
+TEST(Config, KeepsFieldsItDoesNotKnow) {
+  const std::string text =
+      R"({"model_format":"gguf","model_family":"llama","model_families":null,"model_type":"1B",)"
+      R"("file_type":"F16","architecture":"arm64","os":"linux","rootfs":{"type":"layers",)"
+      R"("diff_ids":["x"]}})"
+      "\n";
+  auto config = Config::parse(text);
+  ASSERT_TRUE(config);
+  EXPECT_EQ(config->model_type, "1B");
+  EXPECT_TRUE(config->other.contains("rootfs"));
+  EXPECT_EQ(config->to_json(), text);
+}
+
+TEST(Config, RefusesWhatIsNoObject) {
+  EXPECT_FALSE(Config::parse("[1]"));
+  EXPECT_FALSE(Config::parse("{"));
+}
+
+}  // namespace
+}  // namespace om::model
