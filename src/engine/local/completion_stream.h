@@ -1,0 +1,53 @@
+// A running /completion answer of a llama-server child.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "engine/local/runner_process.h"
+#include "engine/local/stream_event.h"
+
+namespace om::engine {
+
+// Reads events off one response. It ends well only with the event `"stop":true`; an end of stream
+// without it is a dead runner.
+class CompletionStream final : public Completion {
+ public:
+  CompletionStream(std::shared_ptr<RunnerProcess> runner, CompletionRequest request,
+                   int context_length, io::Call call);
+
+  // Sends the request. invalid_argument, unsupported: refused, `what` is the runner's own body.
+  io::Task<Result<void>> open();
+
+  io::Task<Result<Piece>> next() override;
+
+ private:
+  io::Task<Result<void>> read_more();
+  io::Task<Result<Piece>> finish(StreamEvent event);
+  io::Task<Result<std::string>> withheld_text();
+  io::Task<Error> broken(Error error);
+  std::optional<Piece> take(StreamEvent event);
+  void add_logprobs(std::vector<model::Logprob> logprobs);
+  bool context_is_full() const;
+
+  std::shared_ptr<RunnerProcess> runner_;
+  CompletionRequest request_;
+  int context_length_;
+  io::Call call_;            // The caller's.
+  io::CancelSource cancel_;  // The caller's cancel, or the runner's end.
+  std::optional<RunnerProcess::Watch> watch_;
+  std::unique_ptr<http::ClientResponse> response_;
+  EventLines lines_;
+  // Of tokens whose text has not come yet.
+  std::vector<Token> held_tokens_;
+  std::vector<model::Logprob> held_logprobs_;
+  int64_t predicted_ = 0, evaluated_ = 0;
+  bool ended_ = false;
+  io::OnCancel on_caller_, on_runner_;
+};
+
+// What a refusal means to us.
+Errc errc_of_status(int status);
+
+}  // namespace om::engine

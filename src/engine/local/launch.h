@@ -1,0 +1,62 @@
+// How one llama-server child is started: our options as its command line and environment.
+// https://github.com/ggml-org/llama.cpp/tree/master/tools/server (README, "Usage")
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "io/processes.h"
+
+namespace om::engine {
+
+struct LaunchOptions {
+  std::string program;            // Path of llama-server.
+  std::string runtime_directory;  // For the socket; made with mode 0700.
+  std::string name;               // The model's, for messages.
+  std::string model_path;
+  std::vector<std::string> adapter_paths, projector_paths;
+  std::string draft_path;
+  int draft_tokens = 4;  // Used with a draft model only; 0: it is not loaded.
+
+  int context_length = 4096;  // Tokens of one slot.
+  int slots = 1;
+  // One KV buffer for all slots: smaller for sliding-window models, and prompts and answers mix in
+  // one batch. Its sums depend on the neighbours, so exact repetition needs `false`.
+  bool unified_kv = true;
+  int batch = 512;
+  int threads = 0;  // 0: the runner picks.
+  bool embedding = false;
+  std::string kv_type;          // Empty: f16.
+  std::string flash_attention;  // "on", "off", or empty: the runner picks.
+  int prompt_cache_mib = 0;     // RAM for prompts that lost their slot.
+  std::optional<int> gpu_layers, main_gpu;
+  std::optional<bool> use_mmap;
+  std::vector<std::pair<std::string, std::string>> environment;
+
+  uint64_t weight_bytes = 0;  // Of all files, to tell the progress of a load. 0: unknown.
+
+  std::chrono::nanoseconds load_stall_max = std::chrono::minutes(5);  // <= 0: no limit.
+  std::chrono::nanoseconds stop_grace = std::chrono::seconds(5);
+  // How long a child that answers may bring no token before it counts as wedged: 8 times what is
+  // usual for it, at least the floor; `first` until enough is known.
+  std::chrono::nanoseconds stall_floor = std::chrono::seconds(10);
+  std::chrono::nanoseconds stall_first = std::chrono::seconds(120);
+  std::chrono::nanoseconds prefill_stall_floor = std::chrono::seconds(60);
+  std::chrono::nanoseconds prefill_stall_first = std::chrono::minutes(5);
+};
+
+inline constexpr size_t kSocketPathMax = 107;  // sun_path without its final zero.
+
+// What differs per start, never told in argv: other users can read it there.
+struct LaunchSecrets {
+  std::string socket_path, api_key, media_marker;
+};
+
+// invalid_argument: the socket path is too long for a unix socket.
+Result<io::SpawnOptions> launch_command(const LaunchOptions& options, const LaunchSecrets& secrets);
+
+}  // namespace om::engine

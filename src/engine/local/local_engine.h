@@ -1,0 +1,43 @@
+// A model run by a llama-server child of this node.
+#pragma once
+
+#include <memory>
+
+#include "engine/engine.h"
+#include "engine/local/runner_process.h"
+
+namespace om::engine {
+
+// On the io thread. Made by load(); stop() must have returned before it is destroyed, and its
+// completions must be gone before the engine.
+class LocalEngine final : public Engine {
+ public:
+  explicit LocalEngine(io::World& world, LaunchOptions options);
+
+  // Starts the child and learns what it runs. Errors as RunnerProcess::start.
+  io::Task<Result<void>> load(io::Call call);
+  io::Task<void> stop();
+
+  const Properties& properties() const override { return properties_; }
+  io::Task<Result<std::unique_ptr<Completion>>> complete(CompletionRequest request,
+                                                         io::Call call) override;
+  io::Task<Result<EmbeddingResult>> embed(std::vector<Token> tokens, bool normalize,
+                                          io::Call call) override;
+  io::Task<Result<std::vector<Token>>> tokenize(std::string text, bool add_special,
+                                                io::Call call) override;
+  io::Task<Result<std::string>> detokenize(std::vector<Token> tokens, io::Call call) override;
+
+  RunnerProcess& process() { return *process_; }
+  const RunnerProcess& process() const { return *process_; }
+
+ private:
+  io::Task<Result<void>> read_properties(io::Call call);
+  // One small JSON request and its answer.
+  io::Task<Result<boost::json::value>> ask(std::string method, std::string target, std::string body,
+                                           io::Call call);
+
+  std::shared_ptr<RunnerProcess> process_;
+  Properties properties_;
+};
+
+}  // namespace om::engine

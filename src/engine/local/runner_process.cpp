@@ -1,0 +1,280 @@
+#include "engine/local/runner_process.h"
+
+#include <algorithm>
+#include <array>
+#include <csignal>
+
+namespace om::engine {
+namespace {
+
+constexpr size_t kLinesMax = 40, kLineBytesMax = 512;
+constexpr size_t kAnswerBytesMax = 64 * 1024;
+constexpr auto kPollFirst = std::chrono::milliseconds(10);
+constexpr auto kPollMax = std::chrono::milliseconds(100);
+constexpr auto kHealthMax = std::chrono::seconds(10);
+constexpr auto kSettleMax = std::chrono::milliseconds(500);
+constexpr std::string_view kStopped =
+    "model runner has unexpectedly stopped, this may be due to resource limitations or an "
+    "internal error, check the server logs for details";
+
+bool tells_trouble(std::string_view line) {
+  static constexpr std::array<std::string_view, 7> kWords = {
+      "error", "Error", "ERROR", "failed", "abort", "ASSERT", "terminate"};
+  return std::ranges::any_of(kWords, [&](auto word) { return line.contains(word); });
+}
+
+}  // namespace
+
+RunnerProcess::RunnerProcess(io::World& world, LaunchOptions options)
+    : world_(world),
+      options_(std::move(options)),
+      client_(std::make_unique<http::Client>(world)),
+      token_stall_(options_.stall_floor, options_.stall_first),
+      prefill_stall_(options_.prefill_stall_floor, options_.prefill_stall_first),
+      changed_(world.clock),
+      tasks_(world.executor, world.clock) {
+  secrets_.socket_path = io::join(options_.runtime_directory, world.random.letters(12) + ".sock");
+  secrets_.api_key = world.random.letters(32);
+  secrets_.media_marker = "<__media_" + world.random.letters(12) + "__>";
+}
+
+RunnerProcess::~RunnerProcess() = default;
+
+io::Task<Result<void>> RunnerProcess::start(io::Call call) {
+  auto started = co_await spawn_child();
+  if (started) {
+    tasks_.spawn(read_output());
+    tasks_.spawn(watch_exit());
+    started = co_await wait_ready(call);
+  }
+  if (!started) {
+    co_await stop();
+    co_return started;
+  }
+  ready_ = true;
+  last_event_ = world_.clock.now();
+  tasks_.spawn(watch_stalls());
+  co_return started;
+}
+
+io::Task<Result<void>> RunnerProcess::spawn_child() {
+  CO_TRY_VOID(world_.files.make_directories(options_.runtime_directory));
+  // The directory is the only guard of the sockets in it besides the key.
+  CO_TRY_VOID(world_.files.set_mode(options_.runtime_directory, 0700));
+  remove_socket();  // A stale one makes the child fail.
+  CO_TRY(auto command, launch_command(options_, secrets_));
+  CO_TRY(child_, world_.processes.spawn(std::move(command)));
+  last_line_ = world_.clock.now();
+  co_return Result<void>{};
+}
+
+io::Task<Result<void>> RunnerProcess::wait_ready(io::Call call) {
+  io::Duration pause = kPollFirst;
+  uint64_t resident_before = 0;
+  while (true) {
+    CO_TRY(const bool ready, co_await is_ready(call));
+    if (ready) co_return Result<void>{};
+    if (exited_ || broken_.cancelled()) {
+      co_await settle();
+      co_return fail(Errc::unavailable, "llama-server process has terminated: {}", death_);
+    }
+    const uint64_t resident = resident_bytes();
+    const io::TimePoint now = world_.clock.now();
+    if (resident > resident_before + (1 << 20)) {
+      resident_before = resident;
+      last_line_ = now;
+    }
+    if (options_.load_stall_max.count() > 0 && now - last_line_ > options_.load_stall_max) {
+      co_return fail(
+          Errc::unavailable, "timed out loading {}: no progress for {} s{}", options_.name,
+          std::chrono::duration_cast<std::chrono::seconds>(options_.load_stall_max).count(),
+          last_words());
+    }
+    CO_TRY_VOID(co_await world_.clock.sleep_for(pause, call));
+    pause = std::min<io::Duration>(pause + pause / 2, kPollMax);
+  }
+}
+
+io::Task<Result<bool>> RunnerProcess::is_ready(io::Call call) {
+  io::Call health = call;
+  health.deadline = std::min(call.deadline, world_.clock.now() + kHealthMax);
+  auto response = co_await client_->send(request("GET", "/health", {}), health);
+  // Not listening yet, or too busy to answer: the stall limit bounds the patience.
+  if (!response) {
+    if (call.cancel.cancelled()) co_return fail(Errc::cancelled, "the load is no longer wanted");
+    if (call.deadline <= world_.clock.now()) co_return fail(std::move(response).error());
+    co_return false;
+  }
+  const int status = (*response)->status();
+  auto body = co_await (*response)->read_all(kAnswerBytesMax);
+  co_return body.has_value() && status == 200;
+}
+
+io::Task<void> RunnerProcess::read_output() {
+  while (true) {
+    auto line = co_await child_->read_line(io::Call{io::kNever, tasks_.token()});
+    if (!line || !*line) co_return;
+    last_line_ = world_.clock.now();
+    keep_line(std::move(**line));
+  }
+}
+
+void RunnerProcess::keep_line(std::string line) {
+  while (!line.empty() && (line.back() == ' ' || line.back() == '\r')) line.pop_back();
+  if (line.empty()) return;
+  if (line.size() > kLineBytesMax) line.resize(kLineBytesMax);
+  lines_.push_back(std::move(line));
+  if (lines_.size() > kLinesMax) lines_.pop_front();
+}
+
+io::Task<void> RunnerProcess::watch_exit() {
+  auto status = co_await child_->wait(io::Call{io::kNever, tasks_.token()});
+  exited_ = true;
+  // Its last lines may still be in the pipe.
+  auto pause = co_await world_.clock.sleep_for(std::chrono::milliseconds(20),
+                                               io::Call{io::kNever, tasks_.token()});
+  (void)pause;  // Cancelled by stop(): the lines do not matter then.
+  break_all((status ? status->str() : status.error().what) + last_words());
+  changed_.notify_all();
+}
+
+io::Task<void> RunnerProcess::settle() {
+  const io::Call call = world_.clock.call_within(kSettleMax);
+  while (!broken_.cancelled()) {
+    auto waited = co_await changed_.wait(call);
+    if (!waited) co_return;  // It lives on: the connection broke for another reason.
+  }
+}
+
+void RunnerProcess::break_all(std::string reason) {
+  if (broken_.cancelled()) return;
+  death_ = std::move(reason);
+  broken_.cancel();
+  changed_.notify_all();
+  if (on_death_ && ready_ && !stopping_) {
+    auto callback = std::move(on_death_);
+    callback();
+  }
+}
+
+Error RunnerProcess::death() const {
+  return {Errc::unavailable, fmt::format("{}: {}", kStopped, death_)};
+}
+
+std::string RunnerProcess::last_words() const {
+  auto worst = std::find_if(lines_.rbegin(), lines_.rend(), tells_trouble);
+  if (worst != lines_.rend()) return ": " + *worst;
+  return lines_.empty() ? std::string() : ": " + lines_.back();
+}
+
+double RunnerProcess::load_progress() const {
+  if (ready_) return 1;
+  if (options_.weight_bytes == 0) return 0;
+  const double part =
+      static_cast<double>(resident_bytes()) / static_cast<double>(options_.weight_bytes);
+  return std::min(part, 0.99);
+}
+
+io::Task<void> RunnerProcess::watch_stalls() {
+  const io::Call call{io::kNever, tasks_.token()};
+  const io::Duration pause = std::clamp<io::Duration>(
+      options_.stall_floor / 20, std::chrono::milliseconds(10), std::chrono::milliseconds(500));
+  while (true) {
+    auto slept = co_await world_.clock.sleep_for(pause, call);
+    if (!slept || broken_.cancelled()) co_return;
+    const auto silence = stalled(world_.clock.now());
+    if (!silence) continue;
+    break_all(fmt::format("it answered but brought no token for {:.1f} s{}",
+                          std::chrono::duration<double>(*silence).count(), last_words()));
+    co_await end_child(false);
+    co_return;
+  }
+}
+
+std::optional<io::Duration> RunnerProcess::stalled(io::TimePoint now) const {
+  // One long prompt keeps everybody's tokens waiting.
+  const bool prefilling =
+      std::ranges::any_of(watched_, [](const Watched& w) { return w.waiting && !w.generating; });
+  io::Duration limit = token_stall_.limit();
+  if (prefilling) limit = std::max(limit, prefill_stall_.limit());
+  for (const Watched& watched : watched_) {
+    if (!watched.waiting) continue;
+    const io::Duration own = now - watched.waiting_since;
+    const io::Duration all = now - std::max(watched.waiting_since, last_event_);
+    // While others advance, one that starves is given longer.
+    if (all > limit || own > 4 * limit) return own;
+  }
+  return std::nullopt;
+}
+
+io::Task<void> RunnerProcess::end_child(bool force) {
+  if (!child_) co_return;
+  client_->close_idle();
+  if (!force) {
+    child_->signal(SIGTERM);
+    auto ended = co_await child_->wait(world_.clock.call_within(options_.stop_grace));
+    if (ended) co_return;
+  }
+  child_->signal(SIGKILL);
+  auto ended = co_await child_->wait({});
+  (void)ended;  // Nothing is left to try.
+}
+
+io::Task<void> RunnerProcess::stop() {
+  const bool was_ready = ready_;
+  if (!stopping_ && !broken_.cancelled()) {
+    stopping_ = true;
+    break_all("it was stopped");
+  }
+  stopping_ = true;
+  // A child that still loads has nobody to say good-bye to.
+  co_await end_child(!was_ready);
+  co_await tasks_.stop();
+  remove_socket();
+}
+
+void RunnerProcess::remove_socket() {
+  auto removed = world_.files.remove(secrets_.socket_path);
+  (void)removed;  // Usually it is not there.
+}
+
+http::ClientRequest RunnerProcess::request(std::string method, std::string target,
+                                           std::string body) const {
+  http::ClientRequest request;
+  request.method = std::move(method);
+  request.endpoint = io::Endpoint::unix_socket(secrets_.socket_path);
+  request.host = "localhost";
+  request.target = std::move(target);
+  request.headers.add("Authorization", "Bearer " + secrets_.api_key);
+  if (!body.empty()) request.headers.add("Content-Type", "application/json");
+  request.body = std::move(body);
+  return request;
+}
+
+RunnerProcess::Watch::Watch(std::shared_ptr<RunnerProcess> runner) : runner_(std::move(runner)) {
+  Watched watched;
+  watched.last_event = runner_->world_.clock.now();
+  entry_ = runner_->watched_.insert(runner_->watched_.end(), watched);
+}
+
+RunnerProcess::Watch::~Watch() { runner_->watched_.erase(entry_); }
+
+void RunnerProcess::Watch::begin_wait() {
+  entry_->waiting = true;
+  entry_->waiting_since = runner_->world_.clock.now();
+}
+
+void RunnerProcess::Watch::end_wait(bool brought_something) {
+  entry_->waiting = false;
+  if (!brought_something) return;
+  const io::TimePoint now = runner_->world_.clock.now();
+  // A reader that came late says nothing about the runner.
+  const bool prompt = entry_->waiting_since - entry_->last_event < std::chrono::milliseconds(50);
+  if (prompt) {
+    auto& limit = entry_->generating ? runner_->token_stall_ : runner_->prefill_stall_;
+    limit.add(now - entry_->last_event);
+  }
+  entry_->last_event = runner_->last_event_ = now;
+}
+
+}  // namespace om::engine

@@ -1,0 +1,106 @@
+// One supervised llama-server child: started, watched, ended.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <list>
+#include <memory>
+#include <string>
+
+#include "engine/local/launch.h"
+#include "engine/local/stall_limit.h"
+#include "http/client.h"
+#include "io/task_group.h"
+#include "io/world.h"
+
+namespace om::engine {
+
+// Lives on the io thread. start() once, then stop() before the last reference goes, also after a
+// failed start or a death. Requests in flight hold a reference.
+//
+// The child's end is noticed at once; a child that answers /health but brings no token to those
+// who wait is wedged, and is ended. Either way broken() is cancelled and `on_death` called once.
+class RunnerProcess : public std::enable_shared_from_this<RunnerProcess> {
+ public:
+  RunnerProcess(io::World& world, LaunchOptions options);
+  ~RunnerProcess();
+
+  // unavailable: it ended while loading, or made no progress, with its last words. not_found: no
+  // such program. cancelled, deadline_exceeded. The child is gone after any of them.
+  io::Task<Result<void>> start(io::Call call);
+  // Breaks the requests in flight, asks the child to end, kills it after the grace period.
+  io::Task<void> stop();
+
+  bool alive() const { return child_ && child_->running() && !broken_.cancelled(); }
+  io::CancelToken broken() const { return broken_.token(); }
+  Error death() const;  // unavailable, with the reason. Meaningful once broken() is cancelled.
+  void on_death(std::function<void()> callback) { on_death_ = std::move(callback); }
+
+  double load_progress() const;  // 0..1, by the memory that is filled.
+  uint64_t resident_bytes() const { return child_ ? child_->resident_bytes() : 0; }
+  int pid() const { return child_ ? child_->pid() : 0; }
+  const LaunchOptions& options() const { return options_; }
+  const std::string& media_marker() const { return secrets_.media_marker; }
+  io::World& world() { return world_; }
+
+  // With the address and the key filled in.
+  http::ClientRequest request(std::string method, std::string target, std::string body) const;
+  http::Client& client() { return *client_; }
+
+  // Waits until the child's end is known, a moment at most: the connection breaks a little earlier.
+  io::Task<void> settle();
+
+  // A request that expects events. While `waiting` it is watched.
+  struct Watched {
+    bool waiting = false, generating = false;
+    io::TimePoint waiting_since{}, last_event{};
+  };
+  // Registers one for as long as it lives.
+  class Watch {
+   public:
+    explicit Watch(std::shared_ptr<RunnerProcess> runner);
+    ~Watch();
+    Watch(const Watch&) = delete;
+    Watch& operator=(const Watch&) = delete;
+    void begin_wait();
+    void end_wait(bool brought_something);
+    void set_generating() { entry_->generating = true; }
+
+   private:
+    std::shared_ptr<RunnerProcess> runner_;
+    std::list<Watched>::iterator entry_;
+  };
+
+ private:
+  io::Task<Result<void>> spawn_child();
+  io::Task<Result<void>> wait_ready(io::Call call);
+  io::Task<Result<bool>> is_ready(io::Call call);  // false: still loading.
+  io::Task<void> read_output();
+  io::Task<void> watch_exit();
+  io::Task<void> watch_stalls();
+  io::Task<void> end_child(bool force);
+  void keep_line(std::string line);
+  void break_all(std::string reason);
+  std::optional<io::Duration> stalled(io::TimePoint now) const;
+  std::string last_words() const;
+  void remove_socket();
+
+  io::World& world_;
+  LaunchOptions options_;
+  LaunchSecrets secrets_;
+  std::unique_ptr<http::Client> client_;
+  std::unique_ptr<io::Child> child_;
+  std::deque<std::string> lines_;  // The last of its output.
+  io::TimePoint last_line_{};
+  bool ready_ = false, stopping_ = false, exited_ = false;
+  std::string death_;
+  io::CancelSource broken_;
+  std::function<void()> on_death_;
+  std::list<Watched> watched_;
+  io::TimePoint last_event_{};
+  StallLimit token_stall_, prefill_stall_;
+  io::Event changed_;
+  io::TaskGroup tasks_;
+};
+
+}  // namespace om::engine
