@@ -1,0 +1,69 @@
+// The HTTP surface: Ollama's routes, and the plugs for OpenAI's and Anthropic's. Checks hosts and
+// origins, routes, writes the access log and counts. One per node, on the io thread.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "api/router.h"
+#include "generation/generation.h"
+#include "http/server.h"
+#include "io/world.h"
+#include "scheduler/scheduler.h"
+#include "store/store.h"
+#include "transfer/transfer.h"
+
+namespace om::api {
+
+struct Settings {
+  std::string version = "0.0.0";
+  std::string node_name;
+  uint64_t body_bytes_max = 32ull << 20;  // Of a JSON request.
+  // A loopback listener answers only requests whose Host names this machine (DNS rebinding).
+  bool check_host = true;
+  std::vector<std::string> host_names;  // This machine's own names and addresses.
+  std::vector<std::string> origins;     // OLLAMA_ORIGINS; added to the built-in ones.
+  bool no_cloud = true;
+  // Whether the node takes requests, for /readyz; absent: always.
+  std::function<bool()> ready;
+};
+
+// What handlers work with. References outlive the Api.
+struct Dependencies {
+  io::World& world;
+  store::Store& store;
+  scheduler::Scheduler& scheduler;
+  generation::Generation& generation;
+  transfer::Transfer& transfer;
+  Settings settings;
+};
+
+// Add their routes to the router. `dependencies` outlives it: handlers may keep the reference.
+// Each lives in its own files (ollama_*, openai_*, responses_*, anthropic_*, openapi*).
+void register_ollama(Router& router, const Dependencies& dependencies);
+void register_openai(Router& router, const Dependencies& dependencies);
+void register_anthropic(Router& router, const Dependencies& dependencies);
+
+// Tells in X-OllamaMax-Node, -Attempts and -Resumed how the answer came about. Before start().
+void set_route_headers(Context& context, const generation::Route& route);
+
+class Api {
+ public:
+  explicit Api(Dependencies dependencies);
+  ~Api();
+  Api(const Api&) = delete;
+  Api& operator=(const Api&) = delete;
+
+  http::Handler handler();  // Valid as long as this object.
+
+ private:
+  io::Task<void> handle(http::Request& request, http::BodyReader& body,
+                        http::ResponseWriter& response);
+
+  Dependencies dependencies_;
+  Router router_;
+};
+
+}  // namespace om::api

@@ -1,0 +1,33 @@
+// The one place where kinds of trouble become HTTP: status, body and stream element, in the three
+// shapes our clients know.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+
+namespace om::api {
+
+enum class ErrorShape {
+  ollama,     // {"error":"text"}; in a stream one NDJSON line.
+  openai,     // {"error":{"message","type","param":null,"code":null}}; in a stream a data event.
+  anthropic,  // {"type":"error","error":{"type","message"},"request_id"}; an `error` event.
+};
+
+// 400 invalid_argument, 401, 403, 404, 409 already_exists, 499 cancelled, 501 unsupported,
+// 503 overloaded, unavailable and not_leader (clients retry on 503), 504 deadline, 500 the rest.
+int http_status(Errc code);
+
+// The `type` word of an OpenAI or Anthropic error. Ollama has none: empty.
+std::string_view error_type(ErrorShape shape, int status);
+
+// A whole response body (application/json). `request_id` goes into Anthropic's.
+std::string error_body(ErrorShape shape, int status, std::string_view text,
+                       std::string_view request_id);
+
+// The last element of a stream that has begun: an NDJSON line or an SSE event, complete.
+std::string error_element(ErrorShape shape, int status, std::string_view text,
+                          std::string_view request_id);
+
+}  // namespace om::api

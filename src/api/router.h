@@ -1,0 +1,79 @@
+// Finds the handler for a method and a path, and runs it: what a handler returns as an error
+// becomes the answer, in the shape its API's clients expect.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "api/error.h"
+#include "http/server.h"
+
+namespace om::api {
+
+// One request on its way through a handler. Lives as long as the handler runs.
+struct Context {
+  http::Request& request;
+  http::BodyReader& body;
+  http::ResponseWriter& response;
+  ErrorShape shape = ErrorShape::ollama;
+  // Values of the pattern's ":name" and "*name" parts.
+  std::vector<std::pair<std::string, std::string>> parameters = {};
+  // Instead of the status that the returned error's code maps to.
+  std::optional<int> error_status = {};
+  // The pattern that matched ("/api/blobs/:digest"), for metrics; empty: none did.
+  std::string_view pattern = {};
+  // What was answered, for the access log and metrics: 0 until something was, 499: client gone.
+  int status = 0;
+  // Name of the model the request is about, for the access log; handlers set it.
+  std::string model = {};
+
+  std::string_view parameter(std::string_view name) const;  // Empty if the pattern has none.
+  // Ends with request.cancel and has no deadline of its own.
+  io::Call call() const { return io::Call{io::kNever, request.cancel}; }
+
+  // Answer with these rather than with `response`: they remember the status.
+  io::Task<Result<void>> send(int status, std::string content_type, std::string body);
+  io::Task<Result<void>> send_json(std::string body);  // 200, "application/json; charset=utf-8".
+  // Streams: start() once, then response.write(), then response.finish().
+  io::Task<Result<void>> start(std::string content_type);
+};
+
+// May fail before the response is started (answered with status and body) or after it (told as
+// the stream's last element); either way the router writes the answer. On success the handler
+// has sent or finished the response.
+using RouteHandler = std::function<io::Task<Result<void>>(Context&)>;
+
+// Filled once at the start, then only read. On the io thread.
+class Router {
+ public:
+  // Segments of `pattern`: literal, ":name" (one segment, not empty) or a last "*name" (the rest,
+  // slashes included, not empty). Literal routes win over those with names.
+  // Methods are upper case; "GET" does not answer HEAD unless that is added too.
+  void add(std::string_view method, std::string_view pattern, ErrorShape shape,
+           RouteHandler handler);
+
+  // Unknown path: 404 "404 page not found"; unknown method: 405 "405 method not allowed", both
+  // text/plain, as Ollama answers them.
+  io::Task<void> handle(Context& context) const;
+
+ private:
+  struct Route {
+    std::string method;
+    std::string pattern;
+    std::vector<std::string> segments;
+    ErrorShape shape;
+    RouteHandler handler;
+  };
+  using Parameters = std::vector<std::pair<std::string, std::string>>;
+  static bool matches(const Route& route, const std::vector<std::string_view>& path,
+                      Parameters& parameters);
+  io::Task<void> answer_error(Context& context, Error error) const;
+
+  std::vector<Route> routes_;
+};
+
+}  // namespace om::api
