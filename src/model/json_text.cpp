@@ -2,7 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <array>
+#include <charconv>
 #include <cmath>
+
+#include "base/check.h"
 
 namespace om::model {
 namespace {
@@ -87,19 +91,16 @@ void write_json_string(std::string& out, std::string_view text) {
 std::string write_number(double number) {
   if (!std::isfinite(number)) return "null";
   double magnitude = std::abs(number);
-  if (magnitude != 0 && (magnitude < 1e-6 || magnitude >= 1e21)) {
-    std::string text;  // With as many digits as make it come back the same, no more.
-    for (int digits = 0; digits < 18; digits++) {
-      text = fmt::format("{:.{}e}", number, digits);
-      if (std::stod(text) == number) break;
-    }
-    size_t exponent = text.find('e') + 2;
-    if (text[exponent] == '0' && text[exponent - 1] == '-') text.erase(exponent, 1);  // 1e-07
-    return text;
-  }
-  std::string shortest = fmt::format("{}", number);
-  if (shortest.find('e') != shortest.npos) shortest = fmt::format("{:.0f}", number);
-  return shortest;
+  bool scientific = magnitude != 0 && (magnitude < 1e-6 || magnitude >= 1e21);
+  std::array<char, 64> buffer;  // The longest: 21 digits, or "0.", zeros and 17 digits.
+  auto [end, error] =
+      std::to_chars(buffer.data(), buffer.data() + buffer.size(), number,
+                    scientific ? std::chars_format::scientific : std::chars_format::fixed);
+  CHECK(error == std::errc());
+  std::string text(buffer.data(), end);
+  // Go writes negative exponents without a leading zero.
+  if (size_t at = text.find("e-0"); at != text.npos) text.erase(at + 2, 1);
+  return text;
 }
 
 void write_json(std::string& out, const boost::json::value& value) {
