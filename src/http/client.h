@@ -12,12 +12,12 @@ namespace om::http {
 
 struct ClientRequest {
   std::string method = "GET";
-  io::Endpoint endpoint;       // Where to connect.
+  io::Endpoint endpoint;  // Where to connect.
   std::shared_ptr<const io::Tls> tls;
-  std::string host;            // Host header.
+  std::string host;  // Host header.
   std::string target = "/";
   Headers headers;
-  std::string body;            // Sent with Content-Length, unless `body_source` is given.
+  std::string body;  // Sent with Content-Length, unless `body_source` is given.
   // A streamed body of `body_length` bytes: called until it answers an empty string.
   std::function<io::Task<Result<std::string>>()> body_source;
   uint64_t body_length = 0;

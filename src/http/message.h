@@ -12,6 +12,7 @@
 namespace om::http {
 
 bool equal_ignoring_case(std::string_view a, std::string_view b);
+std::string_view trim(std::string_view text);  // Without spaces and tabs at both ends.
 
 // Header fields in the order sent; names compare without case.
 class Headers {
@@ -21,6 +22,8 @@ class Headers {
   void remove(std::string_view name);
   std::string_view get(std::string_view name) const;  // Empty if absent.
   bool has(std::string_view name) const;
+  // True if a comma-separated list field has this element: has_token("Connection", "close").
+  bool has_token(std::string_view name, std::string_view token) const;
   auto begin() const { return fields_.begin(); }
   auto end() const { return fields_.end(); }
   size_t size() const { return fields_.size(); }

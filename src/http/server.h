@@ -18,9 +18,9 @@ struct ServerLimits {
   uint64_t body_bytes_max = 64ull << 20;  // For read_body(); streamed bodies set their own.
   size_t connections_max = 4096;
   size_t requests_per_connection_max = 1'000'000;
-  std::chrono::seconds header_time_max{10};   // From the first byte of a request to its last header.
-  std::chrono::seconds body_idle_max{60};     // Between two reads of a body.
-  std::chrono::seconds write_idle_max{30};    // A client that takes nothing for so long is gone.
+  std::chrono::seconds header_time_max{10};  // From the first byte of a request to its last header.
+  std::chrono::seconds body_idle_max{60};    // Between two reads of a body.
+  std::chrono::seconds write_idle_max{30};   // A client that takes nothing for so long is gone.
   std::chrono::seconds keep_alive_idle{75};
 };
 
@@ -31,8 +31,8 @@ struct Request {
   std::string path;    // Percent-decoded, without the query.
   std::string query;   // Raw.
   Headers headers;
-  std::string peer;    // "127.0.0.1:5000".
-  std::string id;      // X-Request-Id if given and sane, else made here.
+  std::string peer;  // "127.0.0.1:5000".
+  std::string id;    // X-Request-Id if given and sane, else made here.
   // Cancelled when the client closes its side or takes no bytes for write_idle_max.
   io::CancelToken cancel;
   io::TimePoint started{};

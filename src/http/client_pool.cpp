@@ -1,0 +1,54 @@
+#include "http/client_pool.h"
+
+#include <algorithm>
+
+namespace om::http {
+
+std::string ClientPool::key(const ClientRequest& request) {
+  std::string key = request.endpoint.str();
+  if (const io::Tls* tls = request.tls.get()) {
+    // All that decides who is trusted: a connection made without a check is not reused with one.
+    key += fmt::format("|{}|{}|{}|{}", tls->server_name, tls->ca_file, tls->certificate_file,
+                       tls->verify);
+  }
+  return key;
+}
+
+std::unique_ptr<io::Stream> ClientPool::take(const std::string& key) {
+  const auto found = idle_.find(key);
+  if (found == idle_.end()) return nullptr;
+  const io::TimePoint now = clock_.now();
+  std::unique_ptr<io::Stream> stream;
+  auto& streams = found->second;
+  while (!streams.empty() && !stream) {
+    Idle idle = std::move(streams.back());
+    streams.pop_back();
+    if (now - idle.since < limits_.idle_max && idle.stream->is_idle()) {
+      stream = std::move(idle.stream);
+    }
+  }
+  if (streams.empty()) idle_.erase(found);
+  return stream;
+}
+
+void ClientPool::put(const std::string& key, std::unique_ptr<io::Stream> stream) {
+  const io::TimePoint now = clock_.now();
+  drop_old(now);
+  if (limits_.idle_per_endpoint_max == 0) return;
+  if (idle_.size() >= kEndpointsMax && !idle_.contains(key)) return;
+  stream->set_deadline(io::kNever);
+  auto& streams = idle_[key];
+  if (streams.size() >= limits_.idle_per_endpoint_max) streams.erase(streams.begin());
+  streams.push_back(Idle{std::move(stream), now});
+}
+
+void ClientPool::drop_old(io::TimePoint now) {
+  if (now - looked_ < std::chrono::seconds(1)) return;
+  looked_ = now;
+  for (auto& [key, streams] : idle_) {
+    std::erase_if(streams, [&](const Idle& idle) { return now - idle.since >= limits_.idle_max; });
+  }
+  std::erase_if(idle_, [](const auto& entry) { return entry.second.empty(); });
+}
+
+}  // namespace om::http

@@ -1,0 +1,38 @@
+// Open connections of the client that wait for their next request.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "http/client.h"
+
+namespace om::http {
+
+// Last in, first out, so that a quiet time lets the surplus grow old and go. On the io thread.
+class ClientPool {
+ public:
+  ClientPool(const io::Clock& clock, const ClientLimits& limits) : clock_(clock), limits_(limits) {}
+
+  static std::string key(const ClientRequest& request);
+  // Null: none is open, or those that were are dead.
+  std::unique_ptr<io::Stream> take(const std::string& key);
+  void put(const std::string& key, std::unique_ptr<io::Stream> stream);
+  void clear() { idle_.clear(); }
+
+ private:
+  struct Idle {
+    std::unique_ptr<io::Stream> stream;
+    io::TimePoint since;
+  };
+  static constexpr size_t kEndpointsMax = 1024;
+  void drop_old(io::TimePoint now);
+
+  const io::Clock& clock_;
+  ClientLimits limits_;
+  std::map<std::string, std::vector<Idle>> idle_;
+  io::TimePoint looked_{};
+};
+
+}  // namespace om::http

@@ -1,0 +1,109 @@
+#include "base/check.h"
+#include "http/server_connection.h"
+
+namespace om::http {
+namespace {
+
+bool forbids_body(int status) { return status < 200 || status == 204 || status == 304; }
+
+// Fields that only this file writes: a handler's own would contradict the framing.
+bool is_ours(std::string_view name) {
+  return equal_ignoring_case(name, "Content-Length") ||
+         equal_ignoring_case(name, "Transfer-Encoding") ||
+         equal_ignoring_case(name, "Connection") || equal_ignoring_case(name, "Date");
+}
+
+void append_field(std::string& head, std::string_view name, std::string_view value) {
+  head.append(name).append(": ").append(value).append("\r\n");
+}
+
+}  // namespace
+
+Response::Response(Connection& connection, const RequestHead& head, const RequestBody& body)
+    : connection_(connection),
+      request_body_(body),
+      is_head_(head.method == "HEAD"),
+      http10_(head.minor_version == 0),
+      keep_alive_(head.keep_alive) {}
+
+std::string Response::make_head(int status, std::string_view content_type,
+                                std::optional<uint64_t> length) {
+  ServerShared& shared = connection_.shared_;
+  status_ = status;
+  started_ = true;
+  bodyless_ = is_head_ || forbids_body(status);
+  chunked_ = !length && !http10_ && !forbids_body(status);
+  until_close_ = !length && http10_ && !bodyless_;
+  if (shared.stopping || until_close_ || !request_body_.can_skip_rest() ||
+      connection_.requests_ >= shared.limits.requests_per_connection_max) {
+    keep_alive_ = false;
+  }
+  left_ = length;
+
+  std::string head;
+  head.reserve(256);
+  fmt::format_to(std::back_inserter(head), "HTTP/1.1 {} {}\r\n", status, reason_phrase(status));
+  if (!content_type.empty() && valid_field_value(content_type)) {
+    append_field(head, "Content-Type", content_type);
+  }
+  for (const auto& [name, value] : headers_) {
+    // A line end in a value would let its author write headers and bodies of his own.
+    if (is_ours(name) || !valid_field_name(name) || !valid_field_value(value)) continue;
+    append_field(head, name, value);
+  }
+  append_field(head, "Date", shared.date.at(shared.world.clock.wall_now()));
+  if (!keep_alive_) append_field(head, "Connection", "close");
+  if (keep_alive_ && http10_) append_field(head, "Connection", "keep-alive");
+  if (chunked_) append_field(head, "Transfer-Encoding", "chunked");
+  if (length && !forbids_body(status))
+    append_field(head, "Content-Length", fmt::to_string(*length));
+  head.append("\r\n");
+  return head;
+}
+
+io::Task<Result<void>> Response::send(int status, std::string content_type, std::string body) {
+  CHECK(!started_, "a response is sent twice");
+  const std::string head = make_head(status, content_type, body.size());
+  finished_ = true;
+  left_ = 0;
+  const std::array<std::string_view, 2> parts{head, bodyless_ ? std::string_view{} : body};
+  co_return co_await connection_.write(parts, false);
+}
+
+io::Task<Result<void>> Response::start(int status, std::string content_type,
+                                       std::optional<uint64_t> length) {
+  CHECK(!started_, "a response is started twice");
+  const std::string head = make_head(status, content_type, length);
+  const std::array<std::string_view, 1> parts{head};
+  co_return co_await connection_.write(parts, true);
+}
+
+io::Task<Result<void>> Response::write(std::string_view data) {
+  CHECK(started_ && !finished_, "a body without start(), or after finish()");
+  if (connection_.cancel_.cancelled()) co_return fail(Errc::cancelled, "the client is gone");
+  if (data.empty() || bodyless_) co_return Result<void>{};  // A chunk of no bytes ends the body.
+  if (left_) {
+    CHECK(data.size() <= *left_, "a body longer than its Content-Length");
+    *left_ -= data.size();
+  }
+  if (chunked_) {
+    const std::array<std::string_view, 3> parts{chunk_head_.of(data.size()), data, "\r\n"};
+    co_return co_await connection_.write(parts, true);
+  }
+  const std::array<std::string_view, 1> parts{data};
+  co_return co_await connection_.write(parts, true);
+}
+
+io::Task<Result<void>> Response::finish() {
+  CHECK(started_, "finish() without start()");
+  if (finished_) co_return Result<void>{};
+  if (left_ && *left_ > 0 && !bodyless_) {
+    co_return fail(Errc::internal, "the body is {} bytes shorter than announced", *left_);
+  }
+  finished_ = true;
+  if (!chunked_ || bodyless_) co_return Result<void>{};
+  const std::array<std::string_view, 1> parts{"0\r\n\r\n"};
+  co_return co_await connection_.write(parts, true);
+}
+
+}  // namespace om::http

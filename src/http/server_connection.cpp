@@ -1,0 +1,217 @@
+#include "http/server_connection.h"
+
+#include <algorithm>
+
+namespace om::http {
+namespace {
+
+bool sane_id(std::string_view id) {
+  return !id.empty() && id.size() <= 128 && std::all_of(id.begin(), id.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '_' || c == '.';
+  });
+}
+
+HeadLimits head_limits(const ServerLimits& limits) {
+  HeadLimits head;
+  head.bytes_max = limits.header_bytes_max;
+  head.target_bytes_max = std::min(head.target_bytes_max, limits.header_bytes_max);
+  return head;
+}
+
+}  // namespace
+
+std::string_view Request::query_value(std::string_view name) const {
+  std::string_view rest = query;
+  while (!rest.empty()) {
+    const size_t end = rest.find('&');
+    const std::string_view pair = rest.substr(0, end);
+    const size_t equals = pair.find('=');
+    if (pair.substr(0, equals) == name) {
+      return equals == std::string_view::npos ? std::string_view{} : pair.substr(equals + 1);
+    }
+    rest = end == std::string_view::npos ? std::string_view{} : rest.substr(end + 1);
+  }
+  return {};
+}
+
+Connection::Connection(ServerShared& shared, std::unique_ptr<io::Stream> stream)
+    : shared_(shared),
+      stream_(std::move(stream)),
+      peer_(stream_->peer()),
+      input_(*stream_, shared.world.clock, [this] { on_input_end(); }) {}
+
+io::Task<void> Connection::read_ahead() { return input_.run(); }
+
+void Connection::on_input_end() {
+  gone_ = true;
+  cancel_.cancel();
+  // A chunk that the client no longer takes would otherwise wait for write_idle_max.
+  if (streaming_) stream_->abort();
+}
+
+void Connection::close_if_idle() {
+  if (idle_) input_.interrupt();
+}
+
+io::Task<void> Connection::run() {
+  while (co_await serve_one()) {
+  }
+  if (must_linger_ && !gone_) co_await linger();
+  stream_->abort();
+  co_await input_.join();
+}
+
+// Closing a socket with unread bytes resets the connection, and the reset may overtake the answer.
+io::Task<void> Connection::linger() {
+  idle_ = true;
+  const io::TimePoint end = shared_.world.clock.now() + kLingerMax;
+  size_t taken = 0;
+  while (taken < kLingerBytesMax) {
+    taken += input_.bytes().size();
+    input_.consume(input_.bytes().size());
+    const auto more = co_await input_.more(end);
+    if (!more) co_return;
+  }
+}
+
+io::Task<Result<size_t>> Connection::read_head(HeadScanner& scanner) {
+  const auto& limits = shared_.limits;
+  io::TimePoint deadline = io::kNever;
+  while (true) {
+    const std::string_view bytes = input_.bytes();
+    if (const size_t length = scanner.scan(bytes); length > 0) co_return length;
+    if (scanner.refused()) co_return fail(Errc::invalid_argument, "{}", scanner.refused().why);
+    idle_ = bytes.empty();
+    const io::TimePoint now = shared_.world.clock.now();
+    if (!idle_ && deadline == io::kNever) deadline = now + limits.header_time_max;
+    if (idle_ && shared_.stopping) co_return fail(Errc::cancelled, "the server is stopping");
+    CO_TRY_VOID(co_await input_.more(idle_ ? now + limits.keep_alive_idle : deadline));
+  }
+}
+
+Refusal Connection::fill_request(const RequestHead& head, Request& request) {
+  request.method = head.method;
+  request.target = head.target;
+  std::string_view target = head.target;
+  request.headers = head.headers;
+  if (const size_t scheme = target.find("://");
+      !target.starts_with('/') && scheme != std::string_view::npos) {
+    // Absolute form: its host counts, whatever the Host header says (RFC 9112 section 3.2.2).
+    const std::string_view rest = target.substr(scheme + 3);
+    const size_t end = rest.find_first_of("/?");
+    request.headers.set("Host", rest.substr(0, end));
+    target = end == std::string_view::npos ? "/" : rest.substr(end);
+  }
+  const size_t question = target.find('?');
+  const std::string_view path = target.substr(0, question);
+  if (question != std::string_view::npos) request.query = target.substr(question + 1);
+  auto decoded = percent_decode(path.empty() ? "/" : path);
+  if (!decoded) return {400, "a broken percent escape in the path"};
+  request.path = std::move(*decoded);
+  request.peer = peer_;
+  const std::string_view id = head.headers.get("X-Request-Id");
+  request.id = sane_id(id) ? std::string(id) : shared_.next_request_id();
+  request.started = shared_.world.clock.now();
+  return {};
+}
+
+io::Task<bool> Connection::serve_one() {
+  const HeadLimits limits = head_limits(shared_.limits);
+  HeadScanner scanner(limits);
+  cancel_ = io::CancelSource();
+  const auto length = co_await read_head(scanner);
+  idle_ = false;
+  if (!length) {
+    if (scanner.refused()) {
+      co_await refuse(scanner.refused());
+    } else if (length.error().code == Errc::deadline_exceeded && !input_.bytes().empty()) {
+      co_await refuse({408, "the request head did not arrive in time"});
+    }
+    co_return false;
+  }
+  RequestHead head;
+  // A copy: the buffer moves when more arrives, and the head is looked at while it does.
+  const std::string text(input_.bytes().substr(0, *length));
+  input_.consume(*length);
+  if (const Refusal refusal = parse_request_head(text, limits, head)) {
+    co_await refuse(refusal);
+    co_return false;
+  }
+  requests_++;
+  co_return co_await answer(head);
+}
+
+io::Task<bool> Connection::answer(const RequestHead& head) {
+  Request request;
+  if (const Refusal refusal = fill_request(head, request)) {
+    co_await refuse(refusal);
+    co_return false;
+  }
+  request.cancel = cancel_.token();
+  if (gone_) cancel_.cancel();
+  RequestBody body(shared_, *stream_, input_, head);
+  Response response(*this, head, body);
+  shared_.requests_running++;
+  co_await shared_.handler(request, body, response);
+  shared_.requests_running--;
+  if (!response.started()) {
+    // Nobody is left to hear of a failed write here; the connection ends with it.
+    const auto sent = co_await response.send(500, "application/json",
+                                             R"({"error":"the request was not answered"})");
+    if (!sent) co_return false;
+  }
+  if (!response.finished()) co_return false;  // Cut short: the client must not take it as whole.
+  if (!response.keep_alive()) {
+    must_linger_ = !body.done() && !response.ends_with_connection();
+    co_return false;
+  }
+  if (co_await body.skip_rest()) co_return true;
+  must_linger_ = true;
+  co_return false;
+}
+
+io::Task<void> Connection::refuse(Refusal refusal) {
+  must_linger_ = true;
+  const std::string body = fmt::format("{{\"error\":\"{}\"}}", refusal.why);
+  const std::string head = fmt::format(
+      "HTTP/1.1 {} {}\r\nContent-Type: application/json\r\nDate: {}\r\nConnection: close\r\n"
+      "Content-Length: {}\r\n\r\n",
+      refusal.status, reason_phrase(refusal.status),
+      shared_.date.at(shared_.world.clock.wall_now()), body.size());
+  const std::array<std::string_view, 2> parts{head, body};
+  const auto sent = co_await write(parts, false);
+  if (!sent) must_linger_ = false;
+}
+
+io::Task<Result<void>> Connection::write(std::span<const std::string_view> parts, bool streaming) {
+  const io::Clock& clock = shared_.world.clock;
+  size_t total = 0;
+  for (const std::string_view part : parts) total += part.size();
+  streaming_ = streaming;
+  Result<void> result;
+  if (total <= kWritePieceBytes) {
+    stream_->set_deadline(clock.now() + shared_.limits.write_idle_max);
+    result = co_await stream_->write(parts);
+  } else {
+    // In pieces, so that a slow client that does take bytes is not called gone.
+    for (std::string_view part : parts) {
+      while (!part.empty() && result) {
+        const std::array<std::string_view, 1> piece{part.substr(0, kWritePieceBytes)};
+        part.remove_prefix(piece[0].size());
+        stream_->set_deadline(clock.now() + shared_.limits.write_idle_max);
+        result = co_await stream_->write(piece);
+      }
+    }
+  }
+  streaming_ = false;
+  // The read that is always outstanding has no deadline of its own.
+  stream_->set_deadline(io::kNever);
+  if (!result) {
+    cancel_.cancel();
+    stream_->abort();
+  }
+  co_return result;
+}
+
+}  // namespace om::http
