@@ -1,0 +1,243 @@
+#include "api/json_input.h"
+
+#include <limits>
+
+#include "base/utf8.h"
+#include "model/json_text.h"
+
+namespace om::api {
+namespace {
+
+namespace json = boost::json;
+
+bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
+
+char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
+
+bool equal_folded(std::string_view a, std::string_view b) {
+  if (a.size() != b.size()) return false;
+  for (size_t i = 0; i < a.size(); i++) {
+    if (lower(a[i]) != lower(b[i])) return false;
+  }
+  return true;
+}
+
+// A character as Go prints it in syntax errors.
+std::string quoted(std::string_view text) {
+  const Utf8Character character = utf8_front(text);
+  if (text.front() == '\'') return "'\\''";
+  if (text.front() == '"') return "'\"'";
+  if (text.front() == '\\') return "'\\\\'";
+  if (text.front() == '\n') return "'\\n'";
+  if (text.front() == '\t') return "'\\t'";
+  if (text.front() == '\r') return "'\\r'";
+  if (character.length == 0 || character.code < 0x20) {
+    return fmt::format("'\\x{:02x}'", static_cast<unsigned char>(text.front()));
+  }
+  return fmt::format("'{}'", text.substr(0, character.length));
+}
+
+std::unexpected<Error> syntax_error(std::string_view text, size_t at,
+                                    boost::system::error_code code) {
+  if (code == json::error::too_deep) {
+    return fail(Errc::invalid_argument, "exceeded max depth of {}", kJsonDepthMax);
+  }
+  if (code == json::error::incomplete || at >= text.size()) {
+    return fail(Errc::invalid_argument, "unexpected EOF");
+  }
+  std::string_view where = "in the request body";
+  if (at == 0 || text.substr(0, at).find_first_not_of(" \t\r\n") == text.npos) {
+    where = "looking for beginning of value";
+  }
+  return fail(Errc::invalid_argument, "invalid character {} {} (byte {}: {})",
+              quoted(text.substr(at)), where, at, code.message());
+}
+
+// What Go calls a value that does not fit.
+std::string describe(const json::value& value) {
+  switch (value.kind()) {
+    case json::kind::bool_:
+      return "bool";
+    case json::kind::string:
+      return "string";
+    case json::kind::array:
+      return "array";
+    case json::kind::object:
+      return "object";
+    case json::kind::null:
+      return "null";
+    case json::kind::int64:
+    case json::kind::uint64:
+    case json::kind::double_:
+      break;
+  }
+  return "number";
+}
+
+std::optional<int64_t> whole_number(const json::value& value) {
+  if (const int64_t* number = value.if_int64()) return *number;
+  return std::nullopt;
+}
+
+}  // namespace
+
+Result<json::value> parse_json(std::string_view text) {
+  size_t start = 0;
+  while (start < text.size() && is_blank(text[start])) start++;
+  if (start == text.size()) return fail(Errc::invalid_argument, "missing request body");
+
+  json::parse_options options;
+  options.max_depth = kJsonDepthMax;
+  options.allow_invalid_utf8 = true;  // Repaired where texts are taken out, as Go does.
+  json::stream_parser parser({}, options);
+  boost::system::error_code code;
+  const size_t used = parser.write_some(text.data(), text.size(), code);
+  if (code) return syntax_error(text, used, code);
+  parser.finish(code);
+  if (code) return syntax_error(text, used, code);
+  return parser.release();
+}
+
+io::Task<Result<json::value>> read_json(Context& context, uint64_t size_max) {
+  Result<std::string> body = co_await context.body.read_all(size_max);
+  if (!body) {
+    Error error = std::move(body).error();
+    if (error.code == Errc::overloaded) {
+      context.error_status = 413;
+      error.what = fmt::format("the request body is larger than {} bytes", size_max);
+    }
+    co_return fail(std::move(error));
+  }
+  co_return parse_json(*body);
+}
+
+ObjectReader::ObjectReader(std::string_view type_name, const json::value& value, std::string path)
+    : type_name_(type_name), path_(std::move(path)), object_(value.if_object()) {
+  if (object_ || value.is_null()) return;
+  if (path_.empty()) {
+    error_ = Error{Errc::invalid_argument,
+                   fmt::format("json: cannot unmarshal {} into Go value of type api.{}",
+                               describe(value), type_name_)};
+  } else {
+    error_ =
+        Error{Errc::invalid_argument,
+              fmt::format("json: cannot unmarshal {} into Go struct field {}.{} of type object",
+                          describe(value), type_name_, path_)};
+  }
+}
+
+const json::value* ObjectReader::find(std::string_view name) const {
+  if (!object_) return nullptr;
+  const json::value* found = nullptr;
+  for (const auto& member : *object_) {
+    if (equal_folded(member.key(), name) && !member.value().is_null()) found = &member.value();
+  }
+  return found;
+}
+
+std::string ObjectReader::path(std::string_view name) const {
+  return path_.empty() ? std::string(name) : fmt::format("{}.{}", path_, name);
+}
+
+void ObjectReader::refuse(std::string_view name, const json::value& value,
+                          std::string_view go_type) {
+  if (error_) return;
+  std::string what = describe(value);
+  // Go tells the number when a whole one was wanted.
+  if (value.is_number() && go_type.starts_with("int")) what += " " + model::write_json(value);
+  error_ = Error{Errc::invalid_argument,
+                 fmt::format("json: cannot unmarshal {} into Go struct field {}.{} of type {}",
+                             what, type_name_, path(name), go_type)};
+}
+
+void ObjectReader::check(Result<void> result) {
+  if (!result && !error_) error_ = std::move(result).error();
+}
+
+void ObjectReader::read(std::string_view name, std::string& target) {
+  const json::value* value = find(name);
+  if (!value) return;
+  if (!value->is_string()) return refuse(name, *value, "string");
+  const json::string& text = value->get_string();
+  target = utf8_valid(text) ? std::string(text) : utf8_repaired(text);
+}
+
+void ObjectReader::read(std::string_view name, std::optional<std::string>& target) {
+  if (!find(name)) return;
+  std::string text;
+  read(name, text);
+  target = std::move(text);
+}
+
+void ObjectReader::read(std::string_view name, bool& target) {
+  const json::value* value = find(name);
+  if (!value) return;
+  if (!value->is_bool()) return refuse(name, *value, "bool");
+  target = value->get_bool();
+}
+
+void ObjectReader::read(std::string_view name, std::optional<bool>& target) {
+  if (!find(name)) return;
+  bool flag = false;
+  read(name, flag);
+  target = flag;
+}
+
+void ObjectReader::read(std::string_view name, int& target) {
+  const json::value* value = find(name);
+  if (!value) return;
+  const std::optional<int64_t> number = whole_number(*value);
+  if (!number || *number < std::numeric_limits<int>::min() ||
+      *number > std::numeric_limits<int>::max()) {
+    return refuse(name, *value, "int");
+  }
+  target = static_cast<int>(*number);
+}
+
+void ObjectReader::read(std::string_view name, json::object& target) {
+  const json::value* value = find(name);
+  if (!value) return;
+  if (!value->is_object()) return refuse(name, *value, "map[string]interface {}");
+  target = value->get_object();
+}
+
+const json::array* ObjectReader::array(std::string_view name, std::string_view go_type) {
+  const json::value* value = find(name);
+  if (!value) return nullptr;
+  if (!value->is_array()) {
+    refuse(name, *value, go_type);
+    return nullptr;
+  }
+  return &value->get_array();
+}
+
+void ObjectReader::read(std::string_view name, std::vector<std::string>& target) {
+  const json::array* items = array(name, "[]string");
+  if (!items) return;
+  target.clear();
+  for (const json::value& item : *items) {
+    if (!item.is_string()) return refuse(name, item, "string");
+    target.push_back(utf8_repaired(item.get_string()));
+  }
+}
+
+void ObjectReader::read(std::string_view name, std::vector<int32_t>& target) {
+  const json::array* items = array(name, "[]int");
+  if (!items) return;
+  target.clear();
+  for (const json::value& item : *items) {
+    const std::optional<int64_t> number = whole_number(item);
+    if (!number || *number < std::numeric_limits<int32_t>::min() ||
+        *number > std::numeric_limits<int32_t>::max()) {
+      return refuse(name, item, "int");
+    }
+    target.push_back(static_cast<int32_t>(*number));
+  }
+}
+
+Result<void> ObjectReader::done() {
+  if (error_) return fail(std::move(*error_));
+  return {};
+}
+
+}  // namespace om::api

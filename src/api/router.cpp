@@ -1,0 +1,136 @@
+#include "api/router.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "base/log.h"
+
+namespace om::api {
+namespace {
+
+constexpr std::string_view kJson = "application/json; charset=utf-8";
+
+std::vector<std::string_view> split_path(std::string_view path) {
+  std::vector<std::string_view> segments;
+  if (path.starts_with('/')) path.remove_prefix(1);
+  while (true) {
+    size_t slash = path.find('/');
+    segments.push_back(path.substr(0, slash));
+    if (slash == path.npos) return segments;
+    path.remove_prefix(slash + 1);
+  }
+}
+
+bool is_literal(std::string_view pattern) {
+  return pattern.find("/:") == pattern.npos && pattern.find("/*") == pattern.npos;
+}
+
+}  // namespace
+
+std::string_view Context::parameter(std::string_view name) const {
+  for (const auto& [key, value] : parameters) {
+    if (key == name) return value;
+  }
+  return {};
+}
+
+io::Task<Result<void>> Context::send(int code, std::string content_type, std::string text) {
+  status = code;
+  co_return co_await response.send(code, std::move(content_type), std::move(text));
+}
+
+io::Task<Result<void>> Context::send_json(std::string text) {
+  return send(200, std::string(kJson), std::move(text));
+}
+
+io::Task<Result<void>> Context::start(std::string content_type) {
+  status = 200;
+  co_return co_await response.start(200, std::move(content_type));
+}
+
+void Router::add(std::string_view method, std::string_view pattern, ErrorShape shape,
+                 RouteHandler handler) {
+  CHECK(pattern.starts_with('/'));
+  Route route{.method = std::string(method),
+              .pattern = std::string(pattern),
+              .segments = {},
+              .shape = shape,
+              .handler = std::move(handler)};
+  for (std::string_view segment : split_path(pattern)) route.segments.emplace_back(segment);
+  // Literal routes stay in front: the first match wins.
+  auto at = routes_.end();
+  if (is_literal(pattern)) {
+    at = std::find_if(routes_.begin(), routes_.end(),
+                      [](const Route& other) { return !is_literal(other.pattern); });
+  }
+  routes_.insert(at, std::move(route));
+}
+
+bool Router::matches(const Route& route, const std::vector<std::string_view>& path,
+                     Parameters& parameters) {
+  parameters.clear();
+  for (size_t i = 0; i < route.segments.size(); i++) {
+    std::string_view segment = route.segments[i];
+    if (i >= path.size()) return false;
+    if (segment.starts_with('*')) {
+      std::string rest(path[i]);
+      for (size_t j = i + 1; j < path.size(); j++) rest.append("/").append(path[j]);
+      if (rest.empty()) return false;
+      parameters.emplace_back(segment.substr(1), std::move(rest));
+      return true;
+    }
+    if (segment.starts_with(':')) {
+      if (path[i].empty()) return false;
+      parameters.emplace_back(segment.substr(1), path[i]);
+    } else if (segment != path[i]) {
+      return false;
+    }
+  }
+  return path.size() == route.segments.size();
+}
+
+io::Task<void> Router::handle(Context& context) const {
+  const std::vector<std::string_view> path = split_path(context.request.path);
+  Parameters parameters;
+  bool path_known = false;
+  for (const Route& route : routes_) {
+    if (!matches(route, path, parameters)) continue;
+    path_known = true;
+    if (route.method != context.request.method) continue;
+    context.pattern = route.pattern;
+    context.shape = route.shape;
+    context.parameters = std::move(parameters);
+    Result<void> result = co_await route.handler(context);
+    if (!result) co_await answer_error(context, std::move(result).error());
+    co_return;
+  }
+  const int status = path_known ? 405 : 404;
+  std::string text = path_known ? "405 method not allowed" : "404 page not found";
+  // A client that is gone already needs no answer.
+  (void)co_await context.send(status, "text/plain", std::move(text));
+}
+
+io::Task<void> Router::answer_error(Context& context, Error error) const {
+  const int status = context.error_status.value_or(http_status(error.code));
+  if (context.request.cancel.cancelled()) {
+    context.status = 499;
+    co_return;
+  }
+  if (status >= 500) {
+    log_warn("request failed", field("id", context.request.id), field("route", context.pattern),
+             field("status", status), field("error", error));
+  }
+  if (context.response.started()) {
+    std::string element = error_element(context.shape, status, error.what, context.request.id);
+    Result<void> written = co_await context.response.write(element);
+    if (written) written = co_await context.response.finish();
+    if (!written) context.status = 499;
+    co_return;
+  }
+  if (status == 503) context.response.headers().set("Retry-After", "1");
+  std::string body = error_body(context.shape, status, error.what, context.request.id);
+  Result<void> sent = co_await context.send(status, std::string(kJson), std::move(body));
+  if (!sent) context.status = 499;
+}
+
+}  // namespace om::api
