@@ -40,7 +40,7 @@ struct Model {
   boost::json::object params;
   std::vector<model::Message> messages;
   std::vector<std::string> licenses;
-  model::GgufSummary gguf;            // Of the weights.
+  model::GgufSummary gguf;                // Of the weights.
   std::vector<std::string> capabilities;  // completion, embedding, vision, tools, thinking, insert.
   bool can(std::string_view capability) const;
 };
@@ -53,6 +53,37 @@ class BlobWriter {
   virtual io::Task<Result<void>> write(std::string data) = 0;
   // corrupt: `expected` is given and differs (the text says both); nothing is kept.
   virtual io::Task<Result<Digest>> finish(std::optional<Digest> expected) = 0;
+};
+
+// Keeps blobs from being collected, by this process or another one, while a manifest that names
+// them is in the making. Destroying it lets them go. Take it before looking whether a blob exists.
+class Hold {
+ public:
+  virtual ~Hold() = default;
+  virtual io::Task<Result<void>> add(std::vector<Digest> digests) = 0;
+};
+
+// A blob that arrives in pieces, in any order, and survives a crash: what sync() has returned for
+// is there after open_partial() again. Pieces are blocks of kBlockBytes (the last one may be
+// shorter). Used by one coroutine at a time for each block; destroying it keeps what was synced.
+class PartialBlob {
+ public:
+  static constexpr uint64_t kBlockBytes = 1 << 20;
+
+  virtual ~PartialBlob() = default;
+  virtual uint64_t size() const = 0;
+  virtual size_t block_count() const = 0;
+  virtual bool has_block(size_t block) const = 0;
+  virtual uint64_t bytes_present() const = 0;
+  // A whole block, at its place. io_failed: the disk is full (says needed and free bytes) or
+  // broken.
+  virtual io::Task<Result<void>> write_block(size_t block, std::string data) = 0;
+  // Every block written before this call survives a crash afterwards.
+  virtual io::Task<Result<void>> sync() = 0;
+  // With all blocks present: hashes, syncs and renames into place. corrupt: the bytes are not
+  // the digest's ("digest mismatch, file must be downloaded again"); everything is removed.
+  virtual io::Task<Result<void>> finish() = 0;
+  virtual Result<void> discard() = 0;  // Removes it; nothing else may be called afterwards.
 };
 
 class Store {
@@ -68,13 +99,22 @@ class Store {
   virtual Result<std::string> read_blob(const Digest& digest, uint64_t size_max) = 0;
   virtual io::Task<Result<std::unique_ptr<BlobWriter>>> write_blob() = 0;
   virtual io::Task<Result<Digest>> put_blob(std::string data) = 0;
+  // Begins or goes on. overloaded: another process or coroutine is receiving this blob.
+  virtual io::Task<Result<std::unique_ptr<PartialBlob>>> open_partial(Digest digest,
+                                                                      uint64_t size) = 0;
+  // Reads the blob again from the disk. corrupt: its bytes have changed; not_found.
+  virtual io::Task<Result<void>> verify(Digest digest) = 0;
+  virtual io::Task<Result<void>> remove_blob(Digest digest) = 0;  // Whoever names it; not_found.
+  virtual io::Task<Result<std::unique_ptr<Hold>>> hold(std::vector<Digest> digests) = 0;
 
   virtual Result<std::vector<StoredManifest>> list() = 0;  // Newest first; corrupt ones skipped.
   // Names match without case. not_found: "model 'x' not found".
   virtual Result<StoredManifest> find(const model::Name& name) = 0;
   // find() and its small layers; cached by the manifest's digest.
   virtual Result<std::shared_ptr<const Model>> load(const model::Name& name) = 0;
+  virtual Result<std::string> read_manifest(const model::Name& name) = 0;  // Its bytes, verbatim.
   // Replaces at once; the name takes the spelling of an existing manifest that differs in case.
+  // corrupt: not a manifest. not_found: it names a blob that is not here.
   virtual io::Task<Result<void>> put_manifest(const model::Name& name, std::string bytes) = 0;
   virtual io::Task<Result<void>> copy(const model::Name& from, const model::Name& to) = 0;
   // Removes the manifest, then blobs no other manifest names.

@@ -1,0 +1,143 @@
+#include "store/collector.h"
+
+#include "model/manifest.h"
+
+namespace om::store {
+namespace {
+
+constexpr uint64_t kHoldFileBytesMax = 16 << 20;
+
+Result<std::string> read_all(io::File& file, uint64_t size_max) {
+  TRY(const uint64_t size, file.size());
+  std::string data(std::min(size, size_max), '\0');
+  size_t filled = 0;
+  while (filled < data.size()) {
+    TRY(const size_t count, file.read_at(filled, std::span(data).subspan(filled)));
+    if (count == 0) break;
+    filled += count;
+  }
+  data.resize(filled);
+  return data;
+}
+
+// True if a running process holds the lock of the file at `path`.
+bool is_locked(io::Filesystem& files, const io::Path& path) {
+  auto file = files.open(path, io::Filesystem::Open::read_write);
+  if (!file) return false;
+  const auto locked = (*file)->lock(true, false);
+  return !locked && locked.error().code == Errc::overloaded;
+}
+
+Result<std::set<Digest>> held_blobs(io::Filesystem& files, const Layout& layout) {
+  std::set<Digest> held;
+  TRY(const auto names, files.list(layout.partial()));
+  for (const std::string& name : names) {
+    const io::Path path = io::join(layout.partial(), name);
+    if (!name.starts_with("hold-")) continue;
+    if (!is_locked(files, path)) {
+      (void)files.remove(path);  // Left by a crash; if it stays, the next one removes it.
+      continue;
+    }
+    TRY(auto file, files.open(path, io::Filesystem::Open::read));
+    TRY(const std::string text, read_all(*file, kHoldFileBytesMax));
+    for (size_t at = 0; at < text.size();) {
+      const size_t end = std::min(text.find('\n', at), text.size());
+      const auto digest = Digest::parse(std::string_view(text).substr(at, end - at));
+      if (digest) held.insert(*digest);
+      at = end + 1;
+    }
+  }
+  return held;
+}
+
+Result<std::set<Digest>> named_blobs(io::Filesystem& files, const Layout& layout) {
+  std::set<Digest> named;
+  TRY(const auto manifests, list_manifest_files(files, layout));
+  if (manifests.strangers > 0) {
+    return fail(Errc::corrupt, "{} files in {} are no manifests", manifests.strangers,
+                layout.manifests());
+  }
+  for (const ManifestFile& entry : manifests.files) {
+    TRY(const std::string bytes, files.read_file(entry.path, kManifestBytesMax));
+    auto manifest = model::Manifest::parse(bytes);
+    if (!manifest) return fail(annotate(manifest.error(), entry.path));
+    named.insert(manifest->config.digest);
+    for (const model::Layer& layer : manifest->layers) named.insert(layer.digest);
+  }
+  return named;
+}
+
+// Removes one blob, counting it; one that is gone already is no error.
+Result<void> remove_blob(io::Filesystem& files, const io::Path& path, Collected& collected) {
+  const auto info = files.info(path);
+  if (!info) return {};
+  TRY_VOID(files.remove(path));
+  collected.blobs++;
+  collected.bytes += info->size;
+  return {};
+}
+
+Result<void> clean_partial(io::Filesystem& files, const Layout& layout, io::WallTime now) {
+  TRY(const auto names, files.list(layout.partial()));
+  for (const std::string& name : names) {
+    const io::Path path = io::join(layout.partial(), name);
+    if (path == layout.lock_file() || is_locked(files, path)) continue;
+    const bool is_download = name.starts_with("sha256-");
+    const auto info = files.info(path);
+    if (!info || (is_download && now - info->modified < kPartialAgeMax)) continue;
+    TRY_VOID(files.remove(path));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<io::File>> lock_store(io::Filesystem& files, const Layout& layout) {
+  TRY(auto file, files.open(layout.lock_file(), io::Filesystem::Open::create));
+  TRY_VOID(file->lock(true, true));
+  return file;
+}
+
+Result<std::unique_ptr<io::File>> make_hold_file(io::Filesystem& files, const io::Path& path,
+                                                 const std::vector<Digest>& digests) {
+  TRY(auto file, files.open(path, io::Filesystem::Open::create_new));
+  TRY_VOID(file->lock(true, true));
+  std::string text;
+  for (const Digest& digest : digests) text += digest.str() + "\n";
+  TRY_VOID(file->write_at(0, text));
+  return file;
+}
+
+Result<Collected> collect(io::Filesystem& files, const Layout& layout,
+                          const std::vector<Digest>& candidates) {
+  Collected collected;
+  if (candidates.empty()) return collected;
+  TRY(const auto named, named_blobs(files, layout));
+  TRY(const auto held, held_blobs(files, layout));
+  for (const Digest& digest : candidates) {
+    if (named.contains(digest) || held.contains(digest)) continue;
+    TRY_VOID(remove_blob(files, layout.blob(digest), collected));
+  }
+  return collected;
+}
+
+Result<Collected> clean_up(io::Filesystem& files, const Layout& layout, io::WallTime now,
+                           bool prune) {
+  Collected collected;
+  TRY_VOID(clean_partial(files, layout, now));
+  if (!prune) return collected;
+  TRY(const auto named, named_blobs(files, layout));
+  TRY(const auto held, held_blobs(files, layout));
+  TRY(const auto blobs, files.list(layout.blobs()));
+  for (const std::string& name : blobs) {
+    const io::Path path = io::join(layout.blobs(), name);
+    const auto info = files.info(path);
+    if (!info || info->is_directory || now - info->modified < kUnreferencedAgeMin) continue;
+    const auto digest = Digest::parse(name);
+    if (digest && (named.contains(*digest) || held.contains(*digest))) continue;
+    TRY_VOID(remove_blob(files, path, collected));
+  }
+  return collected;
+}
+
+}  // namespace om::store

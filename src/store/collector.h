@@ -1,0 +1,45 @@
+// Which blobs may go, decided so that two processes on one folder do not harm each other.
+//
+// Protocol. (1) partial/lock is locked exclusively for every short change: writing a manifest,
+// announcing held blobs, collecting. (2) Who is about to name blobs in a manifest announces their
+// digests in a hold file of its own, partial/hold-..., and keeps that file locked; a hold
+// file nobody locks is left over from a crash. (3) The collector, under the lock, deletes only
+// what no manifest names and no live hold file announces. Ollama itself knows none of this; against
+// it only the age of a blob protects.
+#pragma once
+
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "store/layout.h"
+
+namespace om::store {
+
+inline constexpr std::chrono::hours kUnreferencedAgeMin{1};  // As Ollama.
+inline constexpr std::chrono::hours kPartialAgeMax{7 * 24};  // Unfinished downloads are kept.
+
+// The lock of rule 1. Blocking: take it on a worker.
+Result<std::unique_ptr<io::File>> lock_store(io::Filesystem& files, const Layout& layout);
+
+// Makes a locked hold file. The caller holds lock_store().
+Result<std::unique_ptr<io::File>> make_hold_file(io::Filesystem& files, const io::Path& path,
+                                                 const std::vector<Digest>& digests);
+
+struct Collected {
+  size_t blobs = 0;
+  uint64_t bytes = 0;
+};
+
+// Deletes those of `candidates` that nothing needs. The caller holds lock_store(). A manifest that
+// cannot be read means that nothing is deleted.
+Result<Collected> collect(io::Filesystem& files, const Layout& layout,
+                          const std::vector<Digest>& candidates);
+
+// Start-up: removes what crashed processes left in partial/, and if `prune` also old blobs that
+// nothing needs, and foreign names in blobs/. The caller holds lock_store().
+Result<Collected> clean_up(io::Filesystem& files, const Layout& layout, io::WallTime now,
+                           bool prune);
+
+}  // namespace om::store

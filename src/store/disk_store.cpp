@@ -1,0 +1,285 @@
+#include "store/disk_store.h"
+
+#include "base/log.h"
+#include "store/blob_writer.h"
+#include "store/disk_space.h"
+#include "store/hash_file.h"
+#include "store/model_loader.h"
+#include "store/partial_blob.h"
+
+namespace om::store {
+namespace {
+
+class DiskHold final : public Hold {
+ public:
+  DiskHold(io::World& world, Layout layout) : world_(world), layout_(std::move(layout)) {}
+  ~DiskHold() override {
+    // Removed while still locked; a file that stays is unlocked and thus stale.
+    for (const io::Path& path : paths_) (void)world_.files.remove(path);
+  }
+  io::Task<Result<void>> add(std::vector<Digest> digests) override {
+    static uint64_t count = 0;
+    const io::Path path = io::join(
+        layout_.partial(), fmt::format("hold-{}-{}", world_.files.unique_suffix(), ++count));
+    auto job = [this, &path, &digests]() -> Result<std::unique_ptr<io::File>> {
+      TRY(const auto lock, lock_store(world_.files, layout_));
+      return make_hold_file(world_.files, path, digests);
+    };
+    CO_TRY(auto file, co_await world_.workers.run(std::move(job)));
+    paths_.push_back(path);
+    files_.push_back(std::move(file));
+    co_return Result<void>{};
+  }
+
+ private:
+  io::World& world_;
+  Layout layout_;
+  std::vector<io::Path> paths_;
+  std::vector<std::unique_ptr<io::File>> files_;
+};
+
+std::vector<Digest> digests_of(const model::Manifest& manifest) {
+  std::vector<Digest> digests{manifest.config.digest};
+  for (const model::Layer& layer : manifest.layers) digests.push_back(layer.digest);
+  return digests;
+}
+
+void log_collected(const Collected& collected) {
+  if (collected.blobs == 0) return;
+  log_info("blobs removed", field("count", collected.blobs), field("bytes", collected.bytes));
+}
+
+}  // namespace
+
+io::Task<Result<std::unique_ptr<Store>>> Store::open(io::World& world, io::Path root, bool prune) {
+  auto store = std::make_unique<DiskStore>(world, std::move(root));
+  CO_TRY_VOID(co_await store->start(prune));
+  co_return std::unique_ptr<Store>(std::move(store));
+}
+
+DiskStore::DiskStore(io::World& world, io::Path root)
+    : world_(world), layout_{std::move(root)}, cache_(world) {}
+
+template <class Job>
+auto DiskStore::locked(Job job) -> io::Task<std::invoke_result_t<Job&>> {
+  auto locked_job = [this, &job]() -> std::invoke_result_t<Job&> {
+    TRY(const auto lock, lock_store(world_.files, layout_));
+    return job();
+  };
+  co_return co_await world_.workers.run(std::move(locked_job));
+}
+
+io::Task<Result<void>> DiskStore::start(bool prune) {
+  for (const io::Path& folder : {layout_.blobs(), layout_.manifests(), layout_.partial()}) {
+    CO_TRY_VOID(world_.files.make_directories(folder));
+  }
+  const io::WallTime now = world_.clock.wall_now();
+  auto job = [this, now, prune] { return clean_up(world_.files, layout_, now, prune); };
+  const auto cleaned = co_await locked(std::move(job));
+  if (cleaned) {
+    log_collected(*cleaned);
+  } else if (cleaned.error().code == Errc::corrupt) {
+    // As Ollama: who cannot read every manifest must not judge which blobs are needed.
+    log_warn("models are not pruned", field("error", cleaned.error()));
+  } else {
+    co_return fail(cleaned.error());
+  }
+  co_return Result<void>{};
+}
+
+io::Path DiskStore::temporary_path(std::string_view kind) {
+  return io::join(layout_.partial(),
+                  fmt::format("{}-{}-{}", kind, world_.files.unique_suffix(), ++temporary_count_));
+}
+
+Result<uint64_t> DiskStore::blob_size(const Digest& digest) {
+  auto info = world_.files.info(layout_.blob(digest));
+  if (info) return info->size;
+  return fail(std::move(info).error());
+}
+
+Result<std::string> DiskStore::read_blob(const Digest& digest, uint64_t size_max) {
+  return world_.files.read_file(layout_.blob(digest), size_max);
+}
+
+io::Task<Result<std::unique_ptr<BlobWriter>>> DiskStore::write_blob() {
+  auto job = [this, path = temporary_path("write")] {
+    return DiskBlobWriter::make(world_, layout_, path);
+  };
+  CO_TRY(auto writer, co_await locked(std::move(job)));
+  co_return std::unique_ptr<BlobWriter>(std::move(writer));
+}
+
+io::Task<Result<Digest>> DiskStore::put_blob(std::string data) {
+  CO_TRY(auto writer, co_await write_blob());
+  CO_TRY_VOID(co_await writer->write(std::move(data)));
+  co_return co_await writer->finish({});
+}
+
+io::Task<Result<std::unique_ptr<PartialBlob>>> DiskStore::open_partial(Digest digest,
+                                                                       uint64_t size) {
+  auto job = [this, digest, size] { return DiskPartialBlob::open(world_, layout_, digest, size); };
+  CO_TRY(auto blob, co_await locked(std::move(job)));
+  co_return std::unique_ptr<PartialBlob>(std::move(blob));
+}
+
+io::Task<Result<void>> DiskStore::verify(Digest digest) {
+  CO_TRY(const Digest found, co_await hash_file(world_, layout_.blob(digest)));
+  if (found == digest) co_return Result<void>{};
+  co_return fail(Errc::corrupt, "blob {} has changed on the disk: its bytes hash to {}",
+                 digest.str(), found.str());
+}
+
+io::Task<Result<void>> DiskStore::remove_blob(Digest digest) {
+  auto job = [this, digest]() -> Result<void> {
+    TRY_VOID(world_.files.remove(layout_.blob(digest)));
+    return world_.files.sync_directory(layout_.blobs());
+  };
+  co_return co_await locked(std::move(job));
+}
+
+io::Task<Result<std::unique_ptr<Hold>>> DiskStore::hold(std::vector<Digest> digests) {
+  auto held = std::make_unique<DiskHold>(world_, layout_);
+  CO_TRY_VOID(co_await held->add(std::move(digests)));
+  co_return std::unique_ptr<Hold>(std::move(held));
+}
+
+Result<StoredManifest> DiskStore::read_stored(const ManifestFile& file) {
+  TRY(const std::string bytes, world_.files.read_file(file.path, kManifestBytesMax));
+  TRY(const auto info, world_.files.info(file.path));
+  auto manifest = model::Manifest::parse(bytes);
+  if (!manifest) return fail(annotate(manifest.error(), file.path));
+  return StoredManifest{file.name, Digest::of(bytes), std::move(*manifest), info.modified};
+}
+
+Result<std::vector<StoredManifest>> DiskStore::list() {
+  std::vector<StoredManifest> found;
+  TRY(const auto manifests, list_manifest_files(world_.files, layout_));
+  for (const ManifestFile& file : manifests.files) {
+    auto stored = read_stored(file);
+    if (stored) {
+      found.push_back(std::move(*stored));
+    } else if (stored.error().code != Errc::not_found) {  // Removed in between is no trouble.
+      log_warn("bad manifest", field("error", stored.error()));
+    }
+  }
+  std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) {
+    return a.modified != b.modified ? a.modified > b.modified : a.name.str() < b.name.str();
+  });
+  return found;
+}
+
+Result<StoredManifest> DiskStore::find(const model::Name& name) {
+  const model::Name stored = spelled_as_stored(world_.files, layout_, name);
+  auto found = read_stored({stored, layout_.manifest(stored)});
+  if (!found && found.error().code == Errc::not_found) {
+    return fail(Errc::not_found, "model '{}' not found", name.shortest());
+  }
+  return found;
+}
+
+Result<std::string> DiskStore::read_manifest(const model::Name& name) {
+  const model::Name stored = spelled_as_stored(world_.files, layout_, name);
+  auto bytes = world_.files.read_file(layout_.manifest(stored), kManifestBytesMax);
+  if (!bytes && bytes.error().code == Errc::not_found) {
+    return fail(Errc::not_found, "model '{}' not found", name.shortest());
+  }
+  return bytes;
+}
+
+Result<std::shared_ptr<const Model>> DiskStore::load(const model::Name& name) {
+  TRY(auto stored, find(name));
+  if (auto cached = cache_.find(stored)) return cached;
+  TRY(auto model, read_model(*this, world_.files, std::move(stored)));
+  cache_.put(model);
+  return model;
+}
+
+Result<void> DiskStore::write_manifest(const model::Name& name, const std::string& bytes,
+                                       const io::Path& temporary) {
+  const model::Name stored = spelled_as_stored(world_.files, layout_, name);
+  const io::Path path = layout_.manifest(stored);
+  auto written = [&]() -> Result<void> {
+    TRY(auto file, world_.files.open(temporary, io::Filesystem::Open::create_new));
+    TRY_VOID(file->write_at(0, bytes));
+    TRY_VOID(file->sync());
+    TRY_VOID(world_.files.make_directories(io::parent(path)));
+    TRY_VOID(world_.files.rename(temporary, path));
+    // New folders are entries of their parents, up to manifests/.
+    for (io::Path folder = io::parent(path); folder.size() >= layout_.manifests().size();
+         folder = io::parent(folder)) {
+      TRY_VOID(world_.files.sync_directory(folder));
+    }
+    return {};
+  }();
+  if (written) return written;
+  (void)world_.files.remove(temporary);  // The first error is the one to tell.
+  return fail(explain_write_error(world_.files, layout_.root, written.error(), bytes.size()));
+}
+
+io::Task<Result<void>> DiskStore::put_manifest(const model::Name& name, std::string bytes) {
+  CO_TRY(const auto manifest, model::Manifest::parse(bytes));
+  auto job = [this, name, bytes = std::move(bytes), needed = digests_of(manifest),
+              temporary = temporary_path("manifest")]() -> Result<void> {
+    for (const Digest& digest : needed) {
+      if (world_.files.exists(layout_.blob(digest))) continue;
+      return fail(Errc::not_found, "{}: blob {} is not here", name.shortest(), digest.str());
+    }
+    return write_manifest(name, bytes, temporary);
+  };
+  co_return co_await locked(std::move(job));
+}
+
+io::Task<Result<void>> DiskStore::copy(const model::Name& from, const model::Name& to) {
+  auto job = [this, from, to, temporary = temporary_path("manifest")]() -> Result<void> {
+    TRY(const std::string bytes, read_manifest(from));
+    return write_manifest(to, bytes, temporary);
+  };
+  co_return co_await locked(std::move(job));
+}
+
+Result<void> DiskStore::remove_manifest(const model::Name& name, std::vector<Digest>& unneeded) {
+  const model::Name stored = spelled_as_stored(world_.files, layout_, name);
+  const io::Path path = layout_.manifest(stored);
+  auto bytes = world_.files.read_file(path, kManifestBytesMax);
+  if (!bytes) {
+    if (bytes.error().code != Errc::not_found) return fail(bytes.error());
+    return fail(Errc::not_found, "model '{}' not found", name.shortest());
+  }
+  // A corrupt manifest can be removed too; then nobody knows which blobs it named.
+  if (const auto manifest = model::Manifest::parse(*bytes)) unneeded = digests_of(*manifest);
+  TRY_VOID(world_.files.remove(path));
+  io::Path folder = io::parent(path);
+  TRY_VOID(world_.files.sync_directory(folder));
+  while (folder.size() > layout_.manifests().size()) {
+    if (!world_.files.remove(folder)) break;  // Not empty.
+    folder = io::parent(folder);
+  }
+  return world_.files.sync_directory(folder);
+}
+
+io::Task<Result<void>> DiskStore::remove(const model::Name& name) {
+  auto job = [this, name]() -> Result<Collected> {
+    std::vector<Digest> unneeded;
+    TRY_VOID(remove_manifest(name, unneeded));
+    return collect(world_.files, layout_, unneeded);
+  };
+  const auto collected = co_await locked(std::move(job));
+  if (collected) {
+    log_collected(*collected);
+  } else if (collected.error().code == Errc::corrupt) {
+    log_warn("unused blobs are kept", field("error", collected.error()));
+  } else {
+    co_return fail(collected.error());
+  }
+  co_return Result<void>{};
+}
+
+io::Task<Result<void>> DiskStore::remove_unreferenced(std::vector<Digest> candidates) {
+  auto job = [this, &candidates] { return collect(world_.files, layout_, candidates); };
+  CO_TRY(const auto collected, co_await locked(std::move(job)));
+  log_collected(collected);
+  co_return Result<void>{};
+}
+
+}  // namespace om::store

@@ -1,0 +1,54 @@
+// The Store on this machine's disk; what it promises is said in store.h.
+#pragma once
+
+#include "store/collector.h"
+#include "store/model_cache.h"
+#include "store/store.h"
+
+namespace om::store {
+
+class DiskStore final : public Store {
+ public:
+  DiskStore(io::World& world, io::Path root);
+  io::Task<Result<void>> start(bool prune);
+
+  const io::Path& root() const override { return layout_.root; }
+  io::Path blob_path(const Digest& digest) const override { return layout_.blob(digest); }
+  Result<uint64_t> blob_size(const Digest& digest) override;
+  Result<std::string> read_blob(const Digest& digest, uint64_t size_max) override;
+  io::Task<Result<std::unique_ptr<BlobWriter>>> write_blob() override;
+  io::Task<Result<Digest>> put_blob(std::string data) override;
+  io::Task<Result<std::unique_ptr<PartialBlob>>> open_partial(Digest digest,
+                                                              uint64_t size) override;
+  io::Task<Result<void>> verify(Digest digest) override;
+  io::Task<Result<void>> remove_blob(Digest digest) override;
+  io::Task<Result<std::unique_ptr<Hold>>> hold(std::vector<Digest> digests) override;
+
+  Result<std::vector<StoredManifest>> list() override;
+  Result<StoredManifest> find(const model::Name& name) override;
+  Result<std::shared_ptr<const Model>> load(const model::Name& name) override;
+  Result<std::string> read_manifest(const model::Name& name) override;
+  io::Task<Result<void>> put_manifest(const model::Name& name, std::string bytes) override;
+  io::Task<Result<void>> copy(const model::Name& from, const model::Name& to) override;
+  io::Task<Result<void>> remove(const model::Name& name) override;
+  io::Task<Result<void>> remove_unreferenced(std::vector<Digest> candidates) override;
+
+  io::Path temporary_path(std::string_view kind);  // In partial/, never used before.
+
+ private:
+  // Runs `job` on a worker with the store locked against other processes.
+  template <class Job>
+  auto locked(Job job) -> io::Task<std::invoke_result_t<Job&>>;
+  Result<StoredManifest> read_stored(const ManifestFile& file);
+  // On a worker, under the lock.
+  Result<void> write_manifest(const model::Name& name, const std::string& bytes,
+                              const io::Path& temporary);
+  Result<void> remove_manifest(const model::Name& name, std::vector<Digest>& unneeded);
+
+  io::World& world_;
+  Layout layout_;
+  ModelCache cache_;
+  uint64_t temporary_count_ = 0;
+};
+
+}  // namespace om::store

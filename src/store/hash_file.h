@@ -1,0 +1,11 @@
+// SHA-256 of a whole file, read on the workers in small pieces.
+#pragma once
+
+#include "base/digest.h"
+#include "io/world.h"
+
+namespace om::store {
+
+io::Task<Result<Digest>> hash_file(io::World& world, io::Path path);
+
+}  // namespace om::store

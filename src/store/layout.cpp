@@ -1,0 +1,74 @@
+#include "store/layout.h"
+
+namespace om::store {
+namespace {
+
+bool same_without_case(std::string_view a, std::string_view b) {
+  if (a.size() != b.size()) return false;
+  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
+  for (size_t i = 0; i < a.size(); i++) {
+    if (lower(a[i]) != lower(b[i])) return false;
+  }
+  return true;
+}
+
+// Names of the sub-folders, or nothing if the folder is gone or is a file.
+std::vector<std::string> entries(io::Filesystem& files, const io::Path& directory) {
+  auto found = files.list(directory);
+  return found ? std::move(*found) : std::vector<std::string>{};
+}
+
+void add_model(io::Filesystem& files, const io::Path& folder, const std::string& host,
+               const std::string& name_space, const std::string& model, ManifestFiles& into) {
+  for (const std::string& tag : entries(files, folder)) {
+    const auto name = model::Name::parse(fmt::format("{}/{}/{}:{}", host, name_space, model, tag));
+    const bool matches = name && name->host == host && name->name_space == name_space &&
+                         name->model == model && name->tag == tag;
+    if (!matches) {
+      if (!tag.starts_with('.')) into.strangers++;  // A desktop's .DS_Store means nothing.
+      continue;
+    }
+    into.files.push_back({*name, io::join(folder, tag)});
+  }
+}
+
+std::string spelling(io::Filesystem& files, const io::Path& directory, const std::string& part) {
+  if (files.exists(io::join(directory, part))) return part;
+  for (const std::string& entry : entries(files, directory)) {
+    if (same_without_case(entry, part)) return entry;
+  }
+  return part;
+}
+
+}  // namespace
+
+Result<ManifestFiles> list_manifest_files(io::Filesystem& files, const Layout& layout) {
+  ManifestFiles found;
+  TRY(const auto hosts, files.list(layout.manifests()));
+  for (const std::string& host : hosts) {
+    const io::Path host_folder = io::join(layout.manifests(), host);
+    for (const std::string& name_space : entries(files, host_folder)) {
+      const io::Path space_folder = io::join(host_folder, name_space);
+      for (const std::string& model : entries(files, space_folder)) {
+        add_model(files, io::join(space_folder, model), host, name_space, model, found);
+        if (found.files.size() > kManifestsMax) {
+          return fail(Errc::overloaded, "{}: more than {} models", layout.manifests(),
+                      kManifestsMax);
+        }
+      }
+    }
+  }
+  return found;
+}
+
+model::Name spelled_as_stored(io::Filesystem& files, const Layout& layout, model::Name name) {
+  if (files.exists(layout.manifest(name))) return name;
+  io::Path folder = layout.manifests();
+  for (std::string* part : {&name.host, &name.name_space, &name.model, &name.tag}) {
+    *part = spelling(files, folder, *part);
+    folder = io::join(folder, *part);
+  }
+  return name;
+}
+
+}  // namespace om::store
