@@ -3,34 +3,13 @@
 #include <algorithm>
 #include <boost/json.hpp>
 #include <charconv>
-#include <cstring>
+
+#include "base/utf8.h"
 
 namespace om::engine {
 namespace {
 
 namespace json = boost::json;
-
-// Length of the well-formed UTF-8 character at `at` (Unicode 15, table 3-7); 0: none.
-size_t utf8_character(std::string_view text, size_t at) {
-  auto byte = [&](size_t i) -> unsigned {
-    return at + i < text.size() ? static_cast<unsigned char>(text[at + i]) : 0;
-  };
-  auto follows = [&](size_t i, unsigned low = 0x80, unsigned high = 0xBF) {
-    return byte(i) >= low && byte(i) <= high;
-  };
-  const unsigned first = byte(0);
-  if (first < 0x80) return 1;
-  if (first >= 0xC2 && first <= 0xDF) return follows(1) ? 2 : 0;
-  if (first >= 0xE0 && first <= 0xEF) {
-    const unsigned low = first == 0xE0 ? 0xA0 : 0x80, high = first == 0xED ? 0x9F : 0xBF;
-    return follows(1, low, high) && follows(2) ? 3 : 0;
-  }
-  if (first >= 0xF0 && first <= 0xF4) {
-    const unsigned low = first == 0xF0 ? 0x90 : 0x80, high = first == 0xF4 ? 0x8F : 0xBF;
-    return follows(1, low, high) && follows(2) && follows(3) ? 4 : 0;
-  }
-  return 0;
-}
 
 // Walks over JSON text of one known shape. Any surprise makes a step answer false.
 class Scanner {
@@ -59,6 +38,10 @@ class Scanner {
   // After the opening quote, through the closing one. Leaves \u escapes to the full parser.
   bool string(std::string& value) {
     while (at_ < text_.size()) {
+      const size_t plain = at_;
+      while (at_ < text_.size() && is_plain(text_[at_])) at_++;
+      value.append(text_, plain, at_ - plain);
+      if (at_ == text_.size()) return false;
       const auto c = static_cast<unsigned char>(text_[at_]);
       if (c == '"') return at_++, true;
       if (c < 0x20) return false;
@@ -66,7 +49,7 @@ class Scanner {
         if (!escape(value)) return false;
         continue;
       }
-      const size_t length = utf8_character(text_, at_);
+      const size_t length = utf8_front(text_.substr(at_)).length;
       if (length == 0) return false;
       value.append(text_, at_, length);
       at_ += length;
@@ -77,6 +60,11 @@ class Scanner {
   bool at_end() const { return at_ == text_.size(); }
 
  private:
+  static bool is_plain(char c) {
+    const auto byte = static_cast<unsigned char>(c);
+    return byte >= 0x20 && byte < 0x80 && byte != '"' && byte != '\\';
+  }
+
   bool escape(std::string& value) {
     if (at_ + 1 >= text_.size()) return false;
     static constexpr std::string_view kEscapes = "\"\\/bfnrt";
