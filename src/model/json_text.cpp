@@ -7,30 +7,10 @@
 #include <cmath>
 
 #include "base/check.h"
+#include "base/utf8.h"
 
 namespace om::model {
 namespace {
-
-// Length of the well-formed UTF-8 character at the start of `text`, 0 if there is none.
-size_t utf8_length(std::string_view text) {
-  const auto byte = [text](size_t i) { return static_cast<unsigned char>(text[i]); };
-  const auto follows = [&](size_t i, unsigned low = 0x80, unsigned high = 0xBF) {
-    return i < text.size() && byte(i) >= low && byte(i) <= high;
-  };
-  unsigned first = byte(0);
-  if (first < 0x80) return 1;
-  if (first >= 0xC2 && first <= 0xDF) return follows(1) ? 2 : 0;
-  if (first >= 0xE0 && first <= 0xEF) {
-    // No overlong forms and no surrogates.
-    bool second = follows(1, first == 0xE0 ? 0xA0 : 0x80, first == 0xED ? 0x9F : 0xBF);
-    return second && follows(2) ? 3 : 0;
-  }
-  if (first >= 0xF0 && first <= 0xF4) {
-    bool second = follows(1, first == 0xF0 ? 0x90 : 0x80, first == 0xF4 ? 0x8F : 0xBF);
-    return second && follows(2) && follows(3) ? 4 : 0;
-  }
-  return 0;
-}
 
 void write_ascii(std::string& out, char c) {
   switch (c) {
@@ -70,7 +50,7 @@ void write_ascii(std::string& out, char c) {
 void write_json_string(std::string& out, std::string_view text) {
   out += '"';
   while (!text.empty()) {
-    size_t length = utf8_length(text);
+    size_t length = utf8_front(text).length;
     std::string_view character = text.substr(0, std::max<size_t>(length, 1));
     if (length == 0) {
       out += "\\ufffd";

@@ -1,0 +1,39 @@
+// The fields of a request that have rules of their own, from JSON to values: keep_alive, think,
+// format. Pure functions; any thread.
+#pragma once
+
+#include <boost/json.hpp>
+#include <chrono>
+#include <string_view>
+
+#include "base/result.h"
+#include "model/chat.h"
+
+namespace om::model {
+
+// A Go duration: "300ms", "-1.5h", "2h45m", "0". Units ns, us, ms, s, m, h.
+// invalid_argument: `time: invalid duration "bogus"`, `time: missing unit in duration "5"`,
+// `time: unknown unit "d" in duration "1d"`.
+// Source: https://pkg.go.dev/time#ParseDuration
+Result<std::chrono::nanoseconds> parse_go_duration(std::string_view text);
+
+// Longer than anyone waits; negative durations mean this.
+inline constexpr std::chrono::nanoseconds kForever = std::chrono::nanoseconds::max();
+
+// keep_alive: a Go duration, or a number of seconds (fractions cut off); negative is forever; null
+// leaves it as it is. What comes back is never negative.
+// invalid_argument: as parse_go_duration, or `Unsupported type: 'bool'`.
+Result<KeepAlive> parse_keep_alive(const boost::json::value& value);
+
+// The same from the text of OLLAMA_KEEP_ALIVE: a Go duration or whole seconds.
+Result<std::chrono::nanoseconds> parse_keep_alive_text(std::string_view text);
+
+// think: true, false, "low", "medium", "high", "max" (or "true", "false"); null is not set.
+// invalid_argument: `invalid think value: "x" (must be ...)`, `think must be a boolean or ...`.
+Result<Think> parse_think(const boost::json::value& value);
+
+// format: null or "" none, "json", or an object that is a JSON schema.
+// invalid_argument: `invalid format: "..."; expected "json" or a valid JSON Schema object`.
+Result<Format> parse_format(const boost::json::value& value);
+
+}  // namespace om::model
