@@ -1,0 +1,76 @@
+// /v1/messages and /v1/messages/count_tokens. The headers anthropic-version, anthropic-beta and
+// x-api-key are accepted and mean nothing here.
+#include "api/anthropic_request.h"
+#include "api/anthropic_stream.h"
+#include "api/openai_handlers.h"
+#include "model/name.h"
+
+namespace om::api {
+
+namespace json = boost::json;
+
+namespace {
+
+// Clients of this API ask every model to think; one that cannot answers without, as Ollama's does.
+void drop_thinking_if_unable(const Dependencies& node, model::ChatRequest& request) {
+  if (!request.common.think.enabled) return;
+  Result<model::Name> name = model::Name::parse(request.common.model);
+  if (!name) return;
+  Result<std::shared_ptr<const store::Model>> model = node.store.load(*name);
+  if (model && !(*model)->can("thinking")) request.common.think = model::Think{};
+}
+
+io::Task<Result<void>> stream_message(Context& context, MessageStream& stream,
+                                      generation::Answer& answer) {
+  for (bool done = false; !done;) {
+    CO_TRY(model::Chunk chunk, co_await answer.next());
+    std::string events;
+    if (!context.response.started()) {
+      CO_TRY_VOID(co_await start_events(context, answer));
+      events = stream.begin();
+    }
+    events += stream.add(chunk);
+    CO_TRY_VOID(co_await write_events(context, std::move(events)));
+    done = chunk.done;
+  }
+  co_return co_await context.response.finish();
+}
+
+io::Task<Result<void>> create_message(const Dependencies& node, Context& context) {
+  CO_TRY(json::object body, co_await read_object(node, context));
+  CO_TRY(model::ChatRequest request, parse_messages_request(body, MessagesUse::generate));
+  context.model = request.common.model;
+  drop_thinking_if_unable(node, request);
+  bool streamed = request.common.stream;
+  MessageHead head{.id = make_head(node, "msg_", "").id,
+                   .model = request.common.model,
+                   .input_tokens_estimate = estimate_input_tokens(request)};
+  CO_TRY(auto answer, co_await node.generation.chat(std::move(request), context.call()));
+  if (streamed) {
+    MessageStream stream(std::move(head));
+    co_return co_await stream_message(context, stream, *answer);
+  }
+  CO_TRY(GatheredAnswer gathered, co_await gather(*answer));
+  set_route_headers(context, answer->route());
+  co_return co_await context.send_json(message_reply(head, gathered));
+}
+
+io::Task<Result<void>> count_tokens(const Dependencies& node, Context& context) {
+  CO_TRY(json::object body, co_await read_object(node, context));
+  CO_TRY(model::ChatRequest request, parse_messages_request(body, MessagesUse::count_tokens));
+  context.model = request.common.model;
+  drop_thinking_if_unable(node, request);
+  CO_TRY(int64_t tokens, co_await node.generation.count_tokens(std::move(request), context.call()));
+  co_return co_await context.send_json(fmt::format(R"({{"input_tokens":{}}})", tokens));
+}
+
+}  // namespace
+
+void register_anthropic(Router& router, const Dependencies& dependencies) {
+  router.add("POST", "/v1/messages", ErrorShape::anthropic,
+             [&dependencies](Context& context) { return create_message(dependencies, context); });
+  router.add("POST", "/v1/messages/count_tokens", ErrorShape::anthropic,
+             [&dependencies](Context& context) { return count_tokens(dependencies, context); });
+}
+
+}  // namespace om::api

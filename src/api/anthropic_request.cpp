@@ -1,0 +1,313 @@
+#include "api/anthropic_request.h"
+
+#include "api/json_input.h"
+#include "api/openai_content.h"
+#include "api/openai_fields.h"
+#include "api/openai_request.h"
+#include "model/json_text.h"
+
+namespace om::api {
+
+namespace json = boost::json;
+
+namespace {
+
+void add_text(std::string_view text, model::Message& message) {
+  if (!message.content.empty()) message.content += '\n';
+  message.content += text;
+}
+
+Result<void> add_image(const Fields& block, model::Message& message) {
+  TRY(auto source, block.object("source"));
+  if (!source) return fail(Errc::invalid_argument, "'{}' is required", block.where("source"));
+  TRY(auto type, source->required_string("type"));
+  if (type != "base64") {
+    return fail(Errc::invalid_argument,
+                "'{}' is \"{}\": only base64 images are supported, nothing is fetched",
+                source->where("type"), type);
+  }
+  TRY(auto data, source->required_string("data"));
+  TRY(auto bytes, decode_base64(data));
+  message.images.push_back(std::move(bytes));
+  return {};
+}
+
+// A plain-text document is part of the prompt; others would need a reader.
+Result<void> add_document(const Fields& block, model::Message& message) {
+  TRY(auto source, block.object("source"));
+  if (!source) return fail(Errc::invalid_argument, "'{}' is required", block.where("source"));
+  TRY(auto type, source->required_string("type"));
+  if (type != "text") {
+    return fail(Errc::invalid_argument,
+                "'{}' is \"{}\": only documents of type \"text\" are supported",
+                source->where("type"), type);
+  }
+  TRY(auto text, source->required_string("data"));
+  add_text(text, message);
+  return {};
+}
+
+// Text and images, which may stand in a message and in a tool's result.
+Result<void> add_plain_block(const Fields& block, std::string_view type, model::Message& message) {
+  if (type == "image") return add_image(block, message);
+  if (type == "document") return add_document(block, message);
+  if (type == "text") {
+    TRY(auto text, block.required_string("text"));
+    add_text(text, message);
+    return {};
+  }
+  return fail(Errc::invalid_argument, "'{}' is \"{}\", which is not supported", block.where("type"),
+              type);
+}
+
+Result<void> add_tool_use(const Fields& block, model::Message& message) {
+  model::ToolCall call;
+  TRY(call.id, block.required_string("id"));
+  TRY(call.name, block.required_string("name"));
+  const json::value* input = block.find("input");
+  if (input && !input->is_object()) {
+    return fail(Errc::invalid_argument, "'{}' must be an object, not {}", block.where("input"),
+                kind_name(*input));
+  }
+  call.arguments = input ? model::write_json(*input) : "{}";
+  message.tool_calls.push_back(std::move(call));
+  return {};
+}
+
+// What came back from a tool, as a message of its own.
+Result<model::Message> parse_tool_result(const Fields& block, std::string_view type) {
+  model::Message result{.role = "tool"};
+  TRY(result.tool_call_id, block.required_string("tool_use_id"));
+  const json::value* content = block.find("content");
+  if (!content) return result;
+  if (content->is_string()) {
+    result.content = std::string(content->get_string());
+  } else if (type == "web_search_tool_result") {
+    result.content = model::write_json(*content);
+  } else {
+    TRY(auto blocks, block.array("content"));
+    for (size_t i = 0; i < blocks->size(); i++) {
+      TRY(auto inner, Fields::of((*blocks)[i], fmt::format("{}[{}]", block.where("content"), i)));
+      TRY(auto inner_type, inner.required_string("type"));
+      TRY_VOID(add_plain_block(inner, inner_type, result));
+    }
+  }
+  TRY(auto is_error, block.boolean("is_error"));
+  if (is_error.value_or(false)) result.content = "Error: " + result.content;
+  return result;
+}
+
+bool is_empty(const model::Message& message) {
+  return message.content.empty() && message.thinking.empty() && message.images.empty() &&
+         message.tool_calls.empty();
+}
+
+// One message becomes several where results of tools stand between its other blocks: each is a
+// "tool" message of its own, in its place.
+Result<void> add_blocks(const json::array& blocks, const std::string& where,
+                        const std::string& role, std::vector<model::Message>& messages) {
+  model::Message message{.role = role};
+  for (size_t i = 0; i < blocks.size(); i++) {
+    TRY(auto block, Fields::of(blocks[i], fmt::format("{}[{}]", where, i)));
+    TRY(auto type, block.required_string("type"));
+    if (type == "tool_result" || type == "web_search_tool_result") {
+      TRY(auto result, parse_tool_result(block, type));
+      if (!is_empty(message)) messages.push_back(std::exchange(message, {.role = role}));
+      messages.push_back(std::move(result));
+    } else if (type == "tool_use" || type == "server_tool_use") {
+      TRY_VOID(add_tool_use(block, message));
+    } else if (type == "thinking") {
+      TRY(auto thinking, block.required_string("thinking"));
+      message.thinking += thinking;
+    } else if (type != "redacted_thinking") {  // Nobody but its author can read that one.
+      TRY_VOID(add_plain_block(block, type, message));
+    }
+  }
+  if (!is_empty(message)) messages.push_back(std::move(message));
+  return {};
+}
+
+Result<void> add_message(const Fields& fields, std::vector<model::Message>& messages) {
+  TRY(auto role, fields.required_string("role"));
+  if (role != "user" && role != "assistant" && role != "system") {
+    return fail(Errc::invalid_argument, "'{}' must be \"user\" or \"assistant\", not \"{}\"",
+                fields.where("role"), role);
+  }
+  const json::value* content = fields.find("content");
+  if (!content) return fail(Errc::invalid_argument, "'{}' is required", fields.where("content"));
+  if (content->is_string()) {
+    messages.push_back(model::Message{.role = role, .content = std::string(content->get_string())});
+    return {};
+  }
+  TRY(auto blocks, fields.array("content"));
+  return add_blocks(*blocks, fields.where("content"), role, messages);
+}
+
+Result<void> add_system(const Fields& fields, std::vector<model::Message>& messages) {
+  const json::value* system = fields.find("system");
+  if (!system) return {};
+  model::Message message{.role = "system"};
+  if (system->is_string()) {
+    message.content = std::string(system->get_string());
+  } else {
+    TRY(auto blocks, fields.array("system"));
+    for (size_t i = 0; i < blocks->size(); i++) {
+      TRY(auto block, Fields::of((*blocks)[i], fmt::format("system[{}]", i)));
+      TRY(auto text, block.required_string("text"));
+      add_text(text, message);
+    }
+  }
+  if (!message.content.empty()) messages.push_back(std::move(message));
+  return {};
+}
+
+// {"name","description","input_schema"} in the shape the chat templates want.
+Result<void> parse_tools(const Fields& fields, model::ChatRequest& request) {
+  TRY(auto tools, fields.array("tools"));
+  if (!tools) return {};
+  TRY_VOID(check_list_size(*tools, kToolsMax, "tools"));
+  for (size_t i = 0; i < tools->size(); i++) {
+    TRY(auto tool, Fields::of((*tools)[i], fmt::format("tools[{}]", i)));
+    TRY(auto type, tool.string("type"));
+    if (type.value_or("custom") != "custom") {
+      return fail(Errc::invalid_argument,
+                  "'{}' is \"{}\": only tools with an input_schema of their own are supported",
+                  tool.where("type"), *type);
+    }
+    json::object function;
+    TRY(auto name, tool.required_string("name"));
+    function["name"] = name;
+    TRY(auto description, tool.string("description"));
+    if (description) function["description"] = *description;
+    TRY_VOID(tool.object("input_schema"));
+    const json::value* schema = tool.find("input_schema");
+    if (!schema) {
+      return fail(Errc::invalid_argument, "'{}' is required", tool.where("input_schema"));
+    }
+    function["parameters"] = *schema;
+    request.tools.push_back(json::object{{"type", "function"}, {"function", std::move(function)}});
+  }
+  return {};
+}
+
+Result<void> parse_tool_choice(const Fields& fields, model::ChatRequest& request) {
+  TRY(auto choice, fields.object("tool_choice"));
+  if (!choice) return {};
+  TRY(auto type, choice->required_string("type"));
+  TRY(auto serial, choice->boolean("disable_parallel_tool_use"));
+  request.parallel_tool_calls = !serial.value_or(false);
+  if (type == "auto" || type == "none") {
+    request.tool_choice = type;
+    return {};
+  }
+  json::value wanted;
+  if (type == "any") {
+    wanted = "required";
+  } else if (type == "tool") {
+    TRY(auto name, choice->required_string("name"));
+    wanted = json::object{{"name", name}};
+  } else {
+    return fail(Errc::invalid_argument,
+                "'tool_choice.type' must be \"auto\", \"any\", \"tool\" or \"none\", not \"{}\"",
+                type);
+  }
+  TRY(request.tool_choice, parse_openai_tool_choice(wanted, request.tools));
+  return {};
+}
+
+Result<void> parse_format(const Fields& format, model::RequestCommon& common) {
+  TRY(auto type, format.required_string("type"));
+  if (type != "json_schema") {
+    return fail(Errc::invalid_argument, "'{}' must be \"json_schema\", not \"{}\"",
+                format.where("type"), type);
+  }
+  TRY(common.format, parse_schema(format, "schema"));
+  return {};
+}
+
+Result<void> parse_thinking(const Fields& fields, model::RequestCommon& common) {
+  TRY(auto thinking, fields.object("thinking"));
+  if (thinking) {
+    TRY(auto type, thinking->required_string("type"));
+    if (type != "enabled" && type != "disabled" && type != "adaptive") {
+      return fail(Errc::invalid_argument,
+                  "'thinking.type' must be \"enabled\", \"adaptive\" or \"disabled\", not \"{}\"",
+                  type);
+    }
+    common.think = model::Think{.is_set = true, .enabled = type != "disabled", .level = ""};
+  }
+  TRY(auto output, fields.object("output_config"));
+  if (output) {
+    TRY(auto effort, output->string("effort"));
+    if (effort && common.think.enabled) {
+      TRY(auto think, parse_reasoning_effort(*effort));
+      common.think.level = think.level;
+    }
+    TRY(auto format, output->object("format"));
+    if (format) TRY_VOID(parse_format(*format, common));
+  }
+  TRY(auto format, fields.object("output_format"));
+  if (format) TRY_VOID(parse_format(*format, common));
+  return {};
+}
+
+Result<void> parse_sampling(const Fields& fields, model::RequestCommon& common) {
+  TRY_VOID(fields.copy_number("temperature", common.options, "temperature"));
+  TRY_VOID(fields.copy_number("top_p", common.options, "top_p"));
+  TRY_VOID(fields.copy_integer("top_k", common.options, "top_k"));
+  TRY(auto stop, fields.strings("stop_sequences"));
+  if (!stop.empty()) common.options["stop"] = json::array(stop.begin(), stop.end());
+  TRY(auto stream, fields.boolean("stream"));
+  common.stream = stream.value_or(false);
+  return {};
+}
+
+}  // namespace
+
+Result<model::ChatRequest> parse_messages_request(const json::object& body, MessagesUse use) {
+  Fields fields(body);
+  model::ChatRequest request;
+  TRY(request.common.model, parse_model(fields));
+  if (use == MessagesUse::generate) {
+    TRY(auto limit, fields.integer("max_tokens"));
+    if (limit.value_or(0) < 1) {
+      return fail(Errc::invalid_argument, "max_tokens is required and must be positive");
+    }
+    TRY_VOID(copy_token_limit(fields, {"max_tokens"}, request.common.options));
+  }
+  TRY(auto messages, fields.array("messages"));
+  if (!messages || messages->empty()) {
+    return fail(Errc::invalid_argument, "messages is required");
+  }
+  TRY_VOID(check_list_size(*messages, kMessagesMax, "messages"));
+  TRY_VOID(add_system(fields, request.messages));
+  for (size_t i = 0; i < messages->size(); i++) {
+    TRY(auto message, Fields::of((*messages)[i], fmt::format("messages[{}]", i)));
+    TRY_VOID(add_message(message, request.messages));
+  }
+  // Only blocks that say nothing: an empty list would mean "load the model" further in.
+  if (request.messages.empty()) {
+    return fail(Errc::invalid_argument, "messages is required");
+  }
+  name_tool_results(request.messages);
+  TRY_VOID(parse_tools(fields, request));
+  TRY_VOID(parse_tool_choice(fields, request));
+  TRY_VOID(parse_thinking(fields, request.common));
+  TRY_VOID(parse_sampling(fields, request.common));
+  return request;
+}
+
+int64_t estimate_input_tokens(const model::ChatRequest& request) {
+  constexpr size_t kCharactersPerToken = 4;
+  size_t characters = 0;
+  for (const model::Message& message : request.messages) {
+    characters += message.content.size() + message.thinking.size();
+    for (const model::ToolCall& call : message.tool_calls) {
+      characters += call.name.size() + call.arguments.size();
+    }
+  }
+  for (const json::value& tool : request.tools) characters += model::write_json(tool).size();
+  return static_cast<int64_t>(characters / kCharactersPerToken);
+}
+
+}  // namespace om::api

@@ -1,0 +1,47 @@
+// Messages and tools in OpenAI's shape, as /v1/chat/completions takes them. Pure functions; errors
+// are invalid_argument with a text for the caller.
+#pragma once
+
+#include <boost/json.hpp>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "api/openai_fields.h"
+#include "base/result.h"
+#include "model/chat.h"
+
+namespace om::api {
+
+// The parts of one message stay one message: texts are joined by a newline, images and audio follow
+// in their order. Roles "developer" and "function" become "system" and "tool"; a tool message
+// without a name takes it from the call it answers.
+Result<std::vector<model::Message>> parse_openai_messages(const boost::json::array& messages);
+
+// Adds one part ({"type":"text"|"image_url"|"input_audio"|"refusal",...}) to a message.
+Result<void> add_openai_part(const Fields& part, model::Message& message);
+
+// Checks the list and returns it in the shape the chat templates want.
+Result<std::vector<boost::json::value>> parse_openai_tools(const boost::json::array& tools);
+
+// "auto", "none", "required", {"type":"function","function":{"name":...}}; also the Responses API's
+// {"type":"function","name":...}. A named function must be among `tools`.
+Result<std::string> parse_openai_tool_choice(const boost::json::value& choice,
+                                             const std::vector<boost::json::value>& tools);
+
+// none -> off, minimal -> low, xhigh and ultra -> max.
+Result<model::Think> parse_reasoning_effort(std::string_view effort);
+
+// An object's text, from the text that clients send back; an empty one stands for {}.
+Result<std::string> parse_tool_arguments(std::string_view text, std::string_view where);
+
+// The name a tool choice or history refers to; empty if the entry has none.
+std::string_view tool_function_name(const boost::json::value& tool);
+
+// Fills in tool_name of tool messages from the calls with the same id.
+void name_tool_results(std::vector<model::Message>& messages);
+
+// data:image/png;base64,... : the bytes. An http URL is refused: this server fetches nothing.
+Result<std::string> decode_image_url(std::string_view url);
+
+}  // namespace om::api

@@ -1,0 +1,187 @@
+#include "api/openai_handlers.h"
+
+#include "api/openai_request.h"
+
+namespace om::api {
+
+namespace json = boost::json;
+
+namespace {
+
+// Choices are made one after another: the second finds the prompt in the runner's cache, and one
+// request never holds more than one slot.
+io::Task<Result<void>> stream_chat(const Dependencies& node, Context& context,
+                                   ChatCompletion chat) {
+  ChatStream stream(make_head(node, "chatcmpl-", chat.request.common.model), chat.include_usage);
+  UsageSum usage;
+  for (int choice = 0; choice < chat.choices; choice++) {
+    model::ChatRequest request = chat.request;
+    vary_seed(request.common.options, choice);
+    CO_TRY(auto answer, co_await node.generation.chat(std::move(request), context.call()));
+    for (bool done = false; !done;) {
+      CO_TRY(model::Chunk chunk, co_await answer->next());
+      CO_TRY_VOID(co_await start_events(context, *answer));
+      std::string events = stream.add(choice, chunk);
+      CO_TRY_VOID(co_await write_events(context, std::move(events)));
+      done = chunk.done;
+      if (done) usage.add(chunk.usage, choice == 0);
+    }
+  }
+  std::string events = stream.end(usage);
+  CO_TRY_VOID(co_await write_events(context, std::move(events)));
+  co_return co_await context.response.finish();
+}
+
+io::Task<Result<void>> whole_chat(const Dependencies& node, Context& context, ChatCompletion chat) {
+  ReplyHead head = make_head(node, "chatcmpl-", chat.request.common.model);
+  std::vector<GatheredAnswer> choices;
+  UsageSum usage;
+  for (int choice = 0; choice < chat.choices; choice++) {
+    model::ChatRequest request = chat.request;
+    vary_seed(request.common.options, choice);
+    CO_TRY(auto answer, co_await node.generation.chat(std::move(request), context.call()));
+    CO_TRY(GatheredAnswer gathered, co_await gather(*answer));
+    usage.add(gathered.usage, choice == 0);
+    choices.push_back(std::move(gathered));
+    if (choice == 0) set_route_headers(context, answer->route());
+  }
+  co_return co_await context.send_json(chat_reply(head, choices, usage));
+}
+
+io::Task<Result<void>> chat_completions(const Dependencies& node, Context& context) {
+  CO_TRY(json::object body, co_await read_object(node, context));
+  CO_TRY(ChatCompletion chat, parse_chat_completion(body));
+  context.model = chat.request.common.model;
+  if (chat.request.common.stream) {
+    co_return co_await stream_chat(node, context, std::move(chat));
+  }
+  co_return co_await whole_chat(node, context, std::move(chat));
+}
+
+// The generation of choice `index`, counted over all prompts.
+model::GenerateRequest completion_part(const Completion& completion, int index) {
+  model::GenerateRequest request = completion.request;
+  request.prompt = completion.prompts[static_cast<size_t>(index / completion.choices)];
+  vary_seed(request.common.options, index % completion.choices);
+  return request;
+}
+
+int completion_count(const Completion& completion) {
+  return static_cast<int>(completion.prompts.size()) * completion.choices;
+}
+
+io::Task<Result<void>> stream_completion(const Dependencies& node, Context& context,
+                                         Completion completion) {
+  CompletionStream stream(make_head(node, "cmpl-", completion.request.common.model),
+                          completion.include_usage);
+  UsageSum usage;
+  for (int index = 0; index < completion_count(completion); index++) {
+    model::GenerateRequest request = completion_part(completion, index);
+    std::string echo = completion.echo ? request.prompt : "";
+    CO_TRY(auto answer, co_await node.generation.generate(std::move(request), context.call()));
+    for (bool done = false; !done;) {
+      CO_TRY(model::Chunk chunk, co_await answer->next());
+      CO_TRY_VOID(co_await start_events(context, *answer));
+      std::string events = echo.empty() ? "" : stream.echo(index, std::exchange(echo, ""));
+      events += stream.add(index, chunk);
+      CO_TRY_VOID(co_await write_events(context, std::move(events)));
+      done = chunk.done;
+      if (done) usage.add(chunk.usage, index % completion.choices == 0);
+    }
+  }
+  std::string events = stream.end(usage);
+  CO_TRY_VOID(co_await write_events(context, std::move(events)));
+  co_return co_await context.response.finish();
+}
+
+io::Task<Result<void>> whole_completion(const Dependencies& node, Context& context,
+                                        Completion completion) {
+  ReplyHead head = make_head(node, "cmpl-", completion.request.common.model);
+  std::vector<CompletionChoice> choices;
+  UsageSum usage;
+  for (int index = 0; index < completion_count(completion); index++) {
+    model::GenerateRequest request = completion_part(completion, index);
+    CompletionChoice choice;
+    if (completion.echo) choice.echo = request.prompt;
+    CO_TRY(auto answer, co_await node.generation.generate(std::move(request), context.call()));
+    CO_TRY(choice.answer, co_await gather(*answer));
+    usage.add(choice.answer.usage, index % completion.choices == 0);
+    choices.push_back(std::move(choice));
+    if (index == 0) set_route_headers(context, answer->route());
+  }
+  co_return co_await context.send_json(completion_reply(head, choices, usage));
+}
+
+io::Task<Result<void>> completions(const Dependencies& node, Context& context) {
+  CO_TRY(json::object body, co_await read_object(node, context));
+  CO_TRY(Completion completion, parse_completion(body));
+  context.model = completion.request.common.model;
+  if (completion.request.common.stream) {
+    co_return co_await stream_completion(node, context, std::move(completion));
+  }
+  co_return co_await whole_completion(node, context, std::move(completion));
+}
+
+io::Task<Result<void>> embeddings(const Dependencies& node, Context& context) {
+  CO_TRY(json::object body, co_await read_object(node, context));
+  CO_TRY(Embeddings wanted, parse_embeddings(body));
+  context.model = wanted.request.model;
+  std::string model = wanted.request.model;
+  CO_TRY(model::Embedding embedding,
+         co_await node.generation.embed(std::move(wanted.request), context.call()));
+  co_return co_await context.send_json(embeddings_reply(model, embedding, wanted.base64));
+}
+
+}  // namespace
+
+io::Task<Result<json::object>> read_object(const Dependencies& node, Context& context) {
+  CO_TRY(json::value value, co_await read_json(context, node.settings.body_bytes_max));
+  if (!value.is_object()) {
+    co_return fail(Errc::invalid_argument, "the request body must be a JSON object, not {}",
+                   kind_name(value));
+  }
+  co_return std::move(value.get_object());
+}
+
+ReplyHead make_head(const Dependencies& node, std::string_view prefix, std::string model) {
+  constexpr size_t kIdLetters = 24;
+  auto now = node.world.clock.wall_now().time_since_epoch();
+  return ReplyHead{.id = std::string(prefix) + node.world.random.letters(kIdLetters),
+                   .model = std::move(model),
+                   .created = std::chrono::duration_cast<std::chrono::seconds>(now).count()};
+}
+
+io::Task<Result<void>> start_events(Context& context, const generation::Answer& answer) {
+  if (context.response.started()) co_return Result<void>();
+  set_route_headers(context, answer.route());
+  context.response.headers().set("Cache-Control", "no-cache");
+  std::string content_type(kEventStream);
+  co_return co_await context.start(std::move(content_type));
+}
+
+io::Task<Result<void>> write_events(Context& context, std::string events) {
+  if (events.empty()) co_return Result<void>();
+  co_return co_await context.response.write(events);
+}
+
+void register_openai(Router& router, const Dependencies& dependencies) {
+  using Function = io::Task<Result<void>> (*)(const Dependencies&, Context&);
+  struct Entry {
+    std::string_view method, pattern;
+    Function function;
+  };
+  static constexpr Entry kEntries[] = {{"POST", "/v1/chat/completions", chat_completions},
+                                       {"POST", "/v1/completions", completions},
+                                       {"POST", "/v1/embeddings", embeddings},
+                                       {"POST", "/v1/responses", create_response},
+                                       {"GET", "/v1/models", list_models},
+                                       {"GET", "/v1/models/*model", show_model}};
+  for (const Entry& entry : kEntries) {
+    router.add(entry.method, entry.pattern, ErrorShape::openai,
+               [function = entry.function, &dependencies](Context& context) {
+                 return function(dependencies, context);
+               });
+  }
+}
+
+}  // namespace om::api

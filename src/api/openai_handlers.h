@@ -1,0 +1,35 @@
+// What the OpenAI and Anthropic handlers share: reading a body, heads of replies, events.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "api/api.h"
+#include "api/json_input.h"
+#include "api/openai_reply.h"
+#include "api/router.h"
+
+namespace om::api {
+
+inline constexpr std::string_view kEventStream = "text/event-stream";
+
+// The body, which must be one JSON object.
+io::Task<Result<boost::json::object>> read_object(const Dependencies& node, Context& context);
+
+// A fresh id (`prefix` and 24 letters and digits), the model's name and the time.
+ReplyHead make_head(const Dependencies& node, std::string_view prefix, std::string model);
+
+// Starts the event stream, if it has not begun, with what the answer tells in headers. Called when
+// the first chunk is there: errors before it still have a status of their own.
+io::Task<Result<void>> start_events(Context& context, const generation::Answer& answer);
+io::Task<Result<void>> write_events(Context& context, std::string events);
+
+// POST /v1/responses; registered with the OpenAI routes.
+io::Task<Result<void>> create_response(const Dependencies& node, Context& context);
+
+// GET /v1/models and /v1/models/*model, in OpenAI's shape or, for a request with an
+// `anthropic-version` header, in Anthropic's.
+io::Task<Result<void>> list_models(const Dependencies& node, Context& context);
+io::Task<Result<void>> show_model(const Dependencies& node, Context& context);
+
+}  // namespace om::api

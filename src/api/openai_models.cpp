@@ -1,0 +1,94 @@
+// /v1/models and /v1/models/*model.
+#include "api/json_output.h"
+#include "api/openai_handlers.h"
+#include "model/name.h"
+
+namespace om::api {
+
+namespace {
+
+bool asked_by_anthropic(const Context& context) {
+  return context.request.headers.has("anthropic-version");
+}
+
+void write_openai_model(JsonWriter& writer, const store::StoredManifest& stored) {
+  auto created =
+      std::chrono::duration_cast<std::chrono::seconds>(stored.modified.time_since_epoch());
+  writer.begin_object();
+  writer.member("id", stored.name.shortest());
+  writer.member("object", "model");
+  writer.member("created", static_cast<int64_t>(created.count()));
+  writer.member("owned_by", stored.name.name_space);
+  writer.end_object();
+}
+
+void write_anthropic_model(JsonWriter& writer, const store::StoredManifest& stored) {
+  writer.begin_object();
+  writer.member("type", "model");
+  writer.member("id", stored.name.shortest());
+  writer.member("display_name", stored.name.shortest());
+  writer.member("created_at", format_time(stored.modified));
+  writer.end_object();
+}
+
+void write_end_id(JsonWriter& writer, std::string_view key,
+                  const std::vector<store::StoredManifest>& models, bool first) {
+  writer.key(key);
+  if (models.empty()) {
+    writer.null();
+  } else {
+    writer.value((first ? models.front() : models.back()).name.shortest());
+  }
+}
+
+}  // namespace
+
+io::Task<Result<void>> list_models(const Dependencies& node, Context& context) {
+  bool anthropic = asked_by_anthropic(context);
+  if (anthropic) context.shape = ErrorShape::anthropic;
+  CO_TRY(std::vector<store::StoredManifest> models, node.store.list());
+  std::string body;
+  JsonWriter writer(body);
+  writer.begin_object();
+  if (!anthropic) writer.member("object", "list");
+  writer.key("data").begin_array();
+  for (const store::StoredManifest& stored : models) {
+    if (anthropic) {
+      write_anthropic_model(writer, stored);
+    } else {
+      write_openai_model(writer, stored);
+    }
+  }
+  writer.end_array();
+  if (anthropic) {
+    writer.member("has_more", false);
+    write_end_id(writer, "first_id", models, true);
+    write_end_id(writer, "last_id", models, false);
+  }
+  writer.end_object();
+  co_return co_await context.send_json(std::move(body));
+}
+
+io::Task<Result<void>> show_model(const Dependencies& node, Context& context) {
+  bool anthropic = asked_by_anthropic(context);
+  if (anthropic) context.shape = ErrorShape::anthropic;
+  std::string wanted(context.parameter("model"));
+  context.model = wanted;
+  Result<model::Name> name = model::Name::parse(wanted);
+  if (!name) co_return fail(Errc::not_found, "model '{}' not found", wanted);
+  Result<store::StoredManifest> stored = node.store.find(*name);
+  if (!stored && stored.error().code == Errc::not_found) {
+    co_return fail(Errc::not_found, "model '{}' not found", wanted);
+  }
+  if (!stored) co_return fail(std::move(stored.error()));
+  std::string body;
+  JsonWriter writer(body);
+  if (anthropic) {
+    write_anthropic_model(writer, *stored);
+  } else {
+    write_openai_model(writer, *stored);
+  }
+  co_return co_await context.send_json(std::move(body));
+}
+
+}  // namespace om::api

@@ -1,0 +1,23 @@
+// Bodies of /v1/responses in our own words. Nothing is stored between requests: the caller sends
+// the whole history. Pure functions; errors are invalid_argument with a text for the caller.
+// Source: https://platform.openai.com/docs/api-reference/responses/create
+#pragma once
+
+#include <boost/json.hpp>
+
+#include "base/result.h"
+#include "model/chat.h"
+
+namespace om::api {
+
+struct ResponsesCall {
+  model::ChatRequest request;
+  boost::json::object echo;  // What the reply repeats: instructions, temperature, tools, ...
+};
+
+Result<ResponsesCall> parse_responses(const boost::json::object& body);
+
+// The input list as messages: reasoning, text and calls of one turn become one message.
+Result<std::vector<model::Message>> parse_input_items(const boost::json::array& items);
+
+}  // namespace om::api

@@ -1,0 +1,60 @@
+// The answer of /v1/responses, as it grows: its events and the response object. Pure.
+// Source: https://platform.openai.com/docs/api-reference/responses-streaming
+#pragma once
+
+#include <boost/json.hpp>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "api/openai_reply.h"
+#include "base/result.h"
+#include "model/chat.h"
+
+namespace om::api {
+
+// One response. add() returns events to send at once; callers that do not stream drop them and
+// send response() at the end. Output items stand in the order in which the model made them:
+// reasoning, message, function_call.
+class ResponseStream {
+ public:
+  // `head.id` is "resp_..."; the ids of its items are made of it.
+  ResponseStream(ReplyHead head, boost::json::object echo);
+
+  std::string begin();                         // response.created and response.in_progress.
+  std::string add(const model::Chunk& chunk);  // The last one closes the response.
+  std::string fail(std::string_view message);  // response.failed.
+  std::string response() const;                // The response object as it stands.
+
+ private:
+  enum class Open { none, reasoning, message };
+
+  // One event: its type and number come first, then `members`.
+  void event(std::string& out, std::string_view type, std::string_view members);
+  void response_event(std::string& out, std::string_view type);
+  void item_event(std::string& out, std::string_view type, std::string_view item);
+  std::string place() const;  // "item_id":..,"output_index":.. of the open item.
+
+  void open(std::string& out, Open kind);
+  void close(std::string& out);
+  void add_thinking(std::string& out, std::string_view text);
+  void add_content(std::string& out, const model::Chunk& chunk);
+  void add_call(std::string& out, const model::ToolCall& call);
+  void finish(std::string& out, const model::Chunk& chunk);
+  std::string open_item(std::string_view status) const;  // JSON of the open item.
+  std::string text_part() const;
+
+  ReplyHead head_;
+  boost::json::object echo_;
+  std::string status_ = "in_progress";
+  std::string failure_;             // Message of a failed response.
+  std::vector<std::string> items_;  // JSON of finished output items.
+  Open open_ = Open::none;
+  std::string item_id_;  // Of the open item.
+  std::string text_;     // Of the open item.
+  std::vector<model::Logprob> logprobs_;
+  UsageSum usage_;
+  int sequence_ = 0;
+};
+
+}  // namespace om::api
