@@ -1,0 +1,195 @@
+#include "sim/network.h"
+
+#include "base/check.h"
+
+namespace om::sim {
+
+namespace {
+
+// One direction of a connection: bytes on their way, with the time they arrive.
+struct Pipe {
+  explicit Pipe(io::Clock& clock) : readable(clock), writable(clock) {}
+  static constexpr size_t kWindow = 256 * 1024;
+
+  std::deque<std::pair<io::TimePoint, std::string>> pieces;
+  size_t bytes = 0;
+  bool closed = false;  // No more will be written.
+  bool broken = false;  // Reset.
+  io::TimePoint last_arrival{};
+  io::Event readable, writable;
+
+  void break_off() {
+    broken = true;
+    readable.notify_all();
+    writable.notify_all();
+  }
+};
+
+}  // namespace
+
+class SimStream final : public io::Stream {
+ public:
+  SimStream(SimNetwork& network, std::shared_ptr<Pipe> in, std::shared_ptr<Pipe> out,
+            std::string peer)
+      : network_(network), in_(std::move(in)), out_(std::move(out)), peer_(std::move(peer)) {}
+  ~SimStream() override { close(); }
+
+  io::Task<Result<size_t>> read_some(std::span<char> into) override;
+  io::Task<Result<void>> write(std::span<const std::string_view> parts) override;
+  void set_deadline(io::TimePoint deadline) override;
+  void abort() override {
+    aborted_.cancel();
+    close();
+  }
+  bool is_idle() override {
+    return !aborted_.cancelled() && !in_->broken && !in_->closed && in_->pieces.empty();
+  }
+  std::string peer() const override { return peer_; }
+
+ private:
+  void close() {
+    out_->closed = true;
+    out_->readable.notify_all();
+    in_->break_off();
+  }
+  // Waits like a socket: a deadline moved meanwhile counts.
+  io::Task<Result<void>> wait(io::Event& event, io::TimePoint until);
+
+  SimNetwork& network_;
+  std::shared_ptr<Pipe> in_, out_;
+  std::string peer_;
+  io::TimePoint deadline_ = io::kNever;
+  io::CancelSource aborted_;
+};
+
+void SimStream::set_deadline(io::TimePoint deadline) {
+  const bool sooner = deadline < deadline_;
+  deadline_ = deadline;
+  if (!sooner) return;
+  in_->readable.notify_all();  // Those who wait look at the new deadline.
+  out_->writable.notify_all();
+}
+
+io::Task<Result<void>> SimStream::wait(io::Event& event, io::TimePoint until) {
+  if (deadline_ <= network_.clock_.now()) {
+    co_return fail(Errc::deadline_exceeded, "no progress in time");
+  }
+  auto woken = co_await event.wait(io::Call{std::min(until, deadline_), aborted_.token()});
+  if (!woken && woken.error().code == Errc::cancelled) co_return woken;
+  co_return Result<void>{};  // The caller looks again, at the deadline too.
+}
+
+io::Task<Result<size_t>> SimStream::read_some(std::span<char> into) {
+  const auto pipe = in_;
+  while (true) {
+    if (aborted_.cancelled()) co_return fail(Errc::cancelled, "read: cancelled");
+    if (pipe->broken) co_return fail(Errc::unavailable, "read: connection reset by peer");
+    io::TimePoint until = io::kNever;
+    if (!pipe->pieces.empty()) {
+      auto& [arrival, data] = pipe->pieces.front();
+      if (arrival <= network_.clock_.now()) {
+        const size_t slice = network_.random_.between(1, network_.faults.slice_max);
+        const size_t count = std::min({slice, data.size(), into.size()});
+        std::memcpy(into.data(), data.data(), count);
+        data.erase(0, count);
+        if (data.empty()) pipe->pieces.pop_front();
+        pipe->bytes -= count;
+        pipe->writable.notify_all();
+        co_return count;
+      }
+      until = arrival;
+    } else if (pipe->closed) {
+      co_return size_t{0};
+    }
+    CO_TRY_VOID(co_await wait(pipe->readable, until));
+  }
+}
+
+io::Task<Result<void>> SimStream::write(std::span<const std::string_view> parts) {
+  const auto pipe = out_;
+  std::string data;
+  for (const auto part : parts) data += part;
+  while (!data.empty()) {
+    if (aborted_.cancelled()) co_return fail(Errc::cancelled, "write: cancelled");
+    if (pipe->broken || pipe->closed) co_return fail(Errc::unavailable, "write: broken pipe");
+    if (network_.random_.chance(network_.faults.reset_chance)) {
+      pipe->break_off();
+      in_->break_off();
+      co_return fail(Errc::unavailable, "write: connection reset by peer");
+    }
+    const size_t room = Pipe::kWindow - std::min(Pipe::kWindow, pipe->bytes);
+    if (room == 0) {
+      CO_TRY_VOID(co_await wait(pipe->writable, io::kNever));
+      continue;
+    }
+    const auto& faults = network_.faults;
+    const std::chrono::microseconds delay(static_cast<int64_t>(
+        network_.random_.between(static_cast<uint64_t>(faults.delay_min.count()),
+                                 static_cast<uint64_t>(faults.delay_max.count()))));
+    // Bytes of one connection never overtake each other.
+    pipe->last_arrival = std::max(pipe->last_arrival, network_.clock_.now() + delay);
+    const size_t count = std::min(room, data.size());
+    pipe->pieces.emplace_back(pipe->last_arrival, data.substr(0, count));
+    pipe->bytes += count;
+    data.erase(0, count);
+    pipe->readable.notify_all();
+  }
+  co_return Result<void>{};
+}
+
+class SimListener final : public io::Listener {
+ public:
+  SimListener(SimNetwork& network, io::Endpoint local)
+      : network_(network), local_(std::move(local)), arrivals_(network.clock_, kBacklogMax) {
+    network_.listeners_[local_.str()] = this;
+  }
+  ~SimListener() override { close(); }
+
+  io::Task<Result<std::unique_ptr<io::Stream>>> accept() override {
+    auto next = co_await arrivals_.next();
+    if (!next || !*next) co_return fail(Errc::cancelled, "the listener is closed");
+    co_return std::move(**next);
+  }
+  void close() override {
+    if (arrivals_.closed()) return;
+    arrivals_.close();
+    network_.listeners_.erase(local_.str());
+  }
+  io::Endpoint local() const override { return local_; }
+  bool offer(std::unique_ptr<io::Stream> stream) { return arrivals_.try_put(std::move(stream)); }
+
+ private:
+  static constexpr size_t kBacklogMax = 1024;
+  SimNetwork& network_;
+  io::Endpoint local_;
+  io::Channel<std::unique_ptr<io::Stream>> arrivals_;
+};
+
+io::Task<Result<std::unique_ptr<io::Stream>>> SimNetwork::connect(
+    io::Endpoint to, std::shared_ptr<const io::Tls> tls, io::Call call) {
+  CHECK(tls == nullptr, "the simulated network speaks no TLS");
+  CO_TRY_VOID(co_await clock_.sleep_for(faults.delay_max, call));
+  const auto found = listeners_.find(to.str());
+  if (found == listeners_.end()) {
+    co_return fail(Errc::unavailable, "connect {}: Connection refused", to.str());
+  }
+  auto forth = std::make_shared<Pipe>(clock_), back = std::make_shared<Pipe>(clock_);
+  const std::string peer = "127.0.0.1:" + std::to_string(next_port_++);
+  auto accepted = std::make_unique<SimStream>(*this, forth, back, peer);
+  if (!found->second->offer(std::move(accepted))) {
+    co_return fail(Errc::unavailable, "connect {}: Connection refused", to.str());
+  }
+  co_return std::make_unique<SimStream>(*this, back, forth, to.str());
+}
+
+Result<std::unique_ptr<io::Listener>> SimNetwork::listen(io::Endpoint at,
+                                                         std::shared_ptr<const io::Tls> tls) {
+  CHECK(tls == nullptr, "the simulated network speaks no TLS");
+  if (at.unix_path.empty() && at.port == 0) at.port = next_port_++;
+  if (listeners_.contains(at.str())) {
+    return fail(Errc::already_exists, "listen {}: Address already in use", at.str());
+  }
+  return std::make_unique<SimListener>(*this, std::move(at));
+}
+
+}  // namespace om::sim

@@ -1,0 +1,75 @@
+#include "sim/world.h"
+
+#include <boost/asio/io_context.hpp>
+
+#include "base/check.h"
+
+namespace om::sim {
+
+namespace {
+
+// Work happens at once, on the only thread there is.
+class InlineWorkers final : public io::Workers {
+ protected:
+  io::Task<void> post(std::function<void()> job) override {
+    job();
+    co_return;
+  }
+};
+
+class Context final : public boost::asio::io_context {
+ public:
+  Context() : boost::asio::io_context(1) {}
+  void abandon() { shutdown(); }  // Drops what still waits while all it refers to is alive.
+};
+
+io::Task<void> run_and_tell(io::Task<void> task, bool& done) {
+  co_await std::move(task);
+  done = true;
+}
+
+}  // namespace
+
+struct World::Impl {
+  explicit Impl(uint64_t seed)
+      : random(seed),
+        network(clock, random),
+        files(clock),
+        processes(context.get_executor(), clock),
+        world{context.get_executor(), clock, random, network, files, processes, workers} {}
+  ~Impl() { context.abandon(); }
+
+  Context context;
+  SimClock clock;
+  SimRandom random;
+  SimNetwork network;
+  SimFilesystem files;
+  SimProcesses processes;
+  InlineWorkers workers;
+  io::World world;
+};
+
+World::World(uint64_t seed) : impl_(std::make_unique<Impl>(seed)) {}
+World::~World() = default;
+io::World& World::world() { return impl_->world; }
+SimClock& World::clock() { return impl_->clock; }
+SimRandom& World::random() { return impl_->random; }
+SimNetwork& World::network() { return impl_->network; }
+SimFilesystem& World::files() { return impl_->files; }
+SimProcesses& World::processes() { return impl_->processes; }
+
+void World::run(io::Task<void> task, io::Duration virtual_time_max) {
+  bool done = false;
+  const io::TimePoint latest = impl_->clock.now() + virtual_time_max;
+  io::spawn_detached(impl_->world.executor, run_and_tell(std::move(task), done));
+  while (true) {
+    impl_->context.restart();
+    impl_->context.poll();
+    if (done) return;
+    CHECK(impl_->clock.has_timers(), "the simulation is deadlocked: nothing can happen any more");
+    impl_->clock.jump();
+    CHECK(impl_->clock.now() <= latest, "the simulated task did not end in time");
+  }
+}
+
+}  // namespace om::sim

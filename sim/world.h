@@ -1,0 +1,37 @@
+// A whole simulated machine: virtual time, seeded randomness, and a network, disk and processes
+// that fail as told. The same seed gives the same run.
+#pragma once
+
+#include <memory>
+
+#include "io/world.h"
+#include "sim/clock.h"
+#include "sim/filesystem.h"
+#include "sim/network.h"
+#include "sim/processes.h"
+#include "sim/random.h"
+
+namespace om::sim {
+
+class World {
+ public:
+  explicit World(uint64_t seed);
+  ~World();
+
+  io::World& world();
+  SimClock& clock();
+  SimRandom& random();
+  SimNetwork& network();
+  SimFilesystem& files();
+  SimProcesses& processes();
+
+  // Runs until the task has ended. Aborts if nothing can happen any more before that (a deadlock),
+  // or after `virtual_time_max`.
+  void run(io::Task<void> task, io::Duration virtual_time_max = std::chrono::hours(24));
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace om::sim

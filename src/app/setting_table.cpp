@@ -1,0 +1,216 @@
+#include "app/setting_table.h"
+
+#include "base/duration.h"
+#include "base/strings.h"
+
+namespace om::app {
+namespace {
+
+using std::chrono::nanoseconds;
+using Strings = std::vector<std::string>;
+
+std::unexpected<Error> wrong_type(std::string_view expected) {
+  return fail(Errc::invalid_argument, "expected {}", expected);
+}
+
+template <std::string Settings::* member>
+Result<void> set_text(Settings& settings, const SettingValue& value) {
+  const auto* text = std::get_if<std::string>(&value);
+  if (text == nullptr) return wrong_type("a string");
+  settings.*member = *text;
+  return {};
+}
+template <std::string Settings::* member>
+SettingValue get_text(const Settings& settings) {
+  return settings.*member;
+}
+
+template <auto member, int64_t minimum, int64_t maximum>
+Result<void> set_number(Settings& settings, const SettingValue& value) {
+  const auto* number = std::get_if<int64_t>(&value);
+  if (number == nullptr) return wrong_type("a whole number");
+  if (*number < minimum || *number > maximum) {
+    return fail(Errc::invalid_argument, "expected a number from {} to {}", minimum, maximum);
+  }
+  settings.*member = static_cast<std::remove_reference_t<decltype(settings.*member)>>(*number);
+  return {};
+}
+template <auto member>
+SettingValue get_number(const Settings& settings) {
+  return static_cast<int64_t>(settings.*member);
+}
+
+template <bool Settings::* member>
+Result<void> set_bool(Settings& settings, const SettingValue& value) {
+  const auto* flag = std::get_if<bool>(&value);
+  if (flag == nullptr) return wrong_type("true or false");
+  settings.*member = *flag;
+  return {};
+}
+template <bool Settings::* member>
+SettingValue get_bool(const Settings& settings) {
+  return settings.*member;
+}
+
+template <Strings Settings::* member>
+Result<void> set_list(Settings& settings, const SettingValue& value) {
+  const auto* list = std::get_if<Strings>(&value);
+  if (list == nullptr) return wrong_type("a list of strings");
+  settings.*member = *list;
+  return {};
+}
+template <Strings Settings::* member>
+SettingValue get_list(const Settings& settings) {
+  return settings.*member;
+}
+
+template <nanoseconds Settings::* member>
+Result<void> set_duration(Settings& settings, const SettingValue& value) {
+  if (const auto* seconds = std::get_if<int64_t>(&value)) {
+    if (*seconds > 1'000'000'000) return wrong_type("less than 1000000000 seconds");
+    settings.*member = std::chrono::seconds(std::max<int64_t>(*seconds, -1));
+    return {};
+  }
+  const auto* text = std::get_if<std::string>(&value);
+  if (text == nullptr) return wrong_type("a duration such as \"5m\", or seconds");
+  TRY(settings.*member, parse_duration(*text));
+  return {};
+}
+template <nanoseconds Settings::* member>
+SettingValue get_duration(const Settings& settings) {
+  return format_duration(settings.*member);
+}
+
+Result<void> set_listen(Settings& settings, const SettingValue& value) {
+  const auto* list = std::get_if<Strings>(&value);
+  if (list == nullptr || list->empty()) return wrong_type("a list of addresses, not empty");
+  for (const std::string& address : *list) TRY_VOID(parse_host(address));
+  settings.listen = *list;
+  return {};
+}
+
+template <std::string Settings::* member>
+Result<void> choose(Settings& settings, const SettingValue& value,
+                    std::initializer_list<std::string_view> choices) {
+  const auto* text = std::get_if<std::string>(&value);
+  if (text != nullptr && std::find(choices.begin(), choices.end(), *text) != choices.end()) {
+    settings.*member = *text;
+    return {};
+  }
+  return fail(Errc::invalid_argument, "expected one of: {}", fmt::join(choices, ", "));
+}
+Result<void> set_flash(Settings& settings, const SettingValue& value) {
+  return choose<&Settings::flash_attention>(settings, value, {"auto", "on", "off"});
+}
+Result<void> set_kv_type(Settings& settings, const SettingValue& value) {
+  return choose<&Settings::kv_cache_type>(settings, value, {"f16", "q8_0", "q4_0"});
+}
+Result<void> set_log_level(Settings& settings, const SettingValue& value) {
+  return choose<&Settings::log_level>(settings, value, {"debug", "info", "warn", "error"});
+}
+Result<void> set_log_format(Settings& settings, const SettingValue& value) {
+  return choose<&Settings::log_format>(settings, value, {"text", "json"});
+}
+
+// How Ollama reads a boolean variable: anything it does not know counts as true.
+bool ollama_bool(std::string_view text) {
+  return !(equal_ignoring_case(text, "false") || equal_ignoring_case(text, "f") || text == "0" ||
+           text.empty());
+}
+Result<SettingValue> negated_bool(std::string_view text) { return !ollama_bool(text); }
+Result<SettingValue> flash_from(std::string_view text) {
+  if (equal_ignoring_case(text, "auto")) return std::string("auto");
+  return std::string(ollama_bool(text) ? "on" : "off");
+}
+Result<SettingValue> debug_from(std::string_view text) {
+  return std::string(ollama_bool(text) ? "debug" : "info");
+}
+// A duration, or seconds without a unit.
+Result<SettingValue> duration_from(std::string_view text) {
+  int64_t seconds = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
+  if (error == std::errc{} && end == text.data() + text.size()) return seconds;
+  return std::string(text);
+}
+// Zero or less means no limit there.
+Result<SettingValue> load_timeout_from(std::string_view text) { return duration_from(text); }
+
+constexpr int64_t kNone = 0, kMany = 1'000'000;
+constexpr int64_t kBytesMax = int64_t{1} << 50;
+
+const SettingRow kTable[] = {
+    {"node.name", "OLLAMAMAX_NODE_NAME",
+     "Name of this node in headers and lists; empty: host name.", set_text<&Settings::node_name>,
+     get_text<&Settings::node_name>},
+    {"node.state_directory", "OLLAMAMAX_STATE",
+     "Key of this node for registries, history of the chat, sockets of the runners.",
+     set_text<&Settings::state_directory>, get_text<&Settings::state_directory>},
+    {"server.listen", "OLLAMA_HOST",
+     "Addresses to answer on. Anything but loopback is open to all.", set_listen,
+     get_list<&Settings::listen>},
+    {"server.origins", "OLLAMA_ORIGINS",
+     "Origins of web pages that may call, beside the local ones.", set_list<&Settings::origins>,
+     get_list<&Settings::origins>},
+    {"server.body_bytes_max", "OLLAMAMAX_BODY_BYTES_MAX", "Largest JSON request body, in bytes.",
+     set_number<&Settings::body_bytes_max, 1024, kBytesMax>, get_number<&Settings::body_bytes_max>},
+    {"server.connections_max", "OLLAMAMAX_CONNECTIONS_MAX", "Connections open at once; more wait.",
+     set_number<&Settings::connections_max, 1, kMany>, get_number<&Settings::connections_max>},
+    {"server.drain_time", "OLLAMAMAX_DRAIN_TIME",
+     "How long running requests may go on after SIGTERM.", set_duration<&Settings::drain_time>,
+     get_duration<&Settings::drain_time>, duration_from},
+    {"models.directory", "OLLAMA_MODELS", "Where models are kept, in Ollama's layout.",
+     set_text<&Settings::models_directory>, get_text<&Settings::models_directory>},
+    {"models.prune", "OLLAMA_NOPRUNE", "Remove blobs that no model names, at start.",
+     set_bool<&Settings::prune>, get_bool<&Settings::prune>, negated_bool},
+    {"runner.llama_directory", "OLLAMAMAX_LLAMA_DIR",
+     "Folder with llama-server and llama-quantize; empty: found beside the program.",
+     set_text<&Settings::llama_directory>, get_text<&Settings::llama_directory>},
+    {"runner.parallel", "OLLAMA_NUM_PARALLEL",
+     "Requests a runner works on at once; 0: as many as memory allows, up to 4.",
+     set_number<&Settings::parallel, kNone, 256>, get_number<&Settings::parallel>},
+    {"runner.loaded_max", "OLLAMA_MAX_LOADED_MODELS",
+     "Models loaded at once; 0: what fits, up to 3.",
+     set_number<&Settings::loaded_max, kNone, 1024>, get_number<&Settings::loaded_max>},
+    {"runner.queue_max", "OLLAMA_MAX_QUEUE", "Requests that may wait; more are answered 503.",
+     set_number<&Settings::queue_max, 1, kMany>, get_number<&Settings::queue_max>},
+    {"runner.keep_alive", "OLLAMA_KEEP_ALIVE",
+     "How long a model stays loaded after its last request; negative: for ever.",
+     set_duration<&Settings::keep_alive>, get_duration<&Settings::keep_alive>, duration_from},
+    {"runner.load_timeout", "OLLAMA_LOAD_TIMEOUT",
+     "A load without any progress for so long is given up; 0: never.",
+     set_duration<&Settings::load_timeout>, get_duration<&Settings::load_timeout>,
+     load_timeout_from},
+    {"runner.context_length", "OLLAMA_CONTEXT_LENGTH",
+     "Default num_ctx; 0: 4096, more where graphics memory allows.",
+     set_number<&Settings::context_length, kNone, 100'000'000>,
+     get_number<&Settings::context_length>},
+    {"runner.flash_attention", "OLLAMA_FLASH_ATTENTION", "auto, on or off.", set_flash,
+     get_text<&Settings::flash_attention>, flash_from},
+    {"runner.kv_cache_type", "OLLAMA_KV_CACHE_TYPE", "f16, q8_0 or q4_0.", set_kv_type,
+     get_text<&Settings::kv_cache_type>},
+    {"runner.threads", "OLLAMAMAX_THREADS", "Threads a runner computes with; 0: one a core.",
+     set_number<&Settings::threads, kNone, 4096>, get_number<&Settings::threads>},
+    {"runner.prompt_cache_mib", "OLLAMAMAX_PROMPT_CACHE_MIB",
+     "Memory for prompts that may come again, per runner, in MiB.",
+     set_number<&Settings::prompt_cache_mib, kNone, kMany>,
+     get_number<&Settings::prompt_cache_mib>},
+    {"runner.memory_reserve", "OLLAMA_GPU_OVERHEAD", "Memory to leave free, in bytes.",
+     set_number<&Settings::memory_reserve, kNone, kBytesMax>,
+     get_number<&Settings::memory_reserve>},
+    {"runner.prefer_jinja", "OLLAMA_GO_TEMPLATE",
+     "Use a model's own jinja template even where it has one in Ollama's form.",
+     set_bool<&Settings::prefer_jinja>, get_bool<&Settings::prefer_jinja>, negated_bool},
+    {"runner.resume", "OLLAMAMAX_RESUME",
+     "Continue a running answer on a fresh runner when its own dies.", set_bool<&Settings::resume>,
+     get_bool<&Settings::resume>},
+    {"log.level", "OLLAMA_DEBUG", "debug, info, warn or error.", set_log_level,
+     get_text<&Settings::log_level>, debug_from},
+    {"log.format", "OLLAMAMAX_LOG_FORMAT", "text or json.", set_log_format,
+     get_text<&Settings::log_format>},
+};
+
+}  // namespace
+
+std::span<const SettingRow> setting_table() { return kTable; }
+
+}  // namespace om::app

@@ -1,0 +1,291 @@
+#include "app/settings.h"
+
+#define TOML_EXCEPTIONS 0
+#define TOML_HEADER_ONLY 1
+#include <toml++/toml.h>
+
+#include <cstdlib>
+
+#include "app/setting_table.h"
+#include "base/strings.h"
+
+namespace om::app {
+namespace {
+
+const SettingRow* find_row(std::string_view key) {
+  for (const SettingRow& row : setting_table()) {
+    if (row.key == key) return &row;
+  }
+  return nullptr;
+}
+
+std::string nearest_key(std::string_view key) {
+  std::string best;
+  size_t best_distance = key.size() / 2 + 1;
+  for (const SettingRow& row : setting_table()) {
+    const size_t distance = edit_distance(key, row.key);
+    if (distance < best_distance) {
+      best_distance = distance;
+      best = row.key;
+    }
+  }
+  return best;
+}
+
+std::unexpected<Error> unknown_key(std::string_view key) {
+  const std::string near = nearest_key(key);
+  if (near.empty()) {
+    return fail(Errc::invalid_argument,
+                "unknown key \"{}\" (`ollamamax config generate` prints all keys)", key);
+  }
+  return fail(Errc::invalid_argument, "unknown key \"{}\", did you mean \"{}\"?", key, near);
+}
+
+std::string quoted(std::string_view text) {
+  std::string out = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') out += '\\';
+    if (c == '\n') {
+      out += "\\n";
+    } else {
+      out += c;
+    }
+  }
+  return out + "\"";
+}
+
+std::string to_toml(const SettingValue& value) {
+  if (const auto* text = std::get_if<std::string>(&value)) return quoted(*text);
+  if (const auto* number = std::get_if<int64_t>(&value)) return std::to_string(*number);
+  if (const auto* flag = std::get_if<bool>(&value)) return *flag ? "true" : "false";
+  std::string out = "[";
+  for (const auto& item : std::get<std::vector<std::string>>(value)) {
+    out += (out.size() > 1 ? ", " : "") + quoted(item);
+  }
+  return out + "]";
+}
+
+Result<SettingValue> from_toml(const toml::node& node) {
+  if (const auto text = node.value_exact<std::string>()) return *text;
+  if (const auto number = node.value_exact<int64_t>()) return *number;
+  if (const auto flag = node.value_exact<bool>()) return *flag;
+  const auto* list = node.as_array();
+  if (list == nullptr) {
+    return fail(Errc::invalid_argument, "expected a string, number, boolean or list of strings");
+  }
+  std::vector<std::string> items;
+  for (const auto& item : *list) {
+    const auto text = item.value_exact<std::string>();
+    if (!text) return fail(Errc::invalid_argument, "expected a list of strings");
+    items.push_back(*text);
+  }
+  return items;
+}
+
+// By the type that the setting has now.
+Result<SettingValue> from_variable(const SettingRow& row, const Settings& settings,
+                                   std::string_view text) {
+  if (row.from_environment != nullptr) return row.from_environment(text);
+  const SettingValue current = row.get(settings);
+  if (std::holds_alternative<std::string>(current)) return std::string(text);
+  if (std::holds_alternative<bool>(current)) return text != "0" && text != "false";
+  if (std::holds_alternative<std::vector<std::string>>(current)) {
+    std::vector<std::string> items;
+    for (const auto item : split(text, ',')) {
+      if (!trim(item).empty()) items.emplace_back(trim(item));
+    }
+    return items;
+  }
+  int64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc{} || end != text.data() + text.size()) {
+    return fail(Errc::invalid_argument, "expected a whole number, found \"{}\"", text);
+  }
+  return number;
+}
+
+struct Found {
+  const SettingRow* row = nullptr;
+  SettingValue value;
+  uint32_t line = 0;
+};
+
+Result<void> collect(const toml::table& table, const std::string& prefix, std::string_view path,
+                     std::vector<Found>& found) {
+  for (const auto& [name, node] : table) {
+    const std::string key = prefix + std::string(name.str());
+    const uint32_t line = node.source().begin.line;
+    const auto where = fmt::format("{}:{}", path, line);
+    if (const auto* inner = node.as_table()) {
+      TRY_VOID(collect(*inner, key + ".", path, found));
+      continue;
+    }
+    const SettingRow* row = find_row(key);
+    if (row == nullptr) return fail(annotate(unknown_key(key).error(), where));
+    auto value = from_toml(node);
+    if (!value) return fail(annotate(value.error(), fmt::format("{}: {}", where, key)));
+    found.push_back({row, std::move(*value), line});
+  }
+  return {};
+}
+
+Settings defaults() {
+  Settings settings;
+  const char* home = std::getenv("HOME");
+  const std::string base = std::string(home != nullptr ? home : "/root") + "/.ollama";
+  settings.state_directory = base;
+  settings.listen = {"127.0.0.1:11434"};
+  settings.body_bytes_max = 64ull << 20;
+  settings.connections_max = 4096;
+  settings.drain_time = std::chrono::seconds(30);
+  settings.models_directory = base + "/models";
+  settings.queue_max = 512;
+  settings.keep_alive = std::chrono::minutes(5);
+  settings.load_timeout = std::chrono::minutes(5);
+  settings.flash_attention = "auto";
+  settings.kv_cache_type = "f16";
+  settings.prompt_cache_mib = 512;
+  settings.log_level = "info";
+  settings.log_format = "text";
+  return settings;
+}
+
+}  // namespace
+
+std::string_view to_string(Source source) {
+  switch (source) {
+    case Source::default_value:
+      return "default";
+    case Source::file:
+      return "file";
+    case Source::environment:
+      return "environment";
+    case Source::flag:
+      return "flag";
+  }
+  return "unknown";
+}
+
+Config::Config() : settings_(defaults()) {}
+
+Result<void> Config::apply_file(std::string_view text, std::string_view path) {
+  const auto parsed = toml::parse(text, path);
+  if (!parsed) {
+    return fail(Errc::invalid_argument, "{}:{}: {}", path, parsed.error().source().begin.line,
+                parsed.error().description());
+  }
+  std::vector<Found> found;
+  TRY_VOID(collect(parsed.table(), "", path, found));
+  Settings changed = settings_;
+  for (const Found& item : found) {
+    const auto set = item.row->set(changed, item.value);
+    if (!set) {
+      const auto where = fmt::format("{}:{}: {}", path, item.line, item.row->key);
+      return fail(annotate(set.error(), where));
+    }
+  }
+  settings_ = std::move(changed);
+  for (const Found& item : found) {
+    const auto from = fmt::format("{}:{}", path, item.line);
+    origins_.insert_or_assign(std::string(item.row->key), Origin{Source::file, from});
+  }
+  return {};
+}
+
+Result<void> Config::apply_environment(const Environment& environment) {
+  for (const SettingRow& row : setting_table()) {
+    if (row.variable.empty()) continue;
+    const char* raw = environment(std::string(row.variable).c_str());
+    if (raw == nullptr) continue;
+    std::string_view text = trim(raw);
+    if (text.size() >= 2 && (text.front() == '"' || text.front() == '\'') &&
+        text.front() == text.back()) {
+      text = text.substr(1, text.size() - 2);
+    }
+    if (text.empty()) continue;  // As Ollama does: set but empty is unset.
+    auto value = from_variable(row, settings_, text);
+    const auto set = value ? row.set(settings_, *value) : Result<void>(fail(value.error()));
+    if (!set) return fail(annotate(set.error(), row.variable));
+    origins_.insert_or_assign(std::string(row.key),
+                              Origin{Source::environment, std::string(row.variable)});
+  }
+  return {};
+}
+
+Result<void> Config::set(std::string_view key, std::string_view toml_value, Source source,
+                         std::string_view from) {
+  const SettingRow* row = find_row(key);
+  if (row == nullptr) return unknown_key(key);
+  auto value = from_variable(*row, settings_, toml_value);
+  const auto set = value ? row->set(settings_, *value) : Result<void>(fail(value.error()));
+  if (!set) return fail(annotate(set.error(), from));
+  origins_.insert_or_assign(std::string(key), Origin{source, std::string(from)});
+  return {};
+}
+
+std::vector<SettingView> Config::view() const {
+  std::vector<SettingView> lines;
+  for (const SettingRow& row : setting_table()) {
+    const auto origin = origins_.find(row.key);
+    lines.push_back({std::string(row.key), to_toml(row.get(settings_)),
+                     origin == origins_.end() ? "default" : origin->second.from,
+                     std::string(row.help), std::string(row.variable)});
+  }
+  return lines;
+}
+
+std::string Config::example() const {
+  std::string out = "# OllamaMax configuration: every key with its default.\n";
+  std::string section;
+  for (const SettingView& line : view()) {
+    const size_t dot = line.key.find('.');
+    if (line.key.substr(0, dot) != section) {
+      section = line.key.substr(0, dot);
+      out += fmt::format("\n[{}]\n", section);
+    }
+    out += fmt::format("# {}{}\n{} = {}\n", line.help,
+                       line.variable.empty() ? "" : " (" + line.variable + ")",
+                       line.key.substr(dot + 1), line.value);
+  }
+  return out;
+}
+
+Result<HostPort> parse_host(std::string_view text) {
+  HostPort host;
+  const std::string original(text);
+  uint16_t port_default = 11434;
+  if (const size_t scheme = text.find("://"); scheme != std::string_view::npos) {
+    host.scheme = text.substr(0, scheme);
+    if (host.scheme != "http" && host.scheme != "https") {
+      return fail(Errc::invalid_argument, "{}: expected http:// or https://", original);
+    }
+    port_default = host.scheme == "https" ? 443 : 80;
+    text.remove_prefix(scheme + 3);
+  }
+  if (const size_t slash = text.find('/'); slash != std::string_view::npos) {
+    host.path = text.substr(slash);
+    while (host.path.ends_with('/')) host.path.pop_back();
+    text = text.substr(0, slash);
+  }
+  host.port = port_default;
+  size_t colon = text.rfind(':');
+  const size_t bracket = text.rfind(']');
+  const bool bare_ipv6 = bracket == std::string_view::npos && text.find(':') != colon;
+  if (bare_ipv6 || (bracket != std::string_view::npos && colon < bracket)) {
+    colon = std::string_view::npos;
+  }
+  if (colon != std::string_view::npos) {
+    const auto digits = text.substr(colon + 1);
+    const auto [end, error] =
+        std::from_chars(digits.data(), digits.data() + digits.size(), host.port);
+    if (error != std::errc{} || end != digits.data() + digits.size()) {
+      return fail(Errc::invalid_argument, "{}: invalid port", original);
+    }
+    text = text.substr(0, colon);
+  }
+  if (text.starts_with('[') && text.ends_with(']')) text = text.substr(1, text.size() - 2);
+  host.host = text.empty() ? "127.0.0.1" : std::string(text);
+  return host;
+}
+
+}  // namespace om::app

@@ -1,0 +1,93 @@
+// Everything a user can set, with defaults; from one TOML file, OLLAMA_* variables and flags.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+
+namespace om::app {
+
+// The values themselves. Read once at start; immutable afterwards.
+struct Settings {
+  std::string node_name;  // Empty: this machine's host name.
+  std::string state_directory;
+
+  std::vector<std::string> listen;
+  std::vector<std::string> origins;
+  uint64_t body_bytes_max = 0;
+  int64_t connections_max = 0;
+  std::chrono::nanoseconds drain_time{};
+
+  std::string models_directory;
+  bool prune = true;
+
+  std::string llama_directory;  // Holds llama-server, llama-quantize and their libraries.
+  int64_t parallel = 0;
+  int64_t loaded_max = 0;
+  int64_t queue_max = 0;
+  std::chrono::nanoseconds keep_alive{};  // Negative: for ever.
+  std::chrono::nanoseconds load_timeout{};
+  int64_t context_length = 0;
+  std::string flash_attention, kv_cache_type;
+  int64_t threads = 0;
+  int64_t prompt_cache_mib = 0;
+  uint64_t memory_reserve = 0;
+  bool prefer_jinja = false;
+  bool resume = true;
+
+  std::string log_level, log_format;
+};
+
+// Where a value came from, for `config show`.
+enum class Source { default_value, file, environment, flag };
+std::string_view to_string(Source source);
+
+// One line of `config show`: the key, its value as TOML, where it came from and what it is for.
+struct SettingView {
+  std::string key, value, from, help, variable;
+};
+
+// What was given, by key, before it becomes Settings. Later layers override earlier ones.
+class Config {
+ public:
+  // Looks up a variable of the environment; nullptr if unset.
+  using Environment = std::function<const char*(const char*)>;
+
+  Config();
+
+  // invalid_argument: not TOML, an unknown key (with the nearest known one), or a wrong type; with
+  // file and line. The text is taken whole or not at all.
+  Result<void> apply_file(std::string_view text, std::string_view path);
+
+  // Ollama's variables and ours. A value that cannot be understood is an error, not a default.
+  Result<void> apply_environment(const Environment& environment);
+
+  Result<void> set(std::string_view key, std::string_view toml_value, Source source,
+                   std::string_view from);
+
+  const Settings& settings() const { return settings_; }
+  std::vector<SettingView> view() const;
+  std::string example() const;  // A complete file with every key, its default and its help.
+
+ private:
+  struct Origin {
+    Source source = Source::default_value;
+    std::string from;
+  };
+  Settings settings_;
+  std::map<std::string, Origin, std::less<>> origins_;
+};
+
+// Takes "host", "host:port", "http://host:port", ":port" apart as OLLAMA_HOST is.
+struct HostPort {
+  std::string scheme = "http", host, path;
+  uint16_t port = 0;
+};
+Result<HostPort> parse_host(std::string_view text);
+
+}  // namespace om::app

@@ -1,0 +1,114 @@
+#include "scheduler/placement.h"
+
+#include <algorithm>
+#include <numeric>
+
+namespace om::scheduler {
+namespace {
+
+using Phase = RunnerState::Phase;
+
+bool is_idle(const RunnerState& runner) {
+  return runner.phase == Phase::ready && runner.running == 0;
+}
+
+// Runners that could be ended, least worth keeping first. Waiting requests make one worth more.
+std::vector<size_t> victims(const std::vector<RunnerState>& others, bool idle) {
+  std::vector<size_t> result;
+  for (size_t i = 0; i < others.size(); i++) {
+    const RunnerState& runner = others[i];
+    if (runner.pinned || runner.phase != Phase::ready || is_idle(runner) != idle) continue;
+    result.push_back(i);
+  }
+  std::ranges::stable_sort(result, [&](size_t a, size_t b) {
+    const RunnerState &x = others[a], &y = others[b];
+    return std::pair(x.queued > 0, x.value) < std::pair(y.queued > 0, y.value);
+  });
+  return result;
+}
+
+bool count_allows(const NodeState& node, size_t gone) {
+  if (node.loaded_max <= 0) return true;
+  return node.others.size() - gone < static_cast<size_t>(node.loaded_max);
+}
+
+// The fewest of `candidates`, in order, whose end makes room; nullopt: not even all of them.
+std::optional<std::vector<size_t>> enough(const NodeState& node, uint64_t bytes,
+                                          const std::vector<size_t>& candidates) {
+  std::vector<size_t> chosen;
+  uint64_t free = node.memory_free;
+  for (size_t candidate : candidates) {
+    if (free >= bytes && count_allows(node, chosen.size())) return chosen;
+    chosen.push_back(candidate);
+    free += node.others[candidate].bytes;
+  }
+  if (free >= bytes && count_allows(node, chosen.size())) return chosen;
+  return std::nullopt;
+}
+
+Action make_room(const NodeState& node, const Demand& demand, const Plan& plan) {
+  std::vector<size_t> idle = victims(node.others, true);
+  if (auto chosen = enough(node, plan.bytes, idle)) return Evict{std::move(*chosen)};
+  // Memory that is coming free anyway.
+  const bool leaving = std::ranges::any_of(node.others, [](const RunnerState& runner) {
+    return runner.phase == Phase::leaving || runner.draining;
+  });
+  if (leaving) return Wait{};
+  const io::TimePoint patience = demand.since + kDrainAfter;
+  if (node.now < patience) return Wait{patience};
+  std::vector<size_t> all = idle;
+  const std::vector<size_t> busy = victims(node.others, false);
+  all.insert(all.end(), busy.begin(), busy.end());
+  auto chosen = enough(node, plan.bytes, all);
+  if (!chosen) return Wait{};  // What is in the way still loads, or is pinned and runs.
+  std::erase_if(*chosen, [&](size_t i) { return is_idle(node.others[i]); });
+  return DrainOthers{std::move(*chosen)};
+}
+
+Action start(const NodeState& node, const Demand& demand) {
+  if (node.now < demand.not_before) return Wait{demand.not_before};
+  const Plan* smallest = &demand.plans.back();
+  for (const Plan& plan : demand.plans) {
+    // More than one slot is comfort: it may take half of what is free, never another's place.
+    const uint64_t allowed = &plan == smallest ? node.memory_free : node.memory_free / 2;
+    if (plan.bytes <= allowed && count_allows(node, 0)) return Load{plan};
+  }
+  uint64_t pinned = 0;
+  for (const RunnerState& runner : node.others) {
+    if (runner.pinned) pinned += runner.bytes;
+  }
+  const uint64_t most = node.memory_total - std::min(pinned, node.memory_total);
+  if (smallest->bytes > most) return Refuse{smallest->bytes, most};
+  return make_room(node, demand, *smallest);
+}
+
+}  // namespace
+
+int grown_context(int wanted, int current, int trained) {
+  if (current <= 0 || wanted <= current) return wanted;
+  const int grown = std::max(wanted, current + current / 2);
+  return trained > 0 ? std::max(wanted, std::min(grown, trained)) : grown;
+}
+
+Action decide(const NodeState& node, const Demand& demand) {
+  if (!node.own) return start(node, demand);
+  const RunnerState& own = *node.own;
+  if (own.phase == Phase::leaving) return Wait{};
+  if (own.context < demand.context) {
+    if (own.phase == Phase::loading) return Wait{};
+    // Ending the small one must bring a large enough one, or nothing is gained.
+    NodeState after = node;
+    after.own.reset();
+    after.memory_free += own.bytes;
+    const Action then = start(after, demand);
+    if (std::holds_alternative<Refuse>(then)) return then;
+    if (own.running == 0) return Replace{};
+    return own.draining ? Action(Wait{}) : Action(Drain{});
+  }
+  if (own.draining) return Wait{};
+  if (own.phase == Phase::loading || own.exclusive || own.running >= own.slots) return Wait{};
+  if (demand.suspect && own.running > 0) return Wait{};
+  return Grant{};
+}
+
+}  // namespace om::scheduler

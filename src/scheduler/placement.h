@@ -1,0 +1,84 @@
+// What to do for the request at the head of a model's queue, decided on this node's state alone.
+// Pure: no clock, no memory probe, no side effect; LocalScheduler carries it out.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "io/task.h"
+
+namespace om::scheduler {
+
+// One way to launch a model; candidates are listed best first.
+struct Plan {
+  int slots = 1;
+  int context = 0;     // Tokens of one slot.
+  uint64_t bytes = 0;  // Memory it needs, weights included.
+};
+
+// A loaded, loading or leaving model as far as the decision needs it.
+struct RunnerState {
+  enum class Phase { loading, ready, leaving };  // leaving: its child is being ended.
+  Phase phase = Phase::ready;
+  int context = 0, slots = 0, running = 0;
+  uint64_t bytes = 0;
+  bool pinned = false;
+  bool draining = false;   // Gets no new requests; leaves when its last one has ended.
+  bool exclusive = false;  // A suspect request runs alone on it.
+  double value = 0;        // Of keeping it: cost of a reload x probability of use.
+  int queued = 0;          // Requests that wait for it.
+};
+
+// The request at the head of the queue and its model.
+struct Demand {
+  int context = 0;             // Tokens it wants to use.
+  bool suspect = false;        // Killed a runner once: it runs alone.
+  std::vector<Plan> plans;     // How the model could be launched for it, best first; never empty.
+  io::TimePoint since{};       // When it began to wait.
+  io::TimePoint not_before{};  // The model's runner crashed: no start before this.
+};
+
+struct NodeState {
+  io::TimePoint now{};
+  uint64_t memory_total = 0;        // For all models together.
+  uint64_t memory_free = 0;         // Not reserved by any of `others` or by the model's own runner.
+  int loaded_max = 0;               // 0: as many as memory allows.
+  std::optional<RunnerState> own;   // The demanded model's runner.
+  std::vector<RunnerState> others;  // All other runners of this node.
+};
+
+// How long a load waits for memory before busy models stop taking requests to make room for it.
+inline constexpr std::chrono::seconds kDrainAfter{2};
+
+struct Grant {};  // Give it a slot of `own`.
+struct Wait {     // Nothing to do before something ends, or `until`.
+  std::optional<io::TimePoint> until;
+};
+struct Load {
+  Plan plan;
+};
+struct Replace {};  // `own` is idle and too small: end it, then ask again.
+struct Drain {};    // `own` is busy and too small: let it run empty.
+struct Evict {
+  std::vector<size_t> others;
+};  // End these idle ones, then ask again.
+struct DrainOthers {
+  std::vector<size_t> others;
+};  // Let these busy ones run empty.
+struct Refuse {
+  uint64_t needs = 0, has = 0;
+};  // Never fits: bytes.
+
+using Action = std::variant<Grant, Wait, Load, Replace, Drain, Evict, DrainOthers, Refuse>;
+
+Action decide(const NodeState& node, const Demand& demand);
+
+// The context to load with, so that sizes that creep up do not reload each time: at least half as
+// much again as the one that was too small, within what the model was trained for.
+int grown_context(int wanted, int current, int trained);
+
+}  // namespace om::scheduler

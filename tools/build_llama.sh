@@ -1,0 +1,69 @@
+#!/usr/bin/env bash
+# Builds llama.cpp's runner and helpers, and the static library that the gateway links, once.
+# The result lies in the cache under a key of version, compiler and options; `current` points at it.
+#
+# Options for graphics cards, for example:
+#   OLLAMAMAX_LLAMA_CMAKE="-DGGML_CUDA=ON -DCMAKE_CUDA_ARCHITECTURES=native" ./run build   (CUDA)
+#   OLLAMAMAX_LLAMA_CMAKE="-DGGML_VULKAN=ON" ./run build                    (needs libvulkan-dev glslc)
+#   OLLAMAMAX_LLAMA_CMAKE="-DGGML_HIP=ON -DGPU_TARGETS=gfx1100" ./run build (ROCm)
+source "$(dirname "$0")/common.sh"
+
+options=(
+  -DCMAKE_BUILD_TYPE=Release -DCMAKE_C_COMPILER=clang-19 -DCMAKE_CXX_COMPILER=clang++-19
+  -DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache
+  -DCMAKE_SHARED_LINKER_FLAGS=-fuse-ld=mold -DCMAKE_EXE_LINKER_FLAGS=-fuse-ld=mold
+  -DCMAKE_MODULE_LINKER_FLAGS=-fuse-ld=mold
+  -DCMAKE_BUILD_WITH_INSTALL_RPATH=ON '-DCMAKE_INSTALL_RPATH=$ORIGIN'
+  # Nothing fetched while building, no web page, no tools that start programs.
+  -DLLAMA_BUILD_UI=OFF -DLLAMA_USE_PREBUILT_UI=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF
+  -DLLAMA_BUILD_APP=OFF -DLLAMA_OPENSSL=OFF -DLLAMA_SUBPROCESS=OFF
+  # One library per processor kind, the best chosen when a runner starts.
+  -DBUILD_SHARED_LIBS=ON -DGGML_NATIVE=OFF -DGGML_BACKEND_DL=ON -DGGML_CPU_ALL_VARIANTS=ON
+  -DGGML_OPENMP=OFF -DGGML_RPC=ON -DGGML_CCACHE=OFF
+)
+read -r -a extra <<<"${OLLAMAMAX_LLAMA_CMAKE:-}"
+key=$LLAMA_VERSION-$(printf '%s\n' "$LLAMA_SHA256" "${options[@]}" "${extra[@]}" "$(uname -m)" layout1 |
+  sha256sum | cut -c1-12)
+target=$CACHE/llama/$key
+
+if [ ! -e "$target/complete" ]; then
+  step "llama.cpp $LLAMA_VERSION: about 10 minutes on 2 cores, once"
+  archive=$CACHE/downloads/llama_cpp_python-$LLAMA_VERSION.tar.gz
+  if [ ! -f "$archive" ]; then
+    note "fetching the source release"
+    pip_download "$CACHE/downloads" --no-deps --no-binary llama-cpp-python "llama-cpp-python==$LLAMA_VERSION"
+  fi
+  check_sha256 "$archive" "$LLAMA_SHA256"
+  work=$CACHE/build/llama-$key
+  mkdir -p "$work"
+  if [ ! -e "$work/source/CMakeLists.txt" ]; then
+    rm -rf "$work/unpack"
+    mkdir -p "$work/unpack"
+    tar -xzf "$archive" -C "$work/unpack" --strip-components=1 "llama_cpp_python-$LLAMA_VERSION/vendor/llama.cpp"
+    rm -rf "$work/source"
+    mv "$work/unpack/vendor/llama.cpp" "$work/source"
+  fi
+  logged llama-configure "see the log; a missing package is the usual cause" \
+    cmake -S "$work/source" -B "$work/b" -G Ninja "${options[@]}" "${extra[@]}"
+  mapfile -t variants < <(ninja -C "$work/b" -t targets all | sed -n 's/^\(ggml-cpu-[a-z0-9]*\): phony$/\1/p' | sort -u)
+  mapfile -t devices < <(ninja -C "$work/b" -t targets all | sed -n 's/^\(ggml-\(cuda\|vulkan\|hip\)\): phony$/\1/p' | sort -u)
+  [ ${#variants[@]} -gt 0 ] || die "no CPU variants found in llama.cpp's build" "see $CACHE/logs/llama-configure.log"
+  build_with_ninja llama "$work/b" llama-server llama-quantize ggml-rpc-server "${variants[@]}" "${devices[@]}"
+
+  rm -rf "$target"
+  mkdir -p "$target/bin" "$target/lib" "$target/include/common"
+  cp -a "$work"/b/bin/* "$target/bin/"
+  find "$target/bin" -type f -exec strip --strip-unneeded {} + 2>/dev/null || true
+  # Templates, grammars and answer parsers for the gateway: the same objects, as one archive.
+  find "$work"/b/{src,common,vendor} "$work"/b/ggml/src/CMakeFiles/{ggml,ggml-base}.dir -name '*.o' -print0 |
+    sort -z | xargs -0 ar qcs "$target/lib/libllama_gateway.a"
+  cp -r "$work"/source/include/* "$work"/source/ggml/include/* "$target/include/"
+  cp -r "$work"/source/common/*.h "$work"/source/common/*.hpp "$work"/source/common/jinja "$target/include/common/"
+  cp -r "$work/source/vendor/nlohmann" "$target/include/"
+  cp "$work/source/LICENSE" "$target/"
+  # The converter for safetensors folders; it needs Python packages that are not installed here.
+  cp -r "$work/source/convert_hf_to_gguf.py" "$work/source/conversion" "$work/source/gguf-py" "$target/"
+  touch "$target/complete"
+  rm -rf "$work"
+fi
+ln -sfn "$key" "$CACHE/llama/current"

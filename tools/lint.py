@@ -1,0 +1,58 @@
+#!/usr/bin/env python3
+"""clang-tidy over the product's sources, two at a time.
+
+A file that passed is not looked at again until it, a header or the rules change: what passed is
+remembered in build/lint/.
+"""
+
+import concurrent.futures
+import hashlib
+import json
+import pathlib
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+BUILD = ROOT / "build/asan"
+PASSED = ROOT / "build/lint"
+
+
+def digest(*parts):
+    total = hashlib.sha256()
+    for part in parts:
+        total.update(part if isinstance(part, bytes) else str(part).encode())
+    return total.hexdigest()
+
+
+def check(path, rules):
+    stamp = PASSED / digest(rules, path, path.read_bytes())
+    if stamp.exists():
+        return path, 0, ""
+    result = subprocess.run(["clang-tidy-19", "-p", str(BUILD), "--quiet", str(path)],
+                            capture_output=True, text=True, errors="replace")
+    if result.returncode == 0:
+        stamp.touch()
+    return path, result.returncode, result.stdout
+
+
+def main():
+    PASSED.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["ninja", "-C", str(BUILD), "om_pch"], check=True, stdout=subprocess.DEVNULL)
+    commands = json.loads((BUILD / "compile_commands.json").read_text())
+    files = sorted({pathlib.Path(entry["file"]) for entry in commands})
+    files = [path for path in files if (ROOT / "src") in path.parents
+             and not path.name.endswith(("_test.cpp", "_fuzz.cpp", "_bench.cpp"))]
+    headers = sorted((ROOT / "src").rglob("*.h"))
+    rules = digest((ROOT / ".clang-tidy").read_bytes(), *[path.read_bytes() for path in headers])
+    failed = 0
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        for path, code, output in pool.map(lambda path: check(path, rules), files):
+            if code:
+                failed += 1
+                print(f"{path.relative_to(ROOT)}:\n{output[-3000:]}", flush=True)
+    print(f"{len(files) - failed} passed, {failed} failed")
+    return 1 if failed or not files else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
