@@ -33,9 +33,16 @@ struct Seen {
 io::Task<void> handle_for_test(io::World& world, Seen& seen, Request& request, BodyReader& body,
                                ResponseWriter& response);
 
+// The defaults, without waiting for raw connections that only read.
+inline ServerLimits limits_for_test() {
+  ServerLimits limits;
+  limits.linger_max = std::chrono::milliseconds(0);
+  return limits;
+}
+
 class Loopback {
  public:
-  explicit Loopback(ServerLimits limits = {}, ClientLimits client_limits = {});
+  explicit Loopback(ServerLimits limits = limits_for_test(), ClientLimits client_limits = {});
   ~Loopback();
 
   io::World& world() { return real_.world(); }

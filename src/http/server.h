@@ -22,6 +22,8 @@ struct ServerLimits {
   std::chrono::seconds body_idle_max{60};    // Between two reads of a body.
   std::chrono::seconds write_idle_max{30};   // A client that takes nothing for so long is gone.
   std::chrono::seconds keep_alive_idle{75};
+  // How long a closing connection still takes what a refused client sends, so that it reads why.
+  std::chrono::milliseconds linger_max{1000};
 };
 
 // What one client asked. Lives as long as its handler runs.

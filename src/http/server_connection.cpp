@@ -65,7 +65,7 @@ io::Task<void> Connection::run() {
 // Closing a socket with unread bytes resets the connection, and the reset may overtake the answer.
 io::Task<void> Connection::linger() {
   idle_ = true;
-  const io::TimePoint end = shared_.world.clock.now() + kLingerMax;
+  const io::TimePoint end = shared_.world.clock.now() + shared_.limits.linger_max;
   size_t taken = 0;
   while (taken < kLingerBytesMax) {
     taken += input_.bytes().size();

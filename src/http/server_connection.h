@@ -119,7 +119,6 @@ class Connection {
  private:
   friend class Response;
   static constexpr size_t kWritePieceBytes = 256 * 1024;
-  static constexpr std::chrono::seconds kLingerMax{2};
   static constexpr size_t kLingerBytesMax = 16 << 20;
 
   io::Task<bool> serve_one();  // True: another request may follow.
