@@ -4,6 +4,7 @@
 
 #include "http/client_exchange.h"
 #include "http/client_pool.h"
+#include "http/metrics.h"
 
 namespace om::http {
 
@@ -87,7 +88,9 @@ io::Task<Result<std::unique_ptr<ClientResponse>>> Client::Impl::send(ClientReque
                                                                      io::Call call) {
   CO_TRY(const std::string head, make_request_head(request));
   const std::string key = ClientPool::key(request);
+  metrics::client_requests.add();
   for (bool first = true;; first = false) {
+    if (!first) metrics::client_retries.add();
     if (call.cancel.cancelled()) co_return fail(Errc::cancelled, "the request is cancelled");
     if (call.deadline <= world.clock.now()) {
       co_return fail(Errc::deadline_exceeded, "the request's time is over");
@@ -96,6 +99,7 @@ io::Task<Result<std::unique_ptr<ClientResponse>>> Client::Impl::send(ClientReque
     if (first) stream = pool->take(key);
     const bool reused = stream != nullptr;
     if (!reused) {
+      metrics::client_connects.add();
       CO_TRY(stream, co_await connect(request, call));
     }
     auto exchange =

@@ -1,6 +1,7 @@
 #include "http/read_ahead.h"
 
 #include "base/check.h"
+#include "http/metrics.h"
 
 namespace om::http {
 
@@ -22,6 +23,7 @@ io::Task<void> ReadAhead::run() {
     const auto count = co_await stream_.read_some(into);
     if (!count || *count == 0) break;
     buffer_.added(*count);
+    metrics::received_bytes.add(*count);
     arrived_.notify_one();
   }
   ended_ = true;

@@ -1,4 +1,5 @@
 #include "base/check.h"
+#include "http/metrics.h"
 #include "http/server_connection.h"
 
 namespace om::http {
@@ -30,6 +31,7 @@ std::string Response::make_head(int status, std::string_view content_type,
                                 std::optional<uint64_t> length) {
   ServerShared& shared = connection_.shared_;
   status_ = status;
+  metrics::count_response(status);
   started_ = true;
   bodyless_ = is_head_ || forbids_body(status);
   chunked_ = !length && !http10_ && !forbids_body(status);

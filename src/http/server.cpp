@@ -3,6 +3,7 @@
 #include <list>
 
 #include "base/check.h"
+#include "http/metrics.h"
 #include "http/server_connection.h"
 
 namespace om::http {
@@ -49,11 +50,14 @@ io::Task<void> Server::Impl::accept(io::Listener& listener) {
 io::Task<void> Server::Impl::serve(std::unique_ptr<io::Stream> stream) {
   Connection connection(shared, std::move(stream));
   const auto position = connections.insert(connections.end(), &connection);
+  metrics::accepted.add();
+  metrics::connections.add();
   if (timer == 0) tick();
   tasks.spawn(connection.read_ahead());
   co_await connection.run();
   connections.erase(position);
   open--;
+  metrics::connections.subtract();
   changed.notify_all();
 }
 

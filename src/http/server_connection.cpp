@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "http/metrics.h"
+
 namespace om::http {
 namespace {
 
@@ -155,6 +157,7 @@ io::Task<bool> Connection::answer(const RequestHead& head) {
   shared_.requests_running++;
   co_await shared_.handler(request, body, response);
   shared_.requests_running--;
+  if (cancel_.cancelled()) metrics::cancelled.add();
   if (!response.started()) {
     // Nobody is left to hear of a failed write here; the connection ends with it.
     const auto sent = co_await response.send(500, "application/json",
@@ -173,6 +176,8 @@ io::Task<bool> Connection::answer(const RequestHead& head) {
 
 io::Task<void> Connection::refuse(Refusal refusal) {
   must_linger_ = true;
+  metrics::refused.add();
+  metrics::count_response(refusal.status);
   const std::string body = fmt::format("{{\"error\":\"{}\"}}", refusal.why);
   const std::string head = fmt::format(
       "HTTP/1.1 {} {}\r\nContent-Type: application/json\r\nDate: {}\r\nConnection: close\r\n"
@@ -205,6 +210,7 @@ io::Task<Result<void>> Connection::write(std::span<const std::string_view> parts
     }
   }
   streaming_ = false;
+  if (result) metrics::sent_bytes.add(total);
   // The read that is always outstanding has no deadline of its own.
   stream_->set_deadline(io::kNever);
   if (!result) {
