@@ -120,6 +120,5 @@ struct GgufTensorType {
 };
 const GgufTensorType* gguf_tensor_type(uint32_t type);  // Null: unknown.
 std::string_view gguf_file_type(uint32_t file_type);    // "Q4_K_M"; "unknown".
-std::string format_parameter_count(uint64_t count);     // "134.52M", "7.2B", "8B".
 
 }  // namespace om::model

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <map>
 
+#include "base/duration.h"
 #include "model/gguf.h"
 
 namespace om::model {
@@ -250,7 +251,7 @@ GgufSummary Gguf::summarize() const {
     summary.parameter_count += elements;
     summary.tensor_bytes += tensor.size;
   }
-  summary.parameter_size = format_parameter_count(summary.parameter_count);
+  summary.parameter_size = format_count(summary.parameter_count);
   summarize_media(*this, keys, summary);
   summary.cache_layers = cache_layers(keys, summary);
   summary.state_bytes = state_bytes(keys, summary);

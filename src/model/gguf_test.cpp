@@ -122,15 +122,6 @@ TEST(Gguf, FileTypeFallsBackToWhatMostWeightsAre) {
   EXPECT_EQ(read(builder.bytes())->summarize().file_type, "Q8_0");
 }
 
-TEST(Gguf, FormatsParameterCountsAsOllama) {
-  EXPECT_EQ(format_parameter_count(134'515'008), "134.52M");
-  EXPECT_EQ(format_parameter_count(268'098'176), "268.10M");
-  EXPECT_EQ(format_parameter_count(7'241'732'096), "7.2B");
-  EXPECT_EQ(format_parameter_count(8'000'000'000), "8B");
-  EXPECT_EQ(format_parameter_count(22'700), "23K");
-  EXPECT_EQ(format_parameter_count(12), "12");
-}
-
 TEST(Gguf, RefusesForeignAndOldFiles) {
   EXPECT_EQ(error_of(""), "not a GGUF file");
   EXPECT_EQ(error_of("GGU"), "not a GGUF file");

@@ -1,5 +1,3 @@
-#include <cmath>
-
 #include "model/gguf.h"
 
 namespace om::model {
@@ -59,17 +57,6 @@ std::string_view gguf_file_type(uint32_t file_type) {
     if (entry.number == (file_type & ~kGuessedBit)) return entry.name;
   }
   return "unknown";
-}
-
-std::string format_parameter_count(uint64_t count) {
-  const auto in_units = [count](double unit, int digits, char letter) {
-    double number = static_cast<double>(count) / unit;
-    return fmt::format("{:.{}f}{}", number, number == std::floor(number) ? 0 : digits, letter);
-  };
-  if (count >= 1'000'000'000) return in_units(1e9, 1, 'B');
-  if (count >= 1'000'000) return in_units(1e6, 2, 'M');
-  if (count >= 1'000) return in_units(1e3, 0, 'K');
-  return fmt::format("{}", count);
 }
 
 }  // namespace om::model

@@ -11,18 +11,12 @@
 
 namespace om::model {
 
-// A Go duration: "300ms", "-1.5h", "2h45m", "0". Units ns, us, ms, s, m, h.
-// invalid_argument: `time: invalid duration "bogus"`, `time: missing unit in duration "5"`,
-// `time: unknown unit "d" in duration "1d"`.
-// Source: https://pkg.go.dev/time#ParseDuration
-Result<std::chrono::nanoseconds> parse_go_duration(std::string_view text);
-
 // Longer than anyone waits; negative durations mean this.
 inline constexpr std::chrono::nanoseconds kForever = std::chrono::nanoseconds::max();
 
 // keep_alive: a Go duration, or a number of seconds (fractions cut off); negative is forever; null
 // leaves it as it is. What comes back is never negative.
-// invalid_argument: as parse_go_duration, or `Unsupported type: 'bool'`.
+// invalid_argument: as om::parse_duration, or `Unsupported type: 'bool'`.
 Result<KeepAlive> parse_keep_alive(const boost::json::value& value);
 
 // The same from the text of OLLAMA_KEEP_ALIVE: a Go duration or whole seconds.
