@@ -15,7 +15,7 @@ namespace om::generation {
 
 // What happened to a request besides its text; told in response headers.
 struct Route {
-  std::string node;   // Name of the node that answers.
+  std::string node;  // Name of the node that answers.
   int attempts = 1;
   int resumed = 0;
 };
@@ -45,7 +45,7 @@ class Generation {
 
 struct GenerationOptions {
   std::string node_name;
-  int default_context = 0;  // OLLAMA_CONTEXT_LENGTH; 0: automatic.
+  int default_context = 0;    // OLLAMA_CONTEXT_LENGTH; 0: automatic.
   bool prefer_jinja = false;  // OLLAMA_GO_TEMPLATE=0.
 };
 

@@ -1,0 +1,280 @@
+#include "generation/answer_run.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "generation/metrics.h"
+#include "generation/prompt_tokens.h"
+
+namespace om::generation {
+namespace {
+
+// A seed for the runner that goes on after `count` tokens: the drawing starts anew there, and must
+// not repeat the draws of the beginning. The same break gives the same rest.
+int64_t continued_seed(int64_t seed, int64_t count) {
+  if (seed < 0) return seed;
+  uint64_t mixed =
+      static_cast<uint64_t>(seed) + 0x9E3779B97F4A7C15ull * static_cast<uint64_t>(count);
+  mixed = (mixed ^ mixed >> 30) * 0xBF58476D1CE4E5B9ull;
+  mixed = (mixed ^ mixed >> 27) * 0x94D049BB133111EBull;
+  return static_cast<int64_t>((mixed ^ mixed >> 31) & 0x7FFFFFFF);
+}
+
+Error runner_stopped(const Error& error) {
+  return {Errc::internal,
+          fmt::format("model runner has unexpectedly stopped, this may be due to resource "
+                      "limitations or an internal error, check ollama server logs for details: {}",
+                      error.what)};
+}
+
+}  // namespace
+
+engine::Constraint to_engine(prompt::Constraint constraint) {
+  engine::Constraint result;
+  result.grammar = std::move(constraint.grammar);
+  result.grammar_lazy = constraint.grammar_lazy;
+  for (prompt::Constraint::Trigger& trigger : constraint.grammar_triggers) {
+    result.grammar_triggers.push_back({trigger.type, std::move(trigger.value)});
+  }
+  result.preserved_tokens = std::move(constraint.preserved_tokens);
+  result.generation_prompt = std::move(constraint.generation_prompt);
+  result.tool_grammar = constraint.tool_grammar;
+  return result;
+}
+
+AnswerRun::AnswerRun(io::World& world, scheduler::Scheduler& scheduler, RunPlan plan,
+                     std::unique_ptr<scheduler::Lease> lease, std::string node, io::Call call)
+    : world_(world),
+      scheduler_(scheduler),
+      plan_(std::move(plan)),
+      call_(std::move(call)),
+      route_{.node = std::move(node)},
+      stops_(plan_.request.sampling.stop),
+      parser_(plan_.format.make_parser(
+          [&random = world.random] { return prompt::tool_call_id(random.next()); })),
+      lease_(std::move(lease)) {
+  usage_.load = lease_->load_time();
+  usage_.prompt_tokens = static_cast<int64_t>(plan_.request.tokens.size());
+}
+
+AnswerRun::~AnswerRun() = default;
+
+io::Task<Result<void>> AnswerRun::open() {
+  if (plan_.request.sampling.num_predict == 0) {
+    CO_TRY_VOID(end(model::DoneReason::length, {}));
+    co_return Result<void>{};
+  }
+  Result<void> started = co_await start_runner();
+  if (!started) {
+    Error error = std::move(started).error();
+    co_return co_await recover(std::move(error));
+  }
+  co_return Result<void>{};
+}
+
+io::Task<Result<void>> AnswerRun::start_runner() {
+  engine::Engine& engine = lease_->engine();
+  engine::CompletionRequest request = plan_.request;
+  request.constraint = to_engine(plan_.constraint);
+  if (!transcript_.empty()) {
+    CO_TRY(auto generated, co_await transcript_.tokens(engine, call_));
+    CO_TRY(request, continuation(std::move(generated)));
+  }
+  transcript_.begin_runner();
+  runner_started_ = world_.clock.now();
+  first_piece_ = {};
+  CO_TRY(completion_, co_await engine.complete(std::move(request), call_));
+  co_return Result<void>{};
+}
+
+// What the next runner is asked: the prompt and all that was generated, for the tokens that are
+// left, with the constraint advanced over the text.
+Result<engine::CompletionRequest> AnswerRun::continuation(
+    std::vector<engine::Token> generated) const {
+  engine::CompletionRequest request = plan_.request;
+  if (request.media.empty()) {
+    request.tokens.insert(request.tokens.end(), generated.begin(), generated.end());
+    // An answer longer than the context lost its middle on the first runner, too.
+    request.tokens =
+        truncate_tokens(std::move(request.tokens), plan_.context, request.sampling.num_keep);
+  } else {
+    request.prompt += transcript_.text();
+  }
+  request.sampling.num_predict -= static_cast<int>(transcript_.count());
+  request.sampling.seed = continued_seed(request.sampling.seed, transcript_.count());
+  request.constraint = to_engine(plan_.constraint.resume(transcript_.text()));
+  return request;
+}
+
+io::Task<Result<void>> AnswerRun::recover(Error error) {
+  while (true) {
+    completion_.reset();
+    if (error.code != Errc::unavailable) co_return fail(std::move(error));
+    lease_->report_failure(error);
+    lease_.reset();
+    const bool unstarted = transcript_.empty();
+    if (route_.attempts >= (unstarted ? kAttemptsUnstartedMax : kAttemptsMax)) break;
+    route_.attempts++;
+    if (unstarted) {
+      retried.add();
+    } else {
+      resumed.add();
+      route_.resumed++;
+      if (first_piece_ != io::TimePoint{}) earlier_eval_ += world_.clock.now() - first_piece_;
+    }
+    log_warn("runner lost, going on with another", field("id", plan_.request.id),
+             field("model", plan_.target.name), field("tokens", transcript_.count()),
+             field("attempt", route_.attempts), field("error", error));
+    if (!unstarted && transcript_.count() >= plan_.request.sampling.num_predict) {
+      co_return end(model::DoneReason::length, {});
+    }
+    scheduler::Target target = plan_.target;
+    scheduler::AcquireOptions acquire = plan_.acquire;
+    auto lease = co_await scheduler_.acquire(std::move(target), std::move(acquire), call_);
+    if (!lease) {
+      Error refused = std::move(lease).error();
+      if (refused.code != Errc::unavailable) co_return fail(std::move(refused));
+      error.what += "; " + refused.what;
+      break;
+    }
+    lease_ = std::move(*lease);
+    Result<void> started = co_await start_runner();
+    if (started) co_return Result<void>{};
+    error = std::move(started).error();
+  }
+  broken.add();
+  co_return fail(runner_stopped(error));
+}
+
+io::Task<Result<model::Chunk>> AnswerRun::next() {
+  while (true) {
+    if (chunk_) {
+      model::Chunk chunk = std::move(*chunk_);
+      chunk_.reset();
+      co_return chunk;
+    }
+    if (last_) {
+      model::Chunk chunk = std::move(*last_);
+      last_.reset();
+      CO_TRY_VOID(co_await add_context(chunk));
+      lease_.reset();
+      co_return chunk;
+    }
+    CHECK(completion_, "an answer was asked again after its end");
+    Result<engine::Piece> piece = co_await completion_->next();
+    if (piece) {
+      CO_TRY_VOID(take(std::move(*piece)));
+    } else {
+      Error error = std::move(piece).error();
+      CO_TRY_VOID(co_await recover(std::move(error)));
+    }
+  }
+}
+
+Result<void> AnswerRun::take(engine::Piece piece) {
+  if (first_piece_ == io::TimePoint{}) first_piece_ = world_.clock.now();
+  if (!piece.logprobs.empty()) {
+    waiting_.push_back({transcript_.text().size(), std::move(piece.logprobs)});
+  }
+  transcript_.add(piece);
+  prompt::StopMatcher::Output output = stops_.feed(piece.text);
+  TRY_VOID(hand_out(output.text));
+  if (output.stop) {
+    note_usage(piece);
+    return end(model::DoneReason::stop, std::move(*output.stop));
+  }
+  if (!piece.done) return {};
+  TRY_VOID(hand_out(stops_.finish()));
+  note_usage(piece);
+  return end(piece.limit ? model::DoneReason::length : model::DoneReason::stop,
+             std::move(piece.stop_word));
+}
+
+// Text that is certain goes through the parser into the chunk that is given out next.
+Result<void> AnswerRun::hand_out(std::string_view text) {
+  if (text.empty()) return {};
+  given_out_ += text.size();
+  TRY(prompt::AnswerDelta delta, parser_->feed(text));
+  if (delta.empty()) return {};
+  if (!chunk_) chunk_.emplace();
+  chunk_->content += delta.content;
+  chunk_->thinking += delta.thinking;
+  for (model::ToolCall& call : delta.tool_calls) chunk_->tool_calls.push_back(std::move(call));
+  take_logprobs(*chunk_);
+  return {};
+}
+
+Result<void> AnswerRun::end(model::DoneReason reason, std::string stop_word) {
+  completion_.reset();  // Stops the runner, if it was not at its end.
+  TRY(prompt::AnswerDelta delta, parser_->finish());
+  if (!delta.empty()) {
+    if (!chunk_) chunk_.emplace();
+    chunk_->content += delta.content;
+    chunk_->thinking += delta.thinking;
+    for (model::ToolCall& call : delta.tool_calls) chunk_->tool_calls.push_back(std::move(call));
+  }
+  model::Chunk& last = last_.emplace();
+  take_logprobs(chunk_ ? *chunk_ : last);
+  last.done = true;
+  last.reason = reason;
+  const auto& stops = plan_.caller_stops;
+  if (std::find(stops.begin(), stops.end(), stop_word) != stops.end()) {
+    last.stop_sequence = std::move(stop_word);
+  }
+  usage_.total = world_.clock.now() - plan_.started;
+  last.usage = usage_;
+  prompt_tokens.add(static_cast<uint64_t>(usage_.prompt_tokens));
+  output_tokens.add(static_cast<uint64_t>(usage_.output_tokens));
+  return {};
+}
+
+// Each token's probabilities leave with or after its text, never before and never not at all;
+// those of a stop string, whose text is kept back, are dropped with it in the end.
+void AnswerRun::take_logprobs(model::Chunk& chunk) {
+  auto kept = waiting_.begin();
+  for (; kept != waiting_.end() && kept->offset < given_out_; ++kept) {
+    for (model::Logprob& logprob : kept->logprobs) chunk.logprobs.push_back(std::move(logprob));
+  }
+  waiting_.erase(waiting_.begin(), kept);
+}
+
+void AnswerRun::note_usage(const engine::Piece& piece) {
+  const io::TimePoint now = world_.clock.now();
+  const int64_t before = transcript_.count_before_runner();
+  // The runner after a break counts what it was told as prompt.
+  if (plan_.request.tokens.empty() && piece.prompt_tokens > 0) {
+    usage_.prompt_tokens = std::max<int64_t>(piece.prompt_tokens - before, 0);
+  }
+  const int64_t produced = piece.done ? piece.output_tokens : 0;
+  usage_.output_tokens = std::max(transcript_.count(), before + produced);
+  if (before == 0) usage_.prompt_cached_tokens = piece.cached_tokens;
+  usage_.prompt_eval =
+      piece.prompt_time.count() > 0 ? piece.prompt_time : first_piece_ - runner_started_;
+  usage_.eval =
+      earlier_eval_ + (piece.eval_time.count() > 0 ? piece.eval_time : now - first_piece_);
+}
+
+io::Task<Result<void>> AnswerRun::add_context(model::Chunk& chunk) {
+  if (!plan_.want_context || plan_.request.tokens.empty() || !lease_) co_return Result<void>{};
+  chunk.context = plan_.request.tokens;
+  auto generated = co_await transcript_.tokens(lease_->engine(), call_);
+  // The answer is complete; a runner that dies now costs only this deprecated convenience.
+  if (!generated) {
+    log_warn("no context for the answer", field("error", generated.error()));
+    chunk.context.clear();
+    co_return Result<void>{};
+  }
+  chunk.context.insert(chunk.context.end(), generated->begin(), generated->end());
+  co_return Result<void>{};
+}
+
+FixedAnswer::FixedAnswer(model::Chunk chunk, std::string node)
+    : chunk_(std::move(chunk)), route_{.node = std::move(node)} {}
+
+io::Task<Result<model::Chunk>> FixedAnswer::next() {
+  model::Chunk chunk = std::move(chunk_);
+  co_return chunk;
+}
+
+}  // namespace om::generation

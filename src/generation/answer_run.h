@@ -1,0 +1,103 @@
+// One answer while it is generated: tokens from a runner to parsed chunks, over the death of
+// runners.
+//
+// A runner that dies before its first text is replaced invisibly; after it another one continues
+// from the prompt and what was generated, so that the client sees every token exactly once: text
+// goes to the client only out of pieces that are in the transcript, and the next runner begins
+// exactly after the transcript.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "generation/generation.h"
+#include "generation/transcript.h"
+#include "prompt/render.h"
+#include "prompt/stop_matcher.h"
+
+namespace om::generation {
+
+inline constexpr int kAttemptsMax = 3;           // Runners one answer may use.
+inline constexpr int kAttemptsUnstartedMax = 2;  // While none of them has sent anything.
+
+// All that is settled before the first token.
+struct RunPlan {
+  scheduler::Target target;
+  scheduler::AcquireOptions acquire;
+  engine::CompletionRequest request;  // For the first runner; prompt, tokens, media, sampling.
+  prompt::Constraint constraint;
+  prompt::AnswerFormat format;
+  std::vector<std::string> caller_stops;  // Told when they end the answer.
+  bool want_context = false;              // Token ids of prompt and output in the last chunk.
+  int context = 0;                        // Tokens prompt and output may take.
+  io::TimePoint started{};
+};
+
+engine::Constraint to_engine(prompt::Constraint constraint);
+
+// On the io thread. Destroying it cancels the generation and gives the slot back.
+class AnswerRun final : public Answer {
+ public:
+  AnswerRun(io::World& world, scheduler::Scheduler& scheduler, RunPlan plan,
+            std::unique_ptr<scheduler::Lease> lease, std::string node, io::Call call);
+  ~AnswerRun() override;
+
+  // Starts the first runner; errors of the request itself come from here.
+  io::Task<Result<void>> open();
+
+  io::Task<Result<model::Chunk>> next() override;
+  const Route& route() const override { return route_; }
+
+ private:
+  // A piece's log probabilities, waiting for their text to be given out.
+  struct Waiting {
+    size_t offset = 0;  // Bytes of text before the piece.
+    std::vector<model::Logprob> logprobs;
+  };
+
+  io::Task<Result<void>> start_runner();
+  io::Task<Result<void>> recover(Error error);
+  Result<engine::CompletionRequest> continuation(std::vector<engine::Token> generated) const;
+  Result<void> take(engine::Piece piece);
+  Result<void> hand_out(std::string_view text);
+  Result<void> end(model::DoneReason reason, std::string stop_word);
+  void take_logprobs(model::Chunk& chunk);
+  void note_usage(const engine::Piece& piece);
+  io::Task<Result<void>> add_context(model::Chunk& chunk);
+
+  io::World& world_;
+  scheduler::Scheduler& scheduler_;
+  RunPlan plan_;
+  io::Call call_;
+  Route route_;
+
+  prompt::StopMatcher stops_;
+  std::unique_ptr<prompt::AnswerParser> parser_;
+  Transcript transcript_;
+  std::vector<Waiting> waiting_;
+  size_t given_out_ = 0;  // Bytes of generated text that have left the stop matcher.
+
+  std::optional<model::Chunk> chunk_, last_;  // To be given out, in this order.
+  model::Usage usage_;
+  io::TimePoint runner_started_{}, first_piece_{};
+  std::chrono::nanoseconds earlier_eval_{};  // Of runners that died.
+
+  std::unique_ptr<scheduler::Lease> lease_;
+  std::unique_ptr<engine::Completion> completion_;  // Must go before the lease.
+};
+
+// An answer that is known already: load, unload, a rendered prompt.
+class FixedAnswer final : public Answer {
+ public:
+  FixedAnswer(model::Chunk chunk, std::string node);
+  io::Task<Result<model::Chunk>> next() override;
+  const Route& route() const override { return route_; }
+
+ private:
+  model::Chunk chunk_;
+  Route route_;
+};
+
+}  // namespace om::generation

@@ -1,0 +1,122 @@
+#include "generation/model_access.h"
+
+#include "base/log.h"
+
+namespace om::generation {
+namespace {
+
+std::string_view to_string(Purpose purpose) {
+  switch (purpose) {
+    case Purpose::chat:
+      return "chat";
+    case Purpose::generate:
+      return "generate";
+    case Purpose::embed:
+      break;
+  }
+  return "embed";
+}
+
+std::unexpected<Error> unknown_model(std::string_view asked, Purpose purpose) {
+  if (purpose == Purpose::embed) {
+    return fail(Errc::not_found, "model \"{}\" not found, try pulling it first", asked);
+  }
+  return fail(Errc::not_found, "model '{}' not found", asked);
+}
+
+}  // namespace
+
+Result<ModelPointer> find_model(store::Store& store, std::string_view asked, Purpose purpose) {
+  if (asked.empty()) {
+    if (purpose == Purpose::generate) return unknown_model(asked, purpose);
+    return fail(Errc::invalid_argument, "model is required");
+  }
+  TRY(const model::PlacedName placed, model::split_place(asked));
+  if (placed.place == model::Place::cloud) {
+    return fail(Errc::forbidden, "ollama cloud is disabled: remote model is unavailable");
+  }
+  TRY(const model::Name name, model::Name::parse(placed.name));
+  Result<ModelPointer> model = store.load(name);
+  if (!model && model.error().code == Errc::not_found) return unknown_model(asked, purpose);
+  return model;
+}
+
+Result<void> check_purpose(const store::Model& model, std::string_view asked, Purpose purpose) {
+  const bool embeds = model.can("embedding") || model.gguf.has_pooling;
+  if (purpose == Purpose::embed) {
+    if (embeds) return {};
+    return fail(Errc::unsupported,
+                "This server does not support embeddings. Start it with `--embeddings` "
+                "(\"{}\" is not an embedding model)",
+                asked);
+  }
+  if (embeds && !model.can("completion")) {
+    return fail(Errc::invalid_argument, "\"{}\" does not support {}", asked, to_string(purpose));
+  }
+  return {};
+}
+
+Result<void> require(bool supported, const store::Model& model, std::string_view capability) {
+  if (supported) return {};
+  return fail(Errc::invalid_argument, "{} does not support {}", model.name.str(), capability);
+}
+
+Result<model::Options> merge_options(const store::Model& model, const boost::json::object& request,
+                                     int default_context) {
+  model::Options options;
+  TRY_VOID(options.apply(model.params));
+  TRY_VOID(options.apply(request));
+  if (!options.runner.num_ctx && default_context > 0) options.runner.num_ctx = default_context;
+  for (const std::string& name : options.unknown) {
+    log_warn("unknown option ignored", field("option", name),
+             field("model", model.name.shortest()));
+  }
+  return options;
+}
+
+Result<model::Think> settle_think(const model::Think& asked, bool thinks, const store::Model& model,
+                                  std::string_view name) {
+  if (!asked.is_set) {
+    if (!thinks) return asked;
+    return model::Think{.is_set = true, .enabled = true, .level = {}};
+  }
+  if (asked.enabled && !thinks) {
+    return fail(Errc::invalid_argument, "\"{}\" does not support thinking", name);
+  }
+  model::Think think = asked;
+  const std::string& family = model.gguf.architecture;
+  if (think.level == "max" && (family == "gptoss" || family == "gpt-oss")) think.level = "high";
+  return think;
+}
+
+scheduler::Target make_target(const store::Model& model, const model::RunnerOptions& runner) {
+  scheduler::Target target;
+  target.name = model.name.shortest();
+  target.manifest = model.digest;
+  target.weights = model.weights;
+  target.weights_path = model.weights_path;
+  target.adapter_paths = model.adapter_paths;
+  target.projector_paths = model.projector_paths;
+  target.draft_path = model.draft_path;
+  target.embedding = model.gguf.has_pooling;
+  target.trained_context = static_cast<int>(model.gguf.context_length);
+  target.runner = runner;
+  return target;
+}
+
+prompt::TemplateSource template_source(const store::Model& model, const std::string* own,
+                                       bool prefer_jinja) {
+  prompt::TemplateSource source;
+  source.go = own ? *own : model.template_text.value_or("");
+  source.go_required = own != nullptr;
+  source.jinja = model.gguf.chat_template;
+  source.jinja_tools = model.gguf.chat_template_tools;
+  source.bos_token = model.gguf.bos_token;
+  source.eos_token = model.gguf.eos_token;
+  source.renderer = model.config.renderer;
+  source.parser = model.config.parser;
+  source.prefer_jinja = prefer_jinja;
+  return source;
+}
+
+}  // namespace om::generation

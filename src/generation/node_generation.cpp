@@ -1,0 +1,280 @@
+#include "generation/node_generation.h"
+
+#include <algorithm>
+
+#include "base/digest.h"
+#include "base/log.h"
+#include "generation/prompt_tokens.h"
+
+namespace om::generation {
+namespace {
+
+// An answer may be this many times as long as the context, as in Ollama.
+constexpr int kOutputContextsMax = 10;
+
+int64_t unix_seconds(io::WallTime time) {
+  return std::chrono::floor<std::chrono::seconds>(time).time_since_epoch().count();
+}
+
+// Tells a request apart by its content, so that one that kills runners can be refused.
+class Fingerprint {
+ public:
+  explicit Fingerprint(const Digest& model) { hasher_.update(model.hex()); }
+  void add(std::string_view text) {
+    hasher_.update(fmt::format("{}:", text.size()));
+    hasher_.update(text);
+  }
+  std::string finish() { return hasher_.finish().hex(); }
+
+ private:
+  Hasher hasher_;
+};
+
+std::string fingerprint(const store::Model& model, const model::ChatRequest& request) {
+  Fingerprint print(model.digest);
+  for (const model::Message& message : request.messages) {
+    print.add(message.role);
+    print.add(message.content);
+    for (const std::string& image : message.images) print.add(image);
+  }
+  for (const boost::json::value& tool : request.tools) print.add(boost::json::serialize(tool));
+  print.add(request.common.format.schema);
+  return print.finish();
+}
+
+std::string fingerprint(const store::Model& model, const model::GenerateRequest& request) {
+  Fingerprint print(model.digest);
+  print.add(request.prompt);
+  print.add(request.suffix);
+  print.add(request.system.value_or(""));
+  for (const std::string& image : request.images) print.add(image);
+  print.add(request.common.format.schema);
+  return print.finish();
+}
+
+bool has_images(const std::vector<model::Message>& messages) {
+  return std::any_of(messages.begin(), messages.end(),
+                     [](const model::Message& message) { return !message.images.empty(); });
+}
+
+bool is_unload(const model::KeepAlive& keep_alive) {
+  return keep_alive.duration && keep_alive.duration->count() == 0;
+}
+
+// Generation tells load failures as errors of the server: clients must not take a model that
+// cannot be loaded for a queue that is full.
+Error acquire_error(Error error) {
+  if (error.code == Errc::unavailable) error.code = Errc::internal;
+  if (error.code == Errc::cancelled) error.what = "request canceled";
+  return error;
+}
+
+}  // namespace
+
+std::unique_ptr<Generation> make_generation(io::World& world, store::Store& store,
+                                            scheduler::Scheduler& scheduler,
+                                            GenerationOptions options) {
+  return std::make_unique<NodeGeneration>(world, store, scheduler, std::move(options));
+}
+
+Result<NodeGeneration::Job> NodeGeneration::begin(const model::RequestCommon& common,
+                                                  ModelPointer model, Purpose purpose,
+                                                  const std::string* own_template, bool raw) {
+  Job job;
+  job.started = world_.clock.now();
+  TRY_VOID(check_purpose(*model, common.model, purpose));
+  const prompt::TemplateSource source =
+      template_source(*model, own_template, options_.prefer_jinja);
+  TRY(job.chat_template, templates_.get(source));
+  if (!raw) {
+    const bool thinks = model->can("thinking") || job.chat_template->capabilities().thinking;
+    TRY(job.think, settle_think(common.think, thinks, *model, common.model));
+  }
+  TRY(job.options, merge_options(*model, common.options, options_.default_context));
+  job.target = make_target(*model, job.options.runner);
+  job.acquire.keep_alive = common.keep_alive;
+  job.model = std::move(model);
+  return job;
+}
+
+Result<NodeGeneration::Job> NodeGeneration::begin_chat(const model::ChatRequest& request) {
+  TRY(ModelPointer model, find_model(store_, request.common.model, Purpose::chat));
+  TRY(Job job, begin(request.common, std::move(model), Purpose::chat, nullptr, false));
+  if (!request.tools.empty()) {
+    const bool tools = job.model->can("tools") || job.chat_template->capabilities().tools;
+    TRY_VOID(require(tools, *job.model, "tools"));
+  }
+  job.acquire.fingerprint = fingerprint(*job.model, request);
+  return job;
+}
+
+Result<NodeGeneration::Job> NodeGeneration::begin_generate(const model::GenerateRequest& request) {
+  TRY(ModelPointer model, find_model(store_, request.common.model, Purpose::generate));
+  const bool own_parts = request.template_text.value_or("") != "" ||
+                         request.system.value_or("") != "" || !request.context.empty();
+  if (request.raw && own_parts) {
+    return fail(Errc::invalid_argument, "raw mode does not support template, system, or context");
+  }
+  const std::string* own_template =
+      request.template_text.value_or("").empty() ? nullptr : &*request.template_text;
+  TRY(Job job,
+      begin(request.common, std::move(model), Purpose::generate, own_template, request.raw));
+  if (!request.suffix.empty()) {
+    const bool insert = job.chat_template->capabilities().insert || job.model->can("insert");
+    TRY_VOID(require(insert, *job.model, "insert"));
+  }
+  job.acquire.fingerprint = fingerprint(*job.model, request);
+  return job;
+}
+
+Result<void> NodeGeneration::check_media(const Job& job, bool has_images,
+                                         const scheduler::Lease& lease) const {
+  if (!has_images) return {};
+  const auto& properties = const_cast<scheduler::Lease&>(lease).engine().properties();
+  return require(!properties.media_marker.empty(), *job.model, "vision");
+}
+
+io::Task<Result<NodeGeneration::Leased>> NodeGeneration::acquire(Job& job, io::Call call) {
+  scheduler::Target target = job.target;
+  scheduler::AcquireOptions options = job.acquire;
+  auto lease = co_await scheduler_.acquire(std::move(target), std::move(options), std::move(call));
+  if (!lease) co_return fail(acquire_error(std::move(lease).error()));
+  Leased leased;
+  leased.lease = std::move(*lease);
+  leased.context = leased.lease->engine().properties().context_length;
+  // A larger runner may serve a request for a smaller context.
+  if (job.options.runner.num_ctx) {
+    leased.context = std::min(leased.context, std::max(*job.options.runner.num_ctx, 4));
+  }
+  co_return leased;
+}
+
+PromptSetting NodeGeneration::setting_for(const Job& job, const Leased& leased,
+                                          const model::RequestCommon& common) const {
+  const bool shift = common.shift.value_or(job.model->gguf.architecture != "deepseek2");
+  return PromptSetting{.model = *job.model,
+                       .chat_template = *job.chat_template,
+                       .engine = leased.lease->engine(),
+                       .options = job.options,
+                       .context = leased.context,
+                       .truncate = common.truncate,
+                       .shift = shift,
+                       .think = job.think,
+                       .now_seconds = unix_seconds(world_.clock.wall_now())};
+}
+
+std::unique_ptr<Answer> NodeGeneration::fixed(model::Chunk chunk) const {
+  return std::make_unique<FixedAnswer>(std::move(chunk), options_.node_name);
+}
+
+std::unique_ptr<Answer> NodeGeneration::unload(const Job& job) {
+  scheduler_.unload(job.model->weights);
+  model::Chunk chunk;
+  chunk.done = true;
+  chunk.reason = model::DoneReason::unload;
+  return fixed(std::move(chunk));
+}
+
+io::Task<Result<std::unique_ptr<Answer>>> NodeGeneration::load_only(Job job, io::Call call) {
+  CO_TRY(Leased leased, co_await acquire(job, std::move(call)));
+  model::Chunk chunk;
+  chunk.done = true;
+  chunk.reason = model::DoneReason::load;
+  co_return fixed(std::move(chunk));
+}
+
+io::Task<Result<std::unique_ptr<Answer>>> NodeGeneration::run(Job job, Leased leased,
+                                                              PreparedPrompt prepared,
+                                                              model::RequestCommon common,
+                                                              bool want_context, io::Call call) {
+  if (common.debug_render_only) {
+    model::Chunk chunk;
+    chunk.done = true;
+    chunk.rendered_prompt = std::move(prepared.rendered.prompt);
+    co_return fixed(std::move(chunk));
+  }
+  RunPlan plan;
+  plan.started = job.started;
+  plan.context = leased.context;
+  plan.want_context = want_context;
+  plan.caller_stops = job.options.sampling.stop;
+  plan.constraint = std::move(prepared.rendered.constraint);
+  plan.format = std::move(prepared.rendered.answer);
+  engine::CompletionRequest& request = plan.request;
+  if (!prepared.media.empty()) request.prompt = std::move(prepared.rendered.prompt);
+  request.tokens = std::move(prepared.tokens);
+  request.media = std::move(prepared.media);
+  request.sampling = job.options.sampling;
+  for (std::string& stop : prepared.rendered.stops) {
+    request.sampling.stop.push_back(std::move(stop));
+  }
+  const int output_max = kOutputContextsMax * leased.context;
+  int& num_predict = request.sampling.num_predict;
+  if (num_predict < 0 || num_predict > output_max) num_predict = output_max;
+  request.logprobs = common.logprobs.enabled ? common.logprobs.top : -1;
+  request.shift = common.shift.value_or(job.model->gguf.architecture != "deepseek2");
+  if (!request.shift && !request.tokens.empty()) {
+    const int room = leased.context - static_cast<int>(request.tokens.size());
+    num_predict = std::min(num_predict, std::max(room, 1));
+  }
+  plan.target = std::move(job.target);
+  plan.acquire = std::move(job.acquire);
+  auto answer =
+      std::make_unique<AnswerRun>(world_, scheduler_, std::move(plan), std::move(leased.lease),
+                                  options_.node_name, std::move(call));
+  CO_TRY_VOID(co_await answer->open());
+  co_return std::unique_ptr<Answer>(std::move(answer));
+}
+
+io::Task<Result<std::unique_ptr<Answer>>> NodeGeneration::chat(model::ChatRequest request,
+                                                               io::Call call) {
+  if (request.messages.empty()) {
+    CO_TRY(Job job, begin_chat(request));
+    if (is_unload(request.common.keep_alive)) co_return unload(job);
+    co_return co_await load_only(std::move(job), std::move(call));
+  }
+  CO_TRY(Job job, begin_chat(request));
+  CO_TRY(Leased leased, co_await acquire(job, call));
+  CO_TRY_VOID(check_media(job, has_images(request.messages), *leased.lease));
+  model::RequestCommon common = request.common;
+  PromptSetting setting = setting_for(job, leased, common);
+  CO_TRY(PreparedPrompt prepared,
+         co_await prepare_chat(std::move(setting), std::move(request), call));
+  co_return co_await run(std::move(job), std::move(leased), std::move(prepared), std::move(common),
+                         false, std::move(call));
+}
+
+io::Task<Result<std::unique_ptr<Answer>>> NodeGeneration::generate(model::GenerateRequest request,
+                                                                   io::Call call) {
+  CO_TRY(Job job, begin_generate(request));
+  if (request.prompt.empty() && request.images.empty() && request.suffix.empty()) {
+    if (is_unload(request.common.keep_alive)) co_return unload(job);
+    co_return co_await load_only(std::move(job), std::move(call));
+  }
+  CO_TRY(Leased leased, co_await acquire(job, call));
+  CO_TRY_VOID(check_media(job, !request.images.empty(), *leased.lease));
+  model::RequestCommon common = request.common;
+  const bool want_context = !request.raw;
+  PromptSetting setting = setting_for(job, leased, common);
+  CO_TRY(PreparedPrompt prepared,
+         co_await prepare_generate(std::move(setting), std::move(request), call));
+  co_return co_await run(std::move(job), std::move(leased), std::move(prepared), std::move(common),
+                         want_context, std::move(call));
+}
+
+io::Task<Result<int64_t>> NodeGeneration::count_tokens(model::ChatRequest request, io::Call call) {
+  request.common.truncate = false;
+  CO_TRY(Job job, begin_chat(request));
+  if (request.messages.empty()) {
+    co_return fail(Errc::invalid_argument, "messages is required");
+  }
+  CO_TRY(Leased leased, co_await acquire(job, call));
+  CO_TRY_VOID(check_media(job, has_images(request.messages), *leased.lease));
+  PromptSetting setting = setting_for(job, leased, request.common);
+  setting.context = std::numeric_limits<int>::max();  // Counting only: any length will do.
+  CO_TRY(PreparedPrompt prepared,
+         co_await prepare_chat(std::move(setting), std::move(request), std::move(call)));
+  co_return prepared.token_count;
+}
+
+}  // namespace om::generation

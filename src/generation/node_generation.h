@@ -1,0 +1,66 @@
+// The Generation of one node: puts the other files of this room in order.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "generation/answer_run.h"
+#include "generation/generation.h"
+#include "generation/model_access.h"
+#include "generation/prepared_prompt.h"
+#include "prompt/render.h"
+
+namespace om::generation {
+
+class NodeGeneration final : public Generation {
+ public:
+  NodeGeneration(io::World& world, store::Store& store, scheduler::Scheduler& scheduler,
+                 GenerationOptions options)
+      : world_(world), store_(store), scheduler_(scheduler), options_(std::move(options)) {}
+
+  io::Task<Result<std::unique_ptr<Answer>>> chat(model::ChatRequest request,
+                                                 io::Call call) override;
+  io::Task<Result<std::unique_ptr<Answer>>> generate(model::GenerateRequest request,
+                                                     io::Call call) override;
+  io::Task<Result<model::Embedding>> embed(model::EmbedRequest request, io::Call call) override;
+  io::Task<Result<int64_t>> count_tokens(model::ChatRequest request, io::Call call) override;
+
+ private:
+  // What chat, generate and count_tokens find out before they need a runner.
+  struct Job {
+    ModelPointer model;
+    std::shared_ptr<const prompt::Template> chat_template;
+    model::Options options;
+    model::Think think;
+    scheduler::Target target;
+    scheduler::AcquireOptions acquire;
+    io::TimePoint started{};
+  };
+  struct Leased {
+    std::unique_ptr<scheduler::Lease> lease;
+    int context = 0;
+  };
+
+  Result<Job> begin(const model::RequestCommon& common, ModelPointer model, Purpose purpose,
+                    const std::string* own_template, bool raw);
+  Result<Job> begin_chat(const model::ChatRequest& request);
+  Result<Job> begin_generate(const model::GenerateRequest& request);
+  Result<void> check_media(const Job& job, bool has_images, const scheduler::Lease& lease) const;
+  io::Task<Result<Leased>> acquire(Job& job, io::Call call);
+  PromptSetting setting_for(const Job& job, const Leased& leased,
+                            const model::RequestCommon& common) const;
+  io::Task<Result<std::unique_ptr<Answer>>> load_only(Job job, io::Call call);
+  std::unique_ptr<Answer> unload(const Job& job);
+  std::unique_ptr<Answer> fixed(model::Chunk chunk) const;
+  io::Task<Result<std::unique_ptr<Answer>>> run(Job job, Leased leased, PreparedPrompt prepared,
+                                                model::RequestCommon common, bool want_context,
+                                                io::Call call);
+
+  io::World& world_;
+  store::Store& store_;
+  scheduler::Scheduler& scheduler_;
+  GenerationOptions options_;
+  prompt::TemplateCache templates_;
+};
+
+}  // namespace om::generation

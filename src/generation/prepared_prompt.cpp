@@ -1,0 +1,182 @@
+#include "generation/prepared_prompt.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "generation/metrics.h"
+#include "generation/prompt_tokens.h"
+
+namespace om::generation {
+namespace {
+
+// The messages without the oldest `dropped` ones; system messages and the last one stay.
+std::vector<model::Message> without_oldest(const std::vector<model::Message>& messages,
+                                           size_t dropped) {
+  std::vector<model::Message> kept;
+  for (size_t i = 0; i < messages.size(); i++) {
+    if (i >= dropped || messages[i].role == "system") kept.push_back(messages[i]);
+  }
+  return kept;
+}
+
+std::vector<std::string> take_images(const std::vector<model::Message>& messages) {
+  std::vector<std::string> images;
+  for (const model::Message& message : messages) {
+    images.insert(images.end(), message.images.begin(), message.images.end());
+  }
+  return images;
+}
+
+int keep_of(const PromptSetting& setting) {
+  const int keep = setting.options.sampling.num_keep;
+  if (keep < 0) return setting.context;
+  return keep + (setting.model.gguf.add_bos ? 1 : 0);
+}
+
+io::Task<Result<void>> count(const PromptSetting& setting, PreparedPrompt& prepared,
+                             io::Call call) {
+  std::string text = prepared.rendered.prompt;
+  CO_TRY(prepared.tokens,
+         co_await tokenize_prompt(setting.engine, setting.model, std::move(text), call));
+  prepared.token_count = static_cast<int64_t>(prepared.tokens.size()) +
+                         static_cast<int64_t>(prepared.media.size()) * kImageTokens;
+  co_return Result<void>{};
+}
+
+bool fits(const PromptSetting& setting, const PreparedPrompt& prepared) {
+  return prepared.token_count <= setting.context - 1;
+}
+
+// The prompt as it is sent: cut in the middle if that is allowed and needed.
+Result<PreparedPrompt> finish(const PromptSetting& setting, PreparedPrompt prepared, bool cut) {
+  if (!prepared.media.empty()) {  // Its true length is known to the runner only.
+    prepared.rendered.prompt = std::string(without_bos(prepared.rendered.prompt, setting.model));
+    prepared.tokens.clear();
+    return prepared;
+  }
+  if (fits(setting, prepared)) return prepared;
+  if (!setting.shift) return too_long_unshifted();
+  if (!cut) return too_long(prepared.tokens.size(), setting.context);
+  truncated.add();
+  prepared.tokens = truncate_tokens(std::move(prepared.tokens), setting.context, keep_of(setting));
+  prepared.token_count = static_cast<int64_t>(prepared.tokens.size());
+  return prepared;
+}
+
+// One conversation in several lengths.
+class ChatFitting {
+ public:
+  ChatFitting(const PromptSetting& setting, model::ChatRequest request, io::Call call)
+      : setting_(setting), call_(std::move(call)) {
+    messages_ = std::move(request.messages);
+    input_.tools = std::move(request.tools);
+    input_.tool_choice = std::move(request.tool_choice);
+    input_.parallel_tool_calls = request.parallel_tool_calls;
+    input_.think = setting.think;
+    input_.format = std::move(request.common.format);
+    input_.media_marker = setting.engine.properties().media_marker;
+    input_.now_seconds = setting.now_seconds;
+  }
+
+  io::Task<Result<PreparedPrompt>> without(size_t dropped) {
+    input_.messages = without_oldest(messages_, dropped);
+    PreparedPrompt prepared;
+    CO_TRY(prepared.rendered, setting_.chat_template.chat(input_));
+    prepared.media = take_images(input_.messages);
+    CO_TRY_VOID(co_await count(setting_, prepared, call_));
+    co_return prepared;
+  }
+
+  // Looks for the fewest messages to drop. A template may refuse some starts (an assistant turn
+  // first): such a start counts as too long.
+  io::Task<Result<PreparedPrompt>> shortest_fitting() {
+    size_t low = 1, high = messages_.size() - 1;  // Dropping `high` leaves the last message.
+    Result<PreparedPrompt> best = co_await without(high);
+    while (low < high) {
+      const size_t middle = low + (high - low) / 2;
+      Result<PreparedPrompt> attempt = co_await without(middle);
+      if (!attempt && attempt.error().code != Errc::invalid_argument) co_return attempt;
+      if (attempt && fits(setting_, *attempt)) {
+        best = std::move(attempt);
+        high = middle;
+      } else {
+        low = middle + 1;
+      }
+    }
+    co_return best;
+  }
+
+  size_t size() const { return messages_.size(); }
+
+ private:
+  const PromptSetting& setting_;
+  io::Call call_;
+  std::vector<model::Message> messages_;
+  prompt::ChatInput input_;
+};
+
+}  // namespace
+
+std::vector<model::Message> complete_messages(const store::Model& model,
+                                              std::vector<model::Message> messages) {
+  const bool own_system = !messages.empty() && messages.front().role == "system";
+  std::vector<model::Message> all;
+  all.reserve(model.messages.size() + messages.size() + 1);
+  if (!own_system && !model.system.empty()) {
+    model::Message system;
+    system.role = "system";
+    system.content = model.system;
+    all.push_back(std::move(system));
+  }
+  all.insert(all.end(), model.messages.begin(), model.messages.end());
+  for (model::Message& message : messages) all.push_back(std::move(message));
+  if (model.config.model_family == "qwen3" || model.name.model == "deepseek-r1") {
+    prompt::remove_past_thinking(all);
+  }
+  return all;
+}
+
+io::Task<Result<PreparedPrompt>> prepare_chat(PromptSetting setting, model::ChatRequest request,
+                                              io::Call call) {
+  request.messages = complete_messages(setting.model, std::move(request.messages));
+  CHECK(!request.messages.empty());
+  ChatFitting fitting(setting, std::move(request), std::move(call));
+  CO_TRY(PreparedPrompt prepared, co_await fitting.without(0));
+  if (setting.truncate && !fits(setting, prepared) && fitting.size() > 1) {
+    truncated.add();
+    CO_TRY(prepared, co_await fitting.shortest_fitting());
+  }
+  // As Ollama: only prompts of Go templates are cut inside a message.
+  const bool cut = setting.truncate && setting.chat_template.kind() == prompt::Template::Kind::go;
+  co_return finish(setting, std::move(prepared), cut);
+}
+
+io::Task<Result<PreparedPrompt>> prepare_generate(PromptSetting setting,
+                                                  model::GenerateRequest request, io::Call call) {
+  PreparedPrompt prepared;
+  prepared.media = std::move(request.images);
+  if (request.raw) {
+    prepared.rendered.prompt = std::move(request.prompt);
+    CO_TRY(prepared.rendered.constraint.grammar, prompt::format_grammar(request.common.format));
+  } else {
+    prompt::GenerateInput input;
+    input.prompt = std::move(request.prompt);
+    input.suffix = std::move(request.suffix);
+    input.system = request.system.value_or(setting.model.system);
+    if (request.context.empty()) {
+      input.history = setting.model.messages;
+    } else {
+      CO_TRY(input.context_text, co_await setting.engine.detokenize(request.context, call));
+    }
+    input.images = prepared.media.size();
+    input.think = setting.think;
+    input.format = std::move(request.common.format);
+    input.media_marker = setting.engine.properties().media_marker;
+    input.now_seconds = setting.now_seconds;
+    CO_TRY(prepared.rendered, setting.chat_template.generate(input));
+  }
+  CO_TRY_VOID(co_await count(setting, prepared, call));
+  co_return finish(setting, std::move(prepared), setting.truncate);
+}
+
+}  // namespace om::generation

@@ -1,0 +1,39 @@
+// Prompts as token ids, and how they are made to fit a context.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/engine.h"
+#include "store/store.h"
+
+namespace om::generation {
+
+inline constexpr int64_t kImageTokens = 768;  // What one image is counted as, as Ollama does.
+
+// With BOS exactly once, whether the text has it already or the tokenizer adds it.
+io::Task<Result<std::vector<engine::Token>>> tokenize_prompt(engine::Engine& engine,
+                                                             const store::Model& model,
+                                                             std::string text, io::Call call);
+
+// How many tokens a longer prompt is cut to: some are left free for the answer. `keep` of its
+// first tokens stay, the others are the last ones.
+struct Cut {
+  size_t keep = 0, tail = 0;
+};
+Cut cut_for(size_t length, int context, int keep);
+
+// Keeps the first tokens and the tail. Does nothing if the prompt fits (context - 1 tokens).
+std::vector<engine::Token> truncate_tokens(std::vector<engine::Token> tokens, int context,
+                                           int keep);
+
+// invalid_argument with llama-server's own JSON as text, which is what Ollama's clients see.
+std::unexpected<Error> too_long(size_t tokens, int context);
+// The same, when the caller forbids the shifting of the context.
+std::unexpected<Error> too_long_unshifted();
+
+// The prompt's text without a leading BOS, for runners that are given text and add their own.
+std::string_view without_bos(std::string_view text, const store::Model& model);
+
+}  // namespace om::generation
