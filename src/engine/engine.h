@@ -47,11 +47,12 @@ struct Piece {
   std::string text;
   std::vector<Token> tokens;  // May be empty while a character is incomplete.
   std::vector<model::Logprob> logprobs;
+  int64_t output_tokens = 0;  // Produced so far; more than the ids sent: some ids are missing.
 
   bool done = false;  // The reply is complete; the fields below hold.
   bool limit = false;  // Ended by num_predict or a full context.
   std::string stop_word;
-  int64_t prompt_tokens = 0, cached_tokens = 0, output_tokens = 0;
+  int64_t prompt_tokens = 0, cached_tokens = 0;
   std::chrono::nanoseconds prompt_time{}, eval_time{};
 };
 

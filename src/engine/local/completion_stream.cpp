@@ -97,10 +97,10 @@ std::optional<Piece> CompletionStream::take(StreamEvent event) {
   piece.text = std::move(event.text);
   piece.tokens = std::exchange(held_tokens_, {});
   piece.logprobs = std::exchange(held_logprobs_, {});
+  piece.output_tokens = predicted_;
   if (full) {  // The runner would shift the context from here on; the caller does not want it.
     piece.done = piece.limit = true;
     piece.prompt_tokens = evaluated_;
-    piece.output_tokens = predicted_;
     response_.reset();
   }
   return piece;
