@@ -85,7 +85,8 @@ Result<void> clean_partial(io::Filesystem& files, const Layout& layout, io::Wall
     const bool is_download = name.starts_with("sha256-");
     const auto info = files.info(path);
     if (!info || (is_download && now - info->modified < kPartialAgeMax)) continue;
-    TRY_VOID(files.remove(path));
+    if (info->is_directory && is_locked(files, path + std::string(kWorkspaceLockSuffix))) continue;
+    TRY_VOID(info->is_directory ? files.remove_all(path) : files.remove(path));
   }
   return {};
 }

@@ -20,6 +20,8 @@ namespace om::store {
 inline constexpr std::chrono::hours kUnreferencedAgeMin{1};  // As Ollama.
 inline constexpr std::chrono::hours kPartialAgeMax{7 * 24};  // Unfinished downloads are kept.
 
+inline constexpr std::string_view kWorkspaceLockSuffix = ".lock";
+
 // The lock of rule 1. Blocking: take it on a worker.
 Result<std::unique_ptr<io::File>> lock_store(io::Filesystem& files, const Layout& layout);
 

@@ -38,6 +38,24 @@ class DiskHold final : public Hold {
   std::vector<std::unique_ptr<io::File>> files_;
 };
 
+// partial/work-N and partial/work-N.lock, which is locked while it is in use.
+class DiskWorkspace final : public Workspace {
+ public:
+  DiskWorkspace(io::Filesystem& files, io::Path path, std::unique_ptr<io::File> lock)
+      : files_(files), path_(std::move(path)), lock_(std::move(lock)) {}
+  ~DiskWorkspace() override {
+    // What stays is removed by the next start.
+    (void)files_.remove_all(path_);
+    (void)files_.remove(path_ + std::string(kWorkspaceLockSuffix));
+  }
+  const io::Path& path() const override { return path_; }
+
+ private:
+  io::Filesystem& files_;
+  io::Path path_;
+  std::unique_ptr<io::File> lock_;
+};
+
 std::vector<Digest> digests_of(const model::Manifest& manifest) {
   std::vector<Digest> digests{manifest.config.digest};
   for (const model::Layer& layer : manifest.layers) digests.push_back(layer.digest);
@@ -114,6 +132,28 @@ io::Task<Result<Digest>> DiskStore::put_blob(std::string data) {
   CO_TRY(auto writer, co_await write_blob());
   CO_TRY_VOID(co_await writer->write(std::move(data)));
   co_return co_await writer->finish({});
+}
+
+io::Task<Result<std::unique_ptr<Workspace>>> DiskStore::make_workspace() {
+  auto job = [this, path = temporary_path("work")]() -> Result<std::unique_ptr<Workspace>> {
+    TRY(auto lock, world_.files.open(path + std::string(kWorkspaceLockSuffix),
+                                     io::Filesystem::Open::create_new));
+    TRY_VOID(lock->lock(true, true));
+    auto workspace = std::make_unique<DiskWorkspace>(world_.files, path, std::move(lock));
+    TRY_VOID(world_.files.make_directories(path));
+    return std::unique_ptr<Workspace>(std::move(workspace));
+  };
+  co_return co_await locked(std::move(job));
+}
+
+io::Task<Result<void>> DiskStore::adopt_file(io::Path file, Digest digest) {
+  auto job = [this, &file, digest]() -> Result<void> {
+    TRY(auto opened, world_.files.open(file, io::Filesystem::Open::read_write));
+    TRY_VOID(opened->sync());
+    TRY_VOID(world_.files.rename(file, layout_.blob(digest)));
+    return world_.files.sync_directory(layout_.blobs());
+  };
+  co_return co_await world_.workers.run(std::move(job));
 }
 
 io::Task<Result<std::unique_ptr<PartialBlob>>> DiskStore::open_partial(Digest digest,

@@ -18,6 +18,8 @@ class DiskStore final : public Store {
   Result<std::string> read_blob(const Digest& digest, uint64_t size_max) override;
   io::Task<Result<std::unique_ptr<BlobWriter>>> write_blob() override;
   io::Task<Result<Digest>> put_blob(std::string data) override;
+  io::Task<Result<std::unique_ptr<Workspace>>> make_workspace() override;
+  io::Task<Result<void>> adopt_file(io::Path file, Digest digest) override;
   io::Task<Result<std::unique_ptr<PartialBlob>>> open_partial(Digest digest,
                                                               uint64_t size) override;
   io::Task<Result<void>> verify(Digest digest) override;

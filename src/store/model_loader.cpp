@@ -1,5 +1,10 @@
 #include "store/model_loader.h"
 
+#include "model/capabilities.h"
+#include "model/json_text.h"
+#include "model/messages.h"
+#include "store/gguf_file.h"
+
 namespace om::store {
 namespace {
 
@@ -53,43 +58,33 @@ class LayerReader {
     return {};
   }
 
-  Result<boost::json::value> json(const model::Layer& layer) {
-    TRY(const std::string data, text(layer));
-    boost::system::error_code error;
-    auto value = boost::json::parse(data, error);
-    if (!error) return value;
-    return fail(Errc::corrupt, "{}: layer {}: {}", model_.name.shortest(), layer.kind(),
-                error.message());
-  }
-
   Result<void> read_params(const model::Layer& layer) {
-    TRY(auto value, json(layer));
-    if (!value.is_object()) return fail(Errc::corrupt, "layer params is not an object");
-    model_.params = std::move(value.get_object());
+    TRY(const std::string data, text(layer));
+    TRY(model_.params, model::parse_json_object(data, "layer params"));
     return {};
   }
 
   Result<void> read_messages(const model::Layer& layer) {
-    TRY(auto value, json(layer));
-    if (!value.is_array()) return fail(Errc::corrupt, "layer messages is not a list");
-    for (const auto& entry : value.get_array()) {
-      const auto* object = entry.if_object();
-      if (!object) return fail(Errc::corrupt, "layer messages: an entry is not an object");
-      const auto field = [object](std::string_view name) {
-        const auto* found = object->if_contains(name);
-        return found && found->is_string() ? std::string(found->get_string()) : std::string();
-      };
-      model::Message message;
-      message.role = field("role");
-      message.content = field("content");
-      model_.messages.push_back(std::move(message));
-    }
+    TRY(const std::string data, text(layer));
+    TRY(model_.messages, model::parse_messages(data));
     return {};
   }
 
   Store& store_;
   Model& model_;
 };
+
+Result<std::vector<std::string>> capabilities_of(io::Filesystem& files, const Model& model) {
+  model::CapabilityFacts facts{model.gguf};
+  for (const std::string& path : model.projector_paths) {
+    TRY(const auto projector, read_gguf_summary(files, path));
+    facts.projector_vision = facts.projector_vision || projector.has_vision;
+    facts.projector_audio = facts.projector_audio || projector.has_audio;
+  }
+  facts.parser = model.config.parser;
+  if (model.template_text) facts.go_template = *model.template_text;
+  return model::find_capabilities(facts);
+}
 
 }  // namespace
 
@@ -110,7 +105,11 @@ Result<std::shared_ptr<const Model>> read_model(Store& store, io::Filesystem& fi
   }
   LayerReader reader(store, *model);
   for (const model::Layer& layer : model->manifest.layers) TRY_VOID(reader.read(layer));
-  (void)files;
+  if (model->weights_path.empty()) return model;  // Weights of another format (safetensors).
+  auto gguf = read_gguf_summary(files, model->weights_path);
+  if (!gguf) return fail(annotate(gguf.error(), model->name.shortest()));
+  model->gguf = std::move(*gguf);
+  TRY(model->capabilities, capabilities_of(files, *model));
   return model;
 }
 

@@ -8,6 +8,12 @@ namespace om::store {
 
 Result<std::unique_ptr<DiskPartialBlob>> DiskPartialBlob::open(io::World& world, Layout layout,
                                                                Digest digest, uint64_t size) {
+  // A manifest may lie about the size: no memory is taken for what no disk holds.
+  if (size > kPartialBytesMax) {
+    TRY_VOID(require_space(world.files, layout.root, size));
+    return fail(Errc::invalid_argument, "{}: {} bytes are more than a blob may have", digest.str(),
+                size);
+  }
   std::unique_ptr<DiskPartialBlob> blob(
       new DiskPartialBlob(world, std::move(layout), digest, size));
   TRY_VOID(blob->open_files());

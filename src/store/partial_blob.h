@@ -15,6 +15,8 @@
 
 namespace om::store {
 
+inline constexpr uint64_t kPartialBytesMax = uint64_t{16} << 40;
+
 class DiskPartialBlob final : public PartialBlob {
  public:
   // Runs on a worker under lock_store(), see Store::open_partial for the errors.

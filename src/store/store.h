@@ -86,6 +86,14 @@ class PartialBlob {
   virtual Result<void> discard() = 0;  // Removes it; nothing else may be called afterwards.
 };
 
+// A folder of its own for a child program's files, on the same disk as the blobs. Destroying it (or
+// a crash and the next start) removes it with everything in it.
+class Workspace {
+ public:
+  virtual ~Workspace() = default;
+  virtual const io::Path& path() const = 0;
+};
+
 class Store {
  public:
   // Makes the folders, removes what a crash left behind (unless `prune` is off: also blobs that
@@ -99,6 +107,10 @@ class Store {
   virtual Result<std::string> read_blob(const Digest& digest, uint64_t size_max) = 0;
   virtual io::Task<Result<std::unique_ptr<BlobWriter>>> write_blob() = 0;
   virtual io::Task<Result<Digest>> put_blob(std::string data) = 0;
+  virtual io::Task<Result<std::unique_ptr<Workspace>>> make_workspace() = 0;
+  // Takes a file of a workspace as a blob by renaming it: synced, but the digest is the caller's
+  // word (hash_file() of it).
+  virtual io::Task<Result<void>> adopt_file(io::Path file, Digest digest) = 0;
   // Begins or goes on. overloaded: another process or coroutine is receiving this blob.
   virtual io::Task<Result<std::unique_ptr<PartialBlob>>> open_partial(Digest digest,
                                                                       uint64_t size) = 0;

@@ -1,6 +1,7 @@
 // A fixture for tests of this room: a store in a fresh folder of the real file system.
 #pragma once
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>

@@ -1,0 +1,204 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "model/gguf_builder.h"
+#include "model/messages.h"
+#include "store/disk_space.h"
+#include "store/hash_file.h"
+#include "store/testing/world.h"
+
+namespace om::store {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::StoreWorld;
+
+class LoadedModel : public StoreWorld {
+ protected:
+  model::Layer layer(std::string_view kind, const std::string& data) {
+    return {std::string(model::kLayerMediaPrefix) + std::string(kind), put(data), data.size(), ""};
+  }
+  void put_chat_model(std::string_view text, const std::string& system) {
+    const std::string weights = model::GgufBuilder()
+                                    .text("general.architecture", "llama")
+                                    .text("tokenizer.chat_template", "{{ tools }}")
+                                    .u32("llama.context_length", 512)
+                                    .bytes();
+    model::Config config;
+    config.model_format = "gguf";
+    config.model_family = "llama";
+    const std::string config_json = config.to_json();
+    model::Manifest manifest;
+    manifest.config = {std::string(model::kConfigMediaType), put(config_json), config_json.size(),
+                       ""};
+    manifest.layers = {layer("model", weights),
+                       layer("system", system),
+                       layer("params", "{\"temperature\":0.5,\"stop\":[\"x\"]}"),
+                       layer("messages", "[{\"role\":\"user\",\"content\":\"hi\"}]"),
+                       layer("license", "one"),
+                       layer("license", "two"),
+                       layer("of the future", "?")};
+    ASSERT_TRUE(wait(store().put_manifest(name(text), manifest.to_json())));
+  }
+};
+
+TEST_F(LoadedModel, HasItsSmallLayersAndTheHeaderOfItsWeights) {
+  open();
+  put_chat_model("chat", "Be brief.");
+  const auto loaded = store().load(name("chat"));
+  ASSERT_TRUE(loaded) << loaded.error().what;
+  const Model& model = **loaded;
+  EXPECT_EQ(model.system, "Be brief.");
+  EXPECT_EQ(model.params.at("temperature").to_number<double>(), 0.5);
+  ASSERT_EQ(model.messages.size(), 1U);
+  EXPECT_EQ(model.messages[0].content, "hi");
+  EXPECT_THAT(model.licenses, ElementsAre("one", "two"));
+  EXPECT_FALSE(model.template_text);
+  EXPECT_EQ(model.config.model_family, "llama");
+  EXPECT_EQ(model.gguf.architecture, "llama");
+  EXPECT_EQ(model.gguf.context_length, 512);
+  EXPECT_EQ(model.weights_path, store().blob_path(model.weights));
+  EXPECT_TRUE(model.can("completion"));
+  EXPECT_TRUE(model.can("tools"));
+  EXPECT_FALSE(model.can("vision"));
+}
+
+TEST_F(LoadedModel, IsReadOnceAndAgainAfterAChange) {
+  open();
+  put_chat_model("chat", "one");
+  const auto first = store().load(name("chat")).value();
+  EXPECT_EQ(store().load(name("CHAT")).value(), first);
+  put_chat_model("chat", "two");
+  EXPECT_EQ(store().load(name("chat")).value()->system, "two");
+}
+
+TEST_F(LoadedModel, IsRefusedWhenItsWeightsAreGoneOrNoGguf) {
+  open();
+  put_chat_model("chat", "one");
+  const auto model = store().load(name("chat")).value();
+  ASSERT_TRUE(wait(store().remove_blob(model->weights)));
+  EXPECT_EQ(store().load(name("chat")).error().code, Errc::not_found);
+  write_raw("blobs/" + model->weights.file_name(), "not a gguf");
+  EXPECT_EQ(store().load(name("chat")).error().code, Errc::corrupt);
+}
+
+class PartialBlobs : public StoreWorld {
+ protected:
+  static constexpr uint64_t kBlock = PartialBlob::kBlockBytes;
+  std::string data_ = std::string(kBlock, 'a') + std::string(kBlock, 'b') + "the end";
+  Digest digest_ = Digest::of(data_);
+  std::unique_ptr<PartialBlob> open_blob() {
+    return wait(store().open_partial(digest_, data_.size())).value();
+  }
+  void write(PartialBlob& blob, size_t block) {
+    const auto done = wait(blob.write_block(block, data_.substr(block * kBlock, kBlock)));
+    ASSERT_TRUE(done) << done.error().what;
+  }
+};
+
+TEST_F(PartialBlobs, AppearOnlyWhenWholeAndVerified) {
+  open();
+  auto blob = open_blob();
+  EXPECT_EQ(blob->block_count(), 3U);
+  for (const size_t block : {2, 0, 1}) {
+    write(*blob, block);
+    EXPECT_FALSE(store().blob_size(digest_));
+  }
+  ASSERT_TRUE(wait(blob->finish()));
+  EXPECT_EQ(store().read_blob(digest_, data_.size()).value(), data_);
+  blob.reset();
+  EXPECT_THAT(files().list(root() + "/partial").value(), ElementsAre("lock"));
+}
+
+TEST_F(PartialBlobs, GoOnWithWhatWasSynced) {
+  open();
+  auto blob = open_blob();
+  write(*blob, 1);
+  ASSERT_TRUE(wait(blob->sync()));
+  write(*blob, 2);  // Not synced: forgotten.
+  blob.reset();
+  open();
+  blob = open_blob();
+  EXPECT_FALSE(blob->has_block(0));
+  EXPECT_TRUE(blob->has_block(1));
+  EXPECT_FALSE(blob->has_block(2));
+  EXPECT_EQ(blob->bytes_present(), kBlock);
+  write(*blob, 0);
+  write(*blob, 2);
+  EXPECT_TRUE(wait(blob->finish()));
+}
+
+TEST_F(PartialBlobs, AreRemovedWhenTheDigestDiffers) {
+  open();
+  auto blob = open_blob();
+  write(*blob, 0);
+  write(*blob, 2);
+  ASSERT_TRUE(wait(blob->write_block(1, std::string(kBlock, 'x'))));
+  const auto done = wait(blob->finish());
+  ASSERT_FALSE(done);
+  EXPECT_EQ(done.error().code, Errc::corrupt);
+  EXPECT_THAT(done.error().what, HasSubstr("digest mismatch, file must be downloaded again"));
+  blob.reset();
+  EXPECT_FALSE(store().blob_size(digest_));
+  EXPECT_EQ(open_blob()->bytes_present(), 0U);
+}
+
+TEST_F(PartialBlobs, StartAfreshWhenTheStateIsMissingOrForeign) {
+  open();
+  auto blob = open_blob();
+  write(*blob, 0);
+  ASSERT_TRUE(wait(blob->sync()));
+  blob.reset();
+  const std::string state = "partial/" + digest_.file_name() + ".state";
+  write_raw(state, "something else");
+  EXPECT_EQ(open_blob()->bytes_present(), 0U);
+  ASSERT_TRUE(files().remove(root() + "/" + state));
+  EXPECT_EQ(open_blob()->bytes_present(), 0U);
+}
+
+TEST_F(PartialBlobs, AreReceivedByOneAtATime) {
+  open();
+  const auto blob = open_blob();
+  EXPECT_EQ(wait(store().open_partial(digest_, data_.size())).error().code, Errc::overloaded);
+  auto other = wait(Store::open(world(), root(), true)).value();
+  EXPECT_EQ(wait(other->open_partial(digest_, data_.size())).error().code, Errc::overloaded);
+}
+
+TEST_F(PartialBlobs, SayHowMuchSpaceIsNeededBeforeTheyStart) {
+  open();
+  const auto opened = wait(store().open_partial(digest_, uint64_t{1} << 62));
+  ASSERT_FALSE(opened);
+  EXPECT_EQ(opened.error().code, Errc::io_failed);
+  EXPECT_THAT(opened.error().what, HasSubstr("4611686 TB needed (4611686018427387904 bytes), "));
+}
+
+TEST(DiskSpace, IsToldInWordsPeopleRead) {
+  EXPECT_EQ(human_bytes(999), "999 B");
+  EXPECT_EQ(human_bytes(1'500), "1.5 KB");
+  EXPECT_EQ(human_bytes(720'000'000), "720 MB");
+  EXPECT_EQ(human_bytes(4'100'000'000), "4.1 GB");
+}
+
+class Workspaces : public StoreWorld {};
+
+TEST_F(Workspaces, GiveTheirFilesToTheStoreAndVanish) {
+  open();
+  auto workspace = wait(store().make_workspace()).value();
+  const io::Path file = workspace->path() + "/out.gguf";
+  ASSERT_TRUE(files().write_file(file, "made by a child"));
+  ASSERT_TRUE(files().write_file(workspace->path() + "/rest", "x"));
+  const Digest digest = wait(hash_file(world(), file)).value();
+  ASSERT_TRUE(wait(store().adopt_file(file, digest)));
+  EXPECT_EQ(store().read_blob(digest, 100).value(), "made by a child");
+  auto other = wait(Store::open(world(), root(), true)).value();
+  EXPECT_TRUE(files().exists(workspace->path()));  // Another start leaves it alone.
+  workspace.reset();
+  EXPECT_THAT(files().list(root() + "/partial").value(), ElementsAre("lock"));
+  write_raw("partial/work-1-1/left by a crash", "x");
+  other = wait(Store::open(world(), root(), true)).value();
+  EXPECT_THAT(files().list(root() + "/partial").value(), ElementsAre("lock"));
+}
+
+}  // namespace
+}  // namespace om::store
