@@ -1,7 +1,6 @@
 // Replies of /v1/embeddings.
 #include <bit>
 #include <cmath>
-#include <cstring>
 
 #include "api/json_input.h"
 #include "api/openai_reply.h"
@@ -27,8 +26,8 @@ void write_floats(std::string& out, const std::vector<float>& vector) {
 
 void write_base64(std::string& out, const std::vector<float>& vector) {
   static_assert(std::endian::native == std::endian::little);
-  std::string bytes(vector.size() * sizeof(float), '\0');
-  std::memcpy(bytes.data(), vector.data(), bytes.size());
+  std::string_view bytes(reinterpret_cast<const char*>(vector.data()),
+                         vector.size() * sizeof(float));
   out += '"';
   out += encode_base64(bytes);
   out += '"';

@@ -1,5 +1,6 @@
 #include "api/openai_logprobs.h"
 
+#include <algorithm>
 #include <cmath>
 #include <set>
 
@@ -49,6 +50,11 @@ void write_alternatives(std::string& out, const std::vector<model::TopLogprob>& 
 
 }  // namespace
 
+size_t count_characters(std::string_view text) {
+  return static_cast<size_t>(std::ranges::count_if(
+      text, [](char byte) { return (static_cast<uint8_t>(byte) & 0xc0) != 0x80; }));
+}
+
 void write_logprob_list(std::string& out, const std::vector<model::Logprob>& logprobs) {
   out += '[';
   for (size_t i = 0; i < logprobs.size(); i++) {
@@ -85,7 +91,7 @@ void write_completion_logprobs(std::string& out, const std::vector<model::Logpro
     write_alternatives(tops, logprob.top);
     offsets += comma;
     offsets += std::to_string(offset);
-    offset += logprob.token.size();
+    offset += count_characters(logprob.token);
   }
   out += fmt::format(
       R"({{"tokens":[{}],"token_logprobs":[{}],"top_logprobs":[{}],"text_offset":[{}]}})", tokens,

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "model/chat.h"
@@ -16,8 +17,11 @@ void write_chat_logprobs(std::string& out, const std::vector<model::Logprob>& lo
 // The list inside it, which the Responses API uses bare.
 void write_logprob_list(std::string& out, const std::vector<model::Logprob>& logprobs);
 
+// Code points of a text, whole or a piece of it.
+size_t count_characters(std::string_view text);
+
 // {"tokens","token_logprobs","top_logprobs","text_offset"} of /v1/completions. `offset`: where the
-// first token stands in the choice's text, moved to behind the last.
+// first token stands in the choice's text, in characters, moved to behind the last.
 void write_completion_logprobs(std::string& out, const std::vector<model::Logprob>& logprobs,
                                size_t& offset);
 

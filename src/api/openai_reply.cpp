@@ -135,7 +135,7 @@ std::string completion_reply(const ReplyHead& head, const std::vector<Completion
     out += fmt::format(R"({}{{"text":)", i > 0 ? "," : "");
     write_json_string(out, choices[i].echo + answer.content);
     out += fmt::format(R"(,"index":{},"logprobs":)", i);
-    size_t offset = choices[i].echo.size();
+    size_t offset = count_characters(choices[i].echo);
     if (answer.logprobs.empty()) {
       out += "null";
     } else {
@@ -230,7 +230,7 @@ std::string CompletionStream::event(int choice, std::string_view text,
   out += fmt::format(R"(,"index":{},"logprobs":)", choice);
   if (logprobs.empty()) {
     out += "null";
-    offset_ += text.size();
+    offset_ += count_characters(text);
   } else {
     write_completion_logprobs(out, logprobs, offset_);
   }

@@ -1,0 +1,122 @@
+#include "api/anthropic_request.h"
+
+#include <gtest/gtest.h>
+
+#include "model/json_text.h"
+
+namespace om::api {
+namespace {
+
+namespace json = boost::json;
+
+Result<model::ChatRequest> parse(std::string_view members) {
+  json::object body =
+      json::parse(R"({"model":"m","max_tokens":9,"messages":[{"role":"user","content":"hi"}]})")
+          .as_object();
+  for (const auto& [key, value] : json::parse(fmt::format("{{{}}}", members)).as_object()) {
+    body[key] = value;
+  }
+  return parse_messages_request(body, MessagesUse::generate);
+}
+
+TEST(MessagesRequest, TakesSystemSamplingAndStops) {
+  auto request = parse(R"("system":[{"type":"text","text":"be"},{"type":"text","text":"short"}],
+      "temperature":0.5,"top_p":0.25,"top_k":3,"stop_sequences":["END"],"stream":true)");
+  ASSERT_TRUE(request.has_value()) << request.error().what;
+  ASSERT_EQ(request->messages.size(), 2u);
+  EXPECT_EQ(request->messages[0].role, "system");
+  EXPECT_EQ(request->messages[0].content, "be\nshort");
+  EXPECT_EQ(model::write_json(request->common.options),
+            R"({"num_predict":9,"temperature":0.5,"top_p":0.25,"top_k":3,"stop":["END"]})");
+  EXPECT_TRUE(request->common.stream);
+  EXPECT_FALSE(request->common.think.is_set);
+}
+
+TEST(MessagesRequest, KeepsBlocksOfATurnTogetherAndResultsApart) {
+  auto request = parse(R"("messages":[
+    {"role":"user","content":[{"type":"text","text":"look"},{"type":"image","source":
+      {"type":"base64","media_type":"image/png","data":"AAEC"}}]},
+    {"role":"assistant","content":[{"type":"thinking","thinking":"hm","signature":"s"},
+      {"type":"redacted_thinking","data":"x"},{"type":"text","text":"I look"},
+      {"type":"tool_use","id":"t1","name":"f","input":{"z":1,"a":2}}]},
+    {"role":"user","content":[{"type":"tool_result","tool_use_id":"t1","is_error":true,
+      "content":[{"type":"text","text":"no such place"}]},{"type":"text","text":"again"}]}])");
+  ASSERT_TRUE(request.has_value()) << request.error().what;
+  const auto& messages = request->messages;
+  ASSERT_EQ(messages.size(), 4u);
+  EXPECT_EQ(messages[0].images.size(), 1u);
+  EXPECT_EQ(messages[1].thinking, "hm");
+  EXPECT_EQ(messages[1].content, "I look");
+  EXPECT_EQ(messages[1].tool_calls[0].arguments, R"({"z":1,"a":2})");
+  EXPECT_EQ(messages[2].role, "tool");
+  EXPECT_EQ(messages[2].tool_name, "f");
+  EXPECT_EQ(messages[2].content, "Error: no such place");
+  EXPECT_EQ(messages[3].role, "user");
+  EXPECT_EQ(messages[3].content, "again");
+}
+
+TEST(MessagesRequest, TakesToolsChoicesThinkingAndFormat) {
+  auto request = parse(R"("tools":[{"name":"f","description":"d","input_schema":{"type":"object"}}],
+      "tool_choice":{"type":"tool","name":"f","disable_parallel_tool_use":true},
+      "thinking":{"type":"enabled","budget_tokens":1024},
+      "output_config":{"effort":"high","format":{"type":"json_schema","schema":{"a":1}}})");
+  ASSERT_TRUE(request.has_value()) << request.error().what;
+  EXPECT_EQ(
+      model::write_json(request->tools.at(0)),
+      R"({"type":"function","function":{"name":"f","description":"d","parameters":{"type":"object"}}})");
+  EXPECT_EQ(request->tool_choice, "f");
+  EXPECT_FALSE(request->parallel_tool_calls);
+  EXPECT_TRUE(request->common.think.enabled);
+  EXPECT_EQ(request->common.think.level, "high");
+  EXPECT_EQ(request->common.format.schema, R"({"a":1})");
+  auto any = parse(R"("tools":[{"name":"f","input_schema":{}}],"tool_choice":{"type":"any"})");
+  ASSERT_TRUE(any.has_value()) << any.error().what;
+  EXPECT_EQ(any->tool_choice, "required");
+  auto off = parse(R"("thinking":{"type":"disabled"})");
+  ASSERT_TRUE(off.has_value());
+  EXPECT_TRUE(off->common.think.is_set);
+  EXPECT_FALSE(off->common.think.enabled);
+}
+
+TEST(MessagesRequest, SaysWhatIsWrong) {
+  const std::pair<std::string_view, std::string_view> cases[] = {
+      {R"("model":"","max_tokens":0,"messages":[])", "model is required"},
+      {R"("max_tokens":0,"messages":[])", "max_tokens is required and must be positive"},
+      {R"("max_tokens":null)", "max_tokens is required and must be positive"},
+      {R"("messages":[])", "messages is required"},
+      {R"("messages":[{"role":"user","content":[]}])", "messages is required"},
+      {R"("messages":[{"role":"robot","content":"x"}])", "'messages[0].role' must be"},
+      {R"("messages":[{"role":"user"}])", "'messages[0].content' is required"},
+      {R"("messages":[{"role":"user","content":[{"type":"video"}]}])",
+       "'messages[0].content[0].type' is \"video\", which is not supported"},
+      {R"("messages":[{"role":"user","content":[{"type":"image","source":{"type":"url"}}]}])",
+       "'messages[0].content[0].source.type' is \"url\""},
+      {R"("messages":[{"role":"user","content":[{"type":"tool_result"}]}])",
+       "'messages[0].content[0].tool_use_id' is required"},
+      {R"("messages":[{"role":"assistant","content":[{"type":"tool_use","id":"t","name":"f",
+          "input":3}]}])",
+       "'messages[0].content[0].input' must be an object, not a number"},
+      {R"("tools":[{"name":"f"}])", "'tools[0].input_schema' is required"},
+      {R"("tools":[{"type":"bash_20250124","name":"bash"}])", "'tools[0].type' is"},
+      {R"("tool_choice":{"type":"tool","name":"g"})", "'tool_choice' names \"g\""},
+      {R"("tool_choice":{"type":"some"})", "'tool_choice.type' must be"},
+      {R"("thinking":{"type":"often"})", "'thinking.type' must be"},
+      {R"("top_k":"many")", "'top_k' must be a whole number, not a string"},
+  };
+  for (auto [members, text] : cases) {
+    auto request = parse(members);
+    ASSERT_FALSE(request.has_value()) << members;
+    EXPECT_EQ(request.error().code, Errc::invalid_argument);
+    EXPECT_EQ(request.error().what.substr(0, text.size()), text);
+  }
+}
+
+TEST(MessagesRequest, NeedsNoLimitToCountTokens) {
+  auto body = json::parse(R"({"model":"m","messages":[{"role":"user","content":"12345678"}]})");
+  auto request = parse_messages_request(body.as_object(), MessagesUse::count_tokens);
+  ASSERT_TRUE(request.has_value()) << request.error().what;
+  EXPECT_EQ(estimate_input_tokens(*request), 2);
+}
+
+}  // namespace
+}  // namespace om::api
