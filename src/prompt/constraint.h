@@ -23,7 +23,8 @@ struct Constraint {
   // End of the prompt that the grammar covers too. To resume an answer append what was generated,
   // see resume().
   std::string generation_prompt;
-  bool tool_grammar = false;  // Sent as grammar_type "tool_calls", so that it is advanced.
+  bool tool_grammar = false;   // Sent as grammar_type "tool_calls", so that it is advanced.
+  bool space_allowed = false;  // The grammar takes a leading space, which some tokenizers add.
 
   // The constraint for a runner that continues after `generated`, the whole text so far. A lazy
   // grammar that has been triggered by then becomes an eager one that starts at its trigger.

@@ -1,0 +1,186 @@
+#include "prompt/go_template.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace om::prompt {
+namespace {
+
+constexpr int64_t kNow = 1'709'251'199;  // 2024-02-29 23:59:59 UTC.
+
+Value data() {
+  auto json = boost::json::parse(R"({
+    "Name": "Ada", "Empty": "", "Zero": 0, "Three": 3, "Half": 0.5, "Yes": true,
+    "List": ["a", "b", "c"], "None": [], "Map": {"x": {"y": "deep"}, "k": 1},
+    "Messages": [{"Role": "user", "Content": "hi"}, {"Role": "assistant", "Content": "ho"}]})");
+  return Value::from_json(json);
+}
+
+std::string run(std::string_view text) {
+  auto parsed = GoTemplate::parse(text);
+  if (!parsed) return "parse: " + parsed.error().what;
+  auto out = parsed->execute(data(), kNow);
+  return out ? *out : "exec: " + out.error().what;
+}
+
+struct Case {
+  std::string text, want;
+};
+
+class GoTemplateCases : public testing::TestWithParam<Case> {};
+
+TEST_P(GoTemplateCases, GivesWhatGoGives) { EXPECT_EQ(run(GetParam().text), GetParam().want); }
+
+INSTANTIATE_TEST_SUITE_P(
+    Text, GoTemplateCases,
+    testing::Values(Case{"plain", "plain"}, Case{"a {{- \"b\" -}} c", "abc"},
+                    Case{"a\n{{ \"b\" }}\nc", "a\nb\nc"}, Case{"x {{/* note */}} y", "x  y"},
+                    Case{"x {{- /* note */ -}} y", "xy"}, Case{"{{ `raw\\n` }}", "raw\\n"},
+                    Case{"{{ \"q\\t\\u00e9\\x41\" }}", "q\t\u00e9A"}, Case{"{{ 'a' }}", "97"},
+                    Case{"{{ 0x10 }} {{ 1_000 }} {{ -3 }} {{ 1.5 }} {{ 1e3 }}",
+                         "16 1000 -3 1.5 1000"},
+                    Case{"{{ true }}{{ false }}", "truefalse"}, Case{"{{.Name}}", "Ada"},
+                    Case{"{{ .Map.x.y }}", "deep"}, Case{"{{ .Missing }}|", "|"},
+                    Case{"{{ .Missing.Deeper }}|", "|"}, Case{"{{ .List }}", "[a b c]"},
+                    Case{"{{ (index .Messages 1).Content }}", "ho"}, Case{"{{ $.Name }}", "Ada"},
+                    Case{"{{\n.Name\n}}", "Ada"}, Case{"}} }", "}} }"}));
+
+INSTANTIATE_TEST_SUITE_P(
+    Control, GoTemplateCases,
+    testing::Values(
+        Case{"{{ if .Name }}y{{ end }}", "y"}, Case{"{{ if .Empty }}y{{ else }}n{{ end }}", "n"},
+        Case{"{{ if .Zero }}a{{ else if .None }}b{{ else if .Yes }}c{{ else }}d{{ end }}", "c"},
+        Case{"{{ range .List }}<{{ . }}>{{ end }}", "<a><b><c>"},
+        Case{"{{ range $i, $v := .List }}{{ $i }}{{ $v }}{{ end }}", "0a1b2c"},
+        Case{"{{ range $v := .List }}{{ $v }}{{ $.Name }}{{ end }}", "aAdabAdacAda"},
+        Case{"{{ range .None }}x{{ else }}none{{ end }}", "none"},
+        Case{"{{ range .Missing }}x{{ else }}none{{ end }}", "none"},
+        Case{"{{ range $k, $v := .Map }}{{ $k }},{{ end }}", "x,k,"},
+        Case{"{{ range 3 }}{{ . }}{{ end }}", "012"},
+        Case{"{{ range .List }}{{ if eq . \"b\" }}{{ continue }}{{ end }}{{ . }}{{ end }}", "ac"},
+        Case{"{{ range .List }}{{ if eq . \"b\" }}{{ break }}{{ end }}{{ . }}{{ end }}", "a"},
+        Case{"{{ with .Map.x }}{{ .y }}{{ else }}no{{ end }}", "deep"},
+        Case{"{{ with .Empty }}{{ . }}{{ else }}no{{ end }}", "no"},
+        Case{"{{ with $x := 5 }}{{ $x }}{{ end }}", "5"},
+        Case{"{{ $x := 1 }}{{ range .List }}{{ $x = . }}{{ end }}{{ $x }}", "c"},
+        Case{"{{ $x := 1 }}{{ if true }}{{ $x := 2 }}{{ end }}{{ $x }}", "1"},
+        Case{"{{ define \"t\" }}[{{ . }}]{{ end }}{{ template \"t\" .Name }}", "[Ada]"},
+        Case{"{{ block \"b\" .Three }}<{{ . }}>{{ end }}{{ template \"b\" 4 }}", "<3><4>"}));
+
+INSTANTIATE_TEST_SUITE_P(
+    Functions, GoTemplateCases,
+    testing::Values(
+        Case{"{{ and .Name .Empty }}|{{ and .Name 3 }}|{{ or .Empty .Name }}", "|3|Ada"},
+        Case{"{{ or .Name (index .List 9) }}", "Ada"}, Case{"{{ not .Empty }}", "true"},
+        Case{"{{ eq .Three 1 2 3 }}{{ ne .Name \"Bob\" }}", "truetrue"},
+        Case{"{{ lt 1 2 }}{{ le 2 2 }}{{ gt 1 2 }}{{ ge 1.5 1 }}", "truetruefalsetrue"},
+        Case{"{{ eq .Missing \"x\" }}", "false"}, Case{"{{ len .List }}{{ len .Name }}", "33"},
+        Case{"{{ index .List 1 }}{{ index .Map \"k\" }}{{ index .Map \"no\" }}", "b1"},
+        Case{"{{ slice .Name 1 }}{{ slice .List 0 2 }}", "da[a b]"},
+        Case{"{{ print 1 2 \"a\" 3 }}", "1 2a3"}, Case{"{{ println \"a\" 1 }}", "a 1\n"},
+        Case{"{{ printf \"%s-%03d-%5.1f-%q-%v%%\" .Name 7 2.25 \"x\" .Yes }}",
+             "Ada-007-  2.2-\"x\"-true%"},
+        Case{"{{ printf \"%d\" .Name }}", "%!d(string=Ada)"},
+        Case{"{{ .Name | printf \"%s!\" | len }}", "4"},
+        Case{"{{ json .Map }}", "{\"x\":{\"y\":\"deep\"},\"k\":1}"},
+        Case{"{{ .List | json }}", "[\"a\",\"b\",\"c\"]"},
+        Case{"{{ currentDate }} {{ yesterdayDate }}", "2024-02-29 2024-02-28"},
+        Case{"{{ if and (eq .Three 3) (or .Empty .Yes) }}ok{{ end }}", "ok"},
+        Case{"{{ len (slice .Messages 1) }}", "1"},
+        Case{"{{ range $i, $_ := .Messages }}{{ $last := eq (len (slice $.Messages $i)) 1 }}"
+             "{{ .Role }}{{ if $last }}!{{ end }} {{ end }}",
+             "user assistant! "}));
+
+INSTANTIATE_TEST_SUITE_P(
+    ParseErrors, GoTemplateCases,
+    testing::Values(Case{"{{ .Name", "parse: template: :1: unclosed action"},
+                    Case{"a\n{{ if .Name }}b", "parse: template: :2: unexpected EOF"},
+                    Case{"{{ end }}", "parse: template: :1: unexpected {{end}}"},
+                    Case{"{{ else }}", "parse: template: :1: unexpected {{else}}"},
+                    Case{"{{ nope .Name }}", "parse: template: :1: function \"nope\" not defined"},
+                    Case{"{{ $x }}", "parse: template: :1: undefined variable \"$x\""},
+                    Case{"{{ if }}{{ end }}", "parse: template: :1: missing value for if"},
+                    Case{"{{ }}", "parse: template: :1: missing value for command"},
+                    Case{"{{ \"abc }}", "parse: template: :1: unterminated quoted string"},
+                    Case{"{{ (len .Name }}", "parse: template: :1: unclosed left paren"},
+                    Case{"{{ break }}", "parse: template: :1: {{break}} outside {{range}}"},
+                    Case{"{{ .Name | 3 }}",
+                         "parse: template: :1: non executable command in pipeline stage 2"},
+                    Case{"{{ .a!b }}", "parse: template: :1: bad character U+0021 '!'"},
+                    Case{"{{/* x }}", "parse: template: :1: unclosed comment"},
+                    Case{"{{ 1x }}", "parse: template: :1: bad number syntax: \"1x\""}));
+
+INSTANTIATE_TEST_SUITE_P(
+    RunErrors, GoTemplateCases,
+    testing::Values(
+        Case{"{{ index .List 7 }}",
+             "exec: template: :1: executing \"\" at <index>: index out of range: 7"},
+        Case{"{{ .Name.First }}",
+             "exec: template: :1: executing \"\" at <.First>: can't evaluate "
+             "field First in type string"},
+        Case{"\n{{ template \"no\" }}", "exec: template: :2: template \"no\" not defined"},
+        Case{"{{ lt 1 \"a\" }}",
+             "exec: template: :1: executing \"\" at <lt>: incompatible types for comparison"},
+        Case{"{{ len 3 }}",
+             "exec: template: :1: executing \"\" at <len>: error calling len: len of type int"},
+        Case{"{{ define \"r\" }}{{ template \"r\" }}{{ end }}{{ template \"r\" }}",
+             "exec: template: :1: exceeded maximum template depth"}));
+
+TEST(GoTemplate, StopsAtItsLimits) {
+  auto endless = GoTemplate::parse("{{ range 1000000000 }}x{{ end }}");
+  ASSERT_TRUE(endless);
+  auto steps = endless->execute(Value(), 0, {.steps_max = 1000});
+  ASSERT_FALSE(steps);
+  EXPECT_EQ(steps.error().code, Errc::overloaded);
+  auto bytes = endless->execute(Value(), 0, {.output_bytes_max = 100});
+  ASSERT_FALSE(bytes);
+  EXPECT_THAT(bytes.error().what, testing::HasSubstr("output exceeds 100 bytes"));
+}
+
+TEST(GoTemplate, RefusesDeepNesting) {
+  std::string deep;
+  for (int i = 0; i < 5000; ++i) deep += "{{ if true }}";
+  EXPECT_THAT(run(deep), testing::HasSubstr("nested too deeply"));
+  EXPECT_THAT(run("{{ " + std::string(5000, '(')), testing::HasSubstr("nested too deeply"));
+}
+
+TEST(GoTemplate, KnowsWhatItMentions) {
+  auto parsed =
+      GoTemplate::parse("{{ range $m := .Messages }}{{ if $m.ToolCalls }}x{{ end }}{{ end }}");
+  ASSERT_TRUE(parsed);
+  EXPECT_TRUE(parsed->mentions("messages"));
+  EXPECT_TRUE(parsed->mentions("ToolCalls"));
+  EXPECT_FALSE(parsed->mentions("Suffix"));
+}
+
+TEST(GoTemplate, CutsAfterTheAnswerButKeepsItsSurroundings) {
+  auto parsed = GoTemplate::parse("{{ .Name }}:{{ if .Yes }}[{{ .Response }}]{{ end }} end");
+  ASSERT_TRUE(parsed);
+  EXPECT_EQ(parsed->cut_after("Response").execute(data(), 0).value(), "Ada:[");
+  EXPECT_EQ(parsed->execute(data(), 0).value(), "Ada:[] end");
+}
+
+TEST(GoTemplate, FindsThinkingTags) {
+  auto parsed = GoTemplate::parse(
+      "{{ .Thinking }}{{ range .Messages }}<|im_start|>{{ .Role }}\n{{ if .Thinking }}\n"
+      "<|a|><think>\n{{ .Thinking }}\n</think>\n\n{{ end }}{{ .Content }}<|im_end|>{{ end }}");
+  ASSERT_TRUE(parsed);
+  EXPECT_EQ(parsed->thinking_tags().open, "<think>");
+  EXPECT_EQ(parsed->thinking_tags().close, "</think>");
+  auto without = GoTemplate::parse("{{ range .Messages }}{{ .Content }}{{ end }}");
+  EXPECT_TRUE(without->thinking_tags().empty());
+}
+
+TEST(GoTemplate, FindsTheTagOfToolCalls) {
+  auto tag = [](std::string_view text) { return GoTemplate::parse(text)->tool_call_tag(); };
+  EXPECT_EQ(
+      tag("{{ if .ToolCalls }}<tool_call>\n{{ range .ToolCalls }}{\"name\"{{ end }}{{ end }}"),
+      "<tool_call>");
+  EXPECT_EQ(tag("{{ if .ToolCalls }}{{ range .ToolCalls }}{\"name\"{{ end }}{{ end }}"), "{");
+  EXPECT_EQ(tag("{{ if .ToolCalls }}[TOOL_CALLS] [{{ range .ToolCalls }}{\"x\"{{ end }}]{{ end }}"),
+            "[TOOL_CALLS] [");
+  EXPECT_EQ(tag("{{ .Prompt }}"), "{");
+}
+
+}  // namespace
+}  // namespace om::prompt

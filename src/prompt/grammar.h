@@ -1,0 +1,18 @@
+// Grammars put around the one of a JSON schema. GBNF:
+// https://github.com/ggml-org/llama.cpp/blob/master/grammars/README.md. Private to this room.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "prompt/go_template.h"
+
+namespace om::prompt {
+
+// Makes `grammar` (with a rule "root") accept white space first, because a resumed prefill may need
+// it; with tags also a thought before it, which is free of any form. `open` says that the prompt
+// ends inside the thought.
+std::string answer_grammar(const std::string& grammar, const GoTags& tags, bool open);
+
+}  // namespace om::prompt

@@ -1,0 +1,135 @@
+// Answers to jinja templates. llama-common parses the whole text each time; its state is the text.
+#include "prompt/answer_format.h"
+#include "prompt/stop_matcher.h"
+#include "prompt/value.h"
+
+namespace om::prompt {
+
+namespace {
+
+// Up to this many bytes every piece is parsed at once; after that only when the new part is at
+// least this fraction of the whole, so that a long answer costs O(n log n) and not O(n^2).
+constexpr size_t kParseAlwaysBytes = 8 * 1024;
+constexpr size_t kParseFraction = 1024;
+
+bool is_object(const std::string& text) {
+  boost::system::error_code code;
+  auto value = boost::json::parse(text, code);
+  return !code && value.is_object();
+}
+
+std::string_view without_trailing_space(std::string_view text) {
+  size_t last = text.find_last_not_of(" \t\r\n");
+  return last == text.npos ? std::string_view() : text.substr(0, last + 1);
+}
+
+class JinjaAnswerParser : public AnswerParser {
+ public:
+  JinjaAnswerParser(std::shared_ptr<const llama::OutputParser> parser, ToolCallId ids)
+      : parser_(std::move(parser)), ids_(std::move(ids)) {}
+
+  Result<AnswerDelta> feed(std::string_view text) override {
+    if (text.size() > kAnswerBytesMax - text_.size()) {
+      return fail(Errc::overloaded, "the answer exceeds {} bytes", kAnswerBytesMax);
+    }
+    text_ += text;
+    size_t whole = text_.size() - incomplete_utf8_tail(text_);
+    size_t fresh = whole - parsed_bytes_;
+    if (fresh == 0 || (whole > kParseAlwaysBytes && fresh * kParseFraction < whole)) {
+      return AnswerDelta{};
+    }
+    parsed_bytes_ = whole;
+    auto parsed = parser_->parse(text_.substr(0, whole), true);
+    // A text that does not fit yet may fit later; finish() decides.
+    if (!parsed) return AnswerDelta{};
+    return difference(*parsed, false);
+  }
+
+  Result<AnswerDelta> finish() override {
+    auto parsed = parser_->parse(text_, false);
+    if (parsed && calls_whole(*parsed)) return difference(*parsed, true);
+    // The answer was cut off or went astray: give what can be understood of it, then the rest as
+    // it is, so that nothing the model said is lost.
+    auto part = parser_->parse(text_, true);
+    AnswerDelta delta;
+    if (part) delta = difference(*part, true);
+    delta.content += rest_after_given();
+    return delta;
+  }
+
+  bool called_tools() const override { return calls_ > 0; }
+
+ private:
+  static bool calls_whole(const llama::Parsed& parsed) {
+    for (const auto& call : parsed.tool_calls) {
+      if (call.name.empty() || !is_object(call.arguments.empty() ? "{}" : call.arguments)) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  // What is new since the last time. White space at an end is kept back until it is known not to
+  // belong to a marker.
+  static std::string grown(std::string& given, std::string_view now, bool last) {
+    if (!last) now = without_trailing_space(now);
+    if (now.size() <= given.size() || !now.starts_with(given)) return {};
+    std::string added(now.substr(given.size()));
+    given = now;
+    return added;
+  }
+
+  AnswerDelta difference(const llama::Parsed& parsed, bool last) {
+    AnswerDelta delta;
+    bool behind = !parsed.content.empty() || !parsed.tool_calls.empty();
+    delta.thinking = grown(thinking_, parsed.thinking, last || behind);
+    delta.content = grown(content_, parsed.content, last || !parsed.tool_calls.empty());
+    for (; calls_ < parsed.tool_calls.size(); ++calls_) {
+      const auto& call = parsed.tool_calls[calls_];
+      bool followed = calls_ + 1 < parsed.tool_calls.size();
+      std::string arguments = call.arguments.empty() && (followed || last) ? "{}" : call.arguments;
+      // Arguments only grow, so a whole object is final; but {} may be what an object begins with.
+      if (call.name.empty() || !is_object(arguments)) break;
+      if (arguments == "{}" && !followed && !last) break;
+      delta.tool_calls.push_back({call.id.empty() ? ids_() : call.id, call.name, arguments});
+    }
+    return delta;
+  }
+
+  // The text behind the last thing given out.
+  std::string rest_after_given() const {
+    if (content_.empty() && thinking_.empty() && calls_ == 0) return text_;
+    const std::string& last = content_.empty() ? thinking_ : content_;
+    size_t at = last.empty() ? std::string::npos : text_.rfind(last);
+    if (at == std::string::npos || calls_ > 0) return {};
+    return text_.substr(at + last.size());
+  }
+
+  std::shared_ptr<const llama::OutputParser> parser_;
+  ToolCallId ids_;
+  std::string text_;
+  size_t parsed_bytes_ = 0;
+  std::string content_, thinking_;
+  size_t calls_ = 0;
+};
+
+class JinjaFormat : public AnswerFormat::Impl {
+ public:
+  explicit JinjaFormat(std::shared_ptr<const llama::OutputParser> parser)
+      : parser_(std::move(parser)) {}
+  std::unique_ptr<AnswerParser> make(ToolCallId ids) const override {
+    return std::make_unique<JinjaAnswerParser>(parser_, std::move(ids));
+  }
+  bool plain() const override { return parser_->plain(); }
+
+ private:
+  std::shared_ptr<const llama::OutputParser> parser_;
+};
+
+}  // namespace
+
+AnswerFormat jinja_answer_format(std::shared_ptr<const llama::OutputParser> parser) {
+  return AnswerFormat(std::make_shared<const JinjaFormat>(std::move(parser)));
+}
+
+}  // namespace om::prompt

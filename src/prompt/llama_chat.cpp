@@ -1,0 +1,235 @@
+#include "prompt/llama_chat.h"
+
+#include <chat.h>
+#include <json-schema-to-grammar.h>
+#include <log.h>
+
+#include <algorithm>
+#include <exception>
+
+#include "prompt/media.h"
+
+namespace om::prompt::llama {
+
+namespace {
+
+// The library prints prompts and answers to stderr in some cases; nothing of it may be seen.
+void silence() {
+  static const bool done = [] {
+    common_log_set_verbosity_thold(-1);
+    return true;
+  }();
+  (void)done;
+}
+
+// Turns every exception of the library into an Error.
+template <class Work>
+auto guarded(Errc code, std::string_view what, Work&& work) -> Result<decltype(work())> {
+  silence();
+  try {
+    return work();
+  } catch (const std::exception& error) {
+    return fail(code, "{}: {}", what, error.what());
+  } catch (...) {
+    return fail(code, "{}: unknown error", what);
+  }
+}
+
+// Whether the saved parser takes all text as content, so that parsing can be skipped. It tries
+// two texts: one without and one with the markers that templates use.
+bool takes_all(const common_chat_parser_params& params) {
+  static const std::string kPlain = " \n abc \n";
+  static const std::string kMarkers =
+      "abc <think>x</think> [THINK]y[/THINK] "
+      "<tool_call>{\"name\":\"f\",\"arguments\":{}}</tool_call>"
+      " [TOOL_CALLS][{}] <|python_tag|> <function=f></function> ```json\n{}\n``` <|channel|>final"
+      " {\"name\": \"f\", \"parameters\": {}} <|END_RESPONSE|> functions.f:0";
+  for (const auto& text : {kPlain, kMarkers}) {
+    for (bool partial : {true, false}) {
+      auto message = common_chat_parse(text, partial, params);
+      if (message.content != text || !message.reasoning_content.empty() ||
+          !message.tool_calls.empty()) {
+        return false;
+      }
+    }
+  }
+  return true;
+}
+
+class Parser : public OutputParser {
+ public:
+  Parser(common_chat_params& applied, bool continuation, bool may_be_plain) : params_(applied) {
+    params_.reasoning_format = COMMON_REASONING_FORMAT_DEEPSEEK;
+    params_.is_continuation = continuation;
+    if (!applied.parser.empty()) params_.parser.load(applied.parser);
+    if (continuation) {
+      auto before = common_chat_parse("", true, params_);
+      content_before_ = before.content;
+      thinking_before_ = before.reasoning_content;
+    }
+    plain_ = may_be_plain && !continuation && probe();
+  }
+
+  Result<Parsed> parse(const std::string& text, bool partial) const override {
+    return guarded(Errc::internal, "parse answer", [&] {
+      auto message = common_chat_parse(text, partial, params_);
+      Parsed parsed{without(std::move(message.content), content_before_),
+                    without(std::move(message.reasoning_content), thinking_before_),
+                    {}};
+      for (auto& call : message.tool_calls) {
+        parsed.tool_calls.push_back({call.id, call.name, call.arguments});
+      }
+      return parsed;
+    });
+  }
+
+  bool plain() const override { return plain_; }
+
+ private:
+  // The library parses the part of the turn that was there before, too.
+  static std::string without(std::string text, const std::string& before) {
+    return text.starts_with(before) ? text.substr(before.size()) : text;
+  }
+  bool probe() const {
+    try {
+      return takes_all(params_);
+    } catch (const std::exception&) {
+      return false;
+    }
+  }
+
+  common_chat_parser_params params_;
+  std::string content_before_, thinking_before_;
+  bool plain_ = false;
+};
+
+common_chat_msg convert(const model::Message& message, const std::string& marker) {
+  common_chat_msg out;
+  out.role = message.role;
+  out.content = with_media_markers(message, marker);
+  out.reasoning_content = message.thinking;
+  out.tool_name = message.tool_name;
+  out.tool_call_id = message.tool_call_id;
+  for (const auto& call : message.tool_calls) {
+    out.tool_calls.push_back({call.name, call.arguments.empty() ? "{}" : call.arguments, call.id});
+  }
+  return out;
+}
+
+std::vector<common_chat_tool> convert_tools(const ChatInput& input) {
+  std::vector<common_chat_tool> tools;
+  for (const auto& tool : input.tools) {
+    auto json = common_json::array();
+    json.push_back(common_json::parse(boost::json::serialize(tool)));
+    auto parsed = common_chat_tools_parse_oaicompat(json);
+    tools.insert(tools.end(), parsed.begin(), parsed.end());
+  }
+  return tools;
+}
+
+void choose_tools(const ChatInput& input, common_chat_templates_inputs& inputs) {
+  inputs.tools = convert_tools(input);
+  inputs.parallel_tool_calls = input.parallel_tool_calls;
+  const std::string& choice = input.tool_choice;
+  if (choice.empty() || choice == "auto") return;
+  if (choice == "none") {
+    inputs.tool_choice = COMMON_CHAT_TOOL_CHOICE_NONE;
+    return;
+  }
+  inputs.tool_choice = COMMON_CHAT_TOOL_CHOICE_REQUIRED;
+  if (choice == "required") {
+    if (inputs.tools.empty()) throw std::invalid_argument("tool_choice needs tools");
+    return;
+  }
+  std::erase_if(inputs.tools, [&](const auto& tool) { return tool.name != choice; });
+  if (inputs.tools.empty()) {
+    throw std::invalid_argument("tool_choice names the unknown function '" + choice + "'");
+  }
+}
+
+void choose_thinking(const model::Think& think, common_chat_templates_inputs& inputs) {
+  inputs.reasoning_format = COMMON_REASONING_FORMAT_DEEPSEEK;
+  if (!think.is_set) return;
+  inputs.enable_thinking = think.enabled;
+  inputs.chat_template_kwargs["enable_thinking"] = think.enabled ? "true" : "false";
+  if (think.enabled && !think.level.empty()) {
+    inputs.chat_template_kwargs["reasoning_effort"] = "\"" + think.level + "\"";
+  }
+}
+
+class Compiled : public ChatTemplate {
+ public:
+  explicit Compiled(common_chat_templates_ptr templates) : templates_(std::move(templates)) {}
+
+  Result<Applied> apply(const ChatInput& input) const override {
+    return guarded(Errc::invalid_argument, "chat template", [&] { return apply_throwing(input); });
+  }
+
+ private:
+  Applied apply_throwing(const ChatInput& input) const {
+    common_chat_templates_inputs inputs;
+    for (const auto& message : input.messages) {
+      inputs.messages.push_back(convert(message, input.media_marker));
+    }
+    inputs.now = std::chrono::system_clock::time_point(std::chrono::seconds(input.now_seconds));
+    bool continues = !input.messages.empty() && input.messages.back().role == "assistant" &&
+                     input.messages.back().tool_calls.empty();
+    inputs.add_generation_prompt = !continues;
+    if (continues) inputs.continue_final_message = COMMON_CHAT_CONTINUATION_AUTO;
+    if (input.format.kind == model::Format::Kind::json) {
+      // An empty schema would mean no constraint to the library.
+      inputs.json_schema = R"({"type":"object"})";
+    } else if (input.format.kind == model::Format::Kind::schema) {
+      inputs.json_schema = input.format.schema;
+    }
+    choose_tools(input, inputs);
+    choose_thinking(input.think, inputs);
+
+    auto params = common_chat_templates_apply(templates_.get(), inputs);
+    Applied applied;
+    applied.thinks = params.supports_thinking;
+    bool may_be_plain =
+        !params.supports_thinking && input.tools.empty() && inputs.json_schema.empty();
+    applied.parser = std::make_shared<const Parser>(params, continues, may_be_plain);
+    applied.prompt = std::move(params.prompt);
+    applied.stops = std::move(params.additional_stops);
+    applied.constraint = constraint_of(params);
+    return applied;
+  }
+
+  static Constraint constraint_of(common_chat_params& params) {
+    Constraint out;
+    out.preserved_tokens = std::move(params.preserved_tokens);
+    if (params.grammar.empty()) return out;
+    out.grammar = std::move(params.grammar);
+    out.grammar_lazy = params.grammar_lazy;
+    out.generation_prompt = std::move(params.generation_prompt);
+    out.tool_grammar = true;
+    for (auto& trigger : params.grammar_triggers) {
+      out.grammar_triggers.push_back({static_cast<int>(trigger.type), trigger.value});
+    }
+    return out;
+  }
+
+  common_chat_templates_ptr templates_;
+};
+
+}  // namespace
+
+Result<std::shared_ptr<const ChatTemplate>> compile(const std::string& text,
+                                                    const std::string& bos_token,
+                                                    const std::string& eos_token) {
+  return guarded(Errc::invalid_argument, "chat template", [&] {
+    auto templates =
+        common_chat_templates_init(nullptr, text.empty() ? "chatml" : text, bos_token, eos_token);
+    return std::shared_ptr<const ChatTemplate>(
+        std::make_shared<const Compiled>(std::move(templates)));
+  });
+}
+
+Result<std::string> schema_grammar(const std::string& schema) {
+  return guarded(Errc::invalid_argument, "JSON schema",
+                 [&] { return json_schema_to_grammar(common_json::parse(schema)); });
+}
+
+}  // namespace om::prompt::llama

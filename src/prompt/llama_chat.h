@@ -1,0 +1,54 @@
+// The only door to llama.cpp's llama-common: jinja templates, grammars, answer parsers. Its
+// exceptions end here. It is pinned to the same commit as the runner (docs/dependencies.md).
+// Private to this room.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "prompt/render.h"
+
+namespace om::prompt::llama {
+
+struct Parsed {
+  std::string content, thinking;
+  std::vector<model::ToolCall> tool_calls;  // The last may be unfinished.
+};
+
+// Parses the output for one rendered prompt. Immutable.
+class OutputParser {
+ public:
+  virtual ~OutputParser() = default;
+  // internal: the text is not what the template's grammar says.
+  virtual Result<Parsed> parse(const std::string& text, bool partial) const = 0;
+  virtual bool plain() const = 0;  // All text is content.
+};
+
+struct Applied {
+  std::string prompt;
+  Constraint constraint;
+  std::vector<std::string> stops;
+  std::shared_ptr<const OutputParser> parser;
+  bool thinks = false;
+};
+
+// A compiled jinja template; apply it from any thread.
+class ChatTemplate {
+ public:
+  virtual ~ChatTemplate() = default;
+  // invalid_argument: the template refused, or schema or tools are wrong.
+  virtual Result<Applied> apply(const ChatInput& input) const = 0;
+};
+
+// `text` empty: the built-in ChatML.
+Result<std::shared_ptr<const ChatTemplate>> compile(const std::string& text,
+                                                    const std::string& bos_token,
+                                                    const std::string& eos_token);
+
+// `schema` is JSON that was checked before.
+Result<std::string> schema_grammar(const std::string& schema);
+
+}  // namespace om::prompt::llama

@@ -1,0 +1,275 @@
+#include "prompt/render.h"
+
+#include <list>
+#include <map>
+
+#include "base/digest.h"
+#include "prompt/answer_format.h"
+#include "prompt/go_render.h"
+#include "prompt/llama_chat.h"
+#include "prompt/media.h"
+
+namespace om::prompt {
+
+namespace {
+
+bool contains(std::string_view text, std::string_view part) { return text.find(part) != text.npos; }
+
+class TemplateBase : public Template {
+ public:
+  TemplateBase(Kind kind, TemplateCapabilities capabilities, std::string text, std::string note)
+      : kind_(kind), capabilities_(capabilities), text_(std::move(text)), note_(std::move(note)) {}
+  Kind kind() const override { return kind_; }
+  const TemplateCapabilities& capabilities() const override { return capabilities_; }
+  const std::string& text() const override { return text_; }
+  const std::string& note() const override { return note_; }
+
+ private:
+  Kind kind_;
+  TemplateCapabilities capabilities_;
+  std::string text_, note_;
+};
+
+class GoChatTemplate : public TemplateBase {
+ public:
+  GoChatTemplate(GoRenderer renderer, std::string text, std::string note)
+      : TemplateBase(Kind::go, renderer.capabilities(), std::move(text), std::move(note)),
+        renderer_(std::move(renderer)) {}
+  Result<Rendered> chat(const ChatInput& input) const override { return renderer_.chat(input); }
+  Result<Rendered> generate(const GenerateInput& input) const override {
+    return renderer_.generate(input);
+  }
+
+ private:
+  GoRenderer renderer_;
+};
+
+Result<Rendered> apply(const llama::ChatTemplate& chosen, const ChatInput& input) {
+  if (input.format.kind == model::Format::Kind::schema) {
+    // Checked here for its size and depth, and so that the message names the schema.
+    TRY_VOID(format_grammar(input.format));
+  }
+  TRY(auto applied, chosen.apply(input));
+  Rendered rendered;
+  rendered.prompt = std::move(applied.prompt);
+  if (rendered.prompt.size() > kPromptBytesMax) {
+    return fail(Errc::overloaded, "the prompt exceeds {} bytes", kPromptBytesMax);
+  }
+  rendered.constraint = std::move(applied.constraint);
+  rendered.stops = std::move(applied.stops);
+  rendered.answer = jinja_answer_format(std::move(applied.parser));
+  rendered.media_count = media_count(input.messages, input.media_marker);
+  return rendered;
+}
+
+class JinjaChatTemplate : public TemplateBase {
+ public:
+  JinjaChatTemplate(std::shared_ptr<const llama::ChatTemplate> main,
+                    std::shared_ptr<const llama::ChatTemplate> tools, TemplateCapabilities able,
+                    TemplateSource source, std::string note)
+      : TemplateBase(Kind::jinja, able, std::move(source.jinja), std::move(note)),
+        main_(std::move(main)),
+        tools_(std::move(tools)),
+        bos_(std::move(source.bos_token)) {}
+
+  Result<Rendered> chat(const ChatInput& input) const override {
+    if (!input.tools.empty() && !capabilities().tools) {
+      return fail(Errc::unsupported, "the model's template has no place for tools");
+    }
+    const auto& chosen = tools_ && !input.tools.empty() ? *tools_ : *main_;
+    if (input.think.level != "max" || !contains(text(), "<|channel|>")) return apply(chosen, input);
+    ChatInput changed = input;  // The channel format knows no more than "high".
+    changed.think.level = "high";
+    return apply(chosen, changed);
+  }
+
+  Result<Rendered> generate(const GenerateInput& input) const override {
+    if (!input.suffix.empty()) {
+      return fail(Errc::unsupported, "the model's template has no place for a suffix");
+    }
+    ChatInput chat_input;
+    if (!input.system.empty()) {
+      chat_input.messages.push_back({.role = "system", .content = input.system});
+    }
+    chat_input.messages.insert(chat_input.messages.end(), input.history.begin(),
+                               input.history.end());
+    model::Message user{.role = "user", .content = input.prompt};
+    user.images.resize(input.images);
+    chat_input.messages.push_back(std::move(user));
+    chat_input.think = input.think;
+    chat_input.format = input.format;
+    chat_input.media_marker = input.media_marker;
+    chat_input.now_seconds = input.now_seconds;
+    TRY(auto rendered, chat(chat_input));
+    if (input.context_text.empty()) return rendered;
+    if (!bos_.empty() && rendered.prompt.starts_with(bos_)) rendered.prompt.erase(0, bos_.size());
+    rendered.prompt.insert(0, input.context_text);
+    return rendered;
+  }
+
+ private:
+  std::shared_ptr<const llama::ChatTemplate> main_, tools_;
+  std::string bos_;
+};
+
+// A model without any template.
+class BareTemplate : public TemplateBase {
+ public:
+  BareTemplate(std::shared_ptr<const llama::ChatTemplate> chatml, GoRenderer bare, std::string note)
+      : TemplateBase(Kind::none, {}, "{{ .Prompt }}", std::move(note)),
+        chatml_(std::move(chatml)),
+        bare_(std::move(bare)) {}
+  Result<Rendered> chat(const ChatInput& input) const override {
+    if (!input.tools.empty()) {
+      return fail(Errc::unsupported, "the model has no template, so none for tools");
+    }
+    return apply(*chatml_, input);
+  }
+  Result<Rendered> generate(const GenerateInput& input) const override {
+    return bare_.generate(input);
+  }
+
+ private:
+  std::shared_ptr<const llama::ChatTemplate> chatml_;
+  GoRenderer bare_;
+};
+
+TemplateCapabilities jinja_capabilities(const TemplateSource& source) {
+  TemplateCapabilities able;
+  const std::string& text = source.jinja;
+  able.tools =
+      !source.jinja_tools.empty() || contains(text, "tools") || contains(text, "tool_call");
+  able.thinking = (contains(text, "<think>") && contains(text, "</think>")) ||
+                  contains(text, "enable_thinking") || contains(text, "<|channel|>");
+  return able;
+}
+
+Result<std::shared_ptr<const Template>> make_go(const TemplateSource& source, std::string note) {
+  TRY(auto parsed, parse_model_template(source.go));
+  return std::make_shared<GoChatTemplate>(GoRenderer(std::move(parsed)), source.go,
+                                          std::move(note));
+}
+
+Result<std::shared_ptr<const Template>> make_jinja(TemplateSource source, std::string note) {
+  TRY(auto main, llama::compile(source.jinja, source.bos_token, source.eos_token));
+  std::shared_ptr<const llama::ChatTemplate> tools;
+  if (!source.jinja_tools.empty()) {
+    TRY(tools, llama::compile(source.jinja_tools, source.bos_token, source.eos_token));
+  }
+  auto able = jinja_capabilities(source);
+  return std::make_shared<JinjaChatTemplate>(std::move(main), std::move(tools), able,
+                                             std::move(source), std::move(note));
+}
+
+Result<std::shared_ptr<const Template>> make_bare(std::string note) {
+  TRY(auto chatml, llama::compile("", "", ""));
+  TRY(auto bare, parse_model_template("{{ .Prompt }}"));
+  return std::make_shared<BareTemplate>(std::move(chatml), GoRenderer(std::move(bare)),
+                                        std::move(note));
+}
+
+// The channel format of gpt-oss, which has no tags that a Go template would show.
+bool is_harmony(const std::string& go) {
+  return contains(go, "<|start|>") && contains(go, "<|channel|>");
+}
+
+// Why jinja is to be used although there may be a Go template; empty: it is not.
+Result<std::string> reason_for_jinja(const TemplateSource& source, const GoTemplate& go) {
+  std::string built_in;
+  if (!source.renderer.empty()) built_in = "renderer '" + source.renderer + "'";
+  if (!source.parser.empty()) {
+    built_in += (built_in.empty() ? "" : " and ") + ("parser '" + source.parser + "'");
+  }
+  if (built_in.empty() && is_harmony(source.go)) built_in = "the harmony format";
+  if (!built_in.empty()) {
+    if (!source.jinja.empty()) return built_in + " is not built in; the GGUF's template is used";
+    return fail(Errc::unsupported,
+                "the model needs {}, which is not supported, and its GGUF has no chat template",
+                built_in);
+  }
+  if (source.jinja.empty()) return std::string();
+  if (source.go.empty()) return std::string("the GGUF's template is the only one");
+  if (source.prefer_jinja) return std::string("Go templates are switched off");
+  if (jinja_capabilities(source).tools && !go.mentions("Tools")) {
+    return std::string("the GGUF's template can do tools, the Go template cannot");
+  }
+  return std::string();
+}
+
+}  // namespace
+
+Result<std::shared_ptr<const Template>> make_template(TemplateSource source) {
+  for (const auto* text : {&source.go, &source.jinja, &source.jinja_tools}) {
+    if (text->size() > kTemplateBytesMax) {
+      return fail(Errc::invalid_argument, "template exceeds {} bytes", kTemplateBytesMax);
+    }
+  }
+  if (source.go_required) return make_go(source, "the request brought its template");
+  TRY(auto go, GoTemplate::parse(source.go));
+  TRY(auto reason, reason_for_jinja(source, go));
+  if (!reason.empty()) {
+    auto made = make_jinja(source, reason);
+    if (made || source.go.empty() || is_harmony(source.go)) return made;
+    return make_go(source, "the GGUF's template is broken: " + made.error().what);
+  }
+  if (!source.go.empty()) return make_go(source, "");
+  return make_bare("the model has no template");
+}
+
+Result<void> check_go_template(std::string_view text) {
+  TRY_VOID(parse_model_template(text));
+  return {};
+}
+
+struct TemplateCache::State {
+  using Entry = std::pair<std::string, std::shared_ptr<const Template>>;
+  size_t entries_max;
+  std::list<Entry> order;  // Latest used first.
+  std::map<std::string, std::list<Entry>::iterator> index;
+};
+
+TemplateCache::TemplateCache(size_t entries_max) : state_(std::make_unique<State>()) {
+  state_->entries_max = std::max<size_t>(entries_max, 1);
+}
+TemplateCache::~TemplateCache() = default;
+
+Result<std::shared_ptr<const Template>> TemplateCache::get(const TemplateSource& source) {
+  std::string key;
+  for (const auto* part : {&source.go, &source.jinja, &source.jinja_tools, &source.bos_token,
+                           &source.eos_token, &source.renderer, &source.parser}) {
+    key += std::to_string(part->size()) + ':' + *part;
+  }
+  key += source.go_required ? 'g' : '-';
+  key += source.prefer_jinja ? 'j' : '-';
+  key = Digest::of(key).hex();
+  if (auto found = state_->index.find(key); found != state_->index.end()) {
+    state_->order.splice(state_->order.begin(), state_->order, found->second);
+    return found->second->second;
+  }
+  TRY(auto made, make_template(source));
+  state_->order.emplace_front(key, made);
+  state_->index[key] = state_->order.begin();
+  if (state_->order.size() > state_->entries_max) {
+    state_->index.erase(state_->order.back().first);
+    state_->order.pop_back();
+  }
+  return made;
+}
+
+void remove_past_thinking(std::vector<model::Message>& messages) {
+  constexpr std::string_view kOpen = "<think>", kClose = "</think>";
+  size_t last_user = messages.size();
+  while (last_user > 0 && messages[last_user - 1].role != "user") --last_user;
+  for (size_t i = 0; i + 1 < last_user; ++i) {
+    if (messages[i].role != "assistant") continue;
+    std::string& text = messages[i].content;
+    size_t start = text.find_first_not_of(" \t\r\n");
+    if (start == text.npos || !std::string_view(text).substr(start).starts_with(kOpen)) continue;
+    size_t end = text.find(kClose, start);
+    if (end == text.npos) continue;
+    size_t rest = text.find_first_not_of(" \t\r\n", end + kClose.size());
+    text.erase(0, rest);
+  }
+}
+
+}  // namespace om::prompt

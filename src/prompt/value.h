@@ -1,0 +1,75 @@
+// The data a Go template sees.
+#pragma once
+
+#include <boost/json.hpp>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace om::prompt {
+
+// Null, bool, whole number, number, string, list or map with the order kept. Lists and maps are
+// shared and never change after they were made, so copies are cheap; use them from any thread.
+class Value {
+ public:
+  struct List;
+  struct Map;
+  using Fields = std::vector<std::pair<std::string, Value>>;
+
+  Value() = default;
+  Value(bool value) : data_(value) {}
+  Value(int value) : data_(int64_t{value}) {}
+  Value(int64_t value) : data_(value) {}
+  Value(double value) : data_(value) {}
+  Value(std::string value) : data_(std::move(value)) {}
+  Value(const char* value) : data_(std::string(value)) {}
+
+  // `text` is what printing and `json` give instead of the items, as Go types with a String method
+  // do; empty: none.
+  static Value list(std::vector<Value> items, std::string text = {});
+  static Value map(Fields fields, std::string text = {});
+  // A JSON value with its keys as they are. Beyond `depth_max` levels it is cut to null.
+  static Value from_json(const boost::json::value& json, int depth_max = 64);
+
+  bool is_null() const { return std::holds_alternative<std::monostate>(data_); }
+  const bool* as_bool() const { return std::get_if<bool>(&data_); }
+  const int64_t* as_int() const { return std::get_if<int64_t>(&data_); }
+  const double* as_number() const { return std::get_if<double>(&data_); }
+  const std::string* as_string() const { return std::get_if<std::string>(&data_); }
+  const List* as_list() const;
+  const Map* as_map() const;
+
+  bool truthy() const;                 // As Go's templates see it: empty and zero are false.
+  std::string print() const;           // As Go's fmt prints with %v; null prints nothing.
+  std::string json() const;            // Compact; characters are not escaped for HTML.
+  std::string_view type_name() const;  // For error messages, in Go's words.
+
+ private:
+  void print_to(std::string& out) const;
+  void json_to(std::string& out) const;
+
+  std::variant<std::monostate, bool, int64_t, double, std::string, std::shared_ptr<const List>,
+               std::shared_ptr<const Map>>
+      data_;
+};
+
+struct Value::List {
+  std::vector<Value> items;
+  std::string text;
+};
+
+struct Value::Map {
+  Fields fields;
+  std::string text;
+
+  const Value* find(std::string_view key) const;
+};
+
+// A JSON string literal, quotes included.
+std::string json_quoted(std::string_view text);
+
+}  // namespace om::prompt
