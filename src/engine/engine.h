@@ -32,14 +32,14 @@ struct Constraint {
 };
 
 struct CompletionRequest {
-  std::string prompt;          // Rendered text with special tokens in it; or, if not empty:
-  std::vector<Token> tokens;   // the prompt as token ids (BOS included).
+  std::string prompt;              // Rendered text with special tokens in it; or, if not empty:
+  std::vector<Token> tokens;       // the prompt as token ids (BOS included).
   std::vector<std::string> media;  // Raw bytes, in the order of the media markers in `prompt`.
-  model::Sampling sampling;    // num_predict already bounded.
+  model::Sampling sampling;        // num_predict already bounded.
   Constraint constraint;
   int logprobs = -1;  // Alternatives per token; negative: no log probabilities.
   bool shift = true;
-  std::string id;     // Of the request, for logs.
+  std::string id;  // Of the request, for logs.
 };
 
 // What one event of the stream brought. Text ends on a whole UTF-8 character.
@@ -49,7 +49,7 @@ struct Piece {
   std::vector<model::Logprob> logprobs;
   int64_t output_tokens = 0;  // Produced so far; more than the ids sent: some ids are missing.
 
-  bool done = false;  // The reply is complete; the fields below hold.
+  bool done = false;   // The reply is complete; the fields below hold.
   bool limit = false;  // Ended by num_predict or a full context.
   std::string stop_word;
   int64_t prompt_tokens = 0, cached_tokens = 0;
@@ -72,8 +72,8 @@ struct EmbeddingResult {
 
 // What a loaded model is, told by the engine itself.
 struct Properties {
-  int context_length = 0;  // Tokens one request may use, prompt and output.
-  int slots = 0;           // Requests it works on at once.
+  int context_length = 0;    // Tokens one request may use, prompt and output.
+  int slots = 0;             // Requests it works on at once.
   std::string media_marker;  // Stands for one image in a prompt; empty: no media.
   bool vision = false, audio = false;
   bool embedding = false;

@@ -102,8 +102,8 @@ Action decide(const NodeState& node, const Demand& demand) {
     after.memory_free += own.bytes;
     const Action then = start(after, demand);
     if (std::holds_alternative<Refuse>(then)) return then;
-    if (own.running == 0) return Replace{};
-    return own.draining ? Action(Wait{}) : Action(Drain{});
+    // Nobody passes the head of the queue, so a busy one runs empty by itself.
+    return own.running == 0 ? Action(Replace{}) : Action(Wait{});
   }
   if (own.draining) return Wait{};
   if (own.phase == Phase::loading || own.exclusive || own.running >= own.slots) return Wait{};

@@ -18,6 +18,10 @@ struct Plan {
   int slots = 1;
   int context = 0;     // Tokens of one slot.
   uint64_t bytes = 0;  // Memory it needs, weights included.
+  // Told to the runner, of no interest to the decision.
+  int batch = 512;
+  uint64_t weight_bytes = 0;
+  int prompt_cache_mib = 0;
 };
 
 // A loaded, loading or leaving model as far as the decision needs it.
@@ -62,7 +66,6 @@ struct Load {
   Plan plan;
 };
 struct Replace {};  // `own` is idle and too small: end it, then ask again.
-struct Drain {};    // `own` is busy and too small: let it run empty.
 struct Evict {
   std::vector<size_t> others;
 };  // End these idle ones, then ask again.
@@ -73,7 +76,7 @@ struct Refuse {
   uint64_t needs = 0, has = 0;
 };  // Never fits: bytes.
 
-using Action = std::variant<Grant, Wait, Load, Replace, Drain, Evict, DrainOthers, Refuse>;
+using Action = std::variant<Grant, Wait, Load, Replace, Evict, DrainOthers, Refuse>;
 
 Action decide(const NodeState& node, const Demand& demand);
 

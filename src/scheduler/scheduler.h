@@ -17,8 +17,8 @@ namespace om::scheduler {
 // What to run. Requests with equal weights, adapters and projectors share a runner; a runner whose
 // context is at least `num_ctx` serves smaller ones.
 struct Target {
-  std::string name;       // Shortest display name, for ps and messages.
-  Digest manifest;        // Of the model's manifest, for ps.
+  std::string name;  // Shortest display name, for ps and messages.
+  Digest manifest;   // Of the model's manifest, for ps.
   Digest weights;
   std::string weights_path;
   std::vector<std::string> adapter_paths;
@@ -37,7 +37,7 @@ class Lease {
  public:
   virtual ~Lease() = default;
   virtual engine::Engine& engine() = 0;
-  virtual std::chrono::nanoseconds load_time() const = 0;   // 0 if it was loaded already.
+  virtual std::chrono::nanoseconds load_time() const = 0;  // 0 if it was loaded already.
   virtual std::chrono::nanoseconds queue_time() const = 0;
   // The runner failed under this request: it is checked, restarted if dead, and a request that
   // killed two runners is refused from then on (told by its fingerprint).
@@ -55,7 +55,7 @@ struct LoadedModel {
   std::string name;
   Digest manifest;
   Digest weights;
-  uint64_t size_bytes = 0;       // Memory in use, estimated or measured.
+  uint64_t size_bytes = 0;  // Memory in use, estimated or measured.
   uint64_t gpu_bytes = 0;
   int context_length = 0;
   std::optional<io::WallTime> expires_at;  // Absent: never.
@@ -75,6 +75,12 @@ class Scheduler {
                                                            io::Call call) = 0;
   // Unloads when its running requests have ended; true if it was loaded.
   virtual bool unload(const Digest& weights) = 0;
+  // A pinned model is neither evicted nor does its keep-alive run out; only unload() ends it. True
+  // if it is loaded.
+  virtual bool pin(const Digest& weights, bool pinned) {
+    (void)weights, (void)pinned;
+    return false;
+  }
   virtual std::vector<LoadedModel> loaded() const = 0;
   virtual io::Task<void> stop() = 0;  // Ends all children.
 };

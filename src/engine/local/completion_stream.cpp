@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "engine/local/completion_body.h"
+#include "engine/metrics.h"
 
 namespace om::engine {
 namespace {
@@ -50,6 +51,7 @@ io::Task<Result<void>> CompletionStream::open() {
   request_.media = {};
   watch_.emplace(runner_);
   watch_->begin_wait();
+  const io::TimePoint sent = runner_->world().clock.now();
   auto request = runner_->request("POST", "/completion", std::move(body));
   auto response = co_await runner_->client().send(std::move(request),
                                                   io::Call{call_.deadline, cancel_.token()});
@@ -57,7 +59,11 @@ io::Task<Result<void>> CompletionStream::open() {
   if (!response) co_return fail(co_await broken(std::move(response).error()));
   response_ = std::move(*response);
   const int status = response_->status();
-  if (status == 200) co_return Result<void>{};
+  if (status == 200) {
+    time_to_first_event.observe(
+        std::chrono::duration<double>(runner_->world().clock.now() - sent).count());
+    co_return Result<void>{};
+  }
   auto answer = co_await response_->read_all(kErrorBytesMax);
   response_.reset();
   if (!answer) co_return fail(co_await broken(std::move(answer).error()));
@@ -66,12 +72,16 @@ io::Task<Result<void>> CompletionStream::open() {
 
 io::Task<Result<Piece>> CompletionStream::next() {
   while (true) {
-    CO_TRY(auto data, lines_.next());
+    auto data_or_garbage = lines_.next();
+    if (!data_or_garbage) co_return fail(garbage(std::move(data_or_garbage).error()));
+    auto data = std::move(*data_or_garbage);
     if (!data) {
       CO_TRY_VOID(co_await read_more());
       continue;
     }
-    CO_TRY(auto event, read_stream_event(*data));
+    auto read = read_stream_event(*data);
+    if (!read) co_return fail(garbage(std::move(read).error()));
+    StreamEvent event = std::move(*read);
     if (event.kind == StreamEvent::Kind::error) {
       response_.reset();
       const Errc code = event.code == 0 ? Errc::internal : errc_of_status(event.code);
@@ -81,6 +91,12 @@ io::Task<Result<Piece>> CompletionStream::next() {
     auto piece = take(std::move(event));
     if (piece) co_return std::move(*piece);
   }
+}
+
+Error CompletionStream::garbage(Error error) {
+  runner_garbage.add();
+  response_.reset();
+  return error;
 }
 
 // A piece for an event that brought text; others are kept until their text comes.

@@ -27,6 +27,7 @@ class CompletionStream final : public Completion {
   io::Task<Result<Piece>> finish(StreamEvent event);
   io::Task<Result<std::string>> withheld_text();
   io::Task<Error> broken(Error error);
+  Error garbage(Error error);
   std::optional<Piece> take(StreamEvent event);
   void add_logprobs(std::vector<model::Logprob> logprobs);
   bool context_is_full() const;

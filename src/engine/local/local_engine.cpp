@@ -177,4 +177,10 @@ io::Task<Result<std::string>> LocalEngine::detokenize(std::vector<Token> tokens,
   co_return std::string(content->get_string());
 }
 
+EngineFactory local_engines(io::World& world) {
+  return [&world](LaunchOptions options) -> std::unique_ptr<LoadableEngine> {
+    return std::make_unique<LocalEngine>(world, std::move(options));
+  };
+}
+
 }  // namespace om::engine

@@ -3,20 +3,25 @@
 
 #include <memory>
 
-#include "engine/engine.h"
+#include "engine/loadable_engine.h"
 #include "engine/local/runner_process.h"
 
 namespace om::engine {
 
 // On the io thread. Made by load(); stop() must have returned before it is destroyed, and its
 // completions must be gone before the engine.
-class LocalEngine final : public Engine {
+class LocalEngine final : public LoadableEngine {
  public:
   explicit LocalEngine(io::World& world, LaunchOptions options);
 
-  // Starts the child and learns what it runs. Errors as RunnerProcess::start.
-  io::Task<Result<void>> load(io::Call call);
-  io::Task<void> stop();
+  io::Task<Result<void>> load(io::Call call) override;
+  io::Task<void> stop() override;
+  bool alive() const override { return process_->alive(); }
+  void on_death(std::function<void()> callback) override {
+    process_->on_death(std::move(callback));
+  }
+  double load_progress() const override { return process_->load_progress(); }
+  uint64_t resident_bytes() const override { return process_->resident_bytes(); }
 
   const Properties& properties() const override { return properties_; }
   io::Task<Result<std::unique_ptr<Completion>>> complete(CompletionRequest request,

@@ -113,7 +113,7 @@ io::Task<void> tells_bad_model(io::World& world) {
   EXPECT_EQ(loaded.error().code, Errc::unavailable);
   EXPECT_THAT(loaded.error().what,
               ::testing::HasSubstr("llama-server process has terminated: exit status 1: "));
-  EXPECT_THAT(loaded.error().what, ::testing::HasSubstr("failed"));
+  EXPECT_THAT(loaded.error().what, ::testing::HasSubstr("invalid magic"));
 }
 
 bool present() {

@@ -4,6 +4,9 @@
 #include <array>
 #include <csignal>
 
+#include "base/log.h"
+#include "engine/metrics.h"
+
 namespace om::engine {
 namespace {
 
@@ -21,6 +24,14 @@ bool tells_trouble(std::string_view line) {
   static constexpr std::array<std::string_view, 7> kWords = {
       "error", "Error", "ERROR", "failed", "abort", "ASSERT", "terminate"};
   return std::ranges::any_of(kWords, [&](auto word) { return line.contains(word); });
+}
+
+// llama-server writes "E srv  text".
+std::string without_level(std::string_view line) {
+  if (line.size() > 2 && line[1] == ' ' && std::string_view("EWID").contains(line[0])) {
+    line.remove_prefix(2);
+  }
+  return std::string(line);
 }
 
 }  // namespace
@@ -123,6 +134,7 @@ void RunnerProcess::keep_line(std::string line) {
   while (!line.empty() && (line.back() == ' ' || line.back() == '\r')) line.pop_back();
   if (line.empty()) return;
   if (line.size() > kLineBytesMax) line.resize(kLineBytesMax);
+  if (!ready_ && first_trouble_.empty() && tells_trouble(line)) first_trouble_ = line;
   lines_.push_back(std::move(line));
   if (lines_.size() > kLinesMax) lines_.pop_front();
 }
@@ -151,7 +163,10 @@ void RunnerProcess::break_all(std::string reason) {
   death_ = std::move(reason);
   broken_.cancel();
   changed_.notify_all();
-  if (on_death_ && ready_ && !stopping_) {
+  if (!ready_ || stopping_) return;
+  runner_deaths.add();
+  log_error("runner ended", field("model", options_.name), field("reason", death_));
+  if (on_death_) {
     auto callback = std::move(on_death_);
     callback();
   }
@@ -162,9 +177,11 @@ Error RunnerProcess::death() const {
 }
 
 std::string RunnerProcess::last_words() const {
+  // A failed load names its reason first and its consequences later.
+  if (!ready_ && !first_trouble_.empty()) return ": " + without_level(first_trouble_);
   auto worst = std::find_if(lines_.rbegin(), lines_.rend(), tells_trouble);
-  if (worst != lines_.rend()) return ": " + *worst;
-  return lines_.empty() ? std::string() : ": " + lines_.back();
+  if (worst != lines_.rend()) return ": " + without_level(*worst);
+  return lines_.empty() ? std::string() : ": " + without_level(lines_.back());
 }
 
 double RunnerProcess::load_progress() const {
@@ -184,6 +201,7 @@ io::Task<void> RunnerProcess::watch_stalls() {
     if (!slept || broken_.cancelled()) co_return;
     const auto silence = stalled(world_.clock.now());
     if (!silence) continue;
+    runner_wedged.add();
     break_all(fmt::format("it answered but brought no token for {:.1f} s{}",
                           std::chrono::duration<double>(*silence).count(), last_words()));
     co_await end_child(false);

@@ -91,6 +91,7 @@ class RunnerProcess : public std::enable_shared_from_this<RunnerProcess> {
   std::unique_ptr<http::Client> client_;
   std::unique_ptr<io::Child> child_;
   std::deque<std::string> lines_;  // The last of its output.
+  std::string first_trouble_;      // While it loads.
   io::TimePoint last_line_{};
   bool ready_ = false, stopping_ = false, exited_ = false;
   std::string death_;

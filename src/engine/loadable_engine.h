@@ -1,0 +1,36 @@
+// An engine that its scheduler loads, watches and ends.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "engine/engine.h"
+#include "engine/local/launch.h"
+#include "io/world.h"
+
+namespace om::engine {
+
+// On the io thread. load() once; stop() must have returned before it is destroyed, also after a
+// failed load or a death.
+class LoadableEngine : public Engine {
+ public:
+  // unavailable: it cannot be started or ended while loading, with its last words. not_found: no
+  // such program. cancelled, deadline_exceeded. Nothing of it runs after an error.
+  virtual io::Task<Result<void>> load(io::Call call) = 0;
+  // Breaks what it is working on, then ends it, by force after a grace period.
+  virtual io::Task<void> stop() = 0;
+
+  virtual bool alive() const = 0;
+  // Called once, when it ends unasked after a successful load.
+  virtual void on_death(std::function<void()> callback) = 0;
+  virtual double load_progress() const = 0;  // 0..1.
+  virtual uint64_t resident_bytes() const = 0;
+};
+
+// Makes an engine that is not loaded yet.
+using EngineFactory = std::function<std::unique_ptr<LoadableEngine>(LaunchOptions)>;
+
+// Engines run by llama-server children.
+EngineFactory local_engines(io::World& world);
+
+}  // namespace om::engine

@@ -1,0 +1,18 @@
+// The metrics of this room.
+#pragma once
+
+#include "base/metrics.h"
+
+namespace om::engine {
+
+inline Counter runner_deaths{"ollamamax_runner_deaths_total",
+                             "Runners that ended unasked after they had loaded."};
+inline Counter runner_wedged{"ollamamax_runner_wedged_total",
+                             "Runners that answered but brought no token and were ended."};
+inline Counter runner_garbage{"ollamamax_runner_garbage_total",
+                              "Streams ended because the runner sent something else."};
+inline Histogram time_to_first_event{"ollamamax_runner_first_event_seconds",
+                                     "From sending a request to a runner to its first event.",
+                                     kSecondsBuckets};
+
+}  // namespace om::engine

@@ -1,0 +1,292 @@
+#include "scheduler/local_scheduler.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "scheduler/metrics.h"
+
+namespace om::scheduler {
+namespace {
+
+constexpr size_t kEntriesMax = 256;       // Models remembered after they were unloaded.
+constexpr size_t kPlansPerModelMax = 16;  // Context sizes remembered.
+constexpr int kContextMin = 4;
+constexpr std::chrono::hours kFarFuture{24 * 365 * 100};  // Sums with it do not overflow.
+
+Error shutting_down() { return {Errc::unavailable, "the server is shutting down"}; }
+
+}  // namespace
+
+class LocalLease final : public Lease {
+ public:
+  LocalLease(LocalScheduler& scheduler, ModelKey key, const Waiter& waiter, io::TimePoint now)
+      : scheduler_(scheduler.self_),
+        key_(std::move(key)),
+        instance_(waiter.granted),
+        holder_(waiter.holder) {
+    const io::Duration waited = now - waiter.since;
+    load_time_ = waiter.saw_load ? std::min(instance_->load_time, waited) : io::Duration{};
+    queue_time_ = waited - load_time_;
+  }
+  ~LocalLease() override {
+    if (auto scheduler = scheduler_.lock()) {
+      (*scheduler)->release(key_, instance_, holder_, !failed_);
+    }
+  }
+  LocalLease(const LocalLease&) = delete;
+  LocalLease& operator=(const LocalLease&) = delete;
+
+  engine::Engine& engine() override { return *instance_->engine; }
+  std::chrono::nanoseconds load_time() const override { return load_time_; }
+  std::chrono::nanoseconds queue_time() const override { return queue_time_; }
+  void report_failure(const Error& error) override {
+    failed_ = true;
+    if (auto scheduler = scheduler_.lock()) (*scheduler)->distrust(instance_, error);
+  }
+
+ private:
+  std::weak_ptr<LocalScheduler*> scheduler_;
+  ModelKey key_;
+  std::shared_ptr<Instance> instance_;
+  std::list<Holder>::iterator holder_;
+  io::Duration load_time_{}, queue_time_{};
+  bool failed_ = false;
+};
+
+LocalScheduler::LocalScheduler(io::World& world, LocalSchedulerOptions options,
+                               engine::EngineFactory make_engine,
+                               std::unique_ptr<MemoryPlans> plans)
+    : world_(world),
+      options_(std::move(options)),
+      make_engine_(std::move(make_engine)),
+      plans_(std::move(plans)),
+      tasks_(world.executor, world.clock) {}
+
+LocalScheduler::~LocalScheduler() {
+  CHECK(tasks_.size() == 0, "LocalScheduler::stop() was not awaited");
+  world_.clock.cancel_timer(timer_);
+}
+
+int LocalScheduler::wanted_context(const Target& target) const {
+  int context = target.runner.num_ctx.value_or(options_.default_context);
+  if (context <= 0) context = options_.default_context;
+  context = std::max(context, kContextMin);
+  return target.trained_context > 0 ? std::min(context, target.trained_context) : context;
+}
+
+ModelEntry& LocalScheduler::entry_of(const Target& target) {
+  forget_empty_entries();
+  auto& entry = models_[ModelKey::of(target)];
+  if (!entry) {
+    entry = std::make_unique<ModelEntry>();
+    entry->uses_at = world_.clock.now();
+    entry->keep_alive = options_.keep_alive;
+  }
+  entry->target = target;
+  return *entry;
+}
+
+void LocalScheduler::forget_empty_entries() {
+  if (models_.size() <= kEntriesMax) return;
+  std::erase_if(models_, [&](const auto& item) {
+    return item.second->is_empty() && !item.second->pinned &&
+           item.second->not_before <= world_.clock.now();
+  });
+}
+
+io::Task<Result<std::vector<Plan>>> LocalScheduler::plans_for(const Target& target, int context) {
+  const ModelKey key = ModelKey::of(target);
+  if (const auto known = models_.find(key); known != models_.end()) {
+    const auto& plans = known->second->plans;
+    if (const auto found = plans.find(context); found != plans.end()) co_return found->second;
+  }
+  CO_TRY(auto made, co_await plans_->plans(target, context));
+  CHECK(!made.empty(), "no plan for a model");
+  auto& plans = entry_of(target).plans;
+  if (plans.size() >= kPlansPerModelMax) plans.clear();
+  plans[context] = made;
+  co_return made;
+}
+
+Result<void> LocalScheduler::admit(const ModelEntry& entry, const AcquireOptions& options) {
+  const io::TimePoint now = world_.clock.now();
+  if (quarantine_.is_refused(options.fingerprint, now)) {
+    quarantine_refused.add();
+    return fail(Errc::invalid_argument,
+                "this request ended the model's runner twice and is not tried again");
+  }
+  // A model that cannot be loaded says so at once instead of keeping its users waiting.
+  if (entry.load_error && now < entry.not_before) return fail(*entry.load_error);
+  return {};
+}
+
+io::Task<Result<std::unique_ptr<Lease>>> LocalScheduler::acquire(Target target,
+                                                                 AcquireOptions options,
+                                                                 io::Call call) {
+  if (stopping_) co_return fail(shutting_down());
+  if (call.cancel.cancelled()) co_return fail(Errc::cancelled, "the request was cancelled");
+  Waiter waiter(world_.clock, options);
+  CO_TRY_VOID(co_await make_plans(target, waiter));
+  if (stopping_) co_return fail(shutting_down());
+  co_return co_await wait_for_grant(target, waiter, call);
+}
+
+io::Task<Result<void>> LocalScheduler::make_plans(const Target& target, Waiter& waiter) {
+  waiter.context = wanted_context(target);
+  CO_TRY(waiter.plans, co_await plans_for(target, waiter.context));
+  const ModelEntry& entry = entry_of(target);
+  const int current = entry.instance ? entry.instance->plan.context : 0;
+  // A runner that is too small is replaced by one with room to grow, if that fits too.
+  const int grown = grown_context(waiter.context, current, target.trained_context);
+  if (grown > waiter.context) {
+    CO_TRY(auto larger, co_await plans_for(target, grown));
+    waiter.plans.insert(waiter.plans.begin(), larger.begin(), larger.end());
+  }
+  co_return Result<void>{};
+}
+
+io::Task<Result<std::unique_ptr<Lease>>> LocalScheduler::wait_for_grant(const Target& target,
+                                                                        Waiter& waiter,
+                                                                        io::Call call) {
+  ModelKey key = ModelKey::of(target);
+  ModelEntry& entry = entry_of(target);  // Stays while a waiter or a holder is in it.
+  CO_TRY_VOID(admit(entry, waiter.options));
+  waiter.suspect = quarantine_.is_suspect(waiter.options.fingerprint, world_.clock.now());
+  waiter.saw_load = entry.instance && entry.instance->phase == RunnerState::Phase::loading;
+  const bool full = waiting() >= options_.queue_max;
+  entry.waiters.push_back(&waiter);
+  if (full && !can_grant(key, entry, waiter)) {
+    entry.waiters.pop_back();
+    queue_refused.add();
+    co_return fail(Errc::overloaded,
+                   "server busy, please try again.  maximum pending requests exceeded");
+  }
+  pump();
+  std::optional<Error> gave_up;
+  while (!waiter.is_settled() && !gave_up) {
+    auto woken = co_await waiter.wake.wait(call);
+    if (!woken) gave_up = std::move(woken).error();
+  }
+  if (waiter.refused) co_return fail(std::move(*waiter.refused));
+  if (!waiter.granted) {
+    std::erase(entry.waiters, &waiter);
+    pump();  // Others may go now, and a load for nobody is given up.
+    co_return fail(std::move(*gave_up));
+  }
+  queue_seconds.observe(std::chrono::duration<double>(world_.clock.now() - waiter.since).count());
+  auto lease = std::make_unique<LocalLease>(*this, std::move(key), waiter, world_.clock.now());
+  if (gave_up) co_return fail(std::move(*gave_up));  // Granted too late; the lease gives it back.
+  co_return std::unique_ptr<Lease>(std::move(lease));
+}
+
+// True if the one who came last can go at once although the queue is full: a free slot is no queue.
+bool LocalScheduler::can_grant(const ModelKey& key, const ModelEntry& entry,
+                               const Waiter& waiter) const {
+  std::vector<ModelKey> others;
+  return entry.head() == &waiter &&
+         std::holds_alternative<Grant>(decide(node_state(key, others), demand_of(entry, waiter)));
+}
+
+void LocalScheduler::release(const ModelKey& key, const std::shared_ptr<Instance>& instance,
+                             std::list<Holder>::iterator holder, bool answered) {
+  if (answered && !instance->died) quarantine_.acquit(holder->fingerprint);
+  instance->holders.erase(holder);
+  instance->exclusive = false;
+  requests_running.subtract();
+  const auto found = models_.find(key);
+  if (found != models_.end() && found->second->instance == instance) {
+    ModelEntry& entry = *found->second;
+    if (answered && !instance->died) entry.failures = 0;
+    start_keep_alive(entry);
+  }
+  pump();
+}
+
+void LocalScheduler::distrust(const std::shared_ptr<Instance>& instance, const Error& error) {
+  // A death is noticed by itself. A child that lives on but breaks connections or sends nonsense
+  // is replaced when its other requests have ended.
+  if (error.code != Errc::unavailable && error.code != Errc::corrupt) return;
+  if (instance->phase != RunnerState::Phase::ready || stopping_) return;
+  instance->draining = true;
+  log_warn("runner misbehaved and will be replaced", field("reason", error.what));
+}
+
+bool LocalScheduler::unload(const Digest& weights) {
+  bool was_loaded = false;
+  for (auto& [key, entry] : models_) {
+    if (key.weights != weights || !entry->instance) continue;
+    was_loaded = true;
+    entry->keep_alive = io::Duration{0};
+    entry->expires = world_.clock.now();
+    entry->pinned = false;
+  }
+  pump();
+  return was_loaded;
+}
+
+bool LocalScheduler::pin(const Digest& weights, bool pinned) {
+  bool found = false;
+  for (auto& [key, entry] : models_) {
+    if (key.weights != weights || !entry->instance) continue;
+    found = true;
+    entry->pinned = pinned;
+    start_keep_alive(*entry);
+  }
+  pump();
+  return found;
+}
+
+std::vector<LoadedModel> LocalScheduler::loaded() const {
+  std::vector<LoadedModel> result;
+  for (const auto& [key, entry] : models_) {
+    if (!entry->instance) continue;
+    const Instance& instance = *entry->instance;
+    LoadedModel model;
+    model.name = entry->target.name;
+    model.manifest = entry->target.manifest;
+    model.weights = key.weights;
+    model.size_bytes = bytes_of(instance);
+    model.context_length = instance.plan.context;
+    model.slots = instance.plan.slots;
+    model.running = static_cast<int>(instance.holders.size());
+    model.queued = static_cast<int>(entry->waiters.size());
+    model.loading = instance.phase == RunnerState::Phase::loading;
+    model.stopping = instance.phase == RunnerState::Phase::leaving || instance.draining;
+    model.pinned = entry->pinned;
+    model.load_progress = model.loading ? instance.engine->load_progress() : 1;
+    if (entry->keep_alive.count() >= 0 && !entry->pinned) {
+      const io::TimePoint now = world_.clock.now();
+      const io::Duration left =
+          entry->expires == io::kNever ? entry->keep_alive : entry->expires - now;
+      model.expires_at = world_.clock.wall_now() + std::min<io::Duration>(left, kFarFuture);
+    }
+    result.push_back(std::move(model));
+  }
+  return result;
+}
+
+size_t LocalScheduler::waiting() const {
+  size_t length = 0;
+  for (const auto& [key, entry] : models_) length += entry->waiters.size();
+  return length;
+}
+
+uint64_t LocalScheduler::memory_used() const {
+  uint64_t used = 0;
+  for (const auto& [key, entry] : models_) {
+    if (entry->instance) used += bytes_of(*entry->instance);
+  }
+  return used;
+}
+
+io::Task<void> LocalScheduler::stop() {
+  stopping_ = true;
+  for (auto& [key, entry] : models_) {
+    refuse_all(*entry, shutting_down());
+    if (entry->instance) end(key, entry->instance, "stopped");
+  }
+  co_await tasks_.stop();
+}
+
+}  // namespace om::scheduler

@@ -1,0 +1,107 @@
+// The scheduler of one node: queues, runners, memory.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/loadable_engine.h"
+#include "io/task_group.h"
+#include "io/world.h"
+#include "scheduler/memory_plans.h"
+#include "scheduler/model_entry.h"
+#include "scheduler/quarantine.h"
+#include "scheduler/scheduler.h"
+
+namespace om::scheduler {
+
+struct LocalSchedulerOptions {
+  engine::LaunchOptions launch;  // What all runners share: program, directory, limits, KV type.
+  uint64_t memory_total = 0;     // For all runners together.
+  int default_context = 4096;    // OLLAMA_CONTEXT_LENGTH.
+  int loaded_max = 0;            // OLLAMA_MAX_LOADED_MODELS; 0: as many as memory allows.
+  size_t queue_max = 512;        // OLLAMA_MAX_QUEUE, over all models.
+  io::Duration keep_alive = std::chrono::minutes(5);  // OLLAMA_KEEP_ALIVE; negative: forever.
+  io::Duration backoff_first = std::chrono::seconds(1);
+  io::Duration backoff_max = std::chrono::seconds(60);
+};
+
+// decide() says what to do for the head of each queue; this class asks it whenever something
+// changed and does it. Everything between two awaits is one step, so its state is never half
+// changed: a request is settled (granted or refused) before its coroutine wakes.
+class LocalScheduler final : public Scheduler {
+ public:
+  LocalScheduler(io::World& world, LocalSchedulerOptions options, engine::EngineFactory make_engine,
+                 std::unique_ptr<MemoryPlans> plans);
+  ~LocalScheduler() override;
+
+  io::Task<Result<std::unique_ptr<Lease>>> acquire(Target target, AcquireOptions options,
+                                                   io::Call call) override;
+  bool unload(const Digest& weights) override;
+  bool pin(const Digest& weights, bool pinned) override;
+  std::vector<LoadedModel> loaded() const override;
+  io::Task<void> stop() override;
+
+  size_t waiting() const;
+  uint64_t memory_used() const;  // By runners, estimated or measured, what loads reserve included.
+
+ private:
+  friend class LocalLease;
+
+  // local_scheduler.cpp: requests.
+  int wanted_context(const Target& target) const;
+  io::Task<Result<std::vector<Plan>>> plans_for(const Target& target, int context);
+  Result<void> admit(const ModelEntry& entry, const AcquireOptions& options);
+  io::Task<Result<void>> make_plans(const Target& target, Waiter& waiter);
+  io::Task<Result<std::unique_ptr<Lease>>> wait_for_grant(const Target& target, Waiter& waiter,
+                                                          io::Call call);
+  bool can_grant(const ModelKey& key, const ModelEntry& entry, const Waiter& waiter) const;
+  void release(const ModelKey& key, const std::shared_ptr<Instance>& instance,
+               std::list<Holder>::iterator holder, bool answered);
+  void distrust(const std::shared_ptr<Instance>& instance, const Error& error);
+  ModelEntry& entry_of(const Target& target);
+  void forget_empty_entries();
+
+  // pump.cpp: decisions carried out.
+  void pump();
+  bool pump_model(const ModelKey& key, ModelEntry& entry);  // True: ask again.
+  bool perform(const ModelKey& key, ModelEntry& entry, Waiter& head, const Action& action,
+               const std::vector<ModelKey>& others);
+  NodeState node_state(const ModelKey& key, std::vector<ModelKey>& others) const;
+  RunnerState runner_state(const ModelEntry& entry, const Instance& instance) const;
+  static Demand demand_of(const ModelEntry& entry, const Waiter& waiter);
+  void grant(ModelEntry& entry, Waiter& waiter);
+  void refuse(ModelEntry& entry, Waiter& waiter, Error error);
+  void refuse_all(ModelEntry& entry, const Error& error);
+  void end_idle();
+  void wake_at(io::TimePoint when);
+  void arm_timer();
+  void start_keep_alive(ModelEntry& entry);
+
+  // runners.cpp: children.
+  void begin_load(const ModelKey& key, ModelEntry& entry, const Plan& plan);
+  io::Task<void> run_load(ModelKey key, std::shared_ptr<Instance> instance);
+  void load_failed(const ModelKey& key, Error error);
+  void end(const ModelKey& key, const std::shared_ptr<Instance>& instance, std::string_view reason);
+  io::Task<void> run_end(ModelKey key, std::shared_ptr<Instance> instance);
+  void died(const ModelKey& key, const std::weak_ptr<Instance>& instance);
+  void back_off(ModelEntry& entry);
+  engine::LaunchOptions launch_options(const Target& target, const Plan& plan) const;
+  static uint64_t bytes_of(const Instance& instance);
+
+  io::World& world_;
+  LocalSchedulerOptions options_;
+  engine::EngineFactory make_engine_;
+  std::unique_ptr<MemoryPlans> plans_;
+  std::map<ModelKey, std::unique_ptr<ModelEntry>> models_;
+  Quarantine quarantine_;
+  bool stopping_ = false, pumping_ = false, pump_again_ = false;
+  io::TimePoint wake_at_ = io::kNever, timer_at_ = io::kNever;
+  io::Clock::TimerId timer_ = 0;
+  // Leases may outlive the scheduler; they look here first.
+  std::shared_ptr<LocalScheduler*> self_ = std::make_shared<LocalScheduler*>(this);
+  io::TaskGroup tasks_;
+};
+
+}  // namespace om::scheduler

@@ -1,0 +1,27 @@
+// The metrics of this room.
+#pragma once
+
+#include "base/metrics.h"
+
+namespace om::scheduler {
+
+inline Histogram queue_seconds{"ollamamax_queue_wait_seconds",
+                               "Time requests waited for a slot, loads included.", kSecondsBuckets};
+inline Gauge queue_length{"ollamamax_queue_length", "Requests that wait for a slot."};
+inline Counter queue_refused{"ollamamax_queue_refused_total",
+                             "Requests refused because the queue was full."};
+inline Counter quarantine_refused{"ollamamax_quarantine_refused_total",
+                                  "Requests refused because they killed two runners."};
+inline Gauge requests_running{"ollamamax_requests_running", "Requests that hold a slot."};
+inline Gauge models_loaded{"ollamamax_models_loaded", "Runners, loading ones included."};
+inline CounterFamily loads{"ollamamax_model_loads_total",
+                           "Loads of models by how they ended: ok, failed, cancelled.",
+                           {"result"}};
+inline CounterFamily unloads{"ollamamax_model_unloads_total",
+                             "Ends of runners by reason: expired, evicted, replaced, asked, died, "
+                             "unhealthy, stopped.",
+                             {"reason"}};
+inline Histogram load_seconds{"ollamamax_model_load_seconds", "Time a successful load took.",
+                              kSecondsBuckets};
+
+}  // namespace om::scheduler

@@ -1,0 +1,104 @@
+// What LocalScheduler keeps of one model: its queue, its runner, its history.
+#pragma once
+
+#include <list>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "engine/loadable_engine.h"
+#include "io/event.h"
+#include "scheduler/placement.h"
+#include "scheduler/scheduler.h"
+
+namespace om::scheduler {
+
+// What tells runners apart: requests with equal keys share one.
+struct ModelKey {
+  Digest weights;
+  std::vector<std::string> adapters, projectors;
+  std::string draft;
+  auto operator<=>(const ModelKey&) const = default;
+  static ModelKey of(const Target& target);
+};
+
+// A request that holds a slot.
+struct Holder {
+  std::string fingerprint;
+};
+
+// One child and who works on it. Shared by the model's entry and the leases on it.
+struct Instance {
+  RunnerState::Phase phase = RunnerState::Phase::loading;
+  Plan plan;
+  std::unique_ptr<engine::LoadableEngine> engine;
+  io::CancelSource load_cancel;
+  std::list<Holder> holders;
+  bool draining = false, exclusive = false, died = false;
+  io::TimePoint load_started{};
+  io::Duration load_time{};
+  uint64_t resident_bytes = 0;  // When last measured.
+};
+
+// A request in the queue. Lives in acquire()'s frame, which takes it out before it ends.
+struct Waiter {
+  Waiter(io::Clock& clock, const AcquireOptions& acquire_options)
+      : options(acquire_options), since(clock.now()), wake(clock) {}
+
+  const AcquireOptions& options;
+  int context = 0;
+  bool suspect = false;
+  io::TimePoint since;
+  // How the model can be launched for it.
+  std::vector<Plan> plans;
+
+  std::shared_ptr<Instance> granted;
+  std::list<Holder>::iterator holder;  // In granted->holders.
+  std::optional<Error> refused;
+  bool saw_load = false;
+  io::Event wake;
+
+  bool is_settled() const { return granted || refused; }
+};
+
+// How long a batch request lets interactive ones pass.
+inline constexpr std::chrono::seconds kBatchPatience{30};
+
+// Where a waiter stands: the least comes first. Batch requests age into interactive ones.
+inline io::TimePoint rank_of(const Waiter& waiter) {
+  return waiter.options.priority == Priority::batch ? waiter.since + kBatchPatience : waiter.since;
+}
+
+struct ModelEntry {
+  Target target;  // As last asked for.
+  std::list<Waiter*> waiters;
+  std::shared_ptr<Instance> instance;
+  bool pinned = false;
+
+  io::Duration keep_alive{};  // Negative: forever.
+  io::TimePoint expires = io::kNever;
+
+  // Crashes and failed loads in a row; no start before `not_before`.
+  int failures = 0;
+  io::TimePoint not_before{};
+  std::optional<Error> load_error;  // Of the last load, if it failed.
+
+  // For the value of keeping it: uses, halved every kUseHalfLife, and what a load takes.
+  double uses = 0;
+  io::TimePoint uses_at{};
+  double load_cost_seconds = 1;
+
+  std::map<int, std::vector<Plan>> plans;  // By context, of the target's files.
+
+  // Marks a use. value() is the expected cost of having to load it again.
+  void add_use(io::TimePoint now);
+  double value(io::TimePoint now) const;
+  // The next to be served; null if nobody waits.
+  Waiter* head() const;
+  bool is_empty() const { return waiters.empty() && !instance; }
+};
+
+inline constexpr std::chrono::minutes kUseHalfLife{10};
+
+}  // namespace om::scheduler

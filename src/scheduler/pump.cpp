@@ -1,0 +1,202 @@
+// Asks decide() for the head of each queue and does what it says.
+#include <algorithm>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "scheduler/local_scheduler.h"
+#include "scheduler/metrics.h"
+
+namespace om::scheduler {
+namespace {
+
+using Phase = RunnerState::Phase;
+
+double gigabytes(uint64_t bytes) { return static_cast<double>(bytes) / (1 << 30); }
+
+}  // namespace
+
+void LocalScheduler::pump() {
+  // What is done may ask for a pump again; it is done in a loop, not in depth.
+  if (pumping_) {
+    pump_again_ = true;
+    return;
+  }
+  pumping_ = true;
+  do {
+    pump_again_ = false;
+    wake_at_ = io::kNever;
+    end_idle();
+    // Who waits longest goes first: it decides what memory is used for.
+    std::vector<std::pair<io::TimePoint, ModelKey>> order;
+    for (const auto& [key, entry] : models_) {
+      if (const Waiter* head = entry->head()) order.emplace_back(rank_of(*head), key);
+    }
+    std::ranges::sort(order);
+    for (const auto& [rank, key] : order) {
+      while (!stopping_ && pump_model(key, *models_.at(key))) {
+      }
+    }
+  } while (pump_again_);
+  pumping_ = false;
+  queue_length.set(static_cast<double>(waiting()));
+  arm_timer();
+}
+
+bool LocalScheduler::pump_model(const ModelKey& key, ModelEntry& entry) {
+  Waiter* head = entry.head();
+  if (!head) return false;
+  std::vector<ModelKey> others;
+  const NodeState node = node_state(key, others);
+  return perform(key, entry, *head, decide(node, demand_of(entry, *head)), others);
+}
+
+Demand LocalScheduler::demand_of(const ModelEntry& entry, const Waiter& waiter) {
+  return {.context = waiter.context,
+          .suspect = waiter.suspect,
+          .plans = waiter.plans,
+          .since = waiter.since,
+          .not_before = entry.not_before};
+}
+
+bool LocalScheduler::perform(const ModelKey& key, ModelEntry& entry, Waiter& head,
+                             const Action& action, const std::vector<ModelKey>& others) {
+  if (std::holds_alternative<Grant>(action)) {
+    grant(entry, head);
+    return true;
+  }
+  if (const auto* wait = std::get_if<Wait>(&action)) {
+    if (wait->until) wake_at(*wait->until);
+    return false;
+  }
+  if (const auto* load = std::get_if<Load>(&action)) {
+    begin_load(key, entry, load->plan);
+    for (Waiter* waiter : entry.waiters) waiter->saw_load = true;
+    return false;
+  }
+  if (std::holds_alternative<Replace>(action)) {
+    end(key, entry.instance, "replaced");
+    return false;
+  }
+  if (const auto* evict = std::get_if<Evict>(&action)) {
+    for (size_t i : evict->others) end(others[i], models_.at(others[i])->instance, "evicted");
+    return false;
+  }
+  if (const auto* drain = std::get_if<DrainOthers>(&action)) {
+    for (size_t i : drain->others) models_.at(others[i])->instance->draining = true;
+    return false;
+  }
+  const auto& never = std::get<Refuse>(action);
+  refuse(
+      entry, head,
+      {Errc::unavailable,
+       fmt::format("model '{}' with a context of {} tokens needs {:.1f} GiB of memory, but only "
+                   "{:.1f} GiB can be used for it; a smaller num_ctx, a smaller quantization or "
+                   "OLLAMA_KV_CACHE_TYPE=q8_0 needs less",
+                   entry.target.name, head.context, gigabytes(never.needs), gigabytes(never.has))});
+  return true;
+}
+
+NodeState LocalScheduler::node_state(const ModelKey& key, std::vector<ModelKey>& others) const {
+  NodeState node;
+  node.now = world_.clock.now();
+  node.memory_total = options_.memory_total;
+  node.loaded_max = options_.loaded_max;
+  const uint64_t used = memory_used();
+  node.memory_free = node.memory_total - std::min(used, node.memory_total);
+  for (const auto& [other, entry] : models_) {
+    if (!entry->instance) continue;
+    if (other == key) {
+      node.own = runner_state(*entry, *entry->instance);
+    } else {
+      node.others.push_back(runner_state(*entry, *entry->instance));
+      others.push_back(other);
+    }
+  }
+  return node;
+}
+
+RunnerState LocalScheduler::runner_state(const ModelEntry& entry, const Instance& instance) const {
+  RunnerState state;
+  state.phase = instance.phase;
+  state.context = instance.plan.context;
+  state.slots = instance.plan.slots;
+  state.running = static_cast<int>(instance.holders.size());
+  state.bytes = bytes_of(instance);
+  state.pinned = entry.pinned;
+  state.draining = instance.draining;
+  state.exclusive = instance.exclusive;
+  state.value = entry.value(world_.clock.now());
+  state.queued = static_cast<int>(entry.waiters.size());
+  return state;
+}
+
+void LocalScheduler::grant(ModelEntry& entry, Waiter& waiter) {
+  Instance& instance = *entry.instance;
+  CHECK(static_cast<int>(instance.holders.size()) < instance.plan.slots, "a slot given twice");
+  instance.holders.push_back({waiter.options.fingerprint});
+  instance.exclusive = waiter.suspect;
+  requests_running.add();
+  if (waiter.options.keep_alive.duration) entry.keep_alive = *waiter.options.keep_alive.duration;
+  entry.expires = io::kNever;
+  entry.add_use(world_.clock.now());
+  waiter.granted = entry.instance;
+  waiter.holder = std::prev(instance.holders.end());
+  std::erase(entry.waiters, &waiter);
+  waiter.wake.notify_all();
+}
+
+void LocalScheduler::refuse(ModelEntry& entry, Waiter& waiter, Error error) {
+  waiter.refused = std::move(error);
+  std::erase(entry.waiters, &waiter);
+  waiter.wake.notify_all();
+}
+
+void LocalScheduler::refuse_all(ModelEntry& entry, const Error& error) {
+  while (!entry.waiters.empty()) refuse(entry, *entry.waiters.front(), error);
+}
+
+// The clock of keep_alive runs while a runner has nothing to do.
+void LocalScheduler::start_keep_alive(ModelEntry& entry) {
+  if (!entry.instance || !entry.instance->holders.empty()) return;
+  const bool forever = entry.keep_alive.count() < 0 || entry.pinned;
+  const io::TimePoint now = world_.clock.now();
+  const bool far = entry.keep_alive > io::kNever - now;
+  entry.expires = forever || far ? io::kNever : now + entry.keep_alive;
+}
+
+void LocalScheduler::end_idle() {
+  const io::TimePoint now = world_.clock.now();
+  for (auto& [key, entry] : models_) {
+    if (!entry->instance) continue;
+    Instance& instance = *entry->instance;
+    if (instance.phase == Phase::loading) {
+      // A preload that nobody waits for any more.
+      if (entry->waiters.empty()) instance.load_cancel.cancel();
+      continue;
+    }
+    if (instance.phase != Phase::ready || !instance.holders.empty()) continue;
+    if (instance.draining) {
+      end(key, entry->instance, "unhealthy or in the way");
+    } else if (entry->waiters.empty() && entry->expires <= now) {
+      end(key, entry->instance, "expired");
+    } else if (entry->waiters.empty()) {
+      wake_at(entry->expires);
+    }
+  }
+}
+
+void LocalScheduler::wake_at(io::TimePoint when) { wake_at_ = std::min(wake_at_, when); }
+
+void LocalScheduler::arm_timer() {
+  if (wake_at_ == timer_at_ && timer_ != 0) return;
+  world_.clock.cancel_timer(timer_);
+  timer_ = 0;
+  timer_at_ = wake_at_;
+  if (wake_at_ == io::kNever || stopping_) return;
+  timer_ = world_.clock.start_timer(wake_at_, [this] {
+    timer_ = 0;
+    pump();
+  });
+}
+
+}  // namespace om::scheduler

@@ -1,0 +1,47 @@
+// Requests that killed runners, told apart by a fingerprint of their content.
+#pragma once
+
+#include <cstddef>
+#include <list>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+#include "io/task.h"
+
+namespace om::scheduler {
+
+// After one death under it a request is a suspect and runs alone, so that the second death is
+// surely its own; after two it is refused. Entries are forgotten after kMemory, and the least
+// recently seen ones above kEntriesMax. A plain value, used from one thread.
+class Quarantine {
+ public:
+  static constexpr size_t kEntriesMax = 1024;
+  static constexpr int kDeathsMax = 2;
+  static constexpr std::chrono::hours kMemory{1};
+
+  // A runner died while it worked on this request. An empty fingerprint is never remembered.
+  void add_death(std::string_view fingerprint, io::TimePoint now);
+  void acquit(std::string_view fingerprint);  // It was answered.
+
+  bool is_suspect(std::string_view fingerprint, io::TimePoint now) const {
+    return deaths(fingerprint, now) > 0;
+  }
+  bool is_refused(std::string_view fingerprint, io::TimePoint now) const {
+    return deaths(fingerprint, now) >= kDeathsMax;
+  }
+  size_t size() const { return entries_.size(); }
+
+ private:
+  struct Entry {
+    std::string fingerprint;
+    int deaths = 0;
+    io::TimePoint seen{};
+  };
+  int deaths(std::string_view fingerprint, io::TimePoint now) const;
+
+  std::list<Entry> entries_;  // Most recent first; a list keeps the keys of `index_` in place.
+  std::unordered_map<std::string_view, std::list<Entry>::iterator> index_;
+};
+
+}  // namespace om::scheduler

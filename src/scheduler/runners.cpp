@@ -1,0 +1,145 @@
+// Starting, ending and losing runners.
+#include <algorithm>
+
+#include "base/log.h"
+#include "scheduler/local_scheduler.h"
+#include "scheduler/metrics.h"
+
+namespace om::scheduler {
+namespace {
+
+using Phase = RunnerState::Phase;
+
+double seconds(io::Duration duration) { return std::chrono::duration<double>(duration).count(); }
+
+}  // namespace
+
+engine::LaunchOptions LocalScheduler::launch_options(const Target& target, const Plan& plan) const {
+  engine::LaunchOptions launch = options_.launch;
+  launch.name = target.name;
+  launch.model_path = target.weights_path;
+  launch.adapter_paths = target.adapter_paths;
+  launch.projector_paths = target.projector_paths;
+  launch.draft_path = target.draft_path;
+  launch.embedding = target.embedding;
+  launch.context_length = plan.context;
+  launch.slots = plan.slots;
+  launch.batch = plan.batch;
+  launch.weight_bytes = plan.weight_bytes;
+  launch.prompt_cache_mib = plan.prompt_cache_mib;
+  const model::RunnerOptions& wanted = target.runner;
+  if (wanted.num_thread && *wanted.num_thread > 0) launch.threads = *wanted.num_thread;
+  if (wanted.num_gpu) launch.gpu_layers = wanted.num_gpu;
+  if (wanted.main_gpu) launch.main_gpu = wanted.main_gpu;
+  if (wanted.use_mmap) launch.use_mmap = wanted.use_mmap;
+  if (wanted.draft_num_predict) launch.draft_tokens = *wanted.draft_num_predict;
+  return launch;
+}
+
+uint64_t LocalScheduler::bytes_of(const Instance& instance) {
+  // What is mapped but not yet touched will be: the estimate is the floor.
+  return std::max(instance.plan.bytes, instance.resident_bytes);
+}
+
+void LocalScheduler::begin_load(const ModelKey& key, ModelEntry& entry, const Plan& plan) {
+  auto instance = std::make_shared<Instance>();
+  instance->plan = plan;
+  instance->engine = make_engine_(launch_options(entry.target, plan));
+  instance->load_started = world_.clock.now();
+  entry.instance = instance;
+  entry.keep_alive = options_.keep_alive;
+  entry.expires = io::kNever;
+  entry.load_error.reset();
+  models_loaded.add();
+  log_info("load model", field("model", entry.target.name), field("context", plan.context),
+           field("slots", plan.slots), field("bytes", plan.bytes));
+  tasks_.spawn(run_load(key, std::move(instance)));
+}
+
+io::Task<void> LocalScheduler::run_load(ModelKey key, std::shared_ptr<Instance> instance) {
+  auto result =
+      co_await instance->engine->load(io::Call{io::kNever, instance->load_cancel.token()});
+  ModelEntry& entry = *models_.at(key);  // An entry with an instance is never forgotten.
+  instance->load_time = world_.clock.now() - instance->load_started;
+  if (!result) {
+    models_loaded.subtract();
+    entry.instance.reset();
+    load_failed(key, std::move(result).error());
+    pump();
+    co_return;
+  }
+  loads.with({"ok"}).add();
+  load_seconds.observe(seconds(instance->load_time));
+  log_info("model loaded", field("model", entry.target.name),
+           field("seconds", instance->load_time));
+  entry.load_cost_seconds = std::max(0.01, seconds(instance->load_time));
+  instance->plan.context =
+      std::max(instance->plan.context, instance->engine->properties().context_length);
+  instance->plan.slots = instance->engine->properties().slots;
+  instance->resident_bytes = instance->engine->resident_bytes();
+  instance->phase = Phase::ready;
+  std::weak_ptr<Instance> weak = instance;
+  instance->engine->on_death([this, key, weak] { died(key, weak); });
+  start_keep_alive(entry);
+  if (stopping_ || instance->load_cancel.cancelled()) end(key, instance, "stopped");
+  if (!instance->engine->alive()) died(key, instance);  // Between the answer and now.
+  pump();
+}
+
+void LocalScheduler::load_failed(const ModelKey& key, Error error) {
+  ModelEntry& entry = *models_.at(key);
+  if (error.code == Errc::cancelled) {
+    loads.with({"cancelled"}).add();
+    return;
+  }
+  loads.with({"failed"}).add();
+  log_error("load failed", field("model", entry.target.name), field("reason", error.what));
+  back_off(entry);
+  entry.load_error = error;
+  refuse_all(entry, error);
+}
+
+void LocalScheduler::back_off(ModelEntry& entry) {
+  const int doublings = std::min(entry.failures++, 16);
+  const io::Duration pause =
+      std::min<io::Duration>(options_.backoff_first * (1 << doublings), options_.backoff_max);
+  entry.not_before = world_.clock.now() + pause;
+}
+
+void LocalScheduler::end(const ModelKey& key, const std::shared_ptr<Instance>& instance,
+                         std::string_view reason) {
+  if (instance->phase == Phase::leaving) return;
+  if (instance->phase == Phase::loading) {
+    instance->load_cancel.cancel();  // run_load() does the rest.
+    return;
+  }
+  instance->phase = Phase::leaving;
+  unloads.with({reason}).add();
+  log_info("unload model", field("model", models_.at(key)->target.name), field("reason", reason));
+  tasks_.spawn(run_end(key, instance));
+}
+
+io::Task<void> LocalScheduler::run_end(ModelKey key, std::shared_ptr<Instance> instance) {
+  co_await instance->engine->stop();
+  models_loaded.subtract();
+  ModelEntry& entry = *models_.at(key);
+  if (entry.instance == instance) entry.instance.reset();
+  entry.expires = io::kNever;
+  pump();
+}
+
+void LocalScheduler::died(const ModelKey& key, const std::weak_ptr<Instance>& weak) {
+  const auto instance = weak.lock();
+  if (!instance || instance->phase != Phase::ready) return;
+  ModelEntry& entry = *models_.at(key);
+  instance->died = true;
+  const io::TimePoint now = world_.clock.now();
+  for (const Holder& holder : instance->holders) quarantine_.add_death(holder.fingerprint, now);
+  back_off(entry);
+  log_error("runner died", field("model", entry.target.name),
+            field("requests", instance->holders.size()));
+  end(key, instance, "died");
+  pump();
+}
+
+}  // namespace om::scheduler
