@@ -187,6 +187,14 @@ std::string majority_type(const Gguf& gguf) {
   return std::string(gguf_tensor_type(most->first)->name);
 }
 
+// llama.cpp keeps a second copy of these for its AVX2 kernels; the file stays mapped beside it.
+bool is_repacked(const GgufTensor& tensor) {
+  std::string_view type = gguf_tensor_type(tensor.type)->name;
+  bool has_kernel = type == "Q4_0" || type == "Q4_K" || type == "IQ4_NL" || type == "MXFP4";
+  return has_kernel && tensor.name.starts_with("blk.") && tensor.shape.size() > 1 &&
+         tensor.shape[1] % 8 == 0;
+}
+
 bool has_tensor_prefix(const Gguf& gguf, std::string_view prefix) {
   return std::ranges::any_of(
       gguf.tensors, [prefix](const GgufTensor& tensor) { return tensor.name.starts_with(prefix); });
@@ -233,6 +241,12 @@ GgufSummary Gguf::summarize() const {
   summary.head_count = keys.of_layer("attention.head_count", 0, 0);
   summary.feed_forward_length = keys.of_layer("feed_forward_length", 0, 0);
   summary.expert_count = keys.own("expert_count");
+  summary.expert_used_count = keys.own("expert_used_count");
+  summary.expert_feed_forward_length = keys.of_layer("expert_feed_forward_length", 0, 0);
+  int64_t head_length = summary.head_count > 0 ? summary.embedding_length / summary.head_count : 0;
+  head_length = keys.own("attention.key_length", head_length);
+  summary.query_width =
+      std::min<int64_t>(summary.head_count, kWidthMax) * std::min<int64_t>(head_length, kWidthMax);
   summary.split_count = Keys::count(keys.find("split.count"), 0);
   summary.sliding_window = summary.architecture == "llama4" ? kLlama4Window
                            : summary.architecture == "phi3" ? 0  // Switched off in llama.cpp.
@@ -250,6 +264,7 @@ GgufSummary Gguf::summarize() const {
     for (uint64_t length : tensor.shape) elements *= length;  // The reader saw that it fits.
     summary.parameter_count += elements;
     summary.tensor_bytes += tensor.size;
+    if (is_repacked(tensor)) summary.repack_bytes += tensor.size;
   }
   summary.parameter_size = format_count(summary.parameter_count);
   summarize_media(*this, keys, summary);
