@@ -15,7 +15,7 @@
 namespace om::model {
 
 struct ToolCall {
-  std::string id;         // "call_" and 8 of [a-z0-9]; empty in requests that had none.
+  std::string id;  // "call_" and 8 of [a-z0-9]; empty in requests that had none.
   std::string name;
   std::string arguments;  // A JSON object as text, key order as the model or client wrote it.
 };
@@ -55,7 +55,7 @@ struct KeepAlive {
 
 // The parts that chat and generate share.
 struct RequestCommon {
-  std::string model;  // As the client wrote it; echoed in the reply.
+  std::string model;            // As the client wrote it; echoed in the reply.
   boost::json::object options;  // Not yet checked; see Options::apply.
   Format format;
   Think think;
@@ -128,7 +128,7 @@ struct Chunk {
   std::string stop_sequence;     // The caller's stop string that ended it, if one did.
   std::vector<int32_t> context;  // Token ids of prompt and output (generate only).
   Usage usage;
-  std::string rendered_prompt;   // Only for debug_render_only.
+  std::string rendered_prompt;  // Only for debug_render_only.
 };
 
 struct Embedding {
