@@ -1,6 +1,7 @@
 #include "api/openai_handlers.h"
 
 #include "api/openai_request.h"
+#include "api/openapi.h"
 
 namespace om::api {
 
@@ -182,6 +183,7 @@ void register_openai(Router& router, const Dependencies& dependencies) {
                  return function(dependencies, context);
                });
   }
+  register_openapi(router);
 }
 
 }  // namespace om::api
