@@ -1,5 +1,9 @@
 // Clients that leave, do not read, or do not finish; and stopping the server under them.
+#include <arpa/inet.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "http/loopback_for_test.h"
 
@@ -53,6 +57,34 @@ TEST(Disconnect, IsNotHiddenByARequestPipelinedLate) {
   loopback.run(leave(loopback, "/hang", "first", Leave::close_after_late_request));
 }
 
+// Closes only its sending side, which io::Stream cannot: a socket of its own.
+io::Task<void> half_close(Loopback& loopback, std::string path) {
+  const int socket = ::socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in to{};
+  to.sin_family = AF_INET;
+  to.sin_port = htons(loopback.at.port);
+  to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  EXPECT_EQ(::connect(socket, reinterpret_cast<sockaddr*>(&to), sizeof(to)), 0);
+  const std::string request = "GET " + path + " HTTP/1.1\r\nHost: a\r\n\r\n";
+  EXPECT_EQ(::send(socket, request.data(), request.size(), 0), ssize_t(request.size()));
+  while (loopback.seen.requests == 0) {
+    const auto slept = co_await loopback.world().clock.sleep_for(milliseconds(5));
+    EXPECT_TRUE(slept.has_value());
+  }
+  EXPECT_EQ(loopback.seen.cancels, 0);
+  EXPECT_EQ(::shutdown(socket, SHUT_WR), 0);
+  co_await loopback.wait_for_cancels(1);
+  EXPECT_EQ(loopback.seen.cancels, 1);
+  ::close(socket);
+}
+
+TEST(Disconnect, CountsAHalfCloseAsLeaving) {
+  Loopback streaming;
+  streaming.run(half_close(streaming, "/hang"));
+  Loopback silent;
+  silent.run(half_close(silent, "/silent"));
+}
+
 // The client never reads: what the server holds for it stays bounded, and it is given up.
 io::Task<void> never_read(Loopback& loopback) {
   auto stream = co_await loopback.raw();
@@ -69,7 +101,7 @@ io::Task<void> never_read(Loopback& loopback) {
 TEST(Disconnect, GivesUpAClientThatTakesNothing) {
   ServerLimits limits = limits_for_test();
   limits.write_idle_max = seconds(1);
-  Loopback loopback(limits);
+  Loopback loopback(limits);  // Real: the kernel's buffers are part of the question.
   loopback.run(never_read(loopback));
   ASSERT_TRUE(loopback.seen.write_error.has_value());
   EXPECT_EQ(loopback.seen.write_error->code, Errc::deadline_exceeded)

@@ -9,6 +9,7 @@
 #include "http/server.h"
 #include "io/event.h"
 #include "io/real.h"
+#include "sim/world.h"
 
 namespace om::http {
 
@@ -40,12 +41,17 @@ inline ServerLimits limits_for_test() {
   return limits;
 }
 
+// The kernel's loopback, or a simulated network in virtual time.
+enum class Where { real, simulated };
+
 class Loopback {
  public:
-  explicit Loopback(ServerLimits limits = limits_for_test(), ClientLimits client_limits = {});
+  explicit Loopback(ServerLimits limits = limits_for_test(), Where where = Where::real,
+                    uint64_t seed = 1);
   ~Loopback();
 
-  io::World& world() { return real_.world(); }
+  io::World& world() { return real_ ? real_->world() : simulated_->world(); }
+  sim::World& simulated() { return *simulated_; }
   // Runs `task`, then stops the server.
   void run(io::Task<void> task);
 
@@ -58,7 +64,8 @@ class Loopback {
   io::Call soon() { return world().clock.call_within(std::chrono::seconds(10)); }
 
  private:
-  io::RealWorld real_;
+  std::unique_ptr<io::RealWorld> real_;
+  std::unique_ptr<sim::World> simulated_;
 
  public:
   Seen seen;

@@ -84,13 +84,15 @@ io::Task<void> handle_for_test(io::World& world, Seen& seen, Request& request, B
   if (!sent) seen.write_error = sent.error();
 }
 
-Loopback::Loopback(ServerLimits limits, ClientLimits client_limits)
-    : seen(world().clock),
+Loopback::Loopback(ServerLimits limits, Where where, uint64_t seed)
+    : real_(where == Where::real ? std::make_unique<io::RealWorld>() : nullptr),
+      simulated_(real_ ? nullptr : std::make_unique<sim::World>(seed)),
+      seen(world().clock),
       server(world(), limits,
              [this](Request& request, BodyReader& body, ResponseWriter& response) {
                return handle_for_test(world(), seen, request, body, response);
              }),
-      client(world(), client_limits) {
+      client(world()) {
   auto listening = server.listen(io::Endpoint::tcp("127.0.0.1", 0));
   EXPECT_TRUE(listening.has_value());
   if (listening) at = *listening;
@@ -107,7 +109,12 @@ io::Task<void> run_and_stop(Loopback& loopback, io::Task<void> task) {
 }  // namespace
 
 void Loopback::run(io::Task<void> task) {
-  real_.run_until_done(run_and_stop(*this, std::move(task)));
+  auto all = run_and_stop(*this, std::move(task));
+  if (real_) {
+    real_->run_until_done(std::move(all));
+  } else {
+    simulated_->run(std::move(all));
+  }
 }
 
 ClientRequest Loopback::request(std::string method, std::string target, std::string body) {

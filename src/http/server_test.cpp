@@ -22,7 +22,7 @@ std::string exchange(Loopback& loopback, std::string bytes) {
 
 // One request written as bytes; the first line of what comes back.
 std::string status_line_of(std::string bytes, ServerLimits limits = limits_for_test()) {
-  Loopback loopback(limits);
+  Loopback loopback(limits, Where::simulated);
   const std::string answer = exchange(loopback, std::move(bytes));
   return answer.substr(0, answer.find("\r\n"));
 }
@@ -102,7 +102,7 @@ TEST(Server, RefusesHeadsBeyondItsLimits) {
 }
 
 TEST(Server, RefusesABodyLargerThanTheHandlerAllows) {
-  Loopback loopback;
+  Loopback loopback(limits_for_test(), Where::simulated);
   const std::string answer =
       exchange(loopback, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 2000000\r\n\r\nbegin");
   EXPECT_TRUE(answer.starts_with("HTTP/1.1 413 ")) << answer;
@@ -110,7 +110,7 @@ TEST(Server, RefusesABodyLargerThanTheHandlerAllows) {
 }
 
 TEST(Server, RefusesABrokenChunkedBody) {
-  Loopback loopback;
+  Loopback loopback(limits_for_test(), Where::simulated);
   const std::string answer =
       exchange(loopback,
                "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcX\r\n");
@@ -187,7 +187,7 @@ TEST(Server, AsksForABodyThatWaitsToBeAskedFor) {
 }
 
 TEST(Server, DoesNotAskForABodyItWillNotRead) {
-  Loopback loopback;
+  Loopback loopback(limits_for_test(), Where::simulated);
   const std::string answer = exchange(
       loopback,
       "POST /unread HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n");
@@ -208,7 +208,7 @@ TEST(Server, SkipsASmallUnreadBody) {
 TEST(Server, ClosesAConnectionAfterItsShareOfRequests) {
   ServerLimits limits = limits_for_test();
   limits.requests_per_connection_max = 1;
-  Loopback loopback(limits);
+  Loopback loopback(limits, Where::simulated);
   const std::string answer = exchange(loopback, "GET /unread HTTP/1.1\r\nHost: a\r\n\r\n");
   EXPECT_NE(answer.find("Connection: close"), std::string::npos) << answer;
 }
