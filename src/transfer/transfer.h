@@ -33,8 +33,8 @@ struct RegistryRequest {
 
 struct CreateRequest {
   model::Name name;
-  std::string from;                          // Another model's name, or empty.
-  std::map<std::string, Digest> files;       // Relative path to uploaded blob.
+  std::string from;                     // Another model's name, or empty.
+  std::map<std::string, Digest> files;  // Relative path to uploaded blob.
   std::map<std::string, Digest> adapters;
   std::optional<std::string> template_text, system;
   std::vector<std::string> licenses;
@@ -58,14 +58,14 @@ class Transfer {
 };
 
 struct TransferOptions {
-  std::string key_path;           // ed25519 key in OpenSSH form; made if absent.
-  std::string quantize_program;   // llama-quantize.
-  std::string convert_script;     // convert_hf_to_gguf.py; empty: not installed.
+  std::string key_path;          // ed25519 key in OpenSSH form; made if absent.
+  std::string quantize_program;  // llama-quantize.
+  std::string convert_script;    // convert_hf_to_gguf.py; empty: not installed.
   std::string python = "python3";
   std::string temporary_directory;
 };
 
-std::unique_ptr<Transfer> make_transfer(io::World& world, store::Store& store,
-                                        http::Client& client, TransferOptions options);
+std::unique_ptr<Transfer> make_transfer(io::World& world, store::Store& store, http::Client& client,
+                                        TransferOptions options);
 
 }  // namespace om::transfer

@@ -1,0 +1,25 @@
+// What every part of this room works with; all of it outlives the node.
+#pragma once
+
+#include "http/client.h"
+#include "io/world.h"
+#include "store/store.h"
+#include "transfer/transfer.h"
+
+namespace om::transfer {
+
+struct Context {
+  io::World& world;
+  store::Store& store;
+  http::Client& client;
+  TransferOptions options;
+};
+
+// Sends one line of progress.
+inline io::Task<Result<void>> report(const ProgressSink& sink, std::string status) {
+  Progress progress;
+  progress.status = std::move(status);
+  co_return co_await sink(std::move(progress));
+}
+
+}  // namespace om::transfer

@@ -1,0 +1,73 @@
+#include "transfer/convert.h"
+
+#include "http/message.h"
+#include "transfer/child.h"
+
+namespace om::transfer {
+namespace {
+
+// Prints which of its arguments cannot be imported.
+constexpr std::string_view kFindMissing =
+    "import importlib.util, sys\n"
+    "print('missing:' + ','.join(m for m in sys.argv[1:] if importlib.util.find_spec(m) is None))";
+constexpr std::array<std::string_view, 5> kPackages{"torch", "transformers", "numpy",
+                                                    "sentencepiece", "safetensors"};
+
+// Keeps the one line that matters.
+class MissingPackages {
+ public:
+  io::Task<Result<void>> take(std::string line) {
+    constexpr std::string_view kMark = "missing:";
+    if (line.starts_with(kMark)) names_ = http::trim(std::string_view(line).substr(kMark.size()));
+    co_return Result<void>{};
+  }
+  const std::string& names() const { return names_; }
+
+ private:
+  std::string names_;
+};
+
+io::Task<Result<void>> check_python(Context& context, io::Call call) {
+  MissingPackages missing;
+  io::SpawnOptions options;
+  options.argv = {context.options.python, "-c", std::string(kFindMissing)};
+  for (const std::string_view package : kPackages) options.argv.emplace_back(package);
+  LineSink lines = [&missing](std::string line) { return missing.take(std::move(line)); };
+  const auto done = co_await run_child(context.world, std::move(options), std::move(lines), call);
+  if (!done && done.error().code == Errc::cancelled) co_return done;
+  if (!done) {
+    co_return fail(Errc::unsupported, "converting safetensors needs Python: {}", done.error().what);
+  }
+  if (missing.names().empty()) co_return Result<void>{};
+  co_return fail(Errc::unsupported,
+                 "converting safetensors needs Python packages that are not installed: {}. Install "
+                 "them for {} and try again, or create the model from a GGUF file",
+                 missing.names(), context.options.python);
+}
+
+}  // namespace
+
+io::Task<Result<void>> convert_safetensors(Context& context,
+                                           const std::map<std::string, Digest>& files,
+                                           io::Path folder, io::Path output, io::Call call) {
+  const std::string& script = context.options.convert_script;
+  if (script.empty() || !context.world.files.exists(script)) {
+    co_return fail(Errc::unsupported,
+                   "converting safetensors needs llama.cpp's convert_hf_to_gguf.py, which is not "
+                   "installed{}; create the model from a GGUF file",
+                   script.empty() ? "" : " at " + script);
+  }
+  CO_TRY_VOID(co_await check_python(context, call));
+  for (const auto& [path, digest] : files) {
+    const io::Path target = io::join(folder, path);
+    CO_TRY_VOID(context.world.files.make_directories(io::parent(target)));
+    CO_TRY_VOID(context.world.files.link(context.store.blob_path(digest), target));
+  }
+  io::SpawnOptions options;
+  options.argv = {context.options.python, script, folder, "--outfile", output, "--outtype", "auto"};
+  options.directory = folder;
+  LineSink no_lines;
+  co_return co_await run_child(context.world, std::move(options), std::move(no_lines), call);
+}
+
+}  // namespace om::transfer

@@ -1,0 +1,192 @@
+#include "transfer/create.h"
+
+#include "base/log.h"
+#include "transfer/layer_list.h"
+#include "transfer/model_source.h"
+#include "transfer/pull.h"
+
+namespace om::transfer {
+namespace {
+
+// Everything a pull says except its "success", which is not ours yet.
+class InnerPull {
+ public:
+  explicit InnerPull(const ProgressSink& sink) : sink_(sink) {}
+  io::Task<Result<void>> take(Progress progress) {
+    if (progress.status == "success") co_return Result<void>{};
+    co_return co_await sink_(std::move(progress));
+  }
+
+ private:
+  const ProgressSink& sink_;
+};
+
+class Creation {
+ public:
+  Creation(Context& context, DownloadTable& downloads, CreateRequest request, ProgressSink sink,
+           io::Call call)
+      : context_(context),
+        downloads_(downloads),
+        request_(std::move(request)),
+        sink_(std::move(sink)),
+        call_(std::move(call)),
+        layers_(context, sink_) {}
+
+  io::Task<Result<void>> run() {
+    CO_TRY_VOID(check());
+    CO_TRY(hold_, co_await context_.store.hold(uploaded()));
+    if (!request_.from.empty()) {
+      CO_TRY_VOID(co_await take_base());
+    } else {
+      CO_TRY_VOID(co_await take_files(request_.files, "model"));
+    }
+    CO_TRY_VOID(co_await take_files(request_.adapters, "adapter"));
+    CO_TRY_VOID(co_await quantize_weights());
+    CO_TRY_VOID(co_await take_texts());
+    co_return co_await write();
+  }
+
+ private:
+  Result<void> check() {
+    if (request_.from.empty() && request_.files.empty()) {
+      return fail(Errc::invalid_argument, "neither 'from' or 'files' was specified");
+    }
+    if (!request_.quantize.empty()) {
+      TRY(request_.quantize, quantization_type(request_.quantize));
+    }
+    for (const auto* files : {&request_.files, &request_.adapters}) {
+      for (const auto& [path, digest] : *files) TRY_VOID(check_relative_path(path));
+    }
+    return {};
+  }
+
+  std::vector<Digest> uploaded() const {
+    std::vector<Digest> digests;
+    for (const auto* files : {&request_.files, &request_.adapters}) {
+      for (const auto& [path, digest] : *files) digests.push_back(digest);
+    }
+    return digests;
+  }
+
+  io::Task<Result<void>> take_base() {
+    CO_TRY(const auto name, model::Name::parse(request_.from));
+    auto found = context_.store.find(name);
+    if (!found && found.error().code == Errc::not_found) {
+      InnerPull inner(sink_);
+      ProgressSink pull_sink = [&inner](Progress p) { return inner.take(std::move(p)); };
+      RegistryRequest pull{name, false};
+      CO_TRY_VOID(
+          co_await pull_model(context_, downloads_, std::move(pull), std::move(pull_sink), call_));
+      found = context_.store.find(name);
+    }
+    CO_TRY(const auto base, std::move(found));
+    std::vector<Digest> digests{base.manifest.config.digest};
+    for (const model::Layer& layer : base.manifest.layers) digests.push_back(layer.digest);
+    CO_TRY_VOID(co_await hold_->add(std::move(digests)));
+    CO_TRY(const auto json, context_.store.read_blob(base.manifest.config.digest, 16 << 20));
+    CO_TRY(config_, model::Config::parse(json));
+    // Which weights these are is read again from the files below.
+    for (model::Layer layer : base.manifest.layers) {
+      layer.from = base.name.shortest();
+      CO_TRY_VOID(co_await layers_.add_existing(std::move(layer)));
+    }
+    co_return Result<void>{};
+  }
+
+  io::Task<Result<void>> take_files(const std::map<std::string, Digest>& files,
+                                    std::string_view kind) {
+    if (files.empty()) co_return Result<void>{};
+    CO_TRY(auto sources,
+           co_await read_sources(context_, files, kind == "adapter", *hold_, sink_, call_));
+    for (ModelSource& source : sources) {
+      if (source.kind == "adapter" && layers_.find("adapter") != nullptr) {
+        co_return fail(Errc::invalid_argument, "only one adapter is currently supported");
+      }
+      CO_TRY_VOID(co_await layers_.add_blob(source.kind, source.digest, source.is_new));
+    }
+    co_return Result<void>{};
+  }
+
+  io::Task<Result<void>> quantize_weights() {
+    if (request_.quantize.empty()) co_return Result<void>{};
+    const model::Layer* weights = layers_.find("model");
+    if (weights == nullptr) co_return Result<void>{};
+    const Digest before = weights->digest;
+    CO_TRY(const auto after,
+           co_await quantize_blob(context_, before, request_.quantize, *hold_, sink_, call_));
+    if (after) CO_TRY_VOID(co_await layers_.replace_blob("model", *after));
+    co_return Result<void>{};
+  }
+
+  // Small layers: text, parameters, messages.
+  io::Task<Result<void>> take_texts() {
+    if (request_.template_text && !request_.template_text->empty()) {
+      CO_TRY_VOID(co_await put_text("template", *request_.template_text, true));
+    }
+    if (request_.system && !request_.system->empty()) {
+      CO_TRY_VOID(co_await put_text("system", *request_.system, true));
+    }
+    for (const std::string& license : request_.licenses) {
+      CO_TRY_VOID(co_await put_text("license", license, false));
+    }
+    CO_TRY(const std::string params, layers_.merged_params(request_.parameters));
+    if (!params.empty()) CO_TRY_VOID(co_await put_text("params", params, true));
+    if (!request_.messages.empty()) {
+      CO_TRY_VOID(co_await put_text("messages", model::messages_to_json(request_.messages), true));
+    }
+    co_return Result<void>{};
+  }
+
+  io::Task<Result<void>> put_text(std::string_view kind, std::string data, bool replace) {
+    if (replace) layers_.remove(kind);
+    std::vector<Digest> digests{Digest::of(data)};
+    CO_TRY_VOID(co_await hold_->add(std::move(digests)));
+    co_return co_await layers_.add_text(kind, std::move(data));
+  }
+
+  io::Task<Result<void>> write() {
+    if (!request_.renderer.empty()) config_.renderer = request_.renderer;
+    if (!request_.parser.empty()) config_.parser = request_.parser;
+    if (!request_.requires_version.empty()) config_.requires_version = request_.requires_version;
+    CO_TRY_VOID(layers_.describe(config_));
+    std::string json = config_.to_json();
+    std::vector<Digest> digests{Digest::of(json)};
+    CO_TRY_VOID(co_await hold_->add(std::move(digests)));
+    CO_TRY(const auto manifest, co_await layers_.manifest(std::move(json)));
+
+    CO_TRY_VOID(co_await report(sink_, "writing manifest"));
+    std::vector<Digest> unused;
+    if (const auto before = context_.store.find(request_.name)) {
+      unused.push_back(before->manifest.config.digest);
+      for (const model::Layer& layer : before->manifest.layers) unused.push_back(layer.digest);
+    }
+    CO_TRY_VOID(co_await context_.store.put_manifest(request_.name, manifest.to_json()));
+    hold_.reset();
+    if (!unused.empty()) {
+      // The model is made; that old bytes stay is worth a line, not a failure.
+      const auto removed = co_await context_.store.remove_unreferenced(std::move(unused));
+      if (!removed) log_warn("unused layers are kept", field("error", removed.error()));
+    }
+    log_info("created", field("model", request_.name.shortest()));
+    co_return co_await report(sink_, "success");
+  }
+
+  Context& context_;
+  DownloadTable& downloads_;
+  CreateRequest request_;
+  ProgressSink sink_;
+  io::Call call_;
+  LayerList layers_;
+  model::Config config_;
+  std::unique_ptr<store::Hold> hold_;
+};
+
+}  // namespace
+
+io::Task<Result<void>> create_model(Context& context, DownloadTable& downloads,
+                                    CreateRequest request, ProgressSink sink, io::Call call) {
+  Creation creation(context, downloads, std::move(request), std::move(sink), std::move(call));
+  co_return co_await creation.run();
+}
+
+}  // namespace om::transfer

@@ -1,0 +1,32 @@
+// Turns the uploaded files of a create request into verified GGUF blobs.
+#pragma once
+
+#include "transfer/context.h"
+#include "transfer/model_files.h"
+
+namespace om::transfer {
+
+struct ModelSource {
+  std::string kind;  // "model", "projector" or "adapter".
+  Digest digest;
+  bool is_new = false;  // Made here; else it is the uploaded blob itself.
+};
+
+// GGUF headers are read to the end before a file counts; safetensors are converted, split files
+// merged. not_found "open PATH: no such file or directory": a blob was not uploaded.
+// invalid_argument "unknown type": neither GGUF nor safetensors.
+io::Task<Result<std::vector<ModelSource>>> read_sources(Context& context,
+                                                        const std::map<std::string, Digest>& files,
+                                                        bool are_adapters, store::Hold& hold,
+                                                        const ProgressSink& sink, io::Call call);
+
+// The blob in another type; nothing if it is of that type already. invalid_argument
+// "quantization is only supported for F16, BF16 and F32 models".
+io::Task<Result<std::optional<Digest>>> quantize_blob(Context& context, Digest weights,
+                                                      const std::string& type, store::Hold& hold,
+                                                      const ProgressSink& sink, io::Call call);
+
+// Of a GGUF file, read on a worker.
+io::Task<Result<model::GgufSummary>> summary_of(io::World& world, io::Path path);
+
+}  // namespace om::transfer
