@@ -103,7 +103,8 @@ struct Gguf {
   GgufSummary summarize() const;
   // `model_info` of show: all keys except general.name and the chat template, and
   // general.parameter_count. Without `verbose` arrays above five elements are [] and the ones that
-  // were not kept null. Verbose wants a header read with array_length_max = SIZE_MAX.
+  // were not kept null. Verbose wants a header read with array_length_max = SIZE_MAX and a
+  // memory_max of some 256 MiB: vocabularies take tens of bytes a token.
   boost::json::object model_info(bool verbose) const;
   boost::json::array tensor_list() const;  // `tensors` of show: {"name","type","shape"}.
 };

@@ -112,7 +112,9 @@ bool is_recurrent(const Keys& keys, uint64_t layer) {
     return value.is_bool() ? value.get_bool() : Keys::count(&value, 0) != 0;
   }
   // Qwen's hybrids: every full_attention_interval-th layer attends, the others are recurrent.
-  int64_t interval = keys.own("full_attention_interval");
+  const std::string& name = keys.architecture();
+  bool qwen = name == "qwen3next" || name == "qwen35" || name == "qwen35moe";
+  int64_t interval = keys.own("full_attention_interval", qwen ? 4 : 0);
   return interval > 1 && (layer + 1) % static_cast<uint64_t>(interval) != 0;
 }
 

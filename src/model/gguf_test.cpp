@@ -69,6 +69,47 @@ TEST(Gguf, TellsWhatAModelIs) {
   EXPECT_FALSE(summary.cache_layers[5].sliding);
 }
 
+// Gives one byte at a time, and less than it promised when `holds` says so.
+class SlowSource final : public GgufSource {
+ public:
+  SlowSource(std::string_view bytes, uint64_t holds) : bytes_(bytes), holds_(holds) {}
+  uint64_t size() const override { return bytes_.size(); }
+  Result<size_t> read_at(uint64_t offset, std::span<char> into) override {
+    if (offset >= holds_) return 0;
+    into[0] = bytes_[offset];
+    return 1;
+  }
+
+ private:
+  std::string_view bytes_;
+  uint64_t holds_;
+};
+
+TEST(Gguf, TakesShortReadsAndNoticesAFileThatShrinks) {
+  std::string bytes = small_model().bytes();
+  SlowSource slow(bytes, bytes.size());
+  EXPECT_EQ(read_gguf_summary(slow)->bos_token, "<bos>");
+  SlowSource shrunk(bytes, 100);
+  EXPECT_EQ(read_gguf_summary(shrunk).error().what,
+            "GGUF: the file became shorter while it was read");
+}
+
+TEST(Gguf, HybridsCacheOnlyTheLayersThatAttend) {
+  GgufBuilder builder;
+  builder.text("general.architecture", "qwen3next");
+  builder.u32("qwen3next.block_count", 8);
+  builder.u32("qwen3next.embedding_length", 64);
+  builder.u32("qwen3next.attention.head_count", 4);
+  builder.u32("qwen3next.attention.head_count_kv", 2);
+  builder.u32("qwen3next.ssm.inner_size", 32);
+  builder.u32("qwen3next.ssm.state_size", 16);
+  builder.u32("qwen3next.ssm.group_count", 2);
+  builder.u32("qwen3next.ssm.conv_kernel", 4);
+  auto summary = read(builder.bytes())->summarize();
+  EXPECT_EQ(summary.cache_layers.size(), 2u);
+  EXPECT_EQ(summary.state_bytes, 6u * 4 * (16 * 32 + 3 * (32 + 2 * 2 * 16)));
+}
+
 TEST(Gguf, ShowHidesLongArraysUnlessAsked) {
   std::string bytes = small_model().bytes();
   auto info = read(bytes)->model_info(false);
