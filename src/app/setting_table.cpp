@@ -114,12 +114,11 @@ Result<void> set_log_format(Settings& settings, const SettingValue& value) {
 
 // How Ollama reads a boolean variable: anything it does not know counts as true.
 bool ollama_bool(std::string_view text) {
-  return !(equal_ignoring_case(text, "false") || equal_ignoring_case(text, "f") || text == "0" ||
-           text.empty());
+  return !(iequals(text, "false") || iequals(text, "f") || text == "0" || text.empty());
 }
 Result<SettingValue> negated_bool(std::string_view text) { return !ollama_bool(text); }
 Result<SettingValue> flash_from(std::string_view text) {
-  if (equal_ignoring_case(text, "auto")) return std::string("auto");
+  if (iequals(text, "auto")) return std::string("auto");
   return std::string(ollama_bool(text) ? "on" : "off");
 }
 Result<SettingValue> debug_from(std::string_view text) {
@@ -127,13 +126,9 @@ Result<SettingValue> debug_from(std::string_view text) {
 }
 // A duration, or seconds without a unit.
 Result<SettingValue> duration_from(std::string_view text) {
-  int64_t seconds = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
-  if (error == std::errc{} && end == text.data() + text.size()) return seconds;
+  if (const auto seconds = parse_number<int64_t>(text)) return *seconds;
   return std::string(text);
 }
-// Zero or less means no limit there.
-Result<SettingValue> load_timeout_from(std::string_view text) { return duration_from(text); }
 
 constexpr int64_t kNone = 0, kMany = 1'000'000;
 constexpr int64_t kBytesMax = int64_t{1} << 50;
@@ -178,8 +173,7 @@ const SettingRow kTable[] = {
      set_duration<&Settings::keep_alive>, get_duration<&Settings::keep_alive>, duration_from},
     {"runner.load_timeout", "OLLAMA_LOAD_TIMEOUT",
      "A load without any progress for so long is given up; 0: never.",
-     set_duration<&Settings::load_timeout>, get_duration<&Settings::load_timeout>,
-     load_timeout_from},
+     set_duration<&Settings::load_timeout>, get_duration<&Settings::load_timeout>, duration_from},
     {"runner.context_length", "OLLAMA_CONTEXT_LENGTH",
      "Default num_ctx; 0: 4096, more where graphics memory allows.",
      set_number<&Settings::context_length, kNone, 100'000'000>,

@@ -20,16 +20,9 @@ const SettingRow* find_row(std::string_view key) {
 }
 
 std::string nearest_key(std::string_view key) {
-  std::string best;
-  size_t best_distance = key.size() / 2 + 1;
-  for (const SettingRow& row : setting_table()) {
-    const size_t distance = edit_distance(key, row.key);
-    if (distance < best_distance) {
-      best_distance = distance;
-      best = row.key;
-    }
-  }
-  return best;
+  std::vector<std::string_view> keys;
+  for (const SettingRow& row : setting_table()) keys.push_back(row.key);
+  return std::string(nearest_word(key, keys));
 }
 
 std::unexpected<Error> unknown_key(std::string_view key) {

@@ -1,0 +1,149 @@
+#include "app/cli/answer_view.h"
+
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "base/duration.h"
+
+namespace om::app {
+
+namespace json = boost::json;
+
+namespace {
+
+// A little movement on standard error while nothing else happens.
+class Spinner {
+ public:
+  explicit Spinner(io::Clock& clock) : clock_(clock), active_(is_terminal(STDERR_FILENO)) {
+    turn();
+  }
+  ~Spinner() { stop(); }
+  Spinner(const Spinner&) = delete;
+  Spinner& operator=(const Spinner&) = delete;
+
+  void stop() {
+    if (timer_ != 0) clock_.cancel_timer(timer_);
+    timer_ = 0;
+    if (active_) std::fputs("\r\033[K\033[?25h", stderr);
+    active_ = false;
+  }
+
+ private:
+  void turn() {
+    if (!active_) return;
+    static constexpr std::array<const char*, 8> kFrames{"⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧"};
+    std::fprintf(stderr, "\r\033[?25l%s ", kFrames[frame_++ % kFrames.size()]);
+    timer_ = clock_.start_timer(clock_.now() + std::chrono::milliseconds(100), [this] { turn(); });
+  }
+  io::Clock& clock_;
+  bool active_;
+  size_t frame_ = 0;
+  io::Clock::TimerId timer_ = 0;
+};
+
+class Printer {
+ public:
+  explicit Printer(const AnswerStyle& style)
+      : style_(style), wrap_(style.wrap ? terminal_width(STDOUT_FILENO) : 0) {}
+
+  void thinking(const std::string& text) {
+    if (text.empty() || style_.hide_thinking) return;
+    if (!thinking_) print("Thinking...\n");
+    thinking_ = true;
+    print(wrap_.push(text));
+  }
+  void content(const std::string& text) {
+    if (text.empty()) return;
+    if (thinking_) print("\n...done thinking.\n\n");
+    thinking_ = false;
+    print(wrap_.push(text));
+  }
+
+ private:
+  AnswerStyle style_;
+  WordWrap wrap_;
+  bool thinking_ = false;
+};
+
+std::string timings(const json::object& last) {
+  const auto duration = [&](const char* key) {
+    return std::chrono::nanoseconds(static_cast<int64_t>(number_of(last, key)));
+  };
+  const auto rate = [&](const char* count, const char* time) {
+    const double seconds = std::chrono::duration<double>(duration(time)).count();
+    return seconds > 0 ? static_cast<double>(number_of(last, count)) / seconds : 0;
+  };
+  return fmt::format(
+      "\ntotal duration:       {}\nload duration:        {}\n"
+      "prompt eval count:    {} token(s)\nprompt eval duration: {}\n"
+      "prompt eval rate:     {:.2f} tokens/s\n"
+      "eval count:           {} token(s)\neval duration:        {}\n"
+      "eval rate:            {:.2f} tokens/s\n",
+      format_duration(duration("total_duration")), format_duration(duration("load_duration")),
+      number_of(last, "prompt_eval_count"), format_duration(duration("prompt_eval_duration")),
+      rate("prompt_eval_count", "prompt_eval_duration"), number_of(last, "eval_count"),
+      format_duration(duration("eval_duration")), rate("eval_count", "eval_duration"));
+}
+
+void take_tool_calls(const json::object& message, AnswerText& answer) {
+  const json::value* calls = message.if_contains("tool_calls");
+  if (calls == nullptr || !calls->is_array()) return;
+  for (const json::value& call : calls->as_array()) answer.tool_calls.push_back(call);
+}
+
+}  // namespace
+
+io::Task<Result<AnswerText>> print_answer(Cli& cli, std::string path, json::object body,
+                                          AnswerStyle style) {
+  io::CancelSource interrupted;
+  cli.real.on_signal({SIGINT}, [&interrupted](int) { interrupted.cancel(); });
+  Spinner spinner(cli.world().clock);
+  auto lines = co_await cli.api.stream(std::move(path), std::move(body), interrupted.token());
+  AnswerText answer;
+  if (!lines) {
+    if (interrupted.cancelled()) co_return answer;
+    co_return fail(lines.error());
+  }
+  Printer printer(style);
+  while (true) {
+    auto line = co_await (*lines)->next();
+    if (!line) {
+      if (interrupted.cancelled()) co_return answer;
+      spinner.stop();
+      print("\n");
+      co_return fail(line.error());
+    }
+    if (!*line) break;
+    const json::object& chunk = **line;
+    const json::value* message = chunk.if_contains("message");
+    const json::object& said =
+        message != nullptr && message->is_object() ? message->as_object() : chunk;
+    const std::string thinking = text_of(said, "thinking");
+    const std::string content = text_of(said, message != nullptr ? "content" : "response");
+    if (!thinking.empty() || !content.empty()) spinner.stop();
+    if (style.json) {
+      spinner.stop();
+      print_json(chunk);
+    } else {
+      printer.thinking(thinking);
+      printer.content(content);
+    }
+    answer.thinking += thinking;
+    answer.content += content;
+    take_tool_calls(said, answer);
+    const json::value* done = chunk.if_contains("done");
+    if (done == nullptr || !done->is_bool() || !done->as_bool()) continue;
+    answer.complete = true;
+    spinner.stop();
+    if (style.json) break;
+    for (const json::value& call : answer.tool_calls) print(json::serialize(call) + "\n");
+    print("\n");
+    if (style.verbose) std::fputs(timings(chunk).c_str(), stderr);
+    break;
+  }
+  if (!answer.complete) co_return fail(Errc::unavailable, "the answer broke off");
+  co_return answer;
+}
+
+}  // namespace om::app

@@ -1,0 +1,298 @@
+#include "app/cli/chat_session.h"
+
+#include "app/cli/chat_help.h"
+#include "app/cli/terminal.h"
+#include "base/base64.h"
+#include "base/strings.h"
+#include "model/modelfile.h"
+
+namespace om::app {
+
+namespace json = boost::json;
+
+namespace {
+
+constexpr uint64_t kImageBytesMax = uint64_t{64} << 20;
+
+bool names_image(std::string_view word) {
+  const std::string lower = to_lower(word);
+  for (const char* ending : {".jpg", ".jpeg", ".png", ".webp", ".wav"}) {
+    if (lower.ends_with(ending)) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+Result<json::array> take_images(io::World& world, std::string& text) {
+  json::array images;
+  std::string rest;
+  for (const std::string_view word : split(text, ' ')) {
+    const std::string path(word.starts_with("file://") ? word.substr(7) : word);
+    if (!names_image(path) || !world.files.exists(path)) {
+      rest += (rest.empty() ? "" : " ") + std::string(word);
+      continue;
+    }
+    TRY(const std::string bytes, world.files.read_file(path, kImageBytesMax));
+    images.emplace_back(base64_encode(bytes));
+    print(fmt::format("Added image '{}'\n", path));
+  }
+  if (!images.empty()) text = rest;
+  return images;
+}
+
+ChatSession::ChatSession(Cli& cli, json::object request, AnswerStyle style, bool sees_images,
+                         std::string history_file)
+    : cli_(cli),
+      request_(std::move(request)),
+      style_(style),
+      sees_images_(sees_images),
+      wrap_on_(style.wrap),
+      editor_(std::move(history_file)) {}
+
+io::Task<Result<void>> ChatSession::preload() {
+  json::object body = request_;
+  body["messages"] = json::array{};
+  body["stream"] = false;
+  body["options"] = options_;
+  CO_TRY(const json::value reply, co_await cli_.api.post("/api/chat", std::move(body)));
+  co_return Result<void>{};
+}
+
+CommandTask ChatSession::run() {
+  CO_TRY_VOID(co_await preload());
+  std::string line;
+  while (true) {
+    const bool inside = in_block_ != Block::none;
+    const auto end = editor_.read(inside ? "... " : ">>> ", line);
+    if (end == LineEditor::End::closed) {
+      print("\n");
+      co_return Result<void>{};
+    }
+    if (end == LineEditor::End::interrupted) {
+      in_block_ = Block::none;
+      block_.clear();
+      print("\nUse Ctrl + d or /bye to exit.\n");
+      continue;
+    }
+    if (!inside && line.starts_with("/") && !names_image(line.substr(0, line.find(' ')))) {
+      const Next next = co_await command(line);
+      if (next == Next::leave) co_return Result<void>{};
+      continue;
+    }
+    if (!take_multiline(line)) continue;
+    if (trim(line).empty()) continue;
+    const auto asked = co_await ask(line);
+    if (!asked) print(fmt::format("Error: {}\n", asked.error().what));
+  }
+}
+
+bool ChatSession::take_multiline(std::string& line) {
+  constexpr std::string_view kQuotes = "\"\"\"";
+  if (in_block_ == Block::none) {
+    if (!line.starts_with(kQuotes)) return true;
+    line.erase(0, kQuotes.size());
+    in_block_ = Block::prompt;
+    block_.clear();
+  }
+  const size_t end = line.find(kQuotes);
+  if (end == std::string::npos) {
+    block_ += line + "\n";
+    return false;
+  }
+  block_ += line.substr(0, end);
+  const Block kind = in_block_;
+  in_block_ = Block::none;
+  line = std::move(block_);
+  block_.clear();
+  if (kind == Block::prompt) return true;
+  system_ = line;
+  print("Set system message.\n");
+  return false;
+}
+
+io::Task<Result<void>> ChatSession::ask(std::string text) {
+  json::object message;
+  message["role"] = "user";
+  if (sees_images_) {
+    CO_TRY(json::array images, take_images(cli_.world(), text));
+    if (!images.empty()) message["images"] = std::move(images);
+  }
+  message["content"] = text;
+  json::object body = request_;
+  json::array messages;
+  if (!system_.empty()) {
+    json::object system;
+    system["role"] = "system";
+    system["content"] = system_;
+    messages.push_back(std::move(system));
+  }
+  for (const json::value& earlier : messages_) messages.push_back(earlier);
+  messages.push_back(message);
+  body["messages"] = std::move(messages);
+  body["options"] = options_;
+  CO_TRY(AnswerText answer, co_await print_answer(cli_, "/api/chat", std::move(body), style_));
+  if (!answer.complete) print("\n");
+  messages_.push_back(std::move(message));
+  json::object reply;
+  reply["role"] = "assistant";
+  reply["content"] = answer.content;
+  if (!answer.thinking.empty()) reply["thinking"] = answer.thinking;
+  if (!answer.tool_calls.empty()) reply["tool_calls"] = std::move(answer.tool_calls);
+  messages_.push_back(std::move(reply));
+  co_return Result<void>{};
+}
+
+io::Task<ChatSession::Next> ChatSession::command(std::string line) {
+  std::vector<std::string> words;
+  for (const auto word : split_words(line)) words.emplace_back(word);
+  const std::string& name = words[0];
+  Result<void> result;
+  if (name == "/bye" || name == "/exit") co_return Next::leave;
+  if (name == "/?" || name == "/help") {
+    print(chat_help(words.size() > 1 ? words[1] : ""));
+  } else if (name == "/clear") {
+    messages_.clear();
+    print("Cleared session context\n");
+  } else if (name == "/list") {
+    result = co_await list_command(cli_, "");
+  } else if (name == "/set") {
+    result = co_await set(std::move(words), std::move(line));
+  } else if (name == "/show") {
+    result = co_await show(std::move(words));
+  } else if (name == "/load" && words.size() == 2) {
+    result = co_await load(words[1]);
+  } else if (name == "/save" && words.size() == 2) {
+    result = co_await save(words[1]);
+  } else if (name == "/load" || name == "/save") {
+    print(fmt::format("Usage:\n  {} <modelname>\n", name));
+  } else {
+    print(fmt::format("Unknown command '{}'. Type /? for help\n", name));
+  }
+  if (!result) print(fmt::format("Error: {}\n", result.error().what));
+  co_return Next::go_on;
+}
+
+Result<void> ChatSession::set_parameter(const std::vector<std::string>& words) {
+  if (words.size() < 4) {
+    print(chat_help("set-parameter"));
+    return {};
+  }
+  // The Modelfile's rules say what a parameter is and what type it has.
+  std::string text = "FROM x\n";
+  for (size_t i = 3; i < words.size(); i++) {
+    text += fmt::format("PARAMETER {} {}\n", words[2], words[i]);
+  }
+  TRY(const model::Modelfile parsed, model::Modelfile::parse(text));
+  for (const auto& [key, value] : parsed.parameters) options_[key] = value;
+  print(fmt::format("Set parameter '{}' to '{}'\n", words[2],
+                    fmt::join(words.begin() + 3, words.end(), "', '")));
+  return {};
+}
+
+io::Task<Result<void>> ChatSession::set(std::vector<std::string> words, std::string line) {
+  const std::string what = words.size() > 1 ? words[1] : "";
+  if (what == "history" || what == "nohistory") {
+    editor_.set_history(what == "history");
+  } else if (what == "wordwrap" || what == "nowordwrap") {
+    style_.wrap = what == "wordwrap" && wrap_on_;
+    print(what == "wordwrap" ? "Set 'wordwrap' mode.\n" : "Set 'nowordwrap' mode.\n");
+  } else if (what == "verbose" || what == "quiet") {
+    style_.verbose = what == "verbose";
+    print(fmt::format("Set '{}' mode.\n", what));
+  } else if (what == "format" && words.size() == 3 && words[2] == "json") {
+    request_["format"] = "json";
+    print("Set format to 'json' mode.\n");
+  } else if (what == "noformat") {
+    request_.erase("format");
+    print("Disabled format.\n");
+  } else if (what == "think") {
+    if (words.size() > 2) {
+      request_["think"] = words[2];
+    } else {
+      request_["think"] = true;
+    }
+    print("Set 'think' mode.\n");
+  } else if (what == "nothink") {
+    request_["think"] = false;
+    print("Set 'nothink' mode.\n");
+  } else if (what == "parameter") {
+    co_return set_parameter(words);
+  } else if (what == "system" && words.size() > 2) {
+    std::string text(trim(std::string_view(line).substr(line.find("system") + 6)));
+    if (text.starts_with("\"\"\"")) {
+      text.erase(0, 3);
+      in_block_ = Block::system;
+      block_.clear();
+      (void)take_multiline(text);  // The block may go on over the next lines.
+      co_return Result<void>{};
+    }
+    if (text.size() > 1 && text.front() == '"' && text.back() == '"') {
+      text = text.substr(1, text.size() - 2);
+    }
+    system_ = std::move(text);
+    print("Set system message.\n");
+  } else {
+    print(chat_help("set"));
+  }
+  co_return Result<void>{};
+}
+
+io::Task<Result<void>> ChatSession::show(std::vector<std::string> words) {
+  const std::string what = words.size() > 1 ? words[1] : "";
+  ShowOptions options;
+  options.model = text_of(request_, "model");
+  options.license = what == "license";
+  options.modelfile = what == "modelfile";
+  options.template_text = what == "template";
+  if (what == "parameters") {
+    if (!options_.empty()) {
+      print("User defined parameters:\n");
+      for (const auto& [key, value] : options_) {
+        print(fmt::format("  {:<30} {}\n", std::string_view(key), json::serialize(value)));
+      }
+      print("\nModel defined parameters:\n");
+    }
+    options.parameters = true;
+  } else if (what == "system") {
+    if (!system_.empty()) {
+      print(system_ + "\n");
+      co_return Result<void>{};
+    }
+    options.system = true;
+  } else if (what != "info" && !options.license && !options.modelfile && !options.template_text) {
+    print(chat_help("show"));
+    co_return Result<void>{};
+  }
+  co_return co_await show_command(cli_, std::move(options));
+}
+
+io::Task<Result<void>> ChatSession::load(std::string model) {
+  const json::value before = request_["model"];
+  request_["model"] = model;
+  print(fmt::format("Loading model '{}'\n", model));
+  auto loaded = co_await preload();
+  if (!loaded) {
+    request_["model"] = before;
+    co_return loaded;
+  }
+  messages_.clear();
+  options_.clear();
+  system_.clear();
+  co_return Result<void>{};
+}
+
+io::Task<Result<void>> ChatSession::save(std::string name) {
+  json::object body;
+  body["model"] = name;
+  body["from"] = request_["model"];
+  body["stream"] = false;
+  if (!system_.empty()) body["system"] = system_;
+  if (!options_.empty()) body["parameters"] = options_;
+  if (!messages_.empty()) body["messages"] = messages_;
+  CO_TRY(const json::value reply, co_await cli_.api.post("/api/create", std::move(body)));
+  print(fmt::format("Created new model '{}'\n", name));
+  co_return Result<void>{};
+}
+
+}  // namespace om::app

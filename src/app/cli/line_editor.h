@@ -1,0 +1,31 @@
+// A line of input with editing keys and history (libedit).
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace om::app {
+
+// One at a time, on the main thread; reading blocks it.
+class LineEditor {
+ public:
+  enum class End { line, interrupted, closed };
+
+  // The history is kept in `history_file`; empty: only in memory.
+  explicit LineEditor(std::string history_file);
+  ~LineEditor();
+  LineEditor(const LineEditor&) = delete;
+  LineEditor& operator=(const LineEditor&) = delete;
+
+  // The line without its end. interrupted: Ctrl-C. closed: Ctrl-D or the end of input.
+  End read(const std::string& prompt, std::string& line);
+  void set_history(bool on) { history_on_ = on; }
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+  bool history_on_ = true;
+};
+
+}  // namespace om::app

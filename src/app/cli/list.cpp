@@ -1,0 +1,170 @@
+// list, ps, stop, cp, rm and version.
+#include <cstdio>
+
+#include "app/cli/command.h"
+#include "app/cli/terminal.h"
+#include "base/duration.h"
+
+namespace om::app {
+
+namespace json = boost::json;
+
+void print(std::string_view text) {
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  std::fflush(stdout);
+}
+
+void print_json(const json::value& value) { print(json::serialize(value) + "\n"); }
+
+std::string text_of(const json::object& object, std::string_view key) {
+  const json::value* value = object.if_contains(key);
+  return value != nullptr && value->is_string() ? std::string(value->as_string()) : "";
+}
+
+uint64_t number_of(const json::object& object, std::string_view key) {
+  const json::value* value = object.if_contains(key);
+  if (value == nullptr || !value->is_number()) return 0;
+  boost::system::error_code error;
+  const auto number = value->to_number<uint64_t>(error);
+  return error ? 0 : number;
+}
+
+namespace {
+
+std::string short_id(const json::object& model) {
+  std::string digest = text_of(model, "digest");
+  if (digest.starts_with("sha256:")) digest.erase(0, 7);
+  return digest.substr(0, 12);
+}
+
+std::string when(Cli& cli, const json::object& model, std::string_view key) {
+  const auto time = parse_rfc3339(text_of(model, key));
+  return time ? human_time(*time, cli.world().clock.wall_now()) : "Never";
+}
+
+Result<json::array> models_of(const json::value& reply) {
+  if (!reply.is_object()) return fail(Errc::corrupt, "the server's answer is no object");
+  const json::value* models = reply.as_object().if_contains("models");
+  if (models == nullptr || models->is_null()) return json::array{};
+  if (!models->is_array()) return fail(Errc::corrupt, "the server's answer has no model list");
+  return models->as_array();
+}
+
+// How much of a model lies in graphics memory, as Ollama says it.
+std::string processor(const json::object& model) {
+  const uint64_t total = number_of(model, "size"), gpu = number_of(model, "size_vram");
+  if (gpu == 0) return "100% CPU";
+  if (gpu >= total) return "100% GPU";
+  const auto cpu_share =
+      static_cast<int>(100.0 * static_cast<double>(total - gpu) / static_cast<double>(total) + 0.5);
+  return fmt::format("{}%/{}% CPU/GPU", cpu_share, 100 - cpu_share);
+}
+
+}  // namespace
+
+CommandTask list_command(Cli& cli, std::string prefix) {
+  CO_TRY(const json::value reply, co_await cli.api.get("/api/tags"));
+  if (cli.json) {
+    print_json(reply);
+    co_return Result<void>{};
+  }
+  CO_TRY(const json::array models, models_of(reply));
+  std::vector<std::vector<std::string>> rows;
+  for (const json::value& entry : models) {
+    if (!entry.is_object()) continue;
+    const json::object& model = entry.as_object();
+    const std::string name = text_of(model, "name");
+    if (!name.starts_with(prefix)) continue;
+    rows.push_back({name, short_id(model), format_size(number_of(model, "size")),
+                    when(cli, model, "modified_at")});
+  }
+  const std::vector<std::string> header{"NAME", "ID", "SIZE", "MODIFIED"};
+  print(format_table(header, rows));
+  co_return Result<void>{};
+}
+
+CommandTask ps_command(Cli& cli) {
+  CO_TRY(const json::value reply, co_await cli.api.get("/api/ps"));
+  if (cli.json) {
+    print_json(reply);
+    co_return Result<void>{};
+  }
+  CO_TRY(const json::array models, models_of(reply));
+  std::vector<std::vector<std::string>> rows;
+  for (const json::value& entry : models) {
+    if (!entry.is_object()) continue;
+    const json::object& model = entry.as_object();
+    std::string until = when(cli, model, "expires_at");
+    if (until.ends_with(" ago")) until = "Stopping...";
+    rows.push_back({text_of(model, "name"), short_id(model), format_size(number_of(model, "size")),
+                    processor(model), std::to_string(number_of(model, "context_length")), until});
+  }
+  const std::vector<std::string> header{"NAME", "ID", "SIZE", "PROCESSOR", "CONTEXT", "UNTIL"};
+  print(format_table(header, rows));
+  co_return Result<void>{};
+}
+
+CommandTask stop_command(Cli& cli, std::string model) {
+  json::object body;
+  body["model"] = model;
+  body["keep_alive"] = 0;
+  body["stream"] = false;
+  const auto stopped = co_await cli.api.post("/api/generate", std::move(body));
+  if (!stopped && stopped.error().code == Errc::not_found) {
+    co_return fail(Errc::not_found, "couldn't find model \"{}\" to stop", model);
+  }
+  if (!stopped) co_return fail(stopped.error());
+  if (cli.json) print_json(*stopped);
+  co_return Result<void>{};
+}
+
+CommandTask copy_command(Cli& cli, std::string from, std::string to) {
+  json::object body;
+  body["source"] = from;
+  body["destination"] = to;
+  CO_TRY(const json::value reply, co_await cli.api.post("/api/copy", std::move(body)));
+  print(cli.json ? "{\"status\":\"success\"}\n" : fmt::format("copied '{}' to '{}'\n", from, to));
+  co_return Result<void>{};
+}
+
+CommandTask remove_command(Cli& cli, std::vector<std::string> models) {
+  for (const std::string& model : models) {
+    // A loaded model is unloaded first; one that is not, or is no text model, is simply removed.
+    json::object unload;
+    unload["model"] = model;
+    unload["keep_alive"] = 0;
+    unload["stream"] = false;
+    const auto unloaded = co_await cli.api.post("/api/generate", std::move(unload));
+    if (!unloaded && unloaded.error().code == Errc::unavailable) co_return fail(unloaded.error());
+    json::object body;
+    body["model"] = model;
+    CO_TRY_VOID(co_await cli.api.remove("/api/delete", std::move(body)));
+    print(cli.json ? "{\"status\":\"success\"}\n" : fmt::format("deleted '{}'\n", model));
+  }
+  co_return Result<void>{};
+}
+
+CommandTask version_command(Cli& cli) {
+  const auto reply = co_await cli.api.get("/api/version");
+  std::string server;
+  if (reply && reply->is_object()) server = text_of(reply->as_object(), "version");
+  if (cli.json) {
+    json::object versions;
+    versions["client"] = OLLAMAMAX_VERSION;
+    versions["server"] = server.empty() ? json::value(nullptr) : json::value(server);
+    print_json(versions);
+    co_return Result<void>{};
+  }
+  if (server.empty()) {
+    print("Warning: could not connect to a running OllamaMax instance\n");
+    print(fmt::format("Warning: client version is {}\n", OLLAMAMAX_VERSION));
+    co_return Result<void>{};
+  }
+  print(fmt::format("ollamamax version is {}\n", server));
+  if (server != OLLAMAMAX_VERSION) {
+    print(fmt::format("Warning: client version is {}\n", OLLAMAMAX_VERSION));
+  }
+  co_return Result<void>{};
+}
+
+}  // namespace om::app

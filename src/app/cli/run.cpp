@@ -1,0 +1,126 @@
+// run: one question, or a chat.
+#include <unistd.h>
+
+#include "app/cli/answer_view.h"
+#include "app/cli/chat_session.h"
+#include "app/cli/progress_lines.h"
+
+namespace om::app {
+
+namespace json = boost::json;
+
+namespace {
+
+constexpr size_t kInputMax = size_t{64} << 20;
+
+std::string read_standard_input() {
+  std::string input;
+  std::array<char, 65'536> piece;
+  while (input.size() < kInputMax) {
+    const ssize_t count = ::read(STDIN_FILENO, piece.data(), piece.size());
+    if (count <= 0) break;
+    input.append(piece.data(), static_cast<size_t>(count));
+  }
+  return input;
+}
+
+// What show says; pulls the model first if it is missing.
+io::Task<Result<json::object>> find_model(Cli& cli, std::string model, bool insecure) {
+  json::object body;
+  body["model"] = model;
+  auto shown = co_await cli.api.post("/api/show", body);
+  if (!shown && shown.error().code == Errc::not_found) {
+    CO_TRY_VOID(co_await transfer_command(cli, "pull", model, insecure));
+    shown = co_await cli.api.post("/api/show", body);
+  }
+  if (!shown) co_return fail(shown.error());
+  if (!shown->is_object()) co_return fail(Errc::corrupt, "the server's answer is no object");
+  co_return shown->as_object();
+}
+
+bool has_capability(const json::object& shown, std::string_view name) {
+  const json::value* list = shown.if_contains("capabilities");
+  if (list == nullptr || !list->is_array()) return false;
+  for (const json::value& entry : list->as_array()) {
+    if (entry.is_string() && entry.as_string() == name) return true;
+  }
+  return false;
+}
+
+Result<json::value> think_value(const std::string& text) {
+  if (text == "true") return json::value(true);
+  if (text == "false") return json::value(false);
+  for (const char* level : {"low", "medium", "high", "max"}) {
+    if (text == level) return json::value(text);
+  }
+  return fail(Errc::invalid_argument,
+              "invalid value for --think: \"{}\" (must be true, false, high, medium, low or max)",
+              text);
+}
+
+CommandTask embed(Cli& cli, const RunOptions& options, std::string prompt) {
+  json::object body;
+  body["model"] = options.model;
+  body["input"] = std::move(prompt);
+  body["truncate"] = options.truncate;
+  if (options.dimensions > 0) body["dimensions"] = options.dimensions;
+  if (!options.keep_alive.empty()) body["keep_alive"] = options.keep_alive;
+  CO_TRY(const json::value reply, co_await cli.api.post("/api/embed", std::move(body)));
+  if (cli.json || !reply.is_object()) {
+    print_json(reply);
+    co_return Result<void>{};
+  }
+  const json::value* vectors = reply.as_object().if_contains("embeddings");
+  if (vectors == nullptr || !vectors->is_array() || vectors->as_array().empty()) {
+    co_return fail(Errc::corrupt, "the server sent no embedding");
+  }
+  print_json(vectors->as_array()[0]);
+  co_return Result<void>{};
+}
+
+}  // namespace
+
+CommandTask run_command(Cli& cli, RunOptions options) {
+  json::object request;
+  request["model"] = options.model;
+  if (!options.keep_alive.empty()) request["keep_alive"] = options.keep_alive;
+  if (!options.format.empty()) request["format"] = options.format;
+  if (options.think) {
+    CO_TRY(request["think"], think_value(*options.think));
+  }
+  CO_TRY(const json::object shown, co_await find_model(cli, options.model, options.insecure));
+
+  std::string prompt = fmt::format("{}", fmt::join(options.prompt, " "));
+  bool interactive = prompt.empty();
+  if (!is_terminal(STDIN_FILENO)) {
+    const std::string input = read_standard_input();
+    prompt = prompt.empty() ? input : input.empty() ? prompt : input + "\n\n" + prompt;
+    interactive = false;
+  }
+  AnswerStyle style;
+  style.wrap = is_terminal(STDOUT_FILENO) && !options.no_word_wrap;
+  style.hide_thinking = options.hide_thinking;
+  style.verbose = options.verbose;
+  style.json = cli.json;
+
+  if (has_capability(shown, "embedding") && !has_capability(shown, "completion")) {
+    if (interactive) co_return fail(Errc::invalid_argument, "embedding models require input text");
+    co_return co_await embed(cli, options, std::move(prompt));
+  }
+  const bool sees = has_capability(shown, "vision");
+  if (interactive) {
+    ChatSession session(cli, std::move(request), style, sees, options.history_file);
+    co_return co_await session.run();
+  }
+  if (sees) {
+    CO_TRY(json::array images, take_images(cli.world(), prompt));
+    if (!images.empty()) request["images"] = std::move(images);
+  }
+  request["prompt"] = std::move(prompt);
+  CO_TRY(const AnswerText answer,
+         co_await print_answer(cli, "/api/generate", std::move(request), style));
+  if (!answer.complete) co_return fail(Errc::cancelled, "interrupted");
+  co_return Result<void>{};
+}
+
+}  // namespace om::app

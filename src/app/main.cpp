@@ -1,0 +1,243 @@
+// The program: one command line for the node and for those who use it.
+#include <CLI/CLI.hpp>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+
+#include "app/cli/command.h"
+#include "app/cli/config_command.h"
+#include "app/cli/terminal.h"
+#include "app/node.h"
+
+namespace {
+
+using namespace om;
+using namespace om::app;
+
+struct Options {
+  std::string config_file, listen, models, prefix, source, destination, model, action;
+  std::vector<std::string> models_to_remove, settings;
+  bool json = false, insecure = false, version = false;
+  ShowOptions show;
+  CreateOptions create;
+  RunOptions run;
+  std::string think, config_output;
+};
+
+// Exit codes: 0 done, 1 failed (the reason is on standard error), 2 wrong usage, 130 interrupted.
+constexpr int kFailed = 1, kUsage = 2, kInterrupted = 130;
+
+int report(const Result<void>& result) {
+  if (result) return 0;
+  std::fprintf(stderr, "Error: %s\n", result.error().what.c_str());
+  if (result.error().code == Errc::cancelled) return kInterrupted;
+  return kFailed;
+}
+
+Result<Config> load_config(const Options& options, io::Filesystem& files) {
+  Config config;
+  const ConfigPlace place = config_place(options.config_file);
+  if (place.required || files.exists(place.path)) {
+    TRY(const std::string text, files.read_file(place.path, kConfigBytesMax));
+    TRY_VOID(config.apply_file(text, place.path));
+  }
+  TRY_VOID(config.apply_environment([](const char* name) { return std::getenv(name); }));
+  if (!options.listen.empty()) {
+    TRY_VOID(config.set("server.listen", options.listen, Source::flag, "--listen"));
+  }
+  if (!options.models.empty()) {
+    TRY_VOID(config.set("models.directory", options.models, Source::flag, "--models"));
+  }
+  for (const std::string& setting : options.settings) {
+    const size_t equals = setting.find('=');
+    if (equals == std::string::npos) {
+      return fail(Errc::invalid_argument, "--set {}: expected KEY=VALUE", setting);
+    }
+    TRY_VOID(
+        config.set(setting.substr(0, equals), setting.substr(equals + 1), Source::flag, "--set"));
+  }
+  return config;
+}
+
+io::Task<void> run_into(CommandTask task, Result<void>& result) {
+  result = co_await std::move(task);
+}
+
+using CommandMaker = std::function<CommandTask(Cli&, const Options&)>;
+
+int run_client(const Options& options, const CommandMaker& make) {
+  std::signal(SIGPIPE, SIG_DFL);  // `ollamamax list | head` ends quietly.
+  io::RealOptions threads;
+  threads.worker_threads = 1;
+  io::RealWorld real(threads);
+  const auto config = load_config(options, real.world().files);
+  if (!config) return report(fail(config.error()));
+  const auto host = parse_host(config->settings().listen.front());
+  if (!host) return report(fail(host.error()));
+  ApiClient api(real.world(), *host);
+  Cli cli{real, api, options.json, !is_terminal(2)};
+  Options prepared = options;
+  prepared.run.history_file = io::join(config->settings().state_directory, "history");
+  if (std::getenv("OLLAMA_NOHISTORY") != nullptr) prepared.run.history_file.clear();
+  Result<void> result;
+  real.run_until_done(run_into(make(cli, prepared), result));
+  return report(result);
+}
+
+int run_server(const Options& options) {
+  std::signal(SIGPIPE, SIG_IGN);
+  auto config = Result<Config>(Config());
+  {
+    io::RealWorld real;
+    config = load_config(options, real.world().files);
+  }
+  if (!config) return report(fail(config.error()));
+  return report(run_node(config->settings()));
+}
+
+// Adds a command whose work is `make`; `code` gets the exit code.
+CLI::App* add(CLI::App& program, Options& options, int& code, const std::string& name,
+              const std::string& help, CommandMaker make) {
+  CLI::App* command = program.add_subcommand(name, help);
+  command->add_flag("--json", options.json, "Print what the server says, as JSON");
+  command->callback([&options, &code, make] { code = run_client(options, make); });
+  return command;
+}
+
+void add_model_commands(CLI::App& program, Options& o, int& code) {
+  auto* list = add(program, o, code, "list", "List models",
+                   [](Cli& cli, const Options& x) { return list_command(cli, x.prefix); });
+  list->alias("ls");
+  list->add_option("prefix", o.prefix, "Only names that begin so");
+  add(program, o, code, "ps", "List loaded models",
+      [](Cli& cli, const Options&) { return ps_command(cli); });
+  auto* show = add(program, o, code, "show", "Show a model's details",
+                   [](Cli& cli, const Options& x) { return show_command(cli, x.show); });
+  show->add_option("model", o.show.model)->required();
+  show->add_flag("--license", o.show.license, "Show its license");
+  show->add_flag("--modelfile", o.show.modelfile, "Show its Modelfile");
+  show->add_flag("--parameters", o.show.parameters, "Show its parameters");
+  show->add_flag("--template", o.show.template_text, "Show its template");
+  show->add_flag("--system", o.show.system, "Show its system message");
+  show->add_flag("-v,--verbose", o.show.verbose, "Show metadata and tensors too");
+  auto* stop = add(program, o, code, "stop", "Unload a model",
+                   [](Cli& cli, const Options& x) { return stop_command(cli, x.model); });
+  stop->add_option("model", o.model)->required();
+  auto* copy = add(program, o, code, "cp", "Copy a model", [](Cli& cli, const Options& x) {
+    return copy_command(cli, x.source, x.destination);
+  });
+  copy->add_option("source", o.source)->required();
+  copy->add_option("destination", o.destination)->required();
+  auto* remove = add(program, o, code, "rm", "Remove models", [](Cli& cli, const Options& x) {
+    return remove_command(cli, x.models_to_remove);
+  });
+  remove->add_option("models", o.models_to_remove)->required();
+  for (const char* action : {"pull", "push"}) {
+    const std::string help = std::string(action) == "pull" ? "Fetch a model from a registry"
+                                                           : "Send a model to a registry";
+    auto* transfer = add(program, o, code, action, help, [action](Cli& cli, const Options& x) {
+      return transfer_command(cli, action, x.model, x.insecure);
+    });
+    transfer->add_option("model", o.model)->required();
+    transfer->add_flag("--insecure", o.insecure, "Allow registries without TLS");
+  }
+}
+
+void add_making_commands(CLI::App& program, Options& o, int& code) {
+  auto* create = add(program, o, code, "create", "Make a model from a Modelfile",
+                     [](Cli& cli, const Options& x) {
+                       CreateOptions options = x.create;
+                       options.file_given = !options.file.empty();
+                       return create_command(cli, std::move(options));
+                     });
+  create->add_option("model", o.create.model)->required();
+  create->add_option("-f,--file", o.create.file, "The Modelfile (default: ./Modelfile)");
+  create->add_option("-q,--quantize", o.create.quantize, "Quantize to this type, such as q4_K_M");
+
+  auto* run = add(program, o, code, "run", "Chat with a model, or ask it once",
+                  [](Cli& cli, const Options& x) {
+                    RunOptions chosen = x.run;
+                    if (!x.think.empty()) chosen.think = x.think;
+                    return run_command(cli, std::move(chosen));
+                  });
+  run->add_option("model", o.run.model)->required();
+  run->add_option("prompt", o.run.prompt);
+  run->add_option("--keepalive", o.run.keep_alive, "How long to keep the model loaded (5m)");
+  run->add_flag("--verbose", o.run.verbose, "Show timings");
+  run->add_flag("--insecure", o.run.insecure, "Allow registries without TLS");
+  run->add_flag("--nowordwrap", o.run.no_word_wrap, "Do not break lines at words");
+  run->add_option("--format", o.run.format, "Answer format, such as json");
+  // Its value follows an equals sign only: `run --think MODEL` must not take the model for it.
+  run->add_flag("--think{true}", o.think, "Let it think: --think or --think=low, false, ...");
+  run->add_flag("--hidethinking", o.run.hide_thinking, "Do not show the thinking");
+  run->add_flag("--truncate,!--no-truncate", o.run.truncate, "Cut input that is too long");
+  run->add_option("--dimensions", o.run.dimensions, "Length of the embedding");
+}
+
+void add_serve(CLI::App& program, Options& o, int& code) {
+  CLI::App* serve = program.add_subcommand("serve", "Run a node");
+  serve->alias("start");
+  serve->add_option("--listen", o.listen, "Address to answer on (127.0.0.1:11434)");
+  serve->add_option("--models", o.models, "Folder of the models");
+  serve->add_option("--set", o.settings, "KEY=VALUE for any key of the configuration");
+  serve->callback([&o, &code] { code = run_server(o); });
+}
+
+void add_config(CLI::App& program, Options& o, int& code) {
+  CLI::App* config = program.add_subcommand("config", "Check, show or write the configuration");
+  config->require_subcommand(1);
+  CLI::App* validate = config->add_subcommand("validate", "Check the file and the environment");
+  validate->callback([&o, &code] {
+    io::RealWorld real;
+    const auto loaded = load_config(o, real.world().files);
+    if (loaded) print("the configuration is valid\n");
+    code = loaded ? 0 : report(fail(loaded.error()));
+  });
+  CLI::App* show = config->add_subcommand("show", "Every key, its value and where it came from");
+  show->add_flag("--json", o.json, "As JSON");
+  show->callback([&o, &code] {
+    io::RealWorld real;
+    const auto loaded = load_config(o, real.world().files);
+    if (loaded) print(show_config(*loaded, o.json));
+    code = loaded ? 0 : report(fail(loaded.error()));
+  });
+  CLI::App* generate = config->add_subcommand("generate", "Print a file with every key");
+  generate->callback([&code] {
+    print(Config().example());
+    code = 0;
+  });
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Options options;
+  int code = 0;
+  CLI::App program("Ollama for every machine you own.", "ollamamax");
+  program.require_subcommand(0, 1);
+  program.add_option("--config", options.config_file, "Configuration file");
+  program.add_flag("-v,--version", options.version, "Show the version");
+  add_serve(program, options, code);
+  add_making_commands(program, options, code);
+  add_model_commands(program, options, code);
+  add(program, options, code, "version", "Show the versions of client and server",
+      [](Cli& cli, const Options&) { return version_command(cli); });
+  add_config(program, options, code);
+  CLI::App* completion =
+      program.add_subcommand("completion", "Print completions for bash, zsh or fish");
+  completion->add_option("shell", options.action)
+      ->required()
+      ->check(CLI::IsMember({"bash", "zsh", "fish"}));
+  completion->callback([&] { print(completion_script(options.action, program)); });
+  try {
+    program.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    const int parsed = program.exit(error);
+    return parsed == 0 ? 0 : kUsage;
+  }
+  if (options.version) {
+    return run_client(options, [](Cli& cli, const Options&) { return version_command(cli); });
+  }
+  if (program.get_subcommands().empty()) print(program.help());
+  return code;
+}

@@ -1,0 +1,162 @@
+#include "app/node.h"
+
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "api/api.h"
+#include "app/memory_watch.h"
+#include "app/node_parts.h"
+#include "base/log.h"
+#include "generation/generation.h"
+#include "http/client.h"
+#include "http/server.h"
+#include "scheduler/local_scheduler.h"
+#include "store/store.h"
+#include "transfer/transfer.h"
+
+namespace om::app {
+namespace {
+
+class Node {
+ public:
+  Node(io::RealWorld& real, const Settings& settings)
+      : real_(real), world_(real.world()), settings_(settings), stop_(world_.clock) {}
+
+  io::Task<Result<void>> run();
+
+ private:
+  io::Task<Result<void>> build();
+  Result<void> listen();
+  io::Task<void> take_down();
+  void on_signal();
+
+  io::RealWorld& real_;
+  io::World& world_;
+  const Settings& settings_;
+  io::Event stop_;
+  int signals_ = 0;
+  bool ready_ = false;
+
+  std::unique_ptr<http::Client> client_;
+  std::unique_ptr<store::Store> store_;
+  std::unique_ptr<scheduler::LocalScheduler> scheduler_;
+  std::unique_ptr<generation::Generation> generation_;
+  std::unique_ptr<transfer::Transfer> transfer_;
+  std::unique_ptr<api::Api> api_;
+  std::unique_ptr<http::Server> server_;
+  std::unique_ptr<MemoryWatch> memory_watch_;
+};
+
+void Node::on_signal() {
+  signals_++;
+  stop_.notify_all();
+  if (signals_ > 1) {
+    log_warn("second signal: ending at once");
+    ::_exit(1);  // Children die with us.
+  }
+}
+
+io::Task<Result<void>> Node::build() {
+  CO_TRY(const NodePaths paths, find_paths(world_.files, settings_));
+  const std::string name = node_name(settings_);
+  client_ = std::make_unique<http::Client>(world_);
+  CO_TRY(store_, co_await store::Store::open(world_, settings_.models_directory, settings_.prune));
+  CO_TRY(scheduler_, make_scheduler(world_, *store_, *client_, settings_, paths));
+
+  generation::GenerationOptions generation_options;
+  generation_options.node_name = name;
+  generation_options.default_context = static_cast<int>(settings_.context_length);
+  generation_options.prefer_jinja = settings_.prefer_jinja;
+  generation_ = generation::make_generation(world_, *store_, *scheduler_, generation_options);
+
+  transfer::TransferOptions transfer_options;
+  transfer_options.key_path = io::join(settings_.state_directory, "id_ed25519");
+  transfer_options.quantize_program = paths.quantize_program;
+  transfer_options.convert_script = paths.convert_script;
+  transfer_options.temporary_directory = io::join(settings_.models_directory, "tmp");
+  transfer_ = transfer::make_transfer(world_, *store_, *client_, transfer_options);
+
+  api::Settings api_settings = make_api_settings(settings_, name);
+  api_settings.ready = [this] { return ready_; };
+  api_ = std::make_unique<api::Api>(api::Dependencies{world_, *store_, *scheduler_, *generation_,
+                                                      *transfer_, std::move(api_settings)});
+  http::ServerLimits limits;
+  limits.connections_max = static_cast<size_t>(settings_.connections_max);
+  limits.body_bytes_max = settings_.body_bytes_max;
+  server_ = std::make_unique<http::Server>(world_, limits, api_->handler());
+  memory_watch_ = std::make_unique<MemoryWatch>(world_, settings_);
+  co_return Result<void>{};
+}
+
+Result<void> Node::listen() {
+  for (const std::string& address : settings_.listen) {
+    TRY(const HostPort host, parse_host(address));
+    auto bound = server_->listen(io::Endpoint::tcp(host.host, host.port));
+    if (!bound && bound.error().code == Errc::already_exists) {
+      return fail(Errc::already_exists,
+                  "{} (is Ollama or another node running? Choose another port with OLLAMA_HOST)",
+                  bound.error().what);
+    }
+    if (!bound) return fail(bound.error());
+    log_info("listening", field("address", bound->str()), field("version", OLLAMAMAX_VERSION));
+    if (!is_loopback(host.host)) {
+      log_warn("this address is open to everyone who can reach it", field("address", bound->str()));
+    }
+  }
+  return {};
+}
+
+io::Task<void> Node::take_down() {
+  ready_ = false;
+  if (server_) {
+    log_info("draining", field("requests", server_->requests_running()));
+    co_await server_->stop(settings_.drain_time);
+  }
+  if (memory_watch_) co_await memory_watch_->stop();
+  if (transfer_) co_await transfer_->stop();
+  if (scheduler_) co_await scheduler_->stop();
+  if (client_) client_->close_idle();
+}
+
+io::Task<Result<void>> Node::run() {
+  auto built = co_await build();
+  if (built) built = listen();
+  if (built) {
+    ready_ = true;
+    memory_watch_->start();
+    real_.on_signal({SIGTERM, SIGINT}, [this](int) { on_signal(); });
+    while (signals_ == 0) {
+      const auto woken = co_await stop_.wait();
+      if (!woken) break;
+    }
+  }
+  co_await take_down();
+  co_return built;
+}
+
+io::Task<void> run_into(Node& node, Result<void>& result) { result = co_await node.run(); }
+
+// One descriptor a client and one a runner: as many as the system lets us have.
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) log_warn("the descriptor limit stays as it is");
+}
+
+}  // namespace
+
+Result<void> run_node(const Settings& settings) {
+  const auto level = parse_log_level(settings.log_level);
+  if (level) set_log_level(*level);
+  set_log_format(settings.log_format == "json" ? LogFormat::json : LogFormat::text);
+  raise_descriptor_limit();
+  io::RealWorld real;
+  Result<void> result;
+  Node node(real, settings);
+  real.run_until_done(run_into(node, result));
+  if (result) log_info("stopped");
+  return result;
+}
+
+}  // namespace om::app

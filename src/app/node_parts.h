@@ -1,0 +1,35 @@
+// Small decisions of the node's construction: where its programs lie, what it is called, how much
+// memory runners may take.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "api/api.h"
+#include "app/settings.h"
+#include "http/client.h"
+#include "io/world.h"
+#include "scheduler/local_scheduler.h"
+#include "store/store.h"
+
+namespace om::app {
+
+struct NodePaths {
+  std::string server_program, quantize_program, convert_script;
+  std::string runtime_directory;  // For sockets; private to this process.
+};
+
+// not_found: llama-server lies neither in the configured folder nor beside the program.
+Result<NodePaths> find_paths(io::Filesystem& files, const Settings& settings);
+
+std::string node_name(const Settings& settings);
+bool is_loopback(std::string_view host);
+
+Result<std::unique_ptr<scheduler::LocalScheduler>> make_scheduler(io::World& world,
+                                                                  store::Store& store,
+                                                                  http::Client& client,
+                                                                  const Settings& settings,
+                                                                  const NodePaths& paths);
+api::Settings make_api_settings(const Settings& settings, const std::string& name);
+
+}  // namespace om::app
