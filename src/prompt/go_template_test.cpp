@@ -141,7 +141,7 @@ TEST(GoTemplate, RefusesDeepNesting) {
   std::string deep;
   for (int i = 0; i < 5000; ++i) deep += "{{ if true }}";
   EXPECT_THAT(run(deep), testing::HasSubstr("nested too deeply"));
-  EXPECT_THAT(run("{{ " + std::string(5000, '(')), testing::HasSubstr("nested too deeply"));
+  EXPECT_THAT(run("{{ " + std::string(5000, '(') + " }}"), testing::HasSubstr("nested too deeply"));
 }
 
 TEST(GoTemplate, KnowsWhatItMentions) {

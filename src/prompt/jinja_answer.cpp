@@ -83,7 +83,12 @@ class JinjaAnswerParser : public AnswerParser {
     AnswerDelta delta;
     bool behind = !parsed.content.empty() || !parsed.tool_calls.empty();
     delta.thinking = grown(thinking_, parsed.thinking, last || behind);
-    delta.content = grown(content_, parsed.content, last || !parsed.tool_calls.empty());
+    std::string_view content = parsed.content;
+    if (!parsed.thinking.empty()) {
+      // The empty line between thought and answer belongs to neither.
+      content.remove_prefix(std::min(content.find_first_not_of(" \t\r\n"), content.size()));
+    }
+    delta.content = grown(content_, content, last || !parsed.tool_calls.empty());
     for (; calls_ < parsed.tool_calls.size(); ++calls_) {
       const auto& call = parsed.tool_calls[calls_];
       bool followed = calls_ + 1 < parsed.tool_calls.size();

@@ -1,0 +1,261 @@
+#include "prompt/answer_parser.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <rapidcheck/gtest.h>
+
+#include "prompt/answer_format.h"
+#include "prompt/render.h"
+#include "prompt/test_files.h"
+
+namespace om::prompt {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+struct Answer {
+  std::string content, thinking;
+  std::vector<std::string> calls;  // id name arguments
+  bool operator==(const Answer&) const = default;
+};
+
+void PrintTo(const Answer& answer, std::ostream* out) {
+  *out << "content '" << answer.content << "' thinking '" << answer.thinking << "'";
+  for (const auto& call : answer.calls) *out << " [" << call << "]";
+}
+
+void add(Answer& answer, const Result<AnswerDelta>& delta) {
+  ASSERT_TRUE(delta) << delta.error().what;
+  answer.content += delta->content;
+  answer.thinking += delta->thinking;
+  for (const auto& call : delta->tool_calls) {
+    answer.calls.push_back(call.id + " " + call.name + " " + call.arguments);
+  }
+}
+
+Answer parse(const AnswerFormat& format, std::string_view text, size_t slice = 1) {
+  int calls = 0;
+  auto parser = format.make_parser([&calls] { return "id" + std::to_string(++calls); });
+  Answer answer;
+  for (size_t at = 0; at < text.size(); at += slice) {
+    add(answer, parser->feed(text.substr(at, slice)));
+  }
+  add(answer, parser->finish());
+  return answer;
+}
+
+AnswerFormat tags(std::string tool_tag = "", bool open = false) {
+  return tag_answer_format({.thinking = {"<think>", "</think>"},
+                            .thinking_open = open,
+                            .tool_tag = std::move(tool_tag),
+                            .tool_names = {"get_weather", "get", "add"}});
+}
+
+const std::string kPlace = R"({"city":"Paris"})";
+
+TEST(TagAnswer, TakesTheThoughtOff) {
+  EXPECT_EQ(parse(tags(), "\n<think>\n a <b> c\n</think>\n\nYes."),
+            (Answer{"Yes.", "a <b> c\n", {}}));
+  EXPECT_EQ(parse(tags("", true), " hm</think> Yes."), (Answer{"Yes.", "hm", {}}));
+  EXPECT_EQ(parse(tags(), "No <think>thought</think>"),
+            (Answer{"No <think>thought</think>", "", {}}));
+  EXPECT_EQ(parse(tags(), "<think>cut off </thi"), (Answer{"", "cut off </thi", {}}));
+  EXPECT_EQ(parse(tags(), "<thi"), (Answer{"<thi", "", {}}));
+}
+
+TEST(TagAnswer, GivesTextOutAsSoonAsItIsCertain) {
+  auto parser = tags("<tool_call>").make_parser([] { return "id"; });
+  EXPECT_EQ(parser->feed("<think>ab")->thinking, "ab");
+  EXPECT_EQ(parser->feed("c</th")->thinking, "c");
+  EXPECT_EQ(parser->feed("ink>\nHello")->content, "Hello");
+  EXPECT_EQ(parser->feed(" there <tool")->content, " there ");
+  EXPECT_EQ(parser->feed("s>")->content, "<tools>");
+}
+
+TEST(TagAnswer, FindsTaggedCalls) {
+  EXPECT_EQ(parse(tags("<tool_call>"),
+                  "Look: <tool_call>\n{\"name\": \"get_weather\", \"arguments\": {\"city\": "
+                  "\"Paris\"}}\n</tool_call>\n<tool_call>{\"name\":\"add\",\"parameters\":"
+                  "{\"a\":1}}</tool_call>"),
+            (Answer{"Look: ", "", {"id1 get_weather " + kPlace, "id2 add {\"a\":1}"}}));
+  EXPECT_EQ(parse(tags("[TOOL_CALLS]"),
+                  "[TOOL_CALLS] [{\"name\":\"add\",\"arguments\":{\"a\":\"}{\\\"\"}},"
+                  "{\"name\":\"get\",\"arguments\":{}}]"),
+            (Answer{"", "", {"id1 add {\"a\":\"}{\\\"\"}", "id2 get {}"}}));
+  EXPECT_EQ(parse(tags("[TOOL_CALLS]"), "[TOOL_CALLS]get_weather[ARGS]{\"city\":\"Paris\"}"),
+            (Answer{"", "", {"id1 get_weather " + kPlace}}));
+  EXPECT_EQ(parse(tags("<tool_call>"),
+                  "<tool_call>{\"get_weather\":{\"city\":\"Paris\"}}"
+                  "</tool_call>\nDone."),
+            (Answer{"\nDone.", "", {"id1 get_weather " + kPlace}}));
+}
+
+TEST(TagAnswer, ABareBraceCountsOnlyAtTheStart) {
+  const std::string call = R"({"name": "get_weather", "parameters": {"city": "Paris"}})";
+  EXPECT_EQ(parse(tags("{"), "\n" + call), (Answer{"\n", "", {"id1 get_weather " + kPlace}}));
+  EXPECT_EQ(parse(tags("{"), call + ";\n" + call),
+            (Answer{"", "", {"id1 get_weather " + kPlace, "id2 get_weather " + kPlace}}));
+  EXPECT_EQ(parse(tags("{"), "So: " + call), (Answer{"So: " + call, "", {}}));
+  EXPECT_EQ(parse(tags("["), "[" + call + "]"), (Answer{"", "", {"id1 get_weather " + kPlace}}));
+}
+
+TEST(TagAnswer, WhatIsNoCallIsContent) {
+  for (std::string text :
+       {"{\"name\": \"unknown\", \"arguments\": {}}", "{\"answer\": [1, {}]} and more",
+        "{ not json }", "{\"name\": \"get_weather\", \"arg"}) {
+    EXPECT_EQ(parse(tags("{"), text), (Answer{text, "", {}})) << text;
+  }
+  for (std::string text :
+       {"<tool_call> I will not", "<tool_call>{\"name\":\"x\"}</tool_call> ok"}) {
+    EXPECT_EQ(parse(tags("<tool_call>"), text), (Answer{text, "", {}})) << text;
+  }
+}
+
+RC_GTEST_PROP(TagAnswer, DoesNotDependOnHowTheTextIsSlicedAndLosesNothing, ()) {
+  auto parts =
+      *rc::gen::container<std::vector<std::string>>(rc::gen::elementOf(std::vector<std::string>{
+          "<think>", "</think>", "<tool_call>", "</tool_call>", "{", "}", "[", "]", ",", " ", "\n",
+          "word", "get", "get_weather", "\"", "\\", "{\"name\":\"get\",\"arguments\":{\"a\":1}}",
+          "{\"name\":\"no\",\"arguments\":{}}", "\xC3\xA9"}));
+  auto tag = *rc::gen::elementOf(std::vector<std::string>{"", "<tool_call>", "{", "[", "[CALLS]"});
+  std::string text;
+  for (const auto& part : parts) text += part;
+  auto format = tags(tag);
+  auto whole = parse(format, text, text.size() + 1);
+  for (size_t slice = 1; slice <= 7; ++slice) RC_ASSERT(parse(format, text, slice) == whole);
+  // Words are never eaten: they stand in no marker.
+  auto count = [](const std::string& in) {
+    size_t found = 0;
+    for (size_t at = in.find("word"); at != in.npos; at = in.find("word", at + 1)) ++found;
+    return found;
+  };
+  if (whole.calls.empty()) {
+    RC_ASSERT(count(whole.content) + count(whole.thinking) == count(text));
+  }
+}
+
+TEST(ToolCallIds, AreEightLettersAndDigits) {
+  EXPECT_EQ(tool_call_id(0), "call_aaaaaaaa");
+  EXPECT_EQ(tool_call_id(~uint64_t{0}).size(), 13u);
+}
+
+TEST(PlainAnswer, HasABound) {
+  auto parser = AnswerFormat().make_parser({});
+  EXPECT_EQ(parser->feed("<think>x")->content, "<think>x");
+  auto delta = parser->feed(std::string(kAnswerBytesMax, 'x'));
+  ASSERT_FALSE(delta);
+  EXPECT_EQ(delta.error().code, Errc::overloaded);
+}
+
+class JinjaAnswer : public testing::Test {
+ protected:
+  // The format for a question with or without tools; absent where the template is.
+  std::optional<AnswerFormat> format(const std::string& file, bool tools) {
+    auto jinja = llama_template(file);
+    if (!jinja) return std::nullopt;
+    auto made = make_template({.jinja = *jinja});
+    EXPECT_TRUE(made) << made.error().what;
+    ChatInput input;
+    input.messages = {{.role = "user", .content = "Weather?"}};
+    if (tools) {
+      input.tools = {boost::json::parse(R"({"type":"function","function":{"name":"get_weather",
+        "description":"d","parameters":{"type":"object","properties":{"city":{"type":"string"}},
+        "required":["city"]}}})")};
+    }
+    auto rendered = (*made)->chat(input);
+    EXPECT_TRUE(rendered) << rendered.error().what;
+    return rendered->answer;
+  }
+
+  void expect_any_slices(const AnswerFormat& chosen, const std::string& text, const Answer& want) {
+    for (size_t slice : {1, 2, 3, 5, 7, 1000}) {
+      EXPECT_EQ(parse(chosen, text, slice), want) << "slice " << slice;
+    }
+  }
+};
+
+TEST_F(JinjaAnswer, QwenThoughtContentAndCalls) {
+  auto chosen = format("Qwen-Qwen3-0.6B.jinja", true);
+  if (!chosen) GTEST_SKIP() << "llama.cpp's sources are not here";
+  EXPECT_FALSE(chosen->plain());
+  expect_any_slices(*chosen,
+                    "<think>\nI should look.\n</think>\n\nIt is 18 \xC2\xB0"
+                    "C.",
+                    {"It is 18 \xC2\xB0"
+                     "C.",
+                     "I should look.\n",
+                     {}});
+  expect_any_slices(
+      *chosen,
+      "<think>\nhm\n</think>\n\n<tool_call>\n{\"name\": \"get_weather\", "
+      "\"arguments\": {\"city\": \"Paris\"}}\n</tool_call>\n<tool_call>\n{\"name\": "
+      "\"get_weather\", \"arguments\": {\"city\": \"Rome\"}}\n</tool_call>",
+      {"",
+       "hm",
+       {"id1 get_weather {\"city\": \"Paris\"}", "id2 get_weather {\"city\": \"Rome\"}"}});
+}
+
+TEST_F(JinjaAnswer, ACallThatWasCutOffIsContent) {
+  auto chosen = format("Qwen-Qwen3-0.6B.jinja", true);
+  if (!chosen) GTEST_SKIP() << "llama.cpp's sources are not here";
+  expect_any_slices(
+      *chosen, "Wait. <tool_call>\n{\"name\": \"get_weather\", \"arguments\": {\"ci",
+      {"Wait. <tool_call>\n{\"name\": \"get_weather\", \"arguments\": {\"ci", "", {}});
+}
+
+TEST_F(JinjaAnswer, EmitsACallBeforeTheAnswerEnds) {
+  auto chosen = format("Qwen-Qwen3-0.6B.jinja", true);
+  if (!chosen) GTEST_SKIP() << "llama.cpp's sources are not here";
+  auto parser = chosen->make_parser([] { return "call_1"; });
+  auto first =
+      parser->feed("<tool_call>\n{\"name\": \"get_weather\", \"arguments\": {\"city\": \"P");
+  EXPECT_THAT(first->tool_calls, IsEmpty());
+  auto second = parser->feed("aris\"}}\n</tool_call>");
+  ASSERT_EQ(second->tool_calls.size(), 1u);
+  EXPECT_EQ(second->tool_calls[0].id, "call_1");
+  EXPECT_TRUE(parser->called_tools());
+}
+
+TEST_F(JinjaAnswer, OtherFamilies) {
+  auto llama = format("meta-llama-Llama-3.1-8B-Instruct.jinja", true);
+  if (!llama) GTEST_SKIP() << "llama.cpp's sources are not here";
+  expect_any_slices(*llama, "{\"name\": \"get_weather\", \"parameters\": {\"city\": \"Paris\"}}",
+                    {"", "", {"id1 get_weather {\"city\": \"Paris\"}"}});
+  expect_any_slices(*llama, "Just text.", {"Just text.", "", {}});
+  auto coder = format("Qwen3-Coder.jinja", true);
+  ASSERT_TRUE(coder);
+  expect_any_slices(*coder,
+                    "<tool_call>\n<function=get_weather>\n<parameter=city>\nParis\n</parameter>\n"
+                    "</function>\n</tool_call>",
+                    {"", "", {"id1 get_weather {\"city\":\"Paris\"}"}});
+  auto harmony = format("openai-gpt-oss-120b.jinja", false);
+  ASSERT_TRUE(harmony);
+  expect_any_slices(*harmony,
+                    "<|channel|>analysis<|message|>Think.<|end|><|start|>assistant<|channel|>final"
+                    "<|message|>Hello.",
+                    {"Hello.", "Think.", {}});
+  auto deepseek = format("deepseek-ai-DeepSeek-R1-Distill-Qwen-32B.jinja", false);
+  ASSERT_TRUE(deepseek);
+  EXPECT_EQ(parse(*deepseek, "Hm.\n</think>\n\nYes.").content, "Yes.");
+}
+
+TEST_F(JinjaAnswer, TemplatesWithoutMarkersPassTextThrough) {
+  auto gemma = format("google-gemma-2-2b-it.jinja", false);
+  if (!gemma) GTEST_SKIP() << "llama.cpp's sources are not here";
+  EXPECT_TRUE(gemma->plain());
+}
+
+TEST_F(JinjaAnswer, ALongAnswerIsNotParsedForEveryPiece) {
+  auto chosen = format("Qwen-Qwen3-0.6B.jinja", true);
+  if (!chosen) GTEST_SKIP() << "llama.cpp's sources are not here";
+  std::string text = "<think>x</think>";
+  while (text.size() < 200'000) text += "word " + std::to_string(text.size()) + " ";
+  text += "end";
+  auto answer = parse(*chosen, text, 4);
+  EXPECT_EQ(answer.content, text.substr(16));
+}
+
+}  // namespace
+}  // namespace om::prompt

@@ -1,0 +1,330 @@
+#include "prompt/render.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "prompt/test_files.h"
+
+namespace om::prompt {
+namespace {
+
+using testing::EndsWith;
+using testing::HasSubstr;
+using testing::Not;
+
+constexpr int64_t kNow = 1'709'164'800;  // 2024-02-29.
+
+std::shared_ptr<const Template> go(const std::string& file) {
+  auto made = make_template({.go = test_data(file)});
+  EXPECT_TRUE(made) << made.error().what;
+  return made ? *made : nullptr;
+}
+
+model::Message message(std::string role, std::string content) {
+  return {.role = std::move(role), .content = std::move(content)};
+}
+
+boost::json::value weather_tool() {
+  return boost::json::parse(R"({"type":"function","function":{"name":"get_weather",
+    "description":"Weather <now>","parameters":{"type":"object","required":["city"],
+    "properties":{"city":{"type":"string","description":"A city"}}}}})");
+}
+
+ChatInput conversation() {
+  ChatInput input;
+  input.messages = {message("system", "Be brief."), message("user", "Hi"),
+                    message("assistant", "Hello"), message("user", "Bye")};
+  input.now_seconds = kNow;
+  return input;
+}
+
+ChatInput tool_conversation() {
+  ChatInput input;
+  input.messages = {message("user", "Weather in Paris?"), message("assistant", ""),
+                    message("tool", "18 C")};
+  input.messages[1].tool_calls = {{"call_1", "get_weather", R"({"city": "Paris", "n": 1.5})"}};
+  input.messages[2].tool_name = "get_weather";
+  input.tools = {weather_tool()};
+  input.now_seconds = kNow;
+  return input;
+}
+
+std::string prompt(const Template& chosen, const ChatInput& input) {
+  auto rendered = chosen.chat(input);
+  return rendered ? rendered->prompt : "error: " + rendered.error().what;
+}
+
+TEST(GoRender, ChatmlConversation) {
+  EXPECT_EQ(prompt(*go("chatml_tools.gotmpl"), conversation()),
+            "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n"
+            "<|im_start|>assistant\nHello<|im_end|>\n<|im_start|>user\nBye<|im_end|>\n"
+            "<|im_start|>assistant\n");
+}
+
+TEST(GoRender, ChatmlToolsAndTheirResults) {
+  auto chosen = go("chatml_tools.gotmpl");
+  EXPECT_TRUE(chosen->capabilities().tools);
+  EXPECT_EQ(
+      prompt(*chosen, tool_conversation()),
+      "<|im_start|>system\n\n\n# Tools\n\nCall functions within <tool_call></tool_call> tags. They "
+      "are listed in <tools></tools>:\n<tools>\n{\"type\": \"function\", \"function\": "
+      "{\"name\":\"get_weather\",\"description\":\"Weather <now>\",\"parameters\":"
+      "{\"type\":\"object\",\"required\":[\"city\"],\"properties\":{\"city\":{\"type\":\"string\","
+      "\"description\":\"A city\"}}}}}\n</tools><|im_end|>\n<|im_start|>user\nWeather in Paris?"
+      "<|im_end|>\n<|im_start|>assistant\n<tool_call>\n{\"name\": \"get_weather\", "
+      "\"arguments\": {\"city\":\"Paris\",\"n\":1.5}}\n</tool_call><|im_end|>\n"
+      "<|im_start|>user\n<tool_response>\n18 C\n</tool_response><|im_end|>\n"
+      "<|im_start|>assistant\n");
+}
+
+TEST(GoRender, ATrailingAssistantMessageIsContinued) {
+  auto input = conversation();
+  input.messages.push_back(message("assistant", "Good"));
+  EXPECT_THAT(prompt(*go("chatml_tools.gotmpl"), input),
+              EndsWith("<|im_start|>user\nBye<|im_end|>\n<|im_start|>assistant\nGood"));
+  EXPECT_THAT(prompt(*go("legacy_llama2.gotmpl"), input), EndsWith("Bye [/INST] Good"));
+}
+
+TEST(GoRender, Llama3WithToolsAndDate) {
+  EXPECT_EQ(
+      prompt(*go("llama3.gotmpl"), tool_conversation()),
+      "<|start_header_id|>system<|end_header_id|>\n\n\n\nToday is 2024-02-29. You may call "
+      "one of these functions:\n{\"type\":\"function\",\"function\":{\"name\":\"get_weather\","
+      "\"description\":\"Weather <now>\",\"parameters\":{\"type\":\"object\",\"required\":["
+      "\"city\"],\"properties\":{\"city\":{\"type\":\"string\",\"description\":\"A city\"}}}}"
+      "}\n<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nWeather in Paris?<|eot_id|>"
+      "<|start_header_id|>assistant<|end_header_id|>\n\n{\"name\": \"get_weather\", "
+      "\"parameters\": {\"city\":\"Paris\",\"n\":1.5}}<|eot_id|><|start_header_id|>ipython"
+      "<|end_header_id|>\n\n18 C<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n");
+}
+
+TEST(GoRender, GemmaMergesTurnsOfOneRole) {
+  ChatInput input;
+  input.messages = {message("user", "One"), message("user", "Two")};
+  EXPECT_EQ(prompt(*go("gemma.gotmpl"), input),
+            "<start_of_turn>user\nOne\n\nTwo<end_of_turn>\n<start_of_turn>model\n");
+}
+
+TEST(GoRender, MistralTools) {
+  auto text = prompt(*go("mistral.gotmpl"), tool_conversation());
+  EXPECT_THAT(text, HasSubstr("[TOOL_CALLS] [{\"name\": \"get_weather\", \"arguments\": "
+                              "{\"city\":\"Paris\",\"n\":1.5}}]</s>[TOOL_RESULTS] {\"content\": "
+                              "\"18 C\"}[/TOOL_RESULTS]"));
+}
+
+TEST(GoRender, LegacyTemplatesGoTurnByTurn) {
+  EXPECT_EQ(prompt(*go("legacy_llama2.gotmpl"), conversation()),
+            "[INST] <<SYS>>\nBe brief.\n<</SYS>>\n\nHi [/INST] Hello</s>[INST] Bye [/INST] ");
+}
+
+TEST(GoRender, ThinkingIsAskedForAndForbidden) {
+  auto chosen = go("thinking.gotmpl");
+  EXPECT_TRUE(chosen->capabilities().thinking);
+  auto input = conversation();
+  input.think = {.is_set = true, .enabled = true};
+  EXPECT_THAT(prompt(*chosen, input), EndsWith("Bye /think<|im_end|>\n<|im_start|>assistant\n"));
+  input.think = {.is_set = true, .enabled = false};
+  EXPECT_THAT(prompt(*chosen, input),
+              EndsWith("Bye /no_think<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"));
+}
+
+TEST(GoRender, GenerateTakesSuffixSystemAndContext) {
+  auto fim = go("fim.gotmpl");
+  EXPECT_TRUE(fim->capabilities().insert);
+  auto rendered = fim->generate({.prompt = "a(", .suffix = ")"});
+  ASSERT_TRUE(rendered);
+  EXPECT_EQ(rendered->prompt, "<|fim_prefix|>a(<|fim_suffix|>)<|fim_middle|>");
+  rendered = fim->generate({.prompt = "p", .system = "s:", .context_text = "before "});
+  ASSERT_TRUE(rendered);
+  EXPECT_EQ(rendered->prompt, "before s:p");
+  auto refused = go("gemma.gotmpl")->generate({.prompt = "a", .suffix = "b"});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Errc::unsupported);
+}
+
+TEST(GoRender, ImagesBecomeMarkersBeforeTheText) {
+  ChatInput input;
+  input.messages = {message("user", "see [img] there"), message("user", "and this")};
+  input.messages[0].images = {"x", "y"};
+  input.messages[1].images = {"z"};
+  input.media_marker = "<M>";
+  auto rendered = go("gemma.gotmpl")->chat(input);
+  ASSERT_TRUE(rendered);
+  EXPECT_EQ(rendered->media_count, 3u);
+  EXPECT_THAT(rendered->prompt, HasSubstr("user\n<M>see <M> there\n\n<M>and this<end_of_turn>"));
+}
+
+TEST(GoRender, RefusesToolsItCannotExpress) {
+  auto rendered = go("gemma.gotmpl")->chat(tool_conversation());
+  ASSERT_FALSE(rendered);
+  EXPECT_EQ(rendered.error().code, Errc::unsupported);
+  auto input = tool_conversation();
+  input.messages[1].tool_calls[0].arguments = "[1]";
+  rendered = go("llama3.gotmpl")->chat(input);
+  ASSERT_FALSE(rendered);
+  EXPECT_EQ(rendered.error().code, Errc::invalid_argument);
+}
+
+TEST(GoRender, AFormatConstrainsTheAnswerBehindTheThought) {
+  auto input = conversation();
+  input.format.kind = model::Format::Kind::json;
+  auto rendered = go("thinking.gotmpl")->chat(input);
+  ASSERT_TRUE(rendered);
+  EXPECT_THAT(rendered->constraint.grammar, HasSubstr("om-thought-0 om-space)? om-answer"));
+  EXPECT_THAT(rendered->constraint.grammar, HasSubstr("om-answer ::="));
+  EXPECT_TRUE(rendered->constraint.tool_grammar);
+  EXPECT_EQ(rendered->constraint.resume("{\"a").generation_prompt, " {\"a");
+}
+
+TEST(Template, SmolLm2RendersByItsOwnJinja) {
+  auto made = make_template({.jinja = test_data("smollm2.jinja"), .bos_token = "<|im_start|>"});
+  ASSERT_TRUE(made) << made.error().what;
+  EXPECT_EQ((*made)->kind(), Template::Kind::jinja);
+  EXPECT_FALSE((*made)->capabilities().tools);
+  auto rendered = (*made)->chat(conversation());
+  ASSERT_TRUE(rendered) << rendered.error().what;
+  EXPECT_EQ(rendered->prompt,
+            "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n"
+            "<|im_start|>assistant\nHello<|im_end|>\n<|im_start|>user\nBye<|im_end|>\n"
+            "<|im_start|>assistant\n");
+  EXPECT_TRUE(rendered->answer.plain());
+  auto generated = (*made)->generate({.prompt = "Hi", .system = "Be brief."});
+  ASSERT_TRUE(generated);
+  EXPECT_THAT(generated->prompt, EndsWith("user\nHi<|im_end|>\n<|im_start|>assistant\n"));
+}
+
+TEST(Template, JinjaContinuesATrailingAssistantMessage) {
+  auto made = make_template({.jinja = test_data("smollm2.jinja")});
+  auto input = conversation();
+  input.messages.push_back(message("assistant", "Good"));
+  auto rendered = (*made)->chat(input);
+  ASSERT_TRUE(rendered) << rendered.error().what;
+  EXPECT_THAT(rendered->prompt, EndsWith("<|im_start|>assistant\nGood"));
+  auto parser = rendered->answer.make_parser([] { return "call_x"; });
+  std::string text = parser->feed(" night")->content;
+  text += parser->finish()->content;
+  EXPECT_EQ(text, " night");
+}
+
+TEST(Template, WithoutAnyTemplateChatIsChatmlAndGenerateBare) {
+  auto made = make_template({});
+  ASSERT_TRUE(made);
+  EXPECT_EQ((*made)->kind(), Template::Kind::none);
+  EXPECT_THAT(prompt(**made, conversation()),
+              EndsWith("<|im_start|>user\nBye<|im_end|>\n<|im_start|>assistant\n"));
+  auto generated = (*made)->generate({.prompt = "Once", .system = "dropped"});
+  ASSERT_TRUE(generated);
+  EXPECT_EQ(generated->prompt, "Once");
+}
+
+TEST(Template, JinjaConstrainsToASchema) {
+  auto made = make_template({.jinja = test_data("smollm2.jinja")});
+  auto input = conversation();
+  input.format = {model::Format::Kind::schema,
+                  R"({"type":"object","properties":{"a":{"type":"integer"}},"required":["a"]})"};
+  auto rendered = (*made)->chat(input);
+  ASSERT_TRUE(rendered) << rendered.error().what;
+  EXPECT_THAT(rendered->constraint.grammar, HasSubstr("root ::="));
+  EXPECT_FALSE(rendered->constraint.grammar_lazy);
+  input.format.schema = R"({"$ref":"#/nowhere"})";
+  rendered = (*made)->chat(input);
+  ASSERT_FALSE(rendered);
+  EXPECT_EQ(rendered.error().code, Errc::invalid_argument);
+}
+
+TEST(Template, ChoosesBetweenGoAndJinja) {
+  const std::string plain = "{{ .Prompt }}";
+  const std::string jinja = test_data("smollm2.jinja");
+  const std::string tools = jinja + "{% if tools %}{{ tools }}{% endif %}";
+  auto kind = [](TemplateSource source) {
+    return make_template(std::move(source)).value()->kind();
+  };
+  EXPECT_EQ(kind({.go = plain, .jinja = jinja}), Template::Kind::go);
+  EXPECT_EQ(kind({.go = plain, .jinja = tools}), Template::Kind::jinja);
+  EXPECT_EQ(kind({.go = plain, .jinja = jinja, .prefer_jinja = true}), Template::Kind::jinja);
+  EXPECT_EQ(kind({.go = plain, .go_required = true, .jinja = tools}), Template::Kind::go);
+  EXPECT_EQ(kind({.go = plain, .jinja = jinja, .renderer = "qwen3-coder"}), Template::Kind::jinja);
+  EXPECT_EQ(kind({.go = plain, .jinja = "{% if %}", .prefer_jinja = true}), Template::Kind::go);
+  auto none = make_template({.go = plain, .parser = "harmony"});
+  ASSERT_FALSE(none);
+  EXPECT_EQ(none.error().code, Errc::unsupported);
+  EXPECT_THAT(none.error().what, HasSubstr("parser 'harmony'"));
+  auto broken = make_template({.jinja = "{% if %}"});
+  ASSERT_FALSE(broken);
+  EXPECT_EQ(broken.error().code, Errc::invalid_argument);
+}
+
+TEST(Template, QwenJinjaGetsToolsThinkingAndAGrammar) {
+  auto jinja = llama_template("Qwen-Qwen3-0.6B.jinja");
+  if (!jinja) GTEST_SKIP() << "llama.cpp's sources are not here";
+  auto made = make_template({.jinja = *jinja, .eos_token = "<|im_end|>"});
+  ASSERT_TRUE(made) << made.error().what;
+  EXPECT_TRUE((*made)->capabilities().tools);
+  EXPECT_TRUE((*made)->capabilities().thinking);
+  auto rendered = (*made)->chat(tool_conversation());
+  ASSERT_TRUE(rendered) << rendered.error().what;
+  EXPECT_THAT(rendered->prompt, HasSubstr("<tool_response>\n18 C\n</tool_response>"));
+  EXPECT_TRUE(rendered->constraint.grammar_lazy);
+  EXPECT_FALSE(rendered->constraint.grammar_triggers.empty());
+  auto input = tool_conversation();
+  input.tool_choice = "get_weather";
+  rendered = (*made)->chat(input);
+  ASSERT_TRUE(rendered) << rendered.error().what;
+  EXPECT_FALSE(rendered->constraint.grammar_lazy);
+  EXPECT_THAT(rendered->constraint.grammar, HasSubstr("get_weather"));
+  input.tool_choice = "nothing";
+  EXPECT_FALSE((*made)->chat(input));
+  input.tool_choice = "";
+  input.think = {.is_set = true, .enabled = false};
+  rendered = (*made)->chat(input);
+  ASSERT_TRUE(rendered);
+  EXPECT_THAT(rendered->prompt, EndsWith("<think>\n\n</think>\n\n"));
+}
+
+TEST(TemplateCache, KeepsTheLatest) {
+  TemplateCache cache(2);
+  auto first = cache.get({.go = "1 {{ .Prompt }}"}).value();
+  EXPECT_EQ(cache.get({.go = "1 {{ .Prompt }}"}).value(), first);
+  ASSERT_TRUE(cache.get({.go = "2 {{ .Prompt }}"}));
+  ASSERT_TRUE(cache.get({.go = "3 {{ .Prompt }}"}));
+  EXPECT_NE(cache.get({.go = "1 {{ .Prompt }}"}).value(), first);
+  EXPECT_FALSE(cache.get({.go = "{{ .Prompt"}));
+}
+
+TEST(RemovePastThinking, LeavesTheLatestTurnAlone) {
+  std::vector<model::Message> messages = {
+      message("user", "a"), message("assistant", "<think>old</think>\n\nb"), message("user", "c"),
+      message("assistant", "<think>new</think>d")};
+  remove_past_thinking(messages);
+  EXPECT_EQ(messages[1].content, "b");
+  EXPECT_EQ(messages[3].content, "<think>new</think>d");
+}
+
+TEST(FormatGrammar, SaysWhatIsWrongWithASchema) {
+  using Kind = model::Format::Kind;
+  EXPECT_EQ(format_grammar({}).value(), "");
+  EXPECT_THAT(format_grammar({Kind::json, ""}).value(), HasSubstr("root ::="));
+  for (std::string bad : {"{", "[]", R"({"type":"nonsense"})", R"({"$ref":"#/x"})"}) {
+    auto grammar = format_grammar({Kind::schema, bad});
+    ASSERT_FALSE(grammar) << bad;
+    EXPECT_EQ(grammar.error().code, Errc::invalid_argument);
+    EXPECT_THAT(grammar.error().what, HasSubstr("JSON schema"));
+  }
+  EXPECT_FALSE(format_grammar({Kind::schema, std::string(kSchemaBytesMax + 1, ' ')}));
+}
+
+TEST(Constraint, ALazyGrammarWakesAtItsTrigger) {
+  Constraint lazy{.grammar = "root ::= \"x\"",
+                  .grammar_lazy = true,
+                  .grammar_triggers = {{1, "<tool_call>"}, {2, "fn:(\\w+)"}},
+                  .tool_grammar = true};
+  EXPECT_TRUE(lazy.resume("no call yet").grammar_lazy);
+  EXPECT_EQ(lazy.resume("no call yet").generation_prompt, "");
+  auto woken = lazy.resume("text <tool_call>{\"na");
+  EXPECT_FALSE(woken.grammar_lazy);
+  EXPECT_EQ(woken.generation_prompt, "<tool_call>{\"na");
+  EXPECT_EQ(lazy.resume("a fn:get b").generation_prompt, "get b");
+}
+
+}  // namespace
+}  // namespace om::prompt
