@@ -134,6 +134,7 @@ struct Setter {
 
 Result<boost::json::value> parse_integer(std::string_view text) {
   int64_t number = 0;
+  if (text.starts_with('+') && !text.starts_with("+-")) text.remove_prefix(1);
   auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (error != std::errc() || end != text.data() + text.size()) {
     return fail(Errc::invalid_argument, "invalid int value [{}]", text);
@@ -143,6 +144,7 @@ Result<boost::json::value> parse_integer(std::string_view text) {
 
 Result<boost::json::value> parse_float(std::string_view text) {
   double number = 0;
+  if (text.starts_with('+') && !text.starts_with("+-")) text.remove_prefix(1);
   auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (error != std::errc() || end != text.data() + text.size() || !std::isfinite(number)) {
     return fail(Errc::invalid_argument, "invalid float value [{}]", text);

@@ -73,6 +73,8 @@ TEST(Options, AutomaticValuesMeanAbsent) {
 TEST(Parameter, ParsesTextByTheTypeOfTheOption) {
   EXPECT_EQ(parse_parameter("num_ctx", "4096")->as_int64(), 4096);
   EXPECT_EQ(parse_parameter("temperature", "0.5")->as_double(), 0.5);
+  EXPECT_EQ(parse_parameter("seed", "+7")->as_int64(), 7);
+  EXPECT_FALSE(parse_parameter("seed", "+-7"));
   EXPECT_EQ(parse_parameter("use_mmap", "True")->as_bool(), true);
   EXPECT_EQ(parse_parameter("stop", "<|im_end|>")->as_array().size(), 1u);
   EXPECT_TRUE(parse_parameter("mirostat", "1")->is_null());
