@@ -4,14 +4,16 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "scheduler/gguf_plans.h"
 #include "scheduler/metrics.h"
+#include "scheduler/node_resources.h"
 
 namespace om::scheduler {
 namespace {
 
 constexpr size_t kEntriesMax = 256;       // Models remembered after they were unloaded.
 constexpr size_t kPlansPerModelMax = 16;  // Context sizes remembered.
-constexpr int kContextMin = 4;
+constexpr int kContextMin = 4, kVisionContextMin = 2048;
 constexpr std::chrono::hours kFarFuture{24 * 365 * 100};  // Sums with it do not overflow.
 
 Error shutting_down() { return {Errc::unavailable, "the server is shutting down"}; }
@@ -71,7 +73,7 @@ LocalScheduler::~LocalScheduler() {
 int LocalScheduler::wanted_context(const Target& target) const {
   int context = target.runner.num_ctx.value_or(options_.default_context);
   if (context <= 0) context = options_.default_context;
-  context = std::max(context, kContextMin);
+  context = std::max(context, target.projector_paths.empty() ? kContextMin : kVisionContextMin);
   return target.trained_context > 0 ? std::min(context, target.trained_context) : context;
 }
 
@@ -287,6 +289,17 @@ io::Task<void> LocalScheduler::stop() {
     if (entry->instance) end(key, entry->instance, "stopped");
   }
   co_await tasks_.stop();
+}
+
+std::unique_ptr<LocalScheduler> make_local_scheduler(io::World& world,
+                                                     LocalSchedulerOptions options) {
+  const NodeResources node = read_node_resources(world.files);
+  if (options.memory_total == 0) options.memory_total = node.memory_for_models();
+  if (options.launch.threads == 0) options.launch.threads = node.cores;
+  GgufPlanOptions plan_options{options.launch, options.num_parallel, options.memory_total};
+  auto plans = std::make_unique<GgufPlans>(world, std::move(plan_options));
+  return std::make_unique<LocalScheduler>(world, std::move(options), engine::local_engines(world),
+                                          std::move(plans));
 }
 
 }  // namespace om::scheduler

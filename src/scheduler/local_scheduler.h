@@ -18,8 +18,9 @@ namespace om::scheduler {
 
 struct LocalSchedulerOptions {
   engine::LaunchOptions launch;  // What all runners share: program, directory, limits, KV type.
-  uint64_t memory_total = 0;     // For all runners together.
+  uint64_t memory_total = 0;     // For all runners together; 0: what this machine has.
   int default_context = 4096;    // OLLAMA_CONTEXT_LENGTH.
+  int num_parallel = 0;          // OLLAMA_NUM_PARALLEL; 0: as many as memory allows, up to 4.
   int loaded_max = 0;            // OLLAMA_MAX_LOADED_MODELS; 0: as many as memory allows.
   size_t queue_max = 512;        // OLLAMA_MAX_QUEUE, over all models.
   io::Duration keep_alive = std::chrono::minutes(5);  // OLLAMA_KEEP_ALIVE; negative: forever.
@@ -103,5 +104,10 @@ class LocalScheduler final : public Scheduler {
   std::shared_ptr<LocalScheduler*> self_ = std::make_shared<LocalScheduler*>(this);
   io::TaskGroup tasks_;
 };
+
+// The scheduler of a real node: llama-server children, plans by the models' headers. What is left
+// 0 of memory_total and launch.threads is taken from the machine.
+std::unique_ptr<LocalScheduler> make_local_scheduler(io::World& world,
+                                                     LocalSchedulerOptions options);
 
 }  // namespace om::scheduler

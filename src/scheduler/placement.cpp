@@ -70,7 +70,8 @@ Action start(const NodeState& node, const Demand& demand) {
   const Plan* smallest = &demand.plans.back();
   for (const Plan& plan : demand.plans) {
     // More than one slot is comfort: it may take half of what is free, never another's place.
-    const uint64_t allowed = &plan == smallest ? node.memory_free : node.memory_free / 2;
+    const bool all = &plan == smallest || plan.asked_for;
+    const uint64_t allowed = all ? node.memory_free : node.memory_free / 2;
     if (plan.bytes <= allowed && count_allows(node, 0)) return Load{plan};
   }
   uint64_t pinned = 0;

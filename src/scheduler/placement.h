@@ -16,10 +16,12 @@ namespace om::scheduler {
 // One way to launch a model; candidates are listed best first.
 struct Plan {
   int slots = 1;
-  int context = 0;     // Tokens of one slot.
-  uint64_t bytes = 0;  // Memory it needs, weights included.
+  int context = 0;         // Tokens of one slot.
+  uint64_t bytes = 0;      // Memory it needs, weights included.
+  bool asked_for = false;  // The number of slots was configured: it may take all that is free.
   // Told to the runner, of no interest to the decision.
   int batch = 512;
+  int checkpoints = 0;
   uint64_t weight_bytes = 0;
   int prompt_cache_mib = 0;
 };

@@ -27,6 +27,7 @@ engine::LaunchOptions LocalScheduler::launch_options(const Target& target, const
   launch.batch = plan.batch;
   launch.weight_bytes = plan.weight_bytes;
   launch.prompt_cache_mib = plan.prompt_cache_mib;
+  launch.checkpoints = plan.checkpoints;
   const model::RunnerOptions& wanted = target.runner;
   if (wanted.num_thread && *wanted.num_thread > 0) launch.threads = *wanted.num_thread;
   if (wanted.num_gpu) launch.gpu_layers = wanted.num_gpu;

@@ -22,6 +22,7 @@ void add_memory_flags(const LaunchOptions& options, std::vector<std::string>& ar
     add("--no-kv-unified");
   }
   add("--cache-ram", std::to_string(options.prompt_cache_mib));
+  if (options.checkpoints > 0) add("--ctx-checkpoints", std::to_string(options.checkpoints));
   add("-b", std::to_string(std::max(2, options.batch)));  // 1 aborts at the start.
   add("-ub", std::to_string(
                  std::max(2, options.embedding ? options.batch : std::min(options.batch, 512))));

@@ -33,6 +33,7 @@ struct LaunchOptions {
   std::string kv_type;          // Empty: f16.
   std::string flash_attention;  // "on", "off", or empty: the runner picks.
   int prompt_cache_mib = 0;     // RAM for prompts that lost their slot.
+  int checkpoints = 0;  // Of a slot whose model cannot go back in its context. 0: the runner picks.
   std::optional<int> gpu_layers, main_gpu;
   std::optional<bool> use_mmap;
   std::vector<std::pair<std::string, std::string>> environment;

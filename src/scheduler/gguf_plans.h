@@ -1,0 +1,45 @@
+// Launch plans by the estimate of what a GGUF model needs.
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "engine/local/launch.h"
+#include "io/world.h"
+#include "model/gguf.h"
+#include "scheduler/memory_plans.h"
+
+namespace om::scheduler {
+
+struct GgufPlanOptions {
+  engine::LaunchOptions launch;  // Its KV type, flash attention and unified KV count.
+  int num_parallel = 0;          // Slots; 0: several where memory allows.
+  uint64_t memory_total = 0;
+};
+
+// Reads each model's header once (the last kHeadersMax are remembered).
+class GgufPlans final : public MemoryPlans {
+ public:
+  static constexpr size_t kHeadersMax = 64;
+  GgufPlans(io::World& world, GgufPlanOptions options)
+      : world_(world), options_(std::move(options)) {}
+
+  io::Task<Result<std::vector<Plan>>> plans(const Target& target, int context) override;
+
+ private:
+  // What of a target does not depend on context and slots.
+  struct Files {
+    model::GgufSummary model;
+    std::optional<model::GgufSummary> draft;
+    uint64_t adapter_bytes = 0, projector_bytes = 0;
+  };
+  io::Task<Result<Files>> read_files(const Target& target);
+  io::Task<Result<model::GgufSummary>> read_header(std::string path);
+  Result<Plan> plan(const Target& target, const Files& files, int context, int slots) const;
+
+  io::World& world_;
+  GgufPlanOptions options_;
+  std::map<std::string, model::GgufSummary> headers_;  // By path.
+};
+
+}  // namespace om::scheduler

@@ -1,0 +1,28 @@
+// What this machine (or the container we are in) has to offer.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "io/filesystem.h"
+
+namespace om::scheduler {
+
+struct NodeResources {
+  uint64_t memory_total = 0;      // Installed, or the container's limit. 0: unknown.
+  uint64_t memory_available = 0;  // Free or easily freed now.
+  int cores = 1;                  // Processors we may use, a container's quota included.
+
+  // For all runners together: some is left to the system and to ourselves.
+  uint64_t memory_for_models() const;
+};
+
+// From /proc and the control group (versions 1 and 2).
+NodeResources read_node_resources(io::Filesystem& files);
+
+// Bytes of a line "MemTotal:  123 kB"; 0 if it is not there.
+uint64_t meminfo_bytes(std::string_view text, std::string_view name);
+// Processors in "0-3,8,10-11"; 0 if that is no such list.
+int count_cpus(std::string_view list);
+
+}  // namespace om::scheduler
