@@ -36,6 +36,7 @@ class Node {
   io::Event stop_;
   int signals_ = 0;
   bool ready_ = false;
+  std::string runtime_directory_;
 
   std::unique_ptr<http::Client> client_;
   std::unique_ptr<store::Store> store_;
@@ -61,7 +62,7 @@ io::Task<Result<void>> Node::build() {
   const std::string name = node_name(settings_);
   client_ = std::make_unique<http::Client>(world_);
   CO_TRY(store_, co_await store::Store::open(world_, settings_.models_directory, settings_.prune));
-  CO_TRY(scheduler_, make_scheduler(world_, *store_, *client_, settings_, paths));
+  CO_TRY(scheduler_, make_scheduler(world_, settings_, paths));
 
   generation::GenerationOptions generation_options;
   generation_options.node_name = name;
@@ -85,6 +86,7 @@ io::Task<Result<void>> Node::build() {
   limits.body_bytes_max = settings_.body_bytes_max;
   server_ = std::make_unique<http::Server>(world_, limits, api_->handler());
   memory_watch_ = std::make_unique<MemoryWatch>(world_, settings_);
+  runtime_directory_ = paths.runtime_directory;
   co_return Result<void>{};
 }
 
@@ -116,6 +118,10 @@ io::Task<void> Node::take_down() {
   if (transfer_) co_await transfer_->stop();
   if (scheduler_) co_await scheduler_->stop();
   if (client_) client_->close_idle();
+  if (!runtime_directory_.empty()) {
+    const auto removed = world_.files.remove_all(runtime_directory_);
+    if (!removed) log_warn("cannot remove", field("error", removed.error().what));
+  }
 }
 
 io::Task<Result<void>> Node::run() {

@@ -7,10 +7,8 @@
 
 #include "api/api.h"
 #include "app/settings.h"
-#include "http/client.h"
 #include "io/world.h"
 #include "scheduler/local_scheduler.h"
-#include "store/store.h"
 
 namespace om::app {
 
@@ -26,8 +24,6 @@ std::string node_name(const Settings& settings);
 bool is_loopback(std::string_view host);
 
 Result<std::unique_ptr<scheduler::LocalScheduler>> make_scheduler(io::World& world,
-                                                                  store::Store& store,
-                                                                  http::Client& client,
                                                                   const Settings& settings,
                                                                   const NodePaths& paths);
 api::Settings make_api_settings(const Settings& settings, const std::string& name);

@@ -1,0 +1,155 @@
+#include "app/node_parts.h"
+
+#include <arpa/inet.h>
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <netdb.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "scheduler/gguf_plans.h"
+#include "scheduler/node_resources.h"
+
+namespace om::app {
+namespace {
+
+std::string program_directory() {
+  std::array<char, 4096> path{};
+  const ssize_t length = ::readlink("/proc/self/exe", path.data(), path.size() - 1);
+  if (length <= 0) return ".";
+  return io::parent(std::string_view(path.data(), static_cast<size_t>(length)));
+}
+
+// A private folder for sockets, short enough for a unix socket's path.
+Result<std::string> runtime_directory(io::Filesystem& files) {
+  const char* base = std::getenv("XDG_RUNTIME_DIR");
+  const std::string parent_directory =
+      base != nullptr && files.exists(base) && std::string_view(base).size() < 60 ? base : "/tmp";
+  const std::string path =
+      fmt::format("{}/ollamamax-{}-{}", parent_directory, ::getuid(), ::getpid());
+  TRY_VOID(files.make_directories(path));
+  TRY_VOID(files.set_mode(path, 0700));
+  return path;
+}
+
+// Host names and addresses under which a browser on this machine may call us.
+std::vector<std::string> own_names() {
+  std::vector<std::string> names;
+  std::array<char, 256> host{};
+  if (::gethostname(host.data(), host.size() - 1) == 0) names.emplace_back(host.data());
+  ifaddrs* list = nullptr;
+  if (::getifaddrs(&list) != 0) return names;
+  for (const ifaddrs* entry = list; entry != nullptr; entry = entry->ifa_next) {
+    if (entry->ifa_addr == nullptr) continue;
+    const int family = entry->ifa_addr->sa_family;
+    if (family != AF_INET && family != AF_INET6) continue;
+    std::array<char, NI_MAXHOST> text{};
+    const socklen_t length = family == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
+    if (::getnameinfo(entry->ifa_addr, length, text.data(), text.size(), nullptr, 0,
+                      NI_NUMERICHOST) == 0) {
+      names.emplace_back(text.data());
+    }
+  }
+  ::freeifaddrs(list);
+  return names;
+}
+
+engine::LaunchOptions launch_options(const Settings& settings, const NodePaths& paths, int cores) {
+  engine::LaunchOptions launch;
+  launch.program = paths.server_program;
+  launch.runtime_directory = paths.runtime_directory;
+  launch.threads = settings.threads > 0 ? static_cast<int>(settings.threads) : cores;
+  if (settings.kv_cache_type != "f16") launch.kv_type = settings.kv_cache_type;
+  if (settings.flash_attention != "auto") launch.flash_attention = settings.flash_attention;
+  launch.prompt_cache_mib = static_cast<int>(settings.prompt_cache_mib);
+  launch.load_stall_max = settings.load_timeout;
+  return launch;
+}
+
+}  // namespace
+
+Result<NodePaths> find_paths(io::Filesystem& files, const Settings& settings) {
+  NodePaths paths;
+  std::vector<std::string> places;
+  if (!settings.llama_directory.empty()) {
+    places = {io::join(settings.llama_directory, "bin"), settings.llama_directory};
+  } else {
+    const std::string here = program_directory();
+    places = {here + "/llama", here + "/../lib/ollamamax", here + "/../lib/ollamamax/bin", here};
+  }
+  for (const std::string& place : places) {
+    if (!files.exists(place + "/llama-server")) continue;
+    paths.server_program = place + "/llama-server";
+    paths.quantize_program = place + "/llama-quantize";
+    for (const auto* script : {"/convert_hf_to_gguf.py", "/../convert_hf_to_gguf.py"}) {
+      if (files.exists(place + script)) paths.convert_script = place + script;
+    }
+    TRY(paths.runtime_directory, runtime_directory(files));
+    return paths;
+  }
+  return fail(Errc::not_found,
+              "llama-server was not found in {} (set runner.llama_directory, or build it with "
+              "./run build)",
+              fmt::join(places, ", "));
+}
+
+std::string node_name(const Settings& settings) {
+  if (!settings.node_name.empty()) return settings.node_name;
+  std::array<char, 256> host{};
+  if (::gethostname(host.data(), host.size() - 1) != 0 || host[0] == '\0') return "node";
+  return host.data();
+}
+
+bool is_loopback(std::string_view host) {
+  return host == "localhost" || host == "::1" || host.starts_with("127.");
+}
+
+Result<std::unique_ptr<scheduler::LocalScheduler>> make_scheduler(io::World& world,
+                                                                  const Settings& settings,
+                                                                  const NodePaths& paths) {
+  const auto resources = scheduler::read_node_resources(world.files);
+  uint64_t memory = resources.memory_for_models();
+  if (memory == 0) {
+    return fail(Errc::unsupported, "this machine's memory size is unknown: /proc is missing");
+  }
+  if (settings.memory_reserve >= memory) {
+    return fail(Errc::invalid_argument, "runner.memory_reserve leaves no memory for models");
+  }
+  memory -= settings.memory_reserve;
+  log_info("resources", field("memory_for_models", memory), field("cores", resources.cores));
+
+  scheduler::LocalSchedulerOptions options;
+  options.launch = launch_options(settings, paths, resources.cores);
+  options.memory_total = memory;
+  if (settings.context_length > 0) {
+    options.default_context = static_cast<int>(settings.context_length);
+  }
+  options.loaded_max = static_cast<int>(settings.loaded_max);
+  options.queue_max = static_cast<size_t>(settings.queue_max);
+  options.keep_alive = settings.keep_alive;
+
+  scheduler::GgufPlanOptions plan_options;
+  plan_options.launch = options.launch;
+  plan_options.num_parallel = static_cast<int>(settings.parallel);
+  plan_options.memory_total = memory;
+  auto plans = std::make_unique<scheduler::GgufPlans>(world, std::move(plan_options));
+  return std::make_unique<scheduler::LocalScheduler>(
+      world, std::move(options), engine::local_engines(world), std::move(plans));
+}
+
+api::Settings make_api_settings(const Settings& settings, const std::string& name) {
+  api::Settings api;
+  api.version = OLLAMAMAX_VERSION;
+  api.node_name = name;
+  api.body_bytes_max = settings.body_bytes_max;
+  api.origins = settings.origins;
+  api.host_names = own_names();
+  api.check_host = true;
+  for (const std::string& address : settings.listen) {
+    const auto host = parse_host(address);
+    if (host && !is_loopback(host->host)) api.check_host = false;
+  }
+  return api;
+}
+
+}  // namespace om::app
