@@ -193,7 +193,7 @@ TEST_F(JinjaAnswer, QwenThoughtContentAndCalls) {
       "\"arguments\": {\"city\": \"Paris\"}}\n</tool_call>\n<tool_call>\n{\"name\": "
       "\"get_weather\", \"arguments\": {\"city\": \"Rome\"}}\n</tool_call>",
       {"",
-       "hm",
+       "hm\n",
        {"id1 get_weather {\"city\": \"Paris\"}", "id2 get_weather {\"city\": \"Rome\"}"}});
 }
 
