@@ -1,0 +1,101 @@
+// The ollama package: Ollama's own API.
+import assert from 'node:assert/strict'
+import test from 'node:test'
+import { Ollama } from 'ollama'
+
+const node = new Ollama({ host: process.env.NODE_URL })
+const model = 'smollm2:135m'
+const messages = [{ role: 'user', content: 'Say hello.' }]
+const schema = {
+  type: 'object',
+  properties: { color: { enum: ['red', 'green'] }, warm: { type: 'boolean' } },
+  required: ['color', 'warm'],
+}
+
+test('list, show and ps', async () => {
+  const { models } = await node.list()
+  assert.ok(models.some((entry) => entry.name === model && entry.size > 1e7))
+  const shown = await node.show({ model })
+  assert.equal(shown.details.family, 'llama')
+  assert.ok(shown.capabilities.includes('completion'))
+  await node.generate({ model, prompt: '' })
+  assert.ok((await node.ps()).models.some((entry) => entry.name === model))
+})
+
+test('generate and its stream say the same', async () => {
+  const request = { model, prompt: 'Name three fruits.', options: { num_predict: 12, temperature: 0 } }
+  const whole = await node.generate(request)
+  assert.ok(whole.response && whole.done && whole.eval_count > 0)
+  let text = ''
+  let last
+  for await (const part of await node.generate({ ...request, stream: true })) {
+    text += part.response
+    last = part
+  }
+  assert.equal(text, whole.response)
+  assert.ok(last.done)
+})
+
+test('chat and its stream say the same', async () => {
+  const request = { model, messages, options: { num_predict: 12, temperature: 0 } }
+  const whole = await node.chat(request)
+  assert.equal(whole.message.role, 'assistant')
+  let text = ''
+  for await (const part of await node.chat({ ...request, stream: true })) text += part.message.content
+  assert.equal(text, whole.message.content)
+})
+
+test('abort in mid-stream', async () => {
+  const stream = await node.chat({ model, messages, stream: true, options: { num_predict: 100000 } })
+  await assert.rejects(async () => {
+    let count = 0
+    for await (const part of stream) {
+      assert.equal(part.done, false)
+      if (++count === 3) stream.abort()
+    }
+  }, { name: 'AbortError' })
+  const reply = await node.chat({ model, messages, options: { num_predict: 1 } })
+  assert.equal(reply.done_reason, 'length')
+})
+
+test('JSON schema binds the answer', async () => {
+  const reply = await node.chat({ model, messages, format: schema, options: { num_predict: 60 } })
+  const answer = JSON.parse(reply.message.content)
+  assert.deepEqual(Object.keys(answer).sort(), ['color', 'warm'])
+})
+
+test('tools and thinking need a model that has them', async () => {
+  const tools = [{ type: 'function', function: { name: 'f', description: '', parameters: { type: 'object', properties: {} } } }]
+  await assert.rejects(node.chat({ model, messages, tools }),
+    (error) => error.status_code === 400 && /does not support tools/.test(error.message))
+  await assert.rejects(node.chat({ model, messages, think: true }),
+    (error) => error.status_code === 400 && /does not support thinking/.test(error.message))
+})
+
+test('embeddings', async (context) => {
+  const { models } = await node.list()
+  if (!models.some((entry) => entry.name.startsWith('all-minilm'))) return context.skip('no all-minilm')
+  const { embeddings } = await node.embed({ model: 'all-minilm', input: ['a', 'b'] })
+  assert.equal(embeddings.length, 2)
+  assert.equal(embeddings[0].length, 384)
+})
+
+test('create, copy, delete', async () => {
+  const progress = []
+  for await (const line of await node.create({ model: 'client-test-js', from: model, system: 'Be brief.', stream: true })) {
+    progress.push(line.status)
+  }
+  assert.equal(progress.at(-1), 'success')
+  await node.copy({ source: 'client-test-js', destination: 'client-test-js-copy' })
+  assert.match((await node.show({ model: 'client-test-js-copy' })).modelfile, /Be brief/)
+  await node.delete({ model: 'client-test-js' })
+  await node.delete({ model: 'client-test-js-copy' })
+  await assert.rejects(node.show({ model: 'client-test-js' }), { status_code: 404 })
+})
+
+test('errors tell status and text', async () => {
+  await assert.rejects(node.chat({ model: 'no-such-model', messages }),
+    { status_code: 404, message: "model 'no-such-model' not found" })
+  await assert.rejects(node.chat({ model: 'no-such-model', messages, stream: true }), { status_code: 404 })
+  await assert.rejects(node.delete({ model: 'no-such-model' }), { status_code: 404 })
+})

@@ -1,0 +1,100 @@
+"""The anthropic package with strict checking of every reply against its types."""
+
+import anthropic
+import httpx
+import pytest
+from conftest import CHAT, URL, WEATHER
+
+HELLO = [{"role": "user", "content": "Say hello."}]
+TOOL = {"name": "get_weather", "description": "Tells the weather.",
+        "input_schema": WEATHER["function"]["parameters"]}
+
+
+def test_messages_answer_with_usage(claude):
+    reply = claude.messages.create(model=CHAT, max_tokens=4, messages=HELLO, system="Be brief.")
+    assert reply.content[0].type == "text" and reply.content[0].text
+    assert reply.stop_reason == "max_tokens" and reply.stop_sequence is None
+    assert reply.usage.output_tokens == 4 and reply.usage.input_tokens > 0
+    assert reply.id.startswith("msg_")
+
+
+def test_stream_adds_up_to_the_final_message(claude):
+    whole = claude.messages.create(model=CHAT, max_tokens=8, messages=HELLO, temperature=0)
+    with claude.messages.stream(model=CHAT, max_tokens=8, messages=HELLO,
+                                temperature=0) as stream:
+        text = "".join(stream.text_stream)
+        final = stream.get_final_message()
+    assert text == whole.content[0].text == final.content[0].text
+    assert final.stop_reason == whole.stop_reason
+    assert final.usage.output_tokens == whole.usage.output_tokens
+
+
+def test_leaving_a_stream(claude):
+    with claude.messages.stream(model=CHAT, max_tokens=100_000, messages=HELLO) as stream:
+        next(iter(stream.text_stream))
+    assert claude.messages.create(model=CHAT, max_tokens=1, messages=HELLO).content
+
+
+def test_stop_sequences_are_told(claude):
+    reply = claude.messages.create(model=CHAT, max_tokens=60, temperature=0, stop_sequences=["e"],
+                                   messages=[{"role": "user", "content": "Tell me of the sea."}])
+    assert reply.stop_reason == "stop_sequence" and reply.stop_sequence == "e"
+
+
+def test_blocks_and_tool_results_go_in(claude, tools_model):
+    reply = claude.messages.create(model=tools_model, max_tokens=4, tools=[TOOL], messages=[
+        {"role": "user", "content": [{"type": "text", "text": "Weather in Rome?"}]},
+        {"role": "assistant", "content": [
+            {"type": "tool_use", "id": "t1", "name": "get_weather", "input": {"city": "Rome"}}]},
+        {"role": "user", "content": [
+            {"type": "tool_result", "tool_use_id": "t1", "content": "sunny"},
+            {"type": "text", "text": "And now?"}]}], tool_choice={"type": "none"})
+    assert reply.content
+
+
+def test_tool_choice_forces_a_call(claude, tools_model):
+    question = [{"role": "user", "content": "Weather in Rome?"}]
+    for choice in ({"type": "any"}, {"type": "tool", "name": "get_weather"}):
+        reply = claude.messages.create(model=tools_model, max_tokens=120, messages=question,
+                                       tools=[TOOL], tool_choice=choice)
+        call = next(block for block in reply.content if block.type == "tool_use")
+        assert call.name == "get_weather" and call.input["city"] in ("Paris", "Rome")
+        assert reply.stop_reason == "tool_use"
+    with claude.messages.stream(model=tools_model, max_tokens=120, messages=question,
+                                tools=[TOOL], tool_choice={"type": "any"}) as stream:
+        final = stream.get_final_message()
+    assert any(block.type == "tool_use" and block.input for block in final.content)
+
+
+def test_thinking_is_dropped_for_a_model_without_it(claude):
+    reply = claude.messages.create(model=CHAT, max_tokens=2000, messages=HELLO,
+                                   thinking={"type": "enabled", "budget_tokens": 1024},
+                                   stop_sequences=["e"])
+    assert reply.content is not None
+
+
+def test_count_tokens_grows_with_the_prompt(claude):
+    short = claude.messages.count_tokens(model=CHAT, messages=HELLO).input_tokens
+    long = claude.messages.count_tokens(model=CHAT, messages=[
+        {"role": "user", "content": "Say hello. " * 20}]).input_tokens
+    assert 0 < short < long
+    reply = claude.messages.create(model=CHAT, max_tokens=1, messages=HELLO)
+    assert reply.usage.input_tokens == short
+
+
+def test_models_have_anthropics_shape(claude):
+    assert CHAT in {model.id for model in claude.models.list()}
+    assert claude.models.retrieve(CHAT).type == "model"
+
+
+def test_errors_have_anthropics_shape(claude):
+    with pytest.raises(anthropic.NotFoundError) as missing:
+        claude.messages.create(model="no-such-model", max_tokens=1, messages=HELLO)
+    assert missing.value.body["error"]["type"] == "not_found_error"
+    for change in (dict(max_tokens=0), dict(messages=[]), dict(model=""), dict(top_k="x")):
+        with pytest.raises(anthropic.BadRequestError) as caught:
+            claude.messages.create(**{"model": CHAT, "max_tokens": 1, "messages": HELLO, **change})
+        assert caught.value.body["error"]["type"] == "invalid_request_error", change
+    reply = httpx.post(URL + "/v1/messages", content=b"{")
+    assert reply.status_code == 400 and reply.json()["type"] == "error"
+    assert reply.json()["request_id"]
