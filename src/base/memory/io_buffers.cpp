@@ -7,12 +7,6 @@
 namespace om {
 namespace {
 
-size_t class_of(size_t bytes) {
-  size_t index = 0;
-  while (index < IoBufferPool::kSizes.size() && IoBufferPool::kSizes[index] < bytes) index++;
-  return index;
-}
-
 char* allocate(size_t bytes) {
   auto* data = static_cast<char*>(std::malloc(bytes));
   CHECK(data != nullptr, "out of memory");
@@ -21,58 +15,66 @@ char* allocate(size_t bytes) {
 
 }  // namespace
 
-void IoBuffer::reset() {
-  if (data_ != nullptr) pool_->put(data_, size_);
-  pool_ = nullptr;
-  data_ = nullptr;
-  size_ = 0;
-}
-
 IoBufferPool::IoBufferPool(size_t held_bytes_max, std::string_view name)
     : Pool(name, held_bytes_max) {}
 
 IoBufferPool::~IoBufferPool() {
-  const std::lock_guard lock(mutex_);
-  CHECK(used_bytes_.value() == 0, "a buffer outlives its pool");
+  CHECK(stats().used_bytes == 0, "a buffer outlives its pool");
+  collect_from_elsewhere();
   release_down_to(0);
 }
 
-IoBuffer IoBufferPool::get(size_t bytes) {
-  const size_t index = class_of(bytes);
-  const size_t size = index < kSizes.size() ? kSizes[index] : bytes;
-  {
-    const std::lock_guard lock(mutex_);
-    used_bytes_.add(size);
-    if (index < kSizes.size() && !idle_[index].empty()) {
-      char* data = idle_[index].back();
-      idle_[index].pop_back();
-      hits_.add(1);
-      held_bytes_.subtract(size);
-      unpoison_memory(data, size);
-      return {this, data, size};
-    }
-    misses_.add(1);
+IoBuffer IoBufferPool::get_new(size_t bytes, size_t index) {
+  const size_t size = index == kNoClass ? bytes : kSizes[index];
+  if (!owned_here()) {
+    elsewhere_.used_bytes.fetch_add(static_cast<int64_t>(size), std::memory_order_relaxed);
+    elsewhere_.misses.fetch_add(1, std::memory_order_relaxed);
+    return {this, allocate(size), size};
   }
+  used_bytes_.add(size);
+  if (index != kNoClass && elsewhere_.held_bytes.load(std::memory_order_relaxed) > 0) {
+    collect_from_elsewhere();
+    if (idle_[index] != nullptr) {
+      hits_.add(1);
+      return {this, take(index), size};
+    }
+  }
+  misses_.add(1);
   return {this, allocate(size), size};
 }
 
-void IoBufferPool::put(char* data, size_t size) {
-  const size_t index = class_of(size);
-  {
-    const std::lock_guard lock(mutex_);
+// A block that put() does not keep, or that comes back on another thread.
+void IoBufferPool::put_elsewhere(char* data, size_t size) {
+  if (owned_here()) {
     used_bytes_.subtract(size);
-    if (index < kSizes.size() && held_bytes_.value() + size <= held_bytes_max()) {
-      poison_memory(data, size);
-      idle_[index].push_back(data);
-      held_bytes_.add(size);
-      return;
+    return std::free(data);
+  }
+  elsewhere_.used_bytes.fetch_sub(static_cast<int64_t>(size), std::memory_order_relaxed);
+  const size_t index = class_of(size);
+  const std::lock_guard lock(mutex_);
+  const auto waiting = static_cast<size_t>(elsewhere_.held_bytes.load(std::memory_order_relaxed));
+  if (index == kNoClass || held_bytes_.value() + waiting + size > held_bytes_max()) {
+    return std::free(data);
+  }
+  returned_[index] = new (data) Block{returned_[index]};
+  elsewhere_.held_bytes.fetch_add(static_cast<int64_t>(size), std::memory_order_relaxed);
+}
+
+void IoBufferPool::collect_from_elsewhere() {
+  const std::lock_guard lock(mutex_);
+  for (size_t index = 0; index < kSizes.size(); index++) {
+    while (returned_[index] != nullptr) {
+      Block* block = returned_[index];
+      returned_[index] = block->next;
+      keep(reinterpret_cast<char*>(block), index);
     }
   }
-  std::free(data);
+  elsewhere_.held_bytes.store(0, std::memory_order_relaxed);
 }
 
 size_t IoBufferPool::trim(double fraction) {
-  const std::lock_guard lock(mutex_);
+  CHECK(owned_here());
+  collect_from_elsewhere();
   return release_down_to(keep_after_trim(fraction));
 }
 
@@ -80,12 +82,8 @@ size_t IoBufferPool::release_down_to(size_t held_bytes) {
   size_t released = 0;
   // The largest first: fewest calls for the bytes.
   for (size_t index = kSizes.size(); index-- > 0;) {
-    auto& idle = idle_[index];
-    while (!idle.empty() && held_bytes_.value() > held_bytes) {
-      unpoison_memory(idle.back(), kSizes[index]);
-      std::free(idle.back());
-      idle.pop_back();
-      held_bytes_.subtract(kSizes[index]);
+    while (idle_[index] != nullptr && held_bytes_.value() > held_bytes) {
+      std::free(take(index));
       released += kSizes[index];
     }
   }

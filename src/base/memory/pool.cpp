@@ -83,11 +83,14 @@ Pool::~Pool() {
 }
 
 PoolStats Pool::stats() const {
+  const auto elsewhere = [](const auto& number) {
+    return static_cast<uint64_t>(number.load(std::memory_order_relaxed));
+  };
   return {.hits = hits_.value(),
-          .misses = misses_.value(),
-          .held_bytes = held_bytes_.value(),
+          .misses = misses_.value() + elsewhere(elsewhere_.misses),
+          .held_bytes = held_bytes_.value() + elsewhere(elsewhere_.held_bytes),
           .held_bytes_max = held_bytes_max_,
-          .used_bytes = used_bytes_.value()};
+          .used_bytes = used_bytes_.value() + elsewhere(elsewhere_.used_bytes)};
 }
 
 size_t Pool::keep_after_trim(double fraction) const {

@@ -78,6 +78,14 @@ class Pool {
   OwnedCount held_bytes_;
   OwnedCount used_bytes_;
 
+  // The part of other threads, for pools that one thread owns. May be negative for itself.
+  struct Elsewhere {
+    std::atomic<uint64_t> misses{0};
+    std::atomic<int64_t> held_bytes{0};
+    std::atomic<int64_t> used_bytes{0};
+  };
+  Elsewhere elsewhere_;
+
  private:
   const std::string name_;
   const size_t held_bytes_max_;

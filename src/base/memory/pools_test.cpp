@@ -65,20 +65,33 @@ TEST(IoBufferPool, TrimGivesBackTheFractionAskedFor) {
   EXPECT_EQ(pool.stats().held_bytes, 0u);
 }
 
-TEST(IoBufferPool, BuffersMayGoBackOnAnotherThread) {
+TEST(IoBufferPool, OtherThreadsMayTakeAndGiveBack) {
   IoBufferPool pool(8 << 20, "test_buffers");
+  std::vector<IoBuffer> made_here;
+  for (int i = 0; i < 4; i++) made_here.push_back(pool.get(1000));
   std::vector<std::jthread> threads;
   for (int t = 0; t < 4; t++) {
-    threads.emplace_back([&] {
-      for (int i = 0; i < 200; i++) {
-        auto buffer = pool.get(1000);
-        std::jthread([moved = std::move(buffer)]() mutable { moved.data()[0] = 'x'; }).join();
-      }
+    threads.emplace_back([&, buffer = std::move(made_here[static_cast<size_t>(t)])]() mutable {
+      buffer.data()[0] = 'x';
+      buffer.reset();
+      for (int i = 0; i < 100; i++) pool.get(1000).data()[0] = 'y';
     });
   }
+  for (int i = 0; i < 100; i++) pool.get(1000).data()[0] = 'z';
   threads.clear();
   EXPECT_EQ(pool.stats().used_bytes, 0u);
-  EXPECT_EQ(pool.stats().hits + pool.stats().misses, 800u);
+  EXPECT_EQ(pool.stats().hits + pool.stats().misses, 504u);
+  EXPECT_LE(pool.stats().held_bytes, pool.stats().held_bytes_max);
+}
+
+TEST(IoBufferPool, WhatAnotherThreadReturnedIsUsedAgain) {
+  IoBufferPool pool(8 << 20, "test_buffers");
+  auto buffer = pool.get(1000);
+  const char* data = buffer.data();
+  std::jthread([moved = std::move(buffer)]() mutable { moved.reset(); }).join();
+  EXPECT_EQ(pool.stats().held_bytes, 16u << 10);
+  EXPECT_EQ(pool.get(1000).data(), data);
+  EXPECT_EQ(pool.trim(1), 16u << 10);
 }
 
 TEST(Arena, AlignsAndServesAnySize) {
