@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include "base/log.h"
 #include "scheduler/testing.h"
 #include "sim/world.h"
 
@@ -35,7 +36,9 @@ struct Node {
   explicit Node(LocalSchedulerOptions options = {}, std::vector<int> slots = {1})
       : scheduler(sim.world(), with_memory(std::move(options)),
                   testing::scripted_engines(sim.clock(), script),
-                  std::make_unique<testing::SimplePlans>(std::move(slots))) {}
+                  std::make_unique<testing::SimplePlans>(std::move(slots))) {
+    set_log_level(LogLevel::off);
+  }
 
   static LocalSchedulerOptions with_memory(LocalSchedulerOptions options) {
     if (options.memory_total == 0) options.memory_total = 100'000;

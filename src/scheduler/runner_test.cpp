@@ -1,0 +1,120 @@
+// The scheduler with real children: the stand-in for llama-server, and llama-server itself.
+#include <gmock/gmock.h>
+
+#include "base/log.h"
+#include "engine/local/testing.h"
+#include "scheduler/local_scheduler.h"
+
+namespace om::scheduler {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+LocalSchedulerOptions real_options() {
+  LocalSchedulerOptions options;
+  options.launch.program = engine::testing::real_llama_server();
+  options.launch.runtime_directory = engine::testing::temporary_directory() + "/run";
+  options.num_parallel = 2;
+  return options;
+}
+
+Target smollm(int num_ctx) {
+  Target target;
+  target.name = "smollm2";
+  target.weights = Digest::of("smollm2");
+  target.weights_path = engine::testing::real_model();
+  target.trained_context = 8192;
+  target.runner.num_ctx = num_ctx;
+  return target;
+}
+
+io::Task<void> serves(io::World& world, LocalScheduler& scheduler) {
+  const io::Call call = world.clock.call_within(seconds(120));
+  Target wanted = smollm(1024);
+  auto lease = co_await scheduler.acquire(wanted, {}, call);
+  CO_ASSERT(lease, lease.error().what);
+  EXPECT_GT((*lease)->load_time(), milliseconds(1));
+  EXPECT_EQ((*lease)->engine().properties().context_length, 1024);
+  EXPECT_EQ((*lease)->engine().properties().slots, 2);
+  const auto loaded = scheduler.loaded();
+  CO_ASSERT(loaded.size() == 1);
+  EXPECT_GT(loaded[0].size_bytes, 90u << 20);
+  EXPECT_EQ(loaded[0].running, 1);
+  engine::CompletionRequest request;
+  request.prompt = "Once upon a time";
+  request.sampling.num_predict = 4;
+  auto completion = co_await (*lease)->engine().complete(std::move(request), call);
+  CO_ASSERT(completion, completion.error().what);
+  engine::Piece last;
+  while (!last.done) {
+    auto piece = co_await (*completion)->next();
+    CO_ASSERT(piece, piece.error().what);
+    last = std::move(*piece);
+  }
+  EXPECT_EQ(last.output_tokens, 4);
+}
+
+io::Task<void> refuses_large(io::World& world, LocalScheduler& scheduler) {
+  Target wanted = smollm(8192);
+  auto lease = co_await scheduler.acquire(wanted, {}, world.clock.call_within(seconds(120)));
+  CO_ASSERT(!lease);
+  EXPECT_THAT(lease.error().what, ::testing::HasSubstr("model 'smollm2' with a context of 8192"));
+}
+
+using Body = io::Task<void> (*)(io::World&, LocalScheduler&);
+io::Task<void> with_scheduler(io::World& world, LocalSchedulerOptions options, Body body) {
+  auto scheduler = make_local_scheduler(world, std::move(options));
+  co_await body(world, *scheduler);
+  co_await scheduler->stop();
+}
+void run_with(const LocalSchedulerOptions& options, Body body) {
+  if (engine::testing::real_llama_server().empty() || engine::testing::real_model().empty()) {
+    FAIL() << "llama-server or SmolLM2 is missing: ./run build and ./run models fetch them";
+  }
+  set_log_level(LogLevel::off);
+  engine::testing::run([&](io::World& world) { return with_scheduler(world, options, body); });
+}
+
+TEST(LocalSchedulerWithLlamaServer, ServesARealModel) { run_with(real_options(), serves); }
+
+TEST(LocalSchedulerWithLlamaServer, RefusesByTheModelsOwnHeader) {
+  LocalSchedulerOptions options = real_options();
+  options.memory_total = 200 << 20;
+  run_with(options, refuses_large);
+}
+
+// The stand-in reads no model, so the header of the real one serves for the estimate.
+io::Task<void> survives_death(io::World& world, LocalScheduler& scheduler) {
+  AcquireOptions options;
+  options.fingerprint = "poison";
+  const io::Call call = world.clock.call_within(seconds(60));
+  for (int i = 0; i < 2; i++) {
+    Target wanted = smollm(1024);
+    auto lease = co_await scheduler.acquire(wanted, options, call);
+    CO_ASSERT(lease, lease.error().what);
+    engine::CompletionRequest request;
+    request.prompt = "this is poison";
+    auto completion = co_await (*lease)->engine().complete(std::move(request), call);
+    CO_ASSERT(!completion);
+    EXPECT_EQ(completion.error().code, Errc::unavailable);
+    (*lease)->report_failure(completion.error());
+  }
+  Target wanted = smollm(1024);
+  auto refused = co_await scheduler.acquire(wanted, options, call);
+  CO_ASSERT(!refused);
+  EXPECT_EQ(refused.error().code, Errc::invalid_argument);
+  auto healthy = co_await scheduler.acquire(wanted, {}, call);
+  EXPECT_TRUE(healthy.has_value());
+}
+
+TEST(LocalSchedulerWithLlamaServer, RestartsADeadChildAndQuarantinesItsKiller) {
+  LocalSchedulerOptions options = real_options();
+  options.launch.program = "tools/fake_llama.py";
+  options.launch.environment = {{"FAKE_LLAMA_CRASH_ON", "poison"}};
+  options.backoff_first = milliseconds(50);
+  run_with(options, survives_death);
+}
+
+}  // namespace
+}  // namespace om::scheduler
