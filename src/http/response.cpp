@@ -75,8 +75,16 @@ io::Task<Result<void>> Response::send(int status, std::string content_type, std:
 io::Task<Result<void>> Response::start(int status, std::string content_type,
                                        std::optional<uint64_t> length) {
   CHECK(!started_, "a response is started twice");
-  const std::string head = make_head(status, content_type, length);
-  const std::array<std::string_view, 1> parts{head};
+  unsent_head_ = make_head(status, content_type, length);
+  // A body of known length is at hand: one packet for both.
+  if (length && !bodyless_) co_return Result<void>{};
+  co_return co_await write_after_head({});
+}
+
+io::Task<Result<void>> Response::write_after_head(std::string_view data) {
+  const std::string head = std::move(unsent_head_);
+  unsent_head_.clear();
+  const std::array<std::string_view, 2> parts{head, data};
   co_return co_await connection_.write(parts, true);
 }
 
@@ -88,6 +96,7 @@ io::Task<Result<void>> Response::write(std::string_view data) {
     CHECK(data.size() <= *left_, "a body longer than its Content-Length");
     *left_ -= data.size();
   }
+  if (!unsent_head_.empty()) co_return co_await write_after_head(data);
   if (chunked_) {
     const std::array<std::string_view, 3> parts{chunk_head_.of(data.size()), data, "\r\n"};
     co_return co_await connection_.write(parts, true);
@@ -103,6 +112,7 @@ io::Task<Result<void>> Response::finish() {
     co_return fail(Errc::internal, "the body is {} bytes shorter than announced", *left_);
   }
   finished_ = true;
+  if (!unsent_head_.empty()) co_return co_await write_after_head({});
   if (!chunked_ || bodyless_) co_return Result<void>{};
   const std::array<std::string_view, 1> parts{"0\r\n\r\n"};
   co_return co_await connection_.write(parts, true);

@@ -61,7 +61,8 @@ class ResponseWriter {
   virtual ~ResponseWriter() = default;
   virtual Headers& headers() = 0;  // Sent with send() or start().
   virtual io::Task<Result<void>> send(int status, std::string content_type, std::string body) = 0;
-  // Without `length` the body is chunked (or ends with the connection, for HTTP/1.0).
+  // Without `length` the body is chunked (or ends with the connection, for HTTP/1.0) and the head
+  // is sent at once; with it, the head travels with the first bytes.
   virtual io::Task<Result<void>> start(int status, std::string content_type,
                                        std::optional<uint64_t> length = {}) = 0;
   virtual io::Task<Result<void>> write(std::string_view data) = 0;  // One chunk, sent at once.
@@ -73,7 +74,8 @@ using Handler = std::function<io::Task<void>(Request&, BodyReader&, ResponseWrit
 
 class Server {
  public:
-  // The handler must outlive the server; nothing it throws is caught (exceptions abort).
+  // What the handler refers to must outlive the server; nothing it throws is caught (exceptions
+  // abort). After a listen() that succeeded, stop() must have returned before the destructor.
   Server(io::World& world, ServerLimits limits, Handler handler);
   ~Server();
 

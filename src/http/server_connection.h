@@ -93,10 +93,14 @@ class Response final : public ResponseWriter {
   // Fixes status, framing and whether the connection goes on.
   std::string make_head(int status, std::string_view content_type, std::optional<uint64_t> length);
 
+  // The head that start() left, and the first bytes of the body.
+  io::Task<Result<void>> write_after_head(std::string_view data);
+
   Connection& connection_;
   const RequestBody& request_body_;
   Headers headers_;
   ChunkHead chunk_head_;
+  std::string unsent_head_;
   bool is_head_, http10_, keep_alive_;
   bool started_ = false, finished_ = false, chunked_ = false, until_close_ = false,
        bodyless_ = false;
