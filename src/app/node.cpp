@@ -85,7 +85,7 @@ io::Task<Result<void>> Node::build() {
   limits.connections_max = static_cast<size_t>(settings_.connections_max);
   limits.body_bytes_max = settings_.body_bytes_max;
   server_ = std::make_unique<http::Server>(world_, limits, api_->handler());
-  memory_watch_ = std::make_unique<MemoryWatch>(world_, settings_);
+  memory_watch_ = std::make_unique<MemoryWatch>(world_);
   runtime_directory_ = paths.runtime_directory;
   co_return Result<void>{};
 }
