@@ -58,9 +58,10 @@ Result<void> DiskPartialBlob::open_files() {
   if (length == size_) {
     TRY(usable, read_state());
   }
+  TRY_VOID(require_space(world_.files, layout_.root, size_ - bytes_present_));
   if (!usable) TRY_VOID(start_fresh());
   TRY(state_, world_.files.open(state_path_, io::Filesystem::Open::read_write));
-  return require_space(world_.files, layout_.root, size_ - bytes_present_);
+  return {};
 }
 
 Result<bool> DiskPartialBlob::read_state() {

@@ -87,11 +87,15 @@ io::Task<void> Download::watch() {
   const io::Call call{io::kNever, stop_watching_.token()};
   while (co_await world_.clock.sleep_for(kWatchInterval, call)) {
     if (world_.clock.now() - last_progress_ < kNoProgressMax || syncing_) continue;
-    fail_with({Errc::unavailable,
-               fmt::format("no data from {} for {} s; pull again to go on where it stopped",
-                           registry_->name().host, kNoProgressMax.count())});
+    fail_with(silence());
     co_return;
   }
+}
+
+Error Download::silence() const {
+  return {Errc::unavailable,
+          fmt::format("no data from {} any more; pull again to go on where it stopped",
+                      registry_->name().host)};
 }
 
 void Download::fail_with(Error error) {
@@ -147,8 +151,10 @@ io::Task<void> Download::fetch_ranges() {
       const auto done = co_await fetch_range(*range);
       if (done || error_ || cancel_.cancelled()) break;
       tries = blob_->bytes_present() > before ? 1 : tries + 1;
-      if (!retryable(done.error().code) || tries >= kTriesMax) {
-        fail_with(done.error());
+      // The only deadline of a range is that of its next byte.
+      const bool silent = done.error().code == Errc::deadline_exceeded;
+      if ((!retryable(done.error().code) && !silent) || tries >= kTriesMax) {
+        fail_with(silent ? silence() : done.error());
         break;
       }
       log_debug("range failed", field("blob", digest_), field("try", tries),

@@ -57,6 +57,7 @@ class Download {
   std::optional<Range> claim();
   void release(const Range& range);
   void fail_with(Error error);
+  Error silence() const;
   void note_bytes(uint64_t count);
   uint64_t block_bytes(size_t block) const;
 

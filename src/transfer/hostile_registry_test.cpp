@@ -1,0 +1,259 @@
+// The registry that the tests of this room talk to.
+#include "transfer/testing/registry.h"
+
+namespace om::transfer::testing {
+
+namespace {
+
+http::Handler handler_of(auto* self, auto method) {
+  return [self, method](http::Request& request, http::BodyReader& body,
+                        http::ResponseWriter& response) {
+    return (self->*method)(request, body, response);
+  };
+}
+
+std::optional<std::pair<uint64_t, uint64_t>> parse_range(std::string_view text) {
+  unsigned long long first = 0, last = 0;
+  if (std::sscanf(std::string(text).c_str(), "bytes=%llu-%llu", &first, &last) != 2) return {};
+  return std::pair<uint64_t, uint64_t>(first, last);
+}
+
+}  // namespace
+
+std::string random_bytes(size_t count, uint64_t seed) {
+  std::string data(count, '\0');
+  for (size_t i = 0; i < count; i++) {
+    seed = seed * 6364136223846793005ull + 1442695040888963407ull;
+    data[i] = static_cast<char>(seed >> 56);
+  }
+  return data;
+}
+
+TestRegistry::TestRegistry(io::World& world)
+    : world_(world),
+      server_(world, {}, handler_of(this, &TestRegistry::serve)),
+      signed_(world, {}, handler_of(this, &TestRegistry::serve_signed)) {
+  main_ = server_.listen(io::Endpoint::tcp("127.0.0.1", 0)).value();
+  signed_at_ = signed_.listen(io::Endpoint::tcp("127.0.0.1", 0)).value();
+}
+
+io::Task<void> TestRegistry::stop() {
+  co_await server_.stop(std::chrono::seconds(0));
+  co_await signed_.stop(std::chrono::seconds(0));
+}
+
+std::string TestRegistry::add_model(const std::string& model,
+                                    const std::vector<std::string>& layers) {
+  model::Manifest manifest;
+  const std::string config = "{\"model_format\":\"gguf\",\"for\":\"" + model + "\"}";
+  manifest.config = {std::string(model::kConfigMediaType), Digest::of(config), config.size(), ""};
+  blobs[Digest::of(config).str()] = config;
+  for (const std::string& layer : layers) {
+    manifest.layers.push_back(
+        {std::string(model::kLayerMediaPrefix) + "license", Digest::of(layer), layer.size(), ""});
+    blobs[Digest::of(layer).str()] = layer;
+  }
+  // Unusual spacing: the bytes must be kept as they are.
+  std::string bytes = " " + manifest.to_json();
+  manifests["test/" + model + ":latest"] = bytes;
+  return bytes;
+}
+
+size_t TestRegistry::count(std::string_view start) const {
+  return static_cast<size_t>(std::count_if(
+      log.begin(), log.end(), [start](const auto& line) { return line.starts_with(start); }));
+}
+
+io::Task<void> TestRegistry::send(http::ResponseWriter& response, int status, std::string text) {
+  (void)co_await response.send(status, "application/json", std::move(text));
+}
+
+io::Task<void> TestRegistry::serve(http::Request& request, http::BodyReader& body,
+                                   http::ResponseWriter& response) {
+  log.push_back(request.method + " " + request.path);
+  if (request.path == "/token") {
+    const bool is_signed = request.headers.get("Authorization").find(':') != std::string::npos;
+    co_await send(response, is_signed ? 200 : 403, "{\"token\":\"let-me-in\"}");
+    co_return;
+  }
+  if (faults.auth && request.headers.get("Authorization") != "Bearer let-me-in") {
+    const std::string realm = faults.realm_host.empty() ? host() : faults.realm_host;
+    response.headers().set("WWW-Authenticate",
+                           "Bearer realm=\"http://" + realm +
+                               "/token\",service=\"test\",scope=\"repository:test/m:pull,push\"");
+    co_await send(response, 401, "{\"errors\":[{\"message\":\"authentication required\"}]}");
+    co_return;
+  }
+  const size_t digest_at = request.path.find("sha256:");
+  const bool is_upload = request.path.find("/uploads/") != std::string::npos;
+  if (is_upload) {
+    co_await serve_upload(request, body, response);
+  } else if (digest_at != std::string::npos) {
+    const std::string digest = request.path.substr(digest_at);
+    if (faults.refusals_left > 0) {
+      faults.refusals_left--;
+      co_await send(response, 503, "busy");
+    } else if (faults.redirect && request.method == "GET") {
+      response.headers().set("Location", "http://" + signed_at_.str() + "/signed/" + digest);
+      co_await send(response, 307, "");
+    } else {
+      co_await send_blob(request, response, digest);
+    }
+  } else {
+    const size_t at = request.path.find("/manifests/");
+    const std::string name = request.path.substr(4, at - 4) + ":" + request.path.substr(at + 11);
+    if (request.method == "PUT") {
+      manifests[name] = (co_await body.read_all(1 << 20)).value_or("");
+      co_await send(response, 201, "");
+    } else if (manifests.contains(name)) {
+      co_await send(response, 200, manifests[name]);
+    } else {
+      co_await send(response, 404, "{\"errors\":[{\"message\":\"manifest unknown\"}]}");
+    }
+  }
+}
+
+io::Task<void> TestRegistry::serve_signed(http::Request& request, http::BodyReader& body,
+                                          http::ResponseWriter& response) {
+  log.push_back("SIGNED " + request.method + " " + request.path);
+  if (request.headers.has("Authorization")) signed_host_saw_login = true;
+  if (request.method == "PUT") {
+    upload_ += (co_await body.read_all(1 << 30)).value_or("");
+    co_await send(response, 201, "");
+    co_return;
+  }
+  co_await send_blob(request, response, request.path.substr(8));
+}
+
+io::Task<void> TestRegistry::send_blob(http::Request& request, http::ResponseWriter& response,
+                                       std::string_view digest) {
+  const auto found = blobs.find(std::string(digest));
+  if (found == blobs.end()) {
+    co_await send(response, 404, "{\"errors\":[{\"message\":\"blob unknown\"}]}");
+    co_return;
+  }
+  std::string data = found->second;
+  if (request.method == "HEAD") {
+    (void)co_await response.send(200, "application/octet-stream", "");
+    co_return;
+  }
+  if (faults.wrong_bytes) data[data.size() / 2] ^= 1;
+  const auto range = parse_range(request.headers.get("Range"));
+  int status = 200;
+  if (faults.ranges && range) {
+    status = 206;
+    const uint64_t size = data.size() + (faults.lie_about_size ? 1 : 0);
+    response.headers().set("Content-Range",
+                           fmt::format("bytes {}-{}/{}", range->first, range->second, size));
+    data = data.substr(range->first, range->second - range->first + 1);
+  }
+  std::optional<uint64_t> length;
+  if (!faults.endless) length = data.size();
+  if (faults.endless) data += std::string(3 << 20, 'e');
+  const bool stall = faults.stalls_left > 0, cut = faults.cut_after > 0 && faults.cuts_left > 0;
+  if (stall) faults.stalls_left--;
+  if (cut) faults.cuts_left--;
+  if (!co_await response.start(status, "application/octet-stream", length)) co_return;
+  co_await write_body(request, response, std::move(data), stall, cut);
+}
+
+io::Task<void> TestRegistry::write_body(http::Request& request, http::ResponseWriter& response,
+                                        std::string data, bool stall, bool cut) {
+  constexpr size_t kPiece = 64 * 1024;
+  for (size_t at = 0; at < data.size(); at += kPiece) {
+    if (stall && at > 0) {
+      (void)co_await world_.clock.sleep_for(std::chrono::hours(1), {io::kNever, request.cancel});
+      co_return;
+    }
+    if (cut && at >= faults.cut_after) co_return;  // An unfinished answer closes the connection.
+    const auto piece = std::string_view(data).substr(at, kPiece);
+    if (!co_await response.write(piece)) co_return;
+    blob_bytes_sent += piece.size();
+  }
+  (void)co_await response.finish();
+}
+
+io::Task<void> TestRegistry::serve_upload(http::Request& request, http::BodyReader& body,
+                                          http::ResponseWriter& response) {
+  const std::string location =
+      "/v2/test/m/blobs/uploads/session?state=" + std::to_string(log.size());
+  response.headers().set("Location", "http://" + host() + location);
+  if (request.method == "POST") {
+    const std::string mount(request.query_value("mount"));
+    upload_.clear();
+    co_await send(response, blobs.contains(mount) ? 201 : 202, "");
+    co_return;
+  }
+  if (request.method == "PATCH" && faults.refuse_patch) {
+    co_await send(response, 405, "");
+    co_return;
+  }
+  const std::string data = (co_await body.read_all(1 << 30)).value_or("");
+  if (request.method == "PATCH") {
+    if (faults.redirect_uploads) {
+      response.headers().set("Docker-Upload-Location", "http://" + host() + location);
+      response.headers().set("Location", "http://" + signed_at_.str() + "/put");
+      co_await send(response, 307, "");
+      co_return;
+    }
+    upload_ += data;
+    co_await send(response, 202, "");
+    co_return;
+  }
+  upload_ += data;
+  const auto digest = http::percent_decode(request.query_value("digest")).value_or("");
+  const bool fits = digest == Digest::of(upload_).str();
+  if (fits) blobs[digest] = upload_;
+  co_await send(response, fits ? 201 : 400, fits ? "" : "digest invalid");
+}
+
+TransferWorld::TransferWorld() { options_.key_path = "/home/id_ed25519"; }
+
+TransferWorld::~TransferWorld() {
+  if (transfer_) sim_.run(transfer_->stop());
+  sim_.run(registry_.stop());
+  transfer_.reset();
+  store_.reset();
+  client_.reset();
+}
+
+void TransferWorld::start() {
+  client_ = std::make_unique<http::Client>(world_);
+  auto opened = wait(store::Store::open(world_, folder_, true));
+  ASSERT_TRUE(opened) << opened.error().what;
+  store_ = std::move(*opened);
+  transfer_ = make_transfer(world_, *store_, *client_, options_);
+}
+
+void TransferWorld::restart() {
+  if (transfer_) sim_.run(transfer_->stop());
+  transfer_.reset();
+  store_.reset();
+  sim_.files().fail_from_call(0);
+  sim_.files().crash();
+  start();
+}
+
+model::Name TransferWorld::name(std::string_view model) const {
+  return model::Name::parse(fmt::format("{}/test/{}", registry_.host(), model)).value();
+}
+
+io::Task<Result<void>> TransferWorld::note(Progress line) {
+  if (statuses.empty() || statuses.back() != line.status) statuses.push_back(line.status);
+  progress.push_back(std::move(line));
+  co_return Result<void>{};
+}
+
+ProgressSink TransferWorld::sink() {
+  return [this](Progress line) { return note(std::move(line)); };
+}
+
+Result<void> TransferWorld::pull(std::string_view model) {
+  return wait(transfer_->pull({name(model), true}, sink(), {}));
+}
+
+Result<void> TransferWorld::push(std::string_view model) {
+  return wait(transfer_->push({name(model), true}, sink(), {}));
+}
+
+}  // namespace om::transfer::testing

@@ -1,0 +1,112 @@
+// A registry in this process that misbehaves as told, and a simulated machine that talks to it.
+#pragma once
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "http/client.h"
+#include "http/server.h"
+#include "model/manifest.h"
+#include "sim/world.h"
+#include "transfer/transfer.h"
+
+namespace om::transfer::testing {
+
+struct Faults {
+  bool ranges = true;
+  bool redirect = false;        // 307 to the second host.
+  bool auth = false;            // 401 until a token is shown.
+  std::string realm_host;       // Of the challenge; empty: its own.
+  bool wrong_bytes = false;     // One bit flipped.
+  bool endless = false;         // Goes on after the last byte.
+  bool lie_about_size = false;  // Content-Range says one byte more.
+  uint64_t cut_after = 0;       // Closes each response after so many bytes; 0: never.
+  int cuts_left = 1'000'000;    // So many responses are cut.
+  int stalls_left = 0;          // So many responses stop after their first bytes.
+  int refusals_left = 0;        // So many blob requests get 503.
+  bool refuse_patch = false;    // 405 to PATCH: one PUT must do.
+  bool redirect_uploads = false;
+};
+
+class TestRegistry {
+ public:
+  explicit TestRegistry(io::World& world);
+
+  Faults faults;
+  std::map<std::string, std::string> blobs;      // By digest.
+  std::map<std::string, std::string> manifests;  // By "ns/model:tag".
+  std::vector<std::string> log;                  // "GET /v2/...", in order.
+  uint64_t blob_bytes_sent = 0;
+  bool signed_host_saw_login = false;
+
+  std::string host() const { return fmt::format("127.0.0.1:{}", main_.port); }
+  // Puts a model of such layers under "test/<model>:latest"; its manifest's bytes.
+  std::string add_model(const std::string& model, const std::vector<std::string>& layers);
+  size_t count(std::string_view start) const;  // Requests in the log that begin so.
+  io::Task<void> stop();
+
+ private:
+  io::Task<void> serve(http::Request& request, http::BodyReader& body,
+                       http::ResponseWriter& response);
+  io::Task<void> serve_signed(http::Request& request, http::BodyReader& body,
+                              http::ResponseWriter& response);
+  io::Task<void> send(http::ResponseWriter& response, int status, std::string text);
+  io::Task<void> send_blob(http::Request& request, http::ResponseWriter& response,
+                           std::string_view digest);
+  io::Task<void> write_body(http::Request& request, http::ResponseWriter& response,
+                            std::string data, bool stall, bool cut);
+  io::Task<void> serve_upload(http::Request& request, http::BodyReader& body,
+                              http::ResponseWriter& response);
+
+  io::World& world_;
+  http::Server server_, signed_;
+  io::Endpoint main_, signed_at_;
+  std::string upload_;  // The one session under way.
+};
+
+// A store, a client, a registry and a Transfer on one simulated machine.
+class TransferWorld : public ::testing::Test {
+ public:
+  TransferWorld();
+  ~TransferWorld() override;
+
+  template <class T>
+  T wait(io::Task<T> task) {
+    std::optional<T> result;
+    sim_.run(keep(std::move(task), result));
+    return std::move(*result);
+  }
+  void start();    // Opens the store and the rest.
+  void restart();  // As after a crash: forgets all that is in memory.
+  Result<void> pull(std::string_view model);
+  Result<void> push(std::string_view model);
+  model::Name name(std::string_view model) const;
+  // All statuses; a run of equal ones once.
+  std::vector<std::string> statuses;
+  std::vector<Progress> progress;
+  ProgressSink sink();
+
+ protected:
+  template <class T>
+  static io::Task<void> keep(io::Task<T> task, std::optional<T>& result) {
+    result.emplace(co_await std::move(task));
+  }
+  io::Task<Result<void>> note(Progress line);
+
+  sim::World sim_{7};
+  io::World& world_ = sim_.world();
+  TestRegistry registry_{world_};
+  io::Path folder_ = "/models";  // Of the store.
+  TransferOptions options_;
+  std::unique_ptr<http::Client> client_;
+  std::unique_ptr<store::Store> store_;
+  std::unique_ptr<Transfer> transfer_;
+};
+
+std::string random_bytes(size_t count, uint64_t seed);
+
+}  // namespace om::transfer::testing
