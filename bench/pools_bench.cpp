@@ -271,7 +271,10 @@ Case channels(const char* name, size_t burst) {
               for (size_t i = 0; i < kStreams; i++) {
                 auto& queue = *queues.emplace_back(
                     std::make_unique<std::deque<std::pair<std::string, size_t>>>());
-                for (size_t j = 0; j < burst; j++) queue.emplace_back("a token", 7);
+                for (size_t j = 0; j < burst; j++) {
+                  std::string chunk("a token");  // A producer has the chunk in hand.
+                  queue.emplace_back(std::move(chunk), 7);
+                }
                 while (!queue.empty()) {
                   // A consumer takes the item out: it awaits the write while the queue moves on.
                   const auto item = std::move(queue.front());
@@ -287,8 +290,14 @@ Case channels(const char* name, size_t burst) {
               for (size_t i = 0; i < kStreams; i++) {
                 auto& queue = *queues.emplace_back(
                     std::make_unique<BoundedChannel<std::string>>(memory, 64 << 10));
-                for (size_t j = 0; j < burst; j++) queue.push("a token", 7);
-                while (auto item = queue.pop()) keep(item->data());
+                for (size_t j = 0; j < burst; j++) {
+                  std::string chunk("a token");
+                  queue.push(std::move(chunk), 7);
+                }
+                while (!queue.empty()) {
+                  const auto item = queue.take();
+                  keep(item.data());
+                }
               }
             }
           }};

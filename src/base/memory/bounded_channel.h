@@ -110,7 +110,8 @@ class BoundedChannel {
   // or it could never travel.
   bool push(T&& item, size_t bytes) {
     if (closed_ || (count_ > 0 && bytes > bytes_max_ - std::min(bytes_, bytes_max_))) return false;
-    if (last_ == nullptr || last_used_ == Segment::kItems) add_segment();
+    if (last_used_ == Segment::kItems) [[unlikely]]
+      add_segment();
     new (last_->place(last_used_++)) Entry{std::move(item), bytes};
     bytes_ += bytes;
     count_++;
@@ -119,12 +120,18 @@ class BoundedChannel {
 
   std::optional<T> pop() {
     if (count_ == 0) return std::nullopt;
+    return take();
+  }
+
+  // The same for a channel that is known not to be empty.
+  T take() {
+    CHECK(count_ > 0);
     Entry* entry = first_->at(first_used_++);
-    std::optional<T> item(std::move(entry->item));
+    T item(std::move(entry->item));
     bytes_ -= entry->bytes;
     entry->~Entry();
-    count_--;
-    if (first_used_ == Segment::kItems || count_ == 0) drop_first_segment();
+    if (--count_ == 0 || first_used_ == Segment::kItems) [[unlikely]]
+      drop_first_segment();
     return item;
   }
 
@@ -139,7 +146,7 @@ class BoundedChannel {
   size_t bytes() const { return bytes_; }
 
   void clear() {
-    while (count_ > 0) pop();
+    while (count_ > 0) take();
   }
 
  private:
@@ -162,7 +169,10 @@ class BoundedChannel {
     Segment* empty = first_;
     first_ = std::exchange(empty->next, nullptr);
     first_used_ = 0;
-    if (first_ == nullptr) last_ = nullptr;
+    if (first_ == nullptr) {
+      last_ = nullptr;
+      last_used_ = Segment::kItems;
+    }
     memory_.put(empty);
   }
 
@@ -173,8 +183,8 @@ class BoundedChannel {
   bool closed_ = false;
   Segment* first_ = nullptr;
   Segment* last_ = nullptr;
-  size_t first_used_ = 0;  // Items already taken from the first segment.
-  size_t last_used_ = 0;   // Places already filled in the last one.
+  size_t first_used_ = 0;               // Items already taken from the first segment.
+  size_t last_used_ = Segment::kItems;  // Places filled in the last one; all while there is none.
 };
 
 }  // namespace om
