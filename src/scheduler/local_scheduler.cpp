@@ -268,6 +268,28 @@ std::vector<LoadedModel> LocalScheduler::loaded() const {
   return result;
 }
 
+cluster::NodeInfo LocalScheduler::node_info(std::string name) const {
+  cluster::NodeInfo node;
+  node.name = std::move(name);
+  node.memory_total = options_.memory_total;
+  node.memory_used = memory_used();
+  node.cores = options_.launch.threads;
+  node.reported = world_.clock.now();
+  for (LoadedModel& model : loaded()) {
+    cluster::RunnerInfo runner;
+    runner.model = std::move(model.name);
+    runner.weights = model.weights;
+    runner.context_length = model.context_length;
+    runner.slots = model.slots;
+    runner.running = model.running;
+    runner.queued = model.queued;
+    runner.size_bytes = model.size_bytes;
+    runner.loading = model.loading;
+    node.runners.push_back(std::move(runner));
+  }
+  return node;
+}
+
 size_t LocalScheduler::waiting() const {
   size_t length = 0;
   for (const auto& [key, entry] : models_) length += entry->waiters.size();

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "cluster/view.h"
 #include "engine/loadable_engine.h"
 #include "io/task_group.h"
 #include "io/world.h"
@@ -44,6 +45,7 @@ class LocalScheduler final : public Scheduler {
   std::vector<LoadedModel> loaded() const override;
   io::Task<void> stop() override;
 
+  cluster::NodeInfo node_info(std::string name) const;  // For the cluster's View.
   size_t waiting() const;
   uint64_t memory_used() const;  // By runners, estimated or measured, what loads reserve included.
 

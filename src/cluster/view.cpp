@@ -1,0 +1,47 @@
+#include "cluster/view.h"
+
+#include <algorithm>
+
+namespace om::cluster {
+
+Result<View> View::of(std::vector<NodeInfo> nodes) {
+  std::ranges::sort(nodes, {}, &NodeInfo::name);
+  for (size_t i = 0; i < nodes.size(); i++) {
+    if (nodes[i].name.empty()) return fail(Errc::invalid_argument, "a node has no name");
+    if (i > 0 && nodes[i].name == nodes[i - 1].name) {
+      return fail(Errc::invalid_argument, "two nodes are named '{}'", nodes[i].name);
+    }
+  }
+  return View(std::make_shared<const std::vector<NodeInfo>>(std::move(nodes)));
+}
+
+const NodeInfo* View::find(std::string_view name) const {
+  const auto found = std::ranges::lower_bound(*nodes_, name, {}, &NodeInfo::name);
+  return found != nodes_->end() && found->name == name ? &*found : nullptr;
+}
+
+std::vector<const NodeInfo*> View::holders_of(const Digest& weights) const {
+  std::vector<const NodeInfo*> holders;
+  for (const NodeInfo& node : *nodes_) {
+    if (std::ranges::find(node.runners, weights, &RunnerInfo::weights) != node.runners.end()) {
+      holders.push_back(&node);
+    }
+  }
+  return holders;
+}
+
+View View::with(NodeInfo report) const {
+  if (const NodeInfo* known = find(report.name); known && known->reported > report.reported) {
+    return *this;
+  }
+  std::vector<NodeInfo> nodes = *nodes_;
+  const auto place = std::ranges::lower_bound(nodes, report.name, {}, &NodeInfo::name);
+  if (place != nodes.end() && place->name == report.name) {
+    *place = std::move(report);
+  } else {
+    nodes.insert(place, std::move(report));
+  }
+  return View(std::make_shared<const std::vector<NodeInfo>>(std::move(nodes)));
+}
+
+}  // namespace om::cluster

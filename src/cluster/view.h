@@ -1,0 +1,59 @@
+// What this node knows of the cluster. Today that is itself; joins, leases and load reports of
+// other nodes come with the cluster and change no user of View.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/digest.h"
+#include "io/task.h"
+
+namespace om::cluster {
+
+// A model that a node has in memory.
+struct RunnerInfo {
+  std::string model;
+  Digest weights;
+  int context_length = 0;
+  int slots = 0, running = 0, queued = 0;
+  uint64_t size_bytes = 0;
+  bool loading = false;
+};
+
+// One node as its last report told it.
+struct NodeInfo {
+  std::string name;           // Unique in the cluster.
+  uint64_t memory_total = 0;  // For models.
+  uint64_t memory_used = 0;   // By models, loads in progress included.
+  int cores = 0;
+  std::vector<RunnerInfo> runners;
+  io::TimePoint reported{};
+};
+
+// The cluster at one moment. Never changes: whoever decides on it sees one state throughout. Copies
+// share what they hold; any thread.
+class View {
+ public:
+  View() : nodes_(std::make_shared<const std::vector<NodeInfo>>()) {}
+  // Nodes are ordered by name. invalid_argument: two of one name, or one without.
+  static Result<View> of(std::vector<NodeInfo> nodes);
+
+  const std::vector<NodeInfo>& nodes() const { return *nodes_; }
+  const NodeInfo* find(std::string_view name) const;  // Null: unknown.
+  // The nodes that have the model in memory, ready or loading.
+  std::vector<const NodeInfo*> holders_of(const Digest& weights) const;
+
+  // With one node's newer report in place of its old one, or added. An older report changes
+  // nothing.
+  View with(NodeInfo report) const;
+
+ private:
+  explicit View(std::shared_ptr<const std::vector<NodeInfo>> nodes) : nodes_(std::move(nodes)) {}
+  std::shared_ptr<const std::vector<NodeInfo>> nodes_;
+};
+
+}  // namespace om::cluster

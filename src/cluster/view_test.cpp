@@ -1,0 +1,57 @@
+#include "cluster/view.h"
+
+#include <gtest/gtest.h>
+
+namespace om::cluster {
+namespace {
+
+NodeInfo node(std::string name, int reported = 0, std::vector<std::string> models = {}) {
+  NodeInfo info;
+  info.name = std::move(name);
+  info.reported = io::TimePoint(std::chrono::seconds(reported));
+  for (std::string& model : models) {
+    RunnerInfo runner;
+    runner.weights = Digest::of(model);
+    runner.model = std::move(model);
+    info.runners.push_back(std::move(runner));
+  }
+  return info;
+}
+
+TEST(View, FindsNodesByName) {
+  auto view = View::of({node("b"), node("a"), node("c")});
+  ASSERT_TRUE(view);
+  EXPECT_EQ(view->nodes().front().name, "a");
+  ASSERT_NE(view->find("b"), nullptr);
+  EXPECT_EQ(view->find("b")->name, "b");
+  EXPECT_EQ(view->find("d"), nullptr);
+}
+
+TEST(View, RefusesTwoNodesOfOneName) {
+  EXPECT_FALSE(View::of({node("a"), node("a")}));
+  EXPECT_FALSE(View::of({node("")}));
+}
+
+TEST(View, TellsWhoHasAModel) {
+  auto view = View::of({node("a", 0, {"x"}), node("b", 0, {"y"}), node("c", 0, {"y", "x"})});
+  ASSERT_TRUE(view);
+  const auto holders = view->holders_of(Digest::of("x"));
+  ASSERT_EQ(holders.size(), 2u);
+  EXPECT_EQ(holders[0]->name, "a");
+  EXPECT_EQ(holders[1]->name, "c");
+}
+
+TEST(View, TakesNewerReportsAndStaysUnchangedItself) {
+  const View empty;
+  const View first = empty.with(node("a", 5, {"x"}));
+  const View second = first.with(node("a", 6));
+  const View stale = second.with(node("a", 4, {"y"}));
+  EXPECT_TRUE(empty.nodes().empty());
+  EXPECT_EQ(first.find("a")->runners.size(), 1u);
+  EXPECT_TRUE(second.find("a")->runners.empty());
+  EXPECT_TRUE(stale.find("a")->runners.empty());
+  EXPECT_EQ(second.with(node("b")).nodes().size(), 2u);
+}
+
+}  // namespace
+}  // namespace om::cluster
