@@ -1,0 +1,223 @@
+// A node whose models answer as a test tells them to, asked through the router: what the handlers
+// of the OpenAI and Anthropic routes need, and nothing behind them.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "api/api.h"
+#include "base/check.h"
+#include "sim/world.h"
+
+namespace om::api {
+
+// Gives the same chunks to every request, then `failure` if it is set, else nothing more.
+struct Script {
+  std::vector<model::Chunk> chunks;
+  std::optional<Error> refusal;  // Before any chunk.
+  std::optional<Error> failure;
+};
+
+class ScriptedAnswer final : public generation::Answer {
+ public:
+  explicit ScriptedAnswer(const Script& script)
+      : chunks_(script.chunks.begin(), script.chunks.end()), failure_(script.failure) {}
+  io::Task<Result<model::Chunk>> next() override {
+    if (!chunks_.empty()) {
+      model::Chunk chunk = std::move(chunks_.front());
+      chunks_.pop_front();
+      co_return chunk;
+    }
+    CHECK(failure_.has_value(), "asked again after the last chunk");
+    co_return fail(*failure_);
+  }
+  const generation::Route& route() const override { return route_; }
+
+ private:
+  std::deque<model::Chunk> chunks_;
+  std::optional<Error> failure_;
+  generation::Route route_{.node = "here"};
+};
+
+class ScriptedGeneration final : public generation::Generation {
+ public:
+  Script script;
+  model::Embedding embedding;
+  std::vector<model::ChatRequest> chats;
+  std::vector<model::GenerateRequest> prompts;
+
+  io::Task<Result<std::unique_ptr<generation::Answer>>> chat(model::ChatRequest request,
+                                                             io::Call) override {
+    chats.push_back(std::move(request));
+    co_return answer();
+  }
+  io::Task<Result<std::unique_ptr<generation::Answer>>> generate(model::GenerateRequest request,
+                                                                 io::Call) override {
+    prompts.push_back(std::move(request));
+    co_return answer();
+  }
+  io::Task<Result<model::Embedding>> embed(model::EmbedRequest, io::Call) override {
+    if (script.refusal) co_return fail(*script.refusal);
+    co_return embedding;
+  }
+  io::Task<Result<int64_t>> count_tokens(model::ChatRequest request, io::Call) override {
+    chats.push_back(std::move(request));
+    if (script.refusal) co_return fail(*script.refusal);
+    co_return 42;
+  }
+
+ private:
+  Result<std::unique_ptr<generation::Answer>> answer() const {
+    if (script.refusal) return fail(*script.refusal);
+    return std::make_unique<ScriptedAnswer>(script);
+  }
+};
+
+// These routes neither schedule nor transfer.
+class NoScheduler final : public scheduler::Scheduler {
+ public:
+  io::Task<Result<std::unique_ptr<scheduler::Lease>>> acquire(scheduler::Target,
+                                                              scheduler::AcquireOptions,
+                                                              io::Call) override {
+    co_return fail(Errc::unsupported, "not here");
+  }
+  bool unload(const Digest&) override { return false; }
+  std::vector<scheduler::LoadedModel> loaded() const override { return {}; }
+  io::Task<void> stop() override { co_return; }
+};
+
+class NoTransfer final : public transfer::Transfer {
+ public:
+  io::Task<Result<void>> pull(transfer::RegistryRequest, transfer::ProgressSink,
+                              io::Call) override {
+    co_return fail(Errc::unsupported, "not here");
+  }
+  io::Task<Result<void>> push(transfer::RegistryRequest, transfer::ProgressSink,
+                              io::Call) override {
+    co_return fail(Errc::unsupported, "not here");
+  }
+  io::Task<Result<void>> create(transfer::CreateRequest, transfer::ProgressSink,
+                                io::Call) override {
+    co_return fail(Errc::unsupported, "not here");
+  }
+  io::Task<void> stop() override { co_return; }
+};
+
+class TextBody final : public http::BodyReader {
+ public:
+  explicit TextBody(std::string text) : text_(std::move(text)) {}
+  io::Task<Result<std::string>> read_some() override { co_return std::exchange(text_, ""); }
+  io::Task<Result<std::string>> read_all(uint64_t size_max) override {
+    if (text_.size() > size_max) co_return fail(Errc::overloaded, "the body is too large");
+    co_return std::exchange(text_, "");
+  }
+  std::optional<uint64_t> length() const override { return text_.size(); }
+
+ private:
+  std::string text_;
+};
+
+class KeptResponse final : public http::ResponseWriter {
+ public:
+  int status = 0;
+  std::string content_type, body;
+  bool finished = false;
+
+  http::Headers& headers() override { return headers_; }
+  io::Task<Result<void>> send(int code, std::string type, std::string text) override {
+    CHECK(!started(), "answered twice");
+    status = code;
+    content_type = std::move(type);
+    body = std::move(text);
+    finished = true;
+    co_return Result<void>();
+  }
+  io::Task<Result<void>> start(int code, std::string type, std::optional<uint64_t>) override {
+    CHECK(!started(), "started twice");
+    status = code;
+    content_type = std::move(type);
+    co_return Result<void>();
+  }
+  io::Task<Result<void>> write(std::string_view data) override {
+    body += data;
+    co_return Result<void>();
+  }
+  io::Task<Result<void>> finish() override {
+    finished = true;
+    co_return Result<void>();
+  }
+  bool started() const override { return status != 0; }
+
+ private:
+  http::Headers headers_;
+};
+
+class ScriptedNode {
+ public:
+  ScriptedNode() {
+    world_.run(open_store());
+    dependencies_ = std::make_unique<Dependencies>(Dependencies{.world = world_.world(),
+                                                                .store = *store_,
+                                                                .scheduler = scheduler_,
+                                                                .generation = generation,
+                                                                .transfer = transfer_,
+                                                                .settings = {}});
+    register_openai(router_, *dependencies_);
+    register_anthropic(router_, *dependencies_);
+  }
+
+  KeptResponse ask(std::string method, std::string path, std::string body,
+                   std::vector<std::pair<std::string, std::string>> headers = {}) {
+    http::Request request;
+    request.method = std::move(method);
+    request.path = std::move(path);
+    request.id = "request1";
+    for (const auto& [name, value] : headers) request.headers.add(name, value);
+    KeptResponse response;
+    world_.run(handle(request, std::move(body), response));
+    return response;
+  }
+  KeptResponse post(std::string path, std::string body) {
+    return ask("POST", std::move(path), std::move(body));
+  }
+  void add_model(std::string name) { world_.run(put_manifest(std::move(name))); }
+
+  ScriptedGeneration generation;
+
+ private:
+  io::Task<void> open_store() {
+    auto opened = co_await store::Store::open(world_.world(), io::Path("/models"), false);
+    CHECK(opened.has_value(), "the store opens");
+    store_ = std::move(*opened);
+  }
+  io::Task<void> put_manifest(std::string text) {
+    auto name = model::Name::parse(text);
+    CHECK(name.has_value(), "a test's name is right");
+    std::string config = "{}";
+    auto blob = co_await store_->put_blob(std::move(config));
+    CHECK(blob.has_value(), "the config is written");
+    model::Manifest manifest;
+    manifest.config = {.media_type = std::string(model::kConfigMediaType),
+                       .digest = *blob,
+                       .size = 2,
+                       .from = {}};
+    auto put = co_await store_->put_manifest(*name, manifest.to_json());
+    CHECK(put.has_value(), "the manifest is written");
+  }
+  io::Task<void> handle(http::Request& request, std::string text, KeptResponse& response) {
+    TextBody body(std::move(text));
+    Context context{.request = request, .body = body, .response = response};
+    co_await router_.handle(context);
+  }
+
+  sim::World world_{1};
+  std::unique_ptr<store::Store> store_;
+  NoScheduler scheduler_;
+  NoTransfer transfer_;
+  std::unique_ptr<Dependencies> dependencies_;
+  Router router_;
+};
+
+}  // namespace om::api

@@ -1,0 +1,230 @@
+#include "api/openai_handlers.h"
+
+#include <gtest/gtest.h>
+
+#include "api/openai_for_test.h"
+#include "api/openapi.h"
+
+namespace om::api {
+namespace {
+
+namespace json = boost::json;
+
+constexpr std::string_view kChat =
+    R"({"model":"m","messages":[{"role":"user","content":"hi"}])";  // Not closed.
+
+model::Chunk last(model::DoneReason reason = model::DoneReason::stop) {
+  return {.done = true,
+          .reason = reason,
+          .usage = {.prompt_tokens = 5, .prompt_cached_tokens = 2, .output_tokens = 3}};
+}
+
+Script hello() { return {.chunks = {{.content = "Hel"}, {.content = "lo"}, last()}}; }
+
+std::string chat_with(std::string_view members) {
+  return fmt::format("{}{}{}}}", kChat, members.empty() ? "" : ",", members);
+}
+
+std::string message_with(std::string_view members) {
+  return chat_with(fmt::format(R"("max_tokens":9{}{})", members.empty() ? "" : ",", members));
+}
+
+TEST(OpenaiRoutes, AnswerAChatWhole) {
+  ScriptedNode node;
+  node.generation.script = hello();
+  KeptResponse response = node.post("/v1/chat/completions", chat_with(""));
+  EXPECT_EQ(response.status, 200);
+  EXPECT_EQ(response.headers().get("X-OllamaMax-Node"), "here");
+  json::value reply = json::parse(response.body);
+  EXPECT_EQ(reply.at("choices").at(0).at("message").at("content").as_string(), "Hello");
+  EXPECT_EQ(reply.at("usage").at("total_tokens").as_int64(), 8);
+  EXPECT_FALSE(node.generation.chats.at(0).common.stream);
+}
+
+TEST(OpenaiRoutes, GiveEachReplyAnIdOfItsOwn) {
+  ScriptedNode node;
+  node.generation.script = hello();
+  json::value one = json::parse(node.post("/v1/chat/completions", chat_with("")).body);
+  json::value two = json::parse(node.post("/v1/chat/completions", chat_with("")).body);
+  EXPECT_NE(one.at("id").as_string(), two.at("id").as_string());
+}
+
+TEST(OpenaiRoutes, StreamAChatToItsEnd) {
+  ScriptedNode node;
+  node.generation.script = hello();
+  KeptResponse response = node.post("/v1/chat/completions", chat_with(R"("stream":true)"));
+  EXPECT_EQ(response.content_type, "text/event-stream");
+  EXPECT_TRUE(response.finished);
+  EXPECT_TRUE(response.body.ends_with("data: [DONE]\n\n")) << response.body;
+  EXPECT_NE(response.body.find(R"("content":"Hel")"), std::string::npos);
+}
+
+TEST(OpenaiRoutes, MakeChoicesWithSeedsOfTheirOwn) {
+  ScriptedNode node;
+  node.generation.script = hello();
+  KeptResponse response = node.post("/v1/chat/completions", chat_with(R"("n":3,"seed":5)"));
+  EXPECT_EQ(json::parse(response.body).at("choices").as_array().size(), 3u);
+  ASSERT_EQ(node.generation.chats.size(), 3u);
+  EXPECT_EQ(node.generation.chats[2].common.options.at("seed").as_int64(), 7);
+}
+
+TEST(OpenaiRoutes, TellAnErrorBeforeTheFirstChunkByItsStatus) {
+  struct Case {
+    Errc code;
+    int status;
+    std::string_view type;
+  };
+  for (const Case& test :
+       {Case{Errc::not_found, 404, "not_found_error"},
+        Case{Errc::invalid_argument, 400, "invalid_request_error"},
+        Case{Errc::overloaded, 503, "api_error"}, Case{Errc::internal, 500, "api_error"}}) {
+    for (std::string_view members : {"", R"("stream":true)"}) {
+      ScriptedNode node;
+      node.generation.script.failure = Error{test.code, "why"};
+      KeptResponse response = node.post("/v1/chat/completions", chat_with(members));
+      EXPECT_EQ(response.status, test.status);
+      json::value error = json::parse(response.body).at("error");
+      EXPECT_EQ(error.at("message").as_string(), "why");
+      EXPECT_EQ(error.at("type").as_string(), std::string(test.type));
+      EXPECT_TRUE(error.at("param").is_null());
+    }
+  }
+}
+
+TEST(OpenaiRoutes, EndAStreamWithItsError) {
+  for (std::string_view path : {"/v1/chat/completions", "/v1/completions"}) {
+    ScriptedNode node;
+    node.generation.script = {.chunks = {{.content = "Hel"}},
+                              .refusal = {},
+                              .failure = Error{Errc::internal, "the runner died"}};
+    KeptResponse response =
+        node.post(std::string(path), chat_with(R"("prompt":"p","stream":true)"));
+    EXPECT_EQ(response.status, 200);
+    EXPECT_TRUE(response.finished);
+    EXPECT_NE(response.body.find(R"(data: {"error":{"message":"the runner died")"),
+              std::string::npos)
+        << response.body;
+    EXPECT_EQ(response.body.find("[DONE]"), std::string::npos);
+  }
+}
+
+TEST(OpenaiRoutes, RefuseBodiesThatAreNoObject) {
+  ScriptedNode node;
+  for (std::string_view path :
+       {"/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses"}) {
+    for (std::string_view body : {"", "{", "[]", "null", "3"}) {
+      KeptResponse response = node.post(std::string(path), std::string(body));
+      EXPECT_EQ(response.status, 400) << path << " " << body;
+      EXPECT_TRUE(json::parse(response.body).at("error").at("message").is_string());
+    }
+  }
+}
+
+TEST(OpenaiRoutes, CompleteEveryPromptWithEveryChoice) {
+  ScriptedNode node;
+  node.generation.script = hello();
+  KeptResponse response =
+      node.post("/v1/completions", R"({"model":"m","prompt":["a","b"],"n":2,"echo":true})");
+  json::value reply = json::parse(response.body);
+  ASSERT_EQ(reply.at("choices").as_array().size(), 4u) << response.body;
+  EXPECT_EQ(reply.at("choices").at(2).at("text").as_string(), "bHello");
+  EXPECT_EQ(reply.at("usage").at("prompt_tokens").as_int64(), 10);
+  EXPECT_EQ(reply.at("usage").at("completion_tokens").as_int64(), 12);
+  EXPECT_EQ(node.generation.prompts.at(3).prompt, "b");
+}
+
+TEST(OpenaiRoutes, EmbedTexts) {
+  ScriptedNode node;
+  node.generation.embedding = {.vectors = {{0.5F}}, .prompt_tokens = 1};
+  KeptResponse response = node.post("/v1/embeddings", R"({"model":"m","input":"a"})");
+  EXPECT_EQ(json::parse(response.body).at("data").at(0).at("embedding").at(0).as_double(), 0.5);
+}
+
+TEST(OpenaiRoutes, ListNoModelsAsAnEmptyList) {
+  ScriptedNode node;
+  EXPECT_EQ(node.ask("GET", "/v1/models", "").body, R"({"object":"list","data":[]})");
+}
+
+TEST(OpenaiRoutes, ShowModelsInTheShapeOfTheClient) {
+  ScriptedNode node;
+  node.add_model("hf.co/org/small:Q4");
+  json::value list = json::parse(node.ask("GET", "/v1/models", "").body);
+  EXPECT_EQ(list.at("data").at(0).at("id").as_string(), "hf.co/org/small:Q4");
+  EXPECT_EQ(list.at("data").at(0).at("owned_by").as_string(), "org");
+  KeptResponse one = node.ask("GET", "/v1/models/hf.co/org/small:Q4", "");
+  EXPECT_EQ(json::parse(one.body).at("object").as_string(), "model");
+  KeptResponse anthropic =
+      node.ask("GET", "/v1/models/hf.co/org/small:Q4", "", {{"anthropic-version", "2023-06-01"}});
+  EXPECT_EQ(json::parse(anthropic.body).at("type").as_string(), "model");
+  EXPECT_EQ(node.ask("GET", "/v1/models/none", "").status, 404);
+  EXPECT_EQ(node.ask("GET", "/v1/models/no%20name", "").status, 404);
+}
+
+TEST(OpenaiRoutes, StreamAResponseAndTellItsFailure) {
+  ScriptedNode node;
+  node.generation.script = hello();
+  KeptResponse good = node.post("/v1/responses", R"({"model":"m","input":"hi","stream":true})");
+  EXPECT_TRUE(good.body.starts_with("event: response.created\n")) << good.body;
+  EXPECT_NE(good.body.find("event: response.completed\n"), std::string::npos);
+  node.generation.script = {
+      .chunks = {{.content = "Hel"}}, .refusal = {}, .failure = Error{Errc::internal, "died"}};
+  KeptResponse bad = node.post("/v1/responses", R"({"model":"m","input":"hi","stream":true})");
+  EXPECT_NE(bad.body.find("event: response.failed\n"), std::string::npos) << bad.body;
+  EXPECT_NE(bad.body.find(R"(data: {"error":{"message":"died")"), std::string::npos);
+}
+
+TEST(OpenaiRoutes, AnswerAResponseWhole) {
+  ScriptedNode node;
+  node.generation.script = {.chunks = {{.content = "Hel"}, last(model::DoneReason::length)}};
+  KeptResponse response = node.post("/v1/responses", R"({"model":"m","input":"hi"})");
+  EXPECT_EQ(json::parse(response.body).at("status").as_string(), "incomplete");
+}
+
+TEST(AnthropicRoutes, AnswerWholeAndStreamed) {
+  ScriptedNode node;
+  node.generation.script = hello();
+  KeptResponse whole = node.post("/v1/messages", message_with(""));
+  EXPECT_EQ(json::parse(whole.body).at("content").at(0).at("text").as_string(), "Hello");
+  KeptResponse streamed = node.post("/v1/messages", message_with(R"("stream":true)"));
+  EXPECT_EQ(streamed.content_type, "text/event-stream");
+  EXPECT_TRUE(streamed.body.starts_with("event: message_start\n"));
+  EXPECT_TRUE(
+      streamed.body.ends_with("event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n"));
+}
+
+TEST(AnthropicRoutes, TellErrorsInTheirShape) {
+  ScriptedNode node;
+  node.generation.script.refusal = Error{Errc::not_found, "model 'm' not found"};
+  KeptResponse response = node.post("/v1/messages", message_with(""));
+  EXPECT_EQ(response.status, 404);
+  json::value body = json::parse(response.body);
+  EXPECT_EQ(body.at("type").as_string(), "error");
+  EXPECT_EQ(body.at("error").at("type").as_string(), "not_found_error");
+  EXPECT_TRUE(body.at("request_id").as_string().starts_with("req_"));
+
+  node.generation.script = {
+      .chunks = {{.content = "Hel"}}, .refusal = {}, .failure = Error{Errc::internal, "died"}};
+  KeptResponse cut = node.post("/v1/messages", message_with(R"("stream":true)"));
+  EXPECT_NE(cut.body.find("event: error\ndata: {\"type\":\"error\""), std::string::npos);
+  EXPECT_EQ(node.post("/v1/messages", "{").status, 400);
+}
+
+TEST(AnthropicRoutes, CountTokens) {
+  ScriptedNode node;
+  EXPECT_EQ(node.post("/v1/messages/count_tokens", chat_with("")).body, R"({"input_tokens":42})");
+  EXPECT_EQ(node.post("/v1/messages/count_tokens", "{}").status, 400);
+}
+
+TEST(Openapi, IsServedAsItStandsInTheDocs) {
+  ScriptedNode node;
+  KeptResponse response = node.ask("GET", "/openapi.yaml", "");
+  EXPECT_EQ(response.content_type, "application/yaml");
+  EXPECT_EQ(response.body, openapi_document());
+  EXPECT_TRUE(response.body.starts_with("openapi: 3.1.0\n"));
+  for (std::string_view path : {"/v1/chat/completions:", "/v1/messages/count_tokens:"}) {
+    EXPECT_NE(response.body.find(path), std::string::npos);
+  }
+}
+
+}  // namespace
+}  // namespace om::api
