@@ -49,6 +49,8 @@ void register_anthropic(Router& router, const Dependencies& dependencies);
 // Tells in X-OllamaMax-Node, -Attempts and -Resumed how the answer came about. Before start().
 void set_route_headers(Context& context, const generation::Route& route);
 
+class AccessRules;
+
 class Api {
  public:
   explicit Api(Dependencies dependencies);
@@ -63,6 +65,7 @@ class Api {
                         http::ResponseWriter& response);
 
   Dependencies dependencies_;
+  std::unique_ptr<const AccessRules> access_;
   Router router_;
 };
 

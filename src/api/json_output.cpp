@@ -3,8 +3,12 @@
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
+#include <array>
+#include <charconv>
+#include <cmath>
 #include <iterator>
 
+#include "base/check.h"
 #include "model/json_text.h"
 
 namespace om::api {
@@ -74,6 +78,23 @@ JsonWriter& JsonWriter::value(uint64_t number) {
 JsonWriter& JsonWriter::value(double number) {
   separate();
   out_ += model::write_number(number);
+  return *this;
+}
+
+JsonWriter& JsonWriter::value(float number) {
+  separate();
+  if (!std::isfinite(number)) {
+    out_ += "null";
+    return *this;
+  }
+  const float magnitude = std::abs(number);
+  const bool scientific = magnitude != 0 && (magnitude < 1e-6f || magnitude >= 1e21f);
+  std::array<char, 48> buffer;
+  const auto [end, error] =
+      std::to_chars(buffer.data(), buffer.data() + buffer.size(), number,
+                    scientific ? std::chars_format::scientific : std::chars_format::fixed);
+  CHECK(error == std::errc());
+  out_.append(buffer.data(), end);
   return *this;
 }
 

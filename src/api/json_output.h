@@ -29,6 +29,7 @@ class JsonWriter {
   JsonWriter& value(int number) { return value(static_cast<int64_t>(number)); }
   JsonWriter& value(uint64_t number);
   JsonWriter& value(double number);
+  JsonWriter& value(float number);  // With as few digits as tell it from other floats.
   JsonWriter& value(const boost::json::value& document);
   JsonWriter& null();
   JsonWriter& raw(std::string_view json);  // JSON text as it is.

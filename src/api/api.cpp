@@ -1,0 +1,116 @@
+#include "api/api.h"
+
+#include "api/access.h"
+#include "api/metrics.h"
+#include "base/log.h"
+
+namespace om::api {
+namespace {
+
+// Counts a request while it runs and tells of it in the end, however it ends.
+class RequestRecord {
+ public:
+  RequestRecord(const Context& context, const io::Clock& clock)
+      : context_(context), clock_(clock), started_(clock.now()) {
+    requests_running.add();
+  }
+  ~RequestRecord() {
+    requests_running.subtract();
+    const auto seconds = std::chrono::duration<double>(clock_.now() - started_).count();
+    // Routes, not paths: what a client makes up must not fill the memory.
+    const std::string_view route = context_.pattern.empty() ? "none" : context_.pattern;
+    const std::string status = std::to_string(context_.status);
+    requests.with({route, status}).add();
+    request_seconds.with({route}).observe(seconds);
+    const http::Request& request = context_.request;
+    log_info("request", field("id", request.id), field("method", request.method),
+             field("path", request.path), field("status", context_.status),
+             field("seconds", seconds), field("model", context_.model),
+             field("peer", request.peer));
+  }
+  RequestRecord(const RequestRecord&) = delete;
+  RequestRecord& operator=(const RequestRecord&) = delete;
+
+ private:
+  const Context& context_;
+  const io::Clock& clock_;
+  io::TimePoint started_;
+};
+
+io::Task<Result<void>> handle_metrics(Context& context) {
+  co_return co_await context.send(200, std::string(kMetricsContentType),
+                                  metrics_registry().render());
+}
+
+io::Task<Result<void>> handle_live(Context& context) {
+  co_return co_await context.send(200, "text/plain; charset=utf-8", "ok\n");
+}
+
+io::Task<Result<void>> handle_ready(const Dependencies& dependencies, Context& context) {
+  const auto& ready = dependencies.settings.ready;
+  if (!ready || ready()) {
+    co_return co_await context.send(200, "text/plain; charset=utf-8", "ok\n");
+  }
+  co_return co_await context.send(503, "text/plain; charset=utf-8", "not ready\n");
+}
+
+void register_operations(Router& router, const Dependencies& dependencies) {
+  for (const std::string_view method : {"GET", "HEAD"}) {
+    router.add(method, "/metrics", ErrorShape::ollama, handle_metrics);
+    router.add(method, "/livez", ErrorShape::ollama, handle_live);
+    router.add(method, "/readyz", ErrorShape::ollama,
+               [&dependencies](Context& context) { return handle_ready(dependencies, context); });
+  }
+}
+
+}  // namespace
+
+void set_route_headers(Context& context, const generation::Route& route) {
+  http::Headers& headers = context.response.headers();
+  if (!route.node.empty()) headers.set("X-OllamaMax-Node", route.node);
+  headers.set("X-OllamaMax-Attempts", std::to_string(route.attempts));
+  headers.set("X-OllamaMax-Resumed", std::to_string(route.resumed));
+}
+
+Api::Api(Dependencies dependencies)
+    : dependencies_(std::move(dependencies)),
+      access_(std::make_unique<AccessRules>(dependencies_.settings.check_host,
+                                            dependencies_.settings.host_names,
+                                            dependencies_.settings.origins)) {
+  register_ollama(router_, dependencies_);
+  register_openai(router_, dependencies_);
+  register_anthropic(router_, dependencies_);
+  register_operations(router_, dependencies_);
+}
+
+Api::~Api() = default;
+
+http::Handler Api::handler() {
+  return [this](http::Request& request, http::BodyReader& body, http::ResponseWriter& response) {
+    return handle(request, body, response);
+  };
+}
+
+io::Task<void> Api::handle(http::Request& request, http::BodyReader& body,
+                           http::ResponseWriter& response) {
+  Context context{.request = request, .body = body, .response = response};
+  RequestRecord record(context, dependencies_.world.clock);
+  response.headers().set("X-Request-Id", request.id);
+  const std::string_view host = request.headers.get("Host");
+  const std::string_view origin = request.headers.get("Origin");
+  const AccessRules::Origin judged = access_->judge_origin(origin, host);
+  if (judged == AccessRules::Origin::refused || !access_->host_allowed(host)) {
+    // If the client is gone there is nobody to tell; the same holds below.
+    (void)co_await context.send(403, {}, {});
+    co_return;
+  }
+  if (judged == AccessRules::Origin::allowed) add_origin_headers(response.headers(), origin);
+  if (request.method == "OPTIONS" && judged == AccessRules::Origin::allowed) {
+    add_preflight_headers(response.headers());
+    (void)co_await context.send(204, {}, {});
+    co_return;
+  }
+  co_await router_.handle(context);
+}
+
+}  // namespace om::api

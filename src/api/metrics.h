@@ -1,0 +1,16 @@
+// What the room `api` counts.
+#pragma once
+
+#include "base/metrics.h"
+
+namespace om::api {
+
+inline CounterFamily requests{
+    "ollamamax_requests_total", "Requests by route and status.", {"route", "status"}};
+inline HistogramFamily request_seconds{"ollamamax_request_seconds",
+                                       "From a request's first byte to its answer's last.",
+                                       {"route"},
+                                       kSecondsBuckets};
+inline Gauge requests_running{"ollamamax_requests_running", "Requests being answered."};
+
+}  // namespace om::api

@@ -1,0 +1,47 @@
+#include "api/ollama_answer.h"
+
+namespace om::api {
+namespace {
+
+bool is_single(const model::Chunk& chunk, const AnswerShape& shape) {
+  return shape.debug || (chunk.done && (chunk.reason == model::DoneReason::load ||
+                                        chunk.reason == model::DoneReason::unload));
+}
+
+}  // namespace
+
+io::Task<Result<void>> send_answer(const Dependencies& dependencies, Context& context,
+                                   std::unique_ptr<generation::Answer> answer, AnswerShape shape) {
+  const io::Clock& clock = dependencies.world.clock;
+  CO_TRY(model::Chunk chunk, co_await answer->next());
+  ReplyWriter reply(shape.kind, shape.model);
+  std::string line;
+  if (shape.stream && !is_single(chunk, shape)) {
+    set_route_headers(context, answer->route());
+    CO_TRY_VOID(co_await context.start(std::string(kNdjson)));
+    while (true) {
+      line.clear();
+      reply.write(line, chunk, clock.wall_now());
+      line += '\n';
+      CO_TRY_VOID(co_await context.response.write(line));
+      if (chunk.done) break;
+      CO_TRY(chunk, co_await answer->next());
+    }
+    co_return co_await context.response.finish();
+  }
+  model::Chunk whole;
+  append_chunk(whole, std::move(chunk));
+  while (!whole.done) {
+    CO_TRY(model::Chunk more, co_await answer->next());
+    append_chunk(whole, std::move(more));
+  }
+  set_route_headers(context, answer->route());
+  if (shape.debug) {
+    reply.write_debug(line, whole, shape.images, clock.wall_now());
+  } else {
+    reply.write(line, whole, clock.wall_now());
+  }
+  co_return co_await context.send_json(std::move(line));
+}
+
+}  // namespace om::api

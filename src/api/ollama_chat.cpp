@@ -1,0 +1,22 @@
+#include "api/ollama_answer.h"
+#include "api/ollama_handlers.h"
+#include "api/ollama_request.h"
+
+namespace om::api {
+
+HandlerResult handle_chat(const Dependencies& dependencies, Context& context) {
+  CO_TRY(const auto body, co_await read_json(context, dependencies.settings.body_bytes_max));
+  CO_TRY(model::ChatRequest request, read_chat_request(body));
+  context.model = request.common.model;
+  AnswerShape shape{.kind = ReplyWriter::Kind::chat,
+                    .model = request.common.model,
+                    .stream = request.common.stream,
+                    .debug = request.common.debug_render_only,
+                    .images = 0};
+  for (const model::Message& message : request.messages) shape.images += message.images.size();
+  io::Call call = context.call();
+  CO_TRY(auto answer, co_await dependencies.generation.chat(std::move(request), std::move(call)));
+  co_return co_await send_answer(dependencies, context, std::move(answer), std::move(shape));
+}
+
+}  // namespace om::api

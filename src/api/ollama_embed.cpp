@@ -1,0 +1,56 @@
+#include "api/json_output.h"
+#include "api/ollama_handlers.h"
+#include "api/ollama_request.h"
+
+namespace om::api {
+namespace {
+
+void write_vector(JsonWriter& writer, const std::vector<float>& vector) {
+  writer.begin_array();
+  for (const float value : vector) writer.value(value);
+  writer.end_array();
+}
+
+}  // namespace
+
+HandlerResult handle_embed(const Dependencies& dependencies, Context& context) {
+  CO_TRY(const auto body, co_await read_json(context, dependencies.settings.body_bytes_max));
+  CO_TRY(model::EmbedRequest request, read_embed_request(body));
+  const std::string model = request.model;
+  context.model = model;
+  io::Call call = context.call();
+  CO_TRY(const model::Embedding embedding,
+         co_await dependencies.generation.embed(std::move(request), std::move(call)));
+  std::string reply;
+  JsonWriter writer(reply);
+  writer.begin_object().member("model", std::string_view(model));
+  writer.key("embeddings").begin_array();
+  for (const std::vector<float>& vector : embedding.vectors) write_vector(writer, vector);
+  writer.end_array();
+  writer.member_if("total_duration", embedding.total.count());
+  writer.member_if("load_duration", embedding.load.count());
+  writer.member_if("prompt_eval_count", embedding.prompt_tokens);
+  writer.end_object();
+  co_return co_await context.send_json(std::move(reply));
+}
+
+HandlerResult handle_embeddings(const Dependencies& dependencies, Context& context) {
+  CO_TRY(const auto body, co_await read_json(context, dependencies.settings.body_bytes_max));
+  CO_TRY(model::EmbedRequest request, read_embeddings_request(body));
+  context.model = request.model;
+  io::Call call = context.call();
+  auto embedding = co_await dependencies.generation.embed(std::move(request), std::move(call));
+  if (!embedding) {
+    Error error = std::move(embedding).error();
+    if (error.code == Errc::unsupported) context.error_status = 500;  // Where embed answers 501.
+    co_return fail(std::move(error));
+  }
+  std::string reply;
+  JsonWriter writer(reply);
+  writer.begin_object().key("embedding");
+  write_vector(writer, embedding->vectors.empty() ? std::vector<float>{} : embedding->vectors[0]);
+  writer.end_object();
+  co_return co_await context.send_json(std::move(reply));
+}
+
+}  // namespace om::api

@@ -1,0 +1,60 @@
+#include <algorithm>
+
+#include "api/json_output.h"
+#include "api/ollama_handlers.h"
+#include "api/ollama_reply.h"
+
+namespace om::api {
+namespace {
+
+constexpr int kForeverYears = 293;  // Ollama shows the end of its clock: year 2319.
+
+// A time so far away that clients print "Forever". Our own clock ends before it.
+std::string forever(io::WallTime now) {
+  std::string text = format_time(now);
+  const std::string year = std::to_string(std::stoi(text.substr(0, 4)) + kForeverYears);
+  text.replace(0, 4, year);
+  if (text.substr(4, 6) == "-02-29") text.replace(4, 6, "-02-28");
+  return text;
+}
+
+void write_loaded(JsonWriter& writer, const Dependencies& dependencies,
+                  const scheduler::LoadedModel& loaded) {
+  const io::WallTime now = dependencies.world.clock.wall_now();
+  writer.begin_object();
+  writer.member("name", std::string_view(loaded.name));
+  writer.member("model", std::string_view(loaded.name));
+  writer.member("size", loaded.size_bytes);
+  writer.member("digest", std::string_view(loaded.manifest.hex()));
+  auto name = model::Name::parse(loaded.name);
+  auto model = name ? dependencies.store.load(*name)
+                    : Result<std::shared_ptr<const store::Model>>(fail(std::move(name).error()));
+  // Deleted meanwhile: it runs on, and only its name is known.
+  write_details(writer, model ? **model : store::Model{});
+  std::string expires = loaded.expires_at ? format_time(*loaded.expires_at) : forever(now);
+  if (loaded.stopping) expires = format_time(now - std::chrono::seconds(1));  // "Stopping...".
+  writer.member("expires_at", std::string_view(expires));
+  writer.member("size_vram", loaded.gpu_bytes);
+  writer.member("context_length", loaded.context_length);
+  writer.end_object();
+}
+
+}  // namespace
+
+HandlerResult handle_ps(const Dependencies& dependencies, Context& context) {
+  std::vector<scheduler::LoadedModel> models = dependencies.scheduler.loaded();
+  std::erase_if(models, [](const scheduler::LoadedModel& model) { return model.loading; });
+  std::stable_sort(models.begin(), models.end(),
+                   [](const scheduler::LoadedModel& a, const scheduler::LoadedModel& b) {
+                     if (!a.expires_at || !b.expires_at) return !a.expires_at && b.expires_at;
+                     return *a.expires_at > *b.expires_at;
+                   });
+  std::string reply;
+  JsonWriter writer(reply);
+  writer.begin_object().key("models").begin_array();
+  for (const scheduler::LoadedModel& model : models) write_loaded(writer, dependencies, model);
+  writer.end_array().end_object();
+  co_return co_await context.send_json(std::move(reply));
+}
+
+}  // namespace om::api

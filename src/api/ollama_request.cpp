@@ -1,0 +1,189 @@
+#include "api/ollama_request.h"
+
+#include "base/utf8.h"
+#include "model/json_text.h"
+#include "model/request_fields.h"
+
+namespace om::api {
+namespace {
+
+namespace json = boost::json;
+
+constexpr int kTopLogprobsMax = 20;
+
+char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
+
+void read_keep_alive(ObjectReader& reader, model::KeepAlive& target) {
+  const json::value* value = reader.find("keep_alive");
+  if (!value) return;
+  Result<model::KeepAlive> parsed = model::parse_keep_alive(*value);
+  if (parsed) target = *parsed;
+  if (!parsed) reader.check(fail(std::move(parsed).error()));
+}
+
+void read_images(ObjectReader& reader, std::vector<std::string>& target) {
+  const json::array* images = reader.array("images", "[]api.ImageData");
+  if (!images) return;
+  for (const json::value& image : *images) {
+    if (!image.is_string()) return reader.refuse("images", image, "api.ImageData");
+    Result<std::string> bytes = decode_base64(image.get_string());
+    if (!bytes) return reader.check(fail(std::move(bytes).error()));
+    target.push_back(std::move(*bytes));
+  }
+}
+
+void read_tool_calls(ObjectReader& reader, std::vector<model::ToolCall>& target) {
+  const json::array* calls = reader.array("tool_calls", "[]api.ToolCall");
+  if (!calls) return;
+  for (const json::value& item : *calls) {
+    ObjectReader call_reader("ChatRequest", item, reader.path("tool_calls"));
+    model::ToolCall call;
+    call_reader.read("id", call.id);
+    if (const json::value* function = call_reader.find("function")) {
+      ObjectReader function_reader("ChatRequest", *function, call_reader.path("function"));
+      function_reader.read("name", call.name);
+      json::object arguments;
+      function_reader.read("arguments", arguments);
+      call.arguments = model::write_json(arguments);
+      call_reader.check(function_reader.done());
+    }
+    if (call.arguments.empty()) call.arguments = "{}";
+    reader.check(call_reader.done());
+    target.push_back(std::move(call));
+  }
+}
+
+model::Message read_message(ObjectReader& reader) {
+  model::Message message;
+  reader.read("role", message.role);
+  for (char& c : message.role) c = lower(c);
+  reader.read("content", message.content);
+  reader.read("thinking", message.thinking);
+  read_images(reader, message.images);
+  read_tool_calls(reader, message.tool_calls);
+  reader.read("tool_name", message.tool_name);
+  reader.read("tool_call_id", message.tool_call_id);
+  return message;
+}
+
+template <class Value, class Parse>
+void read_with(ObjectReader& reader, std::string_view name, Value& target, Parse parse) {
+  const json::value* value = reader.find(name);
+  if (!value) return;
+  auto parsed = parse(*value);
+  if (parsed) {
+    target = std::move(*parsed);
+  } else {
+    reader.check(fail(std::move(parsed).error()));
+  }
+}
+
+void read_common(ObjectReader& reader, model::RequestCommon& common) {
+  reader.read("model", common.model);
+  reader.read("stream", common.stream);
+  read_with(reader, "format", common.format, model::parse_format);
+  read_with(reader, "think", common.think, model::parse_think);
+  read_keep_alive(reader, common.keep_alive);
+  reader.read("options", common.options);
+  reader.read("truncate", common.truncate);
+  reader.read("shift", common.shift);
+  reader.read("logprobs", common.logprobs.enabled);
+  reader.read("top_logprobs", common.logprobs.top);
+  reader.read("_debug_render_only", common.debug_render_only);
+  if (common.logprobs.top < 0 || common.logprobs.top > kTopLogprobsMax) {
+    reader.check(
+        fail(Errc::invalid_argument, "top_logprobs must be between 0 and {}", kTopLogprobsMax));
+  }
+}
+
+}  // namespace
+
+std::string read_model_name(ObjectReader& reader) {
+  std::string name;
+  reader.read("name", name);
+  std::string model;
+  reader.read("model", model);
+  return model.empty() ? name : model;
+}
+
+std::vector<model::Message> read_messages(ObjectReader& reader, std::string_view name) {
+  std::vector<model::Message> messages;
+  const json::array* items = reader.array(name, "[]api.Message");
+  if (!items) return messages;
+  messages.reserve(items->size());
+  for (const json::value& item : *items) {
+    ObjectReader message_reader("ChatRequest", item, std::string(name));
+    messages.push_back(read_message(message_reader));
+    reader.check(message_reader.done());
+  }
+  return messages;
+}
+
+Result<model::ChatRequest> read_chat_request(const json::value& body) {
+  ObjectReader reader("ChatRequest", body);
+  model::ChatRequest request;
+  read_common(reader, request.common);
+  request.messages = read_messages(reader, "messages");
+  if (const json::array* tools = reader.array("tools", "api.Tools")) {
+    for (const json::value& tool : *tools) {
+      if (!tool.is_object()) reader.refuse("tools", tool, "api.Tool");
+      request.tools.push_back(tool);
+    }
+  }
+  TRY_VOID(reader.done());
+  return request;
+}
+
+Result<model::GenerateRequest> read_generate_request(const json::value& body) {
+  ObjectReader reader("GenerateRequest", body);
+  model::GenerateRequest request;
+  read_common(reader, request.common);
+  reader.read("prompt", request.prompt);
+  reader.read("suffix", request.suffix);
+  reader.read("system", request.system);
+  reader.read("template", request.template_text);
+  reader.read("context", request.context);
+  reader.read("raw", request.raw);
+  read_images(reader, request.images);
+  TRY_VOID(reader.done());
+  return request;
+}
+
+Result<model::EmbedRequest> read_embed_request(const json::value& body) {
+  ObjectReader reader("EmbedRequest", body);
+  model::EmbedRequest request;
+  reader.read("model", request.model);
+  read_keep_alive(reader, request.keep_alive);
+  reader.read("truncate", request.truncate);
+  reader.read("dimensions", request.dimensions);
+  reader.read("options", request.options);
+  TRY_VOID(reader.done());
+  const json::value* input = reader.find("input");
+  if (!input) return request;
+  if (input->is_string()) {
+    if (!input->get_string().empty()) request.input.push_back(utf8_repaired(input->get_string()));
+    return request;
+  }
+  if (!input->is_array()) return fail(Errc::invalid_argument, "invalid input type");
+  for (const json::value& text : input->get_array()) {
+    if (!text.is_string()) return fail(Errc::invalid_argument, "invalid input type");
+    request.input.push_back(utf8_repaired(text.get_string()));
+  }
+  return request;
+}
+
+Result<model::EmbedRequest> read_embeddings_request(const json::value& body) {
+  ObjectReader reader("EmbeddingRequest", body);
+  model::EmbedRequest request;
+  request.normalize = false;
+  std::string prompt;
+  reader.read("model", request.model);
+  reader.read("prompt", prompt);
+  read_keep_alive(reader, request.keep_alive);
+  reader.read("options", request.options);
+  TRY_VOID(reader.done());
+  if (!prompt.empty()) request.input.push_back(std::move(prompt));
+  return request;
+}
+
+}  // namespace om::api

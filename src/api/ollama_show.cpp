@@ -1,0 +1,172 @@
+#include "api/json_output.h"
+#include "api/ollama_handlers.h"
+#include "api/ollama_reply.h"
+#include "api/ollama_request.h"
+#include "model/modelfile.h"
+#include "model/options.h"
+#include "prompt/render.h"
+#include "store/gguf_file.h"
+
+namespace om::api {
+namespace {
+
+struct ShowRequest {
+  std::string model;
+  std::optional<std::string> system;
+  boost::json::object options;
+  bool verbose = false;
+};
+
+// What only the file's header tells.
+struct HeaderFacts {
+  boost::json::object model_info;
+  boost::json::array tensors;
+};
+
+Result<ShowRequest> read_show_request(const boost::json::value& body) {
+  ObjectReader reader("ShowRequest", body);
+  ShowRequest request;
+  request.model = read_model_name(reader);
+  reader.read("system", request.system);
+  reader.read("options", request.options);
+  reader.read("verbose", request.verbose);
+  TRY_VOID(reader.done());
+  if (request.model.empty()) return fail(Errc::invalid_argument, "model is required");
+  return request;
+}
+
+Result<HeaderFacts> read_header(io::Filesystem& files, const std::string& path, bool verbose) {
+  TRY(const auto file, store::GgufFile::open(files, path));
+  model::GgufOptions options;
+  if (verbose) options.array_length_max = SIZE_MAX;
+  TRY(const model::Gguf gguf, model::read_gguf(*file, options));
+  HeaderFacts facts;
+  facts.model_info = gguf.model_info(verbose);
+  facts.tensors = gguf.tensor_list();
+  return facts;
+}
+
+model::Modelfile modelfile_of(const store::Model& model, const std::string& template_text) {
+  model::Modelfile file;
+  file.from.push_back(model.weights_path);
+  file.from.insert(file.from.end(), model.projector_paths.begin(), model.projector_paths.end());
+  file.adapters = model.adapter_paths;
+  if (!model.draft_path.empty()) file.drafts.push_back(model.draft_path);
+  if (!template_text.empty()) file.template_text = template_text;
+  if (!model.system.empty()) file.system = model.system;
+  file.renderer = model.config.renderer;
+  file.parser = model.config.parser;
+  file.requires_version = model.config.requires_version;
+  file.parameters = model.params;
+  file.licenses = model.licenses;
+  file.messages = model.messages;
+  return file;
+}
+
+// The template that answers are really made with. One that cannot be used is shown as it stands.
+std::string used_template(const store::Model& model) {
+  prompt::TemplateSource source;
+  source.go = model.template_text.value_or("");
+  source.jinja = model.gguf.chat_template;
+  source.jinja_tools = model.gguf.chat_template_tools;
+  source.bos_token = model.gguf.bos_token;
+  source.eos_token = model.gguf.eos_token;
+  source.renderer = model.config.renderer;
+  source.parser = model.config.parser;
+  const auto made = prompt::make_template(std::move(source));
+  if (made) return (*made)->text();
+  return model.template_text.value_or(model.gguf.chat_template);
+}
+
+std::string joined(const std::vector<std::string>& texts) {
+  std::string all;
+  for (const std::string& text : texts) {
+    if (!all.empty()) all += '\n';
+    all += text;
+  }
+  return all;
+}
+
+void write_messages(JsonWriter& writer, const std::vector<model::Message>& messages) {
+  if (messages.empty()) return;
+  writer.key("messages").begin_array();
+  for (const model::Message& message : messages) {
+    writer.begin_object();
+    writer.member("role", std::string_view(message.role));
+    writer.member("content", std::string_view(message.content));
+    writer.end_object();
+  }
+  writer.end_array();
+}
+
+std::string write_show(const store::Model& model, const HeaderFacts& weights,
+                       const std::optional<HeaderFacts>& projector, bool verbose) {
+  const std::string template_text = used_template(model);
+  const model::Modelfile file = modelfile_of(model, template_text);
+  std::string reply;
+  JsonWriter writer(reply);
+  writer.begin_object();
+  writer.member_if("license", joined(model.licenses));
+  writer.member("modelfile", std::string_view(model::show_modelfile(file, model.name.shortest())));
+  writer.member_if("parameters", model::parameters_text(model.params));
+  writer.member_if("template", template_text);
+  writer.member_if("system", model.system);
+  writer.member_if("renderer", model.config.renderer);
+  writer.member_if("parser", model.config.parser);
+  write_details(writer, model);
+  write_messages(writer, model.messages);
+  writer.key("model_info").value(boost::json::value(weights.model_info));
+  if (projector) {
+    writer.key("projector_info").value(boost::json::value(projector->model_info));
+  }
+  if (verbose) {
+    writer.key("tensors").value(boost::json::value(weights.tensors));
+  }
+  write_list(writer, "capabilities", model.capabilities);
+  writer.member("modified_at", std::string_view(format_time(model.modified)));
+  writer.member_if("requires", model.config.requires_version);
+  writer.end_object();
+  return reply;
+}
+
+Result<store::Model> find_shown(store::Store& store, const ShowRequest& request) {
+  TRY(const model::PlacedName placed, model::split_place(request.model));
+  if (placed.place == model::Place::cloud) {
+    return fail(Errc::forbidden, "ollama cloud is disabled: remote model details are unavailable");
+  }
+  TRY(const model::Name name, model::Name::parse(placed.name));
+  auto found = store.load(name);
+  if (!found && found.error().code == Errc::not_found) {
+    return fail(Errc::not_found, "model '{}' not found", name.shortest());
+  }
+  if (!found) return fail(std::move(found).error());
+  store::Model model = **found;
+  if (request.system) model.system = *request.system;
+  for (const auto& option : request.options) model.params[option.key()] = option.value();
+  return model;
+}
+
+}  // namespace
+
+HandlerResult handle_show(const Dependencies& dependencies, Context& context) {
+  CO_TRY(const auto body, co_await read_json(context, dependencies.settings.body_bytes_max));
+  CO_TRY(const ShowRequest request, read_show_request(body));
+  context.model = request.model;
+  CO_TRY(const store::Model model, find_shown(dependencies.store, request));
+  // Headers of large vocabularies take a while to read.
+  io::Filesystem& files = dependencies.world.files;
+  auto read = [&files, path = model.weights_path, verbose = request.verbose] {
+    return read_header(files, path, verbose);
+  };
+  CO_TRY(const HeaderFacts weights, co_await dependencies.world.workers.run(read));
+  std::optional<HeaderFacts> projector;
+  if (!model.projector_paths.empty()) {
+    auto read_projector = [&files, path = model.projector_paths[0], verbose = request.verbose] {
+      return read_header(files, path, verbose);
+    };
+    CO_TRY(projector, co_await dependencies.world.workers.run(read_projector));
+  }
+  co_return co_await context.send_json(write_show(model, weights, projector, request.verbose));
+}
+
+}  // namespace om::api

@@ -1,0 +1,34 @@
+#include "api/json_output.h"
+#include "api/ollama_handlers.h"
+#include "api/ollama_reply.h"
+#include "base/log.h"
+
+namespace om::api {
+
+HandlerResult handle_tags(const Dependencies& dependencies, Context& context) {
+  CO_TRY(const auto models, dependencies.store.list());
+  std::string reply;
+  JsonWriter writer(reply);
+  writer.begin_object().key("models").begin_array();
+  for (const store::StoredManifest& stored : models) {
+    auto model = dependencies.store.load(stored.name);
+    if (!model) {  // One damaged model must not hide the others.
+      log_warn("model left out of the list", field("model", stored.name.shortest()),
+               field("error", model.error()));
+      continue;
+    }
+    const std::string name = stored.name.shortest();
+    writer.begin_object();
+    writer.member("name", std::string_view(name)).member("model", std::string_view(name));
+    writer.member("modified_at", std::string_view(format_time(stored.modified)));
+    writer.member("size", stored.manifest.total_size());
+    writer.member("digest", std::string_view(stored.digest.hex()));
+    write_details(writer, **model);
+    write_list(writer, "capabilities", (*model)->capabilities);
+    writer.end_object();
+  }
+  writer.end_array().end_object();
+  co_return co_await context.send_json(std::move(reply));
+}
+
+}  // namespace om::api
