@@ -5,7 +5,7 @@
 //
 // No secrets and no prompts go in. Whatever a value holds, a line stays one line and a value cannot
 // pass for another field: values are quoted and escaped when needed and cut at a bound.
-// Every function may be called from any thread. Fields of a level that is off are not formatted.
+// Every function may be called from any thread. A line below the level costs its fields only.
 #pragma once
 
 #include <fmt/format.h>
@@ -132,30 +132,25 @@ LogField field(std::string_view key, const T& value) {
   }
 }
 
-#define OM_LOG_(level)                               \
-  if (!log_detail::enabled(LogLevel::level)) return; \
-  log_detail::log(LogLevel::level, event, fields...)
-
 template <class... Fields>
 void log_trace(std::string_view event, const Fields&... fields) {
-  OM_LOG_(trace);
+  if (log_enabled(LogLevel::trace)) log_detail::log(LogLevel::trace, event, fields...);
 }
 template <class... Fields>
 void log_debug(std::string_view event, const Fields&... fields) {
-  OM_LOG_(debug);
+  if (log_enabled(LogLevel::debug)) log_detail::log(LogLevel::debug, event, fields...);
 }
 template <class... Fields>
 void log_info(std::string_view event, const Fields&... fields) {
-  OM_LOG_(info);
+  if (log_enabled(LogLevel::info)) log_detail::log(LogLevel::info, event, fields...);
 }
 template <class... Fields>
 void log_warn(std::string_view event, const Fields&... fields) {
-  OM_LOG_(warn);
+  if (log_enabled(LogLevel::warn)) log_detail::log(LogLevel::warn, event, fields...);
 }
 template <class... Fields>
 void log_error(std::string_view event, const Fields&... fields) {
-  OM_LOG_(error);
+  if (log_enabled(LogLevel::error)) log_detail::log(LogLevel::error, event, fields...);
 }
-#undef OM_LOG_
 
 }  // namespace om

@@ -18,11 +18,8 @@
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer)
 #include <sanitizer/asan_interface.h>
+#define OM_ADDRESS_SANITIZER 1
 #endif
-#endif
-#if !defined(ASAN_POISON_MEMORY_REGION)
-#define ASAN_POISON_MEMORY_REGION(memory, bytes) ((void)(memory), (void)(bytes))
-#define ASAN_UNPOISON_MEMORY_REGION(memory, bytes) ((void)(memory), (void)(bytes))
 #endif
 
 namespace om {
@@ -113,11 +110,16 @@ PoolDirectory& pool_directory();
 
 // Idle memory in a pool is marked for the address sanitizer, so that use after giving back is found
 // although the memory was never freed. They do nothing in other builds.
+#if defined(OM_ADDRESS_SANITIZER)
 inline void poison_memory(const void* memory, size_t bytes) {
   ASAN_POISON_MEMORY_REGION(memory, bytes);
 }
 inline void unpoison_memory(const void* memory, size_t bytes) {
   ASAN_UNPOISON_MEMORY_REGION(memory, bytes);
 }
+#else
+inline void poison_memory(const void*, size_t) {}
+inline void unpoison_memory(const void*, size_t) {}
+#endif
 
 }  // namespace om
