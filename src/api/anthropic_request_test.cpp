@@ -56,14 +56,15 @@ TEST(MessagesRequest, KeepsBlocksOfATurnTogetherAndResultsApart) {
 }
 
 TEST(MessagesRequest, TakesToolsChoicesThinkingAndFormat) {
-  auto request = parse(R"("tools":[{"name":"f","description":"d","input_schema":{"type":"object"}}],
+  auto request = parse(R"("tools":[{"name":"f","description":"d","input_schema":{)"
+                       R"("type":"object"}}],
       "tool_choice":{"type":"tool","name":"f","disable_parallel_tool_use":true},
       "thinking":{"type":"enabled","budget_tokens":1024},
       "output_config":{"effort":"high","format":{"type":"json_schema","schema":{"a":1}}})");
   ASSERT_TRUE(request.has_value()) << request.error().what;
-  EXPECT_EQ(
-      model::write_json(request->tools.at(0)),
-      R"({"type":"function","function":{"name":"f","description":"d","parameters":{"type":"object"}}})");
+  EXPECT_EQ(model::write_json(request->tools.at(0)),
+            R"({"type":"function","function":{"name":"f","description":"d","parameters":{)"
+            R"("type":"object"}}})");
   EXPECT_EQ(request->tool_choice, "f");
   EXPECT_FALSE(request->parallel_tool_calls);
   EXPECT_TRUE(request->common.think.enabled);

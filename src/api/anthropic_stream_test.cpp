@@ -22,10 +22,14 @@ TEST(MessageStream, TellsBlocksOneAfterAnother) {
   events += stream.add({.tool_calls = {{.id = "call_1", .name = "f", .arguments = R"({"a":1})"}}});
   events += stream.add(last(model::DoneReason::stop));
   EXPECT_EQ(events, R"(event: message_start
-data: {"type":"message_start","message":{"id":"msg_x","type":"message","role":"assistant","model":"m","content":[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":4,"output_tokens":0,"cache_creation_input_tokens":0,"cache_read_input_tokens":0}}}
+data: {"type":"message_start","message":{"id":"msg_x","type":"message",)"
+                    R"("role":"assistant","model":"m","content":[],"stop_reason":null,)"
+                    R"("stop_sequence":null,"usage":{"input_tokens":4,"output_tokens":0,)"
+                    R"("cache_creation_input_tokens":0,"cache_read_input_tokens":0}}}
 
 event: content_block_start
-data: {"type":"content_block_start","index":0,"content_block":{"type":"thinking","thinking":"","signature":""}}
+data: {"type":"content_block_start","index":0,"content_block":{"type":"thinking",)"
+                    R"("thinking":"","signature":""}}
 
 event: content_block_delta
 data: {"type":"content_block_delta","index":0,"delta":{"type":"thinking_delta","thinking":"hm"}}
@@ -43,16 +47,20 @@ event: content_block_stop
 data: {"type":"content_block_stop","index":1}
 
 event: content_block_start
-data: {"type":"content_block_start","index":2,"content_block":{"type":"tool_use","id":"call_1","name":"f","input":{}}}
+data: {"type":"content_block_start","index":2,"content_block":{"type":"tool_use",)"
+                    R"("id":"call_1","name":"f","input":{}}}
 
 event: content_block_delta
-data: {"type":"content_block_delta","index":2,"delta":{"type":"input_json_delta","partial_json":"{\"a\":1}"}}
+data: {"type":"content_block_delta","index":2,"delta":{"type":"input_json_delta",)"
+                    R"("partial_json":"{\"a\":1}"}}
 
 event: content_block_stop
 data: {"type":"content_block_stop","index":2}
 
 event: message_delta
-data: {"type":"message_delta","delta":{"stop_reason":"tool_use","stop_sequence":null},"usage":{"input_tokens":5,"output_tokens":3,"cache_creation_input_tokens":0,"cache_read_input_tokens":0}}
+data: {"type":"message_delta","delta":{"stop_reason":"tool_use",)"
+                    R"("stop_sequence":null},"usage":{"input_tokens":5,"output_tokens":3,)"
+                    R"("cache_creation_input_tokens":0,"cache_read_input_tokens":0}}
 
 event: message_stop
 data: {"type":"message_stop"}
@@ -64,9 +72,11 @@ TEST(MessageReply, SaysWhyItStopped) {
   GatheredAnswer answer;
   answer.add({.content = "Hi"});
   answer.add(last(model::DoneReason::stop, "END"));
-  EXPECT_EQ(
-      message_reply(kHead, answer),
-      R"({"id":"msg_x","type":"message","role":"assistant","model":"m","content":[{"type":"text","text":"Hi"}],"stop_reason":"stop_sequence","stop_sequence":"END","usage":{"input_tokens":5,"output_tokens":3,"cache_creation_input_tokens":0,"cache_read_input_tokens":0}})");
+  EXPECT_EQ(message_reply(kHead, answer),
+            R"({"id":"msg_x","type":"message","role":"assistant","model":"m","content":[{)"
+            R"("type":"text","text":"Hi"}],"stop_reason":"stop_sequence",)"
+            R"("stop_sequence":"END","usage":{"input_tokens":5,"output_tokens":3,)"
+            R"("cache_creation_input_tokens":0,"cache_read_input_tokens":0}})");
   EXPECT_EQ(stop_reason(model::DoneReason::length, true, "END"), "max_tokens");
   EXPECT_EQ(stop_reason(model::DoneReason::stop, true, ""), "tool_use");
   EXPECT_EQ(stop_reason(model::DoneReason::stop, false, ""), "end_turn");

@@ -20,6 +20,7 @@ struct Script {
   std::optional<Error> failure;
 };
 
+// The answer to one request: the script's chunks, then its failure.
 class ScriptedAnswer final : public generation::Answer {
  public:
   explicit ScriptedAnswer(const Script& script)
@@ -41,6 +42,7 @@ class ScriptedAnswer final : public generation::Answer {
   generation::Route route_{.node = "here"};
 };
 
+// Answers every request by `script` and keeps what was asked.
 class ScriptedGeneration final : public generation::Generation {
  public:
   Script script;
@@ -88,6 +90,7 @@ class NoScheduler final : public scheduler::Scheduler {
   io::Task<void> stop() override { co_return; }
 };
 
+// See NoScheduler.
 class NoTransfer final : public transfer::Transfer {
  public:
   io::Task<Result<void>> pull(transfer::RegistryRequest, transfer::ProgressSink,
@@ -105,6 +108,7 @@ class NoTransfer final : public transfer::Transfer {
   io::Task<void> stop() override { co_return; }
 };
 
+// A request's body that is there at once.
 class TextBody final : public http::BodyReader {
  public:
   explicit TextBody(std::string text) : text_(std::move(text)) {}
@@ -119,6 +123,7 @@ class TextBody final : public http::BodyReader {
   std::string text_;
 };
 
+// Keeps what was answered.
 class KeptResponse final : public http::ResponseWriter {
  public:
   int status = 0;
@@ -154,6 +159,7 @@ class KeptResponse final : public http::ResponseWriter {
   http::Headers headers_;
 };
 
+// One node with an empty store; ask() runs one request to its end.
 class ScriptedNode {
  public:
   ScriptedNode() {
@@ -199,10 +205,8 @@ class ScriptedNode {
     auto blob = co_await store_->put_blob(std::move(config));
     CHECK(blob.has_value(), "the config is written");
     model::Manifest manifest;
-    manifest.config = {.media_type = std::string(model::kConfigMediaType),
-                       .digest = *blob,
-                       .size = 2,
-                       .from = {}};
+    manifest.config = {
+        .media_type = std::string(model::kConfigMediaType), .digest = *blob, .size = 2, .from = {}};
     auto put = co_await store_->put_manifest(*name, manifest.to_json());
     CHECK(put.has_value(), "the manifest is written");
   }

@@ -48,16 +48,17 @@ TEST(ChatStream, SplitsThinkingFromTextAndEndsWithTheUsage) {
   usage.add(last().usage, true);
   std::string events =
       stream.add(0, both) + stream.add(0, last(model::DoneReason::length)) + stream.end(usage);
-  EXPECT_EQ(
-      shortened(events),
-      R"(> {"index":0,"delta":{"role":"assistant","reasoning":"hm"},"finish_reason":null}],"usage":null})"
-      "\n\n"
-      R"(> {"index":0,"delta":{"content":"yes"},"finish_reason":null}],"usage":null})"
-      "\n\n"
-      R"(> {"index":0,"delta":{},"finish_reason":"length"}],"usage":null})"
-      "\n\n"
-      R"(> ],"usage":{"prompt_tokens":5,"completion_tokens":3,"total_tokens":8,"prompt_tokens_details":{"cached_tokens":2}}})"
-      "\n\ndata: [DONE]\n\n");
+  EXPECT_EQ(shortened(events),
+            R"(> {"index":0,"delta":{"role":"assistant","reasoning":"hm"},)"
+            R"("finish_reason":null}],"usage":null})"
+            "\n\n"
+            R"(> {"index":0,"delta":{"content":"yes"},"finish_reason":null}],"usage":null})"
+            "\n\n"
+            R"(> {"index":0,"delta":{},"finish_reason":"length"}],"usage":null})"
+            "\n\n"
+            R"(> ],"usage":{"prompt_tokens":5,"completion_tokens":3,"total_tokens":8,)"
+            R"("prompt_tokens_details":{"cached_tokens":2}}})"
+            "\n\ndata: [DONE]\n\n");
 }
 
 TEST(ChatStream, CountsToolCallsWithinTheirChoice) {
@@ -67,9 +68,12 @@ TEST(ChatStream, CountsToolCallsWithinTheirChoice) {
   std::string first = stream.add(0, calls) + stream.add(0, last());
   EXPECT_EQ(
       shortened(first),
-      R"(> {"index":0,"delta":{"role":"assistant","tool_calls":[{"index":0,"id":"call_a","type":"function","function":{"name":"f","arguments":"{\"x\":1}"}}]},"finish_reason":null}]})"
+      R"(> {"index":0,"delta":{"role":"assistant","tool_calls":[{"index":0,)"
+      R"("id":"call_a","type":"function","function":{"name":"f",)"
+      R"("arguments":"{\"x\":1}"}}]},"finish_reason":null}]})"
       "\n\n"
-      R"(> {"index":0,"delta":{"tool_calls":[{"index":1,"id":"call_b","type":"function","function":{"name":"g","arguments":"{}"}}]},"finish_reason":null}]})"
+      R"(> {"index":0,"delta":{"tool_calls":[{"index":1,"id":"call_b",)"
+      R"("type":"function","function":{"name":"g","arguments":"{}"}}]},"finish_reason":null}]})"
       "\n\n"
       R"(> {"index":0,"delta":{},"finish_reason":"tool_calls"}]})"
       "\n\n");
@@ -81,10 +85,11 @@ TEST(ChatStream, CountsToolCallsWithinTheirChoice) {
 TEST(ChatStream, ShowsLogprobsOfTokensWhoseTextIsHeldBack) {
   ChatStream stream(kHead, false);
   model::Chunk held{.logprobs = {{.token = "a", .logprob = -0.5}}};
-  EXPECT_EQ(
-      shortened(stream.add(0, held)),
-      R"(> {"index":0,"delta":{"role":"assistant","content":""},"logprobs":{"content":[{"token":"a","logprob":-0.5,"bytes":[97],"top_logprobs":[]}],"refusal":null},"finish_reason":null}]})"
-      "\n\n");
+  EXPECT_EQ(shortened(stream.add(0, held)),
+            R"(> {"index":0,"delta":{"role":"assistant","content":""},"logprobs":{)"
+            R"("content":[{"token":"a","logprob":-0.5,"bytes":[97],"top_logprobs":[]}],)"
+            R"("refusal":null},"finish_reason":null}]})"
+            "\n\n");
   model::Chunk thought{.thinking = "b", .logprobs = {{.token = "b", .logprob = -1}}};
   std::string events = stream.add(0, thought);
   EXPECT_EQ(events.find("\"content\":\"\""), events.npos) << events;
@@ -98,9 +103,14 @@ TEST(ChatReply, HasAFinishReasonAndNullContentWithCalls) {
   answer.add(last());
   UsageSum usage;
   usage.add(answer.usage, true);
-  EXPECT_EQ(
-      chat_reply(kHead, {answer}, usage),
-      R"({"id":"chatcmpl-1","object":"chat.completion","created":7,"model":"m","system_fingerprint":"fp_ollama","choices":[{"index":0,"message":{"role":"assistant","content":null,"reasoning":"hm","tool_calls":[{"id":"call_a","type":"function","function":{"name":"f","arguments":"{}"}}]},"logprobs":null,"finish_reason":"tool_calls"}],"usage":{"prompt_tokens":5,"completion_tokens":3,"total_tokens":8,"prompt_tokens_details":{"cached_tokens":2}}})");
+  EXPECT_EQ(chat_reply(kHead, {answer}, usage),
+            R"({"id":"chatcmpl-1","object":"chat.completion","created":7,"model":"m",)"
+            R"("system_fingerprint":"fp_ollama","choices":[{"index":0,"message":{)"
+            R"("role":"assistant","content":null,"reasoning":"hm","tool_calls":[{)"
+            R"("id":"call_a","type":"function","function":{"name":"f",)"
+            R"("arguments":"{}"}}]},"logprobs":null,"finish_reason":"tool_calls"}],)"
+            R"("usage":{"prompt_tokens":5,"completion_tokens":3,"total_tokens":8,)"
+            R"("prompt_tokens_details":{"cached_tokens":2}}})");
 }
 
 TEST(UsageSum, CountsAPromptOnce) {
@@ -120,8 +130,9 @@ TEST(CompletionStream, EchoesThePromptAndPlacesTokensInTheText) {
             events.npos)
       << events;
   EXPECT_NE(
-      events.find(
-          R"({"text":"b","index":0,"logprobs":{"tokens":["b"],"token_logprobs":[-1],"top_logprobs":[{"b":-1,"c":-2}],"text_offset":[2]},"finish_reason":null})"),
+      events.find(R"({"text":"b","index":0,"logprobs":{"tokens":["b"],)"
+                  R"("token_logprobs":[-1],"top_logprobs":[{"b":-1,"c":-2}],"text_offset":[2]},)"
+                  R"("finish_reason":null})"),
       events.npos)
       << events;
   EXPECT_NE(events.find(R"({"text":"","index":0,"logprobs":null,"finish_reason":"stop"})"),
@@ -135,10 +146,9 @@ TEST(CompletionReply, ListsAChoiceForEachPrompt) {
   b.answer.add(text("y"));
   b.answer.add(last(model::DoneReason::length));
   std::string reply = completion_reply({.id = "cmpl-1", .model = "m", .created = 7}, {a, b}, {});
-  EXPECT_NE(
-      reply.find(
-          R"([{"text":"px","index":0,"logprobs":null,"finish_reason":"stop"},{"text":"y","index":1,"logprobs":null,"finish_reason":"length"}])"),
-      reply.npos)
+  EXPECT_NE(reply.find(R"([{"text":"px","index":0,"logprobs":null,"finish_reason":"stop"},{)"
+                       R"("text":"y","index":1,"logprobs":null,"finish_reason":"length"}])"),
+            reply.npos)
       << reply;
 }
 
@@ -147,16 +157,17 @@ TEST(Logprobs, ShowBrokenCharactersAndImpossibleTokens) {
   write_chat_logprobs(out, {{.token = "\xF0\x9F",
                              .logprob = -std::numeric_limits<double>::infinity(),
                              .top = {{"a", -0.25}}}});
-  EXPECT_EQ(
-      out,
-      R"({"content":[{"token":"\ufffd\ufffd","logprob":-9999,"bytes":[240,159],"top_logprobs":[{"token":"a","logprob":-0.25,"bytes":[97]}]}],"refusal":null})");
+  EXPECT_EQ(out,
+            R"({"content":[{"token":"\ufffd\ufffd","logprob":-9999,"bytes":[240,159],)"
+            R"("top_logprobs":[{"token":"a","logprob":-0.25,"bytes":[97]}]}],"refusal":null})");
 }
 
 TEST(EmbeddingsReply, WritesFloatsOrTheirBytes) {
   model::Embedding embedding{.vectors = {{1.0F, 0.1F}, {}}, .prompt_tokens = 4};
-  EXPECT_EQ(
-      embeddings_reply("m", embedding, false),
-      R"({"object":"list","data":[{"object":"embedding","embedding":[1,0.1],"index":0},{"object":"embedding","embedding":[],"index":1}],"model":"m","usage":{"prompt_tokens":4,"total_tokens":4}})");
+  EXPECT_EQ(embeddings_reply("m", embedding, false),
+            R"({"object":"list","data":[{"object":"embedding","embedding":[1,0.1],)"
+            R"("index":0},{"object":"embedding","embedding":[],"index":1}],"model":"m",)"
+            R"("usage":{"prompt_tokens":4,"total_tokens":4}})");
   EXPECT_NE(embeddings_reply("m", embedding, true).find(R"("embedding":"AACAP83MzD0=")"),
             std::string::npos);
 }
