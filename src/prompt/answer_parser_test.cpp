@@ -6,7 +6,7 @@
 
 #include "prompt/answer_format.h"
 #include "prompt/render.h"
-#include "prompt/test_files.h"
+#include "prompt/template_files_for_test.h"
 
 namespace om::prompt {
 namespace {
@@ -151,11 +151,9 @@ TEST(PlainAnswer, HasABound) {
 
 class JinjaAnswer : public testing::Test {
  protected:
-  // The format for a question with or without tools; absent where the template is.
-  std::optional<AnswerFormat> format(const std::string& file, bool tools) {
-    auto jinja = llama_template(file);
-    if (!jinja) return std::nullopt;
-    auto made = make_template({.jinja = *jinja});
+  // The format of answers to a question with or without tools.
+  AnswerFormat format(const std::string& jinja, bool tools) {
+    auto made = make_template({.jinja = jinja});
     EXPECT_TRUE(made) << made.error().what;
     ChatInput input;
     input.messages = {{.role = "user", .content = "Weather?"}};
@@ -169,6 +167,8 @@ class JinjaAnswer : public testing::Test {
     return rendered->answer;
   }
 
+  AnswerFormat hermes() { return format(test_data("hermes_thinking.jinja"), true); }
+
   void expect_any_slices(const AnswerFormat& chosen, const std::string& text, const Answer& want) {
     for (size_t slice : {1, 2, 3, 5, 7, 1000}) {
       EXPECT_EQ(parse(chosen, text, slice), want) << "slice " << slice;
@@ -176,11 +176,10 @@ class JinjaAnswer : public testing::Test {
   }
 };
 
-TEST_F(JinjaAnswer, QwenThoughtContentAndCalls) {
-  auto chosen = format("Qwen-Qwen3-0.6B.jinja", true);
-  if (!chosen) GTEST_SKIP() << "llama.cpp's sources are not here";
-  EXPECT_FALSE(chosen->plain());
-  expect_any_slices(*chosen,
+TEST_F(JinjaAnswer, ThoughtContentAndCalls) {
+  auto chosen = hermes();
+  EXPECT_FALSE(chosen.plain());
+  expect_any_slices(chosen,
                     "<think>\nI should look.\n</think>\n\nIt is 18 \xC2\xB0"
                     "C.",
                     {"It is 18 \xC2\xB0"
@@ -188,7 +187,7 @@ TEST_F(JinjaAnswer, QwenThoughtContentAndCalls) {
                      "I should look.\n",
                      {}});
   expect_any_slices(
-      *chosen,
+      chosen,
       "<think>\nhm\n</think>\n\n<tool_call>\n{\"name\": \"get_weather\", "
       "\"arguments\": {\"city\": \"Paris\"}}\n</tool_call>\n<tool_call>\n{\"name\": "
       "\"get_weather\", \"arguments\": {\"city\": \"Rome\"}}\n</tool_call>",
@@ -198,17 +197,15 @@ TEST_F(JinjaAnswer, QwenThoughtContentAndCalls) {
 }
 
 TEST_F(JinjaAnswer, ACallThatWasCutOffIsContent) {
-  auto chosen = format("Qwen-Qwen3-0.6B.jinja", true);
-  if (!chosen) GTEST_SKIP() << "llama.cpp's sources are not here";
+  auto chosen = hermes();
   expect_any_slices(
-      *chosen, "Wait. <tool_call>\n{\"name\": \"get_weather\", \"arguments\": {\"ci",
+      chosen, "Wait. <tool_call>\n{\"name\": \"get_weather\", \"arguments\": {\"ci",
       {"Wait. <tool_call>\n{\"name\": \"get_weather\", \"arguments\": {\"ci", "", {}});
 }
 
 TEST_F(JinjaAnswer, EmitsACallBeforeTheAnswerEnds) {
-  auto chosen = format("Qwen-Qwen3-0.6B.jinja", true);
-  if (!chosen) GTEST_SKIP() << "llama.cpp's sources are not here";
-  auto parser = chosen->make_parser([] { return "call_1"; });
+  auto chosen = hermes();
+  auto parser = chosen.make_parser([] { return "call_1"; });
   auto first =
       parser->feed("<tool_call>\n{\"name\": \"get_weather\", \"arguments\": {\"city\": \"P");
   EXPECT_THAT(first->tool_calls, IsEmpty());
@@ -218,42 +215,59 @@ TEST_F(JinjaAnswer, EmitsACallBeforeTheAnswerEnds) {
   EXPECT_TRUE(parser->called_tools());
 }
 
+// Where llama.cpp's sources are at hand its real templates are tried, too.
 TEST_F(JinjaAnswer, OtherFamilies) {
-  auto llama = format("meta-llama-Llama-3.1-8B-Instruct.jinja", true);
-  if (!llama) GTEST_SKIP() << "llama.cpp's sources are not here";
-  expect_any_slices(*llama, "{\"name\": \"get_weather\", \"parameters\": {\"city\": \"Paris\"}}",
-                    {"", "", {"id1 get_weather {\"city\": \"Paris\"}"}});
-  expect_any_slices(*llama, "Just text.", {"Just text.", "", {}});
-  auto coder = format("Qwen3-Coder.jinja", true);
-  ASSERT_TRUE(coder);
-  expect_any_slices(*coder,
-                    "<tool_call>\n<function=get_weather>\n<parameter=city>\nParis\n</parameter>\n"
-                    "</function>\n</tool_call>",
-                    {"", "", {"id1 get_weather {\"city\":\"Paris\"}"}});
-  auto harmony = format("openai-gpt-oss-120b.jinja", false);
-  ASSERT_TRUE(harmony);
-  expect_any_slices(*harmony,
-                    "<|channel|>analysis<|message|>Think.<|end|><|start|>assistant<|channel|>final"
-                    "<|message|>Hello.",
-                    {"Hello.", "Think.", {}});
-  auto deepseek = format("deepseek-ai-DeepSeek-R1-Distill-Qwen-32B.jinja", false);
-  ASSERT_TRUE(deepseek);
-  EXPECT_EQ(parse(*deepseek, "Hm.\n</think>\n\nYes.").content, "Yes.");
+  struct Family {
+    std::string file;
+    bool tools;
+    std::string text;
+    Answer want;
+  };
+  const std::vector<std::string> calls = {"id1 get_weather {\"city\": \"Paris\"}"};
+  const Family families[] = {
+      {"Qwen-Qwen3-0.6B.jinja",
+       true,
+       "<think>\nhm\n</think>\n\n<tool_call>\n{\"name\": \"get_weather\", \"arguments\": "
+       "{\"city\": \"Paris\"}}\n</tool_call>",
+       {"", "hm\n", calls}},
+      {"meta-llama-Llama-3.1-8B-Instruct.jinja",
+       true,
+       "{\"name\": \"get_weather\", \"parameters\": {\"city\": \"Paris\"}}",
+       {"", "", calls}},
+      {"meta-llama-Llama-3.1-8B-Instruct.jinja", true, "Just text.", {"Just text.", "", {}}},
+      {"Qwen3-Coder.jinja",
+       true,
+       "<tool_call>\n<function=get_weather>\n<parameter=city>\nParis\n</parameter>\n</function>\n"
+       "</tool_call>",
+       {"", "", {"id1 get_weather {\"city\":\"Paris\"}"}}},
+      {"openai-gpt-oss-120b.jinja",
+       false,
+       "<|channel|>analysis<|message|>Think.<|end|><|start|>assistant<|channel|>final<|message|>"
+       "Hello.",
+       {"Hello.", "Think.", {}}},
+      {"deepseek-ai-DeepSeek-R1-Distill-Qwen-32B.jinja",
+       false,
+       "Hm.\n</think>\n\nYes.",
+       {"Yes.", "Hm.\n", {}}}};
+  for (const auto& family : families) {
+    SCOPED_TRACE(family.file);
+    if (auto jinja = llama_template(family.file)) {
+      expect_any_slices(format(*jinja, family.tools), family.text, family.want);
+    }
+  }
 }
 
 TEST_F(JinjaAnswer, TemplatesWithoutMarkersPassTextThrough) {
-  auto gemma = format("google-gemma-2-2b-it.jinja", false);
-  if (!gemma) GTEST_SKIP() << "llama.cpp's sources are not here";
-  EXPECT_TRUE(gemma->plain());
+  EXPECT_TRUE(format(test_data("gemma.jinja"), false).plain());
+  EXPECT_FALSE(format(test_data("hermes_thinking.jinja"), false).plain());
 }
 
 TEST_F(JinjaAnswer, ALongAnswerIsNotParsedForEveryPiece) {
-  auto chosen = format("Qwen-Qwen3-0.6B.jinja", true);
-  if (!chosen) GTEST_SKIP() << "llama.cpp's sources are not here";
+  auto chosen = hermes();
   std::string text = "<think>x</think>";
   while (text.size() < 200'000) text += "word " + std::to_string(text.size()) + " ";
   text += "end";
-  auto answer = parse(*chosen, text, 4);
+  auto answer = parse(chosen, text, 4);
   EXPECT_EQ(answer.content, text.substr(16));
 }
 

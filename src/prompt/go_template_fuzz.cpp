@@ -8,8 +8,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
   if (!parsed) return 0;
   static const Value data = Value::from_json(boost::json::parse(
       R"({"System":"s","Prompt":"p","Tools":[{"Function":{"Name":"f"}}],"Think":true,
-          "Messages":[{"Role":"user","Content":"c"},
-                      {"Role":"assistant","ToolCalls":[{"Function":{"Name":"f","Arguments":{}}}]}]})"));
+          "Messages":[{"Role":"user","Content":"c"},{"Role":"assistant","ToolCalls":
+                      [{"Function":{"Name":"f","Arguments":{}}}]}]})"));
   GoLimits limits{.output_bytes_max = 1 << 20, .steps_max = 20'000};
   auto out = parsed->execute(data, 0, limits);
   auto cut = parsed->cut_after("Response").execute(data, 0, limits);

@@ -23,6 +23,11 @@ std::string_view without_trailing_space(std::string_view text) {
   return last == text.npos ? std::string_view() : text.substr(0, last + 1);
 }
 
+std::string_view without_leading_space(std::string_view text) {
+  text.remove_prefix(std::min(text.find_first_not_of(" \t\r\n"), text.size()));
+  return text;
+}
+
 class JinjaAnswerParser : public AnswerParser {
  public:
   JinjaAnswerParser(std::shared_ptr<const llama::OutputParser> parser, ToolCallId ids)
@@ -82,12 +87,10 @@ class JinjaAnswerParser : public AnswerParser {
   AnswerDelta difference(const llama::Parsed& parsed, bool last) {
     AnswerDelta delta;
     bool behind = !parsed.content.empty() || !parsed.tool_calls.empty();
-    delta.thinking = grown(thinking_, parsed.thinking, last || behind);
+    // White space around the thought belongs neither to it nor to the answer.
+    delta.thinking = grown(thinking_, without_leading_space(parsed.thinking), last || behind);
     std::string_view content = parsed.content;
-    if (!parsed.thinking.empty()) {
-      // The empty line between thought and answer belongs to neither.
-      content.remove_prefix(std::min(content.find_first_not_of(" \t\r\n"), content.size()));
-    }
+    if (!parsed.thinking.empty()) content = without_leading_space(content);
     delta.content = grown(content_, content, last || !parsed.tool_calls.empty());
     for (; calls_ < parsed.tool_calls.size(); ++calls_) {
       const auto& call = parsed.tool_calls[calls_];

@@ -24,8 +24,6 @@ inline std::string test_data(const std::string& name) {
 
 // A template that comes with llama.cpp's sources; absent where only its library is installed.
 inline std::optional<std::string> llama_template(const std::string& name) {
-  const char* folder = std::getenv("OLLAMAMAX_LLAMA_TEMPLATES");
-  if (folder) return read_test_file(std::string(folder) + "/" + name);
   const char* home = std::getenv("HOME");
   return read_test_file(std::string(home ? home : "") +
                         "/.cache/ollamamax/src/llama.cpp-0.3.36/models/templates/" + name);
