@@ -5,6 +5,12 @@ namespace om::transfer::testing {
 
 namespace {
 
+http::ServerLimits limits() {
+  http::ServerLimits limits;
+  limits.body_bytes_max = uint64_t{1} << 30;
+  return limits;
+}
+
 http::Handler handler_of(auto* self, auto method) {
   return [self, method](http::Request& request, http::BodyReader& body,
                         http::ResponseWriter& response) {
@@ -31,8 +37,8 @@ std::string random_bytes(size_t count, uint64_t seed) {
 
 TestRegistry::TestRegistry(io::World& world)
     : world_(world),
-      server_(world, {}, handler_of(this, &TestRegistry::serve)),
-      signed_(world, {}, handler_of(this, &TestRegistry::serve_signed)) {
+      server_(world, limits(), handler_of(this, &TestRegistry::serve)),
+      signed_(world, limits(), handler_of(this, &TestRegistry::serve_signed)) {
   main_ = server_.listen(io::Endpoint::tcp("127.0.0.1", 0)).value();
   signed_at_ = signed_.listen(io::Endpoint::tcp("127.0.0.1", 0)).value();
 }

@@ -49,6 +49,10 @@ class SourceReader {
       CO_TRY_VOID(co_await read_gguf_files());
     }
     if (sources_.empty()) co_return fail(Errc::invalid_argument, "unknown type");
+    // The weights first, as in Ollama's manifests: who reads the families sees the model's own.
+    std::sort(sources_.begin(), sources_.end(), [](const auto& a, const auto& b) {
+      return (a.kind == "model") > (b.kind == "model");
+    });
     CO_TRY_VOID(check_kinds());
     co_return std::move(sources_);
   }

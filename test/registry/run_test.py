@@ -1,0 +1,378 @@
+#!/usr/bin/env python3
+"""Pull and push against a real registry (Debian's docker-registry), with kills and full disks.
+
+Starts docker-registry and `ollamamax serve` (build/release/ollamamax, or $OLLAMAMAX), drives the
+HTTP API, and prints `N passed, N failed`. Needs Python's standard library only; the full-disk
+test mounts a small tmpfs and is left out, with a word, where that is not allowed.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+import urllib.error
+import urllib.request
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import gate as gate_module  # noqa: E402
+import gguf  # noqa: E402
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PROGRAM = os.environ.get("OLLAMAMAX", str(ROOT / "build/release/ollamamax"))
+MEGA = 1 << 20
+WEIGHT_BYTES = 160 * MEGA
+REFETCH_MAX = 16 * MEGA
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+def wait_for(what, check, seconds=30.0):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        with contextlib.suppress(OSError):
+            if check():
+                return
+        time.sleep(0.02)
+    raise AssertionError(f"{what}: nothing after {seconds} s")
+
+
+def get(url):
+    with urllib.request.urlopen(url, timeout=30) as reply:
+        return reply.read()
+
+
+class Registry:
+    """docker-registry on a folder of its own."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.port = free_port()
+        config = folder / "config.yml"
+        config.write_text(
+            "version: 0.1\n"
+            "log: {level: error, accesslog: {disabled: true}}\n"
+            f"storage: {{filesystem: {{rootdirectory: {folder}/data}}}}\n"
+            f"http: {{addr: '127.0.0.1:{self.port}'}}\n")
+        self.log = open(folder / "log", "wb")
+        self.process = subprocess.Popen(["docker-registry", "serve", str(config)],
+                                        stdout=self.log, stderr=self.log)
+        wait_for("docker-registry", lambda: get(f"http://127.0.0.1:{self.port}/v2/") is not None)
+
+    def blob_file(self, digest):
+        hex_digits = digest.split(":")[1]
+        return (self.folder / "data/docker/registry/v2/blobs/sha256" / hex_digits[:2] /
+                hex_digits / "data")
+
+    def manifest(self, name):
+        model, tag = name.split("/", 1)[1].split(":")
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}/v2/{model}/manifests/{tag}",
+            headers={"Accept": "application/vnd.docker.distribution.manifest.v2+json"})
+        return urllib.request.urlopen(request, timeout=30).read()
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait()
+        self.log.close()
+
+
+class Node:
+    """`ollamamax serve` on a models folder."""
+
+    def __init__(self, home, models):
+        self.home, self.models = home, models
+        self.port = free_port()
+        self.start()
+
+    def start(self):
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("OLLAMA")}
+        environment |= {"HOME": str(self.home), "OLLAMA_MODELS": str(self.models),
+                        "OLLAMA_HOST": f"127.0.0.1:{self.port}"}
+        self.log = open(self.home / "serve.log", "ab")
+        self.process = subprocess.Popen([PROGRAM, "serve"], env=environment, stdout=self.log,
+                                        stderr=self.log, start_new_session=True)
+        wait_for("ollamamax serve", lambda: get(self.url("/api/version")) is not None)
+
+    def url(self, path):
+        return f"http://127.0.0.1:{self.port}{path}"
+
+    def post(self, path, body, method="POST"):
+        """The reply's lines; an error status is the line that came with it."""
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        request = urllib.request.Request(self.url(path), data=data, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=300) as reply:
+                text = reply.read()
+        except urllib.error.HTTPError as error:
+            text = error.read()
+        return [json.loads(line) for line in text.splitlines() if line.strip()]
+
+    def start_pull(self, name):
+        """Begins a pull and returns the connection that streams it."""
+        body = json.dumps({"model": name, "insecure": True}).encode()
+        connection = socket.create_connection(("127.0.0.1", self.port))
+        connection.sendall(b"POST /api/pull HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+                           b"Content-Type: application/json\r\n"
+                           b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        return connection
+
+    def names(self):
+        return [model["name"] for model in json.loads(get(self.url("/api/tags")))["models"]]
+
+    def blobs(self):
+        return sorted(path.name for path in (self.models / "blobs").iterdir())
+
+    def kill(self):
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+        self.log.close()
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self.log.close()
+
+
+class World:
+    """What the tests share: a registry behind a gate that has one large model, and a node."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        for part in ("registry", "home", "models"):
+            (folder / part).mkdir()
+        self.registry = Registry(folder / "registry")
+        self.gate = gate_module.Gate(self.registry.port)
+        self.node = Node(folder / "home", folder / "models")
+        self.name = f"127.0.0.1:{self.gate.port}/test/model:latest"
+        self.weights = folder / "weights.gguf"
+        gguf.make(self.weights, WEIGHT_BYTES)
+        self.digest = "sha256:" + hashlib.file_digest(self.weights.open("rb"), "sha256").hexdigest()
+
+    def pull(self, node=None, name=None):
+        return (node or self.node).post("/api/pull", {"model": name or self.name, "insecure": True})
+
+    def forget_model(self):
+        if self.name in self.node.names():
+            assert self.node.post("/api/delete", {"model": self.name}, "DELETE") == []
+        assert self.node.blobs() == [], self.node.blobs()
+
+    def stop(self):
+        self.node.stop()
+        self.registry.stop()
+
+
+def blob_hash(node, digest):
+    path = node.models / "blobs" / digest.replace(":", "-")
+    return "sha256:" + hashlib.file_digest(path.open("rb"), "sha256").hexdigest()
+
+
+def assert_success(lines):
+    assert lines and lines[-1] == {"status": "success"}, lines[-3:]
+
+
+def test_creates_a_model_from_an_uploaded_file(world):
+    data = world.weights.read_bytes()
+    request = urllib.request.Request(world.node.url("/api/blobs/" + world.digest), data=data)
+    with urllib.request.urlopen(request, timeout=120) as reply:
+        assert reply.status == 201
+    lines = world.node.post("/api/create", {
+        "model": world.name, "files": {"weights.gguf": world.digest}, "system": "Be brief.",
+        "parameters": {"temperature": 0.5}, "license": ["MIT"]})
+    assert_success(lines)
+    assert world.node.names() == [world.name]
+
+
+def test_pushes_it_to_the_registry(world):
+    lines = world.node.post("/api/push", {"model": world.name, "insecure": True})
+    assert_success(lines)
+    statuses = [line["status"] for line in lines]
+    assert statuses[0] == "retrieving manifest" and "pushing manifest" in statuses
+    layers = json.loads(world.registry.manifest(world.name))["layers"]
+    assert world.digest in [layer["digest"] for layer in layers]
+    stored = hashlib.file_digest(world.registry.blob_file(world.digest).open("rb"), "sha256")
+    assert "sha256:" + stored.hexdigest() == world.digest
+
+
+def test_pushes_nothing_twice(world):
+    started = time.monotonic()
+    assert_success(world.node.post("/api/push", {"model": world.name, "insecure": True}))
+    assert time.monotonic() - started < 20
+
+
+def test_deletes_it_with_its_blobs(world):
+    world.forget_model()
+    assert world.node.names() == []
+
+
+def test_pulls_it_back_verbatim(world):
+    lines = world.pull()
+    assert_success(lines)
+    statuses = list(dict.fromkeys(line["status"] for line in lines))
+    assert statuses[0] == "pulling manifest", statuses
+    assert statuses[-3:] == ["verifying sha256 digest", "writing manifest", "success"], statuses
+    assert "pulling " + world.digest[7:19] in statuses, statuses
+    assert blob_hash(world.node, world.digest) == world.digest
+    host, rest = world.name.split("/", 1)
+    path = world.node.models / "manifests" / host / rest.replace(":", "/")
+    assert path.read_bytes() == world.registry.manifest(world.name)
+
+
+def test_says_that_a_model_does_not_exist(world):
+    lines = world.pull(name=f"127.0.0.1:{world.gate.port}/test/none:latest")
+    assert lines[-1] == {"error": "pull model manifest: file does not exist"}, lines
+
+
+def test_goes_on_after_kill_9_in_mid_pull(world):
+    world.forget_model()
+    world.gate.rate = 60 * MEGA
+    world.gate.received = 0
+    for stop_at in (40 * MEGA, 100 * MEGA):
+        connection = world.node.start_pull(world.name)
+        wait_for("the pull", lambda limit=stop_at: world.gate.received > limit, 60)
+        world.node.kill()
+        connection.close()
+        assert world.node.blobs() == [], "a half blob is visible"
+        world.node.start()
+        assert world.node.names() == []
+    world.gate.rate = 0
+    assert_success(world.pull())
+    assert blob_hash(world.node, world.digest) == world.digest
+    twice = world.gate.received - WEIGHT_BYTES
+    # Two kills, and what lay in the gate's and the kernel's buffers at each.
+    assert twice <= 2 * (REFETCH_MAX + 8 * MEGA), f"{twice / MEGA:.1f} MiB fetched twice"
+    print(f"      {twice / MEGA:.1f} MiB fetched twice after two kills", flush=True)
+
+
+def test_cancels_the_download_when_the_client_leaves(world):
+    world.forget_model()
+    world.gate.rate = 20 * MEGA
+    world.gate.received = 0
+    connection = world.node.start_pull(world.name)
+    wait_for("the pull", lambda: world.gate.received > 10 * MEGA)
+    connection.close()
+    time.sleep(2)
+    before = world.gate.received
+    time.sleep(2)
+    world.gate.rate = 0
+    assert world.gate.received - before < MEGA, "the download goes on without anybody"
+    assert_success(world.pull())
+
+
+def test_keeps_nothing_of_a_corrupted_blob(world):
+    world.forget_model()
+    path = world.registry.blob_file(world.digest)
+    flip_byte(path, WEIGHT_BYTES // 2)
+    try:
+        lines = world.pull()
+    finally:
+        flip_byte(path, WEIGHT_BYTES // 2)
+    assert "digest mismatch, file must be downloaded again" in lines[-1].get("error", ""), lines[-1]
+    assert world.node.names() == []
+    assert "sha256-" + world.digest[7:] not in world.node.blobs()
+    assert_success(world.pull())
+
+
+def flip_byte(path, offset):
+    with open(path, "r+b") as file:
+        file.seek(offset)
+        byte = file.read(1)[0]
+        file.seek(offset)
+        file.write(bytes([byte ^ 1]))
+
+
+def test_says_so_when_the_disk_is_full_and_serves_on(world):
+    disk = world.folder / "small-disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", str(disk)],
+                             capture_output=True, check=False)
+    if mounted.returncode != 0:
+        print("      left out: this user may not mount a tmpfs", flush=True)
+        return
+    home = world.folder / "home-2"
+    home.mkdir()
+    (disk / "models").mkdir()
+    node = Node(home, disk / "models")
+    try:
+        error = world.pull(node)[-1].get("error", "")
+        assert "not enough disk space" in error, error
+        assert str(WEIGHT_BYTES // MEGA * MEGA)[:3] in error and "free" in error, error
+        assert node.names() == [] and node.blobs() == []
+        # The space goes while the blob is on its way.
+        (disk / "filler").write_bytes(b"x" * (47 * MEGA))
+        small = node.post("/api/blobs/" + world.digest, world.weights.read_bytes()[:8 * MEGA])
+        assert "not enough disk space" in small[-1]["error"], small
+        assert json.loads(get(node.url("/api/version")))["version"]
+    finally:
+        node.stop()
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_two_processes_share_one_models_folder(world):
+    home = world.folder / "home-3"
+    home.mkdir()
+    other = Node(home, world.node.models)
+    try:
+        if world.name not in world.node.names():
+            assert_success(world.pull())
+        assert other.names() == world.node.names()
+        assert world.node.post("/api/delete", {"model": world.name}, "DELETE") == []
+        assert other.names() == []
+        assert_success(world.pull(other))
+        assert blob_hash(world.node, world.digest) == world.digest
+    finally:
+        other.stop()
+
+
+TESTS = [value for key, value in list(globals().items()) if key.startswith("test_")]
+
+
+def main():
+    for needed in ("docker-registry", PROGRAM):
+        if shutil.which(needed) is None:
+            sys.exit(f"{needed} is not there; run ./run build, or set OLLAMAMAX")
+    wanted = sys.argv[1:]
+    passed = failed = 0
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="registry-test-"))
+    world = World(folder)
+    try:
+        for test in TESTS:
+            if wanted and not any(word in test.__name__ for word in wanted):
+                continue
+            started = time.monotonic()
+            try:
+                test(world)
+                passed += 1
+                verdict = "ok  "
+            except Exception:  # Every kind of failure of a test is a failed test.
+                traceback.print_exc()
+                failed += 1
+                verdict = "FAIL"
+            print(f"{verdict}  {test.__name__[5:]} ({time.monotonic() - started:.1f} s)", flush=True)
+    finally:
+        world.stop()
+        if failed:
+            print((folder / "home/serve.log").read_text(errors="replace")[-4000:])
+        shutil.rmtree(folder, ignore_errors=True)
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
