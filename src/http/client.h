@@ -49,6 +49,8 @@ struct ClientLimits {
   size_t header_bytes_max = 64 * 1024;
 };
 
+// Sends requests, and keeps connections open for the next ones. Must outlive the send()s under way,
+// not the responses.
 class Client {
  public:
   Client(io::World& world, ClientLimits limits = {});

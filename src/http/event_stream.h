@@ -35,6 +35,7 @@ class SseReader {
 // Appends one event to `into`.
 void append_sse(std::string& into, std::string_view data, std::string_view event = {});
 
+// Takes JSON lines out of a body.
 class NdjsonReader {
  public:
   static constexpr size_t kLineBytesMax = 16 << 20;

@@ -72,6 +72,7 @@ class ResponseWriter {
 
 using Handler = std::function<io::Task<void>(Request&, BodyReader&, ResponseWriter&)>;
 
+// Listens, and hands each request to the handler. On the io thread.
 class Server {
  public:
   // What the handler refers to must outlive the server; nothing it throws is caught (exceptions

@@ -108,6 +108,7 @@ class Response final : public ResponseWriter {
   int status_ = 0;
 };
 
+// Serves one client from its first request to its last. Everything on the io thread.
 class Connection {
  public:
   Connection(ServerShared& shared, std::unique_ptr<io::Stream> stream);
