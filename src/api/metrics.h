@@ -11,6 +11,6 @@ inline HistogramFamily request_seconds{"ollamamax_request_seconds",
                                        "From a request's first byte to its answer's last.",
                                        {"route"},
                                        kSecondsBuckets};
-inline Gauge requests_running{"ollamamax_requests_running", "Requests being answered."};
+inline Gauge requests_running{"ollamamax_api_requests_running", "Requests being answered."};
 
 }  // namespace om::api

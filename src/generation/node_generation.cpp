@@ -1,6 +1,7 @@
 #include "generation/node_generation.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "base/digest.h"
 #include "base/log.h"
@@ -101,8 +102,7 @@ Result<NodeGeneration::Job> NodeGeneration::begin_chat(const model::ChatRequest&
   TRY(ModelPointer model, find_model(store_, request.common.model, Purpose::chat));
   TRY(Job job, begin(request.common, std::move(model), Purpose::chat, nullptr, false));
   if (!request.tools.empty()) {
-    const bool tools = job.model->can("tools") || job.chat_template->capabilities().tools;
-    TRY_VOID(require(tools, *job.model, "tools"));
+    TRY_VOID(require(job.chat_template->capabilities().tools, *job.model, "tools"));
   }
   job.acquire.fingerprint = fingerprint(*job.model, request);
   return job;
@@ -120,8 +120,7 @@ Result<NodeGeneration::Job> NodeGeneration::begin_generate(const model::Generate
   TRY(Job job,
       begin(request.common, std::move(model), Purpose::generate, own_template, request.raw));
   if (!request.suffix.empty()) {
-    const bool insert = job.chat_template->capabilities().insert || job.model->can("insert");
-    TRY_VOID(require(insert, *job.model, "insert"));
+    TRY_VOID(require(job.chat_template->capabilities().insert, *job.model, "insert"));
   }
   job.acquire.fingerprint = fingerprint(*job.model, request);
   return job;

@@ -158,6 +158,7 @@ io::Task<Result<PreparedPrompt>> prepare_generate(PromptSetting setting,
   if (request.raw) {
     prepared.rendered.prompt = std::move(request.prompt);
     CO_TRY(prepared.rendered.constraint.grammar, prompt::format_grammar(request.common.format));
+    prepared.rendered.constraint.tool_grammar = true;  // So that a resumed answer advances it.
   } else {
     prompt::GenerateInput input;
     input.prompt = std::move(request.prompt);
