@@ -80,6 +80,8 @@ struct Properties {
   uint64_t resident_bytes = 0;
 };
 
+// A loaded model that answers requests. It works on `properties().slots` of them at once; more are
+// the scheduler's fault. Completions must be gone before their engine.
 class Engine {
  public:
   virtual ~Engine() = default;

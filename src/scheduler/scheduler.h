@@ -64,6 +64,8 @@ struct LoadedModel {
   double load_progress = 0;  // 0..1 while loading.
 };
 
+// Finds each request a slot on a loaded model, or says why there is none. stop() must be awaited
+// before it is destroyed; leases may outlive it.
 class Scheduler {
  public:
   virtual ~Scheduler() = default;

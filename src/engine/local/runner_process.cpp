@@ -23,6 +23,7 @@ constexpr std::string_view kStopped =
 bool tells_trouble(std::string_view line) {
   static constexpr std::array<std::string_view, 7> kWords = {
       "error", "Error", "ERROR", "failed", "abort", "ASSERT", "terminate"};
+  if (line.starts_with("E ")) return true;  // llama-server's own mark.
   return std::ranges::any_of(kWords, [&](auto word) { return line.contains(word); });
 }
 
