@@ -1,0 +1,227 @@
+#include "generation/answer_run.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <rapidcheck/gtest.h>
+
+#include "generation/testing.h"
+
+namespace om::generation {
+namespace {
+
+using testing::Bench;
+using testing::chat_request;
+using testing::generate_request;
+using ::testing::HasSubstr;
+using testing::Outcome;
+
+TEST(AnswerRun, SaysEverythingInOrderAndThenThatItIsDone) {
+  Bench bench;
+  bench.shelf.add("m");
+  bench.script.answer = "Hello, world.";
+  bench.script.pieces = {1, 3, 2};
+  const Outcome outcome = bench.chat(chat_request("m", "Hi"));
+  ASSERT_FALSE(outcome.error);
+  EXPECT_EQ(outcome.whole.content, "Hello, world.");
+  EXPECT_EQ(outcome.whole.reason, model::DoneReason::stop);
+  EXPECT_EQ(outcome.chunks.back().content, "");
+  EXPECT_EQ(outcome.whole.usage.prompt_tokens, 4);  // "|Hi|"
+  EXPECT_EQ(outcome.whole.usage.output_tokens, 13);
+  EXPECT_EQ(outcome.whole.usage.load, std::chrono::seconds(2));
+  EXPECT_EQ(outcome.route.node, "here");
+  EXPECT_EQ(outcome.route.attempts, 1);
+}
+
+TEST(AnswerRun, EndsAtTheLimitWithLength) {
+  Bench bench;
+  bench.shelf.add("m");
+  bench.script.answer = "Hello, world.";
+  auto request = chat_request("m", "Hi");
+  request.common.options["num_predict"] = 5;
+  const Outcome outcome = bench.chat(std::move(request));
+  EXPECT_EQ(outcome.whole.content, "Hello");
+  EXPECT_EQ(outcome.whole.reason, model::DoneReason::length);
+}
+
+TEST(AnswerRun, SaysNothingWhenNoTokensAreWanted) {
+  Bench bench;
+  bench.shelf.add("m");
+  bench.script.answer = "Hello";
+  auto request = chat_request("m", "Hi");
+  request.common.options["num_predict"] = 0;
+  const Outcome outcome = bench.chat(std::move(request));
+  EXPECT_EQ(outcome.whole.content, "");
+  EXPECT_EQ(outcome.whole.reason, model::DoneReason::length);
+  EXPECT_TRUE(bench.script.requests.empty());
+}
+
+TEST(AnswerRun, BoundsEndlessAnswersByTenContexts) {
+  Bench bench;
+  bench.shelf.add("m");
+  bench.script.answer = "x";
+  bench.script.context = 64;
+  EXPECT_FALSE(bench.chat(chat_request("m", "Hi")).error);
+  EXPECT_EQ(bench.script.requests.at(0).sampling.num_predict, 640);
+}
+
+TEST(AnswerRun, FindsStopStringsOverTheSeamsOfPieces) {
+  Bench bench;
+  bench.shelf.add("m").params["stop"] = boost::json::array{"###"};
+  bench.script.answer = "one##two###three";
+  bench.script.stops_at_stop_words = false;
+  for (const size_t size : {1u, 2u, 3u, 5u, 16u}) {
+    bench.script.pieces = {size};
+    const Outcome outcome = bench.chat(chat_request("m", "Hi"));
+    EXPECT_EQ(outcome.whole.content, "one##two");
+    EXPECT_EQ(outcome.whole.stop_sequence, "###");
+    EXPECT_EQ(outcome.whole.reason, model::DoneReason::stop);
+  }
+}
+
+TEST(AnswerRun, TellsTheStopStringThatTheRunnerFound) {
+  Bench bench;
+  bench.shelf.add("m");
+  bench.script.answer = "one END two";
+  auto request = chat_request("m", "Hi");
+  request.common.options["stop"] = boost::json::array{"END"};
+  const Outcome outcome = bench.chat(std::move(request));
+  EXPECT_EQ(outcome.whole.content, "one ");
+  EXPECT_EQ(outcome.whole.stop_sequence, "END");
+}
+
+TEST(AnswerRun, LosesNoLogprobsWhileTextIsHeldBack) {
+  Bench bench;
+  bench.shelf.add("m");
+  bench.script.answer = "a##b##c###d";
+  bench.script.logprobs = true;
+  bench.script.stops_at_stop_words = false;
+  auto request = chat_request("m", "Hi");
+  request.common.options["stop"] = boost::json::array{"###"};
+  request.common.logprobs.enabled = true;
+  const Outcome outcome = bench.chat(std::move(request));
+  std::string text;
+  for (const model::Logprob& logprob : outcome.whole.logprobs) text += logprob.token;
+  EXPECT_EQ(text, "a##b##c");
+  EXPECT_EQ(outcome.whole.content, "a##b##c");
+  EXPECT_EQ(bench.script.requests.at(0).logprobs, 0);
+}
+
+TEST(AnswerRun, TriesAgainInvisiblyWhenTheRunnerDiesBeforeItsFirstToken) {
+  Bench bench;
+  bench.shelf.add("m");
+  bench.script.answer = "Hello";
+  bench.script.deaths = {0};
+  const Outcome outcome = bench.chat(chat_request("m", "Hi"));
+  ASSERT_FALSE(outcome.error);
+  EXPECT_EQ(outcome.whole.content, "Hello");
+  EXPECT_EQ(outcome.route.attempts, 2);
+  EXPECT_EQ(outcome.route.resumed, 0);
+  EXPECT_EQ(bench.script.failures, 1);
+}
+
+TEST(AnswerRun, GivesUpWhenTheSecondRunnerDiesBeforeItsFirstTokenToo) {
+  Bench bench;
+  bench.shelf.add("m");
+  bench.script.answer = "Hello";
+  bench.script.deaths = {0, 0, 0};
+  const Outcome outcome = bench.chat(chat_request("m", "Hi"));
+  ASSERT_TRUE(outcome.error);
+  EXPECT_EQ(outcome.error->code, Errc::internal);
+  EXPECT_THAT(outcome.error->what, HasSubstr("model runner has unexpectedly stopped"));
+  EXPECT_EQ(bench.script.targets.size(), 2);
+}
+
+TEST(AnswerRun, GivesUpWithAnErrorAfterThreeRunnersDiedInTheMiddle) {
+  Bench bench;
+  bench.shelf.add("m");
+  bench.script.answer = "Hello, world.";
+  bench.script.deaths = {2, 2, 2};
+  const Outcome outcome = bench.chat(chat_request("m", "Hi"));
+  ASSERT_TRUE(outcome.error);
+  EXPECT_THAT(outcome.error->what, HasSubstr("signal 9 (Killed)"));
+  EXPECT_EQ(outcome.whole.content, "Hello,");  // Two of each runner, and no more.
+  EXPECT_EQ(outcome.route.attempts, 3);
+  EXPECT_EQ(outcome.route.resumed, 2);
+}
+
+TEST(AnswerRun, PassesOnTheRunnersRefusalWithoutTryingAgain) {
+  Bench bench;
+  bench.shelf.add("m");
+  bench.script.refusal = Error{Errc::invalid_argument, "failed to parse grammar"};
+  const Outcome outcome = bench.chat(chat_request("m", "Hi"));
+  ASSERT_TRUE(outcome.error);
+  EXPECT_EQ(outcome.error->code, Errc::invalid_argument);
+  EXPECT_EQ(bench.script.failures, 0);
+}
+
+TEST(AnswerRun, StopsTheRunnerAndGivesTheSlotBackWhenTheClientLeaves) {
+  Bench bench;
+  bench.shelf.add("m");
+  bench.script.answer = "Hello, world.";
+  bench.leave_after(chat_request("m", "Hi"), 3);
+  EXPECT_EQ(bench.script.completions, 0);
+  EXPECT_EQ(bench.script.leases, 0);
+}
+
+TEST(AnswerRun, ContinuesWithTheConstraintAdvancedAndTheRestOfTheTokens) {
+  Bench bench;
+  bench.shelf.add("m");
+  bench.script.answer = R"({"name":"fox"})";
+  bench.script.deaths = {4};
+  auto request = chat_request("m", "Hi");
+  request.common.format.kind = model::Format::Kind::json;
+  request.common.options["num_predict"] = 50;
+  request.common.options["seed"] = 7;
+  const Outcome outcome = bench.chat(std::move(request));
+  ASSERT_FALSE(outcome.error);
+  EXPECT_EQ(outcome.whole.content, R"({"name":"fox"})");
+  ASSERT_EQ(bench.script.requests.size(), 2);
+  const engine::CompletionRequest& second = bench.script.requests[1];
+  EXPECT_EQ(second.sampling.num_predict, 46);
+  EXPECT_NE(second.sampling.seed, 7);
+  EXPECT_THAT(second.constraint.generation_prompt, HasSubstr(R"({"na)"));
+  EXPECT_TRUE(second.constraint.tool_grammar);
+}
+
+TEST(AnswerRun, TellsTheTokensOfPromptAndAnswerForTheNextGenerate) {
+  Bench bench;
+  bench.shelf.add("m").template_text = "{{ .Prompt }}";
+  bench.script.answer = "bc";
+  const Outcome outcome = bench.generate(generate_request("m", "a"));
+  EXPECT_EQ(outcome.whole.context, testing::to_tokens("abc"));
+}
+
+// Wherever runners die, and however the text was cut into pieces, the client sees each token once.
+RC_GTEST_PROP(AnswerRun, RepeatsAndLosesNothingWhereverRunnersDie, ()) {
+  Bench bench;
+  bench.shelf.add("m");
+  bench.script.answer = *rc::gen::nonEmpty(
+      rc::gen::container<std::string>(rc::gen::elementOf(std::string("ab#é<{ \n"))));
+  for (char& byte : bench.script.answer) byte = static_cast<char>(byte & 0x7F);
+  bench.script.pieces =
+      *rc::gen::nonEmpty(rc::gen::container<std::vector<size_t>>(rc::gen::inRange<size_t>(1, 6)));
+  bench.script.loses_ids = *rc::gen::arbitrary<bool>();
+  bench.script.logprobs = true;
+  bench.script.stops_at_stop_words = *rc::gen::arbitrary<bool>();
+  const size_t deaths = *rc::gen::inRange<size_t>(0, 3);
+  for (size_t i = 0; i < deaths; i++) {
+    // At least one piece, so that the bound on runners that say nothing is not met.
+    bench.script.deaths.push_back(*rc::gen::inRange<size_t>(1, 8));
+  }
+  auto request = chat_request("m", "Hi");
+  request.common.logprobs.enabled = true;
+  request.common.options["stop"] = boost::json::array{"#b#a"};
+  const std::string& answer = bench.script.answer;
+  const std::string expected = answer.substr(0, answer.find("#b#a"));
+  const Outcome outcome = bench.chat(std::move(request));
+  RC_ASSERT(!outcome.error);
+  RC_ASSERT(outcome.whole.content == expected);
+  RC_ASSERT(outcome.whole.usage.output_tokens >= static_cast<int64_t>(expected.size()));
+  std::string tokens;
+  for (const model::Logprob& logprob : outcome.whole.logprobs) tokens += logprob.token;
+  RC_ASSERT(tokens.starts_with(expected));
+  RC_ASSERT(outcome.route.attempts <= kAttemptsMax);
+}
+
+}  // namespace
+}  // namespace om::generation
