@@ -28,6 +28,7 @@ import gguf  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = os.environ.get("OLLAMAMAX", str(ROOT / "build/release/ollamamax"))
+LLAMA = str(pathlib.Path.home() / ".cache/ollamamax/llama/current")
 MEGA = 1 << 20
 WEIGHT_BYTES = 160 * MEGA
 REFETCH_MAX = 16 * MEGA
@@ -98,12 +99,17 @@ class Node:
 
     def start(self):
         environment = {k: v for k, v in os.environ.items() if not k.startswith("OLLAMA")}
+        environment.setdefault("OLLAMAMAX_LLAMA_DIR", LLAMA)  # HOME is not the user's below.
         environment |= {"HOME": str(self.home), "OLLAMA_MODELS": str(self.models),
                         "OLLAMA_HOST": f"127.0.0.1:{self.port}"}
         self.log = open(self.home / "serve.log", "ab")
         self.process = subprocess.Popen([PROGRAM, "serve"], env=environment, stdout=self.log,
                                         stderr=self.log, start_new_session=True)
-        wait_for("ollamamax serve", lambda: get(self.url("/api/version")) is not None)
+        try:
+            wait_for("ollamamax serve", lambda: get(self.url("/api/version")) is not None)
+        except AssertionError:
+            self.stop()
+            raise
 
     def url(self, path):
         return f"http://127.0.0.1:{self.port}{path}"
@@ -159,7 +165,12 @@ class World:
             (folder / part).mkdir()
         self.registry = Registry(folder / "registry")
         self.gate = gate_module.Gate(self.registry.port)
-        self.node = Node(folder / "home", folder / "models")
+        try:
+            self.node = Node(folder / "home", folder / "models")
+        except AssertionError:
+            self.registry.stop()
+            print((folder / "home/serve.log").read_text(errors="replace")[-4000:])
+            raise
         self.name = f"127.0.0.1:{self.gate.port}/test/model:latest"
         self.weights = folder / "weights.gguf"
         gguf.make(self.weights, WEIGHT_BYTES)
