@@ -94,6 +94,9 @@ class Workspace {
   virtual const io::Path& path() const = 0;
 };
 
+// The models folder as this process sees it. One per node; used from the io thread. The plain
+// functions read small files and return at once; the tasks use the workers. Errors besides those
+// named: io_failed (the disk; a full one with needed and free bytes), forbidden.
 class Store {
  public:
   // Makes the folders, removes what a crash left behind (unless `prune` is off: also blobs that

@@ -10,8 +10,14 @@ namespace {
 constexpr std::string_view kFindMissing =
     "import importlib.util, sys\n"
     "print('missing:' + ','.join(m for m in sys.argv[1:] if importlib.util.find_spec(m) is None))";
-constexpr std::array<std::string_view, 5> kPackages{"torch", "transformers", "numpy",
-                                                    "sentencepiece", "safetensors"};
+constexpr std::array<std::string_view, 4> kPackages{"torch", "transformers", "numpy", "yaml"};
+
+// Children are started by path; env looks a bare name like "python3" up.
+std::vector<std::string> python_command(const Context& context) {
+  const std::string& python = context.options.python;
+  if (python.find('/') != std::string::npos) return {python};
+  return {"/usr/bin/env", python};
+}
 
 // Keeps the one line that matters.
 class MissingPackages {
@@ -30,7 +36,9 @@ class MissingPackages {
 io::Task<Result<void>> check_python(Context& context, io::Call call) {
   MissingPackages missing;
   io::SpawnOptions options;
-  options.argv = {context.options.python, "-c", std::string(kFindMissing)};
+  options.argv = python_command(context);
+  options.argv.emplace_back("-c");
+  options.argv.emplace_back(kFindMissing);
   for (const std::string_view package : kPackages) options.argv.emplace_back(package);
   LineSink lines = [&missing](std::string line) { return missing.take(std::move(line)); };
   const auto done = co_await run_child(context.world, std::move(options), std::move(lines), call);
@@ -64,7 +72,11 @@ io::Task<Result<void>> convert_safetensors(Context& context,
     CO_TRY_VOID(context.world.files.link(context.store.blob_path(digest), target));
   }
   io::SpawnOptions options;
-  options.argv = {context.options.python, script, folder, "--outfile", output, "--outtype", "auto"};
+  options.argv = python_command(context);
+  for (const std::string& word : {script, folder, std::string("--outfile"), output,
+                                  std::string("--outtype"), std::string("auto")}) {
+    options.argv.push_back(word);
+  }
   options.directory = folder;
   LineSink no_lines;
   co_return co_await run_child(context.world, std::move(options), std::move(no_lines), call);

@@ -33,6 +33,7 @@ class ShiftedClock final : public io::Clock {
   io::Clock& real_;
 };
 
+// Owns the io loop, the folder and the store; wait() runs a task to its end.
 class StoreWorld : public Test {
  public:
   StoreWorld()
