@@ -5,6 +5,7 @@
 
 #include "base/digest.h"
 #include "base/log.h"
+#include "generation/metrics.h"
 #include "generation/prompt_tokens.h"
 
 namespace om::generation {
@@ -225,6 +226,25 @@ io::Task<Result<std::unique_ptr<Answer>>> NodeGeneration::run(Job job, Leased le
   co_return std::unique_ptr<Answer>(std::move(answer));
 }
 
+// Counting tokens asks the runner already: one that dies under it is replaced, as one that dies
+// before its first token is.
+io::Task<Result<NodeGeneration::Ready>> NodeGeneration::make_ready(
+    Job& job, const model::RequestCommon& common, bool has_media, PrepareFunction prepare,
+    io::Call call) {
+  for (int attempt = 1;; attempt++) {
+    CO_TRY(Leased leased, co_await acquire(job, call));
+    CO_TRY_VOID(check_media(job, has_media, *leased.lease));
+    PromptSetting setting = setting_for(job, leased, common);
+    auto prepared = co_await prepare(std::move(setting));
+    if (prepared) co_return Ready{std::move(leased), std::move(*prepared)};
+    if (prepared.error().code != Errc::unavailable || attempt >= kAttemptsUnstartedMax) {
+      co_return fail(std::move(prepared).error());
+    }
+    leased.lease->report_failure(prepared.error());
+    retried.add();
+  }
+}
+
 io::Task<Result<std::unique_ptr<Answer>>> NodeGeneration::chat(model::ChatRequest request,
                                                                io::Call call) {
   if (request.messages.empty()) {
@@ -233,14 +253,13 @@ io::Task<Result<std::unique_ptr<Answer>>> NodeGeneration::chat(model::ChatReques
     co_return co_await load_only(std::move(job), std::move(call));
   }
   CO_TRY(Job job, begin_chat(request));
-  CO_TRY(Leased leased, co_await acquire(job, call));
-  CO_TRY_VOID(check_media(job, has_images(request.messages), *leased.lease));
-  model::RequestCommon common = request.common;
-  PromptSetting setting = setting_for(job, leased, common);
-  CO_TRY(PreparedPrompt prepared,
-         co_await prepare_chat(std::move(setting), std::move(request), call));
-  co_return co_await run(std::move(job), std::move(leased), std::move(prepared), std::move(common),
-                         false, std::move(call));
+  PrepareFunction prepare = [&](PromptSetting setting) {
+    return prepare_chat(std::move(setting), request, call);
+  };
+  CO_TRY(Ready ready, co_await make_ready(job, request.common, has_images(request.messages),
+                                          std::move(prepare), call));
+  co_return co_await run(std::move(job), std::move(ready.leased), std::move(ready.prepared),
+                         std::move(request.common), false, std::move(call));
 }
 
 io::Task<Result<std::unique_ptr<Answer>>> NodeGeneration::generate(model::GenerateRequest request,
@@ -250,15 +269,13 @@ io::Task<Result<std::unique_ptr<Answer>>> NodeGeneration::generate(model::Genera
     if (is_unload(request.common.keep_alive)) co_return unload(job);
     co_return co_await load_only(std::move(job), std::move(call));
   }
-  CO_TRY(Leased leased, co_await acquire(job, call));
-  CO_TRY_VOID(check_media(job, !request.images.empty(), *leased.lease));
-  model::RequestCommon common = request.common;
-  const bool want_context = !request.raw;
-  PromptSetting setting = setting_for(job, leased, common);
-  CO_TRY(PreparedPrompt prepared,
-         co_await prepare_generate(std::move(setting), std::move(request), call));
-  co_return co_await run(std::move(job), std::move(leased), std::move(prepared), std::move(common),
-                         want_context, std::move(call));
+  PrepareFunction prepare = [&](PromptSetting setting) {
+    return prepare_generate(std::move(setting), request, call);
+  };
+  CO_TRY(Ready ready, co_await make_ready(job, request.common, !request.images.empty(),
+                                          std::move(prepare), call));
+  co_return co_await run(std::move(job), std::move(ready.leased), std::move(ready.prepared),
+                         std::move(request.common), !request.raw, std::move(call));
 }
 
 io::Task<Result<int64_t>> NodeGeneration::count_tokens(model::ChatRequest request, io::Call call) {
@@ -267,13 +284,13 @@ io::Task<Result<int64_t>> NodeGeneration::count_tokens(model::ChatRequest reques
   if (request.messages.empty()) {
     co_return fail(Errc::invalid_argument, "messages is required");
   }
-  CO_TRY(Leased leased, co_await acquire(job, call));
-  CO_TRY_VOID(check_media(job, has_images(request.messages), *leased.lease));
-  PromptSetting setting = setting_for(job, leased, request.common);
-  setting.context = std::numeric_limits<int>::max();  // Counting only: any length will do.
-  CO_TRY(PreparedPrompt prepared,
-         co_await prepare_chat(std::move(setting), std::move(request), std::move(call)));
-  co_return prepared.token_count;
+  PrepareFunction prepare = [&](PromptSetting setting) {
+    setting.context = std::numeric_limits<int>::max();  // Counting only: any length will do.
+    return prepare_chat(std::move(setting), request, call);
+  };
+  CO_TRY(const Ready ready, co_await make_ready(job, request.common, has_images(request.messages),
+                                                std::move(prepare), call));
+  co_return ready.prepared.token_count;
 }
 
 }  // namespace om::generation

@@ -1,6 +1,7 @@
 // The Generation of one node: puts the other files of this room in order.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -40,12 +41,19 @@ class NodeGeneration final : public Generation {
     std::unique_ptr<scheduler::Lease> lease;
     int context = 0;
   };
+  struct Ready {
+    Leased leased;
+    PreparedPrompt prepared;
+  };
+  using PrepareFunction = std::function<io::Task<Result<PreparedPrompt>>(PromptSetting)>;
 
   Result<Job> begin(const model::RequestCommon& common, ModelPointer model, Purpose purpose,
                     const std::string* own_template, bool raw);
   Result<Job> begin_chat(const model::ChatRequest& request);
   Result<Job> begin_generate(const model::GenerateRequest& request);
   Result<void> check_media(const Job& job, bool has_images, const scheduler::Lease& lease) const;
+  io::Task<Result<Ready>> make_ready(Job& job, const model::RequestCommon& common, bool has_media,
+                                     PrepareFunction prepare, io::Call call);
   io::Task<Result<Leased>> acquire(Job& job, io::Call call);
   PromptSetting setting_for(const Job& job, const Leased& leased,
                             const model::RequestCommon& common) const;

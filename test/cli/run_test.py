@@ -1,0 +1,218 @@
+#!/usr/bin/env python3
+"""The command line as its users and their scripts meet it."""
+
+import json
+import os
+import pathlib
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from support import cases  # noqa: E402
+from support.node import MODELS, PROGRAM, Node  # noqa: E402
+
+MODEL = "smollm2:135m"
+
+
+class Terminal:
+    """A program on a terminal: what a person types and sees."""
+
+    def __init__(self, arguments, environment):
+        self.master, slave = pty.openpty()
+        self.process = subprocess.Popen(arguments, env={**environment, "TERM": "xterm"},
+                                        stdin=slave, stdout=slave, stderr=slave,
+                                        start_new_session=True,
+                                        preexec_fn=lambda: __import__("fcntl").ioctl(
+                                            0, __import__("termios").TIOCSCTTY, 0))
+        os.close(slave)
+        self.seen = ""
+
+    def type(self, text):
+        os.write(self.master, text.encode())
+
+    def expect(self, pattern, seconds=60):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if match := re.search(pattern, self.seen, re.S):
+                self.seen = self.seen[match.end():]
+                return match
+            ready, _, _ = select.select([self.master], [], [], 0.2)
+            if ready:
+                try:
+                    self.seen += os.read(self.master, 65536).decode(errors="replace")
+                except OSError:
+                    break
+        raise AssertionError(f"never seen: {pattern}\nseen: {self.seen[-2000:]!r}")
+
+    def end(self):
+        self.process.kill()
+        self.process.wait()
+        os.close(self.master)
+
+
+class CommandLine(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.node = Node()
+        cls.node.start()
+        cls.node.create(MODEL)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.node.__exit__(None, None, None)
+
+    def lines(self, *arguments):
+        return self.node.cli(*arguments).stdout.splitlines()
+
+    def test_list_has_ollamas_columns(self):
+        header, row = self.lines("list", MODEL)
+        self.assertRegex(header, r"^NAME {4,}ID {4,}SIZE {4,}MODIFIED")
+        self.assertEqual(len(self.lines("ls", "nothing")), 1)
+        self.assertRegex(row, r"^smollm2:135m {4,}[0-9a-f]{12} {4,}98 MB {4,}.* ago")
+
+    def test_ps_shows_a_loaded_model(self):
+        self.node.cli("run", MODEL, "hi", "--keepalive", "10m")
+        header, row = self.lines("ps")
+        self.assertRegex(header, r"^NAME +ID +SIZE +PROCESSOR +CONTEXT +UNTIL")
+        self.assertRegex(row, r"^smollm2:135m +[0-9a-f]{12} +\d+ MB +100% CPU +\d+ +"
+                              r"(9|10) minutes from now")
+        self.node.cli("stop", MODEL)
+        self.node.wait_until(lambda: len(self.lines("ps")) == 1, "nothing is loaded")
+
+    def test_show_prints_the_details_and_the_parts(self):
+        text = self.node.cli("show", MODEL).stdout
+        for word in ("Model", "architecture", "llama", "134.52M", "context length", "8192",
+                     "quantization", "Capabilities", "completion"):
+            self.assertIn(word, text)
+        self.assertIn("FROM ", self.node.cli("show", "--modelfile", MODEL).stdout)
+        self.assertIn("im_start", self.node.cli("show", "--template", MODEL).stdout)
+        self.assertIn("Tensors", self.node.cli("show", "-v", MODEL).stdout)
+        wrong = self.node.cli("show", "--template", "--system", MODEL, check=False)
+        self.assertEqual(wrong.returncode, 1)
+        self.assertIn("only one of", wrong.stderr)
+
+    def test_copy_and_remove_say_what_they_did(self):
+        self.assertEqual(self.lines("cp", MODEL, "other"), [f"copied '{MODEL}' to 'other'"])
+        self.assertEqual(self.lines("rm", "other"), ["deleted 'other'"])
+        gone = self.node.cli("rm", "other", check=False)
+        self.assertEqual(gone.returncode, 1)
+        self.assertRegex(gone.stderr, r"^Error: model 'other' not found")
+
+    def test_create_takes_every_instruction(self):
+        folder = self.node.folder / "create"
+        folder.mkdir()
+        (folder / "Modelfile").write_text(
+            f'FROM {MODEL}\nPARAMETER temperature 0\nPARAMETER stop "END"\n'
+            'SYSTEM """You are\nterse."""\nLICENSE MIT\nMESSAGE user hi\nMESSAGE assistant ho\n')
+        self.node.cli("create", "terse", "-f", str(folder / "Modelfile"))
+        text = self.node.cli("show", "--modelfile", "terse").stdout
+        for part in ("PARAMETER temperature 0", 'PARAMETER stop END', "You are\nterse.", "MIT",
+                     "MESSAGE user hi", "MESSAGE assistant ho"):
+            self.assertIn(part, text)
+        missing = self.node.cli("create", "x", "-f", str(folder / "nothing"), check=False)
+        self.assertEqual(missing.returncode, 1)
+        self.assertIn("nothing", missing.stderr)
+        (folder / "Broken").write_text("FROM x\nBOGUS y\n")
+        broken = self.node.cli("create", "x", "-f", str(folder / "Broken"), check=False)
+        self.assertIn("line 2", broken.stderr)
+
+    def test_run_answers_pipes_and_json(self):
+        self.assertTrue(self.node.cli("run", MODEL, "Say hello").stdout.strip())
+        self.assertTrue(self.node.cli("run", MODEL, input="Say hello").stdout.strip())
+        lines = [json.loads(line) for line in self.node.cli(
+            "run", "--json", MODEL, "Say hello").stdout.splitlines()]
+        self.assertTrue(lines[-1]["done"])
+        verbose = self.node.cli("run", "--verbose", MODEL, "Say hello")
+        self.assertIn("eval rate:", verbose.stderr)
+
+    def test_json_is_what_the_api_says(self):
+        self.assertEqual(json.loads(self.node.cli("list", "--json").stdout),
+                         self.node.get("/api/tags"))
+        self.assertEqual(json.loads(self.node.cli("version", "--json").stdout)["server"],
+                         self.node.get("/api/version")["version"])
+
+    def test_chat_on_a_terminal(self):
+        terminal = Terminal([PROGRAM, "run", MODEL], self.node.environment)
+        try:
+            terminal.expect(">>> ")
+            terminal.type("/set verbose\r")
+            terminal.expect("Set 'verbose' mode")
+            terminal.type("/set parameter num_predict 12\r")
+            terminal.expect("Set parameter 'num_predict' to '12'")
+            terminal.type("Say hello.\r")
+            terminal.expect("eval rate:")
+            terminal.expect(">>> ")
+            terminal.type('"""two\r')
+            terminal.expect(r"\.\.\. ")
+            terminal.type('lines"""\r')
+            terminal.expect("eval rate:")
+            terminal.expect(">>> ")
+            terminal.type("/set parameter bogus 1\r")
+            terminal.expect("unknown parameter")
+            terminal.expect(">>> ")
+            terminal.type("/save saved\r")
+            terminal.expect("Created new model 'saved'")
+            terminal.expect(">>> ")
+            # Ctrl-C ends the answer, not the program.
+            terminal.type("/set parameter num_predict 2000\r")
+            terminal.expect("Set parameter")
+            terminal.expect(">>> ")
+            terminal.type("Tell a very long story about a fox.\r")
+            terminal.expect(r"\w+ \w+ \w+ \w+")
+            terminal.type("\x03")
+            terminal.expect(">>> ")
+            terminal.type("/show info\r")
+            terminal.expect("architecture")
+            terminal.expect(">>> ")
+            terminal.type("/bye\r")
+            self.assertEqual(terminal.process.wait(30), 0)
+        finally:
+            terminal.end()
+        self.assertIn("MESSAGE user", self.node.cli("show", "--modelfile", "saved").stdout)
+
+    def test_errors_go_to_standard_error_with_exit_1(self):
+        wrong = self.node.cli("show", "no-such-model", check=False)
+        self.assertEqual((wrong.returncode, wrong.stdout), (1, ""))
+        self.assertIn("not found", wrong.stderr)
+        lost = self.node.cli("list", check=False,
+                             environment={"OLLAMA_HOST": "127.0.0.1:1"})
+        self.assertEqual(lost.returncode, 1)
+        self.assertIn("could not connect", lost.stderr)
+        stopped = self.node.cli("stop", "no-such-model", check=False)
+        self.assertIn("couldn't find model \"no-such-model\" to stop", stopped.stderr)
+        self.assertEqual(self.node.cli("bogus", check=False).returncode, 2)
+
+    def test_configuration_is_checked_and_explained(self):
+        path = self.node.folder / "c.toml"
+        path.write_text("[server]\nlistn = ['127.0.0.1:1']\n")
+        wrong = self.node.cli("--config", str(path), "config", "validate", check=False)
+        self.assertEqual(wrong.returncode, 1)
+        self.assertIn('c.toml:2: unknown key "server.listn", did you mean "server.listen"?',
+                      wrong.stderr)
+        generated = self.node.cli("config", "generate").stdout
+        path.write_text(generated)
+        self.node.cli("--config", str(path), "config", "validate")
+        path.write_text("[runner]\nqueue_max = 7\n")
+        shown = self.node.cli("--config", str(path), "config", "show").stdout
+        self.assertRegex(shown, r"runner.queue_max +7 +.*c.toml:2")
+        self.assertRegex(shown, r"server.listen .*OLLAMA_HOST")
+        self.assertRegex(shown, r"log.level +\"info\" +default")
+
+    def test_completions_know_the_commands(self):
+        for shell in ("bash", "zsh", "fish"):
+            script = self.node.cli("completion", shell).stdout
+            self.assertIn("ollamamax", script)
+        script = self.node.cli("completion", "bash").stdout
+        done = subprocess.run(["bash", "-c", script + "\nCOMP_WORDS=(ollamamax ru); COMP_CWORD=1;"
+                               " _ollamamax; echo ${COMPREPLY[@]}"], capture_output=True, text=True)
+        self.assertEqual(done.stdout.strip(), "run")
+
+
+if __name__ == "__main__":
+    cases.main()
