@@ -28,6 +28,7 @@ void write_anthropic_model(JsonWriter& writer, const store::StoredManifest& stor
   writer.member("id", stored.name.shortest());
   writer.member("display_name", stored.name.shortest());
   writer.member("created_at", format_time(stored.modified));
+  writer.member("lifecycle", "active");
   writer.end_object();
 }
 

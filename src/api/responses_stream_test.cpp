@@ -69,14 +69,15 @@ TEST(ResponseStream, MakesTheWholeResponse) {
   ResponseStream stream(kHead, {{"tool_choice", "auto"}});
   stream.add({.content = "Hello"});
   stream.add(last(model::DoneReason::stop));
-  EXPECT_EQ(stream.response(),
-            R"({"id":"resp_x","object":"response","created_at":7,"status":"completed",)"
-            R"("error":null,"incomplete_details":null,"model":"m","output":[{)"
-            R"("id":"msg_x_0","type":"message","status":"completed","role":"assistant",)"
-            R"("content":[{"type":"output_text","text":"Hello","annotations":[],)"
-            R"("logprobs":[]}]}],"usage":{"input_tokens":5,"input_tokens_details":{)"
-            R"("cached_tokens":2},"output_tokens":3,"output_tokens_details":{)"
-            R"("reasoning_tokens":0},"total_tokens":8},"tool_choice":"auto"})");
+  EXPECT_EQ(
+      stream.response(),
+      R"({"id":"resp_x","object":"response","created_at":7,"status":"completed",)"
+      R"("error":null,"incomplete_details":null,"model":"m","output":[{)"
+      R"("id":"msg_x_0","type":"message","status":"completed","role":"assistant",)"
+      R"("content":[{"type":"output_text","text":"Hello","annotations":[],)"
+      R"("logprobs":[]}]}],"usage":{"input_tokens":5,"input_tokens_details":{)"
+      R"("cached_tokens":2,"cache_write_tokens":0},"output_tokens":3,"output_tokens_details":{)"
+      R"("reasoning_tokens":0},"total_tokens":8},"tool_choice":"auto"})");
 }
 
 TEST(ResponseStream, IsIncompleteAtTheLimit) {

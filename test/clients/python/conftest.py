@@ -1,6 +1,9 @@
 """Clients of the node at NODE_URL (set by the run script) and the models the tests use."""
 
 import os
+import pathlib
+import re
+import struct
 
 import anthropic
 import ollama
@@ -14,27 +17,13 @@ EMBED = "all-minilm"
 TOOLS = "client-test-tools"
 SECONDS_MAX = 240
 
-# ChatML with tools, so that the small model can be asked (and forced) to call one.
-TOOL_TEMPLATE = """{{- if or .System .Tools }}<|im_start|>system
-{{ .System }}
-{{- if .Tools }}
-Tools:
-{{- range .Tools }}
-{{ json .Function }}
-{{- end }}
-To use one, answer <tool_call>{"name": NAME, "arguments": OBJECT}</tool_call>
-{{- end }}<|im_end|>
-{{ end }}
-{{- range .Messages }}<|im_start|>{{ .Role }}
-{{ .Content }}
-{{- if .ToolCalls }}
-{{- range .ToolCalls }}<tool_call>
-{"name": "{{ .Function.Name }}", "arguments": {{ .Function.Arguments }}}
-</tool_call>
-{{- end }}
-{{- end }}<|im_end|>
-{{ end }}<|im_start|>assistant
-"""
+# ChatML with tools, so that the small model can be forced to call one. It takes the place of the
+# model's own template, which is at least as long.
+TOOL_TEMPLATE = (
+    "{% if tools %}<|im_start|>system\nTools: {{ tools|tojson }}<|im_end|>\n{% endif %}"
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}"
+    "{% if m.tool_calls %}{{ m.tool_calls|tojson }}{% endif %}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}")
 
 WEATHER = {
     "type": "function",
@@ -88,9 +77,25 @@ def base_model(models):
     return BASE
 
 
+def with_template(gguf, template):
+    """The bytes of a GGUF file with another chat template, filled up to the length of its own."""
+    key = b"tokenizer.chat_template"
+    at = gguf.index(key) + len(key)
+    kind, length = struct.unpack_from("<IQ", gguf, at)
+    assert kind == 8 and length >= len(template) + 4, "no string, or shorter than ours"
+    filler = "{#" + "." * (length - len(template) - 4) + "#}"
+    start = at + struct.calcsize("<IQ")
+    return gguf[:start] + (template + filler).encode() + gguf[start + length:]
+
+
 @pytest.fixture(scope="session")
-def tools_model(node):
-    node.create(model=TOOLS, from_=CHAT, template=TOOL_TEMPLATE)
+def tools_model(node, tmp_path_factory):
+    source = pathlib.Path(re.search(r"^FROM (/.*)$", node.show(CHAT).modelfile, re.M).group(1))
+    if not source.exists():
+        pytest.skip("the model's file is on another machine")
+    path = tmp_path_factory.mktemp("tools") / "tools.gguf"
+    path.write_bytes(with_template(source.read_bytes(), TOOL_TEMPLATE))
+    node.create(model=TOOLS, files={path.name: node.create_blob(path)})
     yield TOOLS
     node.delete(TOOLS)
 
@@ -99,6 +104,14 @@ def tools_model(node):
 def gpt(node):
     return openai.OpenAI(base_url=URL + "/v1", api_key="anything", timeout=SECONDS_MAX,
                          max_retries=0, _strict_response_validation=True)
+
+
+@pytest.fixture(scope="session")
+def loose_gpt(node):
+    """For streamed completions: the client's type forbids the null finish_reason that OpenAI sends
+    in every chunk but the last."""
+    return openai.OpenAI(base_url=URL + "/v1", api_key="anything", timeout=SECONDS_MAX,
+                         max_retries=0)
 
 
 @pytest.fixture(scope="session")

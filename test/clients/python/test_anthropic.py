@@ -5,6 +5,8 @@ import httpx
 import pytest
 from conftest import CHAT, URL, WEATHER
 
+# The client has no arguments for sampling any more; the API takes them still.
+GREEDY = {"temperature": 0}
 HELLO = [{"role": "user", "content": "Say hello."}]
 TOOL = {"name": "get_weather", "description": "Tells the weather.",
         "input_schema": WEATHER["function"]["parameters"]}
@@ -19,9 +21,9 @@ def test_messages_answer_with_usage(claude):
 
 
 def test_stream_adds_up_to_the_final_message(claude):
-    whole = claude.messages.create(model=CHAT, max_tokens=8, messages=HELLO, temperature=0)
+    whole = claude.messages.create(model=CHAT, max_tokens=8, messages=HELLO, extra_body=GREEDY)
     with claude.messages.stream(model=CHAT, max_tokens=8, messages=HELLO,
-                                temperature=0) as stream:
+                                extra_body=GREEDY) as stream:
         text = "".join(stream.text_stream)
         final = stream.get_final_message()
     assert text == whole.content[0].text == final.content[0].text
@@ -36,7 +38,7 @@ def test_leaving_a_stream(claude):
 
 
 def test_stop_sequences_are_told(claude):
-    reply = claude.messages.create(model=CHAT, max_tokens=60, temperature=0, stop_sequences=["e"],
+    reply = claude.messages.create(model=CHAT, max_tokens=60, extra_body=GREEDY, stop_sequences=["e"],
                                    messages=[{"role": "user", "content": "Tell me of the sea."}])
     assert reply.stop_reason == "stop_sequence" and reply.stop_sequence == "e"
 
@@ -91,7 +93,7 @@ def test_errors_have_anthropics_shape(claude):
     with pytest.raises(anthropic.NotFoundError) as missing:
         claude.messages.create(model="no-such-model", max_tokens=1, messages=HELLO)
     assert missing.value.body["error"]["type"] == "not_found_error"
-    for change in (dict(max_tokens=0), dict(messages=[]), dict(model=""), dict(top_k="x")):
+    for change in (dict(max_tokens=0), dict(messages=[]), dict(model=""), dict(extra_body={"top_k": "x"})):
         with pytest.raises(anthropic.BadRequestError) as caught:
             claude.messages.create(**{"model": CHAT, "max_tokens": 1, "messages": HELLO, **change})
         assert caught.value.body["error"]["type"] == "invalid_request_error", change
