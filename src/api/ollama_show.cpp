@@ -141,7 +141,8 @@ Result<store::Model> find_shown(store::Store& store, const ShowRequest& request)
   }
   if (!found) return fail(std::move(found).error());
   store::Model model = **found;
-  if (request.system) model.system = *request.system;
+  // Clients send an empty one when they mean none.
+  if (request.system && !request.system->empty()) model.system = *request.system;
   for (const auto& option : request.options) model.params[option.key()] = option.value();
   return model;
 }
