@@ -89,11 +89,10 @@ Result<json::value> parse_json(std::string_view text) {
   json::parse_options options;
   options.max_depth = kJsonDepthMax;
   options.allow_invalid_utf8 = true;  // Repaired where texts are taken out, as Go does.
-  json::stream_parser parser({}, options);
+  json::parser parser({}, options);
   boost::system::error_code code;
+  // Not write(): that refuses what follows the value.
   const size_t used = parser.write_some(text.data(), text.size(), code);
-  if (code) return syntax_error(text, used, code);
-  parser.finish(code);
   if (code) return syntax_error(text, used, code);
   return parser.release();
 }

@@ -18,6 +18,8 @@ HandlerResult handle_embed(const Dependencies& dependencies, Context& context) {
   CO_TRY(model::EmbedRequest request, read_embed_request(body));
   const std::string model = request.model;
   context.model = model;
+  // Here Ollama looks an empty name up; on the older route it asks for one.
+  if (model.empty()) co_return fail(Errc::not_found, "model '' not found");
   io::Call call = context.call();
   CO_TRY(const model::Embedding embedding,
          co_await dependencies.generation.embed(std::move(request), std::move(call)));

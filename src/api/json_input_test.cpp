@@ -1,0 +1,94 @@
+#include "api/json_input.h"
+
+#include <gtest/gtest.h>
+#include <rapidcheck/gtest.h>
+
+#include "api/json_output.h"
+
+namespace om::api {
+namespace {
+
+TEST(ParseJson, TakesTheFirstValueAndIgnoresTheRest) {
+  for (const char* text :
+       {R"({"a":1})", R"( {"a":1}  )", R"({"a":1} x)", R"({"a":1}{"b":2})", R"({"a":1}])"}) {
+    const auto value = parse_json(text);
+    ASSERT_TRUE(value) << text << ": " << value.error().what;
+    EXPECT_EQ(value->at("a"), 1) << text;
+  }
+  EXPECT_EQ(*parse_json("12"), 12);
+}
+
+TEST(ParseJson, SaysWhatIsWrongAsGoDoes) {
+  EXPECT_EQ(parse_json("").error().what, "missing request body");
+  for (const char* cut : {"{", R"({"a)", R"({"a":)", R"({"a":1,)", "[1", "tru", "\"abc"}) {
+    EXPECT_EQ(parse_json(cut).error().what, "unexpected EOF") << cut;
+  }
+  EXPECT_TRUE(parse_json("hello").error().what.starts_with(
+      "invalid character 'h' looking for beginning of value"));
+  EXPECT_TRUE(parse_json(R"({"a":})").error().what.starts_with("invalid character '}'"));
+}
+
+TEST(ParseJson, RefusesToNestTooDeep) {
+  const std::string deep = std::string(65, '[') + std::string(65, ']');
+  EXPECT_EQ(parse_json(deep).error().what, "exceeded max depth of 64");
+  EXPECT_TRUE(parse_json(std::string(64, '[') + std::string(64, ']')));
+}
+
+TEST(ObjectReader, MatchesKeysInAnyCaseAndLeavesOutNulls) {
+  const auto value = parse_json(R"({"MODEL":"a","Model":"b","top":null,"other":[]})");
+  ObjectReader reader("Request", *value);
+  std::string model;
+  int top = 7;
+  reader.read("model", model);
+  reader.read("top", top);
+  EXPECT_TRUE(reader.done());
+  EXPECT_EQ(model, "b");
+  EXPECT_EQ(top, 7);
+}
+
+TEST(ObjectReader, TellsTheFirstWrongTypeOnly) {
+  const auto value = parse_json(R"({"a":1.5,"b":true})");
+  ObjectReader reader("Request", *value);
+  int a = 0;
+  std::string b;
+  reader.read("a", a);
+  reader.read("b", b);
+  EXPECT_EQ(reader.done().error().what,
+            "json: cannot unmarshal number 1.5 into Go struct field Request.a of type int");
+}
+
+TEST(Base64, RefusesWhatGoRefusesAndSaysWhere) {
+  EXPECT_EQ(*decode_base64("aGVs\nbG8="), "hello");
+  EXPECT_EQ(decode_base64("aGVsbG8").error().what, "illegal base64 data at input byte 7");
+  EXPECT_EQ(decode_base64("a*==").error().what, "illegal base64 data at input byte 1");
+  EXPECT_FALSE(decode_base64("===="));
+  EXPECT_FALSE(decode_base64("aGVsbG8=x"));
+}
+
+RC_GTEST_PROP(Base64, ComesBackAsItWas, (const std::string& bytes)) {
+  const auto decoded = decode_base64(encode_base64(bytes));
+  RC_ASSERT(decoded.has_value());
+  RC_ASSERT(*decoded == bytes);
+}
+
+RC_GTEST_PROP(JsonWriter, WritesTextsThatParseBack, (const std::string& name, int64_t number)) {
+  std::string text;
+  std::string ascii = name;
+  for (char& c : ascii) c = static_cast<char>(c & 0x7F);
+  JsonWriter writer(text);
+  writer.begin_object().member("text", std::string_view(ascii)).member("number", number);
+  writer.key("list").begin_array().value(true).null().end_array().end_object();
+  const auto value = parse_json(text);
+  RC_ASSERT(value.has_value());
+  RC_ASSERT(std::string(value->at("text").as_string()) == ascii);
+  RC_ASSERT(value->at("number").to_number<int64_t>() == number);
+}
+
+TEST(FormatTime, HasAsManyDigitsAsNeeded) {
+  const io::WallTime whole{std::chrono::seconds(1'700'000'000)};
+  EXPECT_EQ(format_time(whole), "2023-11-14T22:13:20Z");
+  EXPECT_EQ(format_time(whole + std::chrono::milliseconds(120)), "2023-11-14T22:13:20.12Z");
+}
+
+}  // namespace
+}  // namespace om::api

@@ -1,0 +1,219 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "api/ollama_for_test.h"
+
+namespace om::api {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+constexpr std::string_view kHello = R"({"model":"m","messages":[{"role":"user","content":"Hi"}]})";
+
+std::vector<boost::json::object> lines_of(std::string_view body) {
+  std::vector<boost::json::object> lines;
+  while (!body.empty()) {
+    const size_t end = body.find('\n');
+    lines.push_back(boost::json::parse(body.substr(0, end)).as_object());
+    body.remove_prefix(end == body.npos ? body.size() : end + 1);
+  }
+  return lines;
+}
+
+TEST(OllamaChat, StreamsALineForEachPieceAndThenTheCounts) {
+  OllamaNode node;
+  node.shelf.add("m");
+  node.script.answer = "<b>";
+  KeptResponse response = node.post("/api/chat", std::string(kHello));
+  EXPECT_EQ(response.status, 200);
+  EXPECT_EQ(response.content_type, "application/x-ndjson");
+  EXPECT_EQ(response.headers().get("X-OllamaMax-Node"), "here");
+  EXPECT_EQ(response.headers().get("X-OllamaMax-Attempts"), "1");
+  EXPECT_TRUE(response.finished);
+  EXPECT_THAT(response.body, HasSubstr(R"("message":{"role":"assistant","content":"\u003c"},)"
+                                       R"("done":false})"));
+  const auto lines = lines_of(response.body);
+  ASSERT_EQ(lines.size(), 4);
+  EXPECT_EQ(lines[3].at("done"), true);
+  EXPECT_EQ(lines[3].at("done_reason"), "stop");
+  EXPECT_EQ(lines[3].at("eval_count"), 3);
+  EXPECT_EQ(lines[3].at("prompt_eval_count"), 4);
+  EXPECT_EQ(lines[3].at("load_duration"), 2000000000);
+}
+
+TEST(OllamaChat, JoinsEverythingForThoseWhoDoNotStream) {
+  OllamaNode node;
+  node.shelf.add("m");
+  node.script.answer = "Hello";
+  node.script.logprobs = true;
+  KeptResponse response = node.post(
+      "/api/chat",
+      R"({"MODEL":"m","stream":false,"logprobs":true,"messages":[{"role":"USER","content":"Hi"}]} x)");
+  EXPECT_EQ(response.content_type, "application/json; charset=utf-8");
+  ASSERT_EQ(response.status, 200) << response.body;
+  const auto value = boost::json::parse(response.body);
+  EXPECT_EQ(value.at("message").at("content"), "Hello");
+  EXPECT_EQ(value.at("logprobs").as_array().size(), 5);
+  EXPECT_EQ(value.at("logprobs").at(0).at("bytes"), boost::json::array{72});
+}
+
+TEST(OllamaChat, TellsAResumedStreamInItsHeaders) {
+  OllamaNode node;
+  node.shelf.add("m");
+  node.script.answer = "Hello";
+  node.script.deaths = {2};
+  KeptResponse response = node.post(
+      "/api/chat", R"({"model":"m","stream":false,"messages":[{"role":"user","content":"Hi"}]})");
+  EXPECT_EQ(boost::json::parse(response.body).at("message").at("content"), "Hello");
+  EXPECT_EQ(response.headers().get("X-OllamaMax-Attempts"), "2");
+  EXPECT_EQ(response.headers().get("X-OllamaMax-Resumed"), "1");
+}
+
+TEST(OllamaChat, LoadsAndUnloadsWithOneObject) {
+  OllamaNode node;
+  node.shelf.add("m");
+  auto value = boost::json::parse(node.post("/api/chat", R"({"model":"m"})").body);
+  EXPECT_EQ(value.at("done_reason"), "load");
+  EXPECT_EQ(value.at("message").at("content"), "");
+  value = boost::json::parse(node.post("/api/generate", R"({"model":"m","keep_alive":0})").body);
+  EXPECT_EQ(value.at("done_reason"), "unload");
+  EXPECT_EQ(value.at("response"), "");
+}
+
+TEST(OllamaGenerate, GivesTheContextOfTheNextRequest) {
+  OllamaNode node;
+  node.shelf.add("m").template_text = "{{ .Prompt }}";
+  node.script.answer = "b";
+  const auto lines = lines_of(node.post("/api/generate", R"({"model":"m","prompt":"a"})").body);
+  EXPECT_EQ(lines.at(0).at("response"), "b");
+  EXPECT_EQ(lines.at(1).at("context"), (boost::json::array{98, 99}));
+}
+
+TEST(OllamaGenerate, ShowsTheRenderedPromptOnDemand) {
+  OllamaNode node;
+  node.shelf.add("m");
+  const auto value = boost::json::parse(
+      node.post("/api/generate", R"({"model":"m","prompt":"a","_debug_render_only":true})").body);
+  EXPECT_EQ(value.at("_debug_info").at("rendered_template"), "|a|");
+  EXPECT_EQ(value.at("done"), false);
+}
+
+TEST(OllamaEmbed, AnswersVectorsInTheShapesOfBothRoutes) {
+  OllamaNode node;
+  node.shelf.add("e").capabilities = {"embedding"};
+  auto value = boost::json::parse(
+      node.post("/api/embed", R"({"model":"e","input":["a","b"],"dimensions":2})").body);
+  EXPECT_EQ(value.at("embeddings"), boost::json::parse("[[0.6,0.8],[0.6,0.8]]"));
+  value = boost::json::parse(node.post("/api/embed", R"({"model":"e"})").body);
+  EXPECT_EQ(value.at("embeddings"), boost::json::array{});
+  value = boost::json::parse(node.post("/api/embeddings", R"({"model":"e","prompt":"a"})").body);
+  EXPECT_EQ(value.at("embedding"), (boost::json::array{3, 4, 1}));
+}
+
+TEST(OllamaModels, AreListedCopiedAndDeleted) {
+  OllamaNode node;
+  EXPECT_EQ(node.ask("GET", "/api/tags", "").body, R"({"models":[]})");
+  node.put_model("a");
+  EXPECT_EQ(node.post("/api/copy", R"({"source":"a","destination":"b:c"})").status, 200);
+  EXPECT_EQ(node.ask("DELETE", "/api/delete", R"({"name":"a"})").status, 200);
+  const auto value = boost::json::parse(node.ask("GET", "/api/tags", "").body);
+  ASSERT_EQ(value.at("models").as_array().size(), 1);
+  EXPECT_EQ(value.at("models").at(0).at("name"), "b:c");
+  EXPECT_EQ(value.at("models").at(0).at("details").at("family"), "llama");
+}
+
+TEST(OllamaBlobs, AreStoredOnceUnderTheirDigest) {
+  OllamaNode node;
+  const std::string path = "/api/blobs/" + Digest::of("data").str();
+  EXPECT_EQ(node.ask("HEAD", path, "").status, 404);
+  EXPECT_EQ(node.post(path, "data").status, 201);
+  EXPECT_EQ(node.post(path, "data").status, 200);
+  EXPECT_EQ(node.ask("HEAD", path, "").status, 200);
+}
+
+TEST(OllamaPull, StreamsProgressAndTellsAFailureAsItsLastLine) {
+  OllamaNode node;
+  node.transfer.progress = {
+      {.status = "pulling manifest", .digest = {}, .total = {}, .completed = {}}};
+  KeptResponse response = node.post("/api/pull", R"({"model":"m"})");
+  EXPECT_EQ(response.body, "{\"status\":\"pulling manifest\"}\n");
+  node.transfer.failure = Error{Errc::not_found, "pull model manifest: file does not exist"};
+  response = node.post("/api/pull", R"({"model":"m"})");
+  EXPECT_EQ(response.status, 200);
+  EXPECT_THAT(response.body,
+              HasSubstr("\n{\"error\":\"pull model manifest: file does not exist\"}\n"));
+  response = node.post("/api/pull", R"({"model":"m","stream":false})");
+  EXPECT_EQ(response.status, 500);
+}
+
+TEST(OllamaCreate, UnderstandsEveryField) {
+  OllamaNode node;
+  node.transfer.progress = {{.status = "success", .digest = {}, .total = {}, .completed = {}}};
+  const KeptResponse response =
+      node.post("/api/create",
+                R"({"name":"m","from":"base","stream":false,"license":["L"],"quantization":"Q8_0",)"
+                R"("system":"S","template":"{{ .Prompt }}","parameters":{"stop":["x"]},)"
+                R"("messages":[{"role":"user","content":"q"}]})");
+  EXPECT_EQ(response.body, R"({"status":"success"})");
+  ASSERT_EQ(node.transfer.created.size(), 1);
+  const transfer::CreateRequest& request = node.transfer.created[0];
+  EXPECT_EQ(request.from, "base");
+  EXPECT_EQ(request.quantize, "Q8_0");
+  EXPECT_EQ(request.licenses, std::vector<std::string>{"L"});
+  EXPECT_EQ(request.messages.at(0).content, "q");
+  const KeptResponse refused =
+      node.post("/api/create", R"({"name":"m","from":"base","template":"{{ .Prompt "})");
+  EXPECT_EQ(refused.status, 400);
+  EXPECT_THAT(refused.body, StartsWith("{\"error\":\"template error: template: :1:"));
+}
+
+TEST(Api, RefusesForeignPagesAndReboundNames) {
+  OllamaNode node;
+  const auto status = [&](std::string host, std::string origin) {
+    std::vector<std::pair<std::string, std::string>> headers = {{"Host", std::move(host)}};
+    if (!origin.empty()) headers.emplace_back("Origin", std::move(origin));
+    return node.ask("GET", "/api/version", "", std::move(headers)).status;
+  };
+  EXPECT_EQ(status("localhost:11434", ""), 200);
+  EXPECT_EQ(status("[::1]:11434", ""), 200);
+  EXPECT_EQ(status("192.168.1.7", ""), 200);
+  EXPECT_EQ(status("my.internal", ""), 200);
+  EXPECT_EQ(status("evil.example", ""), 403);
+  EXPECT_EQ(status("8.8.8.8", ""), 403);
+  EXPECT_EQ(status("localhost.evil.example:11434", ""), 403);
+  EXPECT_EQ(status("localhost", "http://localhost:3000"), 200);
+  EXPECT_EQ(status("localhost", "app://thing"), 200);
+  EXPECT_EQ(status("localhost", "https://evil.example"), 403);
+  EXPECT_EQ(status("localhost", "http://localhost.evil.example"), 403);
+  EXPECT_EQ(status("box.local:11434", "http://box.local:11434"), 200);
+}
+
+TEST(Api, AnswersPreflightsOfAllowedPages) {
+  Settings settings;
+  settings.origins = {"https://*.example.org"};
+  OllamaNode node(std::move(settings));
+  KeptResponse response =
+      node.ask("OPTIONS", "/api/chat", "", {{"Origin", "https://a.example.org"}});
+  EXPECT_EQ(response.status, 204);
+  EXPECT_EQ(response.headers().get("Access-Control-Allow-Origin"), "https://a.example.org");
+  EXPECT_EQ(response.headers().get("Access-Control-Max-Age"), "43200");
+}
+
+TEST(Api, TellsItsStateAndMetrics) {
+  Settings settings;
+  settings.version = "1.2.3";
+  settings.ready = [] { return false; };
+  OllamaNode node(std::move(settings));
+  EXPECT_EQ(node.ask("GET", "/", "").body, "Ollama is running");
+  EXPECT_EQ(node.ask("HEAD", "/", "").status, 200);
+  EXPECT_EQ(node.ask("GET", "/api/version", "").body, R"({"version":"1.2.3"})");
+  EXPECT_THAT(node.ask("GET", "/api/status", "").body, HasSubstr("\"disabled\":true"));
+  EXPECT_EQ(node.ask("GET", "/livez", "").status, 200);
+  EXPECT_EQ(node.ask("GET", "/readyz", "").status, 503);
+  EXPECT_THAT(node.ask("GET", "/metrics", "").body,
+              HasSubstr(R"(ollamamax_requests_total{route="/livez",status="200"})"));
+}
+
+}  // namespace
+}  // namespace om::api
