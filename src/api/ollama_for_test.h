@@ -9,7 +9,7 @@
 
 #include "api/api.h"
 #include "api/openai_for_test.h"
-#include "generation/testing.h"
+#include "generation/scripted_for_test.h"
 
 namespace om::api {
 

@@ -47,9 +47,9 @@ TEST(OllamaChat, JoinsEverythingForThoseWhoDoNotStream) {
   node.shelf.add("m");
   node.script.answer = "Hello";
   node.script.logprobs = true;
-  KeptResponse response = node.post(
-      "/api/chat",
-      R"({"MODEL":"m","stream":false,"logprobs":true,"messages":[{"role":"USER","content":"Hi"}]} x)");
+  KeptResponse response =
+      node.post("/api/chat", R"({"MODEL":"m","stream":false,"logprobs":true,)"
+                             R"("messages":[{"role":"USER","content":"Hi"}]} x)");
   EXPECT_EQ(response.content_type, "application/json; charset=utf-8");
   ASSERT_EQ(response.status, 200) << response.body;
   const auto value = boost::json::parse(response.body);

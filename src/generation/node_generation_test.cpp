@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "generation/prompt_tokens.h"
-#include "generation/testing.h"
+#include "generation/scripted_for_test.h"
 
 namespace om::generation {
 namespace {

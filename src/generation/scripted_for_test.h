@@ -174,6 +174,7 @@ class ScriptedCompletion final : public engine::Completion {
   bool done_ = false;
 };
 
+// Answers by the script, until it dies.
 class ScriptedEngine final : public engine::Engine {
  public:
   ScriptedEngine(Script& script, std::optional<size_t> death) : script_(script), death_(death) {
@@ -228,6 +229,7 @@ class ScriptedEngine final : public engine::Engine {
   engine::Properties properties_;
 };
 
+// Watches that completions end before it.
 class ScriptedLease final : public scheduler::Lease {
  public:
   ScriptedLease(Script& script, std::optional<size_t> death)
@@ -248,6 +250,7 @@ class ScriptedLease final : public scheduler::Lease {
   ScriptedEngine engine_;
 };
 
+// Gives each request an engine of its own, at once.
 class ScriptedScheduler final : public scheduler::Scheduler {
  public:
   explicit ScriptedScheduler(Script& script) : script_(script) {}
