@@ -12,8 +12,8 @@ namespace om {
 
 }  // namespace om
 
-#define CHECK(condition, ...)                                                   \
-  do {                                                                          \
-    if (!(condition)) [[unlikely]]                                              \
+#define CHECK(condition, ...)                                                        \
+  do {                                                                               \
+    if (!(condition)) [[unlikely]]                                                   \
       ::om::check_failed(#condition, __FILE__, __LINE__ __VA_OPT__(, ) __VA_ARGS__); \
   } while (false)

@@ -86,6 +86,7 @@ class CounterValue {
   std::atomic<uint64_t> value_{0};
 };
 
+// A number that goes up and down, such as requests running; any thread.
 class GaugeValue {
  public:
   void set(double value) { value_.store(value, std::memory_order_relaxed); }
@@ -97,6 +98,7 @@ class GaugeValue {
   std::atomic<double> value_{0};
 };
 
+// How many observations fell into each range of values, and their sum; any thread.
 class HistogramValue {
  public:
   // Upper bounds, rising, without +Inf.
@@ -119,6 +121,7 @@ inline constexpr std::array kSecondsBuckets = {0.001, 0.0025, 0.005, 0.01, 0.025
 inline constexpr std::array kBytesBuckets = {1024.0,     16384.0,      262144.0,     4194304.0,
                                              67108864.0, 1073741824.0, 17179869184.0};
 
+// A counter with its name in the registry.
 class Counter final : public Metric, public CounterValue {
  public:
   Counter(std::string_view name, std::string_view help,
@@ -129,6 +132,7 @@ class Counter final : public Metric, public CounterValue {
   void render_samples(std::string& out) const override;
 };
 
+// A gauge with its name in the registry.
 class Gauge final : public Metric, public GaugeValue {
  public:
   Gauge(std::string_view name, std::string_view help,
@@ -139,6 +143,7 @@ class Gauge final : public Metric, public GaugeValue {
   void render_samples(std::string& out) const override;
 };
 
+// A histogram with its name in the registry.
 class Histogram final : public Metric, public HistogramValue {
  public:
   Histogram(std::string_view name, std::string_view help, std::span<const double> bounds,

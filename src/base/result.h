@@ -2,12 +2,12 @@
 // Result<T>; code decides by Errc, people read `what`. Dropping a Result does not compile.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <expected>
 #include <string>
 #include <string_view>
 #include <utility>
-
-#include <fmt/format.h>
 
 namespace om {
 
@@ -52,9 +52,7 @@ std::unexpected<Error> fail(Errc code, fmt::format_string<Args...> format, Args&
   return std::unexpected<Error>(Error{code, fmt::format(format, std::forward<Args>(args)...)});
 }
 
-inline std::unexpected<Error> fail(Error error) {
-  return std::unexpected<Error>(std::move(error));
-}
+inline std::unexpected<Error> fail(Error error) { return std::unexpected<Error>(std::move(error)); }
 
 // Adds what was being done, going up: "pull llama3: connection refused".
 Error annotate(Error error, std::string_view context);
@@ -63,9 +61,9 @@ Error annotate(Error error, std::string_view context);
 
 #define OM_CONCAT_(a, b) a##b
 #define OM_CONCAT(a, b) OM_CONCAT_(a, b)
-#define OM_TRY_(result, decl, returns, ...)                         \
-  auto result = (__VA_ARGS__);                                      \
-  if (!result) [[unlikely]]                                         \
+#define OM_TRY_(result, decl, returns, ...)                          \
+  auto result = (__VA_ARGS__);                                       \
+  if (!result) [[unlikely]]                                          \
     returns std::unexpected<::om::Error>(std::move(result).error()); \
   decl = std::move(*result)
 #define OM_TRY_VOID_(result, returns, ...)  \

@@ -38,6 +38,7 @@ class File {
   virtual Result<void> lock(bool exclusive, bool wait) = 0;
 };
 
+// Where rooms open, list, rename and remove files. Made by the world, outlives everything in it.
 class Filesystem {
  public:
   enum class Open { read, read_write, create, create_new };  // create: made if absent, not cut.

@@ -61,6 +61,7 @@ class Stream {
   virtual std::string peer() const = 0;  // "127.0.0.1:5000", for logs and address checks.
 };
 
+// A bound port or socket that connections come from. io thread only.
 class Listener {
  public:
   virtual ~Listener() = default;
@@ -70,6 +71,7 @@ class Listener {
   virtual Endpoint local() const = 0;  // With the port the system chose for port 0.
 };
 
+// Where rooms connect and listen. io thread only; made by the world.
 class Network {
  public:
   virtual ~Network() = default;

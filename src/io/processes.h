@@ -41,6 +41,7 @@ class Child {
   virtual uint64_t resident_bytes() const = 0;  // 0 if unknown.
 };
 
+// Where rooms start children. io thread only; made by the world.
 class Processes {
  public:
   virtual ~Processes() = default;

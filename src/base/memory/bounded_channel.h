@@ -95,6 +95,7 @@ class SegmentPool final : public Pool {
 template <class T>
 using ChannelMemory = channel_detail::SegmentPool<T>;
 
+// The queue itself; see above. One thread uses it and its memory.
 template <class T>
 class BoundedChannel {
  public:

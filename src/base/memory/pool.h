@@ -49,6 +49,8 @@ struct PoolStats {
   }
 };
 
+// One pool or cache, listed in the directory as long as it lives. Its counters may be read from any
+// thread; everything else belongs to the thread that the derived class names.
 class Pool {
  public:
   Pool(const Pool&) = delete;

@@ -34,6 +34,7 @@ class ShiftedClock final : public io::Clock {
 };
 
 // Owns the io loop, the folder and the store; wait() runs a task to its end.
+// The fixture: makes the folder, opens a store in it and removes it at the end.
 class StoreWorld : public Test {
  public:
   StoreWorld()
