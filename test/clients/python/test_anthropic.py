@@ -3,7 +3,7 @@
 import anthropic
 import httpx
 import pytest
-from conftest import CHAT, URL, WEATHER
+from conftest import CHAT, FORCED, URL, WEATHER
 
 # The client has no arguments for sampling any more; the API takes them still.
 GREEDY = {"temperature": 0}
@@ -54,6 +54,7 @@ def test_blocks_and_tool_results_go_in(claude, tools_model):
     assert reply.content
 
 
+@FORCED
 def test_tool_choice_forces_a_call(claude, tools_model):
     question = [{"role": "user", "content": "Weather in Rome?"}]
     for choice in ({"type": "any"}, {"type": "tool", "name": "get_weather"}):

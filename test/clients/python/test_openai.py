@@ -5,7 +5,7 @@ import json
 import httpx
 import openai
 import pytest
-from conftest import CHAT, SCHEMA, URL, WEATHER
+from conftest import CHAT, FORCED, SCHEMA, URL, WEATHER
 
 HELLO = [{"role": "user", "content": "Say hello."}]
 
@@ -93,6 +93,7 @@ def test_json_schema_binds_the_answer(gpt):
     assert set(answer) == {"color", "warm"}
 
 
+@FORCED
 def test_tool_choice_forces_a_call(gpt, tools_model):
     for choice in ("required", {"type": "function", "function": {"name": "get_weather"}}):
         reply = gpt.chat.completions.create(
@@ -106,6 +107,7 @@ def test_tool_choice_forces_a_call(gpt, tools_model):
         assert message.tool_calls[0].id
 
 
+@FORCED
 def test_tool_calls_stream_and_go_back(gpt, tools_model):
     question = [{"role": "user", "content": "Weather in Rome?"}]
     chunks = list(gpt.chat.completions.create(model=tools_model, messages=question,
@@ -166,6 +168,7 @@ def test_responses_stream_in_order(gpt):
     assert "".join(deltas) == events[-1].response.output_text
 
 
+@FORCED
 def test_responses_call_functions(gpt, tools_model):
     tool = {"type": "function", "strict": False, **WEATHER["function"]}
     reply = gpt.responses.create(model=tools_model, input="Weather in Rome?", tools=[tool],
