@@ -41,11 +41,11 @@ uint64_t hash_of(const std::vector<int>& tokens) {
   return hash;
 }
 
-std::string event(int token, uint64_t predicted, uint64_t evaluated) {
+std::string event(std::string_view text, int token, uint64_t predicted, uint64_t evaluated) {
   return fmt::format(R"(data: {{"index":0,"content":"{}","tokens":[{}],"stop":false,"id_slot":0,)"
                      R"("tokens_predicted":{},"tokens_evaluated":{}}})"
                      "\n\n",
-                     static_cast<char>(token), token, predicted, evaluated);
+                     text, token, predicted, evaluated);
 }
 
 std::string final_event(bool limit, uint64_t predicted, uint64_t evaluated) {
@@ -111,9 +111,9 @@ io::Task<void> FakeLlama::handle(http::Request& request, http::BodyReader& body,
     sent = co_await response.send(200, type, R"({"status":"ok"})");
   } else if (request.path == "/props") {
     std::string props =
-        fmt::format(R"({{"default_generation_settings":{{"n_ctx":{}}},"total_slots":4,)"
+        fmt::format(R"({{"default_generation_settings":{{"n_ctx":{}}},"total_slots":{},)"
                     R"("modalities":{{"vision":false,"audio":false}},"media_marker":"<m>"}})",
-                    behaviour_.context_length);
+                    behaviour_.context_length, behaviour_.slots);
     sent = co_await response.send(200, type, std::move(props));
   } else if (request.path == "/tokenize" || request.path == "/detokenize") {
     boost::system::error_code error;
@@ -181,7 +181,7 @@ io::Task<void> FakeLlama::complete(http::Request& request, std::string body,
     if (misbehaved) co_return;
     const int token = next_token(hash);
     at_limit = limit >= 0 && predicted >= static_cast<uint64_t>(limit);
-    if (token == kEndOfText || at_limit) break;
+    if (at_limit || (token == kEndOfText && !behaviour_.never_ends)) break;
     if (behaviour_.token_time > io::Duration::zero()) {
       const auto slept = co_await world_.clock.sleep_for(behaviour_.token_time,
                                                          io::Call{io::kNever, request.cancel});
@@ -190,7 +190,9 @@ io::Task<void> FakeLlama::complete(http::Request& request, std::string body,
     hash = mix(hash, token);
     predicted++;
     sent_++;
-    written = co_await response.write(event(token, predicted, prompt.size()));
+    const std::string text =
+        behaviour_.content ? behaviour_.content() : std::string(1, static_cast<char>(token));
+    written = co_await response.write(event(text, token, predicted, prompt.size()));
   }
   if (!written) co_return;
   written = co_await response.write(final_event(at_limit, predicted, prompt.size()));

@@ -20,6 +20,9 @@ struct FakeLlamaBehaviour {
   io::Duration load_time{};
   io::Duration token_time{};  // Between two tokens.
   int context_length = 4096;
+  int slots = 4;
+  bool never_ends = false;               // Only n_predict ends an answer.
+  std::function<std::string()> content;  // Given: the text of each token, instead of its byte.
   // Counted over the life of the process; 0: never.
   uint64_t crash_after_tokens = 0;
   uint64_t wedge_after_tokens = 0;    // Healthy, but no more tokens.
