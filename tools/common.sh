@@ -14,6 +14,7 @@ GEMMA3_VERSION=1.0.0
 GEMMA3_SHA256=a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818
 MINILM_VERSION=0.1.2
 MINILM_SHA256=53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db
+MINILM_GGUF_SHA256=af27ae4c7edb16c1d4b6ef0af771adb27f0fe831c89322bd0996afe62ae2904e
 
 bold() { if [ -t 1 ]; then printf '\033[1m%s\033[0m\n' "$*"; else printf '%s\n' "$*"; fi; }
 step() { bold "==> $*"; }

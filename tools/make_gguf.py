@@ -10,8 +10,8 @@ import pathlib
 import struct
 import sys
 
-U8, U32, F32, BOOL, STRING, ARRAY, U64 = 0, 4, 6, 7, 8, 9, 10
-PACK = {U8: "<B", U32: "<I", F32: "<f", BOOL: "<B", U64: "<Q"}
+U8, U32, I32, F32, BOOL, STRING, ARRAY, U64 = 0, 4, 5, 6, 7, 8, 9, 10
+PACK = {U8: "<B", U32: "<I", I32: "<i", F32: "<f", BOOL: "<B", U64: "<Q"}
 # Elements and bytes of one block: F32, F16, Q4_0, Q8_0, Q4_K.
 BLOCKS = {0: (1, 4), 1: (1, 2), 2: (32, 18), 8: (32, 34), 12: (256, 144)}
 
@@ -34,14 +34,15 @@ def array(kind, items, count=None):
 class Gguf:
     def __init__(self, version=3, alignment=32):
         self.version, self.alignment = version, alignment
-        self.keys, self.tensors, self.data = [], [], b""
+        self.keys, self.tensors, self.data = [], [], bytearray()
 
     def add(self, key, kind, content):
         body = content if kind == ARRAY else value(kind, content)
         self.keys.append(string(key) + struct.pack("<I", kind) + body)
         return self
 
-    def tensor(self, name, shape, kind, offset=None):
+    def tensor(self, name, shape, kind, offset=None, weights=None):
+        """Zeros without `weights`. The offset may lie; then nothing is written."""
         elements = 1
         for length in shape:
             elements *= length
@@ -49,7 +50,10 @@ class Gguf:
             self.data += b"\0" * (-len(self.data) % self.alignment)
             offset = len(self.data)
             per_block, size = BLOCKS[kind]
-            self.data += b"\0" * (elements // per_block * size)
+            length = elements // per_block * size
+            if weights is not None and len(weights) != length:
+                raise ValueError(f"{name}: {len(weights)} bytes for {length}")
+            self.data += bytes(length) if weights is None else weights
         self.tensors.append(string(name) + struct.pack("<I", len(shape)) +
                             b"".join(struct.pack("<Q", length) for length in shape) +
                             struct.pack("<IQ", kind, offset))
@@ -62,7 +66,7 @@ class Gguf:
         head += b"".join(self.keys) + b"".join(self.tensors)
         if self.data:
             head += b"\0" * (-len(head) % self.alignment)
-        return head + self.data
+        return head + bytes(self.data)
 
 
 def model(architecture="gemma3", **options):

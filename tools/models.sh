@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Fetches the small real models into the cache: SmolLM2 135M (chat), Gemma 3 270M (base model),
-# all-MiniLM-L6-v2 (embeddings, safetensors). Checked by SHA-256, fetched once.
+# all-MiniLM-L6-v2 (embeddings, as safetensors and as GGUF). Checked by SHA-256, fetched once.
 source "$(dirname "$0")/common.sh"
 
 models=$CACHE/models
@@ -60,4 +60,11 @@ if [ ! -f "$folder/model.safetensors" ]; then
   check_sha256 "$folder.new/model.safetensors" "$MINILM_SHA256"
   rm -rf "$folder"
   mv "$folder.new" "$folder"
+fi
+
+file=$models/all-MiniLM-L6-v2.F16.gguf
+if [ ! -f "$file" ]; then
+  logged minilm-gguf "delete $folder and run the command again" \
+    "$ROOT/tools/minilm_gguf.py" "$folder" "$file.new"
+  keep "$file" "$MINILM_GGUF_SHA256"
 fi

@@ -24,6 +24,7 @@ PROGRAM = os.environ.get("OLLAMAMAX", str(ROOT / "build/release/ollamamax"))
 MODELS = {
     "smollm2:135m": CACHE / "models/SmolLM2-135M-Instruct.Q4_1.gguf",
     "gemma3:270m": CACHE / "models/gemma-3-270m-Q4_K_M.gguf",
+    "all-minilm": CACHE / "models/all-MiniLM-L6-v2.F16.gguf",
 }
 
 
