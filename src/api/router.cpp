@@ -92,11 +92,13 @@ bool Router::matches(const Route& route, const std::vector<std::string_view>& pa
 io::Task<void> Router::handle(Context& context) const {
   const std::vector<std::string_view> path = split_path(context.request.path);
   Parameters parameters;
-  bool path_known = false;
+  std::string allowed;  // Methods of the path, for 405 (RFC 9110, section 15.5.6).
   for (const Route& route : routes_) {
     if (!matches(route, path, parameters)) continue;
-    path_known = true;
-    if (route.method != context.request.method) continue;
+    if (route.method != context.request.method) {
+      allowed += (allowed.empty() ? "" : ", ") + route.method;
+      continue;
+    }
     context.pattern = route.pattern;
     context.shape = route.shape;
     context.parameters = std::move(parameters);
@@ -104,8 +106,9 @@ io::Task<void> Router::handle(Context& context) const {
     if (!result) co_await answer_error(context, std::move(result).error());
     co_return;
   }
-  const int status = path_known ? 405 : 404;
-  std::string text = path_known ? "405 method not allowed" : "404 page not found";
+  const int status = allowed.empty() ? 404 : 405;
+  if (!allowed.empty()) context.response.headers().set("Allow", allowed);
+  std::string text = !allowed.empty() ? "405 method not allowed" : "404 page not found";
   // A client that is gone already needs no answer.
   (void)co_await context.send(status, "text/plain", std::move(text));
 }

@@ -133,6 +133,8 @@ def run_suites(names, host):
 
 
 def main():
+    # A stopped run stops its node, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     names = sys.argv[1:] or SUITES
     if unknown := [name for name in names if name not in SUITES]:
         print(f"no suite {unknown[0]}; there are {', '.join(SUITES)}", file=sys.stderr)
