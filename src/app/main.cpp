@@ -8,6 +8,7 @@
 #include "app/cli/config_command.h"
 #include "app/cli/terminal.h"
 #include "app/node.h"
+#include "base/strings.h"
 
 namespace {
 
@@ -59,6 +60,27 @@ Result<Config> load_config(const Options& options, io::Filesystem& files) {
   return config;
 }
 
+// A boolean variable as Ollama reads it: anything but a clear no counts as yes.
+bool is_set(const char* variable) {
+  const char* text = std::getenv(variable);
+  if (text == nullptr) return false;
+  const std::string_view value = trim(text);
+  return !value.empty() && value != "0" && !iequals(value, "false") && !iequals(value, "f");
+}
+
+// What to tell somebody whose command does not exist.
+int unknown_command(const CLI::App& program, const std::string& word) {
+  std::vector<std::string_view> names;
+  for (const CLI::App* command : program.get_subcommands([](const CLI::App*) { return true; })) {
+    names.emplace_back(command->get_name());
+  }
+  const auto near = nearest_word(word, names);
+  const std::string advice = near.empty() ? "" : fmt::format(", did you mean \"{}\"?", near);
+  std::fprintf(stderr, "Error: unknown command \"%s\"%s\n%s\n", word.c_str(), advice.c_str(),
+               "Run ollamamax --help for the list.");
+  return kUsage;
+}
+
 io::Task<void> run_into(CommandTask task, Result<void>& result) {
   result = co_await std::move(task);
 }
@@ -78,7 +100,7 @@ int run_client(const Options& options, const CommandMaker& make) {
   Cli cli{real, api, options.json, !is_terminal(2)};
   Options prepared = options;
   prepared.run.history_file = io::join(config->settings().state_directory, "history");
-  if (std::getenv("OLLAMA_NOHISTORY") != nullptr) prepared.run.history_file.clear();
+  if (is_set("OLLAMA_NOHISTORY")) prepared.run.history_file.clear();
   Result<void> result;
   real.run_until_done(run_into(make(cli, prepared), result));
   return report(result);
@@ -229,9 +251,16 @@ int main(int argc, char** argv) {
       ->required()
       ->check(CLI::IsMember({"bash", "zsh", "fish"}));
   completion->callback([&] { print(completion_script(options.action, program)); });
+  for (CLI::App* command : program.get_subcommands([](CLI::App*) { return true; })) {
+    command->fallthrough();  // --config may follow the command too.
+  }
   try {
     program.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
+    const auto extra = program.remaining();
+    if (program.get_subcommands().empty() && !extra.empty() && !extra.front().starts_with('-')) {
+      return unknown_command(program, extra.front());
+    }
     const int parsed = program.exit(error);
     return parsed == 0 ? 0 : kUsage;
   }

@@ -25,8 +25,7 @@ Result<std::string> runtime_directory(io::Filesystem& files) {
   const char* base = std::getenv("XDG_RUNTIME_DIR");
   const std::string parent_directory =
       base != nullptr && files.exists(base) && std::string_view(base).size() < 60 ? base : "/tmp";
-  const std::string path =
-      fmt::format("{}/ollamamax-{}-{}", parent_directory, ::getuid(), ::getpid());
+  std::string path = fmt::format("{}/ollamamax-{}-{}", parent_directory, ::getuid(), ::getpid());
   TRY_VOID(files.make_directories(path));
   TRY_VOID(files.set_mode(path, 0700));
   return path;

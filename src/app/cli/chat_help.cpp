@@ -1,6 +1,26 @@
 #include "app/cli/chat_help.h"
 
 namespace om::app {
+namespace {
+
+std::string parameter_help() {
+  return R"(Available Parameters:
+  /set parameter seed <int>             Random number seed
+  /set parameter num_predict <int>      Most tokens to answer with
+  /set parameter top_k <int>            Pick from so many tokens
+  /set parameter top_p <float>          Pick from tokens of so much probability in all
+  /set parameter min_p <float>          Pick from tokens at least so probable, against the best
+  /set parameter num_ctx <int>          Size of the context, in tokens
+  /set parameter temperature <float>    How freely to pick
+  /set parameter repeat_penalty <float> How strongly to avoid repetition
+  /set parameter repeat_last_n <int>    How far back to look for repetition
+  /set parameter num_gpu <int>          Layers to give to the graphics card
+  /set parameter stop <string> ...      Texts that end the answer
+
+)";
+}
+
+}  // namespace
 
 std::string chat_help(std::string_view topic) {
   if (topic == "set") {
@@ -20,22 +40,7 @@ std::string chat_help(std::string_view topic) {
 
 )";
   }
-  if (topic == "set-parameter") {
-    return R"(Available Parameters:
-  /set parameter seed <int>             Random number seed
-  /set parameter num_predict <int>      Most tokens to answer with
-  /set parameter top_k <int>            Pick from so many tokens
-  /set parameter top_p <float>          Pick from tokens of so much probability in all
-  /set parameter min_p <float>          Pick from tokens at least so probable, against the best
-  /set parameter num_ctx <int>          Size of the context, in tokens
-  /set parameter temperature <float>    How freely to pick
-  /set parameter repeat_penalty <float> How strongly to avoid repetition
-  /set parameter repeat_last_n <int>    How far back to look for repetition
-  /set parameter num_gpu <int>          Layers to give to the graphics card
-  /set parameter stop <string> ...      Texts that end the answer
-
-)";
-  }
+  if (topic == "set-parameter") return parameter_help();
   if (topic == "show") {
     return R"(Available Commands:
   /show info         Show details of this model

@@ -36,6 +36,7 @@ std::string show_config(const Config& config, bool json) {
     return boost::json::serialize(entries) + "\n";
   }
   std::vector<std::vector<std::string>> rows;
+  rows.reserve(lines.size());
   for (const SettingView& line : lines) rows.push_back({line.key, line.value, line.from});
   return format_table({"KEY", "VALUE", "FROM"}, rows);
 }

@@ -1,4 +1,5 @@
 // list, ps, stop, cp, rm and version.
+#include <cmath>
 #include <cstdio>
 
 #include "app/cli/command.h"
@@ -55,8 +56,8 @@ std::string processor(const json::object& model) {
   const uint64_t total = number_of(model, "size"), gpu = number_of(model, "size_vram");
   if (gpu == 0) return "100% CPU";
   if (gpu >= total) return "100% GPU";
-  const auto cpu_share =
-      static_cast<int>(100.0 * static_cast<double>(total - gpu) / static_cast<double>(total) + 0.5);
+  const auto cpu_share = static_cast<int>(
+      std::lround(100.0 * static_cast<double>(total - gpu) / static_cast<double>(total)));
   return fmt::format("{}%/{}% CPU/GPU", cpu_share, 100 - cpu_share);
 }
 

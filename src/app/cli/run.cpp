@@ -61,7 +61,7 @@ Result<json::value> think_value(const std::string& text) {
 CommandTask embed(Cli& cli, const RunOptions& options, std::string prompt) {
   json::object body;
   body["model"] = options.model;
-  body["input"] = std::move(prompt);
+  body["input"] = prompt;
   body["truncate"] = options.truncate;
   if (options.dimensions > 0) body["dimensions"] = options.dimensions;
   if (!options.keep_alive.empty()) body["keep_alive"] = options.keep_alive;
@@ -116,7 +116,7 @@ CommandTask run_command(Cli& cli, RunOptions options) {
     CO_TRY(json::array images, take_images(cli.world(), prompt));
     if (!images.empty()) request["images"] = std::move(images);
   }
-  request["prompt"] = std::move(prompt);
+  request["prompt"] = prompt;
   CO_TRY(const AnswerText answer,
          co_await print_answer(cli, "/api/generate", std::move(request), style));
   if (!answer.complete) co_return fail(Errc::cancelled, "interrupted");

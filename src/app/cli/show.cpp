@@ -103,7 +103,6 @@ Rows first_lines(const std::string& text, size_t count) {
 }
 
 std::string verbose_blocks(const json::object& reply) {
-  std::string out;
   Rows metadata, tensors;
   if (const json::value* facts = reply.if_contains("model_info"); facts && facts->is_object()) {
     for (const auto& [key, value] : facts->as_object()) {
