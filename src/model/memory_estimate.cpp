@@ -96,14 +96,16 @@ uint64_t compute_total(const GgufSummary& model, const MemoryPlan& plan, const C
       std::max(static_cast<uint64_t>(model.feed_forward_length),
                multiply(static_cast<uint64_t>(model.expert_feed_forward_length), used));
   uint64_t experts = multiply(used, embedding);
-  uint64_t widest = multiply(
-      ubatch * kFloat, multiply(feed_forward, 3) + queries + multiply(embedding, 3) + experts);
+  uint64_t width = multiply(feed_forward, 3) + queries + multiply(embedding, 3) + experts;
+  // BERT's block has no gate, and nothing else lives beside it.
+  if (model.architecture == "bert") width = feed_forward + multiply(embedding, 3);
+  uint64_t widest = multiply(ubatch * kFloat, width);
 
   if (!plan.flash_attention) {
     uint64_t heads = static_cast<uint64_t>(std::max<int64_t>(model.head_count, 1));
     uint64_t seen = model.cache_layers.empty() ? ubatch : cells.full;
     uint64_t attention = multiply(multiply(seen, heads), ubatch * kFloat);
-    uint64_t keys = 0;
+    uint64_t keys = model.cache_layers.empty() ? embedding : 0;
     for (const GgufCacheLayer& layer : model.cache_layers) {
       keys = std::max(keys, layer.key_width + layer.value_width);
     }
@@ -119,6 +121,18 @@ uint64_t compute_total(const GgufSummary& model, const MemoryPlan& plan, const C
     widest = std::max(widest, logits);
   }
   return masks + widest;
+}
+
+// A row for each token whose result is asked for: the last one of each slot, or for embeddings
+// all of a batch. llama.cpp keeps room for logits in the rows even where a model makes none.
+uint64_t output_total(const GgufSummary& model, const MemoryPlan& plan) {
+  auto rows = static_cast<uint64_t>(plan.slots);
+  auto width = static_cast<uint64_t>(model.vocabulary_size);
+  if (plan.embeddings) {
+    rows = std::max(rows, static_cast<uint64_t>(plan.ubatch));
+    width += static_cast<uint64_t>(model.embedding_length);
+  }
+  return multiply(rows * 4, width);
 }
 
 }  // namespace
@@ -153,9 +167,7 @@ Result<MemoryEstimate> estimate_memory(const GgufSummary& model, const MemoryPla
   estimate.repacked = model.repack_bytes;
   estimate.cache = cache_total(model, plan, cells);
   estimate.state = multiply(model.state_bytes, slots);
-  uint64_t output_width = static_cast<uint64_t>(model.vocabulary_size);
-  if (plan.embeddings) output_width += static_cast<uint64_t>(model.embedding_length);
-  estimate.output = multiply(slots * 4, output_width);
+  estimate.output = output_total(model, plan);
   estimate.compute = compute_total(model, plan, cells);
   estimate.process =
       kProcessBytes + multiply(static_cast<uint64_t>(model.vocabulary_size), kVocabularyBytes);
