@@ -121,7 +121,7 @@ class RealNode(unittest.TestCase):
         self.assertEqual(self.node.request("GET", "/livez").status, 200)
         self.assertEqual(self.node.request("GET", "/readyz").status, 200)
         metrics = self.node.get("/metrics")
-        for name in ("ollamamax_pool_hits_total", "ollamamax_http_requests_total"):
+        for name in ("ollamamax_pool_hits_total", "ollamamax_http_responses_total"):
             self.assertIn(name, metrics)
 
 
@@ -140,7 +140,8 @@ class NodeLife(unittest.TestCase):
                                         "options": {"num_predict": 1}})
 
     def test_sigterm_lets_a_running_answer_end(self):
-        with Node() as node:
+        # The drain time is long enough for any machine; what counts is that the answer is whole.
+        with Node({"OLLAMAMAX_DRAIN_TIME": "10m"}) as node:
             node.create(MODEL)
             node.post("/api/generate", {"model": MODEL})
             ask = {**LONG, "options": {**LONG["options"], "num_predict": 100}}
@@ -151,7 +152,7 @@ class NodeLife(unittest.TestCase):
                 for line in reply:
                     seen.append(json.loads(line))
             self.assertTrue(seen[-1].get("done"), seen[-1])
-            self.assertEqual(node.process.wait(60), 0)
+            self.assertEqual(node.process.wait(300), 0)
             self.assertEqual(node.runners(), [])
 
     def test_a_full_queue_is_refused_in_ollamas_words(self):
