@@ -2,9 +2,10 @@
 """clang-tidy over the product's sources, two at a time.
 
 A file that passed is not looked at again until it, a header or the rules change: what passed is
-remembered in build/lint/.
+remembered in build/lint/. `lint.py base io` looks at these rooms only.
 """
 
+import argparse
 import concurrent.futures
 import hashlib
 import json
@@ -36,16 +37,23 @@ def check(path, rules):
 
 
 def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("rooms", nargs="*", help="folders of src/; all if none is named")
+    arguments = parser.parse_args()
     PASSED.mkdir(parents=True, exist_ok=True)
     subprocess.run(["ninja", "-C", str(BUILD), "om_pch"], check=True, stdout=subprocess.DEVNULL)
     commands = json.loads((BUILD / "compile_commands.json").read_text())
     files = sorted({pathlib.Path(entry["file"]) for entry in commands})
     files = [path for path in files if (ROOT / "src") in path.parents
              and not path.name.endswith(("_test.cpp", "_fuzz.cpp", "_bench.cpp"))]
+    if arguments.rooms:
+        files = [path for path in files
+                 if path.relative_to(ROOT / "src").parts[0] in arguments.rooms]
     headers = sorted((ROOT / "src").rglob("*.h"))
     rules = digest((ROOT / ".clang-tidy").read_bytes(), *[path.read_bytes() for path in headers])
     failed = 0
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+    with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
         for path, code, output in pool.map(lambda path: check(path, rules), files):
             if code:
                 failed += 1

@@ -49,6 +49,7 @@ def program_suites():
 def suites():
     yield "tidy", ["python3", "tools/tidy.py"]
     yield "lint", ["python3", "tools/lint.py"]
+    yield "dependencies", ["python3", "tools/count_dependencies.py"]
     yield "build", ["ninja", "-C", str(ASAN)]
     yield "units", None
     for script in sorted((ROOT / "test").glob("*/run_test.py")):
