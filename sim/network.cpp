@@ -9,7 +9,6 @@ namespace {
 // One direction of a connection: bytes on their way, with the time they arrive.
 struct Pipe {
   explicit Pipe(io::Clock& clock) : readable(clock), writable(clock) {}
-  static constexpr size_t kWindow = 256 * 1024;
 
   std::deque<std::pair<io::TimePoint, std::string>> pieces;
   size_t bytes = 0;
@@ -31,8 +30,13 @@ class SimStream final : public io::Stream {
  public:
   SimStream(SimNetwork& network, std::shared_ptr<Pipe> in, std::shared_ptr<Pipe> out,
             std::string peer)
-      : network_(network), in_(std::move(in)), out_(std::move(out)), peer_(std::move(peer)) {}
-  ~SimStream() override { close(); }
+      : network_(network), in_(std::move(in)), out_(std::move(out)), peer_(std::move(peer)) {
+    network_.streams_open_++;
+  }
+  ~SimStream() override {
+    close();
+    network_.streams_open_--;
+  }
 
   io::Task<Result<size_t>> read_some(std::span<char> into) override;
   io::Task<Result<void>> write(std::span<const std::string_view> parts) override;
@@ -95,6 +99,7 @@ io::Task<Result<size_t>> SimStream::read_some(std::span<char> into) {
         if (data.empty()) pipe->pieces.pop_front();
         pipe->bytes -= count;
         pipe->writable.notify_all();
+        network_.note_read(count);
         co_return count;
       }
       until = arrival;
@@ -117,7 +122,7 @@ io::Task<Result<void>> SimStream::write(std::span<const std::string_view> parts)
       in_->break_off();
       co_return fail(Errc::unavailable, "write: connection reset by peer");
     }
-    const size_t room = Pipe::kWindow - std::min(Pipe::kWindow, pipe->bytes);
+    const size_t room = network_.faults.window - std::min(network_.faults.window, pipe->bytes);
     if (room == 0) {
       CO_TRY_VOID(co_await wait(pipe->writable, io::kNever));
       continue;
@@ -135,6 +140,11 @@ io::Task<Result<void>> SimStream::write(std::span<const std::string_view> parts)
     pipe->readable.notify_all();
   }
   co_return Result<void>{};
+}
+
+void SimNetwork::note_read(size_t count) {
+  const auto now = static_cast<uint64_t>(clock_.now().time_since_epoch().count());
+  trace_ = (trace_ ^ now ^ (uint64_t{count} << 48)) * 0x100000001b3;
 }
 
 class SimListener final : public io::Listener {

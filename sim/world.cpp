@@ -72,4 +72,11 @@ void World::run(io::Task<void> task, io::Duration virtual_time_max) {
   }
 }
 
+// Coroutines count as the context's work as long as they live, also while they only wait.
+bool World::is_idle() {
+  impl_->context.restart();
+  impl_->context.poll();
+  return impl_->context.stopped() && !impl_->clock.has_timers();
+}
+
 }  // namespace om::sim

@@ -28,6 +28,8 @@ class World {
   // Runs until the task has ended. Aborts if nothing can happen any more before that (a deadlock),
   // or after `virtual_time_max`.
   void run(io::Task<void> task, io::Duration virtual_time_max = std::chrono::hours(24));
+  // Does what can be done at once; true if nothing is left: no coroutine lives, no timer waits.
+  bool is_idle();
 
  private:
   struct Impl;

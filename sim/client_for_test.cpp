@@ -1,0 +1,155 @@
+#include "sim/client_for_test.h"
+
+#include <boost/json.hpp>
+
+#include "base/check.h"
+#include "sim/node_for_test.h"
+
+namespace om::sim {
+
+namespace json = boost::json;
+
+SimClient::SimClient(World& world, const Scenario& scenario, int number, Exchanges& seen)
+    : sim_(world),
+      scenario_(scenario),
+      random_(world.random().next()),
+      number_(number),
+      seen_(seen),
+      client_(std::make_unique<http::Client>(world.world())) {}
+
+io::Task<void> SimClient::run() {
+  for (int i = 0; i < scenario_.requests_each; i++) {
+    const auto pause = random_.below(static_cast<uint64_t>(scenario_.pause_max.count()) + 1);
+    const auto slept = co_await sim_.clock().sleep_for(io::Duration(pause));
+    CHECK(slept.has_value());
+    // Some programs open a connection for each request.
+    if (!random_.chance(scenario_.pool_chance)) client_->close_idle();
+    const int model = static_cast<int>(random_.below(static_cast<uint64_t>(scenario_.models)));
+    Exchange exchange = draw_exchange();
+    Manner manner = draw_manner(exchange);
+    co_await exchange_with(model, std::move(exchange), manner);
+  }
+  client_->close_idle();
+}
+
+io::Task<void> SimClient::ask(int model) {
+  Exchange exchange = draw_exchange();
+  Manner manner{.deadline = sim_.clock().now() + kPatience};
+  co_await exchange_with(model, std::move(exchange), manner);
+  client_->close_idle();
+}
+
+Exchange SimClient::draw_exchange() {
+  Exchange exchange;
+  exchange.client = number_;
+  exchange.number = asked_++;
+  exchange.route = static_cast<Route>(random_.below(3));
+  exchange.stream = random_.chance(0.7);
+  exchange.predict = random_.between(1, static_cast<uint64_t>(scenario_.predict_max));
+  exchange.prompt = random_.letters(random_.between(1, 200));
+  return exchange;
+}
+
+SimClient::Manner SimClient::draw_manner(Exchange& exchange) {
+  Manner manner{.deadline = sim_.clock().now() + kPatience};
+  if (random_.chance(scenario_.leave_chance)) {
+    if (random_.chance(0.5)) {
+      exchange.leaves_after = random_.between(1, 3000);
+    } else {
+      const io::Duration stays = std::chrono::milliseconds(random_.between(1, 10'000));
+      manner.deadline = sim_.clock().now() + stays;
+      manner.deadline_is_leaving = true;
+    }
+  }
+  if (random_.chance(scenario_.slow_chance)) {
+    exchange.dawdles = random_.chance(0.3);
+    manner.pause_max = exchange.dawdles ? io::Duration(std::chrono::seconds(60))
+                                        : io::Duration(std::chrono::milliseconds(500));
+  }
+  return manner;
+}
+
+http::ClientRequest SimClient::request_for(const Exchange& exchange, int model) {
+  json::object body{{"model", SimNode::model_name(model)}, {"stream", exchange.stream}};
+  const json::array messages{{{"role", "user"}, {"content", exchange.prompt}}};
+  http::ClientRequest request;
+  switch (exchange.route) {
+    case Route::generate:
+      request.target = "/api/generate";
+      body["prompt"] = exchange.prompt;
+      body["raw"] = true;
+      body["options"] = {{"num_predict", exchange.predict}};
+      break;
+    case Route::chat:
+      request.target = "/api/chat";
+      body["messages"] = messages;
+      body["options"] = {{"num_predict", exchange.predict}};
+      break;
+    case Route::openai_chat:
+      request.target = "/v1/chat/completions";
+      body["messages"] = messages;
+      body["max_tokens"] = exchange.predict;
+      if (exchange.stream) body["stream_options"] = {{"include_usage", true}};
+      break;
+  }
+  if (random_.chance(0.1) && exchange.route != Route::openai_chat) body["keep_alive"] = 0;
+  if (random_.chance(0.1) && exchange.route != Route::openai_chat) {
+    body["options"].as_object()["num_ctx"] = 512 << random_.below(4);
+  }
+  request.method = "POST";
+  request.endpoint = io::Endpoint::tcp(std::string(SimNode::kHost), SimNode::kPort);
+  request.host = "127.0.0.1:11434";
+  request.headers.add("Content-Type", "application/json");
+  request.body = json::serialize(body);
+  return request;
+}
+
+io::Task<void> SimClient::exchange_with(int model, Exchange exchange, Manner manner) {
+  http::ClientRequest request = request_for(exchange, model);
+  if (exchange.route != Route::generate) exchange.prompt = SimNode::chat_prompt(exchange.prompt);
+  auto response = co_await client_->send(std::move(request), io::Call{manner.deadline, {}});
+  if (response) {
+    exchange.status = (*response)->status();
+    co_await read_answer(**response, exchange, manner);
+  } else {
+    note_failure(exchange, response.error(), manner);
+  }
+  seen_.push_back(std::move(exchange));
+}
+
+io::Task<void> SimClient::read_answer(http::ClientResponse& response, Exchange& exchange,
+                                      const Manner& manner) {
+  auto reader = AnswerReader::make(exchange);
+  size_t total = 0;
+  for (bool more = true; more;) {
+    std::string bytes;
+    const auto read = co_await response.read_some(bytes);
+    if (!read) {
+      note_failure(exchange, read.error(), manner);
+      co_return;
+    }
+    more = *read;
+    total += bytes.size();
+    reader->take(bytes);
+    if (more && exchange.leaves_after != 0 && total >= exchange.leaves_after) {
+      exchange.left = true;
+      co_return;
+    }
+    if (more && manner.pause_max.count() > 0) {
+      const auto pause = random_.below(static_cast<uint64_t>(manner.pause_max.count()));
+      const auto slept = co_await sim_.clock().sleep_for(io::Duration(pause));
+      CHECK(slept.has_value());
+    }
+  }
+  reader->finish();
+}
+
+void SimClient::note_failure(Exchange& exchange, const Error& error, const Manner& manner) {
+  if (error.code != Errc::deadline_exceeded) {
+    exchange.broken = error.what;
+  } else {
+    (manner.deadline_is_leaving ? exchange.left : exchange.timed_out) = true;
+  }
+}
+
+}  // namespace om::sim
