@@ -213,11 +213,11 @@ void write(LogLevel level, std::string_view event, std::span<const LogField> fie
                          : fmt::format("level={} ", to_string(level));
   line += body(out->format, event, fields);
   const spdlog::details::log_msg message("", spdlog_level(level), line);
-  // A log line that cannot be written has nowhere to be reported.
   try {
     out->sink->log(message);
     if (level >= LogLevel::warn) out->sink->flush();
   } catch (const spdlog::spdlog_ex&) {
+    return;  // A log line that cannot be written has nowhere to be reported.
   }
 }
 

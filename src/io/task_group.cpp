@@ -51,7 +51,7 @@ Task<void> TaskGroup::wait() {
 }
 
 void spawn_detached(Executor executor, Task<void> task) {
-  boost::asio::co_spawn(std::move(executor), std::move(task), abort_on_exception);
+  boost::asio::co_spawn(executor, std::move(task), abort_on_exception);
 }
 
 }  // namespace om::io
