@@ -1,21 +1,25 @@
 #!/usr/bin/env python3
 """clang-tidy over the product's sources, two at a time.
 
-A file that passed is not looked at again until it, a header or the rules change: what passed is
-remembered in build/lint/. `lint.py base io` looks at these rooms only.
+A file that passed is not looked at again until it, a header it includes or the rules change: what
+passed is remembered in the cache. `lint.py base io` looks at these rooms only.
 """
 
 import argparse
 import concurrent.futures
+import functools
 import hashlib
 import json
+import os
 import pathlib
+import re
 import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build/asan"
-PASSED = ROOT / "build/lint"
+CACHE = pathlib.Path(os.environ.get("OLLAMAMAX_CACHE", pathlib.Path.home() / ".cache/ollamamax"))
+PASSED = CACHE / "lint"
 
 
 def digest(*parts):
@@ -25,8 +29,24 @@ def digest(*parts):
     return total.hexdigest()
 
 
+@functools.cache
+def included(path):
+    """The files of ours that this one includes, directly or not, itself among them."""
+    found, waiting = set(), [path]
+    while waiting:
+        current = waiting.pop()
+        if current in found:
+            continue
+        found.add(current)
+        for name in re.findall(r'^#include "([^"]+)"', current.read_text(errors="replace"), re.M):
+            if (ROOT / "src" / name).is_file():
+                waiting.append(ROOT / "src" / name)
+    return sorted(found)
+
+
 def check(path, rules):
-    stamp = PASSED / digest(rules, path, path.read_bytes())
+    stamp = PASSED / digest(rules, path.relative_to(ROOT),
+                            *[part.read_bytes() for part in included(path)])
     if stamp.exists():
         return path, 0, ""
     result = subprocess.run(["clang-tidy-19", "-p", str(BUILD), "--quiet", str(path)],
@@ -50,8 +70,7 @@ def main():
     if arguments.rooms:
         files = [path for path in files
                  if path.relative_to(ROOT / "src").parts[0] in arguments.rooms]
-    headers = sorted((ROOT / "src").rglob("*.h"))
-    rules = digest((ROOT / ".clang-tidy").read_bytes(), *[path.read_bytes() for path in headers])
+    rules = digest((ROOT / ".clang-tidy").read_bytes(), (ROOT / "cmake/pch.h").read_bytes())
     failed = 0
     with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
         for path, code, output in pool.map(lambda path: check(path, rules), files):
