@@ -4,7 +4,7 @@
 //   fake_llama_server --host PATH.sock | --host ADDRESS --port N [anything else is ignored]
 //
 // Takes llama-server's command line, so that a node starts it as its runner. FAKE_TOKEN_US is the
-// pause between two tokens (0: none). The text of every token is the time it was made, 20 digits of
+// pause between two tokens (0: none). The text of every token is the time it was made, 15 digits of
 // nanoseconds, for the latency of each token at the other end. On a TCP port it also answers
 // /v1/chat/completions and /v1/models, which routers for language models expect.
 #include <fmt/format.h>
@@ -28,7 +28,7 @@ constexpr uint64_t kBodyMax = uint64_t{64} << 20;
 std::string stamp() {
   timespec time{};
   clock_gettime(CLOCK_MONOTONIC, &time);  // The same in every process of the machine.
-  return fmt::format("{:020}", time.tv_sec * 1'000'000'000LL + time.tv_nsec);
+  return fmt::format("{:015}", time.tv_sec * 1'000'000'000LL + time.tv_nsec);
 }
 
 struct Arguments {

@@ -37,6 +37,8 @@ int64_t monotonic_ns() {
   return time.tv_sec * 1'000'000'000LL + time.tv_nsec;
 }
 
+constexpr size_t kStampDigits = 15;  // As fake_llama_server writes them.
+
 struct Arguments {
   io::Endpoint at;
   std::string target, body, key;
@@ -122,7 +124,7 @@ void Load::take(std::string_view line, int64_t now) {
   const std::string_view text = line.substr(line.find(":\"", at) + 2);
   if (text.empty() || text.front() == '"') return;
   pieces_++;
-  const auto made = parse_number<int64_t>(text.substr(0, 20));
+  const auto made = parse_number<int64_t>(text.substr(0, kStampDigits));
   if (made && *made > 1'000'000'000) token_ns_.push_back(now - *made);
 }
 

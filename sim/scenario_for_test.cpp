@@ -24,7 +24,7 @@ void draw_network(Scenario& scenario, SimRandom& random) {
   network.delay_max =
       network.delay_min +
       std::chrono::microseconds(random.chance(0.2) ? random.below(500'000) : random.below(5'000));
-  const size_t slices[] = {1, 7, 69, 1000, 65'536};
+  const size_t slices[] = {3, 69, 1000, 65'536};
   network.slice_max = slices[random.below(std::size(slices))];
   const size_t windows[] = {512, 4096, 65'536, 262'144};
   network.window = windows[random.below(std::size(windows))];
@@ -58,8 +58,8 @@ void draw_node(Scenario& scenario, SimRandom& random) {
 
 void draw_clients(Scenario& scenario, SimRandom& random) {
   scenario.models = static_cast<int>(random.between(1, 3));
-  scenario.clients = static_cast<int>(random.between(3, 16));
-  scenario.requests_each = static_cast<int>(random.between(4, 8));
+  scenario.clients = static_cast<int>(random.between(3, 10));
+  scenario.requests_each = static_cast<int>(random.between(3, 6));
   scenario.predict_max = random.chance(0.3) ? 10 : 150;
   scenario.pause_max = draw_time(random, {milliseconds(0), seconds(1), seconds(30)});
   scenario.leave_chance = sometimes(random, 0.5, 0.4);
