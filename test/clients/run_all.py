@@ -27,10 +27,7 @@ SECONDS_MAX = 900
 MODELS = {
     "smollm2:135m": ["SmolLM2-135M-Instruct.Q4_1.gguf"],
     "gemma3:270m": ["gemma-3-270m-Q4_K_M.gguf"],
-    "all-minilm": ["all-minilm-l6-v2/model.safetensors", "all-minilm-l6-v2/config.json",
-                   "all-minilm-l6-v2/tokenizer.json", "all-minilm-l6-v2/tokenizer_config.json",
-                   "all-minilm-l6-v2/vocab.txt", "all-minilm-l6-v2/special_tokens_map.json",
-                   "all-minilm-l6-v2/modules.json", "all-minilm-l6-v2/1_Pooling/config.json"],
+    "all-minilm": ["all-MiniLM-L6-v2.F16.gguf"],
 }
 REQUIRED = "smollm2:135m"
 
