@@ -1,5 +1,7 @@
 #include "api/api.h"
 
+#include <algorithm>
+
 #include "api/access.h"
 #include "api/metrics.h"
 #include "base/log.h"
@@ -46,7 +48,39 @@ io::Task<Result<void>> handle_live(Context& context) {
   co_return co_await context.send(200, "text/plain; charset=utf-8", "ok\n");
 }
 
+bool is_shedding(const Settings& settings) { return settings.shedding && settings.shedding(); }
+
+// The routes that run a model; all others cost little and stay open.
+bool is_inference(std::string_view method, std::string_view path) {
+  static constexpr std::string_view kPaths[] = {
+      "/api/chat",       "/api/generate",        "/api/embed",
+      "/api/embeddings", "/v1/chat/completions", "/v1/completions",
+      "/v1/embeddings",  "/v1/responses",        "/v1/messages"};
+  return method == "POST" && std::ranges::find(kPaths, path) != std::end(kPaths);
+}
+
+ErrorShape shape_of(std::string_view path) {
+  if (path.starts_with("/v1/messages")) return ErrorShape::anthropic;
+  return path.starts_with("/v1/") ? ErrorShape::openai : ErrorShape::ollama;
+}
+
+// Refused before its body is read: that is what would cost memory.
+io::Task<void> refuse_for_memory(Context& context) {
+  constexpr int kStatus = 503;
+  context.response.headers().set("Retry-After", "5");
+  std::string body = error_body(shape_of(context.request.path), kStatus,
+                                "the server is short of memory and takes no new requests for the "
+                                "moment, please try again in a few seconds",
+                                context.request.id);
+  // A client that is gone already needs no answer.
+  (void)co_await context.send(kStatus, "application/json; charset=utf-8", std::move(body));
+}
+
 io::Task<Result<void>> handle_ready(const Dependencies& dependencies, Context& context) {
+  if (is_shedding(dependencies.settings)) {
+    co_return co_await context.send(503, "text/plain; charset=utf-8",
+                                    "not ready: short of memory, new requests are refused\n");
+  }
   const auto& ready = dependencies.settings.ready;
   if (!ready || ready()) {
     co_return co_await context.send(200, "text/plain; charset=utf-8", "ok\n");
@@ -108,6 +142,10 @@ io::Task<void> Api::handle(http::Request& request, http::BodyReader& body,
   if (request.method == "OPTIONS" && judged == AccessRules::Origin::allowed) {
     add_preflight_headers(response.headers());
     (void)co_await context.send(204, {}, {});
+    co_return;
+  }
+  if (is_inference(request.method, request.path) && is_shedding(dependencies_.settings)) {
+    co_await refuse_for_memory(context);
     co_return;
   }
   co_await router_.handle(context);

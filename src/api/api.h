@@ -28,6 +28,9 @@ struct Settings {
   bool no_cloud = true;
   // Whether the node takes requests, for /readyz; absent: always.
   std::function<bool()> ready;
+  // Whether memory is too short for new inference: those requests are then answered 503 with
+  // Retry-After, and /readyz says so. Absent: never.
+  std::function<bool()> shedding;
 };
 
 // What handlers work with. References outlive the Api.

@@ -81,15 +81,17 @@ std::optional<int64_t> whole_number(const json::value& value) {
 
 }  // namespace
 
-Result<json::value> parse_json(std::string_view text) {
+Result<json::value> parse_json(std::string_view text, json::storage_ptr storage) {
   size_t start = 0;
   while (start < text.size() && is_blank(text[start])) start++;
   if (start == text.size()) return fail(Errc::invalid_argument, "missing request body");
 
   json::parse_options options;
   options.max_depth = kJsonDepthMax;
-  options.allow_invalid_utf8 = true;  // Repaired where texts are taken out, as Go does.
-  json::parser parser({}, options);
+  options.allow_invalid_utf8 = true;   // Repaired where texts are taken out, as Go does.
+  unsigned char working_memory[4096];  // The parser takes more when this is not enough.
+  json::parser parser({}, options, working_memory, sizeof(working_memory));
+  parser.reset(std::move(storage));
   boost::system::error_code code;
   // Not write(): that refuses what follows the value.
   const size_t used = parser.write_some(text.data(), text.size(), code);
@@ -107,7 +109,8 @@ io::Task<Result<json::value>> read_json(Context& context, uint64_t size_max) {
     }
     co_return fail(std::move(error));
   }
-  co_return parse_json(*body);
+  context.arena = arenas().get();
+  co_return parse_json(*body, context.arena->json_storage());
 }
 
 ObjectReader::ObjectReader(std::string_view type_name, const json::value& value, std::string path)

@@ -19,9 +19,11 @@ inline constexpr size_t kJsonDepthMax = 64;
 // The first JSON value in `text`; the rest is ignored. Broken UTF-8 becomes U+FFFD.
 // invalid_argument: "missing request body" (nothing but blanks), "unexpected EOF" (cut),
 // "invalid character 'x' ...", nested deeper than kJsonDepthMax.
-Result<boost::json::value> parse_json(std::string_view text);
+// The value and its copies live in `storage`.
+Result<boost::json::value> parse_json(std::string_view text, boost::json::storage_ptr storage = {});
 
-// Reads the whole body and parses it. Content-Type is not looked at.
+// Reads the whole body and parses it into the context's arena: neither the value nor a copy of it
+// that was not given a storage of its own may outlive the context. Content-Type is not looked at.
 // Larger than `size_max`: answered 413 (sets context.error_status).
 io::Task<Result<boost::json::value>> read_json(Context& context, uint64_t size_max);
 

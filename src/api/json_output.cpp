@@ -7,6 +7,7 @@
 #include <charconv>
 #include <cmath>
 #include <iterator>
+#include <limits>
 
 #include "base/check.h"
 #include "model/json_text.h"
@@ -120,17 +121,52 @@ JsonWriter& JsonWriter::member_if(std::string_view name, int64_t number) {
   return number == 0 ? *this : member(name, number);
 }
 
-std::string format_time(io::WallTime time) {
+namespace {
+
+// The last second asked for: the chunks of all streams come many times a second.
+struct FormattedSecond {
+  int64_t second = std::numeric_limits<int64_t>::min();
+  std::string text;  // "2023-11-14T22:13:20".
+};
+
+}  // namespace
+
+void append_time(std::string& out, io::WallTime time) {
+  thread_local FormattedSecond last;
   const auto seconds = std::chrono::floor<std::chrono::seconds>(time);
-  const auto rest = std::chrono::duration_cast<std::chrono::nanoseconds>(time - seconds).count();
   const std::time_t stamp = seconds.time_since_epoch().count();
-  std::string text = fmt::format("{:%Y-%m-%dT%H:%M:%S}", fmt::gmtime(stamp));
-  if (rest != 0) {
-    std::string fraction = fmt::format("{:09}", rest);
-    fraction.resize(fraction.find_last_not_of('0') + 1);
-    text += "." + fraction;
+  if (last.second != stamp) {
+    last.text = fmt::format("{:%Y-%m-%dT%H:%M:%S}", fmt::gmtime(stamp));
+    last.second = stamp;
   }
-  return text + "Z";
+  out += last.text;
+  auto rest = std::chrono::duration_cast<std::chrono::nanoseconds>(time - seconds).count();
+  if (rest != 0) {
+    std::array<char, 10> digits;
+    digits[0] = '.';
+    size_t length = 1;
+    for (size_t i = 9; i > 0; i--) {
+      digits[i] = static_cast<char>('0' + rest % 10);
+      if (length == 1 && digits[i] != '0') length = i + 1;
+      rest /= 10;
+    }
+    out.append(digits.data(), length);
+  }
+  out += 'Z';
+}
+
+std::string format_time(io::WallTime time) {
+  std::string text;
+  append_time(text, time);
+  return text;
+}
+
+JsonWriter& JsonWriter::value(io::WallTime time) {
+  separate();
+  out_ += '"';
+  append_time(out_, time);
+  out_ += '"';
+  return *this;
 }
 
 }  // namespace om::api

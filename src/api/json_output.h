@@ -31,6 +31,7 @@ class JsonWriter {
   JsonWriter& value(double number);
   JsonWriter& value(float number);  // With as few digits as tell it from other floats.
   JsonWriter& value(const boost::json::value& document);
+  JsonWriter& value(io::WallTime time);  // As append_time() writes it, quoted.
   JsonWriter& null();
   JsonWriter& raw(std::string_view json);  // JSON text as it is.
 
@@ -51,5 +52,6 @@ class JsonWriter {
 
 // RFC 3339 in UTC with as many digits of the second as needed, as Go's RFC3339Nano.
 std::string format_time(io::WallTime time);
+void append_time(std::string& out, io::WallTime time);
 
 }  // namespace om::api

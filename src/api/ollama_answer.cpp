@@ -3,6 +3,8 @@
 namespace om::api {
 namespace {
 
+constexpr size_t kJoinedBytesMax = 32 * 1024;
+
 bool is_single(const model::Chunk& chunk, const AnswerShape& shape) {
   return shape.debug || (chunk.done && (chunk.reason == model::DoneReason::load ||
                                         chunk.reason == model::DoneReason::unload));
@@ -20,11 +22,20 @@ io::Task<Result<void>> send_answer(const Dependencies& dependencies, Context& co
     set_route_headers(context, answer->route());
     CO_TRY_VOID(co_await context.start(std::string(kNdjson)));
     while (true) {
+      const io::WallTime now = clock.wall_now();
       line.clear();
-      reply.write(line, chunk, clock.wall_now());
+      reply.write(line, chunk, now);
       line += '\n';
+      // What came in one read leaves in one write.
+      std::optional<Result<model::Chunk>> more;
+      while (!chunk.done && line.size() < kJoinedBytesMax && (more = answer->ready()) && *more) {
+        chunk = std::move(**more);
+        reply.write(line, chunk, now);
+        line += '\n';
+      }
       CO_TRY_VOID(co_await context.response.write(line));
       if (chunk.done) break;
+      if (more && !*more) co_return fail(std::move(*more).error());
       CO_TRY(chunk, co_await answer->next());
     }
     co_return co_await context.response.finish();

@@ -79,7 +79,7 @@ void ReplyWriter::write(std::string& out, const model::Chunk& chunk, io::WallTim
   JsonWriter writer(out);
   writer.begin_object();
   writer.member("model", std::string_view(model_));
-  writer.key("created_at").raw("\"" + format_time(now) + "\"");
+  writer.member("created_at", now);
   if (kind_ == Kind::chat) {
     writer.key("message").begin_object().member("role", "assistant");
     writer.member("content", std::string_view(chunk.content));
@@ -102,7 +102,7 @@ void ReplyWriter::write_debug(std::string& out, const model::Chunk& chunk, size_
   JsonWriter writer(out);
   writer.begin_object();
   writer.member("model", std::string_view(model_));
-  writer.key("created_at").raw("\"" + format_time(now) + "\"");
+  writer.member("created_at", now);
   if (kind_ == Kind::chat) {
     writer.key("message").begin_object().member("role", "").member("content", "").end_object();
   } else {

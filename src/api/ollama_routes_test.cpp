@@ -215,5 +215,27 @@ TEST(Api, TellsItsStateAndMetrics) {
               HasSubstr(R"(ollamamax_requests_total{route="/livez",status="200"})"));
 }
 
+TEST(Api, RefusesInferenceWhileMemoryIsShort) {
+  bool shedding = true;
+  Settings settings;
+  settings.shedding = [&shedding] { return shedding; };
+  OllamaNode node(std::move(settings));
+  const auto ready = node.ask("GET", "/readyz", "");
+  EXPECT_EQ(ready.status, 503);
+  EXPECT_THAT(ready.body, HasSubstr("short of memory"));
+  for (const char* path : {"/api/chat", "/api/generate", "/api/embed", "/v1/chat/completions",
+                           "/v1/responses", "/v1/messages"}) {
+    auto refused = node.post(path, "{}");
+    EXPECT_EQ(refused.status, 503) << path;
+    EXPECT_EQ(refused.headers().get("Retry-After"), "5") << path;
+    EXPECT_THAT(refused.body, HasSubstr("short of memory")) << path;
+  }
+  EXPECT_THAT(node.post("/v1/messages", "{}").body, HasSubstr("overloaded_error"));
+  EXPECT_EQ(node.ask("GET", "/api/tags", "").status, 200);
+  shedding = false;
+  EXPECT_EQ(node.ask("GET", "/readyz", "").status, 200);
+  EXPECT_EQ(node.post("/api/chat", "{}").status, 400);
+}
+
 }  // namespace
 }  // namespace om::api

@@ -9,27 +9,38 @@ namespace json = boost::json;
 
 namespace {
 
+constexpr size_t kJoinedBytesMax = 32 * 1024;
+
 // Choices are made one after another: the second finds the prompt in the runner's cache, and one
 // request never holds more than one slot.
 io::Task<Result<void>> stream_chat(const Dependencies& node, Context& context,
                                    ChatCompletion chat) {
   ChatStream stream(make_head(node, "chatcmpl-", chat.request.common.model), chat.include_usage);
   UsageSum usage;
+  std::string events;
   for (int choice = 0; choice < chat.choices; choice++) {
     model::ChatRequest request = chat.request;
     vary_seed(request.common.options, choice);
     CO_TRY(auto answer, co_await node.generation.chat(std::move(request), context.call()));
     for (bool done = false; !done;) {
       CO_TRY(model::Chunk chunk, co_await answer->next());
-      CO_TRY_VOID(co_await start_events(context, *answer));
-      std::string events = stream.add(choice, chunk);
-      CO_TRY_VOID(co_await write_events(context, std::move(events)));
+      if (!context.response.started()) CO_TRY_VOID(co_await start_events(context, *answer));
+      events.clear();
+      stream.add(events, choice, chunk);
+      // What came in one read leaves in one write.
+      std::optional<Result<model::Chunk>> more;
+      while (!chunk.done && events.size() < kJoinedBytesMax && (more = answer->ready()) && *more) {
+        chunk = std::move(**more);
+        stream.add(events, choice, chunk);
+      }
+      if (!events.empty()) CO_TRY_VOID(co_await context.response.write(events));
+      if (more && !*more) co_return fail(std::move(*more).error());
       done = chunk.done;
       if (done) usage.add(chunk.usage, choice == 0);
     }
   }
-  std::string events = stream.end(usage);
-  CO_TRY_VOID(co_await write_events(context, std::move(events)));
+  events = stream.end(usage);
+  CO_TRY_VOID(co_await context.response.write(events));
   co_return co_await context.response.finish();
 }
 

@@ -51,7 +51,7 @@ void write_tool_call(std::string& out, const model::ToolCall& call) {
 
 void write_member(std::string& out, std::string_view name, std::string_view text) {
   if (!out.empty()) out += ',';
-  out += fmt::format("\"{}\":", name);
+  out.append("\"").append(name).append("\":");
   write_json_string(out, text);
 }
 
@@ -158,7 +158,7 @@ ChatStream::ChatStream(ReplyHead head, bool include_usage)
 void ChatStream::write_delta(std::string& out, int choice, std::string_view members,
                              const std::vector<model::Logprob>& logprobs, std::string_view finish) {
   out += open_;
-  out += fmt::format(R"({{"index":{},"delta":{{)", choice);
+  fmt::format_to(std::back_inserter(out), R"({{"index":{},"delta":{{)", choice);
   if (choice != started_choice_) {
     started_choice_ = choice;
     tool_calls_ = 0;
@@ -176,8 +176,8 @@ void ChatStream::write_delta(std::string& out, int choice, std::string_view memb
   out += close_;
 }
 
-std::string ChatStream::add(int choice, const model::Chunk& chunk) {
-  std::string out;
+void ChatStream::add(std::string& out, int choice, const model::Chunk& chunk) {
+  const size_t before = out.size();
   std::string members;
   if (!chunk.thinking.empty()) {
     write_member(members, "reasoning", chunk.thinking);
@@ -186,9 +186,9 @@ std::string ChatStream::add(int choice, const model::Chunk& chunk) {
     static const std::vector<model::Logprob> kNone;
     write_delta(out, choice, members, alone ? chunk.logprobs : kNone, "");
     members.clear();
-    if (alone && !chunk.done) return out;
+    if (alone && !chunk.done) return;
   }
-  bool told_logprobs = !out.empty() && chunk.content.empty() && chunk.tool_calls.empty();
+  bool told_logprobs = out.size() > before && chunk.content.empty() && chunk.tool_calls.empty();
   if (!chunk.content.empty() || (!chunk.logprobs.empty() && !told_logprobs)) {
     write_member(members, "content", chunk.content);
     write_delta(out, choice, members, chunk.logprobs, "");
@@ -206,6 +206,11 @@ std::string ChatStream::add(int choice, const model::Chunk& chunk) {
     bool called = choice == started_choice_ && tool_calls_ > 0;
     write_delta(out, choice, "", {}, finish_reason(chunk.reason, called));
   }
+}
+
+std::string ChatStream::add(int choice, const model::Chunk& chunk) {
+  std::string out;
+  add(out, choice, chunk);
   return out;
 }
 

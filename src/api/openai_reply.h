@@ -49,6 +49,7 @@ void write_usage(std::string& out, const UsageSum& usage);
 class ChatStream {
  public:
   ChatStream(ReplyHead head, bool include_usage);
+  void add(std::string& out, int choice, const model::Chunk& chunk);  // Appends.
   std::string add(int choice, const model::Chunk& chunk);
   std::string end(const UsageSum& usage);  // The usage, if asked for, and [DONE].
 

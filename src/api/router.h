@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "api/error.h"
+#include "base/memory/arena.h"
 #include "http/server.h"
 
 namespace om::api {
@@ -30,6 +31,8 @@ struct Context {
   int status = 0;
   // Name of the model the request is about, for the access log; handlers set it.
   std::string model = {};
+  // Where the request's JSON is; null until it was read.
+  PooledArena arena = {};
 
   std::string_view parameter(std::string_view name) const;  // Empty if the pattern has none.
   // Ends with request.cancel and has no deadline of its own.

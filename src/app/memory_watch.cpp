@@ -72,6 +72,7 @@ MemorySample sample_memory(io::Filesystem& files) {
 }
 
 MemoryWatch::MemoryWatch(io::World& world) : world_(world), tasks_(world.executor, world.clock) {
+  governor_.set_directory(pool_directory());
   governor_.set_after_trim([] { ::malloc_trim(0); });
 }
 

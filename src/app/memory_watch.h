@@ -7,7 +7,8 @@
 
 namespace om::app {
 
-// Lives from start() until stop() has returned.
+// Trims the pools that the thread which made it may trim: the io thread. Lives from start() until
+// stop() has returned.
 class MemoryWatch {
  public:
   explicit MemoryWatch(io::World& world);

@@ -37,6 +37,7 @@ class Node {
   int signals_ = 0;
   bool ready_ = false;
   std::string runtime_directory_;
+  std::shared_ptr<io::File> runtime_lock_;
 
   std::unique_ptr<http::Client> client_;
   std::unique_ptr<store::Store> store_;
@@ -79,6 +80,7 @@ io::Task<Result<void>> Node::build() {
 
   api::Settings api_settings = make_api_settings(settings_, name);
   api_settings.ready = [this] { return ready_; };
+  api_settings.shedding = [this] { return memory_watch_ && memory_watch_->shedding(); };
   api_ = std::make_unique<api::Api>(api::Dependencies{world_, *store_, *scheduler_, *generation_,
                                                       *transfer_, std::move(api_settings)});
   http::ServerLimits limits;
@@ -87,6 +89,7 @@ io::Task<Result<void>> Node::build() {
   server_ = std::make_unique<http::Server>(world_, limits, api_->handler());
   memory_watch_ = std::make_unique<MemoryWatch>(world_);
   runtime_directory_ = paths.runtime_directory;
+  runtime_lock_ = paths.runtime_lock;
   co_return Result<void>{};
 }
 

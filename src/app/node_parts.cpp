@@ -4,7 +4,10 @@
 #include <ifaddrs.h>
 #include <net/if.h>
 #include <netdb.h>
+#include <signal.h>
 #include <unistd.h>
+
+#include <charconv>
 
 #include "base/log.h"
 #include "scheduler/gguf_plans.h"
@@ -13,6 +16,8 @@
 namespace om::app {
 namespace {
 
+constexpr std::string_view kLockName = "lock";
+
 std::string program_directory() {
   std::array<char, 4096> path{};
   const ssize_t length = ::readlink("/proc/self/exe", path.data(), path.size() - 1);
@@ -20,14 +25,40 @@ std::string program_directory() {
   return io::parent(std::string_view(path.data(), static_cast<size_t>(length)));
 }
 
+// Nodes that were killed leave their folders; `prefix` is common to those of this user.
+void remove_leftovers(io::Filesystem& files, const std::string& parent_directory,
+                      const std::string& prefix) {
+  const auto names = files.list(parent_directory);
+  if (!names) return;  // It need not be readable to work in it.
+  for (const std::string& name : *names) {
+    pid_t process = 0;
+    if (!name.starts_with(prefix)) continue;
+    const char* end = name.data() + name.size();
+    const auto read = std::from_chars(name.data() + prefix.size(), end, process);
+    if (read.ec != std::errc() || read.ptr != end || process <= 0) continue;
+    const bool ended = ::kill(process, 0) != 0 && errno == ESRCH;
+    if (!ended && process != ::getpid()) continue;
+    const std::string path = io::join(parent_directory, name);
+    // A process of another container may hold it under a number that is unknown here.
+    const auto lock = files.open(io::join(path, kLockName), io::Filesystem::Open::read_write);
+    if (!lock || !(*lock)->lock(true, false)) continue;
+    const auto removed = files.remove_all(path);
+    if (!removed) log_warn("cannot remove", field("error", removed.error().what));
+  }
+}
+
 // A private folder for sockets, short enough for a unix socket's path.
-Result<std::string> runtime_directory(io::Filesystem& files) {
+Result<std::string> runtime_directory(io::Filesystem& files, std::shared_ptr<io::File>& lock) {
   const char* base = std::getenv("XDG_RUNTIME_DIR");
   const std::string parent_directory =
       base != nullptr && files.exists(base) && std::string_view(base).size() < 60 ? base : "/tmp";
-  std::string path = fmt::format("{}/ollamamax-{}-{}", parent_directory, ::getuid(), ::getpid());
+  const std::string prefix = fmt::format("ollamamax-{}-", ::getuid());
+  remove_leftovers(files, parent_directory, prefix);
+  std::string path = fmt::format("{}/{}{}", parent_directory, prefix, ::getpid());
   TRY_VOID(files.make_directories(path));
   TRY_VOID(files.set_mode(path, 0700));
+  TRY(lock, files.open(io::join(path, kLockName), io::Filesystem::Open::create));
+  TRY_VOID(lock->lock(true, false));
   return path;
 }
 
@@ -83,7 +114,7 @@ Result<NodePaths> find_paths(io::Filesystem& files, const Settings& settings) {
     for (const auto* script : {"/convert_hf_to_gguf.py", "/../convert_hf_to_gguf.py"}) {
       if (files.exists(place + script)) paths.convert_script = place + script;
     }
-    TRY(paths.runtime_directory, runtime_directory(files));
+    TRY(paths.runtime_directory, runtime_directory(files, paths.runtime_lock));
     return paths;
   }
   return fail(Errc::not_found,

@@ -14,7 +14,8 @@ namespace om::app {
 
 struct NodePaths {
   std::string server_program, quantize_program, convert_script;
-  std::string runtime_directory;  // For sockets; private to this process.
+  std::string runtime_directory;           // For sockets; private to this process.
+  std::shared_ptr<io::File> runtime_lock;  // Held as long as the folder is used.
 };
 
 // not_found: llama-server lies neither in the configured folder nor beside the program.

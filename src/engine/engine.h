@@ -63,6 +63,8 @@ class Completion {
   // After a piece with `done` it must not be asked again. unavailable: the runner died or was
   // wedged. cancelled, deadline_exceeded: as the call said.
   virtual io::Task<Result<Piece>> next() = 0;
+  // What next() would give at once, without waiting; nothing if it would wait.
+  virtual std::optional<Result<Piece>> ready() { return std::nullopt; }
 };
 
 struct EmbeddingResult {

@@ -21,14 +21,14 @@ int64_t continued_seed(int64_t seed, int64_t count) {
   return static_cast<int64_t>((mixed ^ mixed >> 31) & 0x7FFFFFFF);
 }
 
+}  // namespace
+
 Error runner_stopped(const Error& error) {
   return {Errc::internal,
           fmt::format("model runner has unexpectedly stopped, this may be due to resource "
                       "limitations or an internal error, check ollama server logs for details: {}",
                       error.what)};
 }
-
-}  // namespace
 
 engine::Constraint to_engine(prompt::Constraint constraint) {
   engine::Constraint result;
@@ -147,13 +147,26 @@ io::Task<Result<void>> AnswerRun::recover(Error error) {
   co_return fail(runner_stopped(error));
 }
 
+std::optional<Result<model::Chunk>> AnswerRun::ready() {
+  while (!chunk_) {
+    if (last_ || lost_ || !completion_) return std::nullopt;
+    auto piece = completion_->ready();
+    if (!piece) return std::nullopt;
+    if (!*piece) {
+      lost_ = std::move(*piece).error();
+      return std::nullopt;
+    }
+    auto taken = take(std::move(**piece));
+    if (!taken) return fail(std::move(taken).error());
+  }
+  std::optional<Result<model::Chunk>> chunk(std::move(*chunk_));
+  chunk_.reset();
+  return chunk;
+}
+
 io::Task<Result<model::Chunk>> AnswerRun::next() {
   while (true) {
-    if (chunk_) {
-      model::Chunk chunk = std::move(*chunk_);
-      chunk_.reset();
-      co_return chunk;
-    }
+    if (auto chunk = ready()) co_return std::move(*chunk);
     if (last_) {
       model::Chunk chunk = std::move(*last_);
       last_.reset();
@@ -162,7 +175,12 @@ io::Task<Result<model::Chunk>> AnswerRun::next() {
       co_return chunk;
     }
     CHECK(completion_, "an answer was asked again after its end");
-    Result<engine::Piece> piece = co_await completion_->next();
+    Result<engine::Piece> piece;
+    if (lost_) {
+      piece = fail(*std::exchange(lost_, std::nullopt));
+    } else {
+      piece = co_await completion_->next();
+    }
     if (piece) {
       CO_TRY_VOID(take(std::move(*piece)));
     } else {

@@ -35,6 +35,9 @@ struct RunPlan {
   io::TimePoint started{};
 };
 
+// What a caller reads when no runner is left to try.
+Error runner_stopped(const Error& error);
+
 engine::Constraint to_engine(prompt::Constraint constraint);
 
 // On the io thread. Destroying it cancels the generation and gives the slot back.
@@ -48,6 +51,7 @@ class AnswerRun final : public Answer {
   io::Task<Result<void>> open();
 
   io::Task<Result<model::Chunk>> next() override;
+  std::optional<Result<model::Chunk>> ready() override;
   const Route& route() const override { return route_; }
 
  private:
@@ -80,6 +84,7 @@ class AnswerRun final : public Answer {
   size_t given_out_ = 0;  // Bytes of generated text that have left the stop matcher.
 
   std::optional<model::Chunk> chunk_, last_;  // To be given out, in this order.
+  std::optional<Error> lost_;                 // What the runner died of, seen in ready().
   model::Usage usage_;
   io::TimePoint runner_started_{}, first_piece_{};
   std::chrono::nanoseconds earlier_eval_{};  // Of runners that died.

@@ -26,6 +26,9 @@ class Answer {
   virtual ~Answer() = default;
   // After a chunk with `done` it must not be asked again.
   virtual io::Task<Result<model::Chunk>> next() = 0;
+  // What next() would give at once, without waiting; nothing if it would wait, or for the last
+  // chunk. Chunks that came in one read can so leave in one write.
+  virtual std::optional<Result<model::Chunk>> ready() { return std::nullopt; }
   virtual const Route& route() const = 0;
 };
 

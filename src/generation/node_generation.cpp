@@ -208,6 +208,9 @@ io::Task<Result<std::unique_ptr<Answer>>> NodeGeneration::run(Job job, Leased le
   for (std::string& stop : prepared.rendered.stops) {
     request.sampling.stop.push_back(std::move(stop));
   }
+  std::erase(request.sampling.stop, "");  // The runner would end at once.
+  // Ollama's -1 looks back over the whole context; the runner knows only counts.
+  if (request.sampling.repeat_last_n < 0) request.sampling.repeat_last_n = leased.context;
   const int output_max = kOutputContextsMax * leased.context;
   int& num_predict = request.sampling.num_predict;
   if (num_predict < 0 || num_predict > output_max) num_predict = output_max;
@@ -237,10 +240,9 @@ io::Task<Result<NodeGeneration::Ready>> NodeGeneration::make_ready(
     PromptSetting setting = setting_for(job, leased, common);
     auto prepared = co_await prepare(std::move(setting));
     if (prepared) co_return Ready{std::move(leased), std::move(*prepared)};
-    if (prepared.error().code != Errc::unavailable || attempt >= kAttemptsUnstartedMax) {
-      co_return fail(std::move(prepared).error());
-    }
+    if (prepared.error().code != Errc::unavailable) co_return fail(std::move(prepared).error());
     leased.lease->report_failure(prepared.error());
+    if (attempt >= kAttemptsUnstartedMax) co_return fail(runner_stopped(prepared.error()));
     retried.add();
   }
 }

@@ -128,6 +128,31 @@ TEST(NodeGeneration, TellsALoadFailureAsTheServersErrorAndAFullQueueAsItself) {
   EXPECT_EQ(bench.chat(chat_request("m", "Hi")).error->code, Errc::overloaded);
 }
 
+TEST(NodeGeneration, TellsTheEndOfItsTriesAsTheServersErrorWhileItPreparesToo) {
+  Bench bench;
+  bench.shelf.add("m");
+  bench.script.dies_counting = true;
+  const Outcome outcome = bench.chat(chat_request("m", "Hi"));
+  ASSERT_TRUE(outcome.error);
+  EXPECT_EQ(outcome.error->code, Errc::internal);
+  EXPECT_THAT(outcome.error->what, HasSubstr("model runner has unexpectedly stopped"));
+  EXPECT_EQ(bench.script.targets.size(), 2);
+  EXPECT_EQ(bench.script.failures, 2);
+}
+
+TEST(NodeGeneration, AsksTheRunnerInItsOwnWordsForOllamasSpecialValues) {
+  Bench bench;
+  bench.shelf.add("m");
+  bench.script.answer = "Hello";
+  model::ChatRequest request = chat_request("m", "Hi");
+  request.common.options = {{"repeat_last_n", -1}, {"stop", {"", "end"}}};
+  ASSERT_FALSE(bench.chat(std::move(request)).error);
+  const model::Sampling& sampling = bench.script.requests.at(0).sampling;
+  EXPECT_GT(sampling.repeat_last_n, 0);
+  EXPECT_EQ(std::count(sampling.stop.begin(), sampling.stop.end(), ""), 0);
+  EXPECT_EQ(std::count(sampling.stop.begin(), sampling.stop.end(), "end"), 1);
+}
+
 TEST(NodeGeneration, LoadsAndUnloadsWhenNothingIsAsked) {
   Bench bench;
   bench.shelf.add("m");

@@ -88,6 +88,7 @@ struct Script {
   bool stops_at_stop_words = true;
   bool loses_ids = false;  // Of every third piece, as of incomplete characters.
   bool adds_bos = false;
+  bool dies_counting = false;  // Whenever tokens of a text are asked for.
   bool logprobs = false;
   int context = 4096;
   int slots = 1;
@@ -209,6 +210,7 @@ class ScriptedEngine final : public engine::Engine {
   io::Task<Result<std::vector<engine::Token>>> tokenize(std::string text, bool add_special,
                                                         io::Call) override {
     std::vector<engine::Token> tokens;
+    if (script_.dies_counting) co_return fail(Errc::unavailable, "signal 9 (Killed)");
     if (add_special && script_.adds_bos) tokens.push_back(kBos);
     std::string_view rest = text;
     if (rest.starts_with("<s>")) {

@@ -27,6 +27,9 @@ class Headers {
   auto begin() const { return fields_.begin(); }
   auto end() const { return fields_.end(); }
   size_t size() const { return fields_.size(); }
+  void clear() { fields_.clear(); }
+  // Of the list itself, which clear() keeps.
+  size_t memory_bytes() const { return fields_.capacity() * sizeof(fields_[0]); }
 
  private:
   std::vector<std::pair<std::string, std::string>> fields_;

@@ -14,6 +14,8 @@ bool is_ours(std::string_view name) {
          equal_ignoring_case(name, "Connection") || equal_ignoring_case(name, "Date");
 }
 
+io::Task<Result<void>> already(Result<void> result) { co_return result; }
+
 void append_field(std::string& head, std::string_view name, std::string_view value) {
   head.append(name).append(": ").append(value).append("\r\n");
 }
@@ -68,8 +70,8 @@ io::Task<Result<void>> Response::send(int status, std::string content_type, std:
   const std::string head = make_head(status, content_type, body.size());
   finished_ = true;
   left_ = 0;
-  const std::array<std::string_view, 2> parts{head, bodyless_ ? std::string_view{} : body};
-  co_return co_await connection_.write(parts, false);
+  const std::string_view content = bodyless_ ? std::string_view{} : body;
+  co_return co_await connection_.write({head, content}, false);
 }
 
 io::Task<Result<void>> Response::start(int status, std::string content_type,
@@ -84,25 +86,20 @@ io::Task<Result<void>> Response::start(int status, std::string content_type,
 io::Task<Result<void>> Response::write_after_head(std::string_view data) {
   const std::string head = std::move(unsent_head_);
   unsent_head_.clear();
-  const std::array<std::string_view, 2> parts{head, data};
-  co_return co_await connection_.write(parts, true);
+  co_return co_await connection_.write({head, data}, true);
 }
 
 io::Task<Result<void>> Response::write(std::string_view data) {
   CHECK(started_ && !finished_, "a body without start(), or after finish()");
-  if (connection_.cancel_.cancelled()) co_return fail(Errc::cancelled, "the client is gone");
-  if (data.empty() || bodyless_) co_return Result<void>{};  // A chunk of no bytes ends the body.
+  if (connection_.cancel_.cancelled()) return already(fail(Errc::cancelled, "the client is gone"));
+  if (data.empty() || bodyless_) return already({});  // A chunk of no bytes ends the body.
   if (left_) {
     CHECK(data.size() <= *left_, "a body longer than its Content-Length");
     *left_ -= data.size();
   }
-  if (!unsent_head_.empty()) co_return co_await write_after_head(data);
-  if (chunked_) {
-    const std::array<std::string_view, 3> parts{chunk_head_.of(data.size()), data, "\r\n"};
-    co_return co_await connection_.write(parts, true);
-  }
-  const std::array<std::string_view, 1> parts{data};
-  co_return co_await connection_.write(parts, true);
+  if (!unsent_head_.empty()) return write_after_head(data);
+  if (!chunked_) return connection_.write({data}, true);
+  return connection_.write({chunk_head_.of(data.size()), data, "\r\n"}, true);
 }
 
 io::Task<Result<void>> Response::finish() {
@@ -114,8 +111,7 @@ io::Task<Result<void>> Response::finish() {
   finished_ = true;
   if (!unsent_head_.empty()) co_return co_await write_after_head({});
   if (!chunked_ || bodyless_) co_return Result<void>{};
-  const std::array<std::string_view, 1> parts{"0\r\n\r\n"};
-  co_return co_await connection_.write(parts, true);
+  co_return co_await connection_.write({"0\r\n\r\n"}, true);
 }
 
 }  // namespace om::http

@@ -23,6 +23,34 @@ HeadLimits head_limits(const ServerLimits& limits) {
 
 }  // namespace
 
+void RequestMemory::reset() {
+  text.clear();
+  head = RequestHead{.headers = std::move(head.headers)};
+  head.headers.clear();
+  for (std::string* part : {&request.method, &request.target, &request.path, &request.query,
+                            &request.peer, &request.id}) {
+    part->clear();
+  }
+  request.headers.clear();
+  request.cancel = {};
+  request.started = {};
+}
+
+size_t RequestMemory::memory_bytes() const {
+  size_t bytes = sizeof(*this) + text.capacity() + head.headers.memory_bytes() +
+                 request.headers.memory_bytes();
+  for (const std::string* part : {&request.method, &request.target, &request.path, &request.query,
+                                  &request.peer, &request.id}) {
+    bytes += part->capacity();
+  }
+  return bytes;
+}
+
+ObjectPool<RequestMemory>& request_memory() {
+  static auto* pool = new ObjectPool<RequestMemory>("requests");
+  return *pool;
+}
+
 std::string_view Request::query_value(std::string_view name) const {
   std::string_view rest = query;
   while (!rest.empty()) {
@@ -132,20 +160,19 @@ io::Task<bool> Connection::serve_one() {
     }
     co_return false;
   }
-  RequestHead head;
+  const auto memory = request_memory().get();
   // A copy: the buffer moves when more arrives, and the head is looked at while it does.
-  const std::string text(input_.bytes().substr(0, *length));
+  memory->text = input_.bytes().substr(0, *length);
   input_.consume(*length);
-  if (const Refusal refusal = parse_request_head(text, limits, head)) {
+  if (const Refusal refusal = parse_request_head(memory->text, limits, memory->head)) {
     co_await refuse(refusal);
     co_return false;
   }
   requests_++;
-  co_return co_await answer(head);
+  co_return co_await answer(memory->head, memory->request);
 }
 
-io::Task<bool> Connection::answer(const RequestHead& head) {
-  Request request;
+io::Task<bool> Connection::answer(const RequestHead& head, Request& request) {
   if (const Refusal refusal = fill_request(head, request)) {
     co_await refuse(refusal);
     co_return false;
@@ -184,33 +211,47 @@ io::Task<void> Connection::refuse(Refusal refusal) {
       "Content-Length: {}\r\n\r\n",
       refusal.status, reason_phrase(refusal.status),
       shared_.date.at(shared_.world.clock.wall_now()), body.size());
-  const std::array<std::string_view, 2> parts{head, body};
-  const auto sent = co_await write(parts, false);
+  const auto sent = co_await write({head, body}, false);
   if (!sent) must_linger_ = false;
 }
 
-io::Task<Result<void>> Connection::write(std::span<const std::string_view> parts, bool streaming) {
-  const io::Clock& clock = shared_.world.clock;
+io::Task<Result<void>> Connection::write(Parts parts, bool streaming) {
   size_t total = 0;
   for (const std::string_view part : parts) total += part.size();
+  Result<size_t> taken = stream_->write_now(parts);
+  if (taken && *taken == total) {  // Nearly always: the socket's buffer has room.
+    metrics::sent_bytes.add(total);
+    co_return Result<void>{};
+  }
+  if (!taken) {
+    cancel_.cancel();
+    stream_->abort();
+    co_return fail(std::move(taken).error());
+  }
+  metrics::sent_bytes.add(*taken);
+  for (std::string_view& part : parts) {
+    const size_t done = std::min(*taken, part.size());
+    part.remove_prefix(done);
+    *taken -= done;
+  }
+  co_return co_await write_slowly(parts, streaming);
+}
+
+// In pieces, so that a slow client that does take bytes is not called gone.
+io::Task<Result<void>> Connection::write_slowly(Parts parts, bool streaming) {
+  const io::Clock& clock = shared_.world.clock;
   streaming_ = streaming;
   Result<void> result;
-  if (total <= kWritePieceBytes) {
-    stream_->set_deadline(clock.now() + shared_.limits.write_idle_max);
-    result = co_await stream_->write(parts);
-  } else {
-    // In pieces, so that a slow client that does take bytes is not called gone.
-    for (std::string_view part : parts) {
-      while (!part.empty() && result) {
-        const std::array<std::string_view, 1> piece{part.substr(0, kWritePieceBytes)};
-        part.remove_prefix(piece[0].size());
-        stream_->set_deadline(clock.now() + shared_.limits.write_idle_max);
-        result = co_await stream_->write(piece);
-      }
+  for (std::string_view part : parts) {
+    while (!part.empty() && result) {
+      const std::array<std::string_view, 1> piece{part.substr(0, kWritePieceBytes)};
+      part.remove_prefix(piece[0].size());
+      stream_->set_deadline(clock.now() + shared_.limits.write_idle_max);
+      result = co_await stream_->write(piece);
+      if (result) metrics::sent_bytes.add(piece[0].size());
     }
   }
   streaming_ = false;
-  if (result) metrics::sent_bytes.add(total);
   // The read that is always outstanding has no deadline of its own.
   stream_->set_deadline(io::kNever);
   if (!result) {

@@ -4,6 +4,7 @@
 #include <array>
 #include <string>
 
+#include "base/memory/object_pool.h"
 #include "http/chunked.h"
 #include "http/head.h"
 #include "http/read_ahead.h"
@@ -69,6 +70,17 @@ class RequestBody final : public BodyReader {
   bool done_, continue_owed_, broken_ = false;
 };
 
+// What one request takes while it is answered; recycled with the memory its texts and lists have.
+struct RequestMemory {
+  std::string text;  // Of the head; `head` points into it.
+  RequestHead head;
+  Request request;
+
+  void reset();
+  size_t memory_bytes() const;
+};
+ObjectPool<RequestMemory>& request_memory();  // The process's own.
+
 class Connection;
 
 // The response to the current request.
@@ -128,11 +140,13 @@ class Connection {
 
   io::Task<bool> serve_one();  // True: another request may follow.
   io::Task<Result<size_t>> read_head(HeadScanner& scanner);
-  io::Task<bool> answer(const RequestHead& head);
+  io::Task<bool> answer(const RequestHead& head, Request& request);
   io::Task<void> refuse(Refusal refusal);
   io::Task<void> linger();
-  // All parts, each piece within write_idle_max.
-  io::Task<Result<void>> write(std::span<const std::string_view> parts, bool streaming);
+  // All parts, each piece within write_idle_max. By value: the caller need not be a coroutine.
+  using Parts = std::array<std::string_view, 3>;
+  io::Task<Result<void>> write(Parts parts, bool streaming);
+  io::Task<Result<void>> write_slowly(Parts parts, bool streaming);
   Refusal fill_request(const RequestHead& head, Request& request);
   void on_input_end();
 

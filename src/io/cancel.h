@@ -6,12 +6,16 @@
 #include <list>
 #include <memory>
 
+#include "base/memory/frame_pool.h"
+
 namespace om::io {
 
 namespace detail {
+// Every request and wait registers here: the memory comes from the thread's pool.
 struct CancelState {
+  using Callbacks = std::list<std::function<void()>*, FrameAllocator<std::function<void()>*>>;
   bool cancelled = false;
-  std::list<std::function<void()>*> callbacks;
+  Callbacks callbacks;
 };
 }  // namespace detail
 
@@ -32,7 +36,8 @@ class CancelToken {
 // Destroying a source does not cancel.
 class CancelSource {
  public:
-  CancelSource() : state_(std::make_shared<detail::CancelState>()) {}
+  CancelSource()
+      : state_(std::allocate_shared<detail::CancelState>(FrameAllocator<detail::CancelState>())) {}
   CancelToken token() const { return CancelToken(state_); }
   bool cancelled() const { return state_->cancelled; }
   void cancel();
@@ -53,7 +58,7 @@ class OnCancel {
  private:
   std::shared_ptr<detail::CancelState> state_;
   std::function<void()> callback_;
-  std::list<std::function<void()>*>::iterator position_;
+  detail::CancelState::Callbacks::iterator position_;
 };
 
 }  // namespace om::io

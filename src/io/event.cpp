@@ -17,7 +17,7 @@ struct Event::Waiter {
   // Optional, because move assignment of any_completion_handler recurses for ever in Boost 1.81.
   std::optional<asio::any_completion_handler<void(Result<void>)>> handler;
   std::optional<Result<void>> result;  // Set once; the handler runs with it.
-  std::list<std::shared_ptr<Waiter>>::iterator position;
+  Waiters::iterator position;
   bool listed = false;
   Clock::TimerId timer = 0;
 
@@ -48,7 +48,7 @@ Task<Result<void>> Event::wait(Call call) {
   if (call.deadline != kNever && call.deadline <= clock_.now()) {
     co_return fail(Errc::deadline_exceeded, "deadline exceeded");
   }
-  auto waiter = std::make_shared<Waiter>();
+  auto waiter = std::allocate_shared<Waiter>(FrameAllocator<Waiter>());
   waiter->executor = co_await asio::this_coro::executor;
   waiter->position = waiters_.insert(waiters_.end(), waiter);
   waiter->listed = true;

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 
+#include "base/memory/frame_pool.h"
 #include "io/clock.h"
 
 namespace om::io {
@@ -28,9 +29,11 @@ class Event {
 
  private:
   struct Waiter;
+  // Each wait makes and drops a waiter and its place: both come from the thread's pool.
+  using Waiters = std::list<std::shared_ptr<Waiter>, FrameAllocator<std::shared_ptr<Waiter>>>;
   void wake(const std::shared_ptr<Waiter>& waiter, Result<void> result);
   Clock& clock_;
-  std::list<std::shared_ptr<Waiter>> waiters_;
+  Waiters waiters_;
 };
 
 // A queue of at most `capacity` values between coroutines of the io thread. close() lets the reader

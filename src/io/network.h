@@ -47,6 +47,13 @@ class Stream {
   virtual Task<Result<void>> write(std::span<const std::string_view> parts) = 0;
   Task<Result<void>> write(std::string_view data);
 
+  // Writes what can be written without waiting and tells how many bytes that were, perhaps none;
+  // write() takes the rest. Spares a hot path the turn through a coroutine.
+  virtual Result<size_t> write_now(std::span<const std::string_view> parts) {
+    (void)parts;
+    return size_t{0};
+  }
+
   // Pending and later reads and writes fail with deadline_exceeded from then on (checked a few
   // times a second). A plain store: cheap enough for every chunk. kNever: no limit.
   virtual void set_deadline(TimePoint deadline) = 0;

@@ -1,9 +1,7 @@
 #include "prompt/render.h"
 
-#include <list>
-#include <map>
-
 #include "base/digest.h"
+#include "base/lru_cache.h"
 #include "prompt/answer_format.h"
 #include "prompt/go_render.h"
 #include "prompt/llama_chat.h"
@@ -221,16 +219,18 @@ Result<void> check_go_template(std::string_view text) {
   return {};
 }
 
+// What a template that was read keeps, as a multiple of its source.
+constexpr size_t kBytesPerSourceByte = 8;
+constexpr size_t kCachedBytesMax = 16 << 20;
+
 struct TemplateCache::State {
-  using Entry = std::pair<std::string, std::shared_ptr<const Template>>;
-  size_t entries_max;
-  std::list<Entry> order;  // Latest used first.
-  std::map<std::string, std::list<Entry>::iterator> index;
+  explicit State(size_t entries_max)
+      : entries("templates", {.entries_max = entries_max, .bytes_max = kCachedBytesMax}) {}
+  LruCache<std::string, std::shared_ptr<const Template>> entries;
 };
 
-TemplateCache::TemplateCache(size_t entries_max) : state_(std::make_unique<State>()) {
-  state_->entries_max = std::max<size_t>(entries_max, 1);
-}
+TemplateCache::TemplateCache(size_t entries_max)
+    : state_(std::make_unique<State>(std::max<size_t>(entries_max, 1))) {}
 TemplateCache::~TemplateCache() = default;
 
 Result<std::shared_ptr<const Template>> TemplateCache::get(const TemplateSource& source) {
@@ -241,18 +241,11 @@ Result<std::shared_ptr<const Template>> TemplateCache::get(const TemplateSource&
   }
   key += source.go_required ? 'g' : '-';
   key += source.prefer_jinja ? 'j' : '-';
+  const size_t bytes = key.size() * kBytesPerSourceByte;
   key = Digest::of(key).hex();
-  if (auto found = state_->index.find(key); found != state_->index.end()) {
-    state_->order.splice(state_->order.begin(), state_->order, found->second);
-    return found->second->second;
-  }
+  if (const auto* found = state_->entries.get(key)) return *found;
   TRY(auto made, make_template(source));
-  state_->order.emplace_front(key, made);
-  state_->index[key] = state_->order.begin();
-  if (state_->order.size() > state_->entries_max) {
-    state_->index.erase(state_->order.back().first);
-    state_->order.pop_back();
-  }
+  state_->entries.put(key, made, bytes);
   return made;
 }
 

@@ -36,6 +36,9 @@ StopMatcher::StopMatcher(std::vector<std::string> stops) : stops_(std::move(stop
 
 StopMatcher::Output StopMatcher::feed(std::string_view piece) {
   if (stopped_) return {};
+  if (stops_.empty() && held_.empty() && incomplete_utf8_tail(piece) == 0) {
+    return {std::string(piece), std::nullopt};  // Nothing to look for: the common case.
+  }
   held_ += piece;
   // The stop string that is complete first ends the answer, and of two that end at one place the
   // one that begins earlier: so the outcome does not depend on how the text was sliced.

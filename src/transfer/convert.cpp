@@ -6,11 +6,13 @@
 namespace om::transfer {
 namespace {
 
-// Prints which of its arguments cannot be imported.
+// Prints which packages are missing; an argument is a module and the package that brings it.
 constexpr std::string_view kFindMissing =
     "import importlib.util, sys\n"
-    "print('missing:' + ','.join(m for m in sys.argv[1:] if importlib.util.find_spec(m) is None))";
-constexpr std::array<std::string_view, 4> kPackages{"torch", "transformers", "numpy", "yaml"};
+    "pairs = [argument.split('=') for argument in sys.argv[1:]]\n"
+    "print('missing:' + ' '.join(p for m, p in pairs if importlib.util.find_spec(m) is None))";
+constexpr std::array<std::string_view, 4> kPackages{"torch=torch", "transformers=transformers",
+                                                    "numpy=numpy", "yaml=pyyaml"};
 
 // Children are started by path; env looks a bare name like "python3" up.
 std::vector<std::string> python_command(const Context& context) {
@@ -48,9 +50,10 @@ io::Task<Result<void>> check_python(Context& context, io::Call call) {
   }
   if (missing.names().empty()) co_return Result<void>{};
   co_return fail(Errc::unsupported,
-                 "converting safetensors needs Python packages that are not installed: {}. Install "
-                 "them for {} and try again, or create the model from a GGUF file",
-                 missing.names(), context.options.python);
+                 "converting safetensors needs Python packages that are not installed on the "
+                 "server. Install them there (`{} -m pip install {}`) and try again, or create the "
+                 "model from a GGUF file",
+                 context.options.python, missing.names());
 }
 
 }  // namespace

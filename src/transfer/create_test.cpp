@@ -46,7 +46,7 @@ io::Task<void> failing_program(sim::World&, std::shared_ptr<sim::Program> progra
 
 // Python without packages: answers the question what is missing.
 io::Task<void> bare_python(sim::World&, std::shared_ptr<sim::Program> program) {
-  program->print("missing:torch,transformers");
+  program->print("missing:torch transformers");
   program->exit(0);
   co_return;
 }
@@ -238,7 +238,7 @@ TEST_F(Create, SaysWhatConvertingSafetensorsNeeds) {
   restart();
   const auto done = create(wanted);
   EXPECT_EQ(done.error().code, Errc::unsupported);
-  EXPECT_THAT(done.error().what, HasSubstr("torch,transformers"));
+  EXPECT_THAT(done.error().what, HasSubstr("`/bin/python3 -m pip install torch transformers`"));
 }
 
 TEST_F(Create, RefusesWhatIsNoRequest) {

@@ -58,6 +58,20 @@ Result<json::value> think_value(const std::string& text) {
               text);
 }
 
+// As Ollama prints it: the shortest texts that give the same float32 again.
+Result<void> print_vector(const json::value& vector) {
+  if (!vector.is_array()) return fail(Errc::corrupt, "the server sent no embedding");
+  std::string line;
+  for (const json::value& number : vector.get_array()) {
+    boost::system::error_code error;
+    const auto value = number.to_number<float>(error);
+    if (error) return fail(Errc::corrupt, "the server's embedding holds something else");
+    line += fmt::format("{}{}", line.empty() ? "" : ",", value);
+  }
+  print("[" + line + "]\n");
+  return {};
+}
+
 CommandTask embed(Cli& cli, const RunOptions& options, std::string prompt) {
   json::object body;
   body["model"] = options.model;
@@ -74,8 +88,7 @@ CommandTask embed(Cli& cli, const RunOptions& options, std::string prompt) {
   if (vectors == nullptr || !vectors->is_array() || vectors->as_array().empty()) {
     co_return fail(Errc::corrupt, "the server sent no embedding");
   }
-  print_json(vectors->as_array()[0]);
-  co_return Result<void>{};
+  co_return print_vector(vectors->as_array()[0]);
 }
 
 }  // namespace
@@ -104,7 +117,9 @@ CommandTask run_command(Cli& cli, RunOptions options) {
   style.json = cli.json;
 
   if (has_capability(shown, "embedding") && !has_capability(shown, "completion")) {
-    if (interactive) co_return fail(Errc::invalid_argument, "embedding models require input text");
+    if (prompt.empty()) {
+      co_return fail(Errc::invalid_argument, "embedding models require input text");
+    }
     co_return co_await embed(cli, options, std::move(prompt));
   }
   const bool sees = has_capability(shown, "vision");

@@ -107,6 +107,7 @@ class ArenaPool final : public Pool {
 
   PooledArena get();
   size_t trim(double fraction) override;
+  bool trims_here() const override { return true; }
 
  private:
   friend struct ArenaReturn;

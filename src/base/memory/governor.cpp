@@ -73,6 +73,7 @@ MemoryGovernor::Outcome MemoryGovernor::observe(const MemorySample& sample) {
 size_t MemoryGovernor::trim_pools() {
   size_t trimmed = 0;
   for (Pool* pool : pools_) trimmed += pool->trim(fraction_);
+  if (directory_ != nullptr) trimmed += directory_->trim_here(fraction_);
   if (after_trim_) after_trim_();
   memory_trims.add();
   memory_trimmed_bytes.add(trimmed);

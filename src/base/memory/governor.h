@@ -47,6 +47,8 @@ class MemoryGovernor {
 
   void add(Pool& pool) { pools_.push_back(&pool); }
   void remove(Pool& pool) { std::erase(pools_, &pool); }
+  // Besides, all that this directory's pools let the io thread trim.
+  void set_directory(PoolDirectory& directory) { directory_ = &directory; }
   // Called after each trim, to hand freed memory to the system (malloc_trim).
   void set_after_trim(std::function<void()> callback) { after_trim_ = std::move(callback); }
 
@@ -70,6 +72,7 @@ class MemoryGovernor {
 
   const GovernorOptions options_;
   std::vector<Pool*> pools_;
+  PoolDirectory* directory_ = nullptr;
   std::function<void()> after_trim_;
   MemoryLevel level_ = MemoryLevel::normal;
   int calm_ = 0;

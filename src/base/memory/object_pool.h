@@ -70,6 +70,7 @@ class ObjectPool final : public Pool {
     }
     return released;
   }
+  bool trims_here() const override { return true; }
 
  private:
   struct Idle {

@@ -69,6 +69,15 @@ std::vector<PoolDirectory::Entry> PoolDirectory::list() const {
   return entries;
 }
 
+size_t PoolDirectory::trim_here(double fraction) {
+  size_t released = 0;
+  const std::lock_guard lock(mutex_);
+  for (Pool* pool : pools_) {
+    if (pool->trims_here()) released += pool->trim(fraction);
+  }
+  return released;
+}
+
 Pool::Pool(std::string_view name, size_t held_bytes_max)
     : name_(name), held_bytes_max_(held_bytes_max) {
   auto& directory = pool_directory();

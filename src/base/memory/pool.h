@@ -63,6 +63,8 @@ class Pool {
   // Gives back about `fraction` (0 to 1) of the bytes kept idle and says how many. What is lent out
   // stays. Called where the pool is used: see the class for its threads.
   virtual size_t trim(double fraction) = 0;
+  // Whether the calling thread may trim: the one that made the pool, unless the class says more.
+  virtual bool trims_here() const { return maker_ == &thread_mark_; }
 
  protected:
   Pool(std::string_view name, size_t held_bytes_max);
@@ -86,8 +88,12 @@ class Pool {
   Elsewhere elsewhere_;
 
  private:
+  // Its address tells threads apart.
+  static inline thread_local char thread_mark_ = 0;
+
   const std::string name_;
   const size_t held_bytes_max_;
+  const void* const maker_ = &thread_mark_;
 };
 
 // All pools of the process, for the metrics page and the admin API.
@@ -100,13 +106,17 @@ class PoolDirectory {
   // Ordered by name; pools of one name are added up.
   std::vector<Entry> list() const;
 
+  // Trims every pool that the calling thread may trim, and says how many bytes that gave back. What
+  // a pool drops must not make or end another pool.
+  size_t trim_here(double fraction);
+
  private:
   friend class Pool;
   friend PoolDirectory& pool_directory();
   PoolDirectory();
 
   mutable std::mutex mutex_;
-  std::vector<const Pool*> pools_;
+  std::vector<Pool*> pools_;
 };
 PoolDirectory& pool_directory();
 

@@ -307,5 +307,20 @@ TEST(PoolDirectory, ExportsEachPoolByName) {
             text.npos);
 }
 
+TEST(PoolDirectory, TrimsOnlyThePoolsOfTheCallingThreadAndThoseOfAllThreads) {
+  FramePool mine(1 << 20, "test_frames");
+  ArenaPool shared(1 << 20, "test_arenas");
+  mine.deallocate(mine.allocate(100), 100);
+  shared.get()->allocate(100);
+  ASSERT_GT(mine.stats().held_bytes, 0u);
+  ASSERT_GT(shared.stats().held_bytes, 0u);
+  std::thread other([] { pool_directory().trim_here(1); });
+  other.join();
+  EXPECT_GT(mine.stats().held_bytes, 0u);
+  EXPECT_EQ(shared.stats().held_bytes, 0u);
+  EXPECT_GE(pool_directory().trim_here(1), 128u);
+  EXPECT_EQ(mine.stats().held_bytes, 0u);
+}
+
 }  // namespace
 }  // namespace om

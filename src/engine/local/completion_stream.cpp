@@ -70,26 +70,41 @@ io::Task<Result<void>> CompletionStream::open() {
   co_return fail(errc_of_status(status), "{}", *answer);
 }
 
+std::optional<Result<Piece>> CompletionStream::ready() {
+  while (!final_) {
+    auto data = lines_.next();
+    if (!data) return fail(garbage(std::move(data).error()));
+    if (!*data) return std::nullopt;
+    auto event = read_stream_event(**data);
+    if (!event) return fail(garbage(std::move(event).error()));
+    if (event->kind == StreamEvent::Kind::error) {
+      response_.reset();
+      const Errc code = event->code == 0 ? Errc::internal : errc_of_status(event->code);
+      return fail(code, "{}", event->text);
+    }
+    if (event->kind == StreamEvent::Kind::final) {
+      final_ = std::move(*event);
+    } else if (auto piece = take(*event)) {
+      return std::move(*piece);
+    }
+  }
+  return std::nullopt;
+}
+
 io::Task<Result<Piece>> CompletionStream::next() {
   while (true) {
-    auto data_or_garbage = lines_.next();
-    if (!data_or_garbage) co_return fail(garbage(std::move(data_or_garbage).error()));
-    auto data = std::move(*data_or_garbage);
-    if (!data) {
-      CO_TRY_VOID(co_await read_more());
-      continue;
+    if (auto piece = ready()) co_return std::move(*piece);
+    if (final_) co_return co_await finish(std::move(*final_));
+    CHECK(response_, "next() after the end");
+    if (ended_) {
+      Error early{Errc::unavailable, "the runner ended the stream before the answer was complete"};
+      co_return fail(co_await broken(std::move(early)));
     }
-    auto read = read_stream_event(*data);
-    if (!read) co_return fail(garbage(std::move(read).error()));
-    StreamEvent event = std::move(*read);
-    if (event.kind == StreamEvent::Kind::error) {
-      response_.reset();
-      const Errc code = event.code == 0 ? Errc::internal : errc_of_status(event.code);
-      co_return fail(code, "{}", event.text);
-    }
-    if (event.kind == StreamEvent::Kind::final) co_return co_await finish(std::move(event));
-    auto piece = take(std::move(event));
-    if (piece) co_return std::move(*piece);
+    watch_->begin_wait();
+    auto more = co_await response_->read_some(lines_.buffer());
+    watch_->end_wait(more.has_value());
+    if (!more) co_return fail(co_await broken(std::move(more).error()));
+    ended_ = !*more;
   }
 }
 
@@ -100,12 +115,16 @@ Error CompletionStream::garbage(Error error) {
 }
 
 // A piece for an event that brought text; others are kept until their text comes.
-std::optional<Piece> CompletionStream::take(StreamEvent event) {
+std::optional<Piece> CompletionStream::take(StreamEvent& event) {
   evaluated_ = std::max(evaluated_, event.evaluated);
   if (event.kind == StreamEvent::Kind::progress) return std::nullopt;
   watch_->set_generating();
   predicted_ = std::max(predicted_, event.predicted);
-  held_tokens_.insert(held_tokens_.end(), event.tokens.begin(), event.tokens.end());
+  if (held_tokens_.empty()) {
+    held_tokens_ = std::move(event.tokens);
+  } else {
+    held_tokens_.insert(held_tokens_.end(), event.tokens.begin(), event.tokens.end());
+  }
   add_logprobs(std::move(event.logprobs));
   const bool full = context_is_full();
   if (event.text.empty() && !full) return std::nullopt;
@@ -178,20 +197,6 @@ io::Task<Result<std::string>> CompletionStream::withheld_text() {
     co_return fail(Errc::corrupt, "the runner's answer has no content");
   }
   co_return std::string(content->get_string());
-}
-
-io::Task<Result<void>> CompletionStream::read_more() {
-  CHECK(response_, "next() after the end");
-  if (ended_) {
-    Error early{Errc::unavailable, "the runner ended the stream before the answer was complete"};
-    co_return fail(co_await broken(std::move(early)));
-  }
-  watch_->begin_wait();
-  auto more = co_await response_->read_some(lines_.buffer());
-  watch_->end_wait(more.has_value());
-  if (!more) co_return fail(co_await broken(std::move(more).error()));
-  ended_ = !*more;
-  co_return Result<void>{};
 }
 
 // What really happened, when the connection failed: the caller left, or the runner died.

@@ -21,14 +21,14 @@ class CompletionStream final : public Completion {
   io::Task<Result<void>> open();
 
   io::Task<Result<Piece>> next() override;
+  std::optional<Result<Piece>> ready() override;
 
  private:
-  io::Task<Result<void>> read_more();
   io::Task<Result<Piece>> finish(StreamEvent event);
   io::Task<Result<std::string>> withheld_text();
   io::Task<Error> broken(Error error);
   Error garbage(Error error);
-  std::optional<Piece> take(StreamEvent event);
+  std::optional<Piece> take(StreamEvent& event);
   void add_logprobs(std::vector<model::Logprob> logprobs);
   bool context_is_full() const;
 
@@ -40,6 +40,7 @@ class CompletionStream final : public Completion {
   std::optional<RunnerProcess::Watch> watch_;
   std::unique_ptr<http::ClientResponse> response_;
   EventLines lines_;
+  std::optional<StreamEvent> final_;  // Read, and not yet given out.
   // Of tokens whose text has not come yet.
   std::vector<Token> held_tokens_;
   std::vector<model::Logprob> held_logprobs_;

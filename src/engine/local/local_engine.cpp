@@ -2,6 +2,7 @@
 
 #include <boost/json.hpp>
 
+#include "base/log.h"
 #include "engine/local/completion_body.h"
 #include "engine/local/completion_stream.h"
 
@@ -58,7 +59,15 @@ LocalEngine::LocalEngine(io::World& world, LaunchOptions options)
     : process_(std::make_shared<RunnerProcess>(world, std::move(options))) {}
 
 io::Task<Result<void>> LocalEngine::load(io::Call call) {
-  CO_TRY_VOID(co_await process_->start(call));
+  auto started = co_await process_->start(call);
+  if (!started && process_->killed_while_loading()) {
+    // Ended from outside, by an operator or for want of memory: worth one more try.
+    log_warn("runner killed while it loaded, trying again",
+             field("model", process_->options().name), field("reason", started.error().what));
+    process_ = std::make_shared<RunnerProcess>(process_->world(), process_->options());
+    started = co_await process_->start(call);
+  }
+  CO_TRY_VOID(std::move(started));
   auto known = co_await read_properties(call);
   if (!known) {
     co_await process_->stop();

@@ -327,5 +327,24 @@ io::Task<void> cancels_load(io::World& world) {
 }
 TEST(LocalEngine, EndsALoadThatNobodyWantsAnyMore) { testing::run(cancels_load); }
 
+io::Task<void> survives_a_kill_while_loading(io::World& world) {
+  LocalEngine engine(world, fake_options({{"LOAD_S", "1.5"}}));
+  int first = 0;
+  const auto timer = world.clock.start_timer(world.clock.now() + milliseconds(500), [&] {
+    first = engine.process().pid();
+    ::kill(first, SIGKILL);
+  });
+  auto loaded = co_await engine.load(io::Call{});
+  world.clock.cancel_timer(timer);
+  CO_ASSERT(loaded, loaded.error().what);
+  EXPECT_GT(first, 0);
+  EXPECT_NE(engine.process().pid(), first);
+  EXPECT_TRUE(engine.alive());
+  co_await engine.stop();
+}
+TEST(LocalEngine, StartsAgainAfterAKillWhileItLoaded) {
+  testing::run(survives_a_kill_while_loading);
+}
+
 }  // namespace
 }  // namespace om::engine

@@ -88,6 +88,8 @@ io::Task<Result<void>> RunnerProcess::wait_ready(io::Call call) {
     if (ready) co_return Result<void>{};
     if (exited_ || broken_.cancelled()) {
       co_await settle();
+      // A crash of its own (SIGSEGV, SIGABRT) would only come again.
+      killed_while_loading_ = exit_signal_ == SIGKILL || exit_signal_ == SIGTERM;
       co_return fail(Errc::unavailable, "llama-server process has terminated: {}", death_);
     }
     const uint64_t resident = resident_bytes();
@@ -143,6 +145,7 @@ void RunnerProcess::keep_line(std::string line) {
 io::Task<void> RunnerProcess::watch_exit() {
   auto status = co_await child_->wait(io::Call{io::kNever, tasks_.token()});
   exited_ = true;
+  if (status) exit_signal_ = status->signal;
   // Its last lines may still be in the pipe.
   auto pause = co_await world_.clock.sleep_for(std::chrono::milliseconds(20),
                                                io::Call{io::kNever, tasks_.token()});

@@ -33,6 +33,8 @@ class RunnerProcess : public std::enable_shared_from_this<RunnerProcess> {
 
   bool alive() const { return child_ && child_->running() && !broken_.cancelled(); }
   io::CancelToken broken() const { return broken_.token(); }
+  // A signal ended it before it was ready: not its own doing, so a second try may go well.
+  bool killed_while_loading() const { return killed_while_loading_; }
   Error death() const;  // unavailable, with the reason. Meaningful once broken() is cancelled.
   void on_death(std::function<void()> callback) { on_death_ = std::move(callback); }
 
@@ -94,6 +96,8 @@ class RunnerProcess : public std::enable_shared_from_this<RunnerProcess> {
   std::string first_trouble_;      // While it loads.
   io::TimePoint last_line_{};
   bool ready_ = false, stopping_ = false, exited_ = false;
+  bool killed_while_loading_ = false;
+  int exit_signal_ = 0;
   std::string death_;
   io::CancelSource broken_;
   std::function<void()> on_death_;

@@ -4,6 +4,7 @@
 #include <sys/uio.h>
 
 #include <boost/asio/as_tuple.hpp>
+#include <boost/asio/async_result.hpp>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
@@ -72,6 +73,7 @@ class SocketStream final : public TickedStream {
 
   Task<Result<size_t>> read_some(std::span<char> into) override;
   Task<Result<void>> write(std::span<const std::string_view> parts) override;
+  Result<size_t> write_now(std::span<const std::string_view> parts) override;
   bool is_idle() override;
   std::string peer() const override { return peer_; }
 
@@ -82,6 +84,7 @@ class SocketStream final : public TickedStream {
   }
 
  private:
+  Result<size_t> told(const boost::system::error_code& error, size_t count) const;
   // One sendmsg of what is left; the bytes taken, 0 if the socket is full.
   Result<size_t> send_now(std::span<const std::string_view> parts, size_t skip);
 
@@ -91,14 +94,34 @@ class SocketStream final : public TickedStream {
   std::string peer_;
 };
 
+Result<size_t> SocketStream::told(const boost::system::error_code& error, size_t count) const {
+  if (error == asio::error::eof) return size_t{0};
+  if (error) return fail(explain(error, "read"));
+  return count;
+}
+
+// Every chunk of every stream comes through here: no coroutine of its own around Asio's.
 Task<Result<size_t>> SocketStream::read_some(std::span<char> into) {
-  if (ended()) co_return fail(explain({}, "read"));
-  const auto buffer = asio::buffer(into.data(), into.size());
-  const auto [error, count] =
-      co_await socket_.async_read_some(buffer, asio::as_tuple(asio::use_awaitable));
-  if (error == asio::error::eof) co_return size_t{0};
-  if (error) co_return fail(explain(error, "read"));
-  co_return count;
+  return asio::async_initiate<const asio::use_awaitable_t<>, void(Result<size_t>)>(
+      [this, into](auto handler) {
+        if (ended()) {
+          asio::post(socket_.get_executor(), [this, handler = std::move(handler)]() mutable {
+            std::move(handler)(Result<size_t>(fail(explain({}, "read"))));
+          });
+          return;
+        }
+        socket_.async_read_some(asio::buffer(into.data(), into.size()),
+                                [this, handler = std::move(handler)](
+                                    boost::system::error_code error, size_t count) mutable {
+                                  std::move(handler)(told(error, count));
+                                });
+      },
+      asio::use_awaitable);
+}
+
+Result<size_t> SocketStream::write_now(std::span<const std::string_view> parts) {
+  if (ended()) return fail(explain({}, "write"));
+  return send_now(parts, 0);
 }
 
 Result<size_t> SocketStream::send_now(std::span<const std::string_view> parts, size_t skip) {
