@@ -4,6 +4,15 @@
 
 namespace om::cluster {
 
+bool NodeInfo::has_blob(const Digest& digest) const {
+  return blobs && std::ranges::binary_search(*blobs, digest);
+}
+
+const RunnerInfo* NodeInfo::runner_of(const Digest& weights) const {
+  const auto found = std::ranges::find(runners, weights, &RunnerInfo::weights);
+  return found == runners.end() ? nullptr : &*found;
+}
+
 Result<View> View::of(std::vector<NodeInfo> nodes) {
   std::ranges::sort(nodes, {}, &NodeInfo::name);
   for (size_t i = 0; i < nodes.size(); i++) {

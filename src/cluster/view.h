@@ -1,5 +1,4 @@
-// What this node knows of the cluster. Today that is itself; joins, leases and load reports of
-// other nodes come with the cluster and change no user of View.
+// What this node knows of the cluster: itself and what the other nodes' load reports tell.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +9,7 @@
 #include <vector>
 
 #include "base/digest.h"
+#include "io/network.h"
 #include "io/task.h"
 
 namespace om::cluster {
@@ -22,16 +22,31 @@ struct RunnerInfo {
   int slots = 0, running = 0, queued = 0;
   uint64_t size_bytes = 0;
   bool loading = false;
+  // Measured; 0: not yet. Tokens a second of one stream, and of prompts.
+  double output_rate = 0, prompt_rate = 0;
+  int64_t pending_prompt_tokens = 0;  // Of running and queued requests, not yet evaluated.
 };
+
+// joining: has not reported yet. unreachable: its reports have stopped. draining: takes no new
+// requests. removed: may not come back under this name.
+enum class NodeState { joining, ready, draining, unreachable, removed };
 
 // One node as its last report told it.
 struct NodeInfo {
-  std::string name;           // Unique in the cluster.
+  std::string name;  // Unique in the cluster.
+  NodeState state = NodeState::ready;
+  io::Endpoint peer;  // Where other nodes reach it. Empty: this node itself.
+  double ramp = 1;    // Share of its fair load it may get: grows to 1 after a return.
+  std::shared_ptr<const std::vector<Digest>> blobs;  // Whole and verified on its disk; sorted.
+  uint64_t disk_free = 0;
   uint64_t memory_total = 0;  // For models.
   uint64_t memory_used = 0;   // By models, loads in progress included.
   int cores = 0;
   std::vector<RunnerInfo> runners;
   io::TimePoint reported{};
+
+  bool has_blob(const Digest& digest) const;
+  const RunnerInfo* runner_of(const Digest& weights) const;  // Null: not in memory.
 };
 
 // The cluster at one moment. Never changes: whoever decides on it sees one state throughout. Copies
