@@ -53,4 +53,11 @@ View View::with(NodeInfo report) const {
   return View(std::make_shared<const std::vector<NodeInfo>>(std::move(nodes)));
 }
 
+View View::without(std::string_view name) const {
+  if (!find(name)) return *this;
+  std::vector<NodeInfo> nodes = *nodes_;
+  std::erase_if(nodes, [name](const NodeInfo& node) { return node.name == name; });
+  return View(std::make_shared<const std::vector<NodeInfo>>(std::move(nodes)));
+}
+
 }  // namespace om::cluster

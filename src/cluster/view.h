@@ -65,6 +65,7 @@ class View {
   // With one node's newer report in place of its old one, or added. An older report changes
   // nothing.
   View with(NodeInfo report) const;
+  View without(std::string_view name) const;
 
  private:
   explicit View(std::shared_ptr<const std::vector<NodeInfo>> nodes) : nodes_(std::move(nodes)) {}

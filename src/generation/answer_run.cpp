@@ -54,6 +54,7 @@ AnswerRun::AnswerRun(io::World& world, scheduler::Scheduler& scheduler, RunPlan 
       parser_(plan_.format.make_parser(
           [&random = world.random] { return prompt::tool_call_id(random.next()); })),
       lease_(std::move(lease)) {
+  if (!lease_->node().empty()) route_.node = lease_->node();
   usage_.load = lease_->load_time();
   usage_.prompt_tokens = static_cast<int64_t>(plan_.request.tokens.size());
 }
@@ -107,14 +108,22 @@ Result<engine::CompletionRequest> AnswerRun::continuation(
   return request;
 }
 
+// A request may have killed its runner, and then the next one must not die of it, too. It did not
+// kill a machine: those die of their own.
+bool AnswerRun::may_try_again(bool node_lost) {
+  if (node_lost) return ++nodes_lost_ <= kNodesLostMax;
+  return ++runners_used_ <= (transcript_.empty() ? kAttemptsUnstartedMax : kAttemptsMax);
+}
+
 io::Task<Result<void>> AnswerRun::recover(Error error) {
   while (true) {
     completion_.reset();
     if (error.code != Errc::unavailable) co_return fail(std::move(error));
     lease_->report_failure(error);
+    const bool node_lost = lease_->node_lost();
     lease_.reset();
     const bool unstarted = transcript_.empty();
-    if (route_.attempts >= (unstarted ? kAttemptsUnstartedMax : kAttemptsMax)) break;
+    if (!may_try_again(node_lost)) break;
     route_.attempts++;
     if (unstarted) {
       retried.add();
@@ -131,6 +140,7 @@ io::Task<Result<void>> AnswerRun::recover(Error error) {
     }
     scheduler::Target target = plan_.target;
     scheduler::AcquireOptions acquire = plan_.acquire;
+    acquire.resumes = !unstarted;
     auto lease = co_await scheduler_.acquire(std::move(target), std::move(acquire), call_);
     if (!lease) {
       Error refused = std::move(lease).error();
@@ -139,6 +149,7 @@ io::Task<Result<void>> AnswerRun::recover(Error error) {
       break;
     }
     lease_ = std::move(*lease);
+    if (!lease_->node().empty()) route_.node = lease_->node();
     Result<void> started = co_await start_runner();
     if (started) co_return Result<void>{};
     error = std::move(started).error();

@@ -20,6 +20,7 @@
 namespace om::generation {
 
 inline constexpr int kAttemptsMax = 3;           // Runners one answer may use.
+inline constexpr int kNodesLostMax = 16;         // Nodes that may die under one answer besides.
 inline constexpr int kAttemptsUnstartedMax = 2;  // While none of them has sent anything.
 
 // All that is settled before the first token.
@@ -63,6 +64,7 @@ class AnswerRun final : public Answer {
 
   io::Task<Result<void>> start_runner();
   io::Task<Result<void>> recover(Error error);
+  bool may_try_again(bool node_lost);
   Result<engine::CompletionRequest> continuation(std::vector<engine::Token> generated) const;
   Result<void> take(engine::Piece piece);
   Result<void> hand_out(std::string_view text);
@@ -76,6 +78,7 @@ class AnswerRun final : public Answer {
   RunPlan plan_;
   io::Call call_;
   Route route_;
+  int runners_used_ = 1, nodes_lost_ = 0;
 
   prompt::StopMatcher stops_;
   std::unique_ptr<prompt::AnswerParser> parser_;

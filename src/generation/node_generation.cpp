@@ -234,7 +234,7 @@ io::Task<Result<std::unique_ptr<Answer>>> NodeGeneration::run(Job job, Leased le
 io::Task<Result<NodeGeneration::Ready>> NodeGeneration::make_ready(
     Job& job, const model::RequestCommon& common, bool has_media, PrepareFunction prepare,
     io::Call call) {
-  for (int attempt = 1;; attempt++) {
+  for (int runners = 0, nodes_lost = 0;;) {
     CO_TRY(Leased leased, co_await acquire(job, call));
     CO_TRY_VOID(check_media(job, has_media, *leased.lease));
     PromptSetting setting = setting_for(job, leased, common);
@@ -242,7 +242,10 @@ io::Task<Result<NodeGeneration::Ready>> NodeGeneration::make_ready(
     if (prepared) co_return Ready{std::move(leased), std::move(*prepared)};
     if (prepared.error().code != Errc::unavailable) co_return fail(std::move(prepared).error());
     leased.lease->report_failure(prepared.error());
-    if (attempt >= kAttemptsUnstartedMax) co_return fail(runner_stopped(prepared.error()));
+    int& count = leased.lease->node_lost() ? nodes_lost : runners;
+    if (++count >= (&count == &runners ? kAttemptsUnstartedMax : kNodesLostMax)) {
+      co_return fail(runner_stopped(prepared.error()));
+    }
     retried.add();
   }
 }

@@ -156,7 +156,7 @@ io::Task<Result<std::unique_ptr<Lease>>> LocalScheduler::wait_for_grant(const Ta
   CO_TRY_VOID(admit(entry, waiter.options));
   waiter.suspect = quarantine_.is_suspect(waiter.options.fingerprint, world_.clock.now());
   waiter.saw_load = entry.instance && entry.instance->phase == RunnerState::Phase::loading;
-  const bool full = waiting() >= options_.queue_max;
+  const bool full = waiting() >= options_.queue_max && !waiter.options.resumes;
   entry.waiters.push_back(&waiter);
   if (full && !can_grant(key, entry, waiter)) {
     entry.waiters.pop_back();

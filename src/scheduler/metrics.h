@@ -12,6 +12,9 @@ inline Counter queue_refused{"ollamamax_queue_refused_total",
                              "Requests refused because the queue was full."};
 inline Counter quarantine_refused{"ollamamax_quarantine_refused_total",
                                   "Requests refused because they killed two runners."};
+inline Counter passed_on{"ollamamax_requests_passed_on_total",
+                         "Times a node refused or was lost while it was asked for a slot, and the "
+                         "next one was asked."};
 inline Gauge requests_running{"ollamamax_requests_running", "Requests that hold a slot."};
 inline Gauge models_loaded{"ollamamax_models_loaded", "Runners, loading ones included."};
 inline CounterFamily loads{"ollamamax_model_loads_total",

@@ -42,17 +42,24 @@ class Lease {
   // The runner failed under this request: it is checked, restarted if dead, and a request that
   // killed two runners is refused from then on (told by its fingerprint).
   virtual void report_failure(const Error& error) = 0;
+  // The node whose runner it is; empty: this one.
+  virtual std::string_view node() const { return {}; }
+  // True once the node, or the way to it, is gone: the failure was not the runner's.
+  virtual bool node_lost() const { return false; }
 };
 
 struct AcquireOptions {
   model::KeepAlive keep_alive;
   Priority priority = Priority::interactive;
   std::string fingerprint;  // Hash of the request's content, for quarantine. Empty: none.
+  // Its answer has begun elsewhere: it is not refused for a full queue, its client waits already.
+  bool resumes = false;
 };
 
 // A line of `ps`.
 struct LoadedModel {
   std::string name;
+  std::string node;  // That has it in memory; empty: this one.
   Digest manifest;
   Digest weights;
   uint64_t size_bytes = 0;  // Memory in use, estimated or measured.

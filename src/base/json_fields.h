@@ -1,0 +1,64 @@
+// Reads members of a JSON object that another node wrote: an absent or mistyped member leaves the
+// default, so that a newer node's message is understood by an older one and the other way round.
+#pragma once
+
+#include <boost/json.hpp>
+#include <concepts>
+#include <string>
+#include <string_view>
+
+namespace om {
+
+// Borrows the object. Plain value; any thread.
+class JsonFields {
+ public:
+  explicit JsonFields(const boost::json::object& object) : object_(object) {}
+
+  void read(std::string_view name, std::string& into) const {
+    if (const auto* value = find(name); value && value->is_string()) into = value->get_string();
+  }
+  void read(std::string_view name, bool& into) const {
+    if (const auto* value = find(name); value && value->is_bool()) into = value->get_bool();
+  }
+  template <std::integral Number>
+    requires(!std::same_as<Number, bool>)
+  void read(std::string_view name, Number& into) const {
+    const auto* value = find(name);
+    if (!value || !value->is_number()) return;
+    boost::system::error_code inexact;
+    const auto number = value->to_number<Number>(inexact);
+    if (!inexact) into = number;
+  }
+  void read(std::string_view name, double& into) const {
+    if (const auto* value = find(name); value && value->is_number()) {
+      into = value->to_number<double>();
+    }
+  }
+  template <class T>
+  void read(std::string_view name, std::optional<T>& into) const {
+    const auto* value = find(name);
+    if (!value || value->is_null()) return;
+    T present{};
+    read(name, present);
+    into = std::move(present);
+  }
+  const boost::json::array* array(std::string_view name) const {
+    const auto* value = find(name);
+    return value ? value->if_array() : nullptr;
+  }
+  const boost::json::object* object(std::string_view name) const {
+    const auto* value = find(name);
+    return value ? value->if_object() : nullptr;
+  }
+  std::string text(std::string_view name) const {
+    std::string value;
+    read(name, value);
+    return value;
+  }
+
+ private:
+  const boost::json::value* find(std::string_view name) const { return object_.if_contains(name); }
+  const boost::json::object& object_;
+};
+
+}  // namespace om

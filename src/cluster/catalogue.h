@@ -1,0 +1,59 @@
+// Which models the cluster has: name to manifest and card, a fact that all nodes agree on.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cluster/fact_table.h"
+#include "cluster/model_card.h"
+
+namespace om::cluster {
+
+inline constexpr std::string_view kModelsPrefix = "/models/";
+
+// On the io thread; stop() must have returned before it is destroyed. Reads answer from memory;
+// changes need a majority: not_leader, unavailable, deadline_exceeded as Metadata says.
+class Catalogue {
+ public:
+  Catalogue(io::World& world, metadata::Metadata& metadata, const store::Store& store,
+            io::Path file);
+  ~Catalogue();
+
+  void start() { facts_.start(); }
+  FactTable& facts() { return facts_; }
+
+  // Names match without case; null: unknown.
+  const Card* find(const model::Name& name) const;
+  std::vector<const Card*> list() const;
+
+  io::Task<Result<void>> put(const store::Model& model, std::string_view manifest, io::Call call);
+  // With `unless_known`, a name that is there already stays as it is.
+  io::Task<Result<bool>> put_new(const store::Model& model, std::string_view manifest,
+                                 io::Call call);
+  io::Task<Result<void>> copy(const model::Name& from, const model::Name& to, io::Call call);
+  io::Task<Result<bool>> remove(const model::Name& name, io::Call call);  // False: was not there.
+
+  // Called when a name was added, replaced (`card`) or removed (null).
+  using Callback =
+      std::function<void(const std::string& key, const Card* before, const Card* card)>;
+  void on_change(Callback callback) { callback_ = std::move(callback); }
+
+  io::Task<void> stop() { co_await facts_.stop(); }
+
+ private:
+  void take(const std::string& key, const std::string* value);
+  io::Task<Result<void>> write(std::string key, std::string value, io::Call call);
+
+  metadata::Metadata& metadata_;
+  const store::Store& store_;
+  std::map<std::string, Card> cards_;
+  Callback callback_;
+  FactTable facts_;
+};
+
+// The key of a name: complete, without capitals.
+std::string catalogue_key(const model::Name& name);
+
+}  // namespace om::cluster

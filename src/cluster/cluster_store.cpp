@@ -1,0 +1,126 @@
+#include "cluster/cluster_store.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+
+namespace om::cluster {
+namespace {
+
+store::StoredManifest stored_of(const Card& card) {
+  return {card.model->name, card.model->digest, card.model->manifest, card.model->modified};
+}
+
+Error not_agreed(const Error& error, std::string_view what) {
+  // Clients retry on 503, and it says why.
+  return {Errc::not_leader,
+          fmt::format("{}: the cluster could not agree on it ({}); models are served meanwhile, "
+                      "changes are possible again when a majority of its voters can be reached",
+                      what, error.what)};
+}
+
+}  // namespace
+
+bool ClusterStore::has_files(const store::Model& model) {
+  return std::ranges::all_of(model.manifest.layers, [this](const model::Layer& layer) {
+    return local_.blob_size(layer.digest).has_value();
+  });
+}
+
+Result<std::vector<store::StoredManifest>> ClusterStore::list() {
+  TRY(std::vector<store::StoredManifest> all, local_.list());
+  std::erase_if(all, [this](const store::StoredManifest& stored) {
+    return catalogue_.find(stored.name) != nullptr;
+  });
+  for (const Card* card : catalogue_.list()) all.push_back(stored_of(*card));
+  std::ranges::stable_sort(all, std::greater(), &store::StoredManifest::modified);
+  return all;
+}
+
+Result<store::StoredManifest> ClusterStore::find(const model::Name& name) {
+  if (const Card* card = catalogue_.find(name)) return stored_of(*card);
+  return local_.find(name);
+}
+
+Result<std::shared_ptr<const store::Model>> ClusterStore::load(const model::Name& name) {
+  const Card* card = catalogue_.find(name);
+  if (!card) return local_.load(name);
+  return card->model;
+}
+
+Result<std::string> ClusterStore::read_manifest(const model::Name& name) {
+  if (const Card* card = catalogue_.find(name)) return card->manifest;
+  return local_.read_manifest(name);
+}
+
+io::Task<Result<void>> ClusterStore::put_manifest(const model::Name& name, std::string bytes) {
+  const auto before = local_.read_manifest(name);
+  CO_TRY_VOID(co_await local_.put_manifest(name, bytes));
+  auto model = local_.load(name);
+  Result<void> told;
+  if (model) {
+    told = co_await catalogue_.put(**model, bytes, call());
+  } else {
+    told = fail(model.error());
+  }
+  if (told) co_return Result<void>{};
+  Error error = std::move(told).error();
+  Result<void> undone;
+  if (before) {
+    undone = co_await local_.put_manifest(name, *before);
+  } else {
+    undone = co_await local_.remove(name);
+  }
+  if (!undone) {
+    log_warn("a model stays on this node only", field("model", name.shortest()),
+             field("error", undone.error()));
+  }
+  if (!model) co_return fail(std::move(error));
+  co_return fail(not_agreed(error, name.shortest()));
+}
+
+io::Task<Result<void>> ClusterStore::copy(const model::Name& from, const model::Name& to) {
+  if (!catalogue_.find(from)) {
+    CO_TRY(std::string bytes, local_.read_manifest(from));
+    co_return co_await put_manifest(to, std::move(bytes));
+  }
+  auto copied = co_await catalogue_.copy(from, to, call());
+  if (!copied) co_return fail(not_agreed(copied.error(), to.shortest()));
+  const Card* card = catalogue_.find(to);
+  if (card && has_files(*card->model)) {
+    std::string bytes = card->manifest;
+    const auto put = co_await local_.put_manifest(to, std::move(bytes));
+    // The cluster has it; this disk gets its manifest again when the copies are looked after.
+    if (!put) log_warn("cannot keep a manifest", field("error", put.error()));
+  }
+  co_return Result<void>{};
+}
+
+io::Task<Result<void>> ClusterStore::remove(const model::Name& name) {
+  auto removed = co_await catalogue_.remove(name, call());
+  if (!removed) co_return fail(not_agreed(removed.error(), name.shortest()));
+  auto local = co_await local_.remove(name);
+  if (!local && *removed && local.error().code == Errc::not_found) co_return Result<void>{};
+  co_return local;
+}
+
+io::Task<Result<void>> ClusterStore::publish_local(io::Call call) {
+  CO_TRY(const auto all, local_.list());
+  for (const store::StoredManifest& stored : all) {
+    if (const Card* known = catalogue_.find(stored.name)) {
+      if (known->model->digest != stored.digest) {
+        log_warn("the cluster has another model under this name; this node's own is not shown",
+                 field("model", stored.name.shortest()));
+      }
+      continue;
+    }
+    const auto model = local_.load(stored.name);
+    const auto bytes = local_.read_manifest(stored.name);
+    if (!model || !bytes) continue;  // Broken here: load() has said why to whoever asks.
+    CO_TRY(const bool done, co_await catalogue_.put_new(**model, *bytes, call));
+    if (done) log_info("model told to the cluster", field("model", stored.name.shortest()));
+  }
+  co_return Result<void>{};
+}
+
+}  // namespace om::cluster

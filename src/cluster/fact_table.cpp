@@ -1,0 +1,140 @@
+#include "cluster/fact_table.h"
+
+#include <boost/json.hpp>
+
+#include "base/log.h"
+
+namespace om::cluster {
+namespace {
+
+namespace json = boost::json;
+
+constexpr uint64_t kFileBytesMax = 512ull << 20;
+constexpr std::chrono::milliseconds kRetryPause{500};
+
+}  // namespace
+
+FactTable::FactTable(io::World& world, metadata::Metadata& metadata, std::string prefix,
+                     io::Path file)
+    : world_(world),
+      metadata_(metadata),
+      prefix_(std::move(prefix)),
+      file_(std::move(file)),
+      synced_event_(world.clock),
+      tasks_(world.executor, world.clock) {}
+
+FactTable::~FactTable() = default;
+
+void FactTable::start() {
+  load_file();
+  tasks_.spawn(follow());
+}
+
+const Fact* FactTable::find(const std::string& key) const {
+  const auto found = facts_.find(key);
+  return found == facts_.end() ? nullptr : &found->second;
+}
+
+void FactTable::load_file() {
+  const auto text = world_.files.read_file(file_, kFileBytesMax);
+  if (!text) return;  // The first start.
+  boost::system::error_code failed;
+  const json::value value = json::parse(*text, failed);
+  if (failed || !value.is_object()) {
+    // Only a copy: the metadata have it all.
+    log_warn("a copy of the cluster's facts cannot be read", field("file", file_));
+    return;
+  }
+  for (const auto& [key, fact] : value.get_object()) {
+    if (!fact.is_string()) continue;
+    apply(key, nullptr, 0);
+    const std::string text_value(fact.get_string());
+    apply(key, &text_value, 0);
+  }
+}
+
+void FactTable::save_file() {
+  json::object object;
+  for (const auto& [key, fact] : facts_) object[key] = fact.value;
+  const auto saved = world_.files.write_file(file_, json::serialize(object));
+  if (!saved) {
+    log_warn("a copy of the cluster's facts cannot be written", field("file", file_),
+             field("error", saved.error()));
+  }
+}
+
+void FactTable::apply(const std::string& key, const std::string* value,
+                      metadata::Revision revision) {
+  const auto known = facts_.find(key);
+  if (known != facts_.end() && known->second.modified > revision) return;
+  if (const auto gone = removed_.find(key); gone != removed_.end() && gone->second > revision) {
+    return;
+  }
+  if (!value) {
+    if (revision > 0) removed_[key] = revision;
+    if (known == facts_.end()) return;
+    facts_.erase(known);
+  } else if (known != facts_.end() && known->second.value == *value) {
+    known->second.modified = revision;
+    return;
+  } else {
+    facts_[key] = Fact{*value, revision};
+  }
+  for (const Callback& callback : callbacks_) callback(key, value);
+}
+
+io::Task<void> FactTable::follow() {
+  const io::CancelToken token = tasks_.token();
+  while (!token.cancelled()) {
+    auto result = co_await sync();
+    if (result) result = co_await watch();
+    if (token.cancelled()) break;
+    if (!result && result.error().code != Errc::corrupt) {
+      const auto slept = co_await world_.clock.sleep_for(kRetryPause, {io::kNever, token});
+      if (!slept) break;
+    }
+  }
+}
+
+io::Task<Result<void>> FactTable::sync() {
+  const io::Call call = world_.clock.call_within(metadata::kCallMax, tasks_.token());
+  CO_TRY(const metadata::Snapshot snapshot, co_await metadata_.list(prefix_, call));
+  std::map<std::string, const metadata::Entry*> there;
+  for (const metadata::Entry& entry : snapshot.entries) {
+    there[entry.key.substr(prefix_.size())] = &entry;
+  }
+  std::vector<std::string> gone;
+  for (const auto& [key, fact] : facts_) {
+    if (!there.contains(key)) gone.push_back(key);
+  }
+  for (const std::string& key : gone) apply(key, nullptr, snapshot.revision);
+  for (const auto& [key, entry] : there) apply(key, &entry->value, entry->modified);
+  removed_.clear();
+  revision_ = snapshot.revision;
+  save_file();
+  synced_ = true;
+  synced_event_.notify_all();
+  co_return Result<void>{};
+}
+
+io::Task<Result<void>> FactTable::watch() {
+  const auto watch = metadata_.watch(prefix_, revision_ + 1);
+  while (true) {
+    CO_TRY(const auto events, co_await watch->next({io::kNever, tasks_.token()}));
+    for (const metadata::Event& event : events) {
+      const std::string key = event.entry.key.substr(prefix_.size());
+      apply(key, event.removed ? nullptr : &event.entry.value, event.entry.modified);
+      revision_ = std::max(revision_, event.entry.modified);
+    }
+    save_file();
+  }
+}
+
+io::Task<Result<void>> FactTable::wait_synced(io::Call call) {
+  while (!synced_) CO_TRY_VOID(co_await synced_event_.wait(call));
+  co_return Result<void>{};
+}
+
+io::Task<void> FactTable::stop() { co_await tasks_.stop(); }
+
+}  // namespace om::cluster

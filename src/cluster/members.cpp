@@ -1,0 +1,110 @@
+#include "cluster/members.h"
+
+#include "base/json_fields.h"
+#include "base/log.h"
+#include "model/json_text.h"
+
+namespace om::cluster {
+namespace {
+
+constexpr int kUpdateTriesMax = 8;
+
+}  // namespace
+
+std::string write_member(const Member& member) {
+  return boost::json::serialize(boost::json::object{{"name", member.name},
+                                                    {"host", member.peer.host},
+                                                    {"port", member.peer.port},
+                                                    {"draining", member.draining},
+                                                    {"voter", member.voter},
+                                                    {"etcd_client", member.etcd_client},
+                                                    {"etcd_peer", member.etcd_peer},
+                                                    {"serial", member.serial},
+                                                    {"version", member.version},
+                                                    {"joined_seconds", member.joined_seconds}});
+}
+
+Result<Member> read_member(std::string_view text) {
+  TRY(const boost::json::object object, model::parse_json_object(text, "member"));
+  const JsonFields fields(object);
+  Member member;
+  fields.read("name", member.name);
+  fields.read("host", member.peer.host);
+  fields.read("port", member.peer.port);
+  fields.read("draining", member.draining);
+  fields.read("voter", member.voter);
+  fields.read("etcd_client", member.etcd_client);
+  fields.read("etcd_peer", member.etcd_peer);
+  fields.read("serial", member.serial);
+  fields.read("version", member.version);
+  fields.read("joined_seconds", member.joined_seconds);
+  if (member.name.empty() || member.peer.host.empty() || member.peer.port == 0) {
+    return fail(Errc::corrupt, "a member's record has no name or no address");
+  }
+  return member;
+}
+
+Members::Members(io::World& world, metadata::Metadata& metadata, io::Path file)
+    : metadata_(metadata), facts_(world, metadata, std::string(kNodesPrefix), std::move(file)) {
+  facts_.on_change([this](const std::string& key, const std::string* value) { take(key, value); });
+}
+
+Members::~Members() = default;
+
+void Members::take(const std::string& key, const std::string* value) {
+  if (!value) {
+    members_.erase(key);
+  } else {
+    auto member = read_member(*value);
+    if (!member) {
+      log_warn("a member's record cannot be read", field("node", key),
+               field("error", member.error()));
+      return;
+    }
+    members_[key] = std::move(*member);
+  }
+  if (callback_) callback_();
+}
+
+const Member* Members::find(std::string_view name) const {
+  const auto found = members_.find(name);
+  return found == members_.end() ? nullptr : &found->second;
+}
+
+std::vector<Member> Members::list() const {
+  std::vector<Member> all;
+  all.reserve(members_.size());
+  for (const auto& [name, member] : members_) all.push_back(member);
+  return all;
+}
+
+io::Task<Result<void>> Members::update(std::string name, std::function<void(Member&)> change,
+                                       io::Call call) {
+  const std::string key = std::string(kNodesPrefix) + name;
+  for (int i = 0; i < kUpdateTriesMax; i++) {
+    CO_TRY(const std::optional<metadata::Entry> entry, co_await metadata_.get(key, call));
+    if (!entry) co_return fail(Errc::not_found, "no node '{}' in this cluster", name);
+    CO_TRY(Member member, read_member(entry->value));
+    change(member);
+    const std::string value = write_member(member);
+    metadata::Transaction transaction;
+    transaction.compares.push_back(metadata::Compare::unchanged(*entry));
+    transaction.operations.push_back(metadata::Operation::put(key, value));
+    CO_TRY(const metadata::Commit commit, co_await metadata_.commit(std::move(transaction), call));
+    if (!commit.done) continue;
+    facts_.apply(name, &value, commit.revision);
+    co_return Result<void>{};
+  }
+  co_return fail(Errc::overloaded, "the record of node '{}' changes all the time", name);
+}
+
+io::Task<Result<void>> Members::remove(std::string name, io::Call call) {
+  if (!find(name)) co_return fail(Errc::not_found, "no node '{}' in this cluster", name);
+  metadata::Transaction transaction;
+  transaction.operations.push_back(metadata::Operation::remove(std::string(kNodesPrefix) + name));
+  CO_TRY(const metadata::Commit commit, co_await metadata_.commit(std::move(transaction), call));
+  facts_.apply(name, nullptr, commit.revision);
+  co_return Result<void>{};
+}
+
+}  // namespace om::cluster

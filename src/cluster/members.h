@@ -1,0 +1,62 @@
+// Who belongs to the cluster: a slow fact, agreed on in the metadata. Whether a node can be reached
+// is a fast one, and told by its reports.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cluster/fact_table.h"
+#include "io/network.h"
+
+namespace om::cluster {
+
+inline constexpr std::string_view kNodesPrefix = "/nodes/";
+
+struct Member {
+  std::string name;
+  io::Endpoint peer;                   // Where other nodes reach it.
+  bool draining = false;               // Gets no new requests until it is undrained.
+  bool voter = false;                  // Keeps a copy of the metadata.
+  std::string etcd_client, etcd_peer;  // URLs of a voter's member.
+  std::string serial;          // Of its certificate, or an older one: earlier ones are refused.
+  std::string version;         // Of the program it joined with.
+  int64_t joined_seconds = 0;  // Unix time.
+};
+
+std::string write_member(const Member& member);
+Result<Member> read_member(std::string_view json);  // corrupt: not one.
+
+// On the io thread; stop() must have returned before it is destroyed. Reads answer from memory,
+// also without a majority; changes need one.
+class Members {
+ public:
+  Members(io::World& world, metadata::Metadata& metadata, io::Path file);
+  ~Members();
+
+  void start() { facts_.start(); }
+  FactTable& facts() { return facts_; }
+
+  const Member* find(std::string_view name) const;
+  std::vector<Member> list() const;  // By name.
+  void on_change(std::function<void()> callback) { callback_ = std::move(callback); }
+
+  // Changes one record as `change` says, as often as others get in between. not_found: no member.
+  io::Task<Result<void>> update(std::string name, std::function<void(Member&)> change,
+                                io::Call call);
+  // not_found. Its certificate is refused from then on; a new node may take the name.
+  io::Task<Result<void>> remove(std::string name, io::Call call);
+
+  io::Task<void> stop() { co_await facts_.stop(); }
+
+ private:
+  void take(const std::string& key, const std::string* value);
+
+  metadata::Metadata& metadata_;
+  std::map<std::string, Member, std::less<>> members_;
+  std::function<void()> callback_;
+  FactTable facts_;
+};
+
+}  // namespace om::cluster

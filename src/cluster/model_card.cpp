@@ -1,0 +1,169 @@
+#include "cluster/model_card.h"
+
+#include "base/json_fields.h"
+#include "model/json_text.h"
+#include "model/messages.h"
+
+namespace om::cluster {
+namespace {
+
+namespace json = boost::json;
+
+json::array strings(const std::vector<std::string>& texts) {
+  json::array array;
+  for (const std::string& text : texts) array.emplace_back(text);
+  return array;
+}
+
+std::vector<std::string> read_strings(const JsonFields& fields, std::string_view name) {
+  std::vector<std::string> texts;
+  if (const json::array* array = fields.array(name)) {
+    for (const json::value& value : *array) {
+      if (value.is_string()) texts.emplace_back(value.get_string());
+    }
+  }
+  return texts;
+}
+
+// Every scalar of a GgufSummary under its name, for one function that writes and one that reads.
+template <class Summary, class Each>
+void each_field(Summary& gguf, Each&& each) {
+  each("architecture", gguf.architecture);
+  each("name", gguf.name);
+  each("file_type", gguf.file_type);
+  each("parameter_size", gguf.parameter_size);
+  each("chat_template", gguf.chat_template);
+  each("chat_template_tools", gguf.chat_template_tools);
+  each("bos_token", gguf.bos_token);
+  each("eos_token", gguf.eos_token);
+  each("add_bos", gguf.add_bos);
+  each("add_eos", gguf.add_eos);
+  each("has_pooling", gguf.has_pooling);
+  each("has_vision", gguf.has_vision);
+  each("has_audio", gguf.has_audio);
+  each("block_count", gguf.block_count);
+  each("context_length", gguf.context_length);
+  each("embedding_length", gguf.embedding_length);
+  each("parameter_count", gguf.parameter_count);
+  each("type", gguf.type);
+  each("pooling_type", gguf.pooling_type);
+  each("head_count", gguf.head_count);
+  each("feed_forward_length", gguf.feed_forward_length);
+  each("vocabulary_size", gguf.vocabulary_size);
+  each("expert_count", gguf.expert_count);
+  each("sliding_window", gguf.sliding_window);
+  each("split_count", gguf.split_count);
+  each("state_bytes", gguf.state_bytes);
+  each("tensor_bytes", gguf.tensor_bytes);
+  each("repack_bytes", gguf.repack_bytes);
+  each("query_width", gguf.query_width);
+  each("expert_used_count", gguf.expert_used_count);
+  each("expert_feed_forward_length", gguf.expert_feed_forward_length);
+}
+
+json::object write_gguf(const model::GgufSummary& gguf) {
+  json::object object;
+  each_field(gguf, [&object](std::string_view name, const auto& value) { object[name] = value; });
+  json::array layers;
+  for (const model::GgufCacheLayer& layer : gguf.cache_layers) {
+    layers.push_back(json::array{layer.key_width, layer.value_width, layer.sliding});
+  }
+  object["cache_layers"] = std::move(layers);
+  return object;
+}
+
+model::GgufSummary read_gguf(const json::object& object) {
+  model::GgufSummary gguf;
+  const JsonFields fields(object);
+  each_field(gguf, [&fields](std::string_view name, auto& value) { fields.read(name, value); });
+  const json::array* layers = fields.array("cache_layers");
+  if (!layers) return gguf;
+  for (const json::value& value : *layers) {
+    const json::array* parts = value.if_array();
+    if (!parts || parts->size() < 3 || !(*parts)[0].is_number() || !(*parts)[1].is_number()) {
+      continue;
+    }
+    model::GgufCacheLayer& layer = gguf.cache_layers.emplace_back();
+    boost::system::error_code inexact;
+    layer.key_width = (*parts)[0].to_number<uint64_t>(inexact);
+    layer.value_width = (*parts)[1].to_number<uint64_t>(inexact);
+    layer.sliding = (*parts)[2].is_bool() && (*parts)[2].get_bool();
+  }
+  return gguf;
+}
+
+void set_paths(store::Model& model, const store::Store& store) {
+  for (const model::Layer& layer : model.manifest.layers) {
+    const std::string_view kind = layer.kind();
+    io::Path path = store.blob_path(layer.digest);
+    if (kind == "model" && model.weights_path.empty()) {
+      model.weights = layer.digest;
+      model.weights_path = std::move(path);
+    } else if (kind == "projector") {
+      model.projector_paths.push_back(std::move(path));
+    } else if (kind == "adapter") {
+      model.adapter_paths.push_back(std::move(path));
+    } else if (kind == "draft") {
+      model.draft_path = std::move(path);
+    }
+  }
+}
+
+}  // namespace
+
+Result<std::string> write_card(const store::Model& model, std::string_view manifest) {
+  json::object object{{"name", model.name.str()},
+                      {"manifest", manifest},
+                      {"modified_ns", model.modified.time_since_epoch().count()},
+                      {"config", model.config.to_json()},
+                      {"system", model.system},
+                      {"params", model.params},
+                      {"messages", model::messages_to_json(model.messages)},
+                      {"capabilities", strings(model.capabilities)},
+                      {"gguf", write_gguf(model.gguf)}};
+  if (model.template_text) object["template"] = *model.template_text;
+  std::string text = json::serialize(object);
+  json::array licenses = strings(model.licenses);
+  if (text.size() + json::serialize(licenses).size() <= kCardBytesMax) {
+    object["licenses"] = std::move(licenses);
+    text = json::serialize(object);
+  }
+  if (text.size() > kCardBytesMax) {
+    return fail(
+        Errc::overloaded,
+        "{}: template, system and messages together take {} bytes; a cluster keeps up to {}",
+        model.name.shortest(), text.size(), kCardBytesMax);
+  }
+  return text;
+}
+
+Result<Card> read_card(std::string_view text, const store::Store& store) {
+  TRY(const json::object object, model::parse_json_object(text, "model card"));
+  const JsonFields fields(object);
+  Card card;
+  fields.read("manifest", card.manifest);
+  auto model = std::make_shared<store::Model>();
+  TRY(model->name, model::Name::parse(fields.text("name")));
+  TRY(model->manifest, model::Manifest::parse(card.manifest));
+  model->digest = Digest::of(card.manifest);
+  int64_t modified_ns = 0;
+  fields.read("modified_ns", modified_ns);
+  model->modified = io::WallTime(io::Duration(modified_ns));
+  TRY(model->config, model::Config::parse(fields.text("config")));
+  fields.read("system", model->system);
+  std::optional<std::string> own_template;
+  fields.read("template", own_template);
+  model->template_text = std::move(own_template);
+  if (const json::object* params = fields.object("params")) model->params = *params;
+  if (const std::string messages = fields.text("messages"); !messages.empty()) {
+    TRY(model->messages, model::parse_messages(messages));
+  }
+  model->licenses = read_strings(fields, "licenses");
+  model->capabilities = read_strings(fields, "capabilities");
+  if (const json::object* gguf = fields.object("gguf")) model->gguf = read_gguf(*gguf);
+  set_paths(*model, store);
+  card.model = std::move(model);
+  return card;
+}
+
+}  // namespace om::cluster

@@ -1,0 +1,26 @@
+// All that show, rendering and scheduling need to know of a model, without its weights: what the
+// catalogue keeps, so that a node answers for models whose files lie on other nodes.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "store/store.h"
+
+namespace om::cluster {
+
+// A card is small: licences are left out when they would make it larger than this.
+inline constexpr size_t kCardBytesMax = 512 << 10;
+
+// JSON. `manifest` is the manifest's text, byte for byte.
+Result<std::string> write_card(const store::Model& model, std::string_view manifest);
+
+struct Card {
+  std::string manifest;
+  std::shared_ptr<const store::Model> model;  // Its paths are where `store` would have the blobs.
+};
+
+// corrupt: not a card, or its manifest has another digest than the card says.
+Result<Card> read_card(std::string_view json, const store::Store& store);
+
+}  // namespace om::cluster

@@ -1,0 +1,114 @@
+#include "cluster/report_wire.h"
+
+#include <algorithm>
+
+#include "base/json_fields.h"
+
+namespace om::cluster {
+namespace {
+
+namespace json = boost::json;
+
+constexpr size_t kRunnersMax = 1024;
+constexpr size_t kBlobsMax = 100'000;
+
+json::object encode_runner(const RunnerInfo& runner) {
+  return {{"model", runner.model},
+          {"weights", runner.weights.str()},
+          {"context_length", runner.context_length},
+          {"slots", runner.slots},
+          {"running", runner.running},
+          {"queued", runner.queued},
+          {"size_bytes", runner.size_bytes},
+          {"loading", runner.loading},
+          {"output_rate", runner.output_rate},
+          {"prompt_rate", runner.prompt_rate},
+          {"pending_prompt_tokens", runner.pending_prompt_tokens}};
+}
+
+std::optional<RunnerInfo> decode_runner(const json::value& value) {
+  if (!value.is_object()) return std::nullopt;
+  const JsonFields fields(value.get_object());
+  const auto weights = Digest::parse(fields.text("weights"));
+  if (!weights) return std::nullopt;
+  RunnerInfo runner;
+  runner.weights = *weights;
+  fields.read("model", runner.model);
+  fields.read("context_length", runner.context_length);
+  fields.read("slots", runner.slots);
+  fields.read("running", runner.running);
+  fields.read("queued", runner.queued);
+  fields.read("size_bytes", runner.size_bytes);
+  fields.read("loading", runner.loading);
+  fields.read("output_rate", runner.output_rate);
+  fields.read("prompt_rate", runner.prompt_rate);
+  fields.read("pending_prompt_tokens", runner.pending_prompt_tokens);
+  return runner;
+}
+
+std::shared_ptr<const std::vector<Digest>> decode_blobs(const json::array& array) {
+  auto blobs = std::make_shared<std::vector<Digest>>();
+  for (const json::value& value : array) {
+    if (blobs->size() >= kBlobsMax || !value.is_string()) break;
+    if (const auto digest = Digest::parse(value.get_string())) blobs->push_back(*digest);
+  }
+  std::ranges::sort(*blobs);
+  return blobs;
+}
+
+}  // namespace
+
+std::string_view to_string(NodeState state) {
+  switch (state) {
+    case NodeState::joining:
+      return "joining";
+    case NodeState::ready:
+      return "ready";
+    case NodeState::draining:
+      return "draining";
+    case NodeState::unreachable:
+      return "unreachable";
+    case NodeState::removed:
+      return "removed";
+  }
+  return "unknown";
+}
+
+std::string encode_report(const NodeInfo& node, bool with_blobs) {
+  json::array runners;
+  for (const RunnerInfo& runner : node.runners) runners.push_back(encode_runner(runner));
+  json::object report{{"state", to_string(node.state)},
+                      {"memory_total", node.memory_total},
+                      {"memory_used", node.memory_used},
+                      {"disk_free", node.disk_free},
+                      {"cores", node.cores},
+                      {"runners", std::move(runners)}};
+  if (with_blobs) {
+    json::array blobs;
+    if (node.blobs) {
+      for (const Digest& digest : *node.blobs) blobs.emplace_back(digest.str());
+    }
+    report["blobs"] = std::move(blobs);
+  }
+  return json::serialize(report);
+}
+
+NodeInfo decode_report(const json::object& report, NodeInfo known) {
+  const JsonFields fields(report);
+  known.state = fields.text("state") == "draining" ? NodeState::draining : NodeState::ready;
+  fields.read("memory_total", known.memory_total);
+  fields.read("memory_used", known.memory_used);
+  fields.read("disk_free", known.disk_free);
+  fields.read("cores", known.cores);
+  known.runners.clear();
+  if (const json::array* runners = fields.array("runners")) {
+    for (const json::value& value : *runners) {
+      if (known.runners.size() >= kRunnersMax) break;
+      if (auto runner = decode_runner(value)) known.runners.push_back(std::move(*runner));
+    }
+  }
+  if (const json::array* blobs = fields.array("blobs")) known.blobs = decode_blobs(*blobs);
+  return known;
+}
+
+}  // namespace om::cluster

@@ -1,0 +1,131 @@
+#include "cluster/reports.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "cluster/metrics.h"
+#include "cluster/report_wire.h"
+#include "engine/remote/line_reader.h"
+
+namespace om::cluster {
+namespace {
+
+constexpr std::chrono::milliseconds kSelfAgeMax{20};
+
+NodeInfo unknown_node(const engine::PeerLink& link) {
+  NodeInfo node;
+  node.name = link.node;
+  node.peer = link.endpoint;
+  node.state = NodeState::joining;
+  return node;
+}
+
+}  // namespace
+
+Reports::Reports(io::World& world, http::Client& client, std::function<NodeInfo()> self)
+    : world_(world), client_(client), self_(std::move(self)), tasks_(world.executor, world.clock) {}
+
+Reports::~Reports() = default;
+
+void Reports::set_peers(std::vector<engine::PeerLink> peers) {
+  std::map<std::string, std::shared_ptr<Peer>, std::less<>> next;
+  for (engine::PeerLink& link : peers) {
+    const auto known = peers_.find(link.node);
+    if (known != peers_.end() && known->second->link.endpoint == link.endpoint &&
+        known->second->link.tls == link.tls) {
+      next.emplace(link.node, known->second);
+      continue;
+    }
+    auto peer = std::make_shared<Peer>(std::move(link), io::CancelSource());
+    publish(unknown_node(peer->link));
+    tasks_.spawn(follow(peer));
+    next.emplace(peer->link.node, std::move(peer));
+  }
+  for (const auto& [name, peer] : peers_) {
+    const auto kept = next.find(name);
+    if (kept == next.end() || kept->second != peer) peer->stop.cancel();
+    if (kept == next.end()) view_ = view_.without(name);
+  }
+  peers_ = std::move(next);
+}
+
+View Reports::view() {
+  const io::TimePoint now = world_.clock.now();
+  if (self_at_ == io::TimePoint{} || now - self_at_ > kSelfAgeMax) {
+    view_ = view_.with(self_());
+    self_at_ = now;
+  }
+  return view_;
+}
+
+const engine::PeerLink* Reports::link_of(std::string_view node) const {
+  const auto found = peers_.find(node);
+  return found == peers_.end() ? nullptr : &found->second->link;
+}
+
+void Reports::publish(NodeInfo report) {
+  report.reported = world_.clock.now();
+  view_ = view_.with(std::move(report));
+}
+
+void Reports::lose(const Peer& peer, const Error& error) {
+  const NodeInfo* known = view_.find(peer.link.node);
+  if (!known || known->state == NodeState::unreachable) return;
+  NodeInfo lost = *known;
+  const bool was_there = lost.state != NodeState::joining;
+  lost.state = NodeState::unreachable;
+  lost.runners.clear();
+  publish(std::move(lost));
+  nodes_lost.add();
+  log_warn("node lost", field("node", peer.link.node), field("error", error));
+  if (was_there && on_lost_) on_lost_(peer.link.node);
+}
+
+io::Task<void> Reports::follow(std::shared_ptr<Peer> peer) {
+  io::Duration pause = kRetryFirst;
+  bool was_lost = false;
+  while (!peer->stop.cancelled() && !tasks_.token().cancelled()) {
+    bool seen = false;
+    const auto ended = co_await read_reports(*peer, was_lost, seen);
+    if (peer->stop.cancelled() || tasks_.token().cancelled()) break;
+    if (!ended) lose(*peer, ended.error());
+    was_lost = true;
+    pause = seen ? io::Duration(kRetryFirst) : std::min<io::Duration>(pause * 2, kRetryMax);
+    const auto slept = co_await world_.clock.sleep_for(pause, io::Call{io::kNever, tasks_.token()});
+    if (!slept) break;
+  }
+}
+
+io::Task<Result<void>> Reports::read_reports(Peer& peer, bool returned, bool& seen) {
+  io::CancelSource cancel;
+  const io::OnCancel on_stop(tasks_.token(), [&cancel] { cancel.cancel(); });
+  const io::OnCancel on_removed(peer.stop.token(), [&cancel] { cancel.cancel(); });
+  auto request = peer.link.request("GET", "/peer/v1/report");
+  // A name, not an argument: the head must come in time, the reports go on.
+  auto opened = co_await engine::LineReader::open(
+      world_.clock, client_, peer.link, std::move(request), io::Call{io::kNever, cancel.token()});
+  if (!opened) co_return fail(std::move(opened).error());
+  engine::LineReader reader = std::move(*opened);
+  int checks = 0;
+  NodeInfo told = unknown_node(peer.link);
+  const io::TimePoint since = world_.clock.now();
+  while (true) {
+    CO_TRY(const boost::json::object line, co_await reader.next());
+    seen = true;
+    checks++;
+    if (line.contains("state")) told = decode_report(line, std::move(told));
+    if (returned && checks < kGoodChecksMin) continue;
+    NodeInfo report = told;
+    if (returned) {
+      const double grown = std::chrono::duration<double>(world_.clock.now() - since).count() /
+                           std::chrono::duration<double>(kRampTime).count();
+      report.ramp = std::clamp(grown, kRampFirst, 1.0);
+      if (checks == kGoodChecksMin) log_info("node is back", field("node", peer.link.node));
+    }
+    publish(std::move(report));
+  }
+}
+
+io::Task<void> Reports::stop() { co_await tasks_.stop(); }
+
+}  // namespace om::cluster

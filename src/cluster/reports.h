@@ -1,0 +1,67 @@
+// Keeps the View: subscribes to the load reports of all other nodes and tells who is reachable.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cluster/view.h"
+#include "engine/remote/peer_link.h"
+#include "io/task_group.h"
+
+namespace om::cluster {
+
+// A node that came back must show so many signs of life before it gets work, and then a growing
+// share of it.
+inline constexpr int kGoodChecksMin = 3;
+inline constexpr std::chrono::seconds kRampTime{20};
+inline constexpr double kRampFirst = 0.1;
+
+// On the io thread; stop() must have returned before it is destroyed.
+//
+// One stream a node brings its reports and a beat every kPulseInterval. Silence of kSilenceMax or
+// a broken connection makes the node unreachable at once: nobody is asked, so a dead majority does
+// not matter. Connecting is tried again without end, with pauses up to kRetryMax.
+class Reports {
+ public:
+  static constexpr std::chrono::milliseconds kRetryFirst{200}, kRetryMax{1000};
+
+  Reports(io::World& world, http::Client& client, std::function<NodeInfo()> self);
+  ~Reports();
+
+  // The other nodes; those left out are forgotten.
+  void set_peers(std::vector<engine::PeerLink> peers);
+
+  // This node is in it, as of now.
+  View view();
+  // How to reach a node; null: unknown, or this one. Valid until set_peers().
+  const engine::PeerLink* link_of(std::string_view node) const;
+
+  // Called when a node was lost, with its name.
+  void on_lost(std::function<void(const std::string&)> callback) { on_lost_ = std::move(callback); }
+
+  io::Task<void> stop();
+
+ private:
+  struct Peer {
+    engine::PeerLink link;
+    io::CancelSource stop;
+  };
+  io::Task<void> follow(std::shared_ptr<Peer> peer);
+  io::Task<Result<void>> read_reports(Peer& peer, bool returned, bool& seen);
+  void publish(NodeInfo report);
+  void lose(const Peer& peer, const Error& error);
+
+  io::World& world_;
+  http::Client& client_;
+  std::function<NodeInfo()> self_;
+  std::function<void(const std::string&)> on_lost_;
+  std::map<std::string, std::shared_ptr<Peer>, std::less<>> peers_;
+  View view_;
+  io::TimePoint self_at_{};
+  io::TaskGroup tasks_;
+};
+
+}  // namespace om::cluster

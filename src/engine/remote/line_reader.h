@@ -1,0 +1,49 @@
+// The answer of another node, line by line.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/memory/arena.h"
+#include "engine/remote/peer_link.h"
+#include "engine/remote/wire.h"
+
+namespace om::engine {
+
+// Gives the lines that tell something and swallows pulses. A node that is silent for kSilenceMax,
+// closes early or writes nonsense is lost: unavailable, with its name. On the io thread; the caller
+// cancels through `call`.
+class LineReader {
+ public:
+  // Sends the request and waits for the head of the answer, which must come within kSilenceMax
+  // (and the time that the body takes on a slow link). Errors of the link come as unavailable,
+  // refusals as what the other node says.
+  static io::Task<Result<LineReader>> open(io::Clock& clock, http::Client& client,
+                                           const PeerLink& link, http::ClientRequest request,
+                                           io::Call call);
+
+  // The next object, in this reader's arena: it lives until the next call. An error line is that
+  // error. unavailable: the node is lost, or told so itself (see lost()).
+  io::Task<Result<boost::json::object>> next();
+  // What has arrived already; nothing if next() would wait or fail.
+  std::optional<Result<boost::json::object>> ready();
+  // Reads to the end, so that the connection can be used again.
+  io::Task<void> finish();
+
+  bool lost() const { return lost_; }  // The link broke: the error was not the node's own.
+
+ private:
+  LineReader(std::string node, io::Call call) : node_(std::move(node)), call_(std::move(call)) {}
+  Error lose(std::string_view why);
+
+  std::string node_;
+  io::Call call_;
+  std::shared_ptr<void> limit_;  // Carries the caller's cancel to the response: goes after it.
+  std::unique_ptr<http::ClientResponse> response_;
+  std::string buffer_;
+  size_t start_ = 0, scanned_ = 0;
+  bool lost_ = false;
+};
+
+}  // namespace om::engine

@@ -1,0 +1,35 @@
+// How this node speaks to another one.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "http/client.h"
+#include "io/world.h"
+
+namespace om::engine {
+
+// A node that shows no sign of life for so long is taken for dead: it writes something every
+// kPulseInterval while it works for us.
+inline constexpr std::chrono::milliseconds kPulseInterval{500};
+inline constexpr std::chrono::milliseconds kSilenceMax{2000};
+
+struct PeerLink {
+  std::string node, self;  // The other one's name and ours.
+  io::Endpoint endpoint;
+  std::shared_ptr<const io::Tls> tls;  // Null only in tests: between nodes TLS is always on.
+
+  http::ClientRequest request(std::string method, std::string target, std::string body = {}) const {
+    http::ClientRequest request;
+    request.method = std::move(method);
+    request.endpoint = endpoint;
+    request.tls = tls;
+    request.host = node;
+    request.target = std::move(target);
+    request.headers.set("X-OllamaMax-From", self);
+    request.body = std::move(body);
+    return request;
+  }
+};
+
+}  // namespace om::engine

@@ -1,0 +1,128 @@
+#include "engine/remote/remote_engine.h"
+
+#include "base/check.h"
+#include "base/json_fields.h"
+
+namespace om::engine {
+
+namespace json = boost::json;
+
+// The pieces of a completion that runs on another node.
+class RemoteCompletion final : public Completion {
+ public:
+  RemoteCompletion(RemoteEngine& engine, LineReader reader)
+      : engine_(engine), reader_(std::move(reader)) {}
+
+  io::Task<Result<Piece>> next() override {
+    CHECK(!done_, "next() after the end");
+    auto line = co_await reader_.next();
+    if (!line) {
+      if (reader_.lost()) engine_.lost_ = true;
+      co_return fail(std::move(line).error());
+    }
+    Piece piece = decode_piece(*line);
+    done_ = piece.done;
+    if (done_) co_await reader_.finish();
+    co_return piece;
+  }
+
+  std::optional<Result<Piece>> ready() override {
+    if (done_) return std::nullopt;
+    auto line = reader_.ready();
+    if (!line) return std::nullopt;
+    if (!*line) {
+      if (reader_.lost()) engine_.lost_ = true;
+      return fail(std::move(*line).error());
+    }
+    Piece piece = decode_piece(**line);
+    done_ = piece.done;  // Whoever ends without next() gives up one connection, no more.
+    return piece;
+  }
+
+ private:
+  RemoteEngine& engine_;
+  LineReader reader_;
+  bool done_ = false;
+};
+
+io::Task<Result<LineReader>> RemoteEngine::open(std::string_view operation, std::string body,
+                                                io::Call call) {
+  auto request = link_.request("POST", fmt::format("{}/{}", path_, operation), std::move(body));
+  auto reader = co_await LineReader::open(world_.clock, client_, link_, std::move(request), call);
+  if (!reader) {
+    if (call.cancel.cancelled()) co_return fail(Errc::cancelled, "the request was cancelled");
+    // A lease that is unknown there is a node that was started again.
+    Error error = std::move(reader).error();
+    const bool link_broke = error.code == Errc::unavailable ||
+                            error.code == Errc::deadline_exceeded ||
+                            error.code == Errc::not_found || error.code == Errc::unauthenticated;
+    if (link_broke) {
+      lost_ = true;
+      error.code = Errc::unavailable;
+    }
+    co_return fail(annotate(std::move(error), "node " + link_.node));
+  }
+  co_return std::move(*reader);
+}
+
+io::Task<Result<json::object>> RemoteEngine::ask(std::string_view operation, std::string body,
+                                                 io::Call call) {
+  CO_TRY(LineReader reader, co_await open(operation, std::move(body), std::move(call)));
+  auto line = co_await reader.next();
+  if (!line) {
+    if (reader.lost()) lost_ = true;
+    co_return fail(std::move(line).error());
+  }
+  co_await reader.finish();
+  co_return std::move(*line);
+}
+
+io::Task<Result<std::unique_ptr<Completion>>> RemoteEngine::complete(CompletionRequest request,
+                                                                     io::Call call) {
+  std::string body = encode_completion(request);
+  CO_TRY(LineReader reader, co_await open("complete", std::move(body), std::move(call)));
+  // The first line tells that the runner took it: errors of the request come from here.
+  auto started = co_await reader.next();
+  if (!started) {
+    if (reader.lost()) lost_ = true;
+    co_return fail(std::move(started).error());
+  }
+  co_return std::make_unique<RemoteCompletion>(*this, std::move(reader));
+}
+
+io::Task<Result<EmbeddingResult>> RemoteEngine::embed(std::vector<Token> tokens, bool normalize,
+                                                      io::Call call) {
+  const json::object question{{"tokens", encode_tokens(tokens)}, {"normalize", normalize}};
+  CO_TRY(const json::object line,
+         co_await ask("embed", json::serialize(question), std::move(call)));
+  EmbeddingResult result;
+  const JsonFields fields(line);
+  fields.read("tokens", result.tokens);
+  if (const json::array* vector = fields.array("vector")) {
+    result.vector.reserve(vector->size());
+    for (const json::value& number : *vector) {
+      if (number.is_number()) result.vector.push_back(number.to_number<float>());
+    }
+  }
+  if (result.vector.empty()) co_return fail(Errc::corrupt, "node {}: no vector", link_.node);
+  co_return result;
+}
+
+io::Task<Result<std::vector<Token>>> RemoteEngine::tokenize(std::string text, bool add_special,
+                                                            io::Call call) {
+  const json::object question{{"text", text}, {"add_special", add_special}};
+  CO_TRY(const json::object line,
+         co_await ask("tokenize", json::serialize(question), std::move(call)));
+  const json::array* tokens = JsonFields(line).array("tokens");
+  if (!tokens) co_return fail(Errc::corrupt, "node {}: no tokens", link_.node);
+  co_return decode_tokens(*tokens);
+}
+
+io::Task<Result<std::string>> RemoteEngine::detokenize(std::vector<Token> tokens, io::Call call) {
+  const json::object question{{"tokens", encode_tokens(tokens)}};
+  CO_TRY(const json::object line,
+         co_await ask("detokenize", json::serialize(question), std::move(call)));
+  co_return JsonFields(line).text("text");
+}
+
+}  // namespace om::engine

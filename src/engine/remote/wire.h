@@ -1,0 +1,37 @@
+// What nodes write to each other about completions: one JSON text a line. Strings may hold bytes
+// that are not UTF-8 (log probabilities of partial tokens); both ends pass them through.
+//
+// An answer is lines of `{}` (a pulse, nothing to tell), then pieces or a result, or an error as
+// the last line: {"error":{"code":"unavailable","what":"..."}}.
+#pragma once
+
+#include <boost/json.hpp>
+#include <string>
+#include <string_view>
+
+#include "engine/engine.h"
+
+namespace om::engine {
+
+inline constexpr std::string_view kPulseLine = "{}\n";
+
+std::string encode_completion(const CompletionRequest& request);
+// corrupt: not such a text.
+Result<CompletionRequest> decode_completion(std::string_view text);
+
+void append_piece(std::string& out, const Piece& piece);  // With its line feed.
+Piece decode_piece(const boost::json::object& line);
+
+boost::json::object encode_properties(const Properties& properties);
+Properties decode_properties(const boost::json::object& object);
+
+std::string error_line(const Error& error);
+
+// A line taken apart: the error it tells, or the object. corrupt: not a JSON object. `what` of an
+// error is prefixed with nothing: it is the other node's own text.
+Result<boost::json::object> decode_line(std::string_view line, boost::json::storage_ptr storage);
+
+boost::json::array encode_tokens(const std::vector<Token>& tokens);
+std::vector<Token> decode_tokens(const boost::json::array& array);
+
+}  // namespace om::engine

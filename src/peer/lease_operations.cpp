@@ -1,0 +1,83 @@
+#include "peer/lease_operations.h"
+
+#include "base/json_fields.h"
+#include "engine/remote/wire.h"
+
+namespace om::peer {
+namespace {
+
+namespace json = boost::json;
+
+constexpr size_t kWriteBytesMax = 64 << 10;  // Of pieces that came together.
+
+std::string line_of(const json::object& object) { return json::serialize(object) + "\n"; }
+
+}  // namespace
+
+io::Task<Result<void>> complete(engine::Engine& engine, std::string body, LineStream& out,
+                                io::Call call) {
+  CO_TRY(engine::CompletionRequest request, engine::decode_completion(body));
+  CO_TRY(const auto completion, co_await engine.complete(std::move(request), std::move(call)));
+  std::string lines = "{\"started\":true}\n";
+  while (true) {
+    auto piece = completion->ready();
+    if (!piece) {
+      if (!lines.empty()) CO_TRY_VOID(co_await out.write(lines));
+      lines.clear();
+      piece = co_await completion->next();
+    }
+    if (!*piece) {
+      if (!lines.empty()) CO_TRY_VOID(co_await out.write(lines));
+      co_return fail(std::move(*piece).error());
+    }
+    engine::append_piece(lines, **piece);
+    if ((*piece)->done) co_return co_await out.write(lines);
+    if (lines.size() > kWriteBytesMax) {
+      CO_TRY_VOID(co_await out.write(lines));
+      lines.clear();
+    }
+  }
+}
+
+io::Task<Result<void>> embed(engine::Engine& engine, std::string body, LineStream& out,
+                             io::Call call) {
+  CO_TRY(const json::object question, engine::decode_line(body, {}));
+  const JsonFields fields(question);
+  bool normalize = true;
+  fields.read("normalize", normalize);
+  const json::array* given = fields.array("tokens");
+  if (!given) co_return fail(Errc::invalid_argument, "no tokens");
+  std::vector<engine::Token> tokens = engine::decode_tokens(*given);
+  CO_TRY(const engine::EmbeddingResult result,
+         co_await engine.embed(std::move(tokens), normalize, std::move(call)));
+  json::array vector;
+  vector.reserve(result.vector.size());
+  for (const float number : result.vector) vector.emplace_back(number);
+  const json::object answer{{"tokens", result.tokens}, {"vector", std::move(vector)}};
+  co_return co_await out.write(line_of(answer));
+}
+
+io::Task<Result<void>> tokenize(engine::Engine& engine, std::string body, LineStream& out,
+                                io::Call call) {
+  CO_TRY(const json::object question, engine::decode_line(body, {}));
+  const JsonFields fields(question);
+  bool add_special = false;
+  fields.read("add_special", add_special);
+  CO_TRY(const auto tokens,
+         co_await engine.tokenize(fields.text("text"), add_special, std::move(call)));
+  const json::object answer{{"tokens", engine::encode_tokens(tokens)}};
+  co_return co_await out.write(line_of(answer));
+}
+
+io::Task<Result<void>> detokenize(engine::Engine& engine, std::string body, LineStream& out,
+                                  io::Call call) {
+  CO_TRY(const json::object question, engine::decode_line(body, {}));
+  const json::array* given = JsonFields(question).array("tokens");
+  if (!given) co_return fail(Errc::invalid_argument, "no tokens");
+  std::vector<engine::Token> tokens = engine::decode_tokens(*given);
+  CO_TRY(const std::string text, co_await engine.detokenize(std::move(tokens), std::move(call)));
+  const json::object answer{{"text", text}};
+  co_return co_await out.write(line_of(answer));
+}
+
+}  // namespace om::peer

@@ -1,0 +1,11 @@
+// The metrics of this room.
+#pragma once
+
+#include "base/metrics.h"
+
+namespace om::peer {
+
+inline Counter leases_given{"ollamamax_peer_leases_total",
+                            "Slots given to other nodes for their clients' requests."};
+
+}  // namespace om::peer

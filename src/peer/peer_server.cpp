@@ -1,0 +1,183 @@
+#include "peer/peer_server.h"
+
+#include "base/log.h"
+#include "cluster/report_wire.h"
+#include "engine/remote/peer_link.h"
+#include "engine/remote/wire.h"
+#include "peer/lease_operations.h"
+#include "peer/line_stream.h"
+#include "peer/metrics.h"
+#include "scheduler/lease_wire.h"
+
+namespace om::peer {
+namespace {
+
+constexpr std::string_view kLeases = "/peer/v1/leases/";
+constexpr std::string_view kUnload = "/peer/v1/unload/";
+constexpr uint64_t kBodyBytesMax = 256ull << 20;  // Images in a prompt.
+constexpr std::chrono::milliseconds kReportInterval{200};
+
+// Who is gone needs no answer; the same holds for every send below.
+io::Task<void> send_error(http::ResponseWriter& response, int status, Error error) {
+  std::string body = engine::error_line(error);
+  (void)co_await response.send(status, "application/x-ndjson", std::move(body));
+}
+
+io::Task<void> send_done(http::ResponseWriter& response) {
+  (void)co_await response.send(200, "application/x-ndjson", std::string(engine::kPulseLine));
+}
+
+// Several nodes may share a certificate's name only if they are one node.
+std::string holder_of(const http::Request& request) {
+  return std::string(request.headers.get("X-OllamaMax-From"));
+}
+
+}  // namespace
+
+PeerServer::PeerServer(Dependencies dependencies)
+    : dependencies_(std::move(dependencies)), leases_(dependencies_.world) {}
+
+PeerServer::~PeerServer() = default;
+
+http::Handler PeerServer::handler() {
+  return [this](http::Request& request, http::BodyReader& body, http::ResponseWriter& response) {
+    return handle(request, body, response);
+  };
+}
+
+void PeerServer::mount(std::string prefix, http::Handler handler) {
+  mounted_.emplace_back(std::move(prefix), std::move(handler));
+}
+
+void PeerServer::start() { leases_.start(); }
+
+void PeerServer::forget(std::string_view node) { leases_.remove_all_of(node); }
+
+io::Task<void> PeerServer::stop() {
+  stopping_.cancel();
+  co_await leases_.stop();
+}
+
+io::Task<void> PeerServer::handle(http::Request& request, http::BodyReader& body,
+                                  http::ResponseWriter& response) {
+  const std::string& path = request.path;
+  const bool post = request.method == "POST";
+  for (const auto& [prefix, handler] : mounted_) {
+    if (!path.starts_with(prefix)) continue;
+    co_await handler(request, body, response);
+    co_return;
+  }
+  if (path == "/peer/v1/report" && request.method == "GET") {
+    co_await report(request, response);
+  } else if (path == "/peer/v1/leases" && post) {
+    co_await acquire(request, body, response);
+  } else if (path.starts_with(kLeases)) {
+    const std::string rest = path.substr(kLeases.size());
+    const size_t slash = rest.find('/');
+    std::string id = rest.substr(0, slash);
+    if (slash != std::string::npos && post) {
+      co_await operate(std::move(id), rest.substr(slash + 1), request, body, response);
+    } else if (request.method == "DELETE") {
+      leases_.remove(id, holder_of(request), request.query_value("failed") == "1");
+      co_await send_done(response);
+    }
+  } else if (path.starts_with(kUnload) && post) {
+    if (const auto weights = Digest::parse(path.substr(kUnload.size()))) {
+      dependencies_.local.unload(*weights);
+      co_await send_done(response);
+    }
+  }
+  if (!response.started()) {
+    co_await send_error(response, 404, {Errc::unsupported, "this node does not know " + path});
+  }
+}
+
+// A whole report when something changed, at most every kReportInterval, else a beat.
+io::Task<void> PeerServer::report(http::Request& request, http::ResponseWriter& response) {
+  io::Clock& clock = dependencies_.world.clock;
+  const auto started = co_await response.start(200, "application/x-ndjson");
+  if (!started) co_return;
+  io::CancelSource cancel;
+  const io::OnCancel on_client(request.cancel, [&cancel] { cancel.cancel(); });
+  const io::OnCancel on_stop(stopping_.token(), [&cancel] { cancel.cancel(); });
+  std::string told;
+  std::shared_ptr<const std::vector<Digest>> blobs;
+  io::TimePoint written{};
+  while (!cancel.cancelled()) {
+    const cluster::NodeInfo self = dependencies_.self();
+    const bool blobs_changed = self.blobs != blobs;
+    std::string line = cluster::encode_report(self, false);
+    const bool changed = blobs_changed || line != told;
+    if (changed || clock.now() - written >= engine::kPulseInterval) {
+      if (changed) told = line;
+      if (blobs_changed) line = cluster::encode_report(self, true);
+      blobs = self.blobs;
+      line = changed ? line + "\n" : std::string("{\"beat\":true}\n");
+      const auto sent = co_await response.write(line);
+      if (!sent) co_return;
+      written = clock.now();
+    }
+    const auto slept = co_await clock.sleep_for(kReportInterval, {io::kNever, cancel.token()});
+    if (!slept) break;
+  }
+  (void)co_await response.finish();
+}
+
+io::Task<void> PeerServer::acquire(http::Request& request, http::BodyReader& body,
+                                   http::ResponseWriter& response) {
+  auto text = co_await body.read_all(kBodyBytesMax);
+  if (!text) co_return co_await send_error(response, 400, std::move(text).error());
+  auto asked = scheduler::decode_lease_request(*text, dependencies_.store);
+  if (!asked) co_return co_await send_error(response, 400, std::move(asked).error());
+  LineStream out(dependencies_.world, response);
+  auto written = co_await out.start();
+  if (written) {
+    const io::Call call{io::kNever, request.cancel};
+    auto lease = co_await dependencies_.local.acquire(std::move(asked->target),
+                                                      std::move(asked->options), call);
+    if (!lease) {
+      written = co_await out.write(engine::error_line(lease.error()));
+    } else {
+      leases_given.add();
+      boost::json::object line{
+          {"load_ns", (*lease)->load_time().count()},
+          {"queue_ns", (*lease)->queue_time().count()},
+          {"properties", engine::encode_properties((*lease)->engine().properties())}};
+      auto id = leases_.add(std::move(*lease), holder_of(request));
+      if (id) line["id"] = *id;
+      written = co_await out.write(id ? boost::json::serialize(line) + "\n"
+                                      : engine::error_line(id.error()));
+      // Nobody knows of it: it would only wait for its end.
+      if (id && !written) leases_.remove(*id, holder_of(request), false);
+    }
+  }
+  co_await out.finish();
+}
+
+io::Task<void> PeerServer::operate(std::string id, std::string operation, http::Request& request,
+                                   http::BodyReader& body, http::ResponseWriter& response) {
+  using Operation = io::Task<Result<void>> (*)(engine::Engine&, std::string, LineStream&, io::Call);
+  static const std::map<std::string_view, Operation> kOperations = {
+      {"complete", complete}, {"embed", embed}, {"tokenize", tokenize}, {"detokenize", detokenize}};
+  const auto found = kOperations.find(operation);
+  if (found == kOperations.end()) co_return;  // Answered as unknown.
+  auto text = co_await body.read_all(kBodyBytesMax);
+  if (!text) co_return co_await send_error(response, 400, std::move(text).error());
+  auto held = leases_.find(id, holder_of(request));
+  if (!held) {
+    // The node was started again, or the lease ran out: the asker takes it for lost.
+    co_return co_await send_error(response, 404, {Errc::unavailable, held.error().what});
+  }
+  LeaseUse use(dependencies_.world.clock, std::move(*held));
+  LineStream out(dependencies_.world, response);
+  auto done = co_await out.start();
+  if (done) {
+    const io::Call call{io::kNever, request.cancel};
+    done = co_await found->second(use.engine(), std::move(*text), out, call);
+    // Fails only if nobody is there to read it.
+    if (!done) (void)co_await out.write(engine::error_line(done.error()));
+  }
+  co_await out.finish();
+}
+
+}  // namespace om::peer

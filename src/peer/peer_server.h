@@ -1,0 +1,60 @@
+// What this node does for other nodes: the handler of the port between nodes.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "cluster/view.h"
+#include "http/server.h"
+#include "peer/lease_table.h"
+#include "scheduler/scheduler.h"
+#include "store/store.h"
+
+namespace om::peer {
+
+// References outlive the server.
+struct Dependencies {
+  io::World& world;
+  store::Store& store;
+  scheduler::Scheduler& local;  // Of this node alone: a lease is never passed on.
+  std::function<cluster::NodeInfo()> self;
+};
+
+// On the io thread; stop() must have returned before it is destroyed, after the http::Server.
+//
+//   GET    /peer/v1/report                  load reports and beats, without end
+//   POST   /peer/v1/leases                  a slot on a runner: waits, with pulses
+//   DELETE /peer/v1/leases/ID[?failed=1]    gives it back
+//   POST   /peer/v1/leases/ID/complete      pieces; also embed, tokenize, detokenize
+//   POST   /peer/v1/unload/DIGEST
+//
+// All answers are JSON lines (engine/remote/wire.h).
+class PeerServer {
+ public:
+  explicit PeerServer(Dependencies dependencies);
+  ~PeerServer();
+
+  http::Handler handler();
+  // Paths that other rooms serve to nodes: `prefix` and everything below it.
+  void mount(std::string prefix, http::Handler handler);
+  void start();
+  void forget(std::string_view node);  // It is gone: its leases are given back.
+  io::Task<void> stop();
+
+ private:
+  io::Task<void> handle(http::Request& request, http::BodyReader& body,
+                        http::ResponseWriter& response);
+  io::Task<void> report(http::Request& request, http::ResponseWriter& response);
+  io::Task<void> acquire(http::Request& request, http::BodyReader& body,
+                         http::ResponseWriter& response);
+  io::Task<void> operate(std::string id, std::string operation, http::Request& request,
+                         http::BodyReader& body, http::ResponseWriter& response);
+
+  Dependencies dependencies_;
+  LeaseTable leases_;
+  std::vector<std::pair<std::string, http::Handler>> mounted_;
+  io::CancelSource stopping_;
+};
+
+}  // namespace om::peer

@@ -1,0 +1,131 @@
+#include "scheduler/lease_wire.h"
+
+#include "base/json_fields.h"
+
+namespace om::scheduler {
+namespace {
+
+namespace json = boost::json;
+
+// "…/sha256-<hex>" as "sha256:<hex>".
+Result<std::string> digest_of_path(std::string_view path) {
+  const size_t slash = path.rfind('/');
+  auto digest = Digest::parse(slash == path.npos ? path : path.substr(slash + 1));
+  if (!digest) return fail(Errc::corrupt, "{} is not a blob of the store", path);
+  return digest->str();
+}
+
+Result<json::array> digests_of(const std::vector<std::string>& paths) {
+  json::array digests;
+  for (const std::string& path : paths) {
+    TRY(std::string digest, digest_of_path(path));
+    digests.emplace_back(std::move(digest));
+  }
+  return digests;
+}
+
+void write(json::object& object, std::string_view name, const std::optional<int>& value) {
+  if (value) object[name] = *value;
+}
+
+json::object encode_runner(const model::RunnerOptions& runner) {
+  json::object object;
+  write(object, "num_ctx", runner.num_ctx);
+  write(object, "num_batch", runner.num_batch);
+  write(object, "num_gpu", runner.num_gpu);
+  write(object, "main_gpu", runner.main_gpu);
+  write(object, "num_thread", runner.num_thread);
+  write(object, "draft_num_predict", runner.draft_num_predict);
+  if (runner.use_mmap) object["use_mmap"] = *runner.use_mmap;
+  return object;
+}
+
+model::RunnerOptions decode_runner(const json::object& object) {
+  const JsonFields fields(object);
+  model::RunnerOptions runner;
+  fields.read("num_ctx", runner.num_ctx);
+  fields.read("num_batch", runner.num_batch);
+  fields.read("num_gpu", runner.num_gpu);
+  fields.read("main_gpu", runner.main_gpu);
+  fields.read("num_thread", runner.num_thread);
+  fields.read("draft_num_predict", runner.draft_num_predict);
+  fields.read("use_mmap", runner.use_mmap);
+  return runner;
+}
+
+// The path of a blob that is here.
+Result<std::string> local_path(std::string_view digest, store::Store& store) {
+  TRY(const Digest parsed, Digest::parse(digest));
+  TRY_VOID(store.blob_size(parsed));
+  return store.blob_path(parsed);
+}
+
+Result<std::vector<std::string>> local_paths(const JsonFields& fields, std::string_view name,
+                                             store::Store& store) {
+  std::vector<std::string> paths;
+  const json::array* digests = fields.array(name);
+  if (!digests) return paths;
+  for (const json::value& digest : *digests) {
+    if (!digest.is_string()) return fail(Errc::corrupt, "{}: not a digest", name);
+    TRY(std::string path, local_path(digest.get_string(), store));
+    paths.push_back(std::move(path));
+  }
+  return paths;
+}
+
+AcquireOptions decode_options(const JsonFields& fields) {
+  AcquireOptions options;
+  std::optional<int64_t> keep_alive_ns;
+  fields.read("keep_alive_ns", keep_alive_ns);
+  if (keep_alive_ns) options.keep_alive.duration = std::chrono::nanoseconds(*keep_alive_ns);
+  if (fields.text("priority") == "batch") options.priority = Priority::batch;
+  fields.read("fingerprint", options.fingerprint);
+  fields.read("resumes", options.resumes);
+  return options;
+}
+
+}  // namespace
+
+Result<std::string> encode_lease_request(const Target& target, const AcquireOptions& options) {
+  json::object object{{"name", target.name},
+                      {"manifest", target.manifest.str()},
+                      {"weights", target.weights.str()},
+                      {"embedding", target.embedding},
+                      {"trained_context", target.trained_context},
+                      {"runner", encode_runner(target.runner)},
+                      {"fingerprint", options.fingerprint},
+                      {"resumes", options.resumes}};
+  TRY(object["adapters"], digests_of(target.adapter_paths));
+  TRY(object["projectors"], digests_of(target.projector_paths));
+  if (!target.draft_path.empty()) {
+    TRY(object["draft"], digest_of_path(target.draft_path));
+  }
+  if (options.keep_alive.duration) object["keep_alive_ns"] = options.keep_alive.duration->count();
+  if (options.priority == Priority::batch) object["priority"] = "batch";
+  return json::serialize(object);
+}
+
+Result<LeaseRequest> decode_lease_request(std::string_view text, store::Store& store) {
+  boost::system::error_code failed;
+  const json::value value = json::parse(text, failed);
+  if (failed || !value.is_object()) return fail(Errc::corrupt, "not a lease request");
+  const JsonFields fields(value.get_object());
+  LeaseRequest request;
+  Target& target = request.target;
+  fields.read("name", target.name);
+  TRY(target.manifest, Digest::parse(fields.text("manifest")));
+  TRY(target.weights, Digest::parse(fields.text("weights")));
+  TRY(target.weights_path, local_path(fields.text("weights"), store));
+  TRY(target.adapter_paths, local_paths(fields, "adapters", store));
+  TRY(target.projector_paths, local_paths(fields, "projectors", store));
+  if (const std::string draft = fields.text("draft"); !draft.empty()) {
+    TRY(target.draft_path, local_path(draft, store));
+  }
+  fields.read("embedding", target.embedding);
+  fields.read("trained_context", target.trained_context);
+  if (const json::object* runner = fields.object("runner")) target.runner = decode_runner(*runner);
+  request.options = decode_options(fields);
+  return request;
+}
+
+}  // namespace om::scheduler
