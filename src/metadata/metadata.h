@@ -13,12 +13,14 @@
 
 namespace om::metadata {
 
-using Revision = int64_t;  // Grows by one with every transaction that changed something.
+using Revision = int64_t;  // Grows with every transaction that changed something.
 using LeaseId = int64_t;   // 0: no lease.
 
 inline constexpr size_t kKeyBytesMax = 1024;
 inline constexpr size_t kValueBytesMax = 1 << 20;
-inline constexpr size_t kOperationsMax = 100;  // In one transaction.
+inline constexpr size_t kOperationsMax = 100;                // In one transaction; of compares too.
+inline constexpr size_t kTransactionBytesMax = 1'280 << 10;  // All its keys and values.
+inline constexpr size_t kSnapshotBytesMax = 256 << 20;       // All keys and values of a prefix.
 
 struct Entry {
   std::string key, value;
@@ -55,7 +57,8 @@ struct Operation {
   }
 };
 
-// Done whole or not at all. A request id makes it safe to send again after an unknown outcome
+// Done whole or not at all. Operations may not meet: a key is put once, and not also removed
+// (invalid_argument). A request id makes it safe to send again after an unknown outcome
 // (deadline_exceeded, unavailable): a transaction whose id was done already answers what it
 // answered then and changes nothing. Ids are remembered for at least 10 minutes.
 struct Transaction {
@@ -66,6 +69,7 @@ struct Transaction {
 
 struct Commit {
   bool done = false;  // False: a compare did not hold, nothing was changed.
+  // Done: where its changes are. Else: of the state that was compared, or later.
   Revision revision = 0;
 };
 
@@ -93,7 +97,9 @@ class Watch {
 // One per node. Every call is bounded by its deadline (at most kCallMax where none is given).
 // Errors: not_leader: no majority can be reached, nothing was changed; unavailable or
 // deadline_exceeded: the outcome of a change is unknown (see Transaction); invalid_argument: too
-// large or malformed; not_found: the lease has ended; cancelled.
+// large or malformed; not_found: the lease has ended; overloaded: too much to list, too many
+// leases; cancelled (the outcome of a change is unknown). Calls must be over before it is
+// destroyed.
 class Metadata {
  public:
   virtual ~Metadata() = default;

@@ -1,0 +1,32 @@
+// All facts as text, whatever engine they come from: what `cluster backup` writes, and how facts
+// move from one engine to another.
+//
+// JSON lines: a head {"format":"ollamamax-metadata","version":1,"revision":R,"entries":N}, one line
+// {"key":"...","value":"..."} an entry in the order of keys, and {"sha256":"..."} of all bytes
+// before it. A key or value that is not UTF-8 text is "key64" or "value64", in base64.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "metadata/metadata.h"
+
+namespace om::metadata {
+
+// Without the entries that a lease holds: they tell who is here now, and their owners write them
+// again. Revisions and versions begin anew where it is imported.
+std::string write_backup(const Snapshot& snapshot);
+
+// corrupt: cut, changed, or not a backup. unsupported: a newer version's.
+Result<Snapshot> read_backup(std::string_view text);
+
+// Puts all entries into an empty engine, then reads them back and compares; answers how many.
+// Those with a lease are left out, as above. If it fails it may be called again with the same
+// snapshot: until all is there a mark says that the import is not finished, and nobody may begin
+// to work with it. already_exists: there are other facts.
+io::Task<Result<size_t>> import_entries(Metadata& into, Snapshot snapshot, io::Call call);
+
+// True while an import has begun and not ended.
+io::Task<Result<bool>> import_unfinished(Metadata& metadata, io::Call call);
+
+}  // namespace om::metadata
