@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "api/access.h"
+#include "api/cluster_handlers.h"
 #include "api/metrics.h"
 #include "base/log.h"
 
@@ -115,6 +116,7 @@ Api::Api(Dependencies dependencies)
   register_openai(router_, dependencies_);
   register_anthropic(router_, dependencies_);
   register_operations(router_, dependencies_);
+  register_cluster(router_, dependencies_);
 }
 
 Api::~Api() = default;

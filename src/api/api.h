@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "api/router.h"
+#include "cluster/admin.h"
 #include "generation/generation.h"
 #include "http/server.h"
 #include "io/world.h"
@@ -41,6 +42,7 @@ struct Dependencies {
   generation::Generation& generation;
   transfer::Transfer& transfer;
   Settings settings;
+  cluster::Admin* admin = nullptr;  // Null: the cluster's routes answer that there is none.
 };
 
 // Add their routes to the router. `dependencies` outlives it: handlers may keep the reference.

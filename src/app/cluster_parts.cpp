@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "cluster/remote_metadata.h"
+#include "metadata/sqlite/sqlite_metadata.h"
 
 namespace om::app {
 namespace {
@@ -10,6 +12,9 @@ namespace {
 constexpr std::chrono::seconds kBlobsAgeMax{1};
 constexpr std::chrono::seconds kPeerConnectMax{2};
 constexpr std::chrono::seconds kPeerWriteIdleMax{5};
+constexpr std::chrono::seconds kFirstSyncMax{5};
+constexpr std::chrono::seconds kPublishRetry{5};
+constexpr std::string_view kJoinPath = "/peer/v1/join";
 
 http::ClientLimits peer_client_limits() {
   http::ClientLimits limits;
@@ -26,28 +31,145 @@ http::ServerLimits peer_server_limits() {
 
 }  // namespace
 
-ClusterParts::ClusterParts(io::World& world, store::Store& store, scheduler::LocalScheduler& local,
-                           std::string name)
-    : world_(world), store_(store), local_(local), name_(std::move(name)) {
+ClusterParts::ClusterParts(io::World& world, store::Store& disk, ClusterState state,
+                           io::Path directory)
+    : world_(world),
+      disk_(disk),
+      state_(std::move(state)),
+      directory_(std::move(directory)),
+      identity_(world.files, directory_),
+      tasks_(world.executor, world.clock) {
   client_ = std::make_unique<http::Client>(world_, peer_client_limits());
-  reports_ = std::make_unique<cluster::Reports>(world_, *client_, [this] { return self(); });
-  scheduler_ =
-      std::make_unique<scheduler::ClusterScheduler>(world_, *client_, local_, *reports_, name_);
-  peer_server_ = std::make_unique<peer::PeerServer>(
-      peer::Dependencies{world_, store_, local_, [this] { return self(); }});
-  http_server_ =
-      std::make_unique<http::Server>(world_, peer_server_limits(), peer_server_->handler());
-  reports_->on_lost([this](const std::string& node) { peer_server_->forget(node); });
 }
 
 ClusterParts::~ClusterParts() = default;
 
-Result<io::Endpoint> ClusterParts::listen(io::Endpoint at, std::shared_ptr<const io::Tls> tls) {
-  TRY(io::Endpoint bound, http_server_->listen(std::move(at), std::move(tls)));
+io::Task<Result<void>> ClusterParts::open(scheduler::LocalScheduler& local) {
+  local_ = &local;
+  CO_TRY_VOID(identity_.load());
+  if (state_.voter) {
+    CO_TRY(metadata_, co_await metadata::open_sqlite(world_, io::join(directory_, "facts.db")));
+  } else {
+    metadata_ =
+        std::make_unique<cluster::RemoteMetadata>(world_, *client_, [this] { return voters(); });
+  }
+  members_ =
+      std::make_unique<cluster::Members>(world_, *metadata_, io::join(directory_, "members.json"));
+  catalogue_ = std::make_unique<cluster::Catalogue>(world_, *metadata_, disk_,
+                                                    io::join(directory_, "models.json"));
+  store_ = std::make_unique<cluster::ClusterStore>(world_, disk_, *catalogue_);
+  reports_ = std::make_unique<cluster::Reports>(world_, *client_, [this] { return self(); });
+  scheduler_ = std::make_unique<scheduler::ClusterScheduler>(world_, *client_, local, *reports_,
+                                                             state_.name);
+  peer::Dependencies dependencies{
+      world_, disk_, local, [this] { return self(); },
+      [this](const http::Request& request) { return authorize(request); }};
+  peer_server_ = std::make_unique<peer::PeerServer>(std::move(dependencies));
+  if (state_.voter) {
+    peer_server_->serve_metadata(*metadata_);
+    peer_server_->serve_joins(*metadata_, identity_);
+  }
+  http_server_ =
+      std::make_unique<http::Server>(world_, peer_server_limits(), peer_server_->handler());
+  reports_->on_lost([this](const std::string& node) { peer_server_->forget(node); });
+  members_->on_change([this] { connect_members(); });
+  catalogue_->on_change([this](const std::string&, const cluster::Card* before,
+                               const cluster::Card* card) { take_model(before, card); });
+  members_->start();
+  catalogue_->start();
+  connect_members();
+  tasks_.spawn(publish_models());
+  const io::Call call = world_.clock.call_within(kFirstSyncMax, tasks_.token());
+  auto synced = co_await members_->facts().wait_synced(call);
+  if (synced) synced = co_await catalogue_->facts().wait_synced(call);
+  if (!synced) {
+    log_warn("the cluster's facts cannot be read yet: serving from what was known last",
+             field("error", synced.error()));
+  }
+  co_return Result<void>{};
+}
+
+Result<void> ClusterParts::listen(io::Endpoint at) {
+  TRY(const io::Endpoint bound, http_server_->listen(std::move(at), identity_.peer_server()));
   listening_ = true;
   peer_server_->start();
-  log_info("listening for other nodes", field("address", bound.str()), field("node", name_));
-  return bound;
+  log_info("listening for other nodes", field("address", bound.str()), field("node", state_.name));
+  return {};
+}
+
+engine::PeerLink ClusterParts::link_to(const cluster::Member& member) {
+  auto& tls = tls_[member.name];  // One object a node: connections are pooled by it.
+  if (!tls) tls = identity_.client_of(member.name);
+  return {member.name, member.peer, tls};
+}
+
+void ClusterParts::connect_members() {
+  if (!reports_) return;
+  std::vector<engine::PeerLink> links;
+  std::vector<cluster::Member> members = members_->list();
+  if (members.empty()) members = state_.known;
+  for (const cluster::Member& member : members) {
+    if (member.name != state_.name) links.push_back(link_to(member));
+  }
+  reports_->set_peers(std::move(links));
+  if (members_->facts().synced() && !members_->find(state_.name)) {
+    log_warn(
+        "this node was removed from its cluster: `ollamamax cluster leave` makes it a node "
+        "of its own again",
+        field("node", state_.name));
+  }
+}
+
+std::vector<engine::PeerLink> ClusterParts::voters() {
+  std::vector<cluster::Member> members = members_ ? members_->list() : state_.known;
+  if (members.empty()) members = state_.known;
+  std::vector<engine::PeerLink> reachable, others;
+  const cluster::View view = reports_ ? reports_->view() : cluster::View();
+  for (const cluster::Member& member : members) {
+    if (!member.voter || member.name == state_.name) continue;
+    const cluster::NodeInfo* node = view.find(member.name);
+    const bool is_there = node && node->state != cluster::NodeState::unreachable;
+    (is_there ? reachable : others).push_back(link_to(member));
+  }
+  reachable.insert(reachable.end(), others.begin(), others.end());
+  return reachable;
+}
+
+Result<void> ClusterParts::authorize(const http::Request& request) {
+  if (request.path == kJoinPath) return {};
+  std::vector<security::KnownNode> known;
+  for (const cluster::Member& member : members_->list()) {
+    known.push_back({member.name, member.serial, false});
+  }
+  return security::check_peer(request.peer_certificate, request.peer_certificate_serial, known);
+}
+
+// A model that was removed or replaced leaves this disk too; its successor comes with the copies.
+void ClusterParts::take_model(const cluster::Card* before, const cluster::Card* card) {
+  if (!before || (card && card->model->digest == before->model->digest)) return;
+  tasks_.spawn(remove_model(before->model->name, before->model->digest));
+}
+
+io::Task<void> ClusterParts::remove_model(model::Name name, Digest digest) {
+  const auto here = disk_.find(name);
+  if (!here || here->digest != digest) co_return;
+  const auto removed = co_await disk_.remove(name);
+  if (!removed) {
+    log_warn("a removed model stays on this disk", field("model", name.shortest()),
+             field("error", removed.error()));
+  }
+}
+
+io::Task<void> ClusterParts::publish_models() {
+  const io::CancelToken token = tasks_.token();
+  auto synced = co_await catalogue_->facts().wait_synced({io::kNever, token});
+  while (synced) {
+    const auto told =
+        co_await store_->publish_local(world_.clock.call_within(metadata::kCallMax, token));
+    if (told || token.cancelled()) co_return;
+    log_warn("this node's models are not told to the cluster yet", field("error", told.error()));
+    synced = co_await world_.clock.sleep_for(kPublishRetry, {io::kNever, token});
+  }
 }
 
 // Every blob that a manifest names is whole: the store shows no other manifests.
@@ -55,7 +177,7 @@ void ClusterParts::refresh_blobs() {
   const io::TimePoint now = world_.clock.now();
   if (blobs_ && now - blobs_at_ < kBlobsAgeMax) return;
   blobs_at_ = now;
-  auto manifests = store_.list();
+  const auto manifests = disk_.list();
   if (!manifests) return;  // The disk is in trouble: what was told last stands.
   std::vector<Digest> blobs;
   for (const store::StoredManifest& stored : *manifests) {
@@ -67,23 +189,30 @@ void ClusterParts::refresh_blobs() {
     blobs_ = std::make_shared<const std::vector<Digest>>(std::move(blobs));
   }
   // In whole GiB: less is no news.
-  if (const auto space = world_.files.space(store_.root()))
+  if (const auto space = world_.files.space(disk_.root())) {
     disk_free_ = space->available >> 30 << 30;
+  }
 }
 
 cluster::NodeInfo ClusterParts::self() {
   refresh_blobs();
-  cluster::NodeInfo node = local_.node_info(name_);
-  node.state = draining_ ? cluster::NodeState::draining : cluster::NodeState::ready;
+  cluster::NodeInfo node = local_->node_info(state_.name);
+  const cluster::Member* member = members_->find(state_.name);
+  const bool draining = stopping_ || (member && member->draining);
+  node.state = draining ? cluster::NodeState::draining : cluster::NodeState::ready;
   node.blobs = blobs_;
   node.disk_free = disk_free_;
   return node;
 }
 
 io::Task<void> ClusterParts::stop() {
-  co_await reports_->stop();
-  co_await peer_server_->stop();
+  co_await tasks_.stop();
+  if (reports_) co_await reports_->stop();
+  if (peer_server_) co_await peer_server_->stop();
   if (listening_) co_await http_server_->stop(std::chrono::seconds(2));
+  if (catalogue_) co_await catalogue_->stop();
+  if (members_) co_await members_->stop();
+  if (metadata_) co_await metadata_->stop();
   client_->close_idle();
 }
 

@@ -4,12 +4,17 @@
 #include <memory>
 #include <string>
 
+#include "app/cluster_state.h"
+#include "cluster/catalogue.h"
+#include "cluster/cluster_store.h"
+#include "cluster/members.h"
 #include "cluster/reports.h"
 #include "http/client.h"
 #include "http/server.h"
 #include "peer/peer_server.h"
 #include "scheduler/cluster_scheduler.h"
 #include "scheduler/local_scheduler.h"
+#include "security/identity.h"
 #include "store/store.h"
 
 namespace om::app {
@@ -17,37 +22,59 @@ namespace om::app {
 // On the io thread. References outlive it; stop() must have returned before it is destroyed.
 class ClusterParts {
  public:
-  ClusterParts(io::World& world, store::Store& store, scheduler::LocalScheduler& local,
-               std::string name);
+  ClusterParts(io::World& world, store::Store& disk, ClusterState state, io::Path directory);
   ~ClusterParts();
 
-  Result<io::Endpoint> listen(io::Endpoint at, std::shared_ptr<const io::Tls> tls);
-  void set_peers(std::vector<engine::PeerLink> peers) { reports_->set_peers(std::move(peers)); }
-  void drain() { draining_ = true; }
+  // Opens the facts and begins to follow them and the other nodes. Goes on without a majority.
+  io::Task<Result<void>> open(scheduler::LocalScheduler& local);
+  Result<void> listen(io::Endpoint at);
 
+  store::Store& store() { return *store_; }
   scheduler::Scheduler& scheduler() { return *scheduler_; }
+  metadata::Metadata& metadata() { return *metadata_; }
+  cluster::Members& members() { return *members_; }
   cluster::Reports& reports() { return *reports_; }
+  security::IdentityStore& identity() { return identity_; }
+  const ClusterState& state() const { return state_; }
   cluster::NodeInfo self();
+  // Tells other nodes to send nothing more, and lets what runs for them end within `grace`.
+  void begin_drain() { stopping_ = true; }
+  io::Task<void> drain(io::Duration grace) { return peer_server_->drain(grace); }
   io::Task<void> stop();
 
  private:
+  void connect_members();
+  void take_model(const cluster::Card* before, const cluster::Card* card);
+  std::vector<engine::PeerLink> voters();
+  engine::PeerLink link_to(const cluster::Member& member);
+  Result<void> authorize(const http::Request& request);
+  io::Task<void> publish_models();
+  io::Task<void> remove_model(model::Name name, Digest digest);
   void refresh_blobs();
 
   io::World& world_;
-  store::Store& store_;
-  scheduler::LocalScheduler& local_;
-  std::string name_;
-  bool draining_ = false;
+  store::Store& disk_;
+  ClusterState state_;
+  io::Path directory_;
+  security::IdentityStore identity_;
+  scheduler::LocalScheduler* local_ = nullptr;
+  bool stopping_ = false, listening_ = false;
   std::shared_ptr<const std::vector<Digest>> blobs_;
   io::TimePoint blobs_at_{};
   uint64_t disk_free_ = 0;
-  // Of its own: a pooled connection to a runner and one to a node have different limits.
+  std::map<std::string, std::shared_ptr<const io::Tls>> tls_;
+
+  // Of its own: connections to nodes have other limits than those to runners and registries.
   std::unique_ptr<http::Client> client_;
+  std::unique_ptr<metadata::Metadata> metadata_;
+  std::unique_ptr<cluster::Members> members_;
+  std::unique_ptr<cluster::Catalogue> catalogue_;
+  std::unique_ptr<cluster::ClusterStore> store_;
   std::unique_ptr<cluster::Reports> reports_;
   std::unique_ptr<scheduler::ClusterScheduler> scheduler_;
   std::unique_ptr<peer::PeerServer> peer_server_;
   std::unique_ptr<http::Server> http_server_;
-  bool listening_ = false;
+  io::TaskGroup tasks_;
 };
 
 }  // namespace om::app

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "app/cli/cluster.h"
 #include "app/cli/command.h"
 #include "app/cli/config_command.h"
 #include "app/cli/terminal.h"
@@ -22,6 +23,7 @@ struct Options {
   ShowOptions show;
   CreateOptions create;
   RunOptions run;
+  ClusterOptions cluster;
   std::string think, config_output;
 };
 
@@ -230,6 +232,53 @@ void add_config(CLI::App& program, Options& o, int& code) {
   });
 }
 
+void add_node_commands(CLI::App& cluster, Options& o, int& code) {
+  static constexpr std::pair<const char*, const char*> kActions[] = {
+      {"drain", "Give a node no new requests; running ones end"},
+      {"undrain", "Give it requests again"},
+      {"promote", "Let it keep a copy of the cluster's facts"},
+      {"remove", "Take a node out for good; its certificate is refused from then on"}};
+  for (const auto& [action, help] : kActions) {
+    auto* command = add(cluster, o, code, action, help, [action](Cli& cli, const Options& x) {
+      return cluster_node_command(cli, action, x.cluster);
+    });
+    command->add_option("node", o.cluster.node)->required();
+  }
+}
+
+void add_cluster(CLI::App& program, Options& o, int& code) {
+  CLI::App* cluster = program.add_subcommand("cluster", "Make several machines one Ollama");
+  cluster->require_subcommand(1);
+  auto* init = add(*cluster, o, code, "init", "Make this node the first of a cluster",
+                   [](Cli& cli, const Options& x) { return cluster_init_command(cli, x.cluster); });
+  auto* join = add(*cluster, o, code, "join", "Bring this node into a cluster",
+                   [](Cli& cli, const Options& x) { return cluster_join_command(cli, x.cluster); });
+  join->add_option("token", o.cluster.token, "What `cluster init` printed")->required();
+  for (CLI::App* command : {init, join}) {
+    command->add_option("--advertise", o.cluster.advertise,
+                        "HOST[:PORT] under which other nodes reach this one");
+  }
+  add(*cluster, o, code, "leave", "Take this node out of its cluster",
+      [](Cli& cli, const Options&) { return cluster_leave_command(cli); });
+  add(*cluster, o, code, "status", "How the cluster fares",
+      [](Cli& cli, const Options&) { return cluster_status_command(cli); });
+  add(*cluster, o, code, "nodes", "List its nodes",
+      [](Cli& cli, const Options&) { return cluster_nodes_command(cli); });
+  auto* token =
+      add(*cluster, o, code, "token", "Make a token for one more node",
+          [](Cli& cli, const Options& x) { return cluster_token_command(cli, x.cluster); });
+  token->add_option("--expires-in", o.cluster.expires_in, "How long it is good (24h)");
+  auto* backup =
+      add(*cluster, o, code, "backup", "Write the cluster's facts to a file",
+          [](Cli& cli, const Options& x) { return cluster_backup_command(cli, x.cluster); });
+  backup->add_option("file", o.cluster.file, "Standard output if none is given");
+  auto* restore =
+      add(*cluster, o, code, "restore", "Read them back into a new cluster",
+          [](Cli& cli, const Options& x) { return cluster_restore_command(cli, x.cluster); });
+  restore->add_option("file", o.cluster.file)->required();
+  add_node_commands(*cluster, o, code);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -244,6 +293,7 @@ int main(int argc, char** argv) {
   add_model_commands(program, options, code);
   add(program, options, code, "version", "Show the versions of client and server",
       [](Cli& cli, const Options&) { return version_command(cli); });
+  add_cluster(program, options, code);
   add_config(program, options, code);
   CLI::App* completion =
       program.add_subcommand("completion", "Print completions for bash, zsh or fish");

@@ -4,6 +4,8 @@
 #include <unistd.h>
 
 #include "api/api.h"
+#include "app/cluster_admin.h"
+#include "app/cluster_parts.h"
 #include "app/memory_watch.h"
 #include "app/node_parts.h"
 #include "base/log.h"
@@ -23,10 +25,14 @@ class Node {
       : real_(real), world_(real.world()), settings_(settings), stop_(world_.clock) {}
 
   io::Task<Result<void>> run();
+  // It entered or left a cluster, and is to be built anew.
+  bool wants_restart() const { return restart_; }
 
  private:
   io::Task<Result<void>> build();
+  io::Task<Result<void>> enter_cluster();
   Result<void> listen();
+  Result<void> listen_to_nodes();
   io::Task<void> take_down();
   void on_signal();
 
@@ -35,13 +41,18 @@ class Node {
   const Settings& settings_;
   io::Event stop_;
   int signals_ = 0;
-  bool ready_ = false;
+  bool ready_ = false, restart_ = false;
+  std::string name_;
   std::string runtime_directory_;
   std::shared_ptr<io::File> runtime_lock_;
 
   std::unique_ptr<http::Client> client_;
   std::unique_ptr<store::Store> store_;
-  std::unique_ptr<scheduler::LocalScheduler> scheduler_;
+  std::unique_ptr<scheduler::LocalScheduler> local_scheduler_;
+  std::unique_ptr<ClusterParts> cluster_;  // Null: in none.
+  std::unique_ptr<ClusterAdmin> admin_;
+  scheduler::Scheduler* scheduler_ = nullptr;  // Of the node, or of the cluster.
+  store::Store* models_ = nullptr;             // Likewise.
   std::unique_ptr<generation::Generation> generation_;
   std::unique_ptr<transfer::Transfer> transfer_;
   std::unique_ptr<api::Api> api_;
@@ -60,29 +71,33 @@ void Node::on_signal() {
 
 io::Task<Result<void>> Node::build() {
   CO_TRY(const NodePaths paths, find_paths(world_.files, settings_));
-  const std::string name = node_name(settings_);
+  name_ = node_name(settings_);
   client_ = std::make_unique<http::Client>(world_);
   CO_TRY(store_, co_await store::Store::open(world_, settings_.models_directory, settings_.prune));
-  CO_TRY(scheduler_, make_scheduler(world_, settings_, paths));
+  CO_TRY(local_scheduler_, make_scheduler(world_, settings_, paths));
+  scheduler_ = local_scheduler_.get();
+  models_ = store_.get();
+  CO_TRY_VOID(co_await enter_cluster());
 
   generation::GenerationOptions generation_options;
-  generation_options.node_name = name;
+  generation_options.node_name = name_;
   generation_options.default_context = static_cast<int>(settings_.context_length);
   generation_options.prefer_jinja = settings_.prefer_jinja;
-  generation_ = generation::make_generation(world_, *store_, *scheduler_, generation_options);
+  generation_ = generation::make_generation(world_, *models_, *scheduler_, generation_options);
 
   transfer::TransferOptions transfer_options;
   transfer_options.key_path = io::join(settings_.state_directory, "id_ed25519");
   transfer_options.quantize_program = paths.quantize_program;
   transfer_options.convert_script = paths.convert_script;
   transfer_options.temporary_directory = io::join(settings_.models_directory, "tmp");
-  transfer_ = transfer::make_transfer(world_, *store_, *client_, transfer_options);
+  transfer_ = transfer::make_transfer(world_, *models_, *client_, transfer_options);
 
-  api::Settings api_settings = make_api_settings(settings_, name);
+  api::Settings api_settings = make_api_settings(settings_, name_);
   api_settings.ready = [this] { return ready_; };
   api_settings.shedding = [this] { return memory_watch_ && memory_watch_->shedding(); };
-  api_ = std::make_unique<api::Api>(api::Dependencies{world_, *store_, *scheduler_, *generation_,
-                                                      *transfer_, std::move(api_settings)});
+  api_ = std::make_unique<api::Api>(api::Dependencies{world_, *models_, *scheduler_, *generation_,
+                                                      *transfer_, std::move(api_settings),
+                                                      admin_.get()});
   http::ServerLimits limits;
   limits.connections_max = static_cast<size_t>(settings_.connections_max);
   limits.body_bytes_max = settings_.body_bytes_max;
@@ -93,7 +108,40 @@ io::Task<Result<void>> Node::build() {
   co_return Result<void>{};
 }
 
+io::Task<Result<void>> Node::enter_cluster() {
+  const io::Path directory = cluster_directory(settings_.state_directory);
+  auto state = load_cluster_state(world_.files, directory);
+  if (state) {
+    name_ = state->name;  // Its certificate says so, whatever the machine is called now.
+    cluster_ = std::make_unique<ClusterParts>(world_, *store_, std::move(*state), directory);
+    CO_TRY_VOID(co_await cluster_->open(*local_scheduler_));
+    scheduler_ = &cluster_->scheduler();
+    models_ = &cluster_->store();
+  } else if (state.error().code != Errc::not_found) {
+    co_return fail(std::move(state).error());
+  }
+  auto restart = [this] {
+    restart_ = true;
+    stop_.notify_all();
+  };
+  admin_ = std::make_unique<ClusterAdmin>(world_, settings_, name_, cluster_.get(), restart,
+                                          [this] { return ready_; });
+  co_return Result<void>{};
+}
+
+Result<void> Node::listen_to_nodes() {
+  if (!cluster_) return {};
+  TRY(const HostPort host, parse_host(settings_.cluster_listen));
+  auto bound = cluster_->listen(io::Endpoint::tcp(host.host, host.port));
+  if (bound || bound.error().code != Errc::already_exists) return bound;
+  return fail(Errc::already_exists,
+              "{} (another node runs here? Choose another address with "
+              "OLLAMAMAX_CLUSTER_LISTEN)",
+              bound.error().what);
+}
+
 Result<void> Node::listen() {
+  TRY_VOID(listen_to_nodes());
   for (const std::string& address : settings_.listen) {
     TRY(const HostPort host, parse_host(address));
     auto bound = server_->listen(io::Endpoint::tcp(host.host, host.port));
@@ -112,13 +160,19 @@ Result<void> Node::listen() {
 }
 
 io::Task<void> Node::take_down() {
-  ready_ = false;
+  const bool ready_was = std::exchange(ready_, false);
+  if (cluster_) cluster_->begin_drain();
+  const io::TimePoint drained = world_.clock.now() + settings_.drain_time;
   if (server_) {
     log_info("draining", field("requests", server_->requests_running()));
     co_await server_->stop(settings_.drain_time);
   }
   if (memory_watch_) co_await memory_watch_->stop();
   if (transfer_) co_await transfer_->stop();
+  if (cluster_) {
+    if (ready_was) co_await cluster_->drain(drained - world_.clock.now());
+    co_await cluster_->stop();
+  }
   if (scheduler_) co_await scheduler_->stop();
   if (client_) client_->close_idle();
   if (!runtime_directory_.empty()) {
@@ -134,7 +188,7 @@ io::Task<Result<void>> Node::run() {
     ready_ = true;
     memory_watch_->start();
     real_.on_signal({SIGTERM, SIGINT}, [this](int) { on_signal(); });
-    while (signals_ == 0) {
+    while (signals_ == 0 && !restart_) {
       const auto woken = co_await stop_.wait();
       if (!woken) break;
     }
@@ -160,11 +214,15 @@ Result<void> run_node(const Settings& settings) {
   if (level) set_log_level(*level);
   set_log_format(settings.log_format == "json" ? LogFormat::json : LogFormat::text);
   raise_descriptor_limit();
-  io::RealWorld real;
   Result<void> result;
-  Node node(real, settings);
-  real.run_until_done(run_into(node, result));
-  if (result) log_info("stopped");
+  bool again = true;
+  while (again) {
+    io::RealWorld real;
+    Node node(real, settings);
+    real.run_until_done(run_into(node, result));
+    again = result && node.wants_restart();
+    log_info(again ? "starting anew" : "stopped");
+  }
   return result;
 }
 

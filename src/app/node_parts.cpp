@@ -134,6 +134,18 @@ bool is_loopback(std::string_view host) {
   return host == "localhost" || host == "::1" || host.starts_with("127.");
 }
 
+std::string outside_address() {
+  for (const bool v6 : {false, true}) {
+    for (const std::string& name : own_names()) {
+      const bool is_v6 = name.find(':') != std::string::npos;
+      const bool is_v4 = name.find_first_not_of("0123456789.") == std::string::npos;
+      if (is_v6 != v6 || (!v6 && !is_v4) || is_loopback(name) || name.starts_with("fe80")) continue;
+      return name;
+    }
+  }
+  return {};
+}
+
 Result<std::unique_ptr<scheduler::LocalScheduler>> make_scheduler(io::World& world,
                                                                   const Settings& settings,
                                                                   const NodePaths& paths) {

@@ -23,6 +23,7 @@ Result<NodePaths> find_paths(io::Filesystem& files, const Settings& settings);
 
 std::string node_name(const Settings& settings);
 bool is_loopback(std::string_view host);
+std::string outside_address();  // The first that is not loopback; empty: there is none.
 
 Result<std::unique_ptr<scheduler::LocalScheduler>> make_scheduler(io::World& world,
                                                                   const Settings& settings,

@@ -40,6 +40,8 @@ struct Settings {
   bool prefer_jinja = false;
   bool resume = true;
 
+  std::string cluster_listen, cluster_advertise;
+
   std::string log_level, log_format;
 };
 

@@ -41,7 +41,7 @@ io::Task<Result<void>> complete(engine::Engine& engine, std::string body, LineSt
 
 io::Task<Result<void>> embed(engine::Engine& engine, std::string body, LineStream& out,
                              io::Call call) {
-  CO_TRY(const json::object question, engine::decode_line(body, {}));
+  CO_TRY(const json::object question, engine::parse_line(body));
   const JsonFields fields(question);
   bool normalize = true;
   fields.read("normalize", normalize);
@@ -59,7 +59,7 @@ io::Task<Result<void>> embed(engine::Engine& engine, std::string body, LineStrea
 
 io::Task<Result<void>> tokenize(engine::Engine& engine, std::string body, LineStream& out,
                                 io::Call call) {
-  CO_TRY(const json::object question, engine::decode_line(body, {}));
+  CO_TRY(const json::object question, engine::parse_line(body));
   const JsonFields fields(question);
   bool add_special = false;
   fields.read("add_special", add_special);
@@ -71,7 +71,7 @@ io::Task<Result<void>> tokenize(engine::Engine& engine, std::string body, LineSt
 
 io::Task<Result<void>> detokenize(engine::Engine& engine, std::string body, LineStream& out,
                                   io::Call call) {
-  CO_TRY(const json::object question, engine::decode_line(body, {}));
+  CO_TRY(const json::object question, engine::parse_line(body));
   const json::array* given = JsonFields(question).array("tokens");
   if (!given) co_return fail(Errc::invalid_argument, "no tokens");
   std::vector<engine::Token> tokens = engine::decode_tokens(*given);

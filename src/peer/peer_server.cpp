@@ -16,6 +16,7 @@ constexpr std::string_view kLeases = "/peer/v1/leases/";
 constexpr std::string_view kUnload = "/peer/v1/unload/";
 constexpr uint64_t kBodyBytesMax = 256ull << 20;  // Images in a prompt.
 constexpr std::chrono::milliseconds kReportInterval{200};
+constexpr std::chrono::milliseconds kDrainLook{50};
 
 // Who is gone needs no answer; the same holds for every send below.
 io::Task<void> send_error(http::ResponseWriter& response, int status, Error error) {
@@ -27,10 +28,7 @@ io::Task<void> send_done(http::ResponseWriter& response) {
   (void)co_await response.send(200, "application/x-ndjson", std::string(engine::kPulseLine));
 }
 
-// Several nodes may share a certificate's name only if they are one node.
-std::string holder_of(const http::Request& request) {
-  return std::string(request.headers.get("X-OllamaMax-From"));
-}
+const std::string& holder_of(const http::Request& request) { return request.peer_certificate; }
 
 }  // namespace
 
@@ -49,9 +47,36 @@ void PeerServer::mount(std::string prefix, http::Handler handler) {
   mounted_.emplace_back(std::move(prefix), std::move(handler));
 }
 
+void PeerServer::serve_metadata(metadata::Metadata& metadata) {
+  metadata_service_ =
+      std::make_unique<MetadataService>(dependencies_.world, metadata, stopping_.token());
+  mount("/peer/v1/metadata/",
+        [this](http::Request& request, http::BodyReader& body, http::ResponseWriter& response) {
+          return metadata_service_->handle(request, body, response);
+        });
+}
+
+void PeerServer::serve_joins(metadata::Metadata& metadata, security::IdentityStore& identity) {
+  join_service_ = std::make_unique<JoinService>(dependencies_.world, metadata, identity);
+  mount("/peer/v1/join",
+        [this](http::Request& request, http::BodyReader& body, http::ResponseWriter& response) {
+          return join_service_->handle(request, body, response);
+        });
+}
+
 void PeerServer::start() { leases_.start(); }
 
 void PeerServer::forget(std::string_view node) { leases_.remove_all_of(node); }
+
+io::Task<void> PeerServer::drain(io::Duration grace) {
+  draining_ = true;
+  io::Clock& clock = dependencies_.world.clock;
+  const io::TimePoint end = clock.now() + grace;
+  while (leases_.size() > 0 && clock.now() < end) {
+    const auto slept = co_await clock.sleep_for(kDrainLook);
+    if (!slept) co_return;
+  }
+}
 
 io::Task<void> PeerServer::stop() {
   stopping_.cancel();
@@ -62,6 +87,10 @@ io::Task<void> PeerServer::handle(http::Request& request, http::BodyReader& body
                                   http::ResponseWriter& response) {
   const std::string& path = request.path;
   const bool post = request.method == "POST";
+  if (const auto allowed = dependencies_.authorize(request); !allowed) {
+    refused.add();
+    co_return co_await send_error(response, 403, allowed.error());
+  }
   for (const auto& [prefix, handler] : mounted_) {
     if (!path.starts_with(prefix)) continue;
     co_await handler(request, body, response);
@@ -127,6 +156,9 @@ io::Task<void> PeerServer::acquire(http::Request& request, http::BodyReader& bod
                                    http::ResponseWriter& response) {
   auto text = co_await body.read_all(kBodyBytesMax);
   if (!text) co_return co_await send_error(response, 400, std::move(text).error());
+  if (draining_) {
+    co_return co_await send_error(response, 503, {Errc::unavailable, "this node is draining"});
+  }
   auto asked = scheduler::decode_lease_request(*text, dependencies_.store);
   if (!asked) co_return co_await send_error(response, 400, std::move(asked).error());
   LineStream out(dependencies_.world, response);

@@ -7,7 +7,9 @@
 
 #include "cluster/view.h"
 #include "http/server.h"
+#include "peer/join_service.h"
 #include "peer/lease_table.h"
+#include "peer/metadata_service.h"
 #include "scheduler/scheduler.h"
 #include "store/store.h"
 
@@ -19,6 +21,8 @@ struct Dependencies {
   store::Store& store;
   scheduler::Scheduler& local;  // Of this node alone: a lease is never passed on.
   std::function<cluster::NodeInfo()> self;
+  // Whether who asks is a member; only joins are answered to others.
+  std::function<Result<void>(const http::Request&)> authorize;
 };
 
 // On the io thread; stop() must have returned before it is destroyed, after the http::Server.
@@ -28,6 +32,8 @@ struct Dependencies {
 //   DELETE /peer/v1/leases/ID[?failed=1]    gives it back
 //   POST   /peer/v1/leases/ID/complete      pieces; also embed, tokenize, detokenize
 //   POST   /peer/v1/unload/DIGEST
+//   POST   /peer/v1/metadata/OPERATION      the cluster's facts (voters)
+//   POST   /peer/v1/join                    a certificate for a token (voters)
 //
 // All answers are JSON lines (engine/remote/wire.h).
 class PeerServer {
@@ -38,8 +44,13 @@ class PeerServer {
   http::Handler handler();
   // Paths that other rooms serve to nodes: `prefix` and everything below it.
   void mount(std::string prefix, http::Handler handler);
+  // On voters only.
+  void serve_metadata(metadata::Metadata& metadata);
+  void serve_joins(metadata::Metadata& metadata, security::IdentityStore& identity);
   void start();
   void forget(std::string_view node);  // It is gone: its leases are given back.
+  // Gives no more leases, and waits until those given are back or `grace` is over.
+  io::Task<void> drain(io::Duration grace);
   io::Task<void> stop();
 
  private:
@@ -53,7 +64,10 @@ class PeerServer {
 
   Dependencies dependencies_;
   LeaseTable leases_;
+  std::unique_ptr<MetadataService> metadata_service_;
+  std::unique_ptr<JoinService> join_service_;
   std::vector<std::pair<std::string, http::Handler>> mounted_;
+  bool draining_ = false;
   io::CancelSource stopping_;
 };
 

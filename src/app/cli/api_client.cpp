@@ -86,8 +86,17 @@ io::Task<Result<json::value>> ApiClient::get(std::string path) {
   co_return parse_reply(body);
 }
 
+io::Task<Result<std::string>> ApiClient::get_text(std::string path) {
+  CO_TRY(auto response, co_await send("GET", std::move(path), "", {}));
+  co_return co_await response->read_all(kReplyMax);
+}
+
 io::Task<Result<json::value>> ApiClient::post(std::string path, json::object body) {
-  CO_TRY(auto response, co_await send("POST", std::move(path), json::serialize(body), {}));
+  co_return co_await post_text(std::move(path), json::serialize(body));
+}
+
+io::Task<Result<json::value>> ApiClient::post_text(std::string path, std::string body) {
+  CO_TRY(auto response, co_await send("POST", std::move(path), std::move(body), {}));
   CO_TRY(const std::string reply, co_await response->read_all(kReplyMax));
   co_return parse_reply(reply);
 }

@@ -66,8 +66,9 @@ io::Task<Result<LineReader>> LineReader::open(io::Clock& clock, http::Client& cl
   const int status = reader.response_->status();
   if (status == 200) co_return std::move(reader);
   CO_TRY(const std::string body, co_await reader.response_->read_all(kErrorBytesMax));
-  auto told = decode_line(body, {});
-  if (!told && told.error().code != Errc::corrupt) co_return fail(std::move(told).error());
+  if (const auto told = parse_line(body)) {
+    if (auto error = error_in(*told)) co_return fail(std::move(*error));
+  }
   co_return fail(Errc::unavailable, "node {} answered {}", link.node, status);
 }
 
@@ -87,10 +88,9 @@ std::optional<Result<boost::json::object>> LineReader::ready() {
     const std::string_view line = std::string_view(buffer_).substr(start_, end - start_);
     start_ = scanned_ = end + 1;
     if (line.size() + 1 == kPulseLine.size()) continue;
-    auto object = decode_line(line, {});
-    if (!object && object.error().code == Errc::corrupt) {
-      return fail(lose(object.error().what));
-    }
+    auto object = parse_line(line);
+    if (!object) return fail(lose(object.error().what));
+    if (auto error = error_in(*object)) return fail(std::move(*error));
     return object;
   }
 }

@@ -23,7 +23,7 @@ class LineReader {
                                            const PeerLink& link, http::ClientRequest request,
                                            io::Call call);
 
-  // The next object, in this reader's arena: it lives until the next call. An error line is that
+  // The next object. An error line is that
   // error. unavailable: the node is lost, or told so itself (see lost()).
   io::Task<Result<boost::json::object>> next();
   // What has arrived already; nothing if next() would wait or fail.

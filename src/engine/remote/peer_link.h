@@ -15,7 +15,7 @@ inline constexpr std::chrono::milliseconds kPulseInterval{500};
 inline constexpr std::chrono::milliseconds kSilenceMax{2000};
 
 struct PeerLink {
-  std::string node, self;  // The other one's name and ours.
+  std::string node;  // Its name.
   io::Endpoint endpoint;
   std::shared_ptr<const io::Tls> tls;  // Null only in tests: between nodes TLS is always on.
 
@@ -26,7 +26,6 @@ struct PeerLink {
     request.tls = tls;
     request.host = node;
     request.target = std::move(target);
-    request.headers.set("X-OllamaMax-From", self);
     request.body = std::move(body);
     return request;
   }

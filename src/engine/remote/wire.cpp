@@ -146,12 +146,12 @@ Errc errc_named(std::string_view name) {
   return Errc::internal;
 }
 
-Result<json::object> parse_object(std::string_view text, json::storage_ptr storage) {
+Result<json::object> parse_object(std::string_view text) {
   json::parse_options options;
   options.max_depth = kDepthMax;
   options.allow_invalid_utf8 = true;
   boost::system::error_code failed;
-  json::value value = json::parse(text, failed, std::move(storage), options);
+  json::value value = json::parse(text, failed, {}, options);
   if (failed || !value.is_object()) {
     return fail(Errc::corrupt, "another node sent something that is not understood");
   }
@@ -191,7 +191,7 @@ std::string encode_completion(const CompletionRequest& request) {
 }
 
 Result<CompletionRequest> decode_completion(std::string_view text) {
-  TRY(const json::object object, parse_object(text, {}));
+  TRY(const json::object object, parse_object(text));
   const JsonFields fields(object);
   CompletionRequest request;
   fields.read("prompt", request.prompt);
@@ -291,13 +291,13 @@ std::string error_line(const Error& error) {
   return out;
 }
 
-Result<json::object> decode_line(std::string_view line, json::storage_ptr storage) {
-  TRY(json::object object, parse_object(line, std::move(storage)));
-  if (const json::object* error = JsonFields(object).object("error")) {
-    const JsonFields fields(*error);
-    return fail(Error{errc_named(fields.text("code")), fields.text("what")});
-  }
-  return object;
+Result<json::object> parse_line(std::string_view line) { return parse_object(line); }
+
+std::optional<Error> error_in(const json::object& line) {
+  const json::object* error = JsonFields(line).object("error");
+  if (!error) return std::nullopt;
+  const JsonFields fields(*error);
+  return Error{errc_named(fields.text("code")), fields.text("what")};
 }
 
 }  // namespace om::engine

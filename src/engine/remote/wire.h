@@ -27,9 +27,10 @@ Properties decode_properties(const boost::json::object& object);
 
 std::string error_line(const Error& error);
 
-// A line taken apart: the error it tells, or the object. corrupt: not a JSON object. `what` of an
-// error is prefixed with nothing: it is the other node's own text.
-Result<boost::json::object> decode_line(std::string_view line, boost::json::storage_ptr storage);
+// corrupt: not a JSON object.
+Result<boost::json::object> parse_line(std::string_view line);
+// The other node's own error, if the line tells one.
+std::optional<Error> error_in(const boost::json::object& line);
 
 boost::json::array encode_tokens(const std::vector<Token>& tokens);
 std::vector<Token> decode_tokens(const boost::json::array& array);

@@ -1,0 +1,160 @@
+// The operator's routes: /api/v1/cluster. Only this machine may ask: whoever can change a cluster
+// can read all that is asked of it.
+#include "api/cluster_handlers.h"
+
+#include "api/json_input.h"
+#include "base/duration.h"
+
+namespace om::api {
+namespace {
+
+namespace json = boost::json;
+
+constexpr uint64_t kBodyBytesMax = 1 << 20;
+constexpr uint64_t kBackupBytesMax = 512ull << 20;
+constexpr std::chrono::seconds kChangeMax{30};
+constexpr std::chrono::hours kTokenLifeDefault{24};
+
+bool is_local(std::string_view peer) {
+  return peer.starts_with("127.") || peer.starts_with("[::1]") ||
+         peer.starts_with("[::ffff:127.") || peer.starts_with("unix");
+}
+
+using Action = io::Task<Result<void>> (*)(cluster::Admin&, Context&, io::Call);
+
+io::Task<Result<void>> send_object(Context& context, const json::object& object) {
+  return context.send_json(json::serialize(object));
+}
+
+io::Task<Result<void>> send_done(Context& context) { return context.send_json("{}"); }
+
+// The body's members; an empty body is an empty object.
+io::Task<Result<json::object>> read_arguments(Context& context) {
+  CO_TRY(const std::string body, co_await context.body.read_all(kBodyBytesMax));
+  if (body.empty()) co_return json::object{};
+  CO_TRY(const json::value value, parse_json(body));
+  if (!value.is_object()) co_return fail(Errc::invalid_argument, "the body is not a JSON object");
+  co_return value.get_object();
+}
+
+io::Task<Result<void>> status(cluster::Admin& admin, Context& context, io::Call) {
+  co_return co_await send_object(context, admin.status());
+}
+
+io::Task<Result<void>> init(cluster::Admin& admin, Context& context, io::Call call) {
+  CO_TRY(const json::value arguments, co_await read_arguments(context));
+  ObjectReader reader("ClusterInit", arguments);
+  cluster::EnterOptions options;
+  reader.read("advertise", options.advertise);
+  CO_TRY_VOID(reader.done());
+  CO_TRY(const std::string token, co_await admin.init(std::move(options), std::move(call)));
+  const json::object reply{{"token", token}};
+  co_return co_await send_object(context, reply);
+}
+
+io::Task<Result<void>> join(cluster::Admin& admin, Context& context, io::Call call) {
+  CO_TRY(const json::value arguments, co_await read_arguments(context));
+  ObjectReader reader("ClusterJoin", arguments);
+  cluster::EnterOptions options;
+  std::string token;
+  reader.read("token", token);
+  reader.read("advertise", options.advertise);
+  CO_TRY_VOID(reader.done());
+  CO_TRY_VOID(co_await admin.join(std::move(token), std::move(options), std::move(call)));
+  co_return co_await send_done(context);
+}
+
+io::Task<Result<void>> leave(cluster::Admin& admin, Context& context, io::Call call) {
+  CO_TRY_VOID(co_await admin.leave(std::move(call)));
+  co_return co_await send_done(context);
+}
+
+io::Task<Result<void>> make_token(cluster::Admin& admin, Context& context, io::Call call) {
+  CO_TRY(const json::value arguments, co_await read_arguments(context));
+  ObjectReader reader("ClusterToken", arguments);
+  std::string life;
+  reader.read("expires_in", life);
+  CO_TRY_VOID(reader.done());
+  io::Duration duration = kTokenLifeDefault;
+  if (!life.empty()) {
+    CO_TRY(duration, parse_duration(life));
+  }
+  CO_TRY(const std::string token, co_await admin.make_token(duration, std::move(call)));
+  const json::object reply{{"token", token}};
+  co_return co_await send_object(context, reply);
+}
+
+io::Task<Result<void>> drain(cluster::Admin& admin, Context& context, io::Call call) {
+  CO_TRY_VOID(co_await admin.drain(std::string(context.parameter("node")), true, std::move(call)));
+  co_return co_await send_done(context);
+}
+
+io::Task<Result<void>> undrain(cluster::Admin& admin, Context& context, io::Call call) {
+  CO_TRY_VOID(co_await admin.drain(std::string(context.parameter("node")), false, std::move(call)));
+  co_return co_await send_done(context);
+}
+
+io::Task<Result<void>> promote(cluster::Admin& admin, Context& context, io::Call call) {
+  CO_TRY_VOID(co_await admin.promote(std::string(context.parameter("node")), std::move(call)));
+  co_return co_await send_done(context);
+}
+
+io::Task<Result<void>> remove(cluster::Admin& admin, Context& context, io::Call call) {
+  CO_TRY_VOID(co_await admin.remove(std::string(context.parameter("node")), std::move(call)));
+  co_return co_await send_done(context);
+}
+
+io::Task<Result<void>> backup(cluster::Admin& admin, Context& context, io::Call call) {
+  CO_TRY(std::string text, co_await admin.backup(std::move(call)));
+  co_return co_await context.send(200, "application/x-ndjson", std::move(text));
+}
+
+io::Task<Result<void>> restore(cluster::Admin& admin, Context& context, io::Call call) {
+  CO_TRY(std::string text, co_await context.body.read_all(kBackupBytesMax));
+  CO_TRY(const size_t count, co_await admin.restore(std::move(text), std::move(call)));
+  const json::object reply{{"entries", count}};
+  co_return co_await send_object(context, reply);
+}
+
+HandlerResult run(const Dependencies& dependencies, Context& context, Action action) {
+  if (!is_local(context.request.peer)) {
+    co_return fail(
+        Errc::forbidden,
+        "the cluster is looked after from the node's own machine: run the command there");
+  }
+  if (!dependencies.admin) {
+    co_return fail(Errc::unsupported, "this node was built without a cluster");
+  }
+  const io::Call call = dependencies.world.clock.call_within(kChangeMax, context.request.cancel);
+  co_return co_await action(*dependencies.admin, context, call);
+}
+
+}  // namespace
+
+void register_cluster(Router& router, const Dependencies& dependencies) {
+  struct Row {
+    std::string_view method, pattern;
+    Action action;
+  };
+  static constexpr Row kRows[] = {
+      {"GET", "/api/v1/cluster", status},
+      {"POST", "/api/v1/cluster/init", init},
+      {"POST", "/api/v1/cluster/join", join},
+      {"POST", "/api/v1/cluster/leave", leave},
+      {"POST", "/api/v1/cluster/token", make_token},
+      {"GET", "/api/v1/cluster/backup", backup},
+      {"POST", "/api/v1/cluster/restore", restore},
+      {"POST", "/api/v1/cluster/nodes/:node/drain", drain},
+      {"POST", "/api/v1/cluster/nodes/:node/undrain", undrain},
+      {"POST", "/api/v1/cluster/nodes/:node/promote", promote},
+      {"DELETE", "/api/v1/cluster/nodes/:node", remove},
+  };
+  for (const Row& row : kRows) {
+    router.add(row.method, row.pattern, ErrorShape::ollama,
+               [&dependencies, action = row.action](Context& context) {
+                 return run(dependencies, context, action);
+               });
+  }
+}
+
+}  // namespace om::api

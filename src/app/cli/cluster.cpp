@@ -1,0 +1,213 @@
+#include "app/cli/cluster.h"
+
+#include "app/cli/terminal.h"
+#include "base/duration.h"
+#include "base/json_fields.h"
+
+namespace om::app {
+
+namespace json = boost::json;
+
+namespace {
+
+constexpr std::chrono::seconds kReadyMax{60};
+constexpr std::chrono::milliseconds kReadyInterval{250};
+constexpr uint64_t kBackupBytesMax = 512ull << 20;
+
+// A node that enters or leaves a cluster starts anew: waits until it answers as part of it.
+io::Task<Result<json::object>> wait_until(Cli& cli, bool in_cluster) {
+  const io::TimePoint end = cli.world().clock.now() + kReadyMax;
+  Error last{Errc::deadline_exceeded, "the node did not come back within a minute: see its log"};
+  while (cli.world().clock.now() < end) {
+    CO_TRY_VOID(co_await cli.world().clock.sleep_for(kReadyInterval));
+    const auto reply = co_await cli.api.get("/api/v1/cluster");
+    if (!reply || !reply->is_object()) continue;
+    bool is_in = false, is_ready = false;
+    const JsonFields fields(reply->get_object());
+    fields.read("in_cluster", is_in);
+    fields.read("ready", is_ready);
+    if (is_in == in_cluster && is_ready) co_return reply->get_object();
+  }
+  co_return fail(std::move(last));
+}
+
+std::string gigabytes(uint64_t used, uint64_t total) {
+  return fmt::format("{:.1f}/{:.1f} GB", static_cast<double>(used) / 1e9,
+                     static_cast<double>(total) / 1e9);
+}
+
+std::string models_in_memory(const JsonFields& node) {
+  std::string text;
+  const json::array* runners = node.array("runners");
+  if (!runners) return "-";
+  for (const json::value& value : *runners) {
+    if (!value.is_object()) continue;
+    const JsonFields runner(value.get_object());
+    int running = 0, slots = 0;
+    runner.read("running", running);
+    runner.read("slots", slots);
+    if (!text.empty()) text += ", ";
+    text += fmt::format("{} {}/{}", runner.text("model"), running, slots);
+  }
+  return text.empty() ? "-" : text;
+}
+
+void print_nodes(const json::object& status) {
+  std::vector<std::vector<std::string>> rows;
+  if (const json::array* nodes = JsonFields(status).array("nodes")) {
+    for (const json::value& value : *nodes) {
+      if (!value.is_object()) continue;
+      const JsonFields node(value.get_object());
+      uint64_t used = 0, total = 0;
+      bool voter = false, self = false;
+      node.read("memory_used", used);
+      node.read("memory_total", total);
+      node.read("voter", voter);
+      node.read("self", self);
+      rows.push_back({node.text("name") + (self ? " *" : ""), node.text("state"),
+                      node.text("address"), voter ? "voter" : "-", gigabytes(used, total),
+                      models_in_memory(node)});
+    }
+  }
+  const std::vector<std::string> header{"NODE", "STATE", "ADDRESS", "ROLE", "MEMORY", "LOADED"};
+  print(format_table(header, rows));
+}
+
+void print_join_advice(const std::string& token) {
+  print(
+      fmt::format("To add a machine, run there within a day:\n\n"
+                  "    ollamamax cluster join {}\n\n"
+                  "The token is good for one node; `ollamamax cluster token` makes another.\n",
+                  token));
+}
+
+io::Task<Result<json::object>> ask(Cli& cli, std::string path, json::object body) {
+  CO_TRY(const json::value reply, co_await cli.api.post(std::move(path), std::move(body)));
+  if (!reply.is_object()) co_return fail(Errc::corrupt, "the node's answer is no object");
+  co_return reply.get_object();
+}
+
+}  // namespace
+
+CommandTask cluster_init_command(Cli& cli, ClusterOptions options) {
+  json::object body{{"advertise", options.advertise}};
+  CO_TRY(const json::object reply, co_await ask(cli, "/api/v1/cluster/init", std::move(body)));
+  CO_TRY(const json::object status, co_await wait_until(cli, true));
+  if (cli.json) {
+    print_json(reply);
+  } else {
+    print("The cluster is there; this node is its first.\n\n");
+    print_nodes(status);
+    print("\n");
+    print_join_advice(text_of(reply, "token"));
+  }
+  co_return Result<void>{};
+}
+
+CommandTask cluster_join_command(Cli& cli, ClusterOptions options) {
+  json::object body{{"token", options.token}, {"advertise", options.advertise}};
+  CO_TRY(const json::object reply, co_await ask(cli, "/api/v1/cluster/join", std::move(body)));
+  CO_TRY(const json::object status, co_await wait_until(cli, true));
+  if (cli.json) {
+    print_json(status);
+  } else {
+    print("This node is in the cluster.\n\n");
+    print_nodes(status);
+  }
+  co_return Result<void>{};
+}
+
+CommandTask cluster_leave_command(Cli& cli) {
+  CO_TRY(const json::object reply, co_await ask(cli, "/api/v1/cluster/leave", {}));
+  CO_TRY(const json::object status, co_await wait_until(cli, false));
+  if (cli.json) {
+    print_json(status);
+  } else {
+    print("This node has left the cluster and serves by itself.\n");
+  }
+  co_return Result<void>{};
+}
+
+CommandTask cluster_nodes_command(Cli& cli) {
+  CO_TRY(const json::value reply, co_await cli.api.get("/api/v1/cluster"));
+  if (!reply.is_object()) co_return fail(Errc::corrupt, "the node's answer is no object");
+  const json::object& status = reply.get_object();
+  if (cli.json) {
+    const json::value* nodes = status.if_contains("nodes");
+    print_json(nodes ? *nodes : json::value(json::array{}));
+  } else {
+    print_nodes(status);
+  }
+  co_return Result<void>{};
+}
+
+CommandTask cluster_status_command(Cli& cli) {
+  CO_TRY(const json::value reply, co_await cli.api.get("/api/v1/cluster"));
+  if (cli.json) {
+    print_json(reply);
+    co_return Result<void>{};
+  }
+  if (!reply.is_object()) co_return fail(Errc::corrupt, "the node's answer is no object");
+  const JsonFields fields(reply.get_object());
+  bool in_cluster = false, agrees = false;
+  fields.read("in_cluster", in_cluster);
+  fields.read("majority", agrees);
+  if (!in_cluster) {
+    print(
+        "This node is by itself. `ollamamax cluster init` begins a cluster, "
+        "`ollamamax cluster join TOKEN` enters one.\n");
+    co_return Result<void>{};
+  }
+  print_nodes(reply.get_object());
+  print(agrees ? "\nA majority of the voters can be reached: changes are possible.\n"
+               : "\nNo majority of the voters can be reached: models are served, changes are "
+                 "refused until it is back.\n");
+  co_return Result<void>{};
+}
+
+CommandTask cluster_token_command(Cli& cli, ClusterOptions options) {
+  json::object body{{"expires_in", options.expires_in}};
+  CO_TRY(const json::object reply, co_await ask(cli, "/api/v1/cluster/token", std::move(body)));
+  if (cli.json) {
+    print_json(reply);
+  } else {
+    print(text_of(reply, "token") + "\n");
+  }
+  co_return Result<void>{};
+}
+
+CommandTask cluster_node_command(Cli& cli, std::string action, ClusterOptions options) {
+  std::string path = "/api/v1/cluster/nodes/" + options.node;
+  if (action == "remove") {
+    CO_TRY_VOID(co_await cli.api.remove(std::move(path), {}));
+  } else {
+    CO_TRY(const json::object reply, co_await ask(cli, path + "/" + action, {}));
+  }
+  print(cli.json ? "{\"status\":\"success\"}\n" : fmt::format("{}: {}\n", options.node, action));
+  co_return Result<void>{};
+}
+
+CommandTask cluster_backup_command(Cli& cli, ClusterOptions options) {
+  CO_TRY(const std::string text, co_await cli.api.get_text("/api/v1/cluster/backup"));
+  if (options.file.empty() || options.file == "-") {
+    print(text);
+    co_return Result<void>{};
+  }
+  CO_TRY_VOID(cli.world().files.write_file(options.file, text));
+  print(fmt::format("the cluster's facts are in {}\n", options.file));
+  co_return Result<void>{};
+}
+
+CommandTask cluster_restore_command(Cli& cli, ClusterOptions options) {
+  CO_TRY(std::string text, cli.world().files.read_file(options.file, kBackupBytesMax));
+  CO_TRY(const json::value reply,
+         co_await cli.api.post_text("/api/v1/cluster/restore", std::move(text)));
+  if (cli.json) {
+    print_json(reply);
+  } else if (reply.is_object()) {
+    print(fmt::format("{} facts are back\n", number_of(reply.get_object(), "entries")));
+  }
+  co_return Result<void>{};
+}
+
+}  // namespace om::app

@@ -1,0 +1,331 @@
+#include "app/cluster_admin.h"
+
+#include <algorithm>
+
+#include "app/node_parts.h"
+#include "base/log.h"
+#include "cluster/report_wire.h"
+#include "metadata/backup.h"
+#include "metadata/sqlite/sqlite_metadata.h"
+
+namespace om::app {
+
+namespace json = boost::json;
+
+namespace {
+
+constexpr uint16_t kPeerPort = 11435;
+constexpr uint64_t kAnswerBytesMax = 16 << 20;
+constexpr size_t kRestoreBatch = 50;
+// Facts of the cluster that was backed up, not of the one they are read back into.
+constexpr std::string_view kNotRestored[] = {"/nodes/", "/tokens/", "/pulls/"};
+
+Result<io::Endpoint> parse_peer(const std::string& text) {
+  TRY(const HostPort host, parse_host(text));
+  const bool has_port = text.rfind(':') != std::string::npos && host.port != 0 &&
+                        text.ends_with(fmt::format(":{}", host.port));
+  return io::Endpoint::tcp(host.host, has_port ? host.port : kPeerPort);
+}
+
+json::object describe_runners(const cluster::RunnerInfo& runner) {
+  return {{"model", runner.model},
+          {"context_length", runner.context_length},
+          {"slots", runner.slots},
+          {"running", runner.running},
+          {"queued", runner.queued},
+          {"size_bytes", runner.size_bytes},
+          {"loading", runner.loading},
+          {"output_rate", runner.output_rate},
+          {"prompt_rate", runner.prompt_rate}};
+}
+
+}  // namespace
+
+ClusterAdmin::ClusterAdmin(io::World& world, const Settings& settings, std::string name,
+                           ClusterParts* parts, std::function<void()> restart,
+                           std::function<bool()> ready)
+    : world_(world),
+      settings_(settings),
+      name_(std::move(name)),
+      directory_(cluster_directory(settings.state_directory)),
+      parts_(parts),
+      restart_(std::move(restart)),
+      ready_(std::move(ready)) {}
+
+Result<void> ClusterAdmin::check_alone() const {
+  if (!parts_) return {};
+  return fail(Errc::invalid_argument,
+              "this node is in a cluster already; `ollamamax cluster leave` takes it out");
+}
+
+Result<void> ClusterAdmin::check_in_cluster() const {
+  if (parts_) return {};
+  return fail(Errc::invalid_argument,
+              "this node is in no cluster; `ollamamax cluster init` begins one");
+}
+
+Result<io::Endpoint> ClusterAdmin::advertised(const std::string& wanted,
+                                              bool towards_loopback) const {
+  TRY(io::Endpoint listen, parse_peer(settings_.cluster_listen));
+  const std::string& chosen = wanted.empty() ? settings_.cluster_advertise : wanted;
+  if (!chosen.empty()) {
+    TRY(io::Endpoint endpoint, parse_peer(chosen));
+    if (chosen.find(':') == std::string::npos) endpoint.port = listen.port;
+    return endpoint;
+  }
+  const bool any = listen.host == "0.0.0.0" || listen.host == "::";
+  if (!any) return listen;
+  if (towards_loopback) return io::Endpoint::tcp("127.0.0.1", listen.port);
+  const std::string address = outside_address();
+  if (address.empty()) {
+    return fail(Errc::invalid_argument,
+                "this machine has no address but loopback: say --advertise HOST under which other "
+                "nodes reach it");
+  }
+  return io::Endpoint::tcp(address, listen.port);
+}
+
+io::Task<Result<std::string>> ClusterAdmin::init(cluster::EnterOptions options, io::Call call) {
+  CO_TRY_VOID(check_alone());
+  CO_TRY_VOID(security::check_node_name(name_));
+  CO_TRY(const io::Endpoint advertise, advertised(options.advertise, false));
+  auto token = co_await found(advertise, std::move(call));
+  if (!token) {
+    // The file that makes this node a member is written last: nothing of it counts yet.
+    const auto removed = world_.files.remove_all(directory_);
+    if (!removed) log_warn("cannot remove", field("error", removed.error()));
+    co_return fail(std::move(token).error());
+  }
+  restart_();
+  co_return token;
+}
+
+// Authority, certificate, first member, first token; in this order, so that a crash in between
+// leaves a node by itself.
+io::Task<Result<std::string>> ClusterAdmin::found(const io::Endpoint& advertise, io::Call call) {
+  const io::WallTime now = world_.clock.wall_now();
+  security::IdentityStore identity(world_.files, directory_);
+  CO_TRY_VOID(world_.files.make_directories(directory_));
+  CO_TRY(const auto authority, security::make_authority("ollamamax", world_.random, now));
+  CO_TRY(const auto request, security::make_certificate_request(name_));
+  security::IssueOptions issue;
+  issue.name = name_;
+  if (const auto address = security::canonical_address(advertise.host)) {
+    issue.addresses.push_back(*address);
+  }
+  issue.now = now;
+  CO_TRY(const std::string certificate,
+         security::issue_certificate(authority, request.request, issue, world_.random));
+  CO_TRY_VOID(identity.save(authority.certificate, certificate, request.key, now));
+  CO_TRY_VOID(identity.save_authority(authority));
+  CO_TRY(const auto facts, security::read_certificate(certificate));
+  CO_TRY(const auto authority_facts, security::read_certificate(authority.certificate));
+
+  cluster::Member self;
+  self.name = name_;
+  self.peer = advertise;
+  self.voter = true;
+  self.serial = facts.serial;
+  self.version = OLLAMAMAX_VERSION;
+  self.joined_seconds = std::chrono::floor<std::chrono::seconds>(now).time_since_epoch().count();
+  CO_TRY(const auto metadata,
+         co_await metadata::open_sqlite(world_, io::join(directory_, "facts.db")));
+  metadata::Transaction transaction;
+  transaction.operations.push_back(metadata::Operation::put(
+      std::string(cluster::kNodesPrefix) + name_, cluster::write_member(self)));
+  Result<std::string> text = fail(Errc::internal, "no token");
+  auto committed = co_await metadata->commit(std::move(transaction), call);
+  if (!committed) {
+    text = fail(std::move(committed).error());
+  } else {
+    std::vector<io::Endpoint> endpoints{advertise};
+    auto token =
+        co_await cluster::offer_token(world_, *metadata, std::move(endpoints),
+                                      authority_facts.fingerprint, cluster::kTokenLife, call);
+    if (token) {
+      text = security::join_token_text(*token);
+    } else {
+      text = fail(std::move(token).error());
+    }
+  }
+  co_await metadata->stop();
+  if (!text) co_return text;
+  ClusterState state{name_, advertise, true, {}, true, {self}};
+  CO_TRY_VOID(save_cluster_state(world_.files, directory_, state));
+  co_return text;
+}
+
+io::Task<Result<cluster::JoinAnswer>> ClusterAdmin::ask_to_join(const security::JoinToken& token,
+                                                                const cluster::JoinRequest& request,
+                                                                io::Call call) {
+  http::Client client(world_);
+  Error last{Errc::unavailable, "the token names no node"};
+  for (const io::Endpoint& endpoint : token.endpoints) {
+    http::ClientRequest ask;
+    ask.method = "POST";
+    ask.endpoint = endpoint;
+    ask.tls = security::join_client(token.ca_pin);
+    ask.host = endpoint.str();
+    ask.target = "/peer/v1/join";
+    ask.body = cluster::write_join_request(request);
+    auto response = co_await client.send(std::move(ask), call);
+    if (!response) {
+      last = annotate(std::move(response).error(), endpoint.str());
+      continue;
+    }
+    CO_TRY(const std::string body, co_await (*response)->read_all(kAnswerBytesMax));
+    if ((*response)->status() == 200) co_return cluster::read_join_answer(body);
+    CO_TRY(const json::object line, engine::parse_line(body));
+    auto told = engine::error_in(line);
+    co_return fail(told ? std::move(*told)
+                        : Error{Errc::unavailable, endpoint.str() + " let nobody in"});
+  }
+  co_return fail(std::move(last));
+}
+
+io::Task<Result<void>> ClusterAdmin::join(std::string text, cluster::EnterOptions options,
+                                          io::Call call) {
+  CO_TRY_VOID(check_alone());
+  CO_TRY_VOID(security::check_node_name(name_));
+  CO_TRY(const security::JoinToken token, security::parse_join_token(text));
+  const bool loopback = is_loopback(token.endpoints.front().host);
+  CO_TRY(const io::Endpoint advertise, advertised(options.advertise, loopback));
+  CO_TRY(const auto certificate_request, security::make_certificate_request(name_));
+  cluster::JoinRequest request{token.id, token.secret, certificate_request.request, advertise,
+                               OLLAMAMAX_VERSION};
+  CO_TRY(const cluster::JoinAnswer answer, co_await ask_to_join(token, request, call));
+  security::IdentityStore identity(world_.files, directory_);
+  CO_TRY_VOID(world_.files.make_directories(directory_));
+  CO_TRY_VOID(identity.save(answer.authority, answer.certificate, certificate_request.key,
+                            world_.clock.wall_now()));
+  ClusterState state{name_, advertise, false, {}, false, answer.members};
+  CO_TRY_VOID(save_cluster_state(world_.files, directory_, state));
+  restart_();
+  co_return Result<void>{};
+}
+
+io::Task<Result<void>> ClusterAdmin::leave(io::Call call) {
+  CO_TRY_VOID(check_in_cluster());
+  const std::vector<cluster::Member> members = parts_->members().list();
+  const auto is_voter = [](const cluster::Member& member) { return member.voter; };
+  const bool last_voter = parts_->state().voter && std::ranges::count_if(members, is_voter) <= 1;
+  if (last_voter && members.size() > 1) {
+    co_return fail(Errc::invalid_argument,
+                   "this node keeps the only copy of the cluster's facts: `ollamamax cluster "
+                   "promote NODE` another one first");
+  }
+  if (members.size() > 1 && parts_->members().find(name_)) {
+    CO_TRY_VOID(co_await parts_->members().remove(name_, call));
+  }
+  CO_TRY_VOID(world_.files.remove_all(directory_));
+  restart_();
+  co_return Result<void>{};
+}
+
+io::Task<Result<std::string>> ClusterAdmin::make_token(io::Duration life, io::Call call) {
+  CO_TRY_VOID(check_in_cluster());
+  if (life <= io::Duration{} || life > std::chrono::hours(24 * 30)) {
+    co_return fail(Errc::invalid_argument, "a token is good for up to 30 days (720h)");
+  }
+  CO_TRY(const security::Identity identity, parts_->identity().load());
+  CO_TRY(const auto authority, security::read_certificate(identity.authorities));
+  // Voters give certificates.
+  std::vector<io::Endpoint> endpoints;
+  for (const cluster::Member& member : parts_->members().list()) {
+    if (member.voter) endpoints.push_back(member.peer);
+  }
+  CO_TRY(const auto token,
+         co_await cluster::offer_token(world_, parts_->metadata(), std::move(endpoints),
+                                       authority.fingerprint, life, std::move(call)));
+  co_return security::join_token_text(token);
+}
+
+json::object ClusterAdmin::describe(const cluster::Member& member,
+                                    const cluster::View& view) const {
+  json::object object{{"name", member.name},
+                      {"address", member.peer.str()},
+                      {"voter", member.voter},
+                      {"self", member.name == name_},
+                      {"version", member.version}};
+  const cluster::NodeInfo* node = view.find(member.name);
+  if (!node) {
+    object["state"] = cluster::to_string(cluster::NodeState::joining);
+    return object;
+  }
+  const bool told_to_drain = member.draining && node->state == cluster::NodeState::ready;
+  object["state"] = cluster::to_string(told_to_drain ? cluster::NodeState::draining : node->state);
+  object["memory_total"] = node->memory_total;
+  object["memory_used"] = node->memory_used;
+  object["disk_free"] = node->disk_free;
+  object["cores"] = node->cores;
+  object["ramp"] = node->ramp;
+  object["blobs"] = node->blobs ? node->blobs->size() : 0;
+  json::array runners;
+  for (const auto& runner : node->runners) runners.push_back(describe_runners(runner));
+  object["runners"] = std::move(runners);
+  return object;
+}
+
+json::object ClusterAdmin::status() {
+  json::object status{{"in_cluster", parts_ != nullptr}, {"node", name_}, {"ready", ready_()}};
+  if (!parts_) return status;
+  const cluster::View view = parts_->reports().view();
+  json::array nodes;
+  for (const cluster::Member& member : parts_->members().list()) {
+    nodes.push_back(describe(member, view));
+  }
+  status["nodes"] = std::move(nodes);
+  status["majority"] = parts_->metadata().healthy();
+  status["voter"] = parts_->state().voter;
+  return status;
+}
+
+io::Task<Result<void>> ClusterAdmin::drain(std::string node, bool on, io::Call call) {
+  CO_TRY_VOID(check_in_cluster());
+  auto change = [on](cluster::Member& member) { member.draining = on; };
+  co_return co_await parts_->members().update(std::move(node), change, std::move(call));
+}
+
+io::Task<Result<void>> ClusterAdmin::remove(std::string node, io::Call call) {
+  CO_TRY_VOID(check_in_cluster());
+  if (node == name_) {
+    co_return fail(Errc::invalid_argument, "this is the node itself: `ollamamax cluster leave`");
+  }
+  const cluster::Member* member = parts_->members().find(node);
+  if (member && member->voter) {
+    co_return fail(Errc::unsupported, "node '{}' is a voter; voters are not removed yet", node);
+  }
+  co_return co_await parts_->members().remove(std::move(node), std::move(call));
+}
+
+io::Task<Result<void>> ClusterAdmin::promote(std::string node, io::Call) {
+  CO_TRY_VOID(check_in_cluster());
+  co_return fail(Errc::unsupported, "node '{}' cannot become a voter yet", node);
+}
+
+io::Task<Result<std::string>> ClusterAdmin::backup(io::Call call) {
+  CO_TRY_VOID(check_in_cluster());
+  CO_TRY(const metadata::Snapshot all, co_await parts_->metadata().list("/", std::move(call)));
+  co_return metadata::write_backup(all);
+}
+
+io::Task<Result<size_t>> ClusterAdmin::restore(std::string text, io::Call call) {
+  CO_TRY_VOID(check_in_cluster());
+  CO_TRY(metadata::Snapshot snapshot, metadata::read_backup(text));
+  std::erase_if(snapshot.entries, [](const metadata::Entry& entry) {
+    return std::ranges::any_of(
+        kNotRestored, [&entry](std::string_view prefix) { return entry.key.starts_with(prefix); });
+  });
+  for (size_t i = 0; i < snapshot.entries.size(); i += kRestoreBatch) {
+    metadata::Transaction transaction;
+    for (size_t j = i; j < std::min(i + kRestoreBatch, snapshot.entries.size()); j++) {
+      metadata::Entry& entry = snapshot.entries[j];
+      transaction.operations.push_back(
+          metadata::Operation::put(std::move(entry.key), std::move(entry.value)));
+    }
+    CO_TRY_VOID(co_await parts_->metadata().commit(std::move(transaction), call));
+  }
+  co_return snapshot.entries.size();
+}
+
+}  // namespace om::app

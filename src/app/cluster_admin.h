@@ -1,0 +1,55 @@
+// Carries out what an operator asks: enters and leaves clusters, changes members.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "app/cluster_parts.h"
+#include "app/settings.h"
+#include "cluster/admin.h"
+#include "cluster/admission.h"
+
+namespace om::app {
+
+// On the io thread. References outlive it.
+class ClusterAdmin final : public cluster::Admin {
+ public:
+  // `parts`: null as long as this node is in no cluster. `restart`: makes the node begin anew once
+  // the answer was sent. `ready`: whether it serves.
+  ClusterAdmin(io::World& world, const Settings& settings, std::string name, ClusterParts* parts,
+               std::function<void()> restart, std::function<bool()> ready);
+
+  io::Task<Result<std::string>> init(cluster::EnterOptions options, io::Call call) override;
+  io::Task<Result<void>> join(std::string token, cluster::EnterOptions options,
+                              io::Call call) override;
+  io::Task<Result<void>> leave(io::Call call) override;
+  io::Task<Result<std::string>> make_token(io::Duration life, io::Call call) override;
+  boost::json::object status() override;
+  io::Task<Result<void>> drain(std::string node, bool on, io::Call call) override;
+  io::Task<Result<void>> remove(std::string node, io::Call call) override;
+  io::Task<Result<void>> promote(std::string node, io::Call call) override;
+  io::Task<Result<std::string>> backup(io::Call call) override;
+  io::Task<Result<size_t>> restore(std::string text, io::Call call) override;
+
+ private:
+  Result<void> check_alone() const;
+  Result<void> check_in_cluster() const;
+  // Where others reach this node; `towards_loopback`: only this machine is meant.
+  Result<io::Endpoint> advertised(const std::string& wanted, bool towards_loopback) const;
+  io::Task<Result<std::string>> found(const io::Endpoint& advertise, io::Call call);
+  io::Task<Result<cluster::JoinAnswer>> ask_to_join(const security::JoinToken& token,
+                                                    const cluster::JoinRequest& request,
+                                                    io::Call call);
+  boost::json::object describe(const cluster::Member& member, const cluster::View& view) const;
+
+  io::World& world_;
+  const Settings& settings_;
+  std::string name_;
+  io::Path directory_;
+  ClusterParts* parts_;
+  std::function<void()> restart_;
+  std::function<bool()> ready_;
+};
+
+}  // namespace om::app

@@ -1,0 +1,30 @@
+// What a node remembers of its cluster from one start to the next, beside its certificates: the
+// file cluster.json in the state directory's cluster/.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cluster/members.h"
+#include "io/filesystem.h"
+
+namespace om::app {
+
+struct ClusterState {
+  std::string name;        // Of this node.
+  io::Endpoint advertise;  // Where others reach it.
+  bool voter = false;
+  // For an etcd child that starts for the first time; see metadata/etcd/member.h.
+  std::string initial_cluster;
+  bool new_cluster = false;
+  std::vector<cluster::Member> known;  // When this was written: whom to ask first.
+};
+
+// not_found: in no cluster. corrupt: damaged.
+Result<ClusterState> load_cluster_state(io::Filesystem& files, const io::Path& directory);
+Result<void> save_cluster_state(io::Filesystem& files, const io::Path& directory,
+                                const ClusterState& state);
+io::Path cluster_directory(std::string_view state_directory);
+
+}  // namespace om::app

@@ -1,0 +1,41 @@
+// What an operator can do to a node's cluster; the command line asks it through the API.
+#pragma once
+
+#include <boost/json.hpp>
+#include <string>
+
+#include "io/task.h"
+
+namespace om::cluster {
+
+struct EnterOptions {
+  std::string advertise;  // host[:port] under which other nodes reach this one; empty: found out.
+};
+
+// One per node. On the io thread. invalid_argument, with advice: not possible in this state (not in
+// a cluster, or in one already); not_leader: no majority can be reached, nothing has changed.
+class Admin {
+ public:
+  virtual ~Admin() = default;
+
+  // Makes this node the first of a new cluster; the token lets the next one join. The node starts
+  // anew into it once the answer is sent: running requests end first.
+  virtual io::Task<Result<std::string>> init(EnterOptions options, io::Call call) = 0;
+  // unauthenticated, forbidden: the token is not good (any more). already_exists: a member has this
+  // node's name. unavailable: no node of the token can be reached.
+  virtual io::Task<Result<void>> join(std::string token, EnterOptions options, io::Call call) = 0;
+  virtual io::Task<Result<void>> leave(io::Call call) = 0;
+
+  virtual io::Task<Result<std::string>> make_token(io::Duration life, io::Call call) = 0;
+  virtual boost::json::object status() = 0;  // Nodes with their state and load, voters, health.
+  virtual io::Task<Result<void>> drain(std::string node, bool on, io::Call call) = 0;
+  virtual io::Task<Result<void>> remove(std::string node, io::Call call) = 0;
+  virtual io::Task<Result<void>> promote(std::string node, io::Call call) = 0;  // To a voter.
+
+  // All facts as text, whatever engine keeps them.
+  virtual io::Task<Result<std::string>> backup(io::Call call) = 0;
+  // already_exists: there are facts already.
+  virtual io::Task<Result<size_t>> restore(std::string text, io::Call call) = 0;
+};
+
+}  // namespace om::cluster

@@ -1,0 +1,155 @@
+#include "cluster/remote_metadata.h"
+
+#include "base/json_fields.h"
+#include "engine/remote/line_reader.h"
+
+namespace om::cluster {
+namespace {
+
+namespace json = boost::json;
+using engine::LineReader;
+
+constexpr std::chrono::milliseconds kRetryPause{300};
+constexpr size_t kRequestIdLetters = 20;
+
+// Errors after which another voter may answer.
+bool is_of_the_link(const Error& error) {
+  return error.code == Errc::unavailable || error.code == Errc::deadline_exceeded ||
+         error.code == Errc::not_leader;
+}
+
+}  // namespace
+
+// A watch that goes on at another voter when its own is lost.
+class RemoteWatch final : public metadata::Watch {
+ public:
+  RemoteWatch(RemoteMetadata& metadata, std::string prefix, metadata::Revision from)
+      : metadata_(metadata), prefix_(std::move(prefix)), from_(from) {}
+
+  io::Task<Result<std::vector<metadata::Event>>> next(io::Call call) override {
+    while (true) {
+      if (!reader_) CO_TRY_VOID(co_await open(call));
+      auto line = co_await reader_->next();
+      if (!line) {
+        reader_.reset();
+        Error error = std::move(line).error();
+        if (!is_of_the_link(error) || call.cancel.cancelled()) co_return fail(std::move(error));
+        continue;
+      }
+      auto events = decode_events(*line);
+      JsonFields(*line).read("next", from_);
+      if (!events.empty()) co_return events;
+    }
+  }
+
+ private:
+  // Asks the voters in turn until one tells.
+  io::Task<Result<void>> open(io::Call call) {
+    const json::object body{{"prefix", prefix_}, {"from", from_}};
+    const std::string text = json::serialize(body);
+    while (true) {
+      for (const engine::PeerLink& link : metadata_.voters_()) {
+        auto request = link.request("POST", "/peer/v1/metadata/watch", text);
+        auto reader = co_await LineReader::open(metadata_.world_.clock, metadata_.client_, link,
+                                                std::move(request), call);
+        if (!reader) continue;
+        reader_.emplace(std::move(*reader));
+        co_return Result<void>{};
+      }
+      CO_TRY_VOID(co_await metadata_.world_.clock.sleep_for(kRetryPause, call));
+    }
+  }
+
+  RemoteMetadata& metadata_;
+  std::string prefix_;
+  metadata::Revision from_;
+  std::optional<LineReader> reader_;
+};
+
+RemoteMetadata::RemoteMetadata(io::World& world, http::Client& client, Voters voters)
+    : world_(world), client_(client), voters_(std::move(voters)) {}
+
+io::Task<Result<json::object>> RemoteMetadata::ask(std::string operation, json::object body,
+                                                   io::Call call) {
+  if (call.deadline == io::kNever) call.deadline = world_.clock.now() + metadata::kCallMax;
+  const std::string text = json::serialize(body);
+  Error last{Errc::not_leader, "no voter of the cluster is known"};
+  for (const engine::PeerLink& link : voters_()) {
+    auto request = link.request("POST", "/peer/v1/metadata/" + operation, text);
+    auto reader = co_await LineReader::open(world_.clock, client_, link, std::move(request), call);
+    if (!reader) {
+      last = std::move(reader).error();
+    } else {
+      auto line = co_await reader->next();
+      if (line) {
+        co_await reader->finish();
+        healthy_ = true;
+        co_return std::move(*line);
+      }
+      last = std::move(line).error();
+    }
+    if (call.cancel.cancelled()) co_return fail(Errc::cancelled, "cancelled");
+    if (!is_of_the_link(last)) co_return fail(std::move(last));
+  }
+  healthy_ = false;
+  if (last.code == Errc::unavailable) last.code = Errc::not_leader;
+  co_return fail(std::move(last));
+}
+
+io::Task<Result<std::optional<metadata::Entry>>> RemoteMetadata::get(std::string key,
+                                                                     io::Call call) {
+  json::object body{{"key", key}};
+  CO_TRY(const json::object line, co_await ask("get", std::move(body), std::move(call)));
+  std::optional<metadata::Entry> entry;
+  if (const json::object* found = JsonFields(line).object("entry")) entry = decode_entry(*found);
+  co_return entry;
+}
+
+io::Task<Result<metadata::Snapshot>> RemoteMetadata::list(std::string prefix, io::Call call) {
+  json::object body{{"prefix", prefix}};
+  CO_TRY(const json::object line, co_await ask("list", std::move(body), std::move(call)));
+  co_return decode_snapshot(line);
+}
+
+io::Task<Result<metadata::Commit>> RemoteMetadata::commit(metadata::Transaction transaction,
+                                                          io::Call call) {
+  if (transaction.request_id.empty()) {
+    transaction.request_id = world_.random.letters(kRequestIdLetters);
+  }
+  json::object body = encode_transaction(transaction);
+  CO_TRY(const json::object line, co_await ask("commit", std::move(body), std::move(call)));
+  metadata::Commit commit;
+  JsonFields(line).read("done", commit.done);
+  JsonFields(line).read("revision", commit.revision);
+  co_return commit;
+}
+
+io::Task<Result<metadata::LeaseId>> RemoteMetadata::grant(std::chrono::seconds time_to_live,
+                                                          io::Call call) {
+  json::object body{{"seconds", time_to_live.count()}};
+  CO_TRY(const json::object line, co_await ask("grant", std::move(body), std::move(call)));
+  metadata::LeaseId lease = 0;
+  JsonFields(line).read("lease", lease);
+  co_return lease;
+}
+
+io::Task<Result<void>> RemoteMetadata::keep_alive(metadata::LeaseId lease, io::Call call) {
+  json::object body{{"lease", lease}};
+  CO_TRY(const json::object line, co_await ask("keep_alive", std::move(body), std::move(call)));
+  co_return Result<void>{};
+}
+
+io::Task<Result<void>> RemoteMetadata::revoke(metadata::LeaseId lease, io::Call call) {
+  json::object body{{"lease", lease}};
+  CO_TRY(const json::object line, co_await ask("revoke", std::move(body), std::move(call)));
+  co_return Result<void>{};
+}
+
+std::unique_ptr<metadata::Watch> RemoteMetadata::watch(std::string prefix,
+                                                       metadata::Revision from) {
+  return std::make_unique<RemoteWatch>(*this, std::move(prefix), from);
+}
+
+io::Task<void> RemoteMetadata::stop() { co_return; }
+
+}  // namespace om::cluster

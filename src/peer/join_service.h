@@ -1,0 +1,33 @@
+// The one thing a machine without a certificate may ask: to be let in.
+#pragma once
+
+#include "http/server.h"
+#include "io/world.h"
+#include "metadata/metadata.h"
+#include "security/identity.h"
+
+namespace om::peer {
+
+// Serves POST /peer/v1/join on voters. On the io thread. References outlive it. Wrong secrets cost
+// the asker kWrongSecretPause, and kAtOnceMax may ask at one time.
+class JoinService {
+ public:
+  static constexpr std::chrono::seconds kWrongSecretPause{1};
+  static constexpr int kAtOnceMax = 4;
+
+  JoinService(io::World& world, metadata::Metadata& metadata, security::IdentityStore& identity)
+      : world_(world), metadata_(metadata), identity_(identity) {}
+
+  io::Task<void> handle(http::Request& request, http::BodyReader& body,
+                        http::ResponseWriter& response);
+
+ private:
+  io::Task<Result<std::string>> join(http::Request& request, http::BodyReader& body);
+
+  io::World& world_;
+  metadata::Metadata& metadata_;
+  security::IdentityStore& identity_;
+  int asking_ = 0;
+};
+
+}  // namespace om::peer
