@@ -1,5 +1,7 @@
 #include "security/identity.h"
 
+#include <openssl/crypto.h>
+
 #include <algorithm>
 
 namespace om::security {
@@ -10,6 +12,13 @@ constexpr std::chrono::hours kLookAgainMax{24};
 constexpr std::chrono::hours kRetryMax{1};
 constexpr std::chrono::minutes kRetryMin{1};
 constexpr std::string_view kKeyBegins = "-----BEGIN PRIVATE KEY-----";
+
+// Leaves nothing in `text`.
+Secret take_secret(std::string&& text) {
+  Secret secret(text);
+  OPENSSL_cleanse(text.data(), text.size());
+  return secret;
+}
 
 // More often the nearer the end is.
 io::Duration retry_after(io::Duration left) {
@@ -47,11 +56,12 @@ Result<void> IdentityStore::write_secret(const io::Path& path, const Secret& tex
 
 Result<Identity> IdentityStore::load() {
   Identity identity;
-  TRY(const std::string node, files_.read_file(node_file(), kFileBytesMax));
+  TRY(std::string node, files_.read_file(node_file(), kFileBytesMax));
   const size_t key = node.find(kKeyBegins);
   if (key == std::string::npos) return fail(Errc::corrupt, "{}: no key in it", node_file());
   identity.certificate = node.substr(0, key);
-  identity.key = Secret(std::string_view(node).substr(key));
+  identity.key = take_secret(node.substr(key));
+  OPENSSL_cleanse(node.data(), node.size());
   auto authorities = files_.read_file(authorities_file(), kFileBytesMax);
   // node.pem is written last: with it the others were there.
   if (!authorities) return fail(Errc::corrupt, "{}", authorities.error().what);
@@ -76,15 +86,17 @@ Result<void> IdentityStore::save(std::string_view authorities, std::string_view 
   TRY_VOID(prepare_directory());
   TRY_VOID(files_.write_file(authorities_file(), authorities));
   // With the authority, so that who knows only its pin can follow the chain to it.
-  std::string chain = std::string(certificate);
-  if (!chain.contains(authorities)) chain += authorities;
-  return write_secret(node_file(), Secret(chain + std::string(key.reveal())));
+  std::string text = std::string(certificate);
+  if (!text.contains(authorities)) text += authorities;
+  text.reserve(text.size() + key.reveal().size());  // Growing would leave half a key behind.
+  text += key.reveal();
+  return write_secret(node_file(), take_secret(std::move(text)));
 }
 
 Result<Authority> IdentityStore::load_authority() {
-  TRY(std::string key, files_.read_file(authority_key_file(), kFileBytesMax));
   Authority authority;
-  authority.key = Secret(key);
+  TRY(std::string key, files_.read_file(authority_key_file(), kFileBytesMax));
+  authority.key = take_secret(std::move(key));
   TRY(authority.certificate, files_.read_file(authorities_file(), kFileBytesMax));
   const auto fits = check_key_pair(authority.certificate, authority.key);
   if (!fits) return fail(annotate(fits.error(), authority_key_file()));

@@ -9,7 +9,7 @@ namespace ssl = boost::asio::ssl;
 
 namespace {
 
-Result<void> load_files(const Tls& tls, ssl::context& context) {
+Result<void> load_files(const Tls& tls, bool server, ssl::context& context) {
   boost::system::error_code error;
   // A key with a passphrase is an error, not a question on the terminal.
   context.set_password_callback(
@@ -18,7 +18,7 @@ Result<void> load_files(const Tls& tls, ssl::context& context) {
   if (!tls.ca_file.empty()) {
     context.load_verify_file(tls.ca_file, error);
     if (error) return fail(Errc::invalid_argument, "{}: {}", tls.ca_file, error.message());
-  } else if (!tls.ca_pin) {
+  } else if (!server && !tls.ca_pin) {
     context.set_default_verify_paths(error);
     if (error) return fail(Errc::invalid_argument, "system certificates: {}", error.message());
   }
@@ -53,7 +53,7 @@ Result<TlsContext> make_tls_context(const Tls& tls, bool server) {
       std::make_shared<ssl::context>(server ? ssl::context::tls_server : ssl::context::tls_client);
   SSL_CTX* native = context->native_handle();
   SSL_CTX_set_min_proto_version(native, TLS1_2_VERSION);
-  TRY_VOID(load_files(tls, *context));
+  TRY_VOID(load_files(tls, server, *context));
   int mode = !server && tls.verify ? ssl::verify_peer : ssl::verify_none;
   if (server && tls.client_certificate != ClientCertificate::ignored) {
     if (tls.ca_file.empty()) {
@@ -104,15 +104,18 @@ TlsContext ServerTls::current() {
   // Taken before reading: what changes while it is read is seen next time.
   Stamp stamp = look(*tls_);
   if (stamp == stamp_) return context_;
-  stamp_ = std::move(stamp);
   auto context = make_tls_context(*tls_, true);
   if (!context) {
-    // Between the replacing of two files they need not fit; the second one changes the stamp again.
+    // Between the replacing of two files they need not fit. Tried again for the next connection.
     metrics::tls_reload_failures.add();
-    log_warn("changed certificate files not taken up", field("certificate", tls_->certificate_file),
-             field("error", context.error()));
+    if (stamp != failed_stamp_) {
+      log_warn("changed certificate files not taken up",
+               field("certificate", tls_->certificate_file), field("error", context.error()));
+    }
+    failed_stamp_ = std::move(stamp);
     return context_;
   }
+  stamp_ = std::move(stamp);
   metrics::tls_reloads.add();
   log_info("changed certificate files taken up", field("certificate", tls_->certificate_file));
   context_ = std::move(*context);

@@ -33,7 +33,8 @@ class ServerTls {
   static Stamp look(const Tls& tls);
 
   std::shared_ptr<const Tls> tls_;
-  Stamp stamp_;  // Of the files when they were last tried, before they were read.
+  Stamp stamp_;         // Of the files that the context was made of, taken before reading them.
+  Stamp failed_stamp_;  // Of those told to be wrong: once is enough.
   TlsContext context_;
 };
 
