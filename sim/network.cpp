@@ -1,10 +1,14 @@
 #include "sim/network.h"
 
-#include "base/check.h"
+#include <algorithm>
+
+#include "security/certificates.h"
 
 namespace om::sim {
 
 namespace {
+
+constexpr uint64_t kCertificateBytesMax = 64 * 1024;
 
 // One direction of a connection: bytes on their way, with the time they arrive.
 struct Pipe {
@@ -28,8 +32,7 @@ struct Pipe {
 
 class SimStream final : public io::Stream {
  public:
-  SimStream(SimNetwork& network, std::shared_ptr<Pipe> in, std::shared_ptr<Pipe> out,
-            std::string peer)
+  SimStream(SimNetwork& network, std::shared_ptr<Pipe> in, std::shared_ptr<Pipe> out, SimPeer peer)
       : network_(network), in_(std::move(in)), out_(std::move(out)), peer_(std::move(peer)) {
     network_.streams_open_++;
   }
@@ -48,7 +51,9 @@ class SimStream final : public io::Stream {
   bool is_idle() override {
     return !aborted_.cancelled() && !in_->broken && !in_->closed && in_->pieces.empty();
   }
-  std::string peer() const override { return peer_; }
+  std::string peer() const override { return peer_.address; }
+  std::string peer_certificate_name() const override { return peer_.certificate_name; }
+  std::string peer_certificate_serial() const override { return peer_.certificate_serial; }
 
  private:
   void close() {
@@ -61,7 +66,7 @@ class SimStream final : public io::Stream {
 
   SimNetwork& network_;
   std::shared_ptr<Pipe> in_, out_;
-  std::string peer_;
+  SimPeer peer_;
   io::TimePoint deadline_ = io::kNever;
   io::CancelSource aborted_;
 };
@@ -149,8 +154,11 @@ void SimNetwork::note_read(size_t count) {
 
 class SimListener final : public io::Listener {
  public:
-  SimListener(SimNetwork& network, io::Endpoint local)
-      : network_(network), local_(std::move(local)), arrivals_(network.clock_, kBacklogMax) {
+  SimListener(SimNetwork& network, io::Endpoint local, std::shared_ptr<const io::Tls> tls)
+      : network_(network),
+        local_(std::move(local)),
+        tls_(std::move(tls)),
+        arrivals_(network.clock_, kBacklogMax) {
     network_.listeners_[local_.str()] = this;
   }
   ~SimListener() override { close(); }
@@ -166,40 +174,89 @@ class SimListener final : public io::Listener {
     network_.listeners_.erase(local_.str());
   }
   io::Endpoint local() const override { return local_; }
+  const io::Tls* tls() const { return tls_.get(); }  // Null: plain.
   bool offer(std::unique_ptr<io::Stream> stream) { return arrivals_.try_put(std::move(stream)); }
 
  private:
   static constexpr size_t kBacklogMax = 1024;
   SimNetwork& network_;
   io::Endpoint local_;
+  std::shared_ptr<const io::Tls> tls_;
   io::Channel<std::unique_ptr<io::Stream>> arrivals_;
 };
 
+Result<SimPeer> SimNetwork::check_server(const io::Tls& by, const io::Tls& shown) {
+  if (!by.verify) return SimPeer{};
+  TRY(const std::string chain, files_.read_file(shown.certificate_file, kCertificateBytesMax));
+  std::string authorities;
+  if (by.ca_pin) {
+    TRY(authorities, security::find_pinned(chain, *by.ca_pin));
+  } else {
+    TRY(authorities, files_.read_file(by.ca_file, kCertificateBytesMax));
+  }
+  TRY_VOID(security::verify_certificate(chain, authorities, clock_.wall_now()));
+  TRY(const auto facts, security::read_certificate(chain));
+  const auto holds_for = [&](const std::vector<std::string>& names) {
+    return std::ranges::find(names, by.server_name) != names.end();
+  };
+  if (!by.server_name.empty() && !holds_for(facts.dns_names) && !holds_for(facts.addresses)) {
+    return fail(Errc::unauthenticated, "the certificate is of '{}', not of '{}'", facts.name,
+                by.server_name);
+  }
+  return SimPeer{{}, facts.name, facts.serial};
+}
+
+Result<SimPeer> SimNetwork::check_client(const io::Tls& by, const io::Tls& shown) {
+  if (by.client_certificate == io::ClientCertificate::ignored) return SimPeer{};
+  if (shown.certificate_file.empty()) {
+    if (by.client_certificate == io::ClientCertificate::asked) return SimPeer{};
+    return fail(Errc::unauthenticated, "the server wants a certificate");
+  }
+  TRY(const std::string chain, files_.read_file(shown.certificate_file, kCertificateBytesMax));
+  TRY(const std::string authorities, files_.read_file(by.ca_file, kCertificateBytesMax));
+  TRY_VOID(security::verify_certificate(chain, authorities, clock_.wall_now()));
+  TRY(const auto facts, security::read_certificate(chain));
+  return SimPeer{{}, facts.name, facts.serial};
+}
+
 io::Task<Result<std::unique_ptr<io::Stream>>> SimNetwork::connect(
     io::Endpoint to, std::shared_ptr<const io::Tls> tls, io::Call call) {
-  CHECK(tls == nullptr, "the simulated network speaks no TLS");
   CO_TRY_VOID(co_await clock_.sleep_for(faults.delay_max, call));
+  if (tls) CO_TRY_VOID(co_await clock_.sleep_for(faults.delay_max, call));  // Its round trip.
   const auto found = listeners_.find(to.str());
   if (found == listeners_.end()) {
     co_return fail(Errc::unavailable, "connect {}: Connection refused", to.str());
   }
+  const io::Tls* const theirs = found->second->tls();
+  SimPeer client, server;
+  if ((tls != nullptr) != (theirs != nullptr)) {
+    co_return fail(Errc::unavailable, "connect {}: one side speaks TLS, the other does not",
+                   to.str());
+  }
+  if (tls) {
+    CO_TRY(server, check_server(*tls, *theirs));
+    CO_TRY(client, check_client(*theirs, *tls));
+  }
   auto forth = std::make_shared<Pipe>(clock_), back = std::make_shared<Pipe>(clock_);
-  const std::string peer = "127.0.0.1:" + std::to_string(next_port_++);
-  auto accepted = std::make_unique<SimStream>(*this, forth, back, peer);
+  client.address = "127.0.0.1:" + std::to_string(next_port_++);
+  server.address = to.str();
+  auto accepted = std::make_unique<SimStream>(*this, forth, back, std::move(client));
   if (!found->second->offer(std::move(accepted))) {
     co_return fail(Errc::unavailable, "connect {}: Connection refused", to.str());
   }
-  co_return std::make_unique<SimStream>(*this, back, forth, to.str());
+  co_return std::make_unique<SimStream>(*this, back, forth, std::move(server));
 }
 
 Result<std::unique_ptr<io::Listener>> SimNetwork::listen(io::Endpoint at,
                                                          std::shared_ptr<const io::Tls> tls) {
-  CHECK(tls == nullptr, "the simulated network speaks no TLS");
+  if (tls && (!files_.exists(tls->certificate_file) || !files_.exists(tls->key_file))) {
+    return fail(Errc::invalid_argument, "listen {}: no certificate or no key", at.str());
+  }
   if (at.unix_path.empty() && at.port == 0) at.port = next_port_++;
   if (listeners_.contains(at.str())) {
     return fail(Errc::already_exists, "listen {}: Address already in use", at.str());
   }
-  return std::make_unique<SimListener>(*this, std::move(at));
+  return std::make_unique<SimListener>(*this, std::move(at), std::move(tls));
 }
 
 }  // namespace om::sim

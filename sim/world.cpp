@@ -33,8 +33,8 @@ io::Task<void> run_and_tell(io::Task<void> task, bool& done) {
 struct World::Impl {
   explicit Impl(uint64_t seed)
       : random(seed),
-        network(clock, random),
         files(clock),
+        network(clock, random, files),
         processes(context.get_executor(), clock),
         world{context.get_executor(), clock, random, network, files, processes, workers} {}
   ~Impl() { context.abandon(); }
@@ -42,8 +42,8 @@ struct World::Impl {
   Context context;
   SimClock clock;
   SimRandom random;
-  SimNetwork network;
   SimFilesystem files;
+  SimNetwork network;
   SimProcesses processes;
   InlineWorkers workers;
   io::World world;

@@ -73,7 +73,9 @@ io::Task<Result<void>> ClientExchange::run(ClientRequest& request, const std::st
     co_return broken(std::move(sent).error());
   }
   auto read = co_await read_head();
-  if (!read) co_return broken(sent ? std::move(read).error() : std::move(sent).error());
+  // Nor does it read on when it refuses our certificate, and says so to who listens.
+  const bool told = sent || (!read && read.error().code == Errc::unauthenticated);
+  if (!read) co_return broken(told ? std::move(read).error() : std::move(sent).error());
   co_return Result<void>{};
 }
 

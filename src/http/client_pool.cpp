@@ -8,7 +8,8 @@ std::string ClientPool::key(const ClientRequest& request) {
   std::string key = request.endpoint.str();
   if (const io::Tls* tls = request.tls.get()) {
     // All that decides who is trusted: a connection made without a check is not reused with one.
-    key += fmt::format("|{}|{}|{}|{}", tls->server_name, tls->ca_file, tls->certificate_file,
+    key += fmt::format("|{}|{}|{}|{}|{}|{}", tls->server_name, tls->ca_file,
+                       tls->ca_pin ? tls->ca_pin->hex() : "", tls->certificate_file, tls->key_file,
                        tls->verify);
   }
   return key;

@@ -19,7 +19,7 @@ struct Seen {
   std::vector<std::string> targets;
   std::string body;
   Headers headers;
-  std::string path, query, peer;
+  std::string path, query, peer, certificate, certificate_serial;
   std::optional<Error> body_error, write_error;
   int cancels = 0;
   int requests = 0;

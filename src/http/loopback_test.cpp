@@ -51,6 +51,8 @@ io::Task<void> handle_for_test(io::World& world, Seen& seen, Request& request, B
   seen.path = request.path;
   seen.query = request.query;
   seen.peer = request.peer;
+  seen.certificate = request.peer_certificate;
+  seen.certificate_serial = request.peer_certificate_serial;
   if (request.path == "/none") co_return;
   if (request.path == "/stream") co_return co_await stream_chunks(seen, request, response);
   if (request.path == "/flood") co_return co_await flood(seen, response);

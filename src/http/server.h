@@ -34,7 +34,9 @@ struct Request {
   std::string query;   // Raw.
   Headers headers;
   std::string peer;  // "127.0.0.1:5000".
-  std::string id;    // X-Request-Id if given and sane, else made here.
+  // Common name and serial of the certificate that the client has shown and proven; empty: none.
+  std::string peer_certificate, peer_certificate_serial;
+  std::string id;  // X-Request-Id if given and sane, else made here.
   // Cancelled when the client closes its side or takes no bytes for write_idle_max.
   io::CancelToken cancel;
   io::TimePoint started{};

@@ -27,8 +27,9 @@ void RequestMemory::reset() {
   text.clear();
   head = RequestHead{.headers = std::move(head.headers)};
   head.headers.clear();
-  for (std::string* part : {&request.method, &request.target, &request.path, &request.query,
-                            &request.peer, &request.id}) {
+  for (std::string* part :
+       {&request.method, &request.target, &request.path, &request.query, &request.peer,
+        &request.peer_certificate, &request.peer_certificate_serial, &request.id}) {
     part->clear();
   }
   request.headers.clear();
@@ -39,8 +40,9 @@ void RequestMemory::reset() {
 size_t RequestMemory::memory_bytes() const {
   size_t bytes = sizeof(*this) + text.capacity() + head.headers.memory_bytes() +
                  request.headers.memory_bytes();
-  for (const std::string* part : {&request.method, &request.target, &request.path, &request.query,
-                                  &request.peer, &request.id}) {
+  for (const std::string* part :
+       {&request.method, &request.target, &request.path, &request.query, &request.peer,
+        &request.peer_certificate, &request.peer_certificate_serial, &request.id}) {
     bytes += part->capacity();
   }
   return bytes;
@@ -140,6 +142,8 @@ Refusal Connection::fill_request(const RequestHead& head, Request& request) {
   if (!decoded) return {400, "a broken percent escape in the path"};
   request.path = std::move(*decoded);
   request.peer = peer_;
+  request.peer_certificate = stream_->peer_certificate_name();
+  request.peer_certificate_serial = stream_->peer_certificate_serial();
   const std::string_view id = head.headers.get("X-Request-Id");
   request.id = sane_id(id) ? std::string(id) : shared_.next_request_id();
   request.started = shared_.world.clock.now();

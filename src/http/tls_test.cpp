@@ -1,10 +1,5 @@
 // The same server and client over TLS, with a certificate made on the spot.
-#include <gtest/gtest.h>
-#include <openssl/evp.h>
-#include <openssl/pem.h>
-#include <openssl/x509v3.h>
-#include <unistd.h>
-
+#include "http/certificates_for_test.h"
 #include "http/loopback_for_test.h"
 
 namespace om::http {
@@ -12,38 +7,13 @@ namespace {
 
 // A self-signed certificate for localhost, as files.
 struct Certificate {
-  std::string certificate = fmt::format("/tmp/ollamamax_tls_{}.crt", getpid());
-  std::string key = fmt::format("/tmp/ollamamax_tls_{}.key", getpid());
+  DirectoryForTest directory;
+  std::string certificate = directory / "server.crt", key = directory / "server.key";
 
   Certificate() {
-    EVP_PKEY* pair = EVP_EC_gen("P-256");
-    X509* x509 = X509_new();
-    X509_set_version(x509, 2);
-    ASN1_INTEGER_set(X509_get_serialNumber(x509), 1);
-    X509_gmtime_adj(X509_getm_notBefore(x509), -60);
-    X509_gmtime_adj(X509_getm_notAfter(x509), 3600);
-    X509_set_pubkey(x509, pair);
-    X509_NAME* name = X509_get_subject_name(x509);
-    X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC,
-                               reinterpret_cast<const unsigned char*>("localhost"), -1, -1, 0);
-    X509_set_issuer_name(x509, name);
-    X509_EXTENSION* names =
-        X509V3_EXT_conf_nid(nullptr, nullptr, NID_subject_alt_name, "DNS:localhost");
-    X509_add_ext(x509, names, -1);
-    EXPECT_GT(X509_sign(x509, pair, EVP_sha256()), 0);
-    FILE* file = fopen(certificate.c_str(), "w");
-    EXPECT_EQ(PEM_write_X509(file, x509), 1);
-    fclose(file);
-    file = fopen(key.c_str(), "w");
-    EXPECT_EQ(PEM_write_PrivateKey(file, pair, nullptr, nullptr, 0, nullptr, nullptr), 1);
-    fclose(file);
-    X509_EXTENSION_free(names);
-    X509_free(x509);
-    EVP_PKEY_free(pair);
-  }
-  ~Certificate() {
-    unlink(certificate.c_str());
-    unlink(key.c_str());
+    const CertificateForTest self({});
+    self.write_chain(certificate);
+    self.write_key(key);
   }
 };
 

@@ -3,11 +3,13 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/digest.h"
 #include "io/task.h"
 
 namespace om::io {
@@ -24,14 +26,28 @@ struct Endpoint {
   auto operator<=>(const Endpoint&) const = default;
 };
 
-// TLS for one side of a stream. As a client, the peer's certificate is checked against `ca_file`
-// (empty: the system's) and `server_name`.
+// Whether a server wants to see certificates of its clients. One that is shown must hold against
+// `ca_file`, else the connection is refused.
+enum class ClientCertificate {
+  ignored,
+  asked,  // None is fine too: a machine that joins has none yet. Handlers look at the name.
+  required,
+};
+
+// TLS (1.2 or newer) for one side of a stream. As a client, the peer's certificate is checked
+// against `ca_file` (empty: the system's) and `server_name` (empty: any name will do).
+//
+// Files are read anew for each connection made, and by a server for the first one after they
+// changed. Until new files fit together, a server goes on with the old ones.
 struct Tls {
   std::string server_name;
   std::string ca_file;
-  std::string certificate_file, key_file;  // Own certificate, if one is shown.
-  bool require_peer_certificate = false;   // As a server: mutual TLS.
-  bool verify = true;
+  // As a client that has no ca_file yet: the peer must show an authority with this fingerprint
+  // (SHA-256 of its DER) that its own certificate comes from.
+  std::optional<Digest> ca_pin;
+  std::string certificate_file, key_file;  // Own certificate, if one is shown; may be one file.
+  ClientCertificate client_certificate = ClientCertificate::ignored;  // As a server.
+  bool verify = true;                                                 // As a client.
 };
 
 // One open connection. At most one read and one write may be pending at a time; both may be.
@@ -66,6 +82,12 @@ class Stream {
   virtual bool is_idle() = 0;
 
   virtual std::string peer() const = 0;  // "127.0.0.1:5000", for logs and address checks.
+
+  // Whose certificate the peer has shown and proven: its common name, and its serial as hex digits
+  // (at least 32). Empty: none, or none that was checked. As a server, the handshake is part of the
+  // first read.
+  virtual std::string peer_certificate_name() const { return {}; }
+  virtual std::string peer_certificate_serial() const { return {}; }
 };
 
 // A bound port or socket that connections come from. io thread only.

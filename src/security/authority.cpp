@@ -6,6 +6,7 @@
 #include <set>
 
 #include "base/check.h"
+#include "io/certificate_names.h"
 #include "security/certificates.h"
 #include "security/openssl.h"
 
@@ -158,7 +159,7 @@ Result<RequestPtr> checked_request(std::string_view pem) {
 }
 
 Result<std::string> name_in(const X509_REQ* request) {
-  TRY(std::string name, common_name(X509_REQ_get_subject_name(request)));
+  TRY(std::string name, io::common_name(X509_REQ_get_subject_name(request)));
   TRY_VOID(check_node_name(name));
   return name;
 }

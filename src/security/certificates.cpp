@@ -7,7 +7,7 @@
 #include <charconv>
 
 #include "base/check.h"
-#include "base/strings.h"
+#include "io/certificate_names.h"
 #include "security/openssl.h"
 
 namespace om::security {
@@ -19,7 +19,6 @@ constexpr int kAlternativeNamesMax = 64;
 
 using StorePtr = std::unique_ptr<X509_STORE, OpenSslFree<&X509_STORE_free>>;
 using StoreContextPtr = std::unique_ptr<X509_STORE_CTX, OpenSslFree<&X509_STORE_CTX_free>>;
-using NumberPtr = std::unique_ptr<BIGNUM, OpenSslFree<&BN_free>>;
 
 struct StackFree {
   void operator()(STACK_OF(X509) * stack) const { sk_X509_free(stack); }  // Not the elements.
@@ -36,17 +35,6 @@ Digest fingerprint_of(const X509* certificate) {
   CHECK(X509_digest(certificate, EVP_sha256(), digest.bytes.data(), &size) == 1 &&
         size == digest.bytes.size());
   return digest;
-}
-
-std::string serial_text(const X509* certificate) {
-  const NumberPtr number(ASN1_INTEGER_to_BN(X509_get0_serialNumber(certificate), nullptr));
-  if (!number) return {};
-  char* hex = BN_bn2hex(number.get());
-  CHECK(hex != nullptr);
-  std::string text = to_lower(hex);
-  OPENSSL_free(hex);
-  if (text.size() < kSerialDigits) text.insert(0, kSerialDigits - text.size(), '0');
-  return text;
 }
 
 Result<void> read_alternative_names(const X509* certificate, CertificateFacts& facts) {
@@ -92,8 +80,8 @@ Result<CertificateFacts> read_certificate(std::string_view pem) {
   const OpenSslErrors errors;
   TRY(const auto certificate, certificate_from_pem(pem));
   CertificateFacts facts;
-  TRY(facts.name, common_name(X509_get_subject_name(certificate.get())));
-  facts.serial = serial_text(certificate.get());
+  TRY(facts.name, io::common_name(X509_get_subject_name(certificate.get())));
+  facts.serial = io::serial_text(certificate.get());
   facts.not_before = wall_time(X509_get0_notBefore(certificate.get()));
   facts.not_after = wall_time(X509_get0_notAfter(certificate.get()));
   facts.fingerprint = fingerprint_of(certificate.get());
@@ -115,7 +103,7 @@ Result<void> verify_certificate(std::string_view chain_pem, std::string_view aut
   for (const int purpose : {X509_PURPOSE_SSL_SERVER, X509_PURPOSE_SSL_CLIENT}) {
     auto verified = verify_for(store.get(), chain, purpose, now);
     if (!verified) {
-      const auto name = common_name(X509_get_subject_name(chain[0].get()));
+      const auto name = io::common_name(X509_get_subject_name(chain[0].get()));
       return fail(annotate(std::move(verified).error(),
                            fmt::format("the certificate of '{}'", name ? *name : "nobody")));
     }

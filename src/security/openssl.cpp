@@ -104,26 +104,6 @@ Secret to_pem(const EVP_PKEY* key) {
   return Secret(written(bio.get()));
 }
 
-Result<std::string> common_name(const X509_NAME* subject) {
-  const int at = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
-  if (at < 0) return fail(Errc::corrupt, "the certificate names nobody");
-  if (X509_NAME_get_index_by_NID(subject, NID_commonName, at) >= 0) {
-    return fail(Errc::corrupt, "the certificate has more than one common name");
-  }
-  unsigned char* text = nullptr;
-  const int size =
-      ASN1_STRING_to_UTF8(&text, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)));
-  if (size < 0) return fail(Errc::corrupt, "the certificate's common name is not text");
-  std::string name(reinterpret_cast<const char*>(text), static_cast<size_t>(size));
-  OPENSSL_free(text);
-  const bool plain =
-      std::ranges::all_of(name, [](char c) { return c >= ' ' && c < 127; });  // No NUL above all.
-  if (!plain || name.empty()) {
-    return fail(Errc::corrupt, "the certificate's common name is not plain text");
-  }
-  return name;
-}
-
 std::string address_text(std::string_view bytes) {
   if (bytes.size() != 4 && bytes.size() != 16) return {};
   std::array<char, INET6_ADDRSTRLEN> text{};

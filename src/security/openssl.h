@@ -49,10 +49,6 @@ std::string to_pem(const X509* certificate);
 std::string to_pem(const X509_REQ* request);
 Secret to_pem(const EVP_PKEY* key);
 
-// The subject's only common name, printable. corrupt: there is none, more than one, or one with
-// characters that would lie in a log.
-Result<std::string> common_name(const X509_NAME* subject);
-
 // "10.0.0.1" or "::1" from 4 or 16 bytes; empty for another length.
 std::string address_text(std::string_view bytes);
 

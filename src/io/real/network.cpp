@@ -121,12 +121,12 @@ using Acceptor = asio::basic_socket_acceptor<asio::generic::stream_protocol>;
 class SocketListener final : public Listener {
  public:
   SocketListener(DeadlineTick& tick, Clock& clock, Acceptor acceptor, Endpoint local,
-                 std::shared_ptr<asio::ssl::context> context)
+                 std::unique_ptr<ServerTls> tls)
       : tick_(tick),
         clock_(clock),
         acceptor_(std::move(acceptor)),
         local_(std::move(local)),
-        context_(std::move(context)) {}
+        tls_(std::move(tls)) {}
   ~SocketListener() override { close(); }
 
   Task<Result<std::unique_ptr<Stream>>> accept() override;
@@ -138,7 +138,7 @@ class SocketListener final : public Listener {
   Clock& clock_;
   Acceptor acceptor_;
   Endpoint local_;
-  std::shared_ptr<asio::ssl::context> context_;
+  std::unique_ptr<ServerTls> tls_;  // Null: plain.
   CancelSource closed_;
 };
 
@@ -164,8 +164,8 @@ Task<Result<std::unique_ptr<Stream>>> SocketListener::accept() {
       continue;
     }
     if (error) continue;  // That client left before we answered.
-    if (!context_) co_return make_stream(tick_, std::move(socket));
-    co_return accept_tls(tick_, std::move(socket), context_);
+    if (!tls_) co_return make_stream(tick_, std::move(socket));
+    co_return accept_tls(tick_, clock_, std::move(socket), tls_->current());
   }
   co_return fail(Errc::cancelled, "the listener is closed");
 }
@@ -199,13 +199,13 @@ Result<std::unique_ptr<Listener>> RealNetwork::listen(Endpoint at, std::shared_p
     return fail(in_use ? Errc::already_exists : Errc::io_failed, "listen {}: {}", at.str(),
                 error.message());
   }
-  std::shared_ptr<asio::ssl::context> context;
+  std::unique_ptr<ServerTls> server_tls;
   if (tls) {
-    TRY(context, make_tls_context(*tls, true));
+    TRY(server_tls, ServerTls::make(std::move(tls)));
   }
   Endpoint local = endpoint_of(acceptor.local_endpoint(error));
   return std::make_unique<SocketListener>(tick_, clock_, std::move(acceptor), std::move(local),
-                                          std::move(context));
+                                          std::move(server_tls));
 }
 
 }  // namespace om::io
