@@ -91,7 +91,8 @@ io::Task<void> write_many(Bench& bench, int writer) {
 }
 
 io::Task<void> nothing_lost(Bench& bench) {
-  const auto watch = bench.metadata.watch("w/", 1);
+  const auto before = ok(co_await bench.metadata.list("w/", bench.call()));
+  const auto watch = bench.metadata.watch("w/", before.revision + 1);
   io::TaskGroup group(bench.world().executor, bench.clock());
   for (int writer = 0; writer < 4; writer++) group.spawn(write_many(bench, writer));
   const auto heard = co_await changes_of(bench, *watch, 120);
@@ -196,7 +197,8 @@ class Choices {
 io::Task<void> like_a_model(Bench& bench) {
   Model model;
   Choices choices(42);
-  const auto watch = bench.metadata.watch("", 1);
+  const auto before = ok(co_await bench.metadata.list("", bench.call()));
+  const auto watch = bench.metadata.watch("", before.revision + 1);
   for (int i = 0; i < 150; i++) {
     const auto transaction = choices.transaction(model);
     bool expected = true;

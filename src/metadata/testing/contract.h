@@ -59,7 +59,9 @@ struct EngineCase {
   std::unique_ptr<EngineForTest> (*make)();
 };
 inline void PrintTo(const EngineCase& engine, std::ostream* out) { *out << engine.name; }
-inline auto engines() { return Values(EngineCase{"sqlite", sqlite_for_test}); }
+inline auto engines() {
+  return Values(EngineCase{"sqlite", sqlite_for_test}, EngineCase{"etcd", etcd_for_test});
+}
 inline std::string name_of_engine(const TestParamInfo<EngineCase>& info) { return info.param.name; }
 
 // Runs a body with a fresh engine of the case.

@@ -1,0 +1,45 @@
+// The changes of a prefix, read from etcd's watch stream in the background.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "metadata/etcd/gateway.h"
+
+namespace om::metadata {
+
+// What the reader hands to the Watch. Both hold it; the reader ends soon after the Watch is gone.
+struct WatchFeed {
+  WatchFeed(io::Clock& clock, std::string the_prefix, Revision from)
+      : prefix(std::move(the_prefix)), next(from), readable(clock), room(clock) {}
+
+  const std::string prefix;  // As etcd knows it.
+  Revision next;             // The first revision that was not read; 0: not known yet.
+  uint64_t cluster = 0;      // Whose revisions they are.
+  std::deque<std::vector<Event>> waiting;
+  std::optional<Error> end;  // Nothing comes after what waits.
+  io::CancelSource wanted;   // Cancelled when the Watch is gone.
+  io::Event readable, room;
+
+  void finish(Error error) {
+    if (!end) end = std::move(error);
+    readable.notify_all();
+  }
+};
+
+class EtcdWatch final : public Watch {
+ public:
+  explicit EtcdWatch(std::shared_ptr<WatchFeed> feed) : feed_(std::move(feed)) {}
+  ~EtcdWatch() override { feed_->wanted.cancel(); }
+  io::Task<Result<std::vector<Event>>> next(io::Call call) override;
+
+ private:
+  std::shared_ptr<WatchFeed> feed_;
+};
+
+// Reads until the feed is not wanted, `stop` is cancelled, or history is forgotten. Begins again by
+// itself, at once after an endpoint was left, from the first revision that was not read.
+io::Task<void> read_watch(io::World& world, Gateway& gateway, std::string key_prefix,
+                          std::shared_ptr<WatchFeed> feed, io::CancelToken stop);
+
+}  // namespace om::metadata

@@ -1,0 +1,77 @@
+// One etcd member that this node runs as a child.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "io/task_group.h"
+#include "io/world.h"
+#include "metadata/etcd/member_options.h"
+#include "metadata/etcd/membership.h"
+
+namespace om::metadata {
+
+// On the io thread. begin(), join() or resume(), and stop() before it is destroyed. After a failure
+// it is stopped, and may be tried again. A child that dies is started again, with a growing pause.
+//
+// A member that has lost its data has also lost what it promised to the others, and must not come
+// back as the same member: its acknowledgements may be all that a lost write had. So member.json
+// beside the data says that there was some, and join() refuses an address or name that a started
+// member has. The way back is always: remove the old member, join as a new one.
+class EtcdMember {
+ public:
+  EtcdMember(io::World& world, MemberOptions options);
+  ~EtcdMember();
+
+  // True: it was a member before; resume() is the way.
+  bool has_begun() const;
+
+  // All return when the member answers. Errors: corrupt: its data is lost, as above.
+  // already_exists: the name or address is taken, as above. forbidden: the cluster has removed it.
+  // unavailable: it ends at once or does not answer, with its last words. not_found: no etcd here.
+  io::Task<Result<void>> begin(io::Call call);  // A new cluster of this member alone.
+  // Added as a learner, started, and made a voter when it has caught up. May be called again after
+  // a failure.
+  io::Task<Result<void>> join(Membership& cluster, io::Call call);
+  io::Task<Result<void>> resume(io::Call call);  // With the data that is there.
+  io::Task<void> stop();                         // Asks it to end; kills it if it does not.
+
+  bool running() const { return child_ != nullptr && child_->running(); }
+  int pid() const { return child_ ? child_->pid() : 0; }
+  bool removed() const { return removed_; }  // By the cluster; it is not started again.
+  std::string last_words() const;            // Of its log.
+  const MemberOptions& options() const { return options_; }
+
+ private:
+  struct Note {  // member.json
+    std::string name;
+    FirstStart first;
+    bool started = false;  // It has answered once: from then on its data must be there.
+  };
+  std::optional<Note> read_note() const;
+  Result<void> write_note(const Note& note);
+  bool has_data() const;
+  Result<void> prepare(const Note& note);
+
+  io::Task<Result<void>> run(Note note, io::Call call);
+  io::Task<Result<Member>> find_or_add(Membership& cluster, const std::vector<Member>& members,
+                                       io::Call call);
+  io::Task<Result<void>> wait_until_ready(io::Call call);
+  io::Task<Result<void>> promote(Membership& cluster, uint64_t id, io::Call call);
+  io::Task<void> supervise(FirstStart first);
+  io::Task<void> run_once(const FirstStart& first);
+  void take_line(std::string line);
+
+  io::World& world_;
+  MemberOptions options_;
+  std::unique_ptr<io::Child> child_;
+  std::deque<std::string> lines_;
+  int quick_ends_ = 0;  // In a row.
+  bool removed_ = false, stopping_ = false;
+  std::optional<Error> spawn_error_;
+  std::unique_ptr<io::TaskGroup> tasks_;  // Of one start.
+};
+
+}  // namespace om::metadata

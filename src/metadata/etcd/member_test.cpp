@@ -1,0 +1,216 @@
+// Members as a cluster of ours runs them, with real etcd children and mutual TLS.
+#include "metadata/etcd/member.h"
+
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+#include <signal.h>
+
+#include <filesystem>
+
+#include "metadata/etcd/etcd_metadata.h"
+#include "metadata/testing/contract.h"
+#include "metadata/testing/etcd_cluster.h"
+
+namespace om::metadata::testing {
+namespace {
+
+using std::chrono::seconds;
+
+// One certificate for this machine that is its own authority, as files.
+EtcdCertificates make_certificate(const std::string& folder) {
+  EtcdCertificates files{folder + "/own.crt", folder + "/own.crt", folder + "/own.key"};
+  EVP_PKEY* pair = EVP_EC_gen("P-256");
+  X509* x509 = X509_new();
+  X509_set_version(x509, 2);
+  ASN1_INTEGER_set(X509_get_serialNumber(x509), 1);
+  X509_gmtime_adj(X509_getm_notBefore(x509), -60);
+  X509_gmtime_adj(X509_getm_notAfter(x509), 3600);
+  X509_set_pubkey(x509, pair);
+  X509_NAME_add_entry_by_txt(X509_get_subject_name(x509), "O", MBSTRING_ASC,
+                             reinterpret_cast<const unsigned char*>("test"), -1, -1, 0);
+  X509_set_issuer_name(x509, X509_get_subject_name(x509));
+  for (const auto& [kind, value] : {std::pair(NID_subject_alt_name, "DNS:localhost,IP:127.0.0.1"),
+                                    std::pair(NID_basic_constraints, "critical,CA:TRUE"),
+                                    std::pair(NID_ext_key_usage, "serverAuth,clientAuth")}) {
+    X509_EXTENSION* extension = X509V3_EXT_conf_nid(nullptr, nullptr, kind, value);
+    X509_add_ext(x509, extension, -1);
+    X509_EXTENSION_free(extension);
+  }
+  EXPECT_GT(X509_sign(x509, pair, EVP_sha256()), 0);
+  FILE* file = fopen(files.certificate_file.c_str(), "w");
+  EXPECT_EQ(PEM_write_X509(file, x509), 1);
+  fclose(file);
+  file = fopen(files.key_file.c_str(), "w");
+  EXPECT_EQ(PEM_write_PrivateKey(file, pair, nullptr, nullptr, 0, nullptr, nullptr), 1);
+  fclose(file);
+  X509_free(x509);
+  EVP_PKEY_free(pair);
+  return files;
+}
+
+// Nodes of one cluster, each with a folder and ports; every port speaks mutual TLS.
+class Nodes {
+ public:
+  Nodes()
+      : folder_(std::filesystem::temp_directory_path() /
+                fmt::format("member-test-{}", world.world().random.letters(12))) {
+    std::filesystem::create_directories(folder_);
+    certificates_ = make_certificate(folder_);
+  }
+  ~Nodes() { std::filesystem::remove_all(folder_); }
+
+  MemberOptions member(const std::string& name) {
+    auto& options = options_[name];
+    if (options.name.empty()) {
+      options.name = name;
+      options.directory = folder_ / name;
+      options.client = io::Endpoint::tcp("127.0.0.1", free_port(world.world()));
+      options.peer = io::Endpoint::tcp("127.0.0.1", free_port(world.world()));
+      options.client_certificates = certificates_;
+      options.peer_certificates = certificates_;
+    }
+    return options;
+  }
+  EtcdOptions endpoints(const std::vector<std::string>& names) {
+    EtcdOptions options;
+    for (const auto& name : names) options.endpoints.push_back(member(name).client);
+    auto tls = std::make_shared<io::Tls>();
+    tls->ca_file = certificates_.ca_file;
+    tls->certificate_file = certificates_.certificate_file;
+    tls->key_file = certificates_.key_file;
+    options.tls = std::move(tls);
+    return options;
+  }
+  io::Call call() { return world.world().clock.call_within(seconds(60)); }
+  std::string folder(const std::string& name) const { return folder_ / name; }
+
+  io::RealWorld world;
+
+ private:
+  std::filesystem::path folder_;
+  EtcdCertificates certificates_;
+  std::map<std::string, MemberOptions> options_;
+};
+
+io::Task<void> keeps(Metadata& metadata, std::string value, io::Call call) {
+  Transaction transaction;
+  transaction.operations = {Operation::put("k", value)};
+  Result<Commit> done = fail(Errc::internal, "not asked");
+  while (!done && !call.cancel.cancelled()) {
+    done = co_await metadata.commit(transaction, call);
+    if (!done && done.error().code != Errc::not_leader) break;
+  }
+  ok(std::move(done));
+  const auto entry = ok(co_await metadata.get("k", call));
+  EXPECT_TRUE(entry && entry->value == value);
+}
+
+io::Task<void> grows(Nodes& nodes) {
+  io::World& world = nodes.world.world();
+  EtcdMember a(world, nodes.member("a")), b(world, nodes.member("b")), c(world, nodes.member("c"));
+  EXPECT_FALSE(a.has_begun());
+  ok(co_await a.begin(nodes.call()));
+  EtcdMetadata metadata(world, nodes.endpoints({"a"}));
+  co_await keeps(metadata, "alone", nodes.call());
+  Membership cluster(world, nodes.endpoints({"a"}));
+  ok(co_await b.join(cluster, nodes.call()));
+  ok(co_await c.join(cluster, nodes.call()));
+  auto members = ok(co_await cluster.list(nodes.call()));
+  EXPECT_EQ(members.size(), 3u);
+  for (const auto& member : members) EXPECT_FALSE(member.learner) << member.name;
+
+  metadata.set_endpoints(nodes.endpoints({"a", "b", "c"}).endpoints);
+  cluster.set_endpoints(nodes.endpoints({"b", "c", "a"}).endpoints);
+  for (const auto& health : co_await cluster.health(nodes.call())) {
+    EXPECT_TRUE(health.status && health.status->leader != 0) << health.error;
+  }
+  // A child that is killed comes back by itself, with its data.
+  const int before = a.pid();
+  ::kill(before, SIGKILL);
+  co_await keeps(metadata, "without a", nodes.call());
+  while (!a.running() || a.pid() == before) ok(co_await world.clock.sleep_for(seconds(1) / 10));
+  // A node that lost its disk is refused, and told what to do; whatever was left of it.
+  co_await c.stop();
+  std::filesystem::remove_all(nodes.folder("c") + "/data");
+  const auto without_data = co_await c.resume(nodes.call());
+  EXPECT_EQ(code_of(without_data), Errc::corrupt);
+  EXPECT_THAT(without_data.error().what, HasSubstr("remove it from the cluster"));
+  std::filesystem::remove_all(nodes.folder("c"));
+  const auto empty = co_await c.join(cluster, nodes.call());
+  EXPECT_EQ(code_of(empty), Errc::already_exists);
+  EXPECT_THAT(empty.error().what, HasSubstr("Remove it from the cluster"));
+  members = ok(co_await cluster.list(nodes.call()));
+  for (const auto& member : members) {
+    if (member.name == "c") ok(co_await cluster.remove(member.id, nodes.call()));
+  }
+  ok(co_await c.join(cluster, nodes.call()));
+  co_await keeps(metadata, "three again", nodes.call());
+
+  co_await metadata.stop();
+  for (auto* member : {&a, &b, &c}) co_await member->stop();
+  EXPECT_FALSE(a.running());
+}
+
+TEST(EtcdMember, GrowsAClusterOverMutualTlsAndRefusesAMemberWithoutItsData) {
+  Nodes nodes;
+  nodes.world.run_until_done(grows(nodes));
+}
+
+io::Task<void> restarts(Nodes& nodes) {
+  io::World& world = nodes.world.world();
+  {
+    EtcdMember a(world, nodes.member("a"));
+    ok(co_await a.begin(nodes.call()));
+    EtcdMetadata metadata(world, nodes.endpoints({"a"}));
+    co_await keeps(metadata, "kept", nodes.call());
+    co_await metadata.stop();
+    co_await a.stop();
+  }
+  EtcdMember a(world, nodes.member("a"));
+  EXPECT_TRUE(a.has_begun());
+  EXPECT_EQ(code_of(co_await a.begin(nodes.call())), Errc::already_exists);
+  ok(co_await a.resume(nodes.call()));
+  EtcdMetadata metadata(world, nodes.endpoints({"a"}));
+  const auto entry = ok(co_await metadata.get("k", nodes.call()));
+  EXPECT_TRUE(entry && entry->value == "kept");
+  co_await metadata.stop();
+
+  // A client without the cluster's certificate learns nothing.
+  auto strangers = nodes.endpoints({"a"});
+  auto tls = std::make_shared<io::Tls>();
+  tls->verify = false;
+  strangers.tls = std::move(tls);
+  EtcdMetadata stranger(world, strangers);
+  EXPECT_FALSE((co_await stranger.get("k", nodes.call())).has_value());
+  co_await stranger.stop();
+  co_await a.stop();
+}
+
+TEST(EtcdMember, ResumesWithItsDataAndKeepsStrangersOut) {
+  Nodes nodes;
+  nodes.world.run_until_done(restarts(nodes));
+}
+
+io::Task<void> fails(Nodes& nodes) {
+  io::World& world = nodes.world.world();
+  auto options = nodes.member("a");
+  options.program = "/no/such/etcd";
+  EtcdMember absent(world, options);
+  EXPECT_EQ(code_of(co_await absent.begin(nodes.call())), Errc::not_found);
+  options = nodes.member("b");
+  options.client_certificates->key_file = "/no/such/key";
+  EtcdMember broken(world, options);
+  const auto begun = co_await broken.begin(nodes.call());
+  EXPECT_EQ(code_of(begun), Errc::unavailable);
+  EXPECT_THAT(begun.error().what, HasSubstr("/no/such/key"));
+  EXPECT_FALSE(broken.running());
+}
+
+TEST(EtcdMember, SaysWhyItCanNotStart) {
+  Nodes nodes;
+  nodes.world.run_until_done(fails(nodes));
+}
+
+}  // namespace
+}  // namespace om::metadata::testing
