@@ -15,6 +15,7 @@ namespace json = boost::json;
 namespace {
 
 constexpr uint16_t kPeerPort = 11435;
+constexpr std::string_view kOwnFacts = "facts.db";  // Of a node by itself.
 constexpr uint64_t kAnswerBytesMax = 16 << 20;
 constexpr size_t kRestoreBatch = 50;
 // Facts of the cluster that was backed up, not of the one they are read back into.
@@ -25,6 +26,13 @@ Result<io::Endpoint> parse_peer(const std::string& text) {
   const bool has_port = text.rfind(':') != std::string::npos && host.port != 0 &&
                         text.ends_with(fmt::format(":{}", host.port));
   return io::Endpoint::tcp(host.host, has_port ? host.port : kPeerPort);
+}
+
+void erase_cluster_facts(metadata::Snapshot& snapshot) {
+  std::erase_if(snapshot.entries, [](const metadata::Entry& entry) {
+    return std::ranges::any_of(
+        kNotRestored, [&entry](std::string_view prefix) { return entry.key.starts_with(prefix); });
+  });
 }
 
 json::object describe_runners(const cluster::RunnerInfo& runner) {
@@ -128,31 +136,38 @@ io::Task<Result<std::string>> ClusterAdmin::found(const io::Endpoint& advertise,
   self.serial = facts.serial;
   self.version = OLLAMAMAX_VERSION;
   self.joined_seconds = std::chrono::floor<std::chrono::seconds>(now).time_since_epoch().count();
-  CO_TRY(const auto metadata,
-         co_await metadata::open_sqlite(world_, io::join(directory_, "facts.db")));
+  ClusterState state{name_, advertise, true, {self}};
+  Voter voter(world_, settings_, state, directory_, identity);
+  auto text = co_await write_first_facts(voter, self, authority_facts.fingerprint, call);
+  co_await voter.stop();
+  if (!text) co_return text;
+  CO_TRY_VOID(save_cluster_state(world_.files, directory_, state));
+  co_return text;
+}
+
+// The facts that this node kept for itself, its own record and the first token.
+io::Task<Result<std::string>> ClusterAdmin::write_first_facts(Voter& voter, cluster::Member self,
+                                                              Digest ca_pin, io::Call call) {
+  CO_TRY_VOID(co_await voter.begin(call));
+  metadata::Metadata& metadata = voter.metadata();
+  const io::Path own_facts = io::join(settings_.state_directory, kOwnFacts);
+  if (world_.files.exists(own_facts)) {
+    CO_TRY(const auto own, co_await metadata::open_sqlite(world_, own_facts));
+    auto all = co_await own->list("/", call);
+    co_await own->stop();
+    if (!all) co_return fail(std::move(all).error());
+    CO_TRY_VOID(co_await metadata::import_entries(metadata, std::move(*all), call));
+  }
+  self.etcd_client = voter.member().options().client_url();
+  self.etcd_peer = voter.member().options().peer_url();
   metadata::Transaction transaction;
   transaction.operations.push_back(metadata::Operation::put(
       std::string(cluster::kNodesPrefix) + name_, cluster::write_member(self)));
-  Result<std::string> text = fail(Errc::internal, "no token");
-  auto committed = co_await metadata->commit(std::move(transaction), call);
-  if (!committed) {
-    text = fail(std::move(committed).error());
-  } else {
-    std::vector<io::Endpoint> endpoints{advertise};
-    auto token =
-        co_await cluster::offer_token(world_, *metadata, std::move(endpoints),
-                                      authority_facts.fingerprint, cluster::kTokenLife, call);
-    if (token) {
-      text = security::join_token_text(*token);
-    } else {
-      text = fail(std::move(token).error());
-    }
-  }
-  co_await metadata->stop();
-  if (!text) co_return text;
-  ClusterState state{name_, advertise, true, {}, true, {self}};
-  CO_TRY_VOID(save_cluster_state(world_.files, directory_, state));
-  co_return text;
+  CO_TRY_VOID(co_await metadata.commit(std::move(transaction), call));
+  std::vector<io::Endpoint> endpoints{self.peer};
+  CO_TRY(const auto token, co_await cluster::offer_token(world_, metadata, std::move(endpoints),
+                                                         ca_pin, cluster::kTokenLife, call));
+  co_return security::join_token_text(token);
 }
 
 io::Task<Result<cluster::JoinAnswer>> ClusterAdmin::ask_to_join(const security::JoinToken& token,
@@ -198,7 +213,7 @@ io::Task<Result<void>> ClusterAdmin::join(std::string text, cluster::EnterOption
   CO_TRY_VOID(world_.files.make_directories(directory_));
   CO_TRY_VOID(identity.save(answer.authority, answer.certificate, certificate_request.key,
                             world_.clock.wall_now()));
-  ClusterState state{name_, advertise, false, {}, false, answer.members};
+  ClusterState state{name_, advertise, false, answer.members};
   CO_TRY_VOID(save_cluster_state(world_.files, directory_, state));
   restart_();
   co_return Result<void>{};
@@ -215,10 +230,28 @@ io::Task<Result<void>> ClusterAdmin::leave(io::Call call) {
                    "promote NODE` another one first");
   }
   if (members.size() > 1 && parts_->members().find(name_)) {
+    if (parts_->state().voter) CO_TRY_VOID(co_await parts_->remove_voter(name_, call));
     CO_TRY_VOID(co_await parts_->members().remove(name_, call));
   }
+  if (members.size() <= 1) CO_TRY_VOID(co_await keep_facts(call));
   CO_TRY_VOID(world_.files.remove_all(directory_));
   restart_();
+  co_return Result<void>{};
+}
+
+// The last one to leave takes the facts along, as it brought its own.
+io::Task<Result<void>> ClusterAdmin::keep_facts(io::Call call) {
+  CO_TRY(metadata::Snapshot all, co_await parts_->metadata().list("/", call));
+  erase_cluster_facts(all);
+  const io::Path own_facts = io::join(settings_.state_directory, kOwnFacts);
+  for (const char* suffix : {"", "-wal", "-shm"}) {
+    const io::Path file = own_facts + suffix;
+    if (world_.files.exists(file)) CO_TRY_VOID(world_.files.remove(file));
+  }
+  CO_TRY(const auto own, co_await metadata::open_sqlite(world_, own_facts));
+  auto imported = co_await metadata::import_entries(*own, std::move(all), call);
+  co_await own->stop();
+  if (!imported) co_return fail(std::move(imported).error());
   co_return Result<void>{};
 }
 
@@ -292,15 +325,18 @@ io::Task<Result<void>> ClusterAdmin::remove(std::string node, io::Call call) {
     co_return fail(Errc::invalid_argument, "this is the node itself: `ollamamax cluster leave`");
   }
   const cluster::Member* member = parts_->members().find(node);
-  if (member && member->voter) {
-    co_return fail(Errc::unsupported, "node '{}' is a voter; voters are not removed yet", node);
-  }
+  if (member && member->voter) CO_TRY_VOID(co_await parts_->remove_voter(node, call));
   co_return co_await parts_->members().remove(std::move(node), std::move(call));
 }
 
-io::Task<Result<void>> ClusterAdmin::promote(std::string node, io::Call) {
+io::Task<Result<void>> ClusterAdmin::promote(std::string node, io::Call call) {
   CO_TRY_VOID(check_in_cluster());
-  co_return fail(Errc::unsupported, "node '{}' cannot become a voter yet", node);
+  const cluster::Member* member = parts_->members().find(node);
+  if (member && member->voter) {
+    co_return fail(Errc::already_exists, "node '{}' is a voter already", node);
+  }
+  auto change = [](cluster::Member& record) { record.voter = true; };
+  co_return co_await parts_->members().update(std::move(node), change, std::move(call));
 }
 
 io::Task<Result<std::string>> ClusterAdmin::backup(io::Call call) {
@@ -312,10 +348,7 @@ io::Task<Result<std::string>> ClusterAdmin::backup(io::Call call) {
 io::Task<Result<size_t>> ClusterAdmin::restore(std::string text, io::Call call) {
   CO_TRY_VOID(check_in_cluster());
   CO_TRY(metadata::Snapshot snapshot, metadata::read_backup(text));
-  std::erase_if(snapshot.entries, [](const metadata::Entry& entry) {
-    return std::ranges::any_of(
-        kNotRestored, [&entry](std::string_view prefix) { return entry.key.starts_with(prefix); });
-  });
+  erase_cluster_facts(snapshot);
   for (size_t i = 0; i < snapshot.entries.size(); i += kRestoreBatch) {
     metadata::Transaction transaction;
     for (size_t j = i; j < std::min(i + kRestoreBatch, snapshot.entries.size()); j++) {

@@ -38,6 +38,9 @@ class ClusterAdmin final : public cluster::Admin {
   // Where others reach this node; `towards_loopback`: only this machine is meant.
   Result<io::Endpoint> advertised(const std::string& wanted, bool towards_loopback) const;
   io::Task<Result<std::string>> found(const io::Endpoint& advertise, io::Call call);
+  io::Task<Result<std::string>> write_first_facts(Voter& voter, cluster::Member self, Digest ca_pin,
+                                                  io::Call call);
+  io::Task<Result<void>> keep_facts(io::Call call);
   io::Task<Result<cluster::JoinAnswer>> ask_to_join(const security::JoinToken& token,
                                                     const cluster::JoinRequest& request,
                                                     io::Call call);

@@ -3,8 +3,6 @@
 #include <algorithm>
 
 #include "base/log.h"
-#include "cluster/remote_metadata.h"
-#include "metadata/sqlite/sqlite_metadata.h"
 
 namespace om::app {
 namespace {
@@ -31,9 +29,10 @@ http::ServerLimits peer_server_limits() {
 
 }  // namespace
 
-ClusterParts::ClusterParts(io::World& world, store::Store& disk, ClusterState state,
-                           io::Path directory)
+ClusterParts::ClusterParts(io::World& world, const Settings& settings, store::Store& disk,
+                           ClusterState state, io::Path directory)
     : world_(world),
+      settings_(settings),
       disk_(disk),
       state_(std::move(state)),
       directory_(std::move(directory)),
@@ -47,12 +46,7 @@ ClusterParts::~ClusterParts() = default;
 io::Task<Result<void>> ClusterParts::open(scheduler::LocalScheduler& local) {
   local_ = &local;
   CO_TRY_VOID(identity_.load());
-  if (state_.voter) {
-    CO_TRY(metadata_, co_await metadata::open_sqlite(world_, io::join(directory_, "facts.db")));
-  } else {
-    metadata_ =
-        std::make_unique<cluster::RemoteMetadata>(world_, *client_, [this] { return voters(); });
-  }
+  CO_TRY_VOID(co_await open_facts());
   members_ =
       std::make_unique<cluster::Members>(world_, *metadata_, io::join(directory_, "members.json"));
   catalogue_ = std::make_unique<cluster::Catalogue>(world_, *metadata_, disk_,
@@ -62,13 +56,17 @@ io::Task<Result<void>> ClusterParts::open(scheduler::LocalScheduler& local) {
   scheduler_ = std::make_unique<scheduler::ClusterScheduler>(world_, *client_, local, *reports_,
                                                              state_.name);
   peer::Dependencies dependencies{
-      world_, disk_, local, [this] { return self(); },
-      [this](const http::Request& request) { return authorize(request); }};
+      world_,
+      disk_,
+      local,
+      [this] { return self(); },
+      [this](const http::Request& request) { return authorize(request); },
+      [this](std::string_view node) {
+        const cluster::Member* member = members_->find(node);
+        return member && member->voter;
+      }};
   peer_server_ = std::make_unique<peer::PeerServer>(std::move(dependencies));
-  if (state_.voter) {
-    peer_server_->serve_metadata(*metadata_);
-    peer_server_->serve_joins(*metadata_, identity_);
-  }
+  if (voter_) peer_server_->serve_voters(voter_->metadata(), identity_);
   http_server_ =
       std::make_unique<http::Server>(world_, peer_server_limits(), peer_server_->handler());
   reports_->on_lost([this](const std::string& node) { peer_server_->forget(node); });
@@ -79,6 +77,7 @@ io::Task<Result<void>> ClusterParts::open(scheduler::LocalScheduler& local) {
   catalogue_->start();
   connect_members();
   tasks_.spawn(publish_models());
+  tasks_.spawn(keep_voters());
   const io::Call call = world_.clock.call_within(kFirstSyncMax, tasks_.token());
   auto synced = co_await members_->facts().wait_synced(call);
   if (synced) synced = co_await catalogue_->facts().wait_synced(call);
@@ -126,7 +125,9 @@ std::vector<engine::PeerLink> ClusterParts::voters() {
   std::vector<engine::PeerLink> reachable, others;
   const cluster::View view = reports_ ? reports_->view() : cluster::View();
   for (const cluster::Member& member : members) {
-    if (!member.voter || member.name == state_.name) continue;
+    if (!member.voter || member.etcd_client.empty()) continue;
+    // A node that became a voter while it ran asks itself through its own port.
+    if (member.name == state_.name && !voter_) continue;
     const cluster::NodeInfo* node = view.find(member.name);
     const bool is_there = node && node->state != cluster::NodeState::unreachable;
     (is_there ? reachable : others).push_back(link_to(member));
@@ -212,7 +213,8 @@ io::Task<void> ClusterParts::stop() {
   if (listening_) co_await http_server_->stop(std::chrono::seconds(2));
   if (catalogue_) co_await catalogue_->stop();
   if (members_) co_await members_->stop();
-  if (metadata_) co_await metadata_->stop();
+  if (remote_metadata_) co_await remote_metadata_->stop();
+  if (voter_) co_await voter_->stop();
   client_->close_idle();
 }
 

@@ -5,9 +5,11 @@
 #include <string>
 
 #include "app/cluster_state.h"
+#include "app/voter.h"
 #include "cluster/catalogue.h"
 #include "cluster/cluster_store.h"
 #include "cluster/members.h"
+#include "cluster/remote_metadata.h"
 #include "cluster/reports.h"
 #include "http/client.h"
 #include "http/server.h"
@@ -22,7 +24,8 @@ namespace om::app {
 // On the io thread. References outlive it; stop() must have returned before it is destroyed.
 class ClusterParts {
  public:
-  ClusterParts(io::World& world, store::Store& disk, ClusterState state, io::Path directory);
+  ClusterParts(io::World& world, const Settings& settings, store::Store& disk, ClusterState state,
+               io::Path directory);
   ~ClusterParts();
 
   // Opens the facts and begins to follow them and the other nodes. Goes on without a majority.
@@ -32,6 +35,10 @@ class ClusterParts {
   store::Store& store() { return *store_; }
   scheduler::Scheduler& scheduler() { return *scheduler_; }
   metadata::Metadata& metadata() { return *metadata_; }
+  // Of voters that are there.
+  std::unique_ptr<metadata::Membership> membership();
+  // Takes a node's etcd member out; its record says that it is no voter any more.
+  io::Task<Result<void>> remove_voter(std::string name, io::Call call);
   cluster::Members& members() { return *members_; }
   cluster::Reports& reports() { return *reports_; }
   security::IdentityStore& identity() { return identity_; }
@@ -52,7 +59,15 @@ class ClusterParts {
   io::Task<void> remove_model(model::Name name, Digest digest);
   void refresh_blobs();
 
+  io::Task<Result<void>> open_facts();
+  io::Task<void> keep_voters();
+  io::Task<Result<void>> become_voter(io::Call call);
+  io::Task<Result<void>> choose_voters(io::Call call);
+  io::Task<Result<void>> fetch_authority(io::Call call);
+  bool decides_voters();
+
   io::World& world_;
+  const Settings& settings_;
   store::Store& disk_;
   ClusterState state_;
   io::Path directory_;
@@ -66,7 +81,10 @@ class ClusterParts {
 
   // Of its own: connections to nodes have other limits than those to runners and registries.
   std::unique_ptr<http::Client> client_;
-  std::unique_ptr<metadata::Metadata> metadata_;
+  std::unique_ptr<Voter> voter_;
+  std::unique_ptr<cluster::RemoteMetadata> remote_metadata_;
+  metadata::Metadata* metadata_ = nullptr;            // The voter's own, or another one's.
+  std::map<std::string, io::TimePoint> voters_gone_;  // Since when they cannot be reached.
   std::unique_ptr<cluster::Members> members_;
   std::unique_ptr<cluster::Catalogue> catalogue_;
   std::unique_ptr<cluster::ClusterStore> store_;

@@ -26,8 +26,6 @@ Result<ClusterState> load_cluster_state(io::Filesystem& files, const io::Path& d
   fields.read("host", state.advertise.host);
   fields.read("port", state.advertise.port);
   fields.read("voter", state.voter);
-  fields.read("initial_cluster", state.initial_cluster);
-  fields.read("new_cluster", state.new_cluster);
   if (const json::array* known = fields.array("known")) {
     for (const json::value& value : *known) {
       if (!value.is_string()) continue;
@@ -52,8 +50,6 @@ Result<void> save_cluster_state(io::Filesystem& files, const io::Path& directory
                             {"host", state.advertise.host},
                             {"port", state.advertise.port},
                             {"voter", state.voter},
-                            {"initial_cluster", state.initial_cluster},
-                            {"new_cluster", state.new_cluster},
                             {"known", std::move(known)}};
   TRY_VOID(files.make_directories(directory));
   TRY_VOID(files.set_mode(directory, 0700));

@@ -15,9 +15,6 @@ struct ClusterState {
   std::string name;        // Of this node.
   io::Endpoint advertise;  // Where others reach it.
   bool voter = false;
-  // For an etcd child that starts for the first time; see metadata/etcd/member.h.
-  std::string initial_cluster;
-  bool new_cluster = false;
   std::vector<cluster::Member> known;  // When this was written: whom to ask first.
 };
 

@@ -113,7 +113,8 @@ io::Task<Result<void>> Node::enter_cluster() {
   auto state = load_cluster_state(world_.files, directory);
   if (state) {
     name_ = state->name;  // Its certificate says so, whatever the machine is called now.
-    cluster_ = std::make_unique<ClusterParts>(world_, *store_, std::move(*state), directory);
+    cluster_ =
+        std::make_unique<ClusterParts>(world_, settings_, *store_, std::move(*state), directory);
     CO_TRY_VOID(co_await cluster_->open(*local_scheduler_));
     scheduler_ = &cluster_->scheduler();
     models_ = &cluster_->store();

@@ -128,6 +128,7 @@ Settings defaults() {
   const std::string base = std::string(home != nullptr ? home : "/root") + "/.ollama";
   settings.state_directory = base;
   settings.cluster_listen = "0.0.0.0:11435";
+  settings.etcd_program = "/usr/bin/etcd";
   settings.listen = {"127.0.0.1:11434"};
   settings.body_bytes_max = 64ull << 20;
   settings.connections_max = 4096;

@@ -40,7 +40,7 @@ struct Settings {
   bool prefer_jinja = false;
   bool resume = true;
 
-  std::string cluster_listen, cluster_advertise;
+  std::string cluster_listen, cluster_advertise, etcd_program;
 
   std::string log_level, log_format;
 };

@@ -4,6 +4,7 @@
 #include "cluster/report_wire.h"
 #include "engine/remote/peer_link.h"
 #include "engine/remote/wire.h"
+#include "peer/authority_service.h"
 #include "peer/lease_operations.h"
 #include "peer/line_stream.h"
 #include "peer/metrics.h"
@@ -47,21 +48,34 @@ void PeerServer::mount(std::string prefix, http::Handler handler) {
   mounted_.emplace_back(std::move(prefix), std::move(handler));
 }
 
-void PeerServer::serve_metadata(metadata::Metadata& metadata) {
-  metadata_service_ =
-      std::make_unique<MetadataService>(dependencies_.world, metadata, stopping_.token());
+void PeerServer::serve_voters(metadata::Metadata& metadata, security::IdentityStore& identity) {
+  io::World& world = dependencies_.world;
+  metadata_service_ = std::make_unique<MetadataService>(world, metadata, stopping_.token());
+  join_service_ = std::make_unique<JoinService>(world, metadata, identity);
   mount("/peer/v1/metadata/",
         [this](http::Request& request, http::BodyReader& body, http::ResponseWriter& response) {
           return metadata_service_->handle(request, body, response);
         });
-}
-
-void PeerServer::serve_joins(metadata::Metadata& metadata, security::IdentityStore& identity) {
-  join_service_ = std::make_unique<JoinService>(dependencies_.world, metadata, identity);
   mount("/peer/v1/join",
         [this](http::Request& request, http::BodyReader& body, http::ResponseWriter& response) {
           return join_service_->handle(request, body, response);
         });
+  mount(std::string(kAuthorityPath), [this, &identity](http::Request& request, http::BodyReader&,
+                                                       http::ResponseWriter& response) {
+    return hand_over_authority(identity, request, response);
+  });
+}
+
+io::Task<void> PeerServer::hand_over_authority(security::IdentityStore& identity,
+                                               http::Request& request,
+                                               http::ResponseWriter& response) {
+  if (!dependencies_.votes(request.peer_certificate)) {
+    co_return co_await send_error(response, 403, {Errc::forbidden, "only voters keep this key"});
+  }
+  auto authority = identity.load_authority();
+  if (!authority) co_return co_await send_error(response, 404, std::move(authority).error());
+  log_info("the authority's key is handed to a new voter", field("node", request.peer_certificate));
+  (void)co_await response.send(200, "application/json", write_authority(*authority));
 }
 
 void PeerServer::start() { leases_.start(); }

@@ -23,6 +23,8 @@ struct Dependencies {
   std::function<cluster::NodeInfo()> self;
   // Whether who asks is a member; only joins are answered to others.
   std::function<Result<void>(const http::Request&)> authorize;
+  // Whether a member's record says that it is a voter, or is to become one.
+  std::function<bool(std::string_view node)> votes;
 };
 
 // On the io thread; stop() must have returned before it is destroyed, after the http::Server.
@@ -34,6 +36,7 @@ struct Dependencies {
 //   POST   /peer/v1/unload/DIGEST
 //   POST   /peer/v1/metadata/OPERATION      the cluster's facts (voters)
 //   POST   /peer/v1/join                    a certificate for a token (voters)
+//   GET    /peer/v1/authority               the authority's key, for a new voter (voters)
 //
 // All answers are JSON lines (engine/remote/wire.h).
 class PeerServer {
@@ -44,9 +47,8 @@ class PeerServer {
   http::Handler handler();
   // Paths that other rooms serve to nodes: `prefix` and everything below it.
   void mount(std::string prefix, http::Handler handler);
-  // On voters only.
-  void serve_metadata(metadata::Metadata& metadata);
-  void serve_joins(metadata::Metadata& metadata, security::IdentityStore& identity);
+  // On voters, from then on: the facts, joins, and the authority's key for other voters.
+  void serve_voters(metadata::Metadata& metadata, security::IdentityStore& identity);
   void start();
   void forget(std::string_view node);  // It is gone: its leases are given back.
   // Gives no more leases, and waits until those given are back or `grace` is over.
@@ -61,6 +63,9 @@ class PeerServer {
                          http::ResponseWriter& response);
   io::Task<void> operate(std::string id, std::string operation, http::Request& request,
                          http::BodyReader& body, http::ResponseWriter& response);
+
+  io::Task<void> hand_over_authority(security::IdentityStore& identity, http::Request& request,
+                                     http::ResponseWriter& response);
 
   Dependencies dependencies_;
   LeaseTable leases_;

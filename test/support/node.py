@@ -76,9 +76,14 @@ class Node:
         self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def command(self, line):
+        """How a program is started on the node's machine."""
+        return line
+
     def start(self):
         self.log_file = open(self.folder / "node.log", "ab")
-        self.process = subprocess.Popen([PROGRAM, "serve", *self.arguments], env=self.environment,
+        self.process = subprocess.Popen(self.command([PROGRAM, "serve", *self.arguments]),
+                                        env=self.environment,
                                         stdin=subprocess.DEVNULL, stdout=self.log_file,
                                         stderr=subprocess.STDOUT, start_new_session=True)
         self.wait_until(self.answers, "the node answers")
@@ -148,7 +153,7 @@ class Node:
                     yield json.loads(line)
 
     def cli(self, *arguments, input=None, check=True, environment=None, timeout=300):
-        result = subprocess.run([PROGRAM, *arguments], env={**self.environment,
+        result = subprocess.run(self.command([PROGRAM, *arguments]), env={**self.environment,
                                                             **(environment or {})},
                                 input=input, capture_output=True, text=True, timeout=timeout,
                                 stdin=subprocess.DEVNULL if input is None else None)

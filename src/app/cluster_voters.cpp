@@ -1,0 +1,186 @@
+// The part of ClusterParts that keeps the number of voters: who runs etcd, and who takes over when
+// one is lost.
+#include <algorithm>
+
+#include "app/cluster_parts.h"
+#include "base/log.h"
+#include "peer/authority_service.h"
+
+namespace om::app {
+namespace {
+
+constexpr std::chrono::seconds kLookInterval{2};
+constexpr std::chrono::seconds kOpenMax{20}, kBecomeMax{60}, kChooseMax{10};
+// A voter that cannot be reached for so long is replaced, if another node is there to take over.
+constexpr std::chrono::seconds kVoterGoneMax{60};
+constexpr size_t kVotersWanted = 3;
+constexpr uint64_t kAuthorityBytesMax = 64 << 10;
+
+// etcd's client endpoints of voters that are there, the others last.
+std::vector<io::Endpoint> etcd_endpoints(const std::vector<cluster::Member>& members,
+                                         const cluster::View& view) {
+  std::vector<io::Endpoint> reachable, others;
+  for (const cluster::Member& member : members) {
+    if (!member.voter || member.etcd_client.empty()) continue;
+    const auto url = http::Url::parse(member.etcd_client);
+    if (!url) continue;
+    const cluster::NodeInfo* node = view.find(member.name);
+    const bool is_there = node && node->state != cluster::NodeState::unreachable;
+    (is_there ? reachable : others).push_back(io::Endpoint::tcp(url->host, url->port));
+  }
+  reachable.insert(reachable.end(), others.begin(), others.end());
+  return reachable;
+}
+
+}  // namespace
+
+io::Task<Result<void>> ClusterParts::open_facts() {
+  if (state_.voter) {
+    voter_ = std::make_unique<Voter>(world_, settings_, state_, directory_, identity_);
+    CO_TRY_VOID(co_await voter_->resume(world_.clock.call_within(kOpenMax)));
+    metadata_ = &voter_->metadata();
+    co_return Result<void>{};
+  }
+  remote_metadata_ =
+      std::make_unique<cluster::RemoteMetadata>(world_, *client_, [this] { return voters(); });
+  metadata_ = remote_metadata_.get();
+  co_return Result<void>{};
+}
+
+std::unique_ptr<metadata::Membership> ClusterParts::membership() {
+  return open_membership(world_, identity_, etcd_endpoints(members_->list(), reports_->view()));
+}
+
+io::Task<void> ClusterParts::keep_voters() {
+  const io::CancelToken token = tasks_.token();
+  while (true) {
+    const auto slept = co_await world_.clock.sleep_for(kLookInterval, {io::kNever, token});
+    if (!slept) co_return;
+    if (!members_->facts().synced()) continue;
+    const cluster::Member* self = members_->find(state_.name);
+    Result<void> done;
+    if (self && self->voter && !voter_) {
+      done = co_await become_voter(world_.clock.call_within(kBecomeMax, token));
+    } else if (decides_voters()) {
+      done = co_await choose_voters(world_.clock.call_within(kChooseMax, token));
+    }
+    if (!done && !token.cancelled()) {
+      log_warn("the voters are not as they should be", field("error", done.error()));
+    }
+  }
+}
+
+// One of the voters looks after their number: the first by name that can be reached.
+bool ClusterParts::decides_voters() {
+  if (!voter_) return false;
+  const cluster::View view = reports_->view();
+  for (const cluster::Member& member : members_->list()) {
+    if (!member.voter || member.etcd_client.empty()) continue;
+    const cluster::NodeInfo* node = view.find(member.name);
+    if (node && node->state != cluster::NodeState::unreachable) return member.name == state_.name;
+  }
+  return false;
+}
+
+// One voter until there are three nodes: two would need each other.
+io::Task<Result<void>> ClusterParts::choose_voters(io::Call call) {
+  const cluster::View view = reports_->view();
+  const std::vector<cluster::Member> members = members_->list();
+  const io::TimePoint now = world_.clock.now();
+  size_t voters = 0;
+  std::string lost, candidate;
+  for (const cluster::Member& member : members) {
+    const cluster::NodeInfo* node = view.find(member.name);
+    const bool is_there = node && node->state == cluster::NodeState::ready;
+    if (!member.voter) {
+      if (is_there && candidate.empty()) candidate = member.name;
+      continue;
+    }
+    voters++;
+    if (is_there || member.name == state_.name) {
+      voters_gone_.erase(member.name);
+    } else if (now - voters_gone_.try_emplace(member.name, now).first->second > kVoterGoneMax) {
+      lost = member.name;
+    }
+  }
+  if (candidate.empty()) co_return Result<void>{};
+  if (members.size() >= kVotersWanted && voters < kVotersWanted) {
+    log_info("a node becomes a voter", field("node", candidate));
+    auto change = [](cluster::Member& member) { member.voter = true; };
+    co_return co_await members_->update(candidate, change, call);
+  }
+  if (lost.empty()) co_return Result<void>{};
+  log_warn("a voter is lost and replaced", field("node", lost), field("by", candidate));
+  CO_TRY_VOID(co_await remove_voter(lost, call));
+  voters_gone_.erase(lost);
+  auto change = [](cluster::Member& member) { member.voter = true; };
+  co_return co_await members_->update(candidate, change, call);
+}
+
+io::Task<Result<void>> ClusterParts::remove_voter(std::string name, io::Call call) {
+  const auto etcd = membership();
+  CO_TRY(const auto there, co_await etcd->list(call));
+  for (const metadata::Member& member : there) {
+    if (member.name == name) CO_TRY_VOID(co_await etcd->remove(member.id, call));
+  }
+  auto change = [](cluster::Member& member) {
+    member.voter = false;
+    member.etcd_client.clear();
+    member.etcd_peer.clear();
+  };
+  co_return co_await members_->update(std::move(name), change, call);
+}
+
+// Voters give certificates: the authority's key comes along.
+io::Task<Result<void>> ClusterParts::fetch_authority(io::Call call) {
+  if (identity_.load_authority()) co_return Result<void>{};
+  Error last{Errc::unavailable, "no voter can be reached"};
+  for (const engine::PeerLink& link : voters()) {
+    auto request = link.request("GET", std::string(peer::kAuthorityPath));
+    auto response = co_await client_->send(std::move(request), call);
+    if (!response) {
+      last = std::move(response).error();
+      continue;
+    }
+    CO_TRY(const std::string text, co_await (*response)->read_all(kAuthorityBytesMax));
+    if ((*response)->status() != 200) {
+      last = {Errc::forbidden, fmt::format("node {} keeps the authority's key", link.node)};
+      continue;
+    }
+    CO_TRY(const security::Authority authority, peer::read_authority(text));
+    co_return identity_.save_authority(authority);
+  }
+  co_return fail(std::move(last));
+}
+
+io::Task<Result<void>> ClusterParts::become_voter(io::Call call) {
+  CO_TRY_VOID(co_await fetch_authority(call));
+  auto voter = std::make_unique<Voter>(world_, settings_, state_, directory_, identity_);
+  auto joined = Result<void>();
+  if (voter->has_begun()) {
+    joined = co_await voter->resume(call);
+  } else {
+    std::vector<io::Endpoint> others = etcd_endpoints(members_->list(), reports_->view());
+    joined = co_await voter->join(std::move(others), call);
+  }
+  if (!joined) {
+    co_await voter->stop();
+    co_return joined;
+  }
+  state_.voter = true;
+  state_.known = members_->list();
+  CO_TRY_VOID(save_cluster_state(world_.files, directory_, state_));
+  voter_ = std::move(voter);
+  peer_server_->serve_voters(voter_->metadata(), identity_);
+  const std::string client_url = voter_->member().options().client_url();
+  const std::string peer_url = voter_->member().options().peer_url();
+  auto change = [client_url, peer_url](cluster::Member& member) {
+    member.etcd_client = client_url;
+    member.etcd_peer = peer_url;
+  };
+  CO_TRY_VOID(co_await members_->update(state_.name, change, call));
+  log_info("this node is a voter now", field("node", state_.name));
+  co_return Result<void>{};
+}
+
+}  // namespace om::app
