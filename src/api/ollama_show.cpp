@@ -154,8 +154,15 @@ HandlerResult handle_show(const Dependencies& dependencies, Context& context) {
   CO_TRY(const ShowRequest request, read_show_request(body));
   context.model = request.model;
   CO_TRY(const store::Model model, find_shown(dependencies.store, request));
-  // Headers of large vocabularies take a while to read.
   io::Filesystem& files = dependencies.world.files;
+  if (model.model_info && !files.exists(model.weights_path)) {
+    // Another node has the files: the tensors' names are not known here.
+    const HeaderFacts weights{*model.model_info, {}};
+    std::optional<HeaderFacts> projector;
+    if (model.projector_info) projector = HeaderFacts{*model.projector_info, {}};
+    co_return co_await context.send_json(write_show(model, weights, projector, request.verbose));
+  }
+  // Headers of large vocabularies take a while to read.
   auto read = [&files, path = model.weights_path, verbose = request.verbose] {
     return read_header(files, path, verbose);
   };

@@ -53,13 +53,20 @@ Result<std::string> ClusterStore::read_manifest(const model::Name& name) {
   return local_.read_manifest(name);
 }
 
+// A model of this disk with all that its card tells.
+io::Task<Result<store::Model>> ClusterStore::describe(const model::Name& name) {
+  CO_TRY(const auto model, local_.load(name));
+  auto read = [&files = world_.files, model] { return with_headers(files, *model); };
+  co_return co_await world_.workers.run(read);
+}
+
 io::Task<Result<void>> ClusterStore::put_manifest(const model::Name& name, std::string bytes) {
   const auto before = local_.read_manifest(name);
   CO_TRY_VOID(co_await local_.put_manifest(name, bytes));
-  auto model = local_.load(name);
+  auto model = co_await describe(name);
   Result<void> told;
   if (model) {
-    told = co_await catalogue_.put(**model, bytes, call());
+    told = co_await catalogue_.put(*model, bytes, call());
   } else {
     told = fail(model.error());
   }
@@ -114,10 +121,10 @@ io::Task<Result<void>> ClusterStore::publish_local(io::Call call) {
       }
       continue;
     }
-    const auto model = local_.load(stored.name);
+    const auto model = co_await describe(stored.name);
     const auto bytes = local_.read_manifest(stored.name);
     if (!model || !bytes) continue;  // Broken here: load() has said why to whoever asks.
-    CO_TRY(const bool done, co_await catalogue_.put_new(**model, *bytes, call));
+    CO_TRY(const bool done, co_await catalogue_.put_new(*model, *bytes, call));
     if (done) log_info("model told to the cluster", field("model", stored.name.shortest()));
   }
   co_return Result<void>{};

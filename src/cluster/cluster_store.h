@@ -64,6 +64,7 @@ class ClusterStore final : public store::Store {
 
  private:
   bool has_files(const store::Model& model);
+  io::Task<Result<store::Model>> describe(const model::Name& name);
   io::Call call() const { return world_.clock.call_within(metadata::kCallMax); }
 
   io::World& world_;

@@ -3,6 +3,7 @@
 #include "base/json_fields.h"
 #include "model/json_text.h"
 #include "model/messages.h"
+#include "store/gguf_file.h"
 
 namespace om::cluster {
 namespace {
@@ -111,6 +112,21 @@ void set_paths(store::Model& model, const store::Store& store) {
 
 }  // namespace
 
+Result<store::Model> with_headers(io::Filesystem& files, store::Model model) {
+  const auto read = [&files](const io::Path& path) -> Result<json::object> {
+    TRY(const auto file, store::GgufFile::open(files, path));
+    TRY(const model::Gguf gguf, model::read_gguf(*file));
+    return gguf.model_info(false);
+  };
+  if (!model.weights_path.empty()) {
+    TRY(model.model_info, read(model.weights_path));
+  }
+  if (!model.projector_paths.empty()) {
+    TRY(model.projector_info, read(model.projector_paths.front()));
+  }
+  return model;
+}
+
 Result<std::string> write_card(const store::Model& model, std::string_view manifest) {
   json::object object{{"name", model.name.str()},
                       {"manifest", manifest},
@@ -122,6 +138,8 @@ Result<std::string> write_card(const store::Model& model, std::string_view manif
                       {"capabilities", strings(model.capabilities)},
                       {"gguf", write_gguf(model.gguf)}};
   if (model.template_text) object["template"] = *model.template_text;
+  if (model.model_info) object["model_info"] = *model.model_info;
+  if (model.projector_info) object["projector_info"] = *model.projector_info;
   std::string text = json::serialize(object);
   json::array licenses = strings(model.licenses);
   if (text.size() + json::serialize(licenses).size() <= kCardBytesMax) {
@@ -161,6 +179,8 @@ Result<Card> read_card(std::string_view text, const store::Store& store) {
   model->licenses = read_strings(fields, "licenses");
   model->capabilities = read_strings(fields, "capabilities");
   if (const json::object* gguf = fields.object("gguf")) model->gguf = read_gguf(*gguf);
+  if (const json::object* info = fields.object("model_info")) model->model_info = *info;
+  if (const json::object* info = fields.object("projector_info")) model->projector_info = *info;
   set_paths(*model, store);
   card.model = std::move(model);
   return card;

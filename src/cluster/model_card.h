@@ -15,6 +15,9 @@ inline constexpr size_t kCardBytesMax = 512 << 10;
 // JSON. `manifest` is the manifest's text, byte for byte.
 Result<std::string> write_card(const store::Model& model, std::string_view manifest);
 
+// With model_info and projector_info read from its files, which are here: takes long, for workers.
+Result<store::Model> with_headers(io::Filesystem& files, store::Model model);
+
 struct Card {
   std::string manifest;
   std::shared_ptr<const store::Model> model;  // Its paths are where `store` would have the blobs.

@@ -13,17 +13,21 @@ constexpr size_t kRunnersMax = 1024;
 constexpr size_t kBlobsMax = 100'000;
 
 json::object encode_runner(const RunnerInfo& runner) {
-  return {{"model", runner.model},
-          {"weights", runner.weights.str()},
-          {"context_length", runner.context_length},
-          {"slots", runner.slots},
-          {"running", runner.running},
-          {"queued", runner.queued},
-          {"size_bytes", runner.size_bytes},
-          {"loading", runner.loading},
-          {"output_rate", runner.output_rate},
-          {"prompt_rate", runner.prompt_rate},
-          {"pending_prompt_tokens", runner.pending_prompt_tokens}};
+  json::object object{{"model", runner.model},
+                      {"manifest", runner.manifest.str()},
+                      {"stopping", runner.stopping},
+                      {"weights", runner.weights.str()},
+                      {"context_length", runner.context_length},
+                      {"slots", runner.slots},
+                      {"running", runner.running},
+                      {"queued", runner.queued},
+                      {"size_bytes", runner.size_bytes},
+                      {"loading", runner.loading},
+                      {"output_rate", runner.output_rate},
+                      {"prompt_rate", runner.prompt_rate},
+                      {"pending_prompt_tokens", runner.pending_prompt_tokens}};
+  if (runner.expires_ms) object["expires_ms"] = *runner.expires_ms;
+  return object;
 }
 
 std::optional<RunnerInfo> decode_runner(const json::value& value) {
@@ -34,6 +38,9 @@ std::optional<RunnerInfo> decode_runner(const json::value& value) {
   RunnerInfo runner;
   runner.weights = *weights;
   fields.read("model", runner.model);
+  if (const auto manifest = Digest::parse(fields.text("manifest"))) runner.manifest = *manifest;
+  fields.read("stopping", runner.stopping);
+  fields.read("expires_ms", runner.expires_ms);
   fields.read("context_length", runner.context_length);
   fields.read("slots", runner.slots);
   fields.read("running", runner.running);

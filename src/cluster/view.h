@@ -17,6 +17,9 @@ namespace om::cluster {
 // A model that a node has in memory.
 struct RunnerInfo {
   std::string model;
+  Digest manifest;
+  std::optional<int64_t> expires_ms;  // Until it is unloaded, if nobody asks; absent: never.
+  bool stopping = false;
   Digest weights;
   int context_length = 0;
   int slots = 0, running = 0, queued = 0;

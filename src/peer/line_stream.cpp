@@ -37,8 +37,10 @@ io::Task<Result<void>> LineStream::send(std::string_view lines) {
 io::Task<void> LineStream::pulse() {
   const io::CancelToken token = tasks_.token();
   while (!broken_) {
+    // A write that takes long is a sign of life when it ends; until then there is nothing to add.
+    const io::TimePoint last = writing_ ? world_.clock.now() : written_;
     const auto slept =
-        co_await world_.clock.sleep_until(written_ + engine::kPulseInterval, {io::kNever, token});
+        co_await world_.clock.sleep_until(last + engine::kPulseInterval, {io::kNever, token});
     if (!slept) co_return;
     if (writing_ || world_.clock.now() < written_ + engine::kPulseInterval) continue;
     const auto sent = co_await send(engine::kPulseLine);

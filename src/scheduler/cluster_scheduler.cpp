@@ -139,6 +139,13 @@ std::vector<LoadedModel> ClusterScheduler::loaded() const {
       model.name = runner.model;
       model.node = node.name;
       model.weights = runner.weights;
+      model.manifest = runner.manifest;
+      model.stopping = runner.stopping;
+      if (runner.expires_ms) {
+        const io::Duration since = world_.clock.now() - node.reported;
+        model.expires_at =
+            world_.clock.wall_now() + std::chrono::milliseconds(*runner.expires_ms) - since;
+      }
       model.size_bytes = runner.size_bytes;
       model.context_length = runner.context_length;
       model.running = runner.running;

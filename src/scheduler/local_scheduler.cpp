@@ -277,6 +277,13 @@ cluster::NodeInfo LocalScheduler::node_info(std::string name) const {
   node.reported = world_.clock.now();
   for (LoadedModel& model : loaded()) {
     cluster::RunnerInfo runner;
+    runner.manifest = model.manifest;
+    runner.stopping = model.stopping;
+    if (model.expires_at) {
+      // In whole seconds: a clock that runs is no news.
+      const auto left = *model.expires_at - world_.clock.wall_now();
+      runner.expires_ms = std::chrono::round<std::chrono::seconds>(left).count() * 1000;
+    }
     runner.model = std::move(model.name);
     runner.weights = model.weights;
     runner.context_length = model.context_length;

@@ -42,6 +42,8 @@ struct Model {
   std::vector<std::string> licenses;
   model::GgufSummary gguf;                // Of the weights.
   std::vector<std::string> capabilities;  // completion, embedding, vision, tools, thinking, insert.
+  // What `show` tells of the headers, for a model whose files lie elsewhere.
+  std::optional<boost::json::object> model_info, projector_info;
   bool can(std::string_view capability) const;
 };
 

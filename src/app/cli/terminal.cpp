@@ -96,7 +96,10 @@ std::optional<io::WallTime> parse_rfc3339(std::string_view text) {
   } else if (*rest != 'Z') {
     return std::nullopt;
   }
-  return io::WallTime(seconds(::timegm(&fields) - offset));
+  // Ollama's "for ever" lies beyond the end of our clock.
+  constexpr int64_t kSecondsMax =
+      std::chrono::floor<seconds>(io::WallTime::max()).time_since_epoch().count();
+  return io::WallTime(seconds(std::min<int64_t>(::timegm(&fields) - offset, kSecondsMax)));
 }
 
 std::string format_table(const std::vector<std::string>& header,

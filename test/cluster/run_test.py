@@ -1,0 +1,278 @@
+#!/usr/bin/env python3
+"""Three real nodes on machines of their own (network namespaces), a real model, real deaths."""
+
+import json
+import os
+import pathlib
+import signal
+import sys
+import threading
+import time
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from support import cases  # noqa: E402
+from support.cluster import Cluster  # noqa: E402
+from support.node import HttpError  # noqa: E402
+
+MODEL = "smollm2:135m"
+TOKENS = 80
+LONG = {"model": MODEL, "prompt": "Write a very long story about a fox and a river.",
+        "options": {"num_predict": TOKENS, "temperature": 0, "seed": 1}}
+
+
+class Stream(threading.Thread):
+    """One streamed answer, read line by line while other things happen."""
+
+    def __init__(self, node, path="/api/generate", body=None):
+        super().__init__(daemon=True)
+        self.node, self.path, self.body = node, path, {"stream": True, **(body or LONG)}
+        self.lines, self.server, self.error, self.gap = [], None, None, 0.0
+        self.start()
+
+    def run(self):
+        try:
+            with self.node.request("POST", self.path, self.body) as reply:
+                self.server = reply.headers["X-OllamaMax-Node"]
+                last = time.monotonic()
+                for line in reply:
+                    now = time.monotonic()
+                    if self.lines:
+                        self.gap = max(self.gap, now - last)
+                    last = now
+                    self.lines.append(json.loads(line))
+        except Exception as error:  # noqa: BLE001: told in the test's own thread.
+            self.error = error
+
+    def wait_for(self, count):
+        self.node.wait_until(lambda: len(self.lines) >= count or not self.is_alive(),
+                             f"{count} lines of the answer")
+        if self.error:
+            raise self.error
+
+    def finish(self):
+        self.join(180)
+        if self.is_alive():
+            raise AssertionError(f"the answer never ended; {len(self.lines)} lines came")
+        if self.error:
+            raise self.error
+        return self.lines
+
+    def text(self):
+        return "".join(line.get("response", "") for line in self.lines)
+
+
+class RealCluster(unittest.TestCase):
+    """The tests use one cluster and leave it whole; n1 and n2 have the model, n3 never does."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.cluster = Cluster(3)
+        cls.cluster.__enter__()
+        try:
+            cls.cluster.form()
+            cls.cluster.wait_until_ready()
+            cls.nodes = cls.cluster.nodes
+            cls.nodes[0].create(MODEL)
+            cls.nodes[1].create(MODEL)
+            cls.nodes[0].wait_until(lambda: cls.voters() == 3, "three voters")
+        except BaseException:
+            cls.cluster.__exit__(True, None, None)
+            raise
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.cluster.__exit__(None, None, None)
+
+    @classmethod
+    def voters(cls):
+        return sum(node["voter"] for node in cls.nodes[0].status()["nodes"])
+
+    def by_name(self, name):
+        return next(node for node in self.nodes if node.name == name)
+
+    def gateway(self):
+        """The node that clients ask here: it has no model and is never harmed."""
+        return self.nodes[2]
+
+    def check_whole(self, stream):
+        lines = stream.finish()
+        last = lines[-1]
+        self.assertNotIn("error", last)
+        self.assertTrue(last["done"])
+        # No token twice, none lost: the count is that of the request, and the ids are the text's.
+        self.assertEqual(last["eval_count"], TOKENS)
+        self.assertEqual(len(last["context"]), last["prompt_eval_count"] + TOKENS)
+        self.assertTrue(stream.text().strip())
+
+    def restart(self, node):
+        node.start()
+        self.cluster.wait_until_ready()
+
+    def test_a_model_made_on_one_node_is_known_and_answered_by_all(self):
+        for node in self.nodes:
+            self.assertIn(MODEL, [model["name"] for model in node.get("/api/tags")["models"]])
+            shown = node.post("/api/show", {"model": MODEL})
+            self.assertEqual(shown["details"]["family"], "llama")
+            self.assertEqual(shown["model_info"]["general.architecture"], "llama")
+            reply = node.post("/api/chat", {
+                "model": MODEL, "messages": [{"role": "user", "content": "Say hello."}],
+                "options": {"num_predict": 8, "temperature": 0}})
+            self.assertTrue(reply["message"]["content"])
+            self.assertEqual(reply["eval_count"], 8)
+
+    def test_ps_tells_on_every_node_what_is_loaded_anywhere(self):
+        self.gateway().post("/api/generate", {"model": MODEL, "prompt": "Hi",
+                                              "options": {"num_predict": 1}})
+
+        def is_told():
+            models = self.gateway().get("/api/ps")["models"]
+            return models and models[0]["digest"] != "0" * 64
+        self.gateway().wait_until(is_told, "the loaded model is told")
+        table = self.gateway().cli("ps").stdout
+        self.assertIn(MODEL, table)
+        self.assertNotIn("Stopping", table)
+
+    def test_a_killed_node_costs_a_pause_and_no_token(self):
+        stream = Stream(self.gateway())
+        stream.wait_for(10)
+        victim = self.by_name(stream.server)
+        victim.kill()
+        self.check_whole(stream)
+        self.restart(victim)
+
+    def test_a_frozen_node_is_given_up(self):
+        stream = Stream(self.gateway())
+        stream.wait_for(10)
+        victim = self.by_name(stream.server)
+        os.kill(victim.process.pid, signal.SIGSTOP)
+        try:
+            self.check_whole(stream)
+            self.assertEqual(self.gateway().states()[victim.name], "unreachable")
+        finally:
+            os.kill(victim.process.pid, signal.SIGCONT)
+        self.cluster.wait_until_ready()
+
+    def test_a_node_that_is_cut_off_without_a_word_is_given_up(self):
+        stream = Stream(self.gateway())
+        stream.wait_for(10)
+        victim = self.by_name(stream.server)
+        self.cluster.network.cut(victim.index)
+        try:
+            self.check_whole(stream)
+        finally:
+            self.cluster.network.cut(victim.index, False)
+        self.cluster.wait_until_ready()
+
+    def test_every_api_goes_on_after_a_death(self):
+        schema = {"type": "object", "properties": {"name": {"type": "string"},
+                                                   "story": {"type": "string"}},
+                  "required": ["name", "story"]}
+        chat = {"model": MODEL, "messages": [{"role": "user", "content": "Tell me of a fox."}],
+                "options": {"num_predict": TOKENS, "temperature": 0}}
+        streams = [Stream(self.gateway()), Stream(self.gateway(), "/api/chat", chat),
+                   Stream(self.gateway(), "/api/chat", {**chat, "format": schema})]
+        for stream in streams:
+            stream.wait_for(8)
+        victim = self.by_name(streams[0].server)
+        victim.kill()
+        self.check_whole(streams[0])
+        whole = streams[1].finish()
+        self.assertEqual(whole[-1]["eval_count"], TOKENS)
+        # The grammar went on where it was: one object, not a second one inside the first.
+        text = "".join(line["message"]["content"] for line in streams[2].finish())
+        self.assertTrue(text.startswith("{"), text)
+        self.assertLessEqual(text.count('"name"'), 1, text)
+        if streams[2].lines[-1]["done_reason"] == "stop":
+            self.assertEqual(set(json.loads(text)), {"name", "story"})
+        self.restart(victim)
+
+    def test_a_drained_node_ends_its_answers_and_gets_no_new_ones(self):
+        stream = Stream(self.gateway())
+        stream.wait_for(5)
+        drained = self.by_name(stream.server)
+        self.nodes[0].cli("cluster", "drain", drained.name)
+        self.gateway().wait_until(
+            lambda: self.gateway().states()[drained.name] == "draining", "it drains")
+        with self.gateway().request("POST", "/api/generate", {
+                **LONG, "stream": False, "options": {"num_predict": 2}}) as reply:
+            self.assertNotEqual(reply.headers["X-OllamaMax-Node"], drained.name)
+        self.check_whole(stream)
+        self.nodes[0].cli("cluster", "undrain", drained.name)
+        self.cluster.wait_until_ready()
+
+    def test_a_node_that_is_stopped_lets_answers_for_others_end(self):
+        stream = Stream(self.gateway())
+        stream.wait_for(5)
+        stopped = self.by_name(stream.server)
+        self.assertEqual(stopped.stop(), 0)
+        self.check_whole(stream)
+        self.assertIn("draining", stopped.log())
+        self.restart(stopped)
+
+    def test_without_a_majority_models_are_served_and_changes_refused(self):
+        dead = [self.nodes[1], self.nodes[2]]
+        for node in dead:
+            node.kill()
+        alive = self.nodes[0]
+        reply = alive.post("/api/generate", {**LONG, "options": {"num_predict": 4}})
+        self.assertEqual(reply["eval_count"], 4)
+        with self.assertRaises(HttpError) as refused:
+            alive.post("/api/copy", {"source": MODEL, "destination": "other"})
+        self.assertEqual(refused.exception.status, 503)
+        self.assertIn("majority", refused.exception.text)
+        self.assertNotIn("other:latest",
+                         [model["name"] for model in alive.get("/api/tags")["models"]])
+        for node in dead:
+            node.start()
+        self.cluster.wait_until_ready()
+
+    def test_copy_and_delete_reach_every_node(self):
+        self.gateway().post("/api/copy", {"source": MODEL, "destination": "other"})
+
+        def names(node):
+            return [model["name"] for model in node.get("/api/tags")["models"]]
+        for node in self.nodes:
+            node.wait_until(lambda node=node: "other:latest" in names(node), "the copy is seen")
+        self.nodes[0].request("DELETE", "/api/delete", {"model": "other"}).close()
+        for node in self.nodes:
+            node.wait_until(lambda node=node: "other:latest" not in names(node), "it is gone")
+
+    def test_tokens_are_good_once_and_names_are_taken_once(self):
+        token = self.nodes[0].cli("cluster", "token").stdout.strip()
+        again = self.nodes[1].cli("cluster", "join", token, check=False)
+        self.assertEqual(again.returncode, 1)
+        self.assertIn("in a cluster already", again.stderr)
+        broken = token[:-4] + "AAAA"
+        self.assertNotEqual(self.nodes[1].cli("cluster", "join", broken, check=False).returncode, 0)
+
+
+class LostDisk(unittest.TestCase):
+    def test_a_node_that_lost_its_disk_is_refused_until_it_was_removed(self):
+        with Cluster(2) as cluster:
+            first, second = cluster.nodes
+            cluster.form()
+            cluster.wait_until_ready()
+            second.kill()
+            state = pathlib.Path(second.environment["OLLAMAMAX_STATE"])
+            for path in sorted(state.rglob("*"), reverse=True):
+                path.unlink() if path.is_file() else path.rmdir()
+            second.start()
+            token = first.cli("cluster", "token").stdout.strip()
+            refused = second.cli("cluster", "join", token, check=False)
+            self.assertEqual(refused.returncode, 1)
+            self.assertIn("cluster remove n2", refused.stderr)
+            first.cli("cluster", "remove", "n2")
+            token = first.cli("cluster", "token").stdout.strip()
+            second.cli("cluster", "join", token)
+            cluster.wait_until_ready()
+            used = second.cli("cluster", "leave")
+            self.assertEqual(used.returncode, 0)
+            self.assertFalse(second.status()["in_cluster"])
+            self.assertEqual([node["name"] for node in first.status()["nodes"]], ["n1"])
+            first.cli("cluster", "leave")
+            self.assertFalse(first.status()["in_cluster"])
+
+
+if __name__ == "__main__":
+    cases.main()
