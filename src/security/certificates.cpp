@@ -139,10 +139,11 @@ bool needs_renewal(const CertificateFacts& facts, io::WallTime now) {
 io::WallTime issue_time(std::string_view serial) {
   uint64_t milliseconds = 0;
   if (serial.size() != kSerialDigits) return {};
-  const char* end = serial.data() + kSerialTimeDigits;
-  const auto [stopped, error] = std::from_chars(serial.data(), end, milliseconds, 16);
+  const std::string_view digits = serial.substr(0, kSerialTimeDigits);
+  const auto [stopped, error] = std::from_chars(digits.begin(), digits.end(), milliseconds, 16);
   // Beyond what WallTime can hold: not one of ours.
-  if (error != std::errc() || stopped != end || milliseconds > 9'000'000'000'000) return {};
+  if (error != std::errc() || stopped != digits.end() || milliseconds > 9'000'000'000'000)
+    return {};
   return io::WallTime(std::chrono::milliseconds(milliseconds));
 }
 

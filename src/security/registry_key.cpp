@@ -209,7 +209,7 @@ Result<RegistryKey> RegistryKey::load_or_make(io::Filesystem& files, io::Random&
 
   std::array<uint8_t, 32> seed{};
   random.fill(seed);
-  const RegistryKey key = from_seed(seed);
+  RegistryKey key = from_seed(seed);
   TRY_VOID(files.make_directories(io::parent(path)));
   const io::Path temporary = fmt::format("{}.{}.tmp", path, files.unique_suffix());
   auto made = [&]() -> Result<void> {
