@@ -60,7 +60,9 @@ struct Operation {
 // Done whole or not at all. Operations may not meet: a key is put once, and not also removed
 // (invalid_argument). A request id makes it safe to send again after an unknown outcome
 // (deadline_exceeded, unavailable): a transaction whose id was done already answers what it
-// answered then and changes nothing. Ids are remembered for at least 10 minutes.
+// answered then and changes nothing. Ids are remembered for at least 10 minutes. After an unknown
+// outcome only an answer to the same id tells what became of it: not_leader is about that call
+// alone.
 struct Transaction {
   std::vector<Compare> compares;
   std::vector<Operation> operations;

@@ -60,7 +60,8 @@ struct EngineCase {
 };
 inline void PrintTo(const EngineCase& engine, std::ostream* out) { *out << engine.name; }
 inline auto engines() {
-  return Values(EngineCase{"sqlite", sqlite_for_test}, EngineCase{"etcd", etcd_for_test});
+  return Values(EngineCase{"sqlite", sqlite_for_test}, EngineCase{"etcd", etcd_for_test},
+                EngineCase{"simulated", simulated_for_test});
 }
 inline std::string name_of_engine(const TestParamInfo<EngineCase>& info) { return info.param.name; }
 
