@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include "engine/local/testing.h"
+#include "io/task_group.h"
 
 namespace om::engine {
 namespace {
@@ -345,6 +346,26 @@ io::Task<void> survives_a_kill_while_loading(io::World& world) {
 TEST(LocalEngine, StartsAgainAfterAKillWhileItLoaded) {
   testing::run(survives_a_kill_while_loading);
 }
+
+io::Task<void> load_into(LocalEngine& engine, std::optional<Result<void>>& loaded) {
+  loaded = co_await engine.load(io::Call{});
+}
+
+io::Task<void> stops_while_loading(io::World& world) {
+  LocalEngine engine(world, fake_options({{"LOAD_S", "30"}}));
+  std::optional<Result<void>> loaded;
+  io::TaskGroup group(world.executor, world.clock);
+  group.spawn(load_into(engine, loaded));
+  auto slept = co_await world.clock.sleep_for(milliseconds(300));
+  EXPECT_TRUE(slept);
+  const RunnerProcess* first = &engine.process();
+  co_await engine.stop();
+  co_await group.wait();
+  CO_ASSERT(loaded && !*loaded, "a load that was stopped went well");
+  EXPECT_EQ(&engine.process(), first) << "nothing is started anew";
+  EXPECT_FALSE(engine.alive());
+}
+TEST(LocalEngine, DoesNotStartAgainWhenStoppedWhileItLoads) { testing::run(stops_while_loading); }
 
 }  // namespace
 }  // namespace om::engine

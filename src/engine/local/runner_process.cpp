@@ -89,7 +89,7 @@ io::Task<Result<void>> RunnerProcess::wait_ready(io::Call call) {
     if (exited_ || broken_.cancelled()) {
       co_await settle();
       // A crash of its own (SIGSEGV, SIGABRT) would only come again.
-      killed_while_loading_ = exit_signal_ == SIGKILL || exit_signal_ == SIGTERM;
+      killed_while_loading_ = !stopping_ && (exit_signal_ == SIGKILL || exit_signal_ == SIGTERM);
       co_return fail(Errc::unavailable, "llama-server process has terminated: {}", death_);
     }
     const uint64_t resident = resident_bytes();
