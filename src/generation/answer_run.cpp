@@ -136,7 +136,7 @@ io::Task<Result<void>> AnswerRun::recover(Error error) {
              field("model", plan_.target.name), field("tokens", transcript_.count()),
              field("attempt", route_.attempts), field("error", error));
     if (!unstarted && transcript_.count() >= plan_.request.sampling.num_predict) {
-      co_return end(model::DoneReason::length, {});
+      co_return end_without_runner();
     }
     scheduler::Target target = plan_.target;
     scheduler::AcquireOptions acquire = plan_.acquire;
@@ -156,6 +156,15 @@ io::Task<Result<void>> AnswerRun::recover(Error error) {
   }
   broken.add();
   co_return fail(runner_stopped(error));
+}
+
+// The last runner died after the last token, before it said so.
+Result<void> AnswerRun::end_without_runner() {
+  TRY_VOID(hand_out(stops_.finish()));
+  usage_.output_tokens = transcript_.count();
+  usage_.eval = earlier_eval_;
+  if (first_piece_ != io::TimePoint{}) usage_.prompt_eval = first_piece_ - runner_started_;
+  return end(model::DoneReason::length, {});
 }
 
 std::optional<Result<model::Chunk>> AnswerRun::ready() {

@@ -68,6 +68,7 @@ class AnswerRun final : public Answer {
   Result<engine::CompletionRequest> continuation(std::vector<engine::Token> generated) const;
   Result<void> take(engine::Piece piece);
   Result<void> hand_out(std::string_view text);
+  Result<void> end_without_runner();
   Result<void> end(model::DoneReason reason, std::string stop_word);
   void take_logprobs(model::Chunk& chunk);
   void note_usage(const engine::Piece& piece);

@@ -144,6 +144,23 @@ TEST(AnswerRun, GivesUpWithAnErrorAfterThreeRunnersDiedInTheMiddle) {
   EXPECT_EQ(outcome.route.resumed, 2);
 }
 
+TEST(AnswerRun, IsCompleteWhenTheRunnerDiesBetweenTheLastTokenAndItsEnd) {
+  Bench bench;
+  bench.shelf.add("m");
+  bench.script.answer = "Hello, there";
+  bench.script.deaths = {5};
+  auto request = chat_request("m", "Hi");
+  request.common.options["num_predict"] = 5;
+  request.common.options["stop"] = boost::json::array{"lo, world"};  // "lo" is kept back.
+  const Outcome outcome = bench.chat(std::move(request));
+  ASSERT_FALSE(outcome.error);
+  EXPECT_EQ(outcome.whole.content, "Hello");
+  EXPECT_EQ(outcome.whole.reason, model::DoneReason::length);
+  EXPECT_EQ(outcome.whole.usage.output_tokens, 5);
+  EXPECT_GT(outcome.whole.usage.prompt_tokens, 0);
+  EXPECT_EQ(bench.script.targets.size(), 1) << "no runner is needed for nothing";
+}
+
 TEST(AnswerRun, PassesOnTheRunnersRefusalWithoutTryingAgain) {
   Bench bench;
   bench.shelf.add("m");
