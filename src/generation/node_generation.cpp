@@ -18,6 +18,18 @@ int64_t unix_seconds(io::WallTime time) {
   return std::chrono::floor<std::chrono::seconds>(time).time_since_epoch().count();
 }
 
+// The runner would fail on such an id, or speak of its own code.
+Result<void> check_context(const std::vector<int>& context, const store::Model& model) {
+  const int64_t size = model.gguf.vocabulary_size;
+  for (const int token : context) {
+    if (token >= 0 && (size <= 0 || token < size)) continue;
+    return fail(Errc::invalid_argument,
+                "context: {} is no token of {}; send the context of an earlier reply of this model",
+                token, model.name.shortest());
+  }
+  return {};
+}
+
 // Tells a request apart by its content, so that one that kills runners can be refused.
 class Fingerprint {
  public:
@@ -116,6 +128,7 @@ Result<NodeGeneration::Job> NodeGeneration::begin_generate(const model::Generate
   if (request.raw && own_parts) {
     return fail(Errc::invalid_argument, "raw mode does not support template, system, or context");
   }
+  TRY_VOID(check_context(request.context, *model));
   const std::string* own_template =
       request.template_text.value_or("").empty() ? nullptr : &*request.template_text;
   TRY(Job job,

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <limits>
+
 #include "generation/prompt_tokens.h"
 #include "generation/scripted_for_test.h"
 
@@ -305,6 +307,24 @@ TEST(NodeGeneration, UsesTheRequestsTemplateSystemAndContext) {
   auto broken = generate_request("m", "Hi");
   broken.template_text = "{{ .Prompt ";
   EXPECT_EQ(bench.generate(std::move(broken)).error->code, Errc::invalid_argument);
+}
+
+TEST(NodeGeneration, RefusesAContextThatIsNotOfTheModel) {
+  Bench bench;
+  bench.shelf.add("m").gguf.vocabulary_size = 300;
+  bench.script.answer = "x";
+  for (const int token : {-1, 300, std::numeric_limits<int>::max()}) {
+    auto request = generate_request("m", "Hi");
+    request.context = {1, token};
+    const Outcome outcome = bench.generate(std::move(request));
+    ASSERT_TRUE(outcome.error) << token;
+    EXPECT_EQ(outcome.error->code, Errc::invalid_argument) << token;
+    EXPECT_THAT(outcome.error->what, HasSubstr(fmt::format("{} is no token of m", token)));
+  }
+  EXPECT_TRUE(bench.script.targets.empty()) << "no runner is troubled";
+  auto request = generate_request("m", "Hi");
+  request.context = {0, 299};
+  EXPECT_FALSE(bench.generate(std::move(request)).error);
 }
 
 TEST(NodeGeneration, TakesToolCallsOutOfTheAnswer) {
