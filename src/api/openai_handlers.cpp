@@ -139,9 +139,14 @@ io::Task<Result<void>> embeddings(const Dependencies& node, Context& context) {
   CO_TRY(Embeddings wanted, parse_embeddings(body));
   context.model = wanted.request.model;
   std::string model = wanted.request.model;
-  CO_TRY(model::Embedding embedding,
-         co_await node.generation.embed(std::move(wanted.request), context.call()));
-  co_return co_await context.send_json(embeddings_reply(model, embedding, wanted.base64));
+  auto embedding = co_await node.generation.embed(std::move(wanted.request), context.call());
+  if (!embedding) {
+    Error error = std::move(embedding).error();
+    // The caller named the wrong model; Ollama's own route tells that with 501.
+    if (error.code == Errc::unsupported) context.error_status = 400;
+    co_return fail(std::move(error));
+  }
+  co_return co_await context.send_json(embeddings_reply(model, *embedding, wanted.base64));
 }
 
 }  // namespace

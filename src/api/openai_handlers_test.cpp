@@ -140,6 +140,16 @@ TEST(OpenaiRoutes, EmbedTexts) {
   EXPECT_EQ(json::parse(response.body).at("data").at(0).at("embedding").at(0).as_double(), 0.5);
 }
 
+TEST(OpenaiRoutes, CallAModelThatCannotEmbedTheCallersMistake) {
+  ScriptedNode node;
+  node.generation.script.refusal = Error{Errc::unsupported, "no embedding model"};
+  KeptResponse response = node.post("/v1/embeddings", R"({"model":"m","input":""})");
+  EXPECT_EQ(response.status, 400);
+  json::value error = json::parse(response.body).at("error");
+  EXPECT_EQ(error.at("message").as_string(), "no embedding model");
+  EXPECT_EQ(error.at("type").as_string(), "invalid_request_error");
+}
+
 TEST(OpenaiRoutes, ListNoModelsAsAnEmptyList) {
   ScriptedNode node;
   EXPECT_EQ(node.ask("GET", "/v1/models", "").body, R"({"object":"list","data":[]})");
