@@ -9,6 +9,9 @@ namespace om::sim {
 
 namespace json = boost::json;
 
+// Of one slow reader: with slices of a few bytes it would read for days of simulated time.
+constexpr int kPausesMax = 50;
+
 SimClient::SimClient(World& world, const Scenario& scenario, int number, Exchanges& seen)
     : sim_(world),
       scenario_(scenario),
@@ -121,6 +124,7 @@ io::Task<void> SimClient::read_answer(http::ClientResponse& response, Exchange& 
                                       const Manner& manner) {
   auto reader = AnswerReader::make(exchange);
   size_t total = 0;
+  int pauses = 0;
   for (bool more = true; more;) {
     std::string bytes;
     const auto read = co_await response.read_some(bytes);
@@ -135,7 +139,7 @@ io::Task<void> SimClient::read_answer(http::ClientResponse& response, Exchange& 
       exchange.left = true;
       co_return;
     }
-    if (more && manner.pause_max.count() > 0) {
+    if (more && manner.pause_max.count() > 0 && pauses++ < kPausesMax) {
       const auto pause = random_.below(static_cast<uint64_t>(manner.pause_max.count()));
       const auto slept = co_await sim_.clock().sleep_for(io::Duration(pause));
       CHECK(slept.has_value());

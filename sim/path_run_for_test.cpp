@@ -1,5 +1,6 @@
 #include "sim/path_run_for_test.h"
 
+#include "base/check.h"
 #include "sim/client_for_test.h"
 #include "sim/node_for_test.h"
 
@@ -15,6 +16,10 @@ constexpr size_t kTokensMin = 50, kAnswersMin = 3;
 constexpr auto kSettleTime = minutes(2);  // Longer than a slow client is kept, and any backoff.
 constexpr auto kLookInterval = milliseconds(500);
 constexpr int kRoundsMax = 12;  // Of all clients, until there was enough traffic.
+// Between rounds, longer than a failed load is remembered: without it clients that do not pause
+// spend all rounds on one failure.
+constexpr auto kRoundPause = minutes(2);
+constexpr int kCopiesMax = 100;  // Of models, meanwhile.
 
 class PathRun {
  public:
@@ -83,7 +88,7 @@ io::Task<void> PathRun::trouble() {
   around.spawn(watch_bounds(around.token()));
   around.spawn(kill_runners(around.token()));
   around.spawn(copy_models(around.token()));
-  for (int round = 0; round < kRoundsMax && !had_traffic(); round++) {
+  for (int round = 0; round < kRoundsMax; round++) {
     std::vector<std::unique_ptr<SimClient>> clients;
     io::TaskGroup asking(sim_.world().executor, sim_.clock());
     for (int i = 0; i < scenario_.clients; i++) {
@@ -92,6 +97,9 @@ io::Task<void> PathRun::trouble() {
       asking.spawn(clients.back()->run());
     }
     co_await asking.wait();
+    if (had_traffic()) break;
+    const auto slept = co_await sim_.clock().sleep_for(kRoundPause);
+    CHECK(slept.has_value());
   }
   co_await around.stop();
   if (!had_traffic()) complain("void: too little traffic to prove anything");
@@ -135,7 +143,7 @@ io::Task<void> PathRun::kill_runners(io::CancelToken stop) {
 
 io::Task<void> PathRun::copy_models(io::CancelToken stop) {
   http::Client client(sim_.world());
-  while (scenario_.admin) {
+  for (int i = 0; scenario_.admin && i < kCopiesMax; i++) {
     const auto slept = co_await sim_.clock().sleep_for(milliseconds(random_.between(1, 5'000)),
                                                        io::Call{io::kNever, stop});
     if (!slept) break;

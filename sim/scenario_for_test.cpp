@@ -1,5 +1,7 @@
 #include "sim/scenario_for_test.h"
 
+#include <algorithm>
+
 namespace om::sim {
 namespace {
 
@@ -40,7 +42,9 @@ void draw_runners(Scenario& scenario, SimRandom& random) {
   scenario.garbage_chance = sometimes(random, 0.2, 0.3);
   scenario.fault_after_tokens_max = random.chance(0.3) ? 20 : 1000;
   scenario.kill_chance = sometimes(random, 0.4, 0.8);
-  scenario.kill_interval = draw_time(random, {milliseconds(200), seconds(2), seconds(20)});
+  // Not faster than they load: a runner that never lives gives nothing to judge.
+  scenario.kill_interval = std::max(draw_time(random, {milliseconds(200), seconds(2), seconds(20)}),
+                                    scenario.load_time_max);
   scenario.deaf_chance = sometimes(random, 0.3, 1);
 }
 
