@@ -158,26 +158,27 @@ class NodeLife(unittest.TestCase):
     def test_a_full_queue_is_refused_in_ollamas_words(self):
         with Node({"OLLAMA_NUM_PARALLEL": "1", "OLLAMA_MAX_QUEUE": "1"}) as node:
             node.create(MODEL)
-            node.post("/api/generate", {"model": MODEL})
-            codes, texts = [], []
-
-            def ask():
-                try:
-                    node.post("/api/generate", {**LONG, "options": {"num_predict": 200}})
-                    codes.append(200)
-                except HttpError as error:
-                    codes.append(error.status)
-                    texts.append((error.text, error.headers.get("Retry-After")))
-            threads = [threading.Thread(target=ask) for _ in range(6)]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
-            self.assertIn(503, codes)
-            self.assertIn(200, codes)
-            self.assertEqual(texts[0][0], "server busy, please try again.  "
-                                          "maximum pending requests exceeded")
-            self.assertIsNotNone(texts[0][1])
+            short = {**LONG, "options": {"num_predict": 2}}
+            endless = {**LONG, "options": {**LONG["options"], "num_predict": -1}}
+            answered = []
+            waiting = threading.Thread(
+                target=lambda: answered.append(node.post("/api/generate", short)))
+            running = node.request("POST", "/api/generate", {"stream": True, **endless})
+            try:
+                running.readline()  # It holds the only slot until it is left.
+                waiting.start()
+                node.wait_until(lambda: "ollamamax_queue_length 1\n" in node.get("/metrics"),
+                                "one request waits")
+                with self.assertRaises(HttpError) as refusal:
+                    node.post("/api/generate", short)
+            finally:
+                running.close()
+            waiting.join()
+            self.assertEqual(refusal.exception.status, 503)
+            self.assertEqual(refusal.exception.text, "server busy, please try again.  "
+                                                     "maximum pending requests exceeded")
+            self.assertIsNotNone(refusal.exception.headers.get("Retry-After"))
+            self.assertTrue(answered[0]["done"])
 
     def test_an_address_in_use_is_explained(self):
         with Node() as node:
