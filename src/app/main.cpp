@@ -282,6 +282,7 @@ void add_cluster(CLI::App& program, Options& o, int& code) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  use_utf8();
   Options options;
   int code = 0;
   CLI::App program("Ollama for every machine you own.", "ollamamax");

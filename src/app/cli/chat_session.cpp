@@ -133,6 +133,10 @@ io::Task<Result<void>> ChatSession::ask(std::string text) {
   body["options"] = options_;
   CO_TRY(AnswerText answer, co_await print_answer(cli_, "/api/chat", std::move(body), style_));
   if (!answer.complete) print("\n");
+  // Stopped before a word was said: as if it had not been asked.
+  if (!answer.complete && answer.content.empty() && answer.thinking.empty()) {
+    co_return Result<void>{};
+  }
   messages_.push_back(std::move(message));
   json::object reply;
   reply["role"] = "assistant";

@@ -4,7 +4,6 @@
 #include <signal.h>
 
 #include <cerrno>
-#include <clocale>
 #include <cstdio>
 #include <string_view>
 
@@ -31,7 +30,6 @@ struct LineEditor::State {
 };
 
 LineEditor::LineEditor(std::string history_file) : state_(std::make_unique<State>()) {
-  std::setlocale(LC_CTYPE, "");
   state_->history_file = std::move(history_file);
   state_->history = history_init();
   history(state_->history, &state_->event, H_SETSIZE, kHistoryMax);

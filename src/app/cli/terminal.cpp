@@ -4,7 +4,9 @@
 #include <unistd.h>
 #include <wchar.h>
 
+#include <clocale>
 #include <cstdio>
+#include <cstdlib>
 #include <ctime>
 
 #include "base/duration.h"
@@ -13,6 +15,11 @@ namespace om::app {
 
 using std::chrono::duration_cast;
 using std::chrono::seconds;
+
+void use_utf8() {
+  std::setlocale(LC_CTYPE, "");
+  if (MB_CUR_MAX == 1) std::setlocale(LC_CTYPE, "C.UTF-8");
+}
 
 bool is_terminal(int descriptor) { return ::isatty(descriptor) == 1; }
 
@@ -194,8 +201,29 @@ void Progress::bar(const std::string& text, uint64_t completed, uint64_t total, 
   draw(now, completed >= total);
 }
 
+namespace {
+
+// What fits into so many columns: a line that wraps cannot be drawn over.
+std::string cut_to(std::string_view text, int columns) {
+  if (display_width(text) <= columns) return std::string(text);
+  std::string kept;
+  int width = 1;  // Of the mark.
+  while (!text.empty()) {
+    size_t length = 1;
+    while (length < text.size() && (text[length] & 0xc0) == 0x80) length++;
+    width += display_width(text.substr(0, length));
+    if (width > columns) break;
+    kept += text.substr(0, length);
+    text.remove_prefix(length);
+  }
+  return kept + "…";
+}
+
+}  // namespace
+
 std::string Progress::render(const Line& line) const {
-  if (!line.is_bar) return line.text;
+  const int columns = terminal_width(STDERR_FILENO) - 1;
+  if (!line.is_bar) return cut_to(line.text, columns);
   const double done =
       line.total == 0
           ? 1.0
@@ -212,8 +240,10 @@ std::string Progress::render(const Line& line) const {
                            human_duration(std::chrono::seconds(static_cast<int64_t>(left))));
     }
   }
-  const std::string left = fmt::format("{}: {:3}% ", line.text, static_cast<int>(done * 100));
-  const int room = terminal_width(STDERR_FILENO) - display_width(left) - display_width(right) - 4;
+  const std::string percent = fmt::format(": {:3}% ", static_cast<int>(done * 100));
+  const int text_max = std::max(columns - display_width(percent) - display_width(right), 1);
+  const std::string left = cut_to(line.text, text_max) + percent;
+  const int room = columns - display_width(left) - display_width(right) - 3;
   if (room < 5) return left + right;
   const int filled = static_cast<int>(done * room);
   std::string bar = "▕";

@@ -14,6 +14,10 @@
 
 namespace om::app {
 
+// Texts are UTF-8, also where the environment names no language (containers, cron): without it the
+// line editor shows "\303\244" for "ä". Call once, first.
+void use_utf8();
+
 bool is_terminal(int descriptor);
 int terminal_width(int descriptor);        // 80 if unknown.
 int display_width(std::string_view utf8);  // Columns, counting East Asian wide characters as two.
