@@ -1,6 +1,7 @@
 #include "cluster/model_card.h"
 
 #include "base/json_fields.h"
+#include "base/utf8.h"
 #include "model/json_text.h"
 #include "model/messages.h"
 #include "store/gguf_file.h"
@@ -140,11 +141,12 @@ Result<std::string> write_card(const store::Model& model, std::string_view manif
   if (model.template_text) object["template"] = *model.template_text;
   if (model.model_info) object["model_info"] = *model.model_info;
   if (model.projector_info) object["projector_info"] = *model.projector_info;
-  std::string text = json::serialize(object);
+  // A model's file may hold anything; whoever reads the card wants UTF-8.
+  std::string text = utf8_repaired(json::serialize(object));
   json::array licenses = strings(model.licenses);
   if (text.size() + json::serialize(licenses).size() <= kCardBytesMax) {
     object["licenses"] = std::move(licenses);
-    text = json::serialize(object);
+    text = utf8_repaired(json::serialize(object));
   }
   if (text.size() > kCardBytesMax) {
     return fail(

@@ -255,8 +255,12 @@ io::Task<Result<NodeGeneration::Ready>> NodeGeneration::make_ready(
     if (prepared) co_return Ready{std::move(leased), std::move(*prepared)};
     if (prepared.error().code != Errc::unavailable) co_return fail(std::move(prepared).error());
     leased.lease->report_failure(prepared.error());
-    int& count = leased.lease->node_lost() ? nodes_lost : runners;
-    if (++count >= (&count == &runners ? kAttemptsUnstartedMax : kNodesLostMax)) {
+    if (leased.lease->node_lost()) {
+      nodes_lost++;
+    } else {
+      runners++;
+    }
+    if (runners >= kAttemptsUnstartedMax || nodes_lost >= kNodesLostMax) {
       co_return fail(runner_stopped(prepared.error()));
     }
     retried.add();

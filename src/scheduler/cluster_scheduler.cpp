@@ -63,6 +63,7 @@ std::vector<std::string> ClusterScheduler::rank(const Target& target) {
   }
   std::ranges::sort(candidates, {}, &Candidate::cost);
   std::vector<std::string> names;
+  names.reserve(candidates.size());
   for (Candidate& candidate : candidates) names.push_back(std::move(candidate.node));
   return names;
 }
