@@ -28,6 +28,8 @@ struct RunnerInfo {
   // Measured; 0: not yet. Tokens a second of one stream, and of prompts.
   double output_rate = 0, prompt_rate = 0;
   int64_t pending_prompt_tokens = 0;  // Of running and queued requests, not yet evaluated.
+  bool pinned = false;
+  double value = 0;  // Of keeping it, in seconds: cost of a reload x probability of use.
 };
 
 // joining: has not reported yet. unreachable: its reports have stopped. draining: takes no new
@@ -45,6 +47,8 @@ struct NodeInfo {
   uint64_t memory_total = 0;  // For models.
   uint64_t memory_used = 0;   // By models, loads in progress included.
   int cores = 0;
+  // Measured, bytes a second: of loads into memory, of blobs from other nodes. 0: not yet.
+  double load_rate = 0, copy_rate = 0;
   std::vector<RunnerInfo> runners;
   io::TimePoint reported{};
 

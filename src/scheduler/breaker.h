@@ -1,0 +1,83 @@
+// Circuit breakers: a node or runner that fails again and again gets no requests for a while, then
+// one to try, then slowly its share again (Nygard, "Release It!"). Time is passed in; the io
+// thread.
+#pragma once
+
+#include <boost/unordered/unordered_flat_map.hpp>
+#include <cstdint>
+
+#include "io/task.h"
+#include "scheduler/prefix_index.h"
+
+namespace om::scheduler {
+
+// closed -> open after kFailuresMax failures in a row; open -> half-open after a pause that doubles
+// with each opening, up to kPauseMax; half-open: one request at a time until one succeeds; then
+// closed, with a share that grows to 1 within kRamp.
+class Breaker {
+ public:
+  enum class State { closed, open, half_open };
+  static constexpr int kFailuresMax = 3;
+  static constexpr std::chrono::seconds kPause{2}, kPauseMax{60}, kRamp{10};
+  static constexpr double kFirstShare = 0.1;
+
+  State state(io::TimePoint now) const;
+  // The part of its usual requests that it may get now: 0 while open, or while a trial runs.
+  double share(io::TimePoint now) const;
+  // A request was sent. In half-open it is the trial; one that never ends counts for kTrialMax.
+  void sent(io::TimePoint now);
+  void succeeded(io::TimePoint now);
+  void failed(io::TimePoint now);
+  // The request ended without telling anything of who served it, as when its client left.
+  void cancelled(io::TimePoint now);
+  // Nothing is to be remembered any more.
+  bool is_idle(io::TimePoint now) const;
+
+ private:
+  static constexpr std::chrono::seconds kTrialMax{30};
+  int failures_ = 0;  // In a row.
+  int openings_ = 0;  // Since it last worked for long enough.
+  bool open_ = false;
+  io::TimePoint until_{};      // While open: when it may be tried.
+  io::TimePoint trial_{};      // When the trial was sent. The epoch: none runs.
+  io::TimePoint closed_at_{};  // The epoch: never was open.
+};
+
+// Those of nodes and of runners. Only what failed lately takes memory, kBreakersMax at most: beyond
+// it, who failed longest ago is forgotten.
+class Breakers {
+ public:
+  static constexpr size_t kBreakersMax = 4096;
+
+  // Of both the node and its runner of the model: the smaller.
+  double share(NodeNumber node, uint64_t model, io::TimePoint now) const;
+  bool empty() const { return breakers_.empty(); }
+  void sent(NodeNumber node, uint64_t model, io::TimePoint now);
+  void succeeded(NodeNumber node, uint64_t model, io::TimePoint now);
+  void cancelled(NodeNumber node, uint64_t model, io::TimePoint now);
+  void runner_failed(NodeNumber node, uint64_t model, io::TimePoint now);
+  void node_failed(NodeNumber node, io::TimePoint now);  // It cannot be reached, or its link broke.
+  void forget(NodeNumber node);
+
+ private:
+  struct Key {
+    NodeNumber node = 0;
+    bool whole_node = false;
+    uint64_t model = 0;
+    bool operator==(const Key&) const = default;
+  };
+  struct KeyHash {
+    size_t operator()(const Key& key) const;
+  };
+  struct Watched {
+    Breaker breaker;
+    io::TimePoint failed{};
+  };
+  Watched& watched(const Key& key, io::TimePoint now);
+  template <class Act>
+  void for_both(NodeNumber node, uint64_t model, io::TimePoint now, Act act);
+
+  boost::unordered_flat_map<Key, Watched, KeyHash> breakers_;
+};
+
+}  // namespace om::scheduler

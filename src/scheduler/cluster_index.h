@@ -1,0 +1,68 @@
+// The View as placement reads it: numbered nodes, and for each model who has it in memory or on
+// disk, and who has how much room, kept up to date report by report, so that a decision looks at a
+// few nodes and not at ten thousand. A plain value on the io thread.
+#pragma once
+
+#include <array>
+#include <boost/unordered/unordered_flat_map.hpp>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cluster/view.h"
+#include "scheduler/prefix_index.h"
+
+namespace om::scheduler {
+
+// See above. A number stays with a node from its first report to its removal; then another node
+// may get it, so whoever keeps numbers (PrefixIndex, LoadOverlay, Breakers) must forget it first.
+class ClusterIndex {
+ public:
+  // What of `view` is newer than what is known, and nothing that is not in it. Costs a comparison a
+  // node; with many nodes put() each report as it comes. Returns the numbers of nodes that are
+  // gone.
+  std::vector<NodeNumber> sync(const cluster::View& view);
+  // Replaces what is known of this node.
+  NodeNumber put(const cluster::NodeInfo& report);
+  void remove(NodeNumber number);
+
+  size_t size() const { return alive_.size(); }
+  std::span<const NodeNumber> all() const { return alive_; }  // In no order that means anything.
+  const cluster::NodeInfo& node(NodeNumber number) const { return slots_[number].info; }
+  std::optional<NodeNumber> find(std::string_view name) const;
+  // Ready nodes that have the weights in memory, or loading; that have the blob on disk; by number.
+  std::span<const NodeNumber> with_runner(const Digest& weights) const;
+  std::span<const NodeNumber> with_blob(const Digest& blob) const;
+  // Ready nodes with free memory in this class; classes are half powers of two.
+  static constexpr size_t kRoomClasses = 128;
+  static size_t room_class(uint64_t bytes);
+  std::span<const NodeNumber> with_room(size_t room_class) const { return by_room_[room_class]; }
+
+ private:
+  struct Slot {
+    cluster::NodeInfo info;
+    bool alive = false, listed = false;
+    size_t place = 0;  // In alive_.
+    size_t room = 0, room_place = 0;
+  };
+  using Lists = boost::unordered_flat_map<Digest, std::vector<NodeNumber>, std::hash<Digest>>;
+
+  void list(NodeNumber number);
+  void unlist(NodeNumber number);
+  void list_room(NodeNumber number);
+  void unlist_room(NodeNumber number);
+
+  std::vector<Slot> slots_;
+  std::vector<NodeNumber> free_, alive_;
+  std::unordered_map<std::string, NodeNumber> numbers_;
+  Lists runners_, blobs_;
+  std::array<std::vector<NodeNumber>, kRoomClasses> by_room_;
+};
+
+// Memory for models that nothing uses.
+inline uint64_t room_of(const cluster::NodeInfo& node) {
+  return node.memory_total - std::min(node.memory_used, node.memory_total);
+}
+
+}  // namespace om::scheduler

@@ -1,0 +1,89 @@
+// The queue of one model: who is served next when there are more requests than slots.
+//
+// Between keys it is fair by weight, counted in work and not in requests (start-time fair queueing,
+// Goyal, Vin and Cheng 1996): each request gets a tag when it comes, its key's last tag plus
+// work / weight, and the least tag goes first. Before that comes priority, and priority comes with
+// age: a request that waited kAgeing counts one class higher, so nobody starves. Pure: time is
+// passed in. The io thread.
+#pragma once
+
+#include <cstdint>
+#include <list>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "io/task.h"
+
+namespace om::scheduler {
+
+// A place in the queue; what it stands for is the caller's.
+struct QueuedRequest {
+  uint64_t id = 0;        // The caller's, unique in the queue.
+  std::string key;        // Whose request it is; empty: nobody's in particular, all share it.
+  double weight = 1;      // Of the key; its last request's weight holds.
+  int priority = 1;       // 0: first. Up to kPrioritiesMax - 1.
+  double work = 1;        // What it will cost, in any unit that is the same for all: tokens.
+  io::TimePoint since{};  // When it came.
+  io::TimePoint deadline = io::kNever;
+};
+
+// See above.
+class FairQueue {
+ public:
+  static constexpr int kPrioritiesMax = 4;
+  static constexpr std::chrono::seconds kAgeing{15};
+  static constexpr double kWeightMin = 0.01, kWeightMax = 100;
+
+  explicit FairQueue(size_t requests_max) : requests_max_(requests_max) {}
+
+  struct Pushed {
+    bool accepted = false;
+    // The queue was full and this one had to leave for it: the latest of the key that holds the
+    // most places for its weight. Refuse it as if it had just come.
+    std::optional<uint64_t> displaced;
+  };
+  // Not accepted: the queue is full, and its key has its share of it already.
+  Pushed push(QueuedRequest request);
+  // The next to be served, taken out; nothing: the queue is empty. Those past their deadline are
+  // left for take_expired().
+  std::optional<QueuedRequest> pop(io::TimePoint now);
+  std::optional<uint64_t> peek(io::TimePoint now) const;
+  bool remove(uint64_t id);  // Its client left. False: not here.
+  std::vector<uint64_t> take_expired(io::TimePoint now);
+  std::optional<io::TimePoint> next_deadline() const;
+
+  size_t size() const { return entries_.size(); }
+  size_t size_of(const std::string& key) const;
+  // How many would be served before a request of this kind that came now.
+  size_t ahead_of(const QueuedRequest& request, io::TimePoint now) const;
+
+ private:
+  struct Entry {
+    QueuedRequest request;
+    double tag = 0;
+    uint64_t order = 0;
+  };
+  struct Key {
+    double last_tag = 0;  // Where its next request begins, if that is later than now.
+    double weight = 1;
+    size_t waiting = 0;
+  };
+  using Entries = std::list<Entry>;
+
+  static int class_of(const QueuedRequest& request, io::TimePoint now);
+  static bool goes_before(const Entry& a, const Entry& b, io::TimePoint now);
+  Entries::const_iterator first(io::TimePoint now) const;
+  Entries::iterator find_displaced(const std::string& newcomer, double weight);
+  QueuedRequest take(Entries::iterator place);
+  double tag_for(const QueuedRequest& request) const;
+
+  const size_t requests_max_;
+  Entries entries_;  // In the order they came.
+  std::map<std::string, Key> keys_;
+  double virtual_time_ = 0;  // The tag of the last one served.
+  uint64_t order_ = 0;
+};
+
+}  // namespace om::scheduler

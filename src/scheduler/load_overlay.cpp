@@ -1,0 +1,109 @@
+#include "scheduler/load_overlay.h"
+
+#include <algorithm>
+
+namespace om::scheduler {
+namespace {
+
+// A report made this soon after a request was sent, or after it ended, may not know of it yet.
+constexpr std::chrono::milliseconds kSettle{100};
+// By then every node in use has reported what ended.
+constexpr std::chrono::seconds kEndedKept{3};
+
+}  // namespace
+
+LoadOverlay::Ticket LoadOverlay::add(const RoutedRequest& request, io::TimePoint now) {
+  std::vector<Entry>& list = nodes_[request.node];
+  std::erase_if(list, [&](const Entry& entry) {
+    return entry.ended != io::kNever && now - entry.ended > kEndedKept;
+  });
+  if (tickets_.size() >= kRequestsMax) return 0;
+  const Ticket ticket = ++last_ticket_;
+  list.push_back(Entry{.ticket = ticket, .request = request, .routed = now});
+  tickets_.emplace(ticket, request.node);
+  own_++;
+  return ticket;
+}
+
+std::vector<LoadOverlay::Entry>* LoadOverlay::list_of(Ticket ticket) {
+  const auto found = tickets_.find(ticket);
+  if (found == tickets_.end()) return nullptr;
+  const auto list = nodes_.find(found->second);
+  return list == nodes_.end() ? nullptr : &list->second;
+}
+
+void LoadOverlay::first_token(Ticket ticket) {
+  std::vector<Entry>* list = list_of(ticket);
+  if (list == nullptr) return;
+  const auto entry = std::ranges::find(*list, ticket, &Entry::ticket);
+  if (entry != list->end()) entry->answered = true;
+}
+
+void LoadOverlay::finish(Ticket ticket, io::TimePoint now) {
+  std::vector<Entry>* list = list_of(ticket);
+  if (list == nullptr) return;
+  const auto entry = std::ranges::find(*list, ticket, &Entry::ticket);
+  if (entry != list->end()) entry->ended = now;
+  tickets_.erase(ticket);
+  own_--;
+}
+
+LoadOverlay::Extra LoadOverlay::of(NodeNumber node, uint64_t model, io::TimePoint reported,
+                                   io::TimePoint now) const {
+  Extra extra;
+  const auto list = nodes_.find(node);
+  if (list == nodes_.end()) return extra;
+  for (const Entry& entry : list->second) {
+    if (entry.request.model != model) continue;
+    const bool ended = entry.ended != io::kNever;
+    const bool in_report = entry.routed + kSettle <= reported;
+    if (ended) {
+      if (in_report && entry.ended + kSettle > reported) extra.requests--;
+      continue;
+    }
+    extra.own++;
+    if (!in_report) {
+      extra.requests++;
+      if (!entry.answered) extra.prompt_tokens += entry.request.prompt_tokens;
+      if (entry.request.load_bytes > 0) {
+        extra.load_since = extra.loading ? std::min(extra.load_since, entry.routed) : entry.routed;
+        extra.loading = true;
+      }
+    }
+    if (!entry.answered) {
+      extra.overdue = std::max(extra.overdue, now - entry.routed - entry.request.expected_first);
+    }
+  }
+  return extra;
+}
+
+uint64_t LoadOverlay::load_bytes(NodeNumber node, uint64_t except, io::TimePoint reported) const {
+  uint64_t bytes = 0;
+  const auto list = nodes_.find(node);
+  if (list == nodes_.end()) return bytes;
+  for (size_t i = 0; i < list->second.size(); i++) {
+    const Entry& entry = list->second[i];
+    if (entry.request.load_bytes == 0 || entry.request.model == except) continue;
+    if (entry.ended != io::kNever || entry.routed + kSettle <= reported) continue;
+    // Several requests for one model share one load.
+    const bool counted = std::any_of(
+        list->second.begin(), list->second.begin() + static_cast<std::ptrdiff_t>(i),
+        [&](const Entry& earlier) {
+          return earlier.request.model == entry.request.model && earlier.request.load_bytes > 0 &&
+                 earlier.ended == io::kNever && earlier.routed + kSettle > reported;
+        });
+    if (!counted) bytes += entry.request.load_bytes;
+  }
+  return bytes;
+}
+
+void LoadOverlay::forget(NodeNumber node) {
+  const auto list = nodes_.find(node);
+  if (list == nodes_.end()) return;
+  for (const Entry& entry : list->second) {
+    if (tickets_.erase(entry.ticket) > 0) own_--;
+  }
+  nodes_.erase(list);
+}
+
+}  // namespace om::scheduler

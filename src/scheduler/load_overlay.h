@@ -1,0 +1,71 @@
+// What this gateway has sent and nodes' reports cannot tell yet.
+//
+// A request counts here from the moment it is routed until a report that was made after it arrived;
+// when it ended, it is taken off what the last report says until the next one. So nobody has to
+// wait for a report to know that a node just became busy. A plain value on the io thread.
+#pragma once
+
+#include <boost/unordered/unordered_flat_map.hpp>
+#include <cstdint>
+#include <vector>
+
+#include "io/task.h"
+#include "scheduler/prefix_index.h"
+
+namespace om::scheduler {
+
+// One request as it was routed.
+struct RoutedRequest {
+  NodeNumber node = 0;
+  uint64_t model = 0;
+  double prompt_tokens = 0;       // That the node has to evaluate.
+  uint64_t load_bytes = 0;        // Memory it will take for a load; 0: it is in memory.
+  io::Duration expected_first{};  // When the first token should come.
+};
+
+// See above.
+class LoadOverlay {
+ public:
+  using Ticket = uint64_t;  // 0: not counted.
+  static constexpr size_t kRequestsMax = 1 << 16;
+
+  // To be added to what a node's report says of a model.
+  struct Extra {
+    int requests = 0;          // Negative: more have ended since than were sent.
+    double prompt_tokens = 0;  // Sent since.
+    int own = 0;               // Of this gateway and not ended, reported or not.
+    bool loading = false;      // Sent there to be loaded; no report of it yet.
+    io::TimePoint load_since{};
+    io::Duration overdue{};  // How late the latest first token is.
+  };
+
+  Ticket add(const RoutedRequest& request, io::TimePoint now);
+  void first_token(Ticket ticket);
+  void finish(Ticket ticket, io::TimePoint now);
+
+  // `reported`: when the node's last report was made.
+  Extra of(NodeNumber node, uint64_t model, io::TimePoint reported, io::TimePoint now) const;
+  // Memory of loads sent to the node, of other models than `except`, and not reported yet.
+  uint64_t load_bytes(NodeNumber node, uint64_t except, io::TimePoint reported) const;
+  int own_requests() const { return own_; }
+  void forget(NodeNumber node);
+
+ private:
+  struct Entry {
+    Ticket ticket = 0;
+    RoutedRequest request;
+    io::TimePoint routed{};
+    bool answered = false;
+    io::TimePoint ended = io::kNever;
+  };
+
+  std::vector<Entry>* list_of(Ticket ticket);
+
+  // By node: few requests of one gateway are on one node, so a walk beats a second map.
+  boost::unordered_flat_map<NodeNumber, std::vector<Entry>> nodes_;
+  boost::unordered_flat_map<Ticket, NodeNumber> tickets_;
+  Ticket last_ticket_ = 0;
+  int own_ = 0;
+};
+
+}  // namespace om::scheduler

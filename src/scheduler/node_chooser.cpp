@@ -1,0 +1,88 @@
+#include "scheduler/node_chooser.h"
+
+namespace om::scheduler {
+namespace {
+
+io::Duration duration_of(double ms) {
+  return std::chrono::duration_cast<io::Duration>(std::chrono::duration<double, std::milli>(ms));
+}
+
+}  // namespace
+
+void NodeChooser::observe(const cluster::View& view) {
+  for (const cluster::NodeInfo& report : view.nodes()) {
+    const auto known = cluster_.find(report.name);
+    if (known) forget_ended_runners(*known, report);
+  }
+  for (NodeNumber gone : cluster_.sync(view)) forget(gone);
+}
+
+void NodeChooser::observe(const cluster::NodeInfo& report) {
+  if (const auto known = cluster_.find(report.name)) forget_ended_runners(*known, report);
+  cluster_.put(report);
+}
+
+void NodeChooser::forget(NodeNumber node) {
+  prefixes_.forget(node);
+  overlay_.forget(node);
+  breakers_.forget(node);
+}
+
+void NodeChooser::forget_ended_runners(NodeNumber node, const cluster::NodeInfo& report) {
+  for (const cluster::RunnerInfo& runner : cluster_.node(node).runners) {
+    if (report.runner_of(runner.weights) == nullptr) {
+      prefixes_.forget(node, model_key(runner.weights));
+    }
+  }
+}
+
+PlacementDecision NodeChooser::decide(const PlacementRequest& request, io::TimePoint now) const {
+  const PlacementState state{cluster_, prefixes_, overlay_, breakers_};
+  return place(state, request, options_, now, random_);
+}
+
+SentRequest NodeChooser::begin(const PlacementRequest& request, const NodeCandidate& chosen,
+                               io::TimePoint now) {
+  SentRequest sent{.node = chosen.node,
+                   .name = chosen.name,
+                   .outline = request.outline,
+                   .expected = chosen.warm};
+  RoutedRequest routed;
+  routed.node = chosen.node;
+  routed.model = request.outline.model;
+  routed.prompt_tokens = std::max(1.0, request.prompt_tokens - chosen.warm_tokens);
+  routed.load_bytes = chosen.loaded ? 0 : request.load_bytes;
+  routed.expected_first = duration_of(chosen.cost.first_token() - chosen.cost.penalty);
+  sent.ticket = overlay_.add(routed, now);
+  breakers_.sent(chosen.node, request.outline.model, now);
+  prefixes_.assume(chosen.node, request.outline,
+                   now + routed.expected_first + duration_of(chosen.answer_ms), now);
+  return sent;
+}
+
+void NodeChooser::first_token(const SentRequest& sent) { overlay_.first_token(sent.ticket); }
+
+void NodeChooser::end(SentRequest sent, const SentOutcome& outcome, io::TimePoint now) {
+  overlay_.finish(sent.ticket, now);
+  // The node may be gone, and its number another's.
+  if (cluster_.find(sent.name) != sent.node) return;
+  const uint64_t model = sent.outline.model;
+  if (outcome.prompt_tokens > 0) {
+    prefixes_.correct(sent.node, sent.outline, sent.expected, outcome.cached_tokens,
+                      outcome.prompt_tokens, now);
+    token_ratio_.observe(model, sent.outline.bytes, outcome.prompt_tokens);
+  }
+  switch (outcome.result) {
+    case SentOutcome::Result::answered:
+      return breakers_.succeeded(sent.node, model, now);
+    case SentOutcome::Result::cancelled:
+      return breakers_.cancelled(sent.node, model, now);
+    case SentOutcome::Result::runner_failed:
+      prefixes_.forget(sent.node, model);
+      return breakers_.runner_failed(sent.node, model, now);
+    case SentOutcome::Result::node_failed:
+      return breakers_.node_failed(sent.node, now);
+  }
+}
+
+}  // namespace om::scheduler

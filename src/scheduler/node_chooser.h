@@ -1,0 +1,64 @@
+// The gateway's side of placement: chooses a node for each request, remembers what it sent where,
+// and learns from what the replies tell.
+//
+//   chooser.observe(view);                                     // Whenever it changed.
+//   PlacementDecision decision = chooser.decide(request, now);  // Changes nothing: also the dry
+//   run. auto sent = chooser.begin(request, decision.ranked[0], now); chooser.first_token(sent);
+//   chooser.end(std::move(sent), outcome, now);                // Once for each begin().
+#pragma once
+
+#include "scheduler/node_placement.h"
+
+namespace om::scheduler {
+
+// A request on its way. Holds what is needed to learn from its reply.
+struct SentRequest {
+  LoadOverlay::Ticket ticket = 0;
+  NodeNumber node = 0;
+  std::string name;
+  PromptOutline outline;
+  Warmth expected;
+};
+
+struct SentOutcome {
+  enum class Result { answered, cancelled, runner_failed, node_failed } result = Result::answered;
+  // As the runner counted them (timings.cache_n and prompt_n): the prompt has both together.
+  // 0 prompt tokens: not known.
+  int64_t cached_tokens = 0, prompt_tokens = 0;
+};
+
+// See above. One per gateway, on the io thread; does no I/O.
+class NodeChooser {
+ public:
+  explicit NodeChooser(io::Random& random, PlacementOptions options = {},
+                       PrefixIndex::Limits limits = {})
+      : random_(random), options_(options), prefixes_(limits) {}
+
+  void observe(const cluster::View& view);
+  void observe(const cluster::NodeInfo& report);  // One node's: cheaper in a large cluster.
+
+  PlacementDecision decide(const PlacementRequest& request, io::TimePoint now) const;
+  SentRequest begin(const PlacementRequest& request, const NodeCandidate& chosen,
+                    io::TimePoint now);
+  void first_token(const SentRequest& sent);
+  void end(SentRequest sent, const SentOutcome& outcome, io::TimePoint now);
+
+  const ClusterIndex& cluster() const { return cluster_; }
+  const PrefixIndex& prefixes() const { return prefixes_; }
+  TokenRatio& token_ratio() { return token_ratio_; }
+  PlacementOptions& options() { return options_; }
+
+ private:
+  void forget(NodeNumber node);
+  void forget_ended_runners(NodeNumber node, const cluster::NodeInfo& report);
+
+  io::Random& random_;
+  PlacementOptions options_;
+  ClusterIndex cluster_;
+  PrefixIndex prefixes_;
+  LoadOverlay overlay_;
+  Breakers breakers_;
+  TokenRatio token_ratio_;
+};
+
+}  // namespace om::scheduler

@@ -1,0 +1,195 @@
+#include "scheduler/node_cost.h"
+
+#include <algorithm>
+#include <numeric>
+
+namespace om::scheduler {
+namespace {
+
+constexpr double kMsPerSecond = 1000;
+// A load that the reports show as running is half done on average.
+constexpr double kLoadLeft = 0.5;
+// A busy model is given this long before it is asked to make room (LocalScheduler's kDrainAfter).
+constexpr double kDrainAfterMs = 2000;
+// A late first token says that the node is slower than it reported, up to a point.
+constexpr double kLateMsMax = 60'000;
+
+double ms_of(io::Duration duration) {
+  return std::chrono::duration<double, std::milli>(duration).count();
+}
+
+io::Duration duration_of(double ms) {
+  return std::chrono::duration_cast<io::Duration>(std::chrono::duration<double, std::milli>(ms));
+}
+
+}  // namespace
+
+double NodeCost::prompt_rate(const cluster::RunnerInfo* runner) const {
+  if (runner != nullptr && runner->prompt_rate > 0) return runner->prompt_rate;
+  return rates_.prompt > 0 ? rates_.prompt : options_.prompt_rate;
+}
+
+double NodeCost::output_rate(const cluster::RunnerInfo* runner, int batch) const {
+  const double slowdown = options_.batch_slowdown;
+  if (runner != nullptr && runner->output_rate > 0) {
+    // Measured beside those who run there now.
+    const double alone = runner->output_rate * (1 + slowdown * std::max(0, runner->running - 1));
+    return alone / (1 + slowdown * std::max(0, batch - 1));
+  }
+  const double alone = rates_.output > 0 ? rates_.output : options_.output_rate;
+  return alone / (1 + slowdown * std::max(0, batch - 1));
+}
+
+double NodeCost::service_ms(const cluster::RunnerInfo* runner) const {
+  const int slots = runner != nullptr && runner->slots > 0 ? runner->slots : options_.slots;
+  return request_.output_tokens / output_rate(runner, slots) * kMsPerSecond;
+}
+
+Exclusion NodeCost::exclusion_of(const cluster::NodeInfo& node, double breaker_share) const {
+  if (node.state != cluster::NodeState::ready) return Exclusion::not_ready;
+  if (std::ranges::find(request_.excluded, node.name) != request_.excluded.end()) {
+    return Exclusion::asked_out;
+  }
+  if (breaker_share <= 0) return Exclusion::broken;
+  if (now_ - node.reported > options_.too_old_after) return Exclusion::too_old;
+  return Exclusion::none;
+}
+
+NodeCandidate NodeCost::estimate(NodeNumber number, io::Random& random) const {
+  const cluster::NodeInfo& node = state_.cluster.node(number);
+  NodeCandidate candidate;
+  candidate.node = number;
+  candidate.name = node.name;
+  const double breaker_share = state_.breakers.share(number, request_.outline.model, now_);
+  candidate.excluded = exclusion_of(node, breaker_share);
+  if (candidate.excluded != Exclusion::none) return candidate;
+  candidate.stale = now_ - node.reported > options_.stale_after;
+
+  const LoadOverlay::Extra extra =
+      state_.overlay.of(number, request_.outline.model, node.reported, now_);
+  const cluster::RunnerInfo* runner = node.runner_of(request_.weights);
+  if (runner != nullptr && runner->context_length >= request_.context) {
+    serve(candidate, node, *runner, extra);
+  } else if (runner == nullptr && extra.loading) {
+    // Sent there to be loaded a moment ago: whoever comes next joins it.
+    cluster::RunnerInfo loading;
+    loading.slots = options_.slots;
+    serve(candidate, node, loading, extra);
+    candidate.cost.load = std::max(0.0, load_ms(node) - ms_of(now_ - extra.load_since));
+  } else {
+    load(candidate, node, runner == nullptr ? 0 : runner->size_bytes);
+    if (runner != nullptr) {
+      // It has to run empty before a larger one can take its place.
+      const double ahead = std::max(0, runner->running + runner->queued + extra.requests);
+      candidate.cost.queue += ahead / std::max(1, runner->slots) * service_ms(runner);
+    }
+  }
+  candidate.cost.late = std::clamp(ms_of(extra.overdue), 0.0, kLateMsMax);
+  if (node.peer != io::Endpoint{}) candidate.cost.penalty += options_.hop_ms;
+  const double share = std::min(std::clamp(node.ramp, 0.0, 1.0), breaker_share);
+  if (share < 1 && random.unit() >= share) candidate.cost.penalty += options_.away_ms;
+  return candidate;
+}
+
+void NodeCost::serve(NodeCandidate& candidate, const cluster::NodeInfo& node,
+                     const cluster::RunnerInfo& runner, const LoadOverlay::Extra& extra) const {
+  candidate.loaded = true;
+  CostTerms& cost = candidate.cost;
+  const double rate = prompt_rate(&runner);
+  const int slots = std::max(1, runner.slots);
+  const int inside = std::max(0, runner.running + runner.queued + extra.requests);
+  // What was pending when the report was made has shrunk since.
+  const double age = std::max(0.0, ms_of(now_ - node.reported)) / kMsPerSecond;
+  const double pending = std::max(
+      0.0, static_cast<double>(runner.pending_prompt_tokens) - (runner.loading ? 0 : age * rate));
+  cost.queue = (pending + extra.prompt_tokens) / rate * kMsPerSecond;
+  if (inside >= slots) {
+    cost.queue += (inside - slots + 1) * service_ms(&runner) / slots;
+  }
+  if (options_.use_prefixes && !runner.loading && request_.outline.bytes > 0) {
+    candidate.warm = state_.prefixes.warmth(candidate.node, request_.outline);
+    candidate.warm.set_wait(duration_of(cost.queue), now_);
+    candidate.warm_tokens =
+        request_.prompt_tokens *
+        state_.prefixes.expected_share(candidate.node, request_.outline, candidate.warm);
+  }
+  const double uncached = std::max(1.0, request_.prompt_tokens - candidate.warm_tokens);
+  cost.prefill = uncached / rate * kMsPerSecond;
+
+  const int batch = std::min(inside + 1, slots);
+  const double weight =
+      request_.priority == Priority::batch ? options_.batch_output_weight : options_.output_weight;
+  candidate.answer_ms = request_.output_tokens / output_rate(&runner, batch) * kMsPerSecond;
+  cost.decode = weight * candidate.answer_ms;
+  cost.disturbance = options_.disturbance_weight * inside * cost.prefill;
+  if (runner.loading) cost.load = kLoadLeft * load_ms(node);
+}
+
+double NodeCost::load_ms(const cluster::NodeInfo& node) const {
+  const double rate = node.load_rate > 0 ? node.load_rate : options_.load_rate;
+  uint64_t bytes = 0;
+  for (const PlacementRequest::File& file : request_.files) bytes += file.bytes;
+  return options_.load_start_ms + static_cast<double>(bytes) / rate * kMsPerSecond;
+}
+
+void NodeCost::load(NodeCandidate& candidate, const cluster::NodeInfo& node,
+                    uint64_t own_bytes) const {
+  CostTerms& cost = candidate.cost;
+  const uint64_t promised =
+      state_.overlay.load_bytes(candidate.node, request_.outline.model, node.reported);
+  const uint64_t room = room_of(node) + own_bytes;
+  const uint64_t free = room - std::min(room, promised);
+  if (request_.load_bytes > free) make_room(candidate, node, request_.load_bytes - free);
+  if (candidate.excluded != Exclusion::none) return;
+
+  cost.load = load_ms(node);
+  const double load_rate = node.load_rate > 0 ? node.load_rate : options_.load_rate;
+  uint64_t others = promised;  // Loads share the disk.
+  for (const cluster::RunnerInfo& runner : node.runners) {
+    if (runner.loading) others += runner.size_bytes / 2;
+  }
+  cost.load += static_cast<double>(others) / load_rate * kMsPerSecond;
+
+  uint64_t missing = 0;
+  for (const PlacementRequest::File& file : request_.files) {
+    if (!node.has_blob(file.digest)) missing += file.bytes;
+  }
+  if (missing > 0) {
+    if (node.disk_free < missing) candidate.excluded = Exclusion::no_disk;
+    const double rate = node.copy_rate > 0 ? node.copy_rate : options_.copy_rate;
+    cost.copy = static_cast<double>(missing) / rate * kMsPerSecond;
+  }
+  cost.prefill = request_.prompt_tokens / prompt_rate(nullptr) * kMsPerSecond;
+  const double weight =
+      request_.priority == Priority::batch ? options_.batch_output_weight : options_.output_weight;
+  candidate.answer_ms = request_.output_tokens / output_rate(nullptr, 1) * kMsPerSecond;
+  cost.decode = weight * candidate.answer_ms;
+}
+
+void NodeCost::make_room(NodeCandidate& candidate, const cluster::NodeInfo& node,
+                         uint64_t missing) const {
+  // Idle ones first, then least worth first, as the node itself will do.
+  std::vector<const cluster::RunnerInfo*> victims;
+  for (const cluster::RunnerInfo& runner : node.runners) {
+    if (!runner.pinned && runner.weights != request_.weights) victims.push_back(&runner);
+  }
+  const auto is_busy = [](const cluster::RunnerInfo& runner) {
+    return runner.loading || runner.running + runner.queued > 0;
+  };
+  std::ranges::sort(victims, {}, [&](const cluster::RunnerInfo* runner) {
+    return std::pair(is_busy(*runner), runner->value);
+  });
+  uint64_t gained = 0;
+  for (const cluster::RunnerInfo* victim : victims) {
+    if (gained >= missing) break;
+    gained += victim->size_bytes;
+    candidate.evictions.push_back(victim->model);
+    candidate.cost.evict += std::max(options_.evict_ms, victim->value * kMsPerSecond);
+    if (!is_busy(*victim)) continue;
+    const double rounds = 1.0 + static_cast<double>(victim->queued) / std::max(1, victim->slots);
+    candidate.cost.evict += kDrainAfterMs + rounds * service_ms(victim);
+  }
+  if (gained < missing) candidate.excluded = Exclusion::no_memory;
+}
+
+}  // namespace om::scheduler

@@ -1,0 +1,42 @@
+// What one request would cost on one node; the part of placement that knows about rates, memory and
+// disks. Pure.
+#pragma once
+
+#include "scheduler/node_placement.h"
+
+namespace om::scheduler {
+
+// Rates of a model where a node has not measured its own: the mean of those that have.
+struct ModelRates {
+  double prompt = 0, output = 0;
+};
+
+// Estimates nodes for one request. Lives for one decision.
+class NodeCost {
+ public:
+  NodeCost(const PlacementState& state, const PlacementRequest& request,
+           const PlacementOptions& options, ModelRates rates, io::TimePoint now)
+      : state_(state), request_(request), options_(options), rates_(rates), now_(now) {}
+
+  NodeCandidate estimate(NodeNumber number, io::Random& random) const;
+
+ private:
+  Exclusion exclusion_of(const cluster::NodeInfo& node, double breaker_share) const;
+  void serve(NodeCandidate& candidate, const cluster::NodeInfo& node,
+             const cluster::RunnerInfo& runner, const LoadOverlay::Extra& extra) const;
+  void load(NodeCandidate& candidate, const cluster::NodeInfo& node, uint64_t own_bytes) const;
+  void make_room(NodeCandidate& candidate, const cluster::NodeInfo& node, uint64_t missing) const;
+  double load_ms(const cluster::NodeInfo& node) const;
+  // Milliseconds that a request keeps a slot busy in a full batch.
+  double service_ms(const cluster::RunnerInfo* runner) const;
+  double prompt_rate(const cluster::RunnerInfo* runner) const;
+  double output_rate(const cluster::RunnerInfo* runner, int batch) const;
+
+  const PlacementState& state_;
+  const PlacementRequest& request_;
+  const PlacementOptions& options_;
+  const ModelRates rates_;
+  const io::TimePoint now_;
+};
+
+}  // namespace om::scheduler

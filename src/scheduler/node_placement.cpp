@@ -1,0 +1,293 @@
+#include "scheduler/node_placement.h"
+
+#include <algorithm>
+#include <boost/json/object.hpp>
+#include <boost/json/serialize.hpp>
+#include <cmath>
+#include <tuple>
+
+#include "scheduler/node_cost.h"
+#include "scheduler/rendezvous.h"
+
+namespace om::scheduler {
+namespace {
+
+constexpr size_t kRatesSampleMax = 8;
+// Draws to find a node of a list that is not looked at yet.
+constexpr size_t kDrawsPerNode = 2;
+// Collects the nodes worth a look, each once.
+class Search {
+ public:
+  Search(const PlacementState& state, const PlacementRequest& request,
+         const PlacementOptions& options, io::TimePoint now, io::Random& random)
+      : state_(state),
+        request_(request),
+        options_(options),
+        random_(random),
+        cost_(state, request, options, mean_rates(), now) {
+    seen_.reserve(options.consider_all);
+    found_.reserve(options.consider_all);
+  }
+
+  std::vector<NodeCandidate> run() {
+    if (state_.cluster.size() <= options_.consider_all) {
+      for (NodeNumber number : state_.cluster.all()) look_at(number);
+      return std::move(found_);
+    }
+    const auto runners = state_.cluster.with_runner(request_.weights);
+    if (options_.use_prefixes && !request_.outline.blocks.empty()) {
+      for (const auto& match : state_.prefixes.match(request_.outline, options_.warm_max)) {
+        look_at(match.node);
+      }
+    }
+    sample(runners, options_.runners_max);
+    if (shortest_wait_ms() < options_.load_start_ms) return std::move(found_);
+    sample(state_.cluster.with_blob(request_.weights), options_.cold_max);
+    sample_room();
+    if (!any_usable()) sample(state_.cluster.all(), options_.cold_max);
+    return std::move(found_);
+  }
+
+ private:
+  ModelRates mean_rates() const {
+    ModelRates sum;
+    int prompts = 0, outputs = 0;
+    const auto runners = state_.cluster.with_runner(request_.weights);
+    for (NodeNumber number : runners.first(std::min(runners.size(), kRatesSampleMax))) {
+      const cluster::RunnerInfo* runner = state_.cluster.node(number).runner_of(request_.weights);
+      if (runner == nullptr) continue;
+      if (runner->prompt_rate > 0) sum.prompt += runner->prompt_rate, prompts++;
+      if (runner->output_rate > 0) sum.output += runner->output_rate, outputs++;
+    }
+    return {prompts > 0 ? sum.prompt / prompts : 0, outputs > 0 ? sum.output / outputs : 0};
+  }
+
+  void look_at(NodeNumber number) {
+    if (std::ranges::find(seen_, number) != seen_.end()) return;
+    seen_.push_back(number);
+    found_.push_back(cost_.estimate(number, random_));
+  }
+
+  void sample(std::span<const NodeNumber> nodes, size_t count) {
+    if (nodes.size() <= count) {
+      for (NodeNumber number : nodes) look_at(number);
+      return;
+    }
+    const size_t enough = seen_.size() + count;
+    for (size_t i = 0; i < kDrawsPerNode * count && seen_.size() < enough; i++) {
+      look_at(nodes[random_.below(nodes.size())]);
+    }
+  }
+
+  // Nodes with memory to spare, from the tightest fit up.
+  void sample_room() {
+    size_t left = options_.cold_max;
+    for (size_t size = ClusterIndex::room_class(request_.load_bytes) + 1;
+         size < ClusterIndex::kRoomClasses && left > 0; size++) {
+      const auto nodes = state_.cluster.with_room(size);
+      const size_t before = seen_.size();
+      sample(nodes, std::min(left, nodes.size()));
+      left -= std::min(left, seen_.size() - before);
+    }
+  }
+
+  // What a load elsewhere could save: where it is less than any load takes, none is worth a look.
+  double shortest_wait_ms() const {
+    double shortest = HUGE_VAL;
+    for (const NodeCandidate& candidate : found_) {
+      if (candidate.excluded != Exclusion::none) continue;
+      shortest = std::min(shortest, candidate.cost.first_token() - candidate.cost.prefill);
+    }
+    return shortest;
+  }
+  bool any_usable() const { return shortest_wait_ms() < HUGE_VAL; }
+
+  const PlacementState& state_;
+  const PlacementRequest& request_;
+  const PlacementOptions& options_;
+  io::Random& random_;
+  const NodeCost cost_;
+  std::vector<NodeNumber> seen_;
+  std::vector<NodeCandidate> found_;
+};
+
+// Where one runner could serve it, a second has to save more than it takes: it holds memory that
+// other models may want.
+void charge_for_copies(const PlacementOptions& options, std::span<NodeCandidate> found) {
+  if (std::ranges::none_of(found, &NodeCandidate::loaded)) return;
+  for (NodeCandidate& candidate : found) {
+    if (!candidate.loaded)
+      candidate.cost.penalty += options.another_copy_part * candidate.cost.load;
+  }
+}
+
+// Least cost first, then the excluded ones. Candidates are large: they move once.
+std::vector<NodeCandidate> sorted_by_cost(std::vector<NodeCandidate> found) {
+  std::vector<std::tuple<bool, double, size_t>> order;
+  order.reserve(found.size());
+  for (size_t i = 0; i < found.size(); i++) {
+    order.emplace_back(found[i].excluded != Exclusion::none, found[i].cost.total(), i);
+  }
+  std::ranges::sort(order);
+  std::vector<NodeCandidate> sorted;
+  sorted.reserve(found.size());
+  for (const auto& [excluded, cost, i] : order) sorted.push_back(std::move(found[i]));
+  return sorted;
+}
+
+// Reports say nothing of now: nodes in the order of the request's hash, those first that do not
+// have much more of this gateway's requests than others (Mirrokni, Thorup and Zadimoghaddam,
+// "Consistent hashing with bounded loads").
+void order_by_hash(const PlacementState& state, const PlacementOptions& options,
+                   std::span<NodeCandidate> usable, uint64_t key, uint64_t model,
+                   io::TimePoint now) {
+  struct Rank {
+    bool cold = false, full = false;
+    uint64_t hash = 0;
+    auto operator<=>(const Rank&) const = default;
+  };
+  std::vector<int> own(usable.size());
+  int all = 0;
+  for (size_t i = 0; i < usable.size(); i++) {
+    const NodeNumber node = usable[i].node;
+    own[i] = state.overlay.of(node, model, state.cluster.node(node).reported, now).own;
+    all += own[i];
+  }
+  const double bound = options.bounded_load * (all + 1) / static_cast<double>(usable.size());
+  std::vector<std::pair<Rank, size_t>> order;
+  for (size_t i = 0; i < usable.size(); i++) {
+    const Rank rank{!usable[i].loaded, own[i] + 1 > std::ceil(bound),
+                    ~rendezvous(key, usable[i].name)};
+    order.emplace_back(rank, i);
+  }
+  std::ranges::sort(order);
+  std::vector<NodeCandidate> sorted;
+  for (const auto& [rank, i] : order) sorted.push_back(std::move(usable[i]));
+  std::ranges::move(sorted, usable.begin());
+}
+
+// Those whose first token comes soon enough go before the others, both in the order they had; how
+// many they are.
+size_t put_quick_first(const PlacementOptions& options, std::span<NodeCandidate> usable) {
+  double soonest = HUGE_VAL;
+  for (const NodeCandidate& candidate : usable) {
+    soonest = std::min(soonest, candidate.cost.first_token());
+  }
+  const double limit = soonest * (1 + options.sacrifice_part) + options.sacrifice_ms;
+  size_t quick = 0;
+  for (size_t i = 0; i < usable.size(); i++) {
+    if (usable[i].cost.first_token() > limit) continue;
+    std::rotate(usable.begin() + static_cast<std::ptrdiff_t>(quick),
+                usable.begin() + static_cast<std::ptrdiff_t>(i),
+                usable.begin() + static_cast<std::ptrdiff_t>(i) + 1);
+    quick++;
+  }
+  return quick;
+}
+
+// True if there was more than one to choose from.
+bool settle_tie(const PlacementOptions& options, std::span<NodeCandidate> usable, uint64_t key) {
+  const double least = usable.front().cost.total();
+  const double limit = least + std::max(options.tie_ms, options.tie_part * least);
+  // Who has to load or to evict is no equal of who has not, however small the difference.
+  const auto end = std::ranges::find_if(usable, [&](const NodeCandidate& candidate) {
+    return candidate.cost.total() > limit || candidate.loaded != usable.front().loaded ||
+           candidate.evictions.size() != usable.front().evictions.size();
+  });
+  const auto winner = std::ranges::max_element(
+      usable.begin(), end, {},
+      [&](const NodeCandidate& candidate) { return rendezvous(key, candidate.name); });
+  std::ranges::rotate(usable.begin(), winner, winner + 1);
+  return end - usable.begin() > 1;
+}
+
+}  // namespace
+
+PlacementDecision place(const PlacementState& state, const PlacementRequest& request,
+                        const PlacementOptions& options, io::TimePoint now, io::Random& random) {
+  PlacementDecision decision;
+  decision.nodes = state.cluster.size();
+  decision.prompt_tokens = request.prompt_tokens;
+  std::vector<NodeCandidate> found = Search(state, request, options, now, random).run();
+  charge_for_copies(options, found);
+  decision.ranked = sorted_by_cost(std::move(found));
+  decision.looked_at = decision.ranked.size();
+  decision.usable = static_cast<size_t>(
+      std::ranges::count(decision.ranked, Exclusion::none, &NodeCandidate::excluded));
+  const std::span<NodeCandidate> usable = std::span(decision.ranked).first(decision.usable);
+  if (!usable.empty()) {
+    // Equals are told apart by the conversation: all gateways then send its turns to the same node
+    // without talking to each other, and different ones scatter.
+    const uint64_t key =
+        request.outline.conversation != 0 ? request.outline.conversation : random.next();
+    const auto stale = std::ranges::count(usable, true, &NodeCandidate::stale);
+    decision.hashed = 2 * static_cast<size_t>(stale) > usable.size();
+    if (decision.hashed) {
+      order_by_hash(state, options, usable, key, request.outline.model, now);
+    } else {
+      decision.tie = settle_tie(options, usable.first(put_quick_first(options, usable)), key);
+    }
+  }
+  if (decision.ranked.size() > options.ranked_max && state.cluster.size() > options.consider_all) {
+    decision.ranked.resize(options.ranked_max);
+    decision.usable = std::min(decision.usable, options.ranked_max);
+  }
+  return decision;
+}
+
+std::string_view to_string(Exclusion exclusion) {
+  switch (exclusion) {
+    case Exclusion::none:
+      return "";
+    case Exclusion::not_ready:
+      return "not ready";
+    case Exclusion::asked_out:
+      return "refused or failed this request";
+    case Exclusion::broken:
+      return "failed too often lately";
+    case Exclusion::too_old:
+      return "has not reported for too long";
+    case Exclusion::no_memory:
+      return "the model does not fit into its memory";
+    case Exclusion::no_disk:
+      return "no room on its disk for the model";
+  }
+  return "";
+}
+
+std::string PlacementDecision::to_json() const {
+  boost::json::array list;
+  for (const NodeCandidate& candidate : ranked) {
+    boost::json::object item;
+    item["node"] = candidate.name;
+    if (candidate.excluded != Exclusion::none) {
+      item["excluded"] = to_string(candidate.excluded);
+      list.push_back(std::move(item));
+      continue;
+    }
+    const CostTerms& cost = candidate.cost;
+    item["cost_ms"] = cost.total();
+    item["terms_ms"] = {{"queue", cost.queue},    {"prefill", cost.prefill},
+                        {"decode", cost.decode},  {"disturbance", cost.disturbance},
+                        {"load", cost.load},      {"evict", cost.evict},
+                        {"copy", cost.copy},      {"late", cost.late},
+                        {"penalty", cost.penalty}};
+    item["loaded"] = candidate.loaded;
+    item["warm_tokens"] = candidate.warm_tokens;
+    item["stale"] = candidate.stale;
+    boost::json::array evictions;
+    for (const std::string& model : candidate.evictions) evictions.emplace_back(model);
+    item["evictions"] = std::move(evictions);
+    list.push_back(std::move(item));
+  }
+  boost::json::object object;
+  object["nodes"] = nodes;
+  object["looked_at"] = looked_at;
+  object["prompt_tokens"] = prompt_tokens;
+  object["tie"] = tie;
+  object["hashed"] = hashed;
+  object["candidates"] = std::move(list);
+  return boost::json::serialize(object);
+}
+
+}  // namespace om::scheduler

@@ -1,0 +1,349 @@
+#include "scheduler/node_placement.h"
+
+#include <gtest/gtest.h>
+#include <rapidcheck/gtest.h>
+
+#include <boost/json/parse.hpp>
+#include <set>
+
+#include "base/check.h"
+#include "scheduler/node_chooser.h"
+#include "sim/random.h"
+
+namespace om::scheduler {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr io::TimePoint kNow{std::chrono::hours(1)};
+constexpr uint64_t kGigabyte = 1'000'000'000;
+
+Digest weights(std::string_view model) { return Digest::of(model); }
+
+// A cluster of nodes that have the files of models x, y and z, seen by one gateway.
+class NodePlacement : public ::testing::Test {
+ protected:
+  cluster::NodeInfo& node(const std::string& name) {
+    cluster::NodeInfo& info = nodes_[name];
+    if (!info.name.empty()) return info;
+    info.name = name;
+    info.peer = io::Endpoint::tcp(name, 1);
+    info.memory_total = 10 * kGigabyte;
+    info.disk_free = 100 * kGigabyte;
+    std::vector<Digest> blobs{weights("x"), weights("y"), weights("z")};
+    std::ranges::sort(blobs);
+    info.blobs = std::make_shared<const std::vector<Digest>>(std::move(blobs));
+    return info;
+  }
+
+  cluster::RunnerInfo& runner(const std::string& name, const std::string& model, int running = 0,
+                              int queued = 0) {
+    cluster::NodeInfo& info = node(name);
+    cluster::RunnerInfo& one = info.runners.emplace_back();
+    one.model = model;
+    one.weights = weights(model);
+    one.context_length = 8192;
+    one.slots = 4;
+    one.running = running;
+    one.queued = queued;
+    one.size_bytes = 4 * kGigabyte;
+    one.prompt_rate = 1000;
+    one.output_rate = 50;
+    info.memory_used += one.size_bytes;
+    return one;
+  }
+
+  static PlacementRequest request(const std::string& model, const std::string& text = "") {
+    PlacementRequest wanted;
+    wanted.weights = weights(model);
+    wanted.files = {{weights(model), 4 * kGigabyte}};
+    wanted.load_bytes = 4 * kGigabyte;
+    wanted.context = 4096;
+    OutlineBuilder outline(wanted.weights);
+    outline.add(text);
+    outline.mark_conversation();
+    wanted.outline = outline.finish();
+    wanted.prompt_tokens = 1000;
+    return wanted;
+  }
+
+  void report(io::TimePoint now = kNow) {
+    for (auto& [name, info] : nodes_) {
+      info.reported = now;
+      chooser_.observe(info);
+    }
+  }
+
+  PlacementDecision decide(const PlacementRequest& wanted, io::TimePoint now = kNow) {
+    return chooser_.decide(wanted, now);
+  }
+  SentRequest send(const PlacementRequest& wanted, io::TimePoint now = kNow) {
+    const PlacementDecision decision = decide(wanted, now);
+    CHECK(decision.best() != nullptr);
+    return chooser_.begin(wanted, *decision.best(), now);
+  }
+  Exclusion exclusion_of(const PlacementDecision& decision, std::string_view name) {
+    const auto found = std::ranges::find(decision.ranked, name, &NodeCandidate::name);
+    return found == decision.ranked.end() ? Exclusion::none : found->excluded;
+  }
+
+  std::map<std::string, cluster::NodeInfo> nodes_;
+  sim::SimRandom random_{5};
+  NodeChooser chooser_{random_};
+};
+
+TEST_F(NodePlacement, TakesTheNodeWithTheShorterQueue) {
+  runner("a", "x", 4, 3);
+  runner("b", "x", 1);
+  report();
+  EXPECT_EQ(decide(request("x")).best()->name, "b");
+}
+
+TEST_F(NodePlacement, CountsQueuedPromptsByTheirTokensAndNotByTheirNumber) {
+  runner("a", "x", 1).pending_prompt_tokens = 20000;
+  runner("b", "x", 3).pending_prompt_tokens = 100;
+  report();
+  EXPECT_EQ(decide(request("x")).best()->name, "b");
+}
+
+TEST_F(NodePlacement, PrefersTheWarmNodeUntilItsQueueCostsMore) {
+  runner("a", "x", 1);
+  runner("b", "x", 1);
+  report();
+  const PlacementRequest wanted = request("x", std::string(4000, 'p'));
+  SentRequest sent = send(wanted);
+  const std::string warm = sent.name;
+  chooser_.end(std::move(sent), {.cached_tokens = 0, .prompt_tokens = 1000}, kNow);
+  report(kNow + seconds(1));
+  const auto decision = decide(wanted, kNow + seconds(1));
+  EXPECT_EQ(decision.best()->name, warm);
+  EXPECT_GT(decision.best()->warm_tokens, 800);
+  nodes_[warm].runners[0].pending_prompt_tokens = 3000;
+  report(kNow + seconds(1));
+  EXPECT_NE(decide(wanted, kNow + seconds(1)).best()->name, warm);
+}
+
+TEST_F(NodePlacement, CountsWhatItSentBeforeAnyReportTells) {
+  for (const char* name : {"a", "b", "c", "d"}) runner(name, "x");
+  report();
+  std::map<std::string, int> sent;
+  for (int i = 0; i < 16; i++) sent[send(request("x", std::to_string(i))).name]++;
+  for (const auto& [name, count] : sent) EXPECT_EQ(count, 4) << name;
+}
+
+TEST_F(NodePlacement, LoadsOnFreeMemoryRatherThanEvicting) {
+  runner("a", "y");
+  runner("a", "z");
+  node("b");
+  report();
+  const auto decision = decide(request("x"));
+  EXPECT_EQ(decision.best()->name, "b");
+  EXPECT_TRUE(decision.best()->evictions.empty());
+  EXPECT_EQ(decision.ranked[1].evictions.size(), 1u);
+}
+
+TEST_F(NodePlacement, EvictsTheIdleModelThatIsWorthLeast) {
+  runner("a", "y").value = 9;
+  runner("a", "z").value = 1;
+  report();
+  EXPECT_EQ(decide(request("x")).best()->evictions, std::vector<std::string>{"z"});
+  nodes_["a"].runners[1].running = 1;
+  report();
+  EXPECT_EQ(decide(request("x")).best()->evictions, std::vector<std::string>{"y"});
+}
+
+TEST_F(NodePlacement, SendsModelsThatComeTogetherToDifferentNodes) {
+  for (const char* name : {"a", "b", "c"}) node(name).memory_total = 5 * kGigabyte;
+  report();
+  std::set<std::string> used;
+  for (const char* model : {"x", "y", "z"}) used.insert(send(request(model)).name);
+  EXPECT_EQ(used.size(), 3u);
+}
+
+TEST_F(NodePlacement, JoinsALoadThatItJustStarted) {
+  for (const char* name : {"a", "b", "c"}) node(name);
+  report();
+  PlacementRequest wanted = request("x");
+  wanted.prompt_tokens = 100;
+  const std::string first = send(wanted).name;
+  const auto decision = decide(wanted, kNow + seconds(1));
+  EXPECT_EQ(decision.best()->name, first);
+  EXPECT_TRUE(decision.best()->loaded);
+}
+
+TEST_F(NodePlacement, LoadsAnotherCopyWhenTheQueueIsLongerThanTheLoad) {
+  runner("a", "x", 4, 20).pending_prompt_tokens = 20000;
+  node("b");
+  report();
+  EXPECT_EQ(decide(request("x")).best()->name, "b");
+}
+
+TEST_F(NodePlacement, NeverUsesNodesThatCannotServe) {
+  runner("a", "x");
+  node("b").state = cluster::NodeState::draining;
+  node("c").state = cluster::NodeState::unreachable;
+  node("d").memory_total = 3 * kGigabyte;
+  node("e").disk_free = 0;
+  node("e").blobs = std::make_shared<const std::vector<Digest>>();
+  cluster::RunnerInfo& pinned = runner("f", "y");
+  pinned.pinned = true;
+  pinned.size_bytes = nodes_["f"].memory_used = 7 * kGigabyte;
+  report();
+  PlacementRequest wanted = request("x");
+  auto decision = decide(wanted);
+  EXPECT_EQ(decision.usable, 1u);
+  EXPECT_EQ(exclusion_of(decision, "b"), Exclusion::not_ready);
+  EXPECT_EQ(exclusion_of(decision, "c"), Exclusion::not_ready);
+  EXPECT_EQ(exclusion_of(decision, "d"), Exclusion::no_memory);
+  EXPECT_EQ(exclusion_of(decision, "e"), Exclusion::no_disk);
+  EXPECT_EQ(exclusion_of(decision, "f"), Exclusion::no_memory);
+  wanted.excluded = {"a"};
+  decision = decide(wanted);
+  EXPECT_EQ(decision.best(), nullptr);
+  EXPECT_EQ(exclusion_of(decision, "a"), Exclusion::asked_out);
+}
+
+TEST_F(NodePlacement, LeavesOutWhatFailedAgainAndAgain) {
+  runner("a", "x");
+  runner("b", "x", 3);
+  report();
+  for (int i = 0; i < Breaker::kFailuresMax; i++) {
+    PlacementRequest wanted = request("x");
+    wanted.excluded = {"b"};
+    chooser_.end(send(wanted), {.result = SentOutcome::Result::runner_failed}, kNow);
+  }
+  const auto decision = decide(request("x"));
+  EXPECT_EQ(decision.best()->name, "b");
+  EXPECT_EQ(exclusion_of(decision, "a"), Exclusion::broken);
+  report(kNow + Breaker::kPause);
+  EXPECT_EQ(exclusion_of(decide(request("x"), kNow + Breaker::kPause), "a"), Exclusion::none);
+}
+
+TEST_F(NodePlacement, GivesANodeThatCameBackItsShareOnly) {
+  runner("a", "x").running = 3;
+  runner("b", "x");
+  node("b").ramp = 0.25;
+  report();
+  int to_b = 0;
+  for (int i = 0; i < 400; i++) {
+    to_b += decide(request("x", std::to_string(i))).best()->name == "b" ? 1 : 0;
+  }
+  EXPECT_NEAR(to_b, 100, 40);
+}
+
+TEST_F(NodePlacement, ReplacesARunnerWhoseContextIsTooSmall) {
+  runner("a", "x");
+  report();
+  PlacementRequest wanted = request("x");
+  wanted.context = 32768;
+  const auto decision = decide(wanted);
+  ASSERT_NE(decision.best(), nullptr);
+  EXPECT_FALSE(decision.best()->loaded);
+  EXPECT_GT(decision.best()->cost.load, 0);
+}
+
+TEST_F(NodePlacement, ScattersEqualsButKeepsAConversationTogether) {
+  for (const char* name : {"a", "b", "c", "d"}) runner(name, "x");
+  report();
+  std::map<std::string, int> chosen;
+  for (int i = 0; i < 400; i++) {
+    const PlacementRequest wanted = request("x", std::to_string(i));
+    const auto decision = decide(wanted);
+    EXPECT_TRUE(decision.tie);
+    chosen[decision.best()->name]++;
+    sim::SimRandom other_random{99};
+    NodeChooser other(other_random);  // A gateway that never saw the conversation.
+    for (const auto& [name, info] : nodes_) other.observe(info);
+    EXPECT_EQ(other.decide(wanted, kNow).best()->name, decision.best()->name);
+  }
+  for (const auto& [name, count] : chosen) EXPECT_NEAR(count, 100, 50) << name;
+}
+
+TEST_F(NodePlacement, FallsBackToBoundedHashingWhenReportsAreStale) {
+  for (const char* name : {"a", "b", "c", "d"}) runner(name, "x");
+  report();
+  const io::TimePoint later = kNow + seconds(5);
+  std::map<std::string, int> sent;
+  for (int i = 0; i < 40; i++) {
+    const PlacementRequest wanted = request("x", "the same conversation");
+    EXPECT_TRUE(decide(wanted, later).hashed);
+    sent[send(wanted, later).name]++;
+  }
+  ASSERT_EQ(sent.size(), 4u);
+  for (const auto& [name, count] : sent) EXPECT_LE(count, 14) << name;
+  EXPECT_EQ(decide(request("x"), kNow + seconds(20)).best(), nullptr) << "too old to be used";
+}
+
+TEST_F(NodePlacement, AvoidsANodeWhoseFirstTokenIsOverdue) {
+  runner("a", "x");
+  runner("b", "x", 1);
+  report();
+  const SentRequest sent = send(request("x"));
+  EXPECT_EQ(sent.name, "a");
+  report(kNow + seconds(30));
+  EXPECT_EQ(decide(request("x", "other"), kNow + seconds(30)).best()->name, "b");
+}
+
+TEST_F(NodePlacement, ExplainsItselfAsJson) {
+  runner("a", "x");
+  node("b").state = cluster::NodeState::draining;
+  report();
+  const auto json = boost::json::parse(decide(request("x")).to_json());
+  const auto& candidates = json.at("candidates").as_array();
+  ASSERT_EQ(candidates.size(), 2u);
+  EXPECT_EQ(candidates[0].at("node"), "a");
+  double sum = 0;
+  for (const auto& term : candidates[0].at("terms_ms").as_object()) {
+    sum += term.value().to_number<double>();
+  }
+  EXPECT_NEAR(candidates[0].at("cost_ms").to_number<double>(), sum, 0.001);
+  EXPECT_EQ(candidates[1].at("excluded"), "not ready");
+}
+
+TEST_F(NodePlacement, LooksAtFewNodesOfALargeClusterAndStillFindsAGoodOne) {
+  for (int i = 0; i < 3000; i++) {
+    const std::string name = "n" + std::to_string(i);
+    if (i % 3 == 0) runner(name, "x", i % 9 == 0 ? 0 : 4, i % 9 == 0 ? 0 : 5);
+    if (i % 3 == 1) node(name).memory_used = 9 * kGigabyte;
+    if (i % 3 == 2) node(name);
+  }
+  report();
+  for (int i = 0; i < 50; i++) {
+    const auto decision = decide(request("x", std::to_string(i)));
+    ASSERT_NE(decision.best(), nullptr);
+    EXPECT_LE(decision.looked_at, 100u);
+    EXPECT_LT(decision.best()->cost.queue, 1);
+    const auto cold = decide(request("y", std::to_string(i)));
+    ASSERT_NE(cold.best(), nullptr);
+    EXPECT_TRUE(cold.best()->evictions.empty());
+  }
+}
+
+RC_GTEST_FIXTURE_PROP(NodePlacement, RanksEveryUsableNodeOfASmallClusterByItsCost, ()) {
+  const int count = *rc::gen::inRange(1, 12);
+  for (int i = 0; i < count; i++) {
+    const std::string name = "n" + std::to_string(i);
+    node(name).state = *rc::gen::element(cluster::NodeState::ready, cluster::NodeState::ready,
+                                         cluster::NodeState::draining);
+    const int running = *rc::gen::inRange(-1, 6);
+    if (running >= 0) runner(name, "x", running).value = *rc::gen::inRange(0, 5);
+    if (*rc::gen::arbitrary<bool>()) runner(name, "y", *rc::gen::inRange(0, 3));
+  }
+  report();
+  const auto decision = decide(request("x"));
+  RC_ASSERT(decision.ranked.size() == static_cast<size_t>(count));
+  for (size_t i = 0; i < decision.ranked.size(); i++) {
+    const NodeCandidate& candidate = decision.ranked[i];
+    RC_ASSERT((candidate.excluded == Exclusion::none) == (i < decision.usable));
+    if (i >= decision.usable) continue;
+    RC_ASSERT(nodes_[candidate.name].state == cluster::NodeState::ready);
+    RC_ASSERT(candidate.cost.total() >= 0);
+    // Nobody's first token comes much later than it could.
+    if (i > 0)
+      RC_ASSERT(decision.best()->cost.first_token() <= candidate.cost.first_token() * 1.61 + 51);
+  }
+}
+
+}  // namespace
+}  // namespace om::scheduler

@@ -1,0 +1,133 @@
+// Which prefixes of prompts are probably warm on which node: what this gateway sent there, as
+// corrected by what the replies said was really cached.
+//
+// Approximate and bounded: the least recently used blocks go first, the deepest of a prompt before
+// its beginning, and all after a while. Time is passed in; one per gateway, on the io thread.
+#pragma once
+
+#include <boost/unordered/unordered_flat_map.hpp>
+#include <cstdint>
+#include <vector>
+
+#include "io/task.h"
+#include "scheduler/prompt_outline.h"
+
+namespace om::scheduler {
+
+// A node's place in the ClusterIndex that goes with this index.
+using NodeNumber = uint32_t;
+
+// How much of an outline a node has. `settled` blocks were evaluated, as a reply told; the others
+// up to `blocks` belong to requests on their way, which may or may not be done in time to help:
+// which depends on how much of the time until then passes before this one's turn comes.
+struct Warmth {
+  static constexpr size_t kTimings = 5;
+
+  uint32_t blocks = 0, settled = 0;
+  io::TimePoint ready{};  // When the first of those requests should end.
+  size_t timing = 0;      // 0: its turn comes at once; kTimings - 1: after `ready`.
+
+  void set_wait(io::Duration wait, io::TimePoint now);  // Sets `timing`.
+};
+
+// The index described above.
+class PrefixIndex {
+ public:
+  struct Limits {
+    size_t blocks_max = 1 << 18;  // Together; about 64 bytes each.
+    size_t runner_blocks_max = 8192;
+    io::Duration ttl = std::chrono::minutes(15);
+  };
+  struct Match {
+    NodeNumber node = 0;
+    uint32_t blocks = 0;
+  };
+
+  PrefixIndex() : PrefixIndex(Limits()) {}
+  explicit PrefixIndex(Limits limits);
+
+  // The nodes that have most of the outline, warmest first, among equals the most recently used; at
+  // most `nodes_max`. Nodes without a block of it are not listed.
+  std::vector<Match> match(const PromptOutline& outline, size_t nodes_max) const;
+  Warmth warmth(NodeNumber node, const PromptOutline& outline) const;
+  // The part of the outline's tokens that will not have to be evaluated on the node, 0..1: its
+  // warmth weighed with how far such hopes came true so far.
+  double expected_share(NodeNumber node, const PromptOutline& outline, Warmth warmth) const;
+
+  // A request with this outline was just sent to the node: others with the same start may join it.
+  // It should end at `ready`.
+  void assume(NodeNumber node, const PromptOutline& outline, io::TimePoint ready,
+              io::TimePoint now);
+  // Its reply came: `cached_tokens` of `prompt_tokens` were not evaluated, where `expected` was
+  // hoped for when it was sent. The whole prompt is in the node's cache now.
+  void correct(NodeNumber node, const PromptOutline& outline, Warmth expected,
+               int64_t cached_tokens, int64_t prompt_tokens, io::TimePoint now);
+  void forget(NodeNumber node);                  // All its runners ended.
+  void forget(NodeNumber node, uint64_t model);  // This runner ended.
+
+  size_t size() const { return used_; }  // Blocks held, of all nodes together.
+  // CHECKs that the lists, counts and bounds agree; for tests.
+  void check_invariant() const;
+
+ private:
+  static constexpr uint32_t kNone = UINT32_MAX;
+
+  // One block of one runner. In three lists: of its runner and of all by use, and of its block.
+  struct Holding {
+    uint64_t block = 0;
+    uint32_t runner = kNone;
+    bool settled = false;
+    io::TimePoint used{}, ready{};
+    uint32_t runner_newer = kNone, runner_older = kNone;
+    uint32_t newer = kNone, older = kNone;
+    uint32_t block_newer = kNone, block_older = kNone;
+  };
+  struct Runner {
+    NodeNumber node = 0;
+    uint64_t model = 0;
+    uint32_t newest = kNone, oldest = kNone;
+    size_t count = 0;
+    size_t limit = 0;  // Learned: about how many blocks the runner's cache really holds.
+    double trust = 1;  // Of settled blocks: the share that was found cached.
+    bool alive = false;
+  };
+  struct Holders {
+    uint32_t newest = kNone;
+    uint32_t count = 0;
+  };
+  struct Mixed {
+    using is_avalanching = void;
+    size_t operator()(uint64_t key) const { return key; }
+  };
+  template <class Value>
+  using Map = boost::unordered_flat_map<uint64_t, Value, Mixed>;
+
+  static uint64_t pair_key(uint64_t a, uint64_t b);
+  uint32_t find_runner(NodeNumber node, uint64_t model) const;
+  uint32_t open_runner(NodeNumber node, uint64_t model);
+  void make_runner_room();
+  uint32_t find_holding(uint32_t runner, uint64_t block) const;
+  void touch(uint32_t runner, uint64_t block, bool settled, io::TimePoint ready, io::TimePoint now);
+  void drop(uint32_t holding);
+  void drop_runner(uint32_t runner);
+  void link_front(uint32_t holding);
+  void unlink(uint32_t holding);
+  void take(uint32_t runner, const PromptOutline& outline, bool settled, io::TimePoint ready,
+            io::TimePoint now);
+  void learn(Runner& runner, const PromptOutline& outline, Warmth expected, double found_bytes);
+
+  const Limits limits_;
+  std::vector<Holding> holdings_;
+  std::vector<uint32_t> free_holdings_;
+  size_t used_ = 0;
+  uint32_t newest_ = kNone, oldest_ = kNone;
+  std::vector<Runner> runners_;
+  std::vector<uint32_t> free_runners_;
+  Map<uint32_t> runner_of_;   // By node and model.
+  Map<uint32_t> holding_of_;  // By runner and block.
+  Map<Holders> holders_;      // By block.
+  // Of blocks of requests on their way, by Warmth::timing.
+  std::array<double, Warmth::kTimings> timing_trust_{0.05, 0.2, 0.4, 0.7, 0.95};
+};
+
+}  // namespace om::scheduler

@@ -1,0 +1,149 @@
+#include "scheduler/replica_policy.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "scheduler/rendezvous.h"
+
+namespace om::scheduler {
+namespace {
+
+constexpr std::chrono::minutes kHalfLife{1};
+
+struct Usage {
+  size_t runners = 0, loading = 0;
+  int slots = 0, slots_of_one = 0, running = 0, queued = 0;
+};
+
+Usage usage_of(const ClusterIndex& cluster, const Digest& weights) {
+  Usage usage;
+  for (NodeNumber number : cluster.with_runner(weights)) {
+    const cluster::RunnerInfo* runner = cluster.node(number).runner_of(weights);
+    if (runner == nullptr) continue;
+    usage.runners++;
+    usage.loading += runner->loading ? 1 : 0;
+    usage.slots += runner->slots;
+    usage.slots_of_one = std::max(usage.slots_of_one, runner->slots);
+    usage.running += runner->running;
+    usage.queued += runner->queued;
+  }
+  return usage;
+}
+
+bool is_pressed(const Usage& usage, const ModelPressure& pressure, const ReplicaOptions& options,
+                io::TimePoint now) {
+  const bool busy = usage.queued > 0 && usage.running >= options.busy_high * usage.slots;
+  if (busy) return true;
+  if (pressure.requests(now) < options.requests_min) return false;
+  return pressure.mean_wait_seconds(now) > options.wait_seconds ||
+         pressure.lost_hits(now) > options.lost_hits;
+}
+
+bool is_idle(const Usage& usage, const ReplicaOptions& options) {
+  const int slots_then = usage.slots - usage.slots_of_one;
+  return usage.queued == 0 && usage.running <= options.busy_low * slots_then;
+}
+
+// The most room that is left afterwards; nodes that have the weights before others.
+std::optional<ReplicaChange> find_growth(const ClusterIndex& cluster, const ReplicaTarget& target) {
+  std::optional<ReplicaChange> best;
+  uint64_t best_room = 0;
+  for (NodeNumber number : cluster.all()) {
+    const cluster::NodeInfo& node = cluster.node(number);
+    if (node.state != cluster::NodeState::ready || node.runner_of(target.weights) != nullptr) {
+      continue;
+    }
+    const uint64_t room = room_of(node);
+    if (room < target.load_bytes) continue;
+    const bool stage = !node.has_blob(target.weights);
+    if (stage && node.disk_free < target.load_bytes) continue;
+    const bool better = !best || std::tuple(!stage, room, node.name) >
+                                     std::tuple(!best->stage_files, best_room, best->node);
+    if (!better) continue;
+    best = ReplicaChange{ReplicaChange::Kind::grow, node.name, stage};
+    best_room = room;
+  }
+  return best;
+}
+
+// An idle runner, on the node that has the least room: others need it most there.
+std::optional<ReplicaChange> find_shrinking(const ClusterIndex& cluster,
+                                            const ReplicaTarget& target) {
+  std::optional<ReplicaChange> best;
+  uint64_t best_room = 0;
+  for (NodeNumber number : cluster.with_runner(target.weights)) {
+    const cluster::NodeInfo& node = cluster.node(number);
+    const cluster::RunnerInfo* runner = node.runner_of(target.weights);
+    if (runner == nullptr || runner->pinned || runner->loading) continue;
+    if (runner->running + runner->queued > 0) continue;
+    const uint64_t room = room_of(node);
+    if (best && std::tie(room, node.name) >= std::tie(best_room, best->node)) continue;
+    best = ReplicaChange{ReplicaChange::Kind::shrink, node.name};
+    best_room = room;
+  }
+  return best;
+}
+
+}  // namespace
+
+double ModelPressure::now_of(const Faded& faded, io::TimePoint now) {
+  const double half_lives = std::chrono::duration<double>(now - faded.at) / kHalfLife;
+  return faded.value * std::exp2(-std::max(0.0, half_lives));
+}
+
+void ModelPressure::add(Faded& faded, double amount, io::TimePoint now) {
+  faded = {now_of(faded, now) + amount, now};
+}
+
+void ModelPressure::add_request(io::Duration waited, io::TimePoint now) {
+  add(requests_, 1, now);
+  add(waits_, std::chrono::duration<double>(waited).count(), now);
+}
+
+double ModelPressure::lost_hits(io::TimePoint now) const { return now_of(lost_hits_, now); }
+double ModelPressure::requests(io::TimePoint now) const { return now_of(requests_, now); }
+
+double ModelPressure::mean_wait_seconds(io::TimePoint now) const {
+  const double count = now_of(requests_, now);
+  return count > 0 ? now_of(waits_, now) / count : 0;
+}
+
+std::optional<ReplicaChange> decide_replicas(const ClusterIndex& cluster,
+                                             const ReplicaTarget& target,
+                                             const ModelPressure& pressure, ReplicaState& state,
+                                             const ReplicaOptions& options, io::TimePoint now) {
+  const Usage usage = usage_of(cluster, target.weights);
+  const bool pressed = usage.runners > 0 && is_pressed(usage, pressure, options, now);
+  const bool idle = usage.runners > std::max<size_t>(1, target.runners_min) && !pressed &&
+                    is_idle(usage, options);
+  state.pressed_since = pressed ? std::min(state.pressed_since, now) : io::kNever;
+  state.idle_since = idle ? std::min(state.idle_since, now) : io::kNever;
+  if (usage.loading > 0) return std::nullopt;  // The last change has not shown its effect.
+  if (state.changed != io::TimePoint{} && now - state.changed < options.rest) return std::nullopt;
+
+  std::optional<ReplicaChange> change;
+  const bool too_few = usage.runners < target.runners_min;
+  if (too_few || (pressed && now - state.pressed_since >= options.grow_after)) {
+    if (usage.runners < options.runners_max) change = find_growth(cluster, target);
+  } else if (idle && now - state.idle_since >= options.shrink_after) {
+    change = find_shrinking(cluster, target);
+  }
+  if (change) state = ReplicaState{.changed = now};
+  return change;
+}
+
+bool owns(const ClusterIndex& cluster, const Digest& weights, std::string_view node) {
+  const cluster::NodeInfo* owner = nullptr;
+  uint64_t most = 0;
+  for (NodeNumber number : cluster.all()) {
+    const cluster::NodeInfo& candidate = cluster.node(number);
+    if (candidate.state != cluster::NodeState::ready) continue;
+    const uint64_t hash = rendezvous(model_key(weights), candidate.name);
+    if (owner != nullptr && std::tie(hash, candidate.name) <= std::tie(most, owner->name)) continue;
+    owner = &candidate;
+    most = hash;
+  }
+  return owner != nullptr && owner->name == node;
+}
+
+}  // namespace om::scheduler

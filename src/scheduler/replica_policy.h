@@ -1,0 +1,77 @@
+// How many nodes should have a model in memory. Pure: counts and times are passed in.
+//
+// A model gets one more runner when requests suffer (they wait, or lose a warm prefix because its
+// node is busy) for long enough, and one less when all its runners together have been far from busy
+// for much longer: growing is cheap and shrinking costs a load when it was wrong.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <unordered_map>
+
+#include "scheduler/cluster_index.h"
+
+namespace om::scheduler {
+
+// What requests for one model suffered lately, fading with time. One for each model that is in use.
+class ModelPressure {
+ public:
+  void add_lost_hit(io::TimePoint now) { add(lost_hits_, 1, now); }
+  void add_request(io::Duration waited, io::TimePoint now);
+
+  double lost_hits(io::TimePoint now) const;  // In the last minutes, about.
+  double requests(io::TimePoint now) const;
+  double mean_wait_seconds(io::TimePoint now) const;
+
+ private:
+  struct Faded {
+    double value = 0;
+    io::TimePoint at{};
+  };
+  static double now_of(const Faded& faded, io::TimePoint now);
+  static void add(Faded& faded, double amount, io::TimePoint now);
+  Faded lost_hits_, requests_, waits_;
+};
+
+struct ReplicaOptions {
+  double wait_seconds = 1.5;  // A mean wait above this is pressure.
+  double lost_hits = 2;       // So are so many lost hits.
+  double requests_min = 3;    // With fewer requests than that there is nothing to judge.
+  double busy_high = 0.9;     // So is this share of all slots in use, with requests queued.
+  double busy_low = 0.3;      // Below this share of the slots of one runner less: too many.
+  io::Duration grow_after = std::chrono::seconds(5), shrink_after = std::chrono::minutes(5);
+  io::Duration rest = std::chrono::seconds(20);  // After a change, before the next.
+  size_t runners_max = 64;
+};
+
+// What is wanted of a model, from its manifest and policy.
+struct ReplicaTarget {
+  Digest weights;
+  uint64_t load_bytes = 0;
+  size_t runners_min = 0;  // Preloaded or pinned: never fewer.
+};
+
+struct ReplicaChange {
+  enum class Kind { grow, shrink } kind = Kind::grow;
+  std::string node;
+  bool stage_files = false;  // The node does not have the weights yet: bring them first.
+};
+
+// The memory between two looks at one model: since when it is under pressure or idle.
+struct ReplicaState {
+  io::TimePoint pressed_since = io::kNever, idle_since = io::kNever;
+  io::TimePoint changed{};
+};
+
+// At most one change. Grows onto free memory only, files at hand first; never evicts for it. To be
+// asked every second or so, by one node for each model (see owns()), or replicas come in twos.
+std::optional<ReplicaChange> decide_replicas(const ClusterIndex& cluster,
+                                             const ReplicaTarget& target,
+                                             const ModelPressure& pressure, ReplicaState& state,
+                                             const ReplicaOptions& options, io::TimePoint now);
+
+// True for the one ready node that decides on the model, as all nodes with the same View agree
+// (rendezvous hashing).
+bool owns(const ClusterIndex& cluster, const Digest& weights, std::string_view node);
+
+}  // namespace om::scheduler
