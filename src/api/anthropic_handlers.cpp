@@ -40,6 +40,7 @@ io::Task<Result<void>> create_message(const Dependencies& node, Context& context
   CO_TRY(json::object body, co_await read_object(node, context));
   CO_TRY(model::ChatRequest request, parse_messages_request(body, MessagesUse::generate));
   context.model = request.common.model;
+  request.common.id = context.request.id;
   drop_thinking_if_unable(node, request);
   bool streamed = request.common.stream;
   MessageHead head{.id = make_head(node, "msg_", "").id,

@@ -8,6 +8,7 @@ HandlerResult handle_chat(const Dependencies& dependencies, Context& context) {
   CO_TRY(const auto body, co_await read_json(context, dependencies.settings.body_bytes_max));
   CO_TRY(model::ChatRequest request, read_chat_request(body));
   context.model = request.common.model;
+  request.common.id = context.request.id;
   AnswerShape shape{.kind = ReplyWriter::Kind::chat,
                     .model = request.common.model,
                     .stream = request.common.stream,

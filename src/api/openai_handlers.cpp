@@ -64,6 +64,7 @@ io::Task<Result<void>> chat_completions(const Dependencies& node, Context& conte
   CO_TRY(json::object body, co_await read_object(node, context));
   CO_TRY(ChatCompletion chat, parse_chat_completion(body));
   context.model = chat.request.common.model;
+  chat.request.common.id = context.request.id;
   if (chat.request.common.stream) {
     co_return co_await stream_chat(node, context, std::move(chat));
   }
@@ -128,6 +129,7 @@ io::Task<Result<void>> completions(const Dependencies& node, Context& context) {
   CO_TRY(json::object body, co_await read_object(node, context));
   CO_TRY(Completion completion, parse_completion(body));
   context.model = completion.request.common.model;
+  completion.request.common.id = context.request.id;
   if (completion.request.common.stream) {
     co_return co_await stream_completion(node, context, std::move(completion));
   }

@@ -211,7 +211,10 @@ io::Task<Result<model::Chunk>> AnswerRun::next() {
 }
 
 Result<void> AnswerRun::take(engine::Piece piece) {
-  if (first_piece_ == io::TimePoint{}) first_piece_ = world_.clock.now();
+  if (first_piece_ == io::TimePoint{}) {
+    first_piece_ = world_.clock.now();
+    lease_->note_first_token();
+  }
   if (!piece.logprobs.empty()) {
     waiting_.push_back({transcript_.text().size(), std::move(piece.logprobs)});
   }
@@ -286,7 +289,10 @@ void AnswerRun::note_usage(const engine::Piece& piece) {
   }
   const int64_t produced = piece.done ? piece.output_tokens : 0;
   usage_.output_tokens = std::max(transcript_.count(), before + produced);
-  if (before == 0) usage_.prompt_cached_tokens = piece.cached_tokens;
+  if (before == 0) {
+    usage_.prompt_cached_tokens = piece.cached_tokens;
+    if (piece.prompt_tokens > 0) lease_->note_prompt(piece.prompt_tokens, piece.cached_tokens);
+  }
   usage_.prompt_eval =
       piece.prompt_time.count() > 0 ? piece.prompt_time : first_piece_ - runner_started_;
   usage_.eval =

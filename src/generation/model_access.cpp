@@ -100,6 +100,12 @@ scheduler::Target make_target(const store::Model& model, const model::RunnerOpti
   target.draft_path = model.draft_path;
   target.embedding = model.gguf.has_pooling;
   target.trained_context = static_cast<int>(model.gguf.context_length);
+  for (const model::Layer& layer : model.manifest.layers) {
+    const std::string_view kind = layer.kind();
+    if (kind == "model" || kind == "projector" || kind == "adapter" || kind == "draft") {
+      target.files.push_back({layer.digest, layer.size});
+    }
+  }
   target.runner = runner;
   return target;
 }

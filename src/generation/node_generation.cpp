@@ -66,6 +66,32 @@ std::string fingerprint(const store::Model& model, const model::GenerateRequest&
   return print.finish();
 }
 
+// What the prompt begins with, as far as it is known before it is rendered.
+scheduler::PromptOutline outline_of(const store::Model& model, const model::ChatRequest& request) {
+  scheduler::OutlineBuilder builder(model.weights);
+  for (const boost::json::value& tool : request.tools) builder.add(boost::json::serialize(tool));
+  bool marked = false;
+  for (const model::Message& message : request.messages) {
+    builder.add(message.role);
+    for (const std::string& image : message.images) builder.add(Digest::of(image).hex());
+    builder.add(message.content);
+    if (!marked && message.role == "user") {
+      builder.mark_conversation();
+      marked = true;
+    }
+  }
+  return builder.finish();
+}
+
+scheduler::PromptOutline outline_of(const store::Model& model,
+                                    const model::GenerateRequest& request) {
+  scheduler::OutlineBuilder builder(model.weights);
+  builder.add(request.system.value_or(""));
+  for (const std::string& image : request.images) builder.add(Digest::of(image).hex());
+  builder.add(request.prompt);
+  return builder.finish();
+}
+
 bool has_images(const std::vector<model::Message>& messages) {
   return std::any_of(messages.begin(), messages.end(),
                      [](const model::Message& message) { return !message.images.empty(); });
@@ -107,6 +133,7 @@ Result<NodeGeneration::Job> NodeGeneration::begin(const model::RequestCommon& co
   TRY(job.options, merge_options(*model, common.options, options_.default_context));
   job.target = make_target(*model, job.options.runner);
   job.acquire.keep_alive = common.keep_alive;
+  job.acquire.id = common.id;
   job.model = std::move(model);
   return job;
 }
@@ -118,6 +145,7 @@ Result<NodeGeneration::Job> NodeGeneration::begin_chat(const model::ChatRequest&
     TRY_VOID(require(job.chat_template->capabilities().tools, *job.model, "tools"));
   }
   job.acquire.fingerprint = fingerprint(*job.model, request);
+  job.acquire.outline = outline_of(*job.model, request);
   return job;
 }
 
@@ -137,6 +165,7 @@ Result<NodeGeneration::Job> NodeGeneration::begin_generate(const model::Generate
     TRY_VOID(require(job.chat_template->capabilities().insert, *job.model, "insert"));
   }
   job.acquire.fingerprint = fingerprint(*job.model, request);
+  job.acquire.outline = outline_of(*job.model, request);
   return job;
 }
 
@@ -227,6 +256,7 @@ io::Task<Result<std::unique_ptr<Answer>>> NodeGeneration::run(Job job, Leased le
   const int output_max = kOutputContextsMax * leased.context;
   int& num_predict = request.sampling.num_predict;
   if (num_predict < 0 || num_predict > output_max) num_predict = output_max;
+  request.id = common.id;
   request.logprobs = common.logprobs.enabled ? common.logprobs.top : -1;
   request.shift = common.shift.value_or(job.model->gguf.architecture != "deepseek2");
   if (!request.shift && !request.tokens.empty()) {

@@ -55,6 +55,7 @@ struct KeepAlive {
 
 // The parts that chat and generate share.
 struct RequestCommon {
+  std::string id;               // Of the request, for logs and explanations. Empty: none.
   std::string model;            // As the client wrote it; echoed in the reply.
   boost::json::object options;  // Not yet checked; see Options::apply.
   Format format;

@@ -8,24 +8,72 @@
 namespace om::scheduler {
 namespace {
 
+constexpr uint64_t kLoadBaseBytes = 256 << 20;
+constexpr int kContextDefault = 4096;
+
 // Errors after which another node may do better: it was lost, is full, or lacks the files.
 bool is_worth_another(const Error& error) {
   return error.code == Errc::unavailable || error.code == Errc::overloaded ||
          error.code == Errc::not_found || error.code == Errc::internal;
 }
 
-bool has_files(const cluster::NodeInfo& node, const Target& target) {
-  if (!node.has_blob(target.weights)) return false;
-  for (const auto* paths : {&target.adapter_paths, &target.projector_paths}) {
-    for (const std::string& path : *paths) {
-      const auto digest = Digest::parse(path.substr(path.rfind('/') + 1));
-      if (!digest || !node.has_blob(*digest)) return false;
-    }
-  }
-  return true;
+// Until it was estimated by the node that loads it: weights, and room for context and batches.
+uint64_t load_bytes_of(const Target& target) {
+  uint64_t bytes = kLoadBaseBytes;
+  for (const Target::File& file : target.files) bytes += file.bytes + file.bytes / 10;
+  return bytes;
 }
 
 }  // namespace
+
+// A lease that tells the chooser what became of the request.
+class RoutedLease final : public Lease {
+ public:
+  RoutedLease(io::Clock& clock, std::shared_ptr<NodeChooser> chooser, SentRequest sent,
+              std::unique_ptr<Lease> lease)
+      : clock_(clock),
+        chooser_(std::move(chooser)),
+        sent_(std::move(sent)),
+        node_(sent_.name),
+        lease_(std::move(lease)) {}
+  ~RoutedLease() override {
+    if (lease_->node_lost()) outcome_.result = SentOutcome::Result::node_failed;
+    lease_.reset();
+    chooser_->end(std::move(sent_), outcome_, clock_.now());
+  }
+  RoutedLease(const RoutedLease&) = delete;
+  RoutedLease& operator=(const RoutedLease&) = delete;
+
+  engine::Engine& engine() override { return lease_->engine(); }
+  std::chrono::nanoseconds load_time() const override { return lease_->load_time(); }
+  std::chrono::nanoseconds queue_time() const override { return lease_->queue_time(); }
+  void report_failure(const Error& error) override {
+    outcome_.result = SentOutcome::Result::runner_failed;
+    lease_->report_failure(error);
+  }
+  std::string_view node() const override { return node_; }
+  bool node_lost() const override { return lease_->node_lost(); }
+  void note_first_token() override {
+    chooser_->first_token(sent_);
+    lease_->note_first_token();
+  }
+  void note_prompt(int64_t prompt_tokens, int64_t cached_tokens) override {
+    outcome_.prompt_tokens = prompt_tokens;
+    outcome_.cached_tokens = cached_tokens;
+    if (outcome_.result == SentOutcome::Result::cancelled) {
+      outcome_.result = SentOutcome::Result::answered;
+    }
+    lease_->note_prompt(prompt_tokens, cached_tokens);
+  }
+
+ private:
+  io::Clock& clock_;
+  std::shared_ptr<NodeChooser> chooser_;
+  SentRequest sent_;
+  std::string node_;
+  SentOutcome outcome_{SentOutcome::Result::cancelled, 0, 0};  // Until the runner told more.
+  std::unique_ptr<Lease> lease_;
+};
 
 ClusterScheduler::ClusterScheduler(io::World& world, http::Client& client, Scheduler& local,
                                    cluster::Reports& reports, std::string self)
@@ -33,39 +81,24 @@ ClusterScheduler::ClusterScheduler(io::World& world, http::Client& client, Sched
       local_(local),
       reports_(reports),
       self_(std::move(self)),
-      remote_(world, client) {}
+      remote_(world, client),
+      chooser_(std::make_shared<NodeChooser>(world.random)) {}
 
 ClusterScheduler::~ClusterScheduler() = default;
 
-std::vector<std::string> ClusterScheduler::rank(const Target& target) {
-  struct Candidate {
-    double cost = 0;
-    std::string node;
-  };
-  std::vector<Candidate> candidates;
-  const cluster::View view = reports_.view();
-  const io::TimePoint now = world_.clock.now();
-  for (const cluster::NodeInfo& node : view.nodes()) {
-    if (node.state != cluster::NodeState::ready || !has_files(node, target)) continue;
-    auto& routed = routed_[{node.name, target.weights}];
-    std::erase_if(routed, [&](io::TimePoint at) {
-      return at < node.reported || now - at > std::chrono::seconds(1);
-    });
-    const cluster::RunnerInfo* runner = node.runner_of(target.weights);
-    double load = static_cast<double>(routed.size());
-    if (runner) {
-      load += runner->running + runner->queued;
-      load = load / std::max(runner->slots, 1) + (runner->loading ? 1 : 0);
-    } else {
-      load += 3;  // A load takes as long as some answers.
-    }
-    candidates.push_back({load / node.ramp + world_.random.unit() * 0.1, node.name});
-  }
-  std::ranges::sort(candidates, {}, &Candidate::cost);
-  std::vector<std::string> names;
-  names.reserve(candidates.size());
-  for (Candidate& candidate : candidates) names.push_back(std::move(candidate.node));
-  return names;
+PlacementRequest ClusterScheduler::placement_request(const Target& target,
+                                                     const AcquireOptions& options) {
+  PlacementRequest request;
+  request.weights = target.weights;
+  for (const Target::File& file : target.files) request.files.push_back({file.digest, file.bytes});
+  request.load_bytes = load_bytes_of(target);
+  request.context = target.runner.num_ctx.value_or(kContextDefault);
+  request.outline = options.outline;
+  if (request.outline.model == 0) request.outline.model = model_key(target.weights);
+  request.prompt_tokens =
+      chooser_->token_ratio().tokens(model_key(target.weights), options.outline.bytes);
+  request.priority = options.priority;
+  return request;
 }
 
 io::Task<Result<std::unique_ptr<Lease>>> ClusterScheduler::acquire_on(const std::string& node,
@@ -93,29 +126,54 @@ io::Task<Result<std::unique_ptr<Lease>>> ClusterScheduler::acquire(Target target
 
 io::Task<Result<std::unique_ptr<Lease>>> ClusterScheduler::acquire_on_any(
     const Target& target, const AcquireOptions& options, io::Call call) {
-  std::vector<std::string> tried;
-  Error last{Errc::unavailable,
-             fmt::format("no node that can be reached has the files of {}", target.name)};
-  while (tried.size() < kNodesTriedMax) {
+  PlacementRequest request = placement_request(target, options);
+  Error last{Errc::unavailable, fmt::format("no node that can be reached can run {}", target.name)};
+  while (request.excluded.size() < kNodesTriedMax) {
     // Anew each time: what was asked of a node may have taken long.
-    std::string next;
-    for (std::string& node : rank(target)) {
-      if (std::ranges::find(tried, node) != tried.end()) continue;
-      next = std::move(node);
-      break;
+    chooser_->observe(reports_.view());
+    const io::TimePoint now = world_.clock.now();
+    const PlacementDecision decision = chooser_->decide(request, now);
+    remember(options.id, decision);
+    const NodeCandidate* best = decision.best();
+    if (!best) break;
+    SentRequest sent = chooser_->begin(request, *best, now);
+    const std::string node = best->name;
+    auto lease = co_await acquire_on(node, target, options, call);
+    if (lease) {
+      co_return std::make_unique<RoutedLease>(world_.clock, chooser_, std::move(sent),
+                                              std::move(*lease));
     }
-    if (next.empty()) break;
-    tried.push_back(next);
-    routed_[{next, target.weights}].push_back(world_.clock.now());
-    auto lease = co_await acquire_on(next, target, options, call);
-    if (lease) co_return lease;
     last = std::move(lease).error();
+    const bool away = last.code == Errc::unavailable && node != self_;
+    const SentOutcome outcome{
+        away ? SentOutcome::Result::node_failed : SentOutcome::Result::cancelled, 0, 0};
+    chooser_->end(std::move(sent), outcome, world_.clock.now());
     if (!is_worth_another(last)) break;
-    log_info("asking another node", field("node", next), field("model", target.name),
-             field("error", last));
+    log_info("asking another node", field("id", options.id), field("node", node),
+             field("model", target.name), field("error", last));
     passed_on.add();
+    request.excluded.push_back(node);
   }
   co_return fail(std::move(last));
+}
+
+void ClusterScheduler::remember(const std::string& id, const PlacementDecision& decision) {
+  if (id.empty()) return;
+  if (!explained_.contains(id)) explained_order_.push_back(id);
+  explained_[id] = decision.to_json();
+  if (explained_order_.size() <= kExplainedMax) return;
+  explained_.erase(explained_order_.front());
+  explained_order_.pop_front();
+}
+
+std::string ClusterScheduler::explain(const std::string& request_id) const {
+  const auto found = explained_.find(request_id);
+  return found == explained_.end() ? std::string() : found->second;
+}
+
+std::string ClusterScheduler::dry_run(const Target& target, const AcquireOptions& options) {
+  chooser_->observe(reports_.view());
+  return chooser_->decide(placement_request(target, options), world_.clock.now()).to_json();
 }
 
 bool ClusterScheduler::unload(const Digest& weights) {

@@ -1,11 +1,13 @@
 // The scheduler of a node in a cluster: finds each request a slot on the best node.
 #pragma once
 
+#include <deque>
 #include <map>
 #include <memory>
 #include <string>
 
 #include "cluster/reports.h"
+#include "scheduler/node_chooser.h"
 #include "scheduler/remote_lease.h"
 #include "scheduler/scheduler.h"
 
@@ -32,11 +34,16 @@ class ClusterScheduler final : public Scheduler {
   bool unload(const Digest& weights) override;  // On all nodes.
   bool pin(const Digest& weights, bool pinned) override { return local_.pin(weights, pinned); }
   std::vector<LoadedModel> loaded() const override;  // Of all nodes.
+  std::string explain(const std::string& request_id) const override;
+  std::string dry_run(const Target& target, const AcquireOptions& options) override;
   io::Task<void> stop() override;
 
  private:
-  // The nodes that could serve it, best first.
-  std::vector<std::string> rank(const Target& target);
+  friend class RoutedLease;
+  static constexpr size_t kExplainedMax = 1000;
+
+  PlacementRequest placement_request(const Target& target, const AcquireOptions& options);
+  void remember(const std::string& id, const PlacementDecision& decision);
   // One after the other, until one gives a lease. unavailable: none is left.
   io::Task<Result<std::unique_ptr<Lease>>> acquire_on_any(const Target& target,
                                                           const AcquireOptions& options,
@@ -49,8 +56,9 @@ class ClusterScheduler final : public Scheduler {
   cluster::Reports& reports_;
   std::string self_;
   RemoteLeases remote_;
-  // Routed and not yet seen in a report: node and weights to requests.
-  std::map<std::pair<std::string, Digest>, std::vector<io::TimePoint>> routed_;
+  std::shared_ptr<NodeChooser> chooser_;                       // Leases outlive this object.
+  std::map<std::string, std::string, std::less<>> explained_;  // By request id.
+  std::deque<std::string> explained_order_;                    // Oldest first.
 };
 
 }  // namespace om::scheduler

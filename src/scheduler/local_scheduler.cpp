@@ -279,6 +279,7 @@ cluster::NodeInfo LocalScheduler::node_info(std::string name) const {
     cluster::RunnerInfo runner;
     runner.manifest = model.manifest;
     runner.stopping = model.stopping;
+    runner.pinned = model.pinned;
     if (model.expires_at) {
       // In whole seconds: a clock that runs is no news.
       const auto left = *model.expires_at - world_.clock.wall_now();

@@ -11,6 +11,7 @@
 #include "engine/engine.h"
 #include "io/world.h"
 #include "model/chat.h"
+#include "scheduler/prompt_outline.h"
 
 namespace om::scheduler {
 
@@ -26,6 +27,11 @@ struct Target {
   std::string draft_path;
   bool embedding = false;  // The model has a pooling type: start with --embeddings.
   int trained_context = 0;
+  struct File {
+    Digest digest;
+    uint64_t bytes = 0;
+  };
+  std::vector<File> files;      // What a node needs on its disk to run it.
   model::RunnerOptions runner;  // num_ctx absent: the configured default.
 };
 
@@ -46,6 +52,11 @@ class Lease {
   virtual std::string_view node() const { return {}; }
   // True once the node, or the way to it, is gone: the failure was not the runner's.
   virtual bool node_lost() const { return false; }
+  // What the runner told of the request; placement learns from it.
+  virtual void note_first_token() {}
+  virtual void note_prompt(int64_t prompt_tokens, int64_t cached_tokens) {
+    (void)prompt_tokens, (void)cached_tokens;
+  }
 };
 
 struct AcquireOptions {
@@ -54,6 +65,8 @@ struct AcquireOptions {
   std::string fingerprint;  // Hash of the request's content, for quarantine. Empty: none.
   // Its answer has begun elsewhere: it is not refused for a full queue, its client waits already.
   bool resumes = false;
+  PromptOutline outline;  // Of what will be evaluated, for finding a node where it is warm.
+  std::string id;         // Of the request, for logs and explain().
 };
 
 // A line of `ps`.
@@ -91,6 +104,16 @@ class Scheduler {
     return false;
   }
   virtual std::vector<LoadedModel> loaded() const = 0;
+  // Why a request of late went where it went: JSON with the terms of the cost. Empty: not known.
+  virtual std::string explain(const std::string& request_id) const {
+    (void)request_id;
+    return {};
+  }
+  // Where a request for this model would go now, and what it would cost; changes nothing.
+  virtual std::string dry_run(const Target& target, const AcquireOptions& options) {
+    (void)target, (void)options;
+    return {};
+  }
   virtual io::Task<void> stop() = 0;  // Ends all children.
 };
 
