@@ -4,6 +4,7 @@
 
 #include "api/json_input.h"
 #include "base/duration.h"
+#include "generation/model_access.h"
 
 namespace om::api {
 namespace {
@@ -116,6 +117,44 @@ io::Task<Result<void>> restore(cluster::Admin& admin, Context& context, io::Call
   co_return co_await send_object(context, reply);
 }
 
+// Why a request of late went where it went.
+HandlerResult explain(const Dependencies& dependencies, Context& context) {
+  const std::string id(context.parameter("id"));
+  std::string text = dependencies.scheduler.explain(id);
+  if (text.empty()) {
+    co_return fail(Errc::not_found,
+                   "no decision is known for request '{}': the node it was sent to remembers its "
+                   "last thousand, under the X-Request-Id of the answer, once it is in a cluster",
+                   id);
+  }
+  co_return co_await context.send_json(std::move(text));
+}
+
+// Where a request for a model would go now, and at which cost.
+HandlerResult dry_run(const Dependencies& dependencies, Context& context) {
+  CO_TRY(const json::value arguments, co_await read_arguments(context));
+  ObjectReader reader("Placement", arguments);
+  std::string model, prompt;
+  json::object options;
+  reader.read("model", model);
+  reader.read("prompt", prompt);
+  reader.read("options", options);
+  CO_TRY_VOID(reader.done());
+  CO_TRY(const auto found,
+         generation::find_model(dependencies.store, model, generation::Purpose::chat));
+  CO_TRY(const model::Options merged, generation::merge_options(*found, options, 0));
+  const scheduler::Target target = generation::make_target(*found, merged.runner);
+  scheduler::OutlineBuilder outline(target.weights);
+  outline.add(prompt);
+  scheduler::AcquireOptions acquire;
+  acquire.outline = outline.finish();
+  std::string text = dependencies.scheduler.dry_run(target, acquire);
+  if (text.empty()) {
+    co_return fail(Errc::invalid_argument, "this node is in no cluster: it serves all itself");
+  }
+  co_return co_await context.send_json(std::move(text));
+}
+
 HandlerResult run(const Dependencies& dependencies, Context& context, Action action) {
   if (!is_local(context.request.peer)) {
     co_return fail(
@@ -149,6 +188,10 @@ void register_cluster(Router& router, const Dependencies& dependencies) {
       {"POST", "/api/v1/cluster/nodes/:node/promote", promote},
       {"DELETE", "/api/v1/cluster/nodes/:node", remove},
   };
+  router.add("GET", "/api/v1/explain/:id", ErrorShape::ollama,
+             [&dependencies](Context& context) { return explain(dependencies, context); });
+  router.add("POST", "/api/v1/placement", ErrorShape::ollama,
+             [&dependencies](Context& context) { return dry_run(dependencies, context); });
   for (const Row& row : kRows) {
     router.add(row.method, row.pattern, ErrorShape::ollama,
                [&dependencies, action = row.action](Context& context) {

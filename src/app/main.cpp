@@ -277,6 +277,9 @@ void add_cluster(CLI::App& program, Options& o, int& code) {
           [](Cli& cli, const Options& x) { return cluster_restore_command(cli, x.cluster); });
   restore->add_option("file", o.cluster.file)->required();
   add_node_commands(*cluster, o, code);
+  auto* explain = add(program, o, code, "explain", "Why a request went to the node it went to",
+                      [](Cli& cli, const Options& x) { return explain_command(cli, x.action); });
+  explain->add_option("request", o.action, "X-Request-Id of its answer")->required();
 }
 
 }  // namespace

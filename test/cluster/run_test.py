@@ -133,6 +133,19 @@ class RealCluster(unittest.TestCase):
         self.assertIn(MODEL, table)
         self.assertNotIn("Stopping", table)
 
+    def test_a_decision_can_be_explained_and_tried_without_effect(self):
+        gateway = self.gateway()
+        with gateway.request("POST", "/api/generate", {
+                **LONG, "stream": False, "options": {"num_predict": 1}}) as reply:
+            request_id, server = reply.headers["X-Request-Id"], reply.headers["X-OllamaMax-Node"]
+        why = json.loads(gateway.cli("explain", request_id, "--json").stdout)["candidates"]
+        self.assertEqual(why[0]["node"], server)
+        self.assertGreater(why[0]["cost_ms"], 0)
+        self.assertIn(server, gateway.cli("explain", request_id).stdout)
+        trial = gateway.post("/api/v1/placement", {"model": MODEL, "prompt": "Hi"})
+        self.assertIn(trial["candidates"][0]["node"], {"n1", "n2"})
+        self.assertEqual(gateway.cli("explain", "nothing", check=False).returncode, 1)
+
     def test_a_killed_node_costs_a_pause_and_no_token(self):
         stream = Stream(self.gateway())
         stream.wait_for(10)

@@ -13,6 +13,7 @@ namespace {
 constexpr std::chrono::seconds kReadyMax{60};
 constexpr std::chrono::milliseconds kReadyInterval{250};
 constexpr uint64_t kBackupBytesMax = 512ull << 20;
+constexpr double kTermShownMs = 0.5;
 
 // A node that enters or leaves a cluster starts anew: waits until it answers as part of it.
 io::Task<Result<json::object>> wait_until(Cli& cli, bool in_cluster) {
@@ -79,6 +80,24 @@ void print_join_advice(const std::string& token) {
                   "    ollamamax cluster join {}\n\n"
                   "The token is good for one node; `ollamamax cluster token` makes another.\n",
                   token));
+}
+
+// A node as a decision saw it: its cost and what it is made of, or why it was left out.
+std::vector<std::string> candidate_row(const json::object& candidate) {
+  const JsonFields fields(candidate);
+  const std::string excluded = fields.text("excluded");
+  if (!excluded.empty()) return {fields.text("node"), "-", excluded};
+  double total = 0;
+  fields.read("cost_ms", total);
+  std::string terms;
+  if (const json::object* parts = fields.object("terms_ms")) {
+    for (const auto& [name, value] : *parts) {
+      const double ms = value.is_number() ? value.to_number<double>() : 0;
+      if (ms < kTermShownMs) continue;
+      terms += fmt::format("{}{} {:.0f}", terms.empty() ? "" : ", ", std::string_view(name), ms);
+    }
+  }
+  return {fields.text("node"), fmt::format("{:.0f} ms", total), terms};
 }
 
 io::Task<Result<json::object>> ask(Cli& cli, std::string path, json::object body) {
@@ -184,6 +203,23 @@ CommandTask cluster_node_command(Cli& cli, std::string action, ClusterOptions op
     CO_TRY(const json::object reply, co_await ask(cli, path + "/" + action, {}));
   }
   print(cli.json ? "{\"status\":\"success\"}\n" : fmt::format("{}: {}\n", options.node, action));
+  co_return Result<void>{};
+}
+
+CommandTask explain_command(Cli& cli, std::string request_id) {
+  CO_TRY(const json::value reply, co_await cli.api.get("/api/v1/explain/" + request_id));
+  if (cli.json || !reply.is_object()) {
+    print_json(reply);
+    co_return Result<void>{};
+  }
+  std::vector<std::vector<std::string>> rows;
+  if (const json::array* candidates = JsonFields(reply.get_object()).array("candidates")) {
+    for (const json::value& candidate : *candidates) {
+      if (candidate.is_object()) rows.push_back(candidate_row(candidate.get_object()));
+    }
+  }
+  const std::vector<std::string> header{"NODE", "COST", "WHY"};
+  print(format_table(header, rows));
   co_return Result<void>{};
 }
 

@@ -18,6 +18,8 @@ CommandTask cluster_token_command(Cli& cli, ClusterOptions options);
 // `action`: drain, undrain, promote or remove.
 CommandTask cluster_node_command(Cli& cli, std::string action, ClusterOptions options);
 CommandTask cluster_backup_command(Cli& cli, ClusterOptions options);
+// Why a request went to the node it went to: the terms of the cost of each.
+CommandTask explain_command(Cli& cli, std::string request_id);
 CommandTask cluster_restore_command(Cli& cli, ClusterOptions options);
 
 }  // namespace om::app
