@@ -6,8 +6,6 @@
 namespace om::http {
 namespace {
 
-constexpr size_t kPieceBytes = 256 * 1024;
-
 bool parse_number(std::string_view text, uint64_t& number) {
   if (text.empty() || text[0] < '0' || text[0] > '9') return false;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
@@ -45,26 +43,6 @@ RangeAnswer parse_range(std::string_view header, uint64_t size) {
   return {RangeKind::part, {from, to - from + 1}};
 }
 
-namespace {
-
-// The file's bytes in `range`, one piece after the other.
-io::Task<Result<void>> send_bytes(io::World& world, ResponseWriter& response, io::File& file,
-                                  ByteRange range) {
-  std::string piece;
-  while (range.length > 0) {
-    piece.resize(std::min<uint64_t>(range.length, kPieceBytes));
-    auto read = [&file, &piece, offset = range.offset] { return file.read_at(offset, piece); };
-    CO_TRY(const size_t count, co_await world.workers.run(std::move(read)));
-    if (count == 0) co_return fail(Errc::io_failed, "the file became shorter while it was sent");
-    CO_TRY_VOID(co_await response.write(std::string_view(piece).substr(0, count)));
-    range.offset += count;
-    range.length -= count;
-  }
-  co_return co_await response.finish();
-}
-
-}  // namespace
-
 io::Task<Result<void>> send_file(io::World& world, const Request& request, ResponseWriter& response,
                                  FileToSend file) {
   using Open = io::Filesystem::Open;
@@ -95,7 +73,8 @@ io::Task<Result<void>> send_file(io::World& world, const Request& request, Respo
   }
   CO_TRY_VOID(co_await response.start(status, file.content_type, range.length));
   if (request.method == "HEAD") co_return co_await response.finish();
-  co_return co_await send_bytes(world, response, *opened, range);
+  CO_TRY_VOID(co_await response.write_file(world.workers, *opened, range.offset, range.length));
+  co_return co_await response.finish();
 }
 
 }  // namespace om::http

@@ -8,24 +8,26 @@
 namespace om::http {
 namespace {
 
-constexpr std::string_view kPath = "/data/file";
-
+// A server of the files in one folder, and a client, in either world.
 struct Files {
-  sim::World simulated{1};
+  io::World& world;
+  io::Path path;
   std::string content;
   Server server;
   Client client;
   io::Endpoint at;
 
-  Files()
-      : server(simulated.world(), {},
+  Files(io::World& the_world, const io::Path& folder)
+      : world(the_world),
+        path(folder + "/file"),
+        server(world, {},
                [this](Request& request, BodyReader&, ResponseWriter& response) {
                  return serve(request, response);
                }),
-        client(simulated.world()) {
+        client(world) {
     for (int i = 0; i < 600'000; i++) content.push_back(static_cast<char>('a' + i % 23));
-    EXPECT_TRUE(simulated.files().make_directories("/data").has_value());
-    EXPECT_TRUE(simulated.files().write_file(std::string(kPath), content).has_value());
+    EXPECT_TRUE(world.files.make_directories(folder).has_value());
+    EXPECT_TRUE(world.files.write_file(path, content).has_value());
     at = server.listen(io::Endpoint::tcp("127.0.0.1", 0)).value();
   }
 
@@ -33,7 +35,7 @@ struct Files {
     FileToSend file;
     file.path = request.path;
     file.etag = "\"v1\"";
-    const auto sent = co_await send_file(simulated.world(), request, response, std::move(file));
+    const auto sent = co_await send_file(world, request, response, std::move(file));
     if (sent) co_return;
     EXPECT_EQ(sent.error().code, Errc::not_found) << sent.error().what;
     const auto told = co_await response.send(404, "text/plain", "no such file");
@@ -53,7 +55,7 @@ struct Files {
 
   io::Task<void> ask_all() {
     ClientRequest get;
-    get.target = kPath;
+    get.target = path;
     co_await ask(get, 200, content, "");
     ClientRequest head = get;
     head.method = "HEAD";
@@ -72,7 +74,7 @@ struct Files {
     known.headers.set("If-None-Match", "W/\"x\", \"v1\"");
     co_await ask(known, 304, "", "");
     ClientRequest missing = get;
-    missing.target = "/data/missing";
+    missing.target = path + "-missing";
     co_await ask(missing, 404, "no such file", "");
     client.close_idle();
     co_await server.stop(std::chrono::seconds(1));
@@ -80,8 +82,18 @@ struct Files {
 };
 
 TEST(SendFile, AnswersWholeFilesPartsAndConditions) {
-  Files files;
-  files.simulated.run(files.ask_all());
+  sim::World simulated(1);
+  Files files(simulated.world(), "/data");
+  simulated.run(files.ask_all());
+}
+
+// The kernel copies the file here.
+TEST(SendFile, AnswersTheSameOverRealSockets) {
+  io::RealWorld real;
+  const io::Path folder = "/tmp/ollamamax_range_" + real.world().random.letters(8);
+  Files files(real.world(), folder);
+  real.run_until_done(files.ask_all());
+  EXPECT_TRUE(real.world().files.remove_all(folder));
 }
 
 }  // namespace

@@ -5,6 +5,8 @@
 namespace om::http {
 namespace {
 
+constexpr size_t kFilePieceBytes = 512 * 1024;
+
 bool forbids_body(int status) { return status < 200 || status == 204 || status == 304; }
 
 // Fields that only this file writes: a handler's own would contradict the framing.
@@ -100,6 +102,42 @@ io::Task<Result<void>> Response::write(std::string_view data) {
   if (!unsent_head_.empty()) return write_after_head(data);
   if (!chunked_) return connection_.write({data}, true);
   return connection_.write({chunk_head_.of(data.size()), data, "\r\n"}, true);
+}
+
+io::Task<Result<void>> ResponseWriter::write_file(io::Workers& workers, io::File& file,
+                                                  uint64_t offset, uint64_t length) {
+  std::string piece;
+  while (length > 0) {
+    piece.resize(std::min<uint64_t>(length, kFilePieceBytes));
+    auto read = [&file, &piece, offset] { return file.read_at(offset, piece); };
+    CO_TRY(const size_t count, co_await workers.run(std::move(read)));
+    if (count == 0) co_return fail(Errc::io_failed, "the file became shorter while it was sent");
+    CO_TRY_VOID(co_await write(std::string_view(piece).substr(0, count)));
+    offset += count;
+    length -= count;
+  }
+  co_return Result<void>{};
+}
+
+io::Task<Result<void>> Response::write_file(io::Workers& workers, io::File& file, uint64_t offset,
+                                            uint64_t length) {
+  CHECK(started_ && !finished_, "a body without start(), or after finish()");
+  if (bodyless_) co_return Result<void>{};
+  if (!left_) co_return co_await ResponseWriter::write_file(workers, file, offset, length);
+  CHECK(length <= *left_, "a body longer than its Content-Length");
+  if (!unsent_head_.empty()) CO_TRY_VOID(co_await write_after_head({}));
+  while (length > 0) {
+    if (connection_.cancel_.cancelled()) co_return fail(Errc::cancelled, "the client is gone");
+    const auto sent = co_await connection_.send_file(workers, file, offset, length);
+    if (!sent) {
+      if (sent.error().code != Errc::unsupported) co_return fail(sent.error());
+      co_return co_await ResponseWriter::write_file(workers, file, offset, length);
+    }
+    offset += *sent;
+    length -= *sent;
+    *left_ -= *sent;
+  }
+  co_return Result<void>{};
 }
 
 io::Task<Result<void>> Response::finish() {

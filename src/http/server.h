@@ -68,6 +68,10 @@ class ResponseWriter {
   virtual io::Task<Result<void>> start(int status, std::string content_type,
                                        std::optional<uint64_t> length = {}) = 0;
   virtual io::Task<Result<void>> write(std::string_view data) = 0;  // One chunk, sent at once.
+  // Part of a file as body bytes. Neither the disk nor the copying holds up the io thread; where
+  // the kernel can copy by itself (plain TCP) it does. io_failed: the file is shorter.
+  virtual io::Task<Result<void>> write_file(io::Workers& workers, io::File& file, uint64_t offset,
+                                            uint64_t length);
   virtual io::Task<Result<void>> finish() = 0;
   virtual bool started() const = 0;
 };

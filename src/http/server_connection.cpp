@@ -241,6 +241,22 @@ io::Task<Result<void>> Connection::write(Parts parts, bool streaming) {
   co_return co_await write_slowly(parts, streaming);
 }
 
+io::Task<Result<uint64_t>> Connection::send_file(io::Workers& workers, io::File& file,
+                                                 uint64_t offset, uint64_t length) {
+  stream_->set_deadline(shared_.world.clock.now() + shared_.limits.write_idle_max);
+  streaming_ = true;
+  auto sent = co_await stream_->send_file(workers, file, offset, length);
+  streaming_ = false;
+  stream_->set_deadline(io::kNever);
+  if (sent) {
+    metrics::sent_bytes.add(*sent);
+  } else if (sent.error().code != Errc::unsupported) {
+    cancel_.cancel();
+    stream_->abort();
+  }
+  co_return sent;
+}
+
 // In pieces, so that a slow client that does take bytes is not called gone.
 io::Task<Result<void>> Connection::write_slowly(Parts parts, bool streaming) {
   const io::Clock& clock = shared_.world.clock;

@@ -93,6 +93,8 @@ class Response final : public ResponseWriter {
   io::Task<Result<void>> start(int status, std::string content_type,
                                std::optional<uint64_t> length) override;
   io::Task<Result<void>> write(std::string_view data) override;
+  io::Task<Result<void>> write_file(io::Workers& workers, io::File& file, uint64_t offset,
+                                    uint64_t length) override;
   io::Task<Result<void>> finish() override;
   bool started() const override { return started_; }
 
@@ -147,6 +149,9 @@ class Connection {
   using Parts = std::array<std::string_view, 3>;
   io::Task<Result<void>> write(Parts parts, bool streaming);
   io::Task<Result<void>> write_slowly(Parts parts, bool streaming);
+  // Some of these bytes, see io::Stream::send_file().
+  io::Task<Result<uint64_t>> send_file(io::Workers& workers, io::File& file, uint64_t offset,
+                                       uint64_t length);
   Refusal fill_request(const RequestHead& head, Request& request);
   void on_input_end();
 

@@ -36,6 +36,8 @@ class File {
   virtual Result<void> sync() = 0;  // Bytes and size are on the disk afterwards.
   // Advisory, between processes. overloaded: another process holds it.
   virtual Result<void> lock(bool exclusive, bool wait) = 0;
+  // For what the kernel copies between descriptors; -1: there is none.
+  virtual int descriptor() const { return -1; }
 };
 
 // Where rooms open, list, rename and remove files. Made by the world, outlives everything in it.

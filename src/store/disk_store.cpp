@@ -170,6 +170,25 @@ io::Task<Result<void>> DiskStore::verify(Digest digest) {
                  digest.str(), found.str());
 }
 
+Result<std::vector<Digest>> DiskStore::blobs() {
+  std::vector<Digest> found;
+  TRY(const auto names, world_.files.list(layout_.blobs()));
+  for (const std::string& name : names) {
+    if (const auto digest = Digest::parse(name)) found.push_back(*digest);
+  }
+  std::ranges::sort(found);
+  return found;
+}
+
+io::Task<Result<void>> DiskStore::quarantine_blob(Digest digest) {
+  auto job = [this, digest]() -> Result<void> {
+    TRY_VOID(world_.files.rename(layout_.blob(digest), layout_.rotten(digest)));
+    TRY_VOID(world_.files.sync_directory(layout_.partial()));
+    return world_.files.sync_directory(layout_.blobs());
+  };
+  co_return co_await locked(std::move(job));
+}
+
 io::Task<Result<void>> DiskStore::remove_blob(Digest digest) {
   auto job = [this, digest]() -> Result<void> {
     TRY_VOID(world_.files.remove(layout_.blob(digest)));

@@ -23,6 +23,8 @@ class DiskStore final : public Store {
   io::Task<Result<std::unique_ptr<PartialBlob>>> open_partial(Digest digest,
                                                               uint64_t size) override;
   io::Task<Result<void>> verify(Digest digest) override;
+  Result<std::vector<Digest>> blobs() override;
+  io::Task<Result<void>> quarantine_blob(Digest digest) override;
   io::Task<Result<void>> remove_blob(Digest digest) override;
   io::Task<Result<std::unique_ptr<Hold>>> hold(std::vector<Digest> digests) override;
 

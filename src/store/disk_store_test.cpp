@@ -145,6 +145,22 @@ TEST_F(ManifestStore, SkipsACorruptManifestAndThenCollectsNothing) {
   EXPECT_THAT(names(), testing::IsEmpty());
 }
 
+TEST_F(ManifestStore, PutsARottenBlobAsideAndListsTheRest) {
+  open();
+  put_model("a", {"layer"});
+  const Digest rotten = Digest::of("layer"), config = Digest::of("{}");
+  EXPECT_THAT(store().blobs().value(), testing::UnorderedElementsAre(rotten, config));
+  ASSERT_TRUE(wait(store().quarantine_blob(rotten)));
+  EXPECT_THAT(store().blobs().value(), testing::ElementsAre(config));
+  EXPECT_EQ(store().blob_size(rotten).error().code, Errc::not_found);
+  EXPECT_TRUE(files().exists(root() + "/partial/" + rotten.file_name() + ".rotten"));
+  EXPECT_EQ(wait(store().quarantine_blob(rotten)).error().code, Errc::not_found);
+  open();
+  EXPECT_TRUE(files().exists(root() + "/partial/" + rotten.file_name() + ".rotten"));
+  put("layer");
+  EXPECT_TRUE(store().blob_size(rotten));
+}
+
 class Pruning : public StoreWorld {};
 
 TEST_F(Pruning, RemovesOldUnreferencedBlobsAndForeignNamesAtOpen) {

@@ -20,6 +20,9 @@ struct Layout {
   io::Path partial() const { return io::join(root, "partial"); }
   io::Path lock_file() const { return io::join(partial(), "lock"); }
   io::Path blob(const Digest& digest) const { return io::join(blobs(), digest.file_name()); }
+  io::Path rotten(const Digest& digest) const {
+    return io::join(partial(), digest.file_name() + ".rotten");
+  }
   io::Path manifest(const model::Name& name) const { return io::join(manifests(), name.path()); }
 };
 

@@ -117,6 +117,22 @@ Result<void> DiskPartialBlob::store_synced(const std::vector<size_t>& blocks) {
   return state_->sync();
 }
 
+io::Task<Result<void>> DiskPartialBlob::forget_blocks(size_t first, size_t end) {
+  CHECK(first <= end && end <= present_.size());
+  for (size_t block = first; block < end; block++) {
+    if (present_[block]) bytes_present_ -= block_bytes(block);
+    present_[block] = false;
+  }
+  std::erase_if(unsynced_, [&](size_t block) { return block >= first && block < end; });
+  auto job = [this, first, end] { return store_missing(first, end); };
+  co_return co_await in_turn(std::move(job));
+}
+
+Result<void> DiskPartialBlob::store_missing(size_t first, size_t end) {
+  TRY_VOID(state_->write_at(state_head().size() + first, std::string(end - first, '0')));
+  return state_->sync();
+}
+
 io::Task<Result<void>> DiskPartialBlob::finish() {
   CHECK(bytes_present_ == size_, "a blob is finished before all its blocks are there");
   CO_TRY_VOID(co_await sync());

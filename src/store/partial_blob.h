@@ -27,8 +27,10 @@ class DiskPartialBlob final : public PartialBlob {
   size_t block_count() const override { return present_.size(); }
   bool has_block(size_t block) const override { return present_[block]; }
   uint64_t bytes_present() const override { return bytes_present_; }
+  const io::Path& path() const override { return data_path_; }
   io::Task<Result<void>> write_block(size_t block, std::string data) override;
   io::Task<Result<void>> sync() override;
+  io::Task<Result<void>> forget_blocks(size_t first, size_t end) override;
   io::Task<Result<void>> finish() override;
   Result<void> discard() override;
 
@@ -38,6 +40,7 @@ class DiskPartialBlob final : public PartialBlob {
   Result<bool> read_state();  // False: there is none that fits.
   Result<void> start_fresh();
   Result<void> store_synced(const std::vector<size_t>& blocks);
+  Result<void> store_missing(size_t first, size_t end);
   Result<void> move_into_place();
   // Disk work of one blob goes one job at a time: a File serves one thread.
   io::Task<Result<void>> in_turn(std::function<Result<void>()> job);

@@ -77,11 +77,15 @@ class PartialBlob {
   virtual size_t block_count() const = 0;
   virtual bool has_block(size_t block) const = 0;
   virtual uint64_t bytes_present() const = 0;
+  // Where the blocks can be read while it arrives; the file keeps its bytes when it is renamed.
+  virtual const io::Path& path() const = 0;
   // A whole block, at its place. io_failed: the disk is full (says needed and free bytes) or
   // broken.
   virtual io::Task<Result<void>> write_block(size_t block, std::string data) = 0;
   // Every block written before this call survives a crash afterwards.
   virtual io::Task<Result<void>> sync() = 0;
+  // These blocks turned out wrong: they are missing again, also after a crash.
+  virtual io::Task<Result<void>> forget_blocks(size_t first, size_t end) = 0;
   // With all blocks present: hashes, syncs and renames into place. corrupt: the bytes are not
   // the digest's ("digest mismatch, file must be downloaded again"); everything is removed.
   virtual io::Task<Result<void>> finish() = 0;
@@ -123,6 +127,11 @@ class Store {
                                                                       uint64_t size) = 0;
   // Reads the blob again from the disk. corrupt: its bytes have changed; not_found.
   virtual io::Task<Result<void>> verify(Digest digest) = 0;
+  // The digests of all blobs, sorted; whether they are sound only verify() tells.
+  virtual Result<std::vector<Digest>> blobs() = 0;
+  // Takes a blob whose bytes are wrong out of use: it has its name no longer, and its bytes stay in
+  // partial/ for a week, for whoever wants to look at them. not_found.
+  virtual io::Task<Result<void>> quarantine_blob(Digest digest) = 0;
   virtual io::Task<Result<void>> remove_blob(Digest digest) = 0;  // Whoever names it; not_found.
   virtual io::Task<Result<std::unique_ptr<Hold>>> hold(std::vector<Digest> digests) = 0;
 

@@ -8,11 +8,18 @@
 
 namespace om::transfer {
 
+class Catalogue;
+class IncomingTable;
+
 struct Context {
   io::World& world;
   store::Store& store;
   http::Client& client;
   TransferOptions options;
+  // Of a node of a cluster: blobs under way that are offered to others, and the models all agreed
+  // on. Null: it stands alone.
+  IncomingTable* incoming = nullptr;
+  Catalogue* catalogue = nullptr;
 };
 
 // Sends one line of progress.

@@ -4,6 +4,7 @@
 #include "transfer/layer_list.h"
 #include "transfer/model_source.h"
 #include "transfer/pull.h"
+#include "transfer/replicas/catalogue.h"
 
 namespace om::transfer {
 namespace {
@@ -159,6 +160,9 @@ class Creation {
     if (const auto before = context_.store.find(request_.name)) {
       unused.push_back(before->manifest.config.digest);
       for (const model::Layer& layer : before->manifest.layers) unused.push_back(layer.digest);
+    }
+    if (context_.catalogue != nullptr) {
+      CO_TRY_VOID(co_await context_.catalogue->put(request_.name, manifest.to_json(), call_));
     }
     CO_TRY_VOID(co_await context_.store.put_manifest(request_.name, manifest.to_json()));
     hold_.reset();

@@ -1,7 +1,8 @@
 // Makes a model from files, or from another model.
 #pragma once
 
-#include "transfer/download.h"
+#include "transfer/context.h"
+#include "transfer/download_table.h"
 
 namespace om::transfer {
 

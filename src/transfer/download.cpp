@@ -15,29 +15,14 @@ constexpr std::chrono::seconds kWatchInterval{1};
 }  // namespace
 
 Download::Download(std::shared_ptr<Registry> registry, Digest digest, uint64_t size)
-    : registry_(std::move(registry)),
+    : BlobDownload(registry->context().world, digest, size),
+      registry_(std::move(registry)),
       world_(registry_->context().world),
-      digest_(digest),
-      size_(size),
       last_progress_(world_.clock.now()),
-      synced_(world_.clock),
-      finished_(world_.clock),
       tasks_(world_.executor, world_.clock) {}
 
-uint64_t Download::completed() const {
-  if (result_ && *result_) return size_;
-  return blob_ ? std::min(size_, blob_->bytes_present() + in_flight_) : 0;
-}
-
-uint64_t Download::block_bytes(size_t block) const {
-  return std::min(PartialBlob::kBlockBytes, size_ - block * PartialBlob::kBlockBytes);
-}
-
-io::Task<void> Download::run() {
-  auto result = co_await fetch();
-  blob_.reset();  // Unlocks it before anybody is told.
-  result_.emplace(std::move(result));
-  finished_.notify_all();
+uint64_t Download::received() const {
+  return blob_ && !blob_->is_over() ? blob_->bytes_present() + in_flight_ : 0;
 }
 
 // Another process may be receiving the same blob: then its end is awaited, and the blob is either
@@ -45,15 +30,16 @@ io::Task<void> Download::run() {
 io::Task<Result<void>> Download::open() {
   auto& store = registry_->context().store;
   while (true) {
-    auto opened = co_await store.open_partial(digest_, size_);
+    auto opened = co_await IncomingBlob::open(world_, store, digest(), size());
     if (opened) {
       blob_ = std::move(*opened);
+      if (auto* incoming = registry_->context().incoming) incoming->add(blob_);
       co_return Result<void>{};
     }
     if (opened.error().code != Errc::overloaded) co_return fail(opened.error());
     CO_TRY_VOID(co_await world_.clock.sleep_for(kOtherProcessPoll, {io::kNever, cancel_.token()}));
-    const auto present = store.blob_size(digest_);
-    if (present && *present == size_) co_return Result<void>{};
+    const auto present = store.blob_size(digest());
+    if (present && *present == size()) co_return Result<void>{};
   }
 }
 
@@ -65,8 +51,8 @@ io::Task<Result<void>> Download::fetch() {
     if (blob_->has_block(i)) blocks_[i] = Block::present;
   }
   if (blob_->bytes_present() > 0) {
-    log_info("download goes on", field("blob", digest_), field("present", blob_->bytes_present()),
-             field("size", size_));
+    log_info("download goes on", field("blob", digest()), field("present", blob_->bytes_present()),
+             field("size", size()));
   }
   last_progress_ = world_.clock.now();
   tasks_.spawn(watch());
@@ -74,19 +60,18 @@ io::Task<Result<void>> Download::fetch() {
   tasks_.spawn(fetch_ranges());
   co_await tasks_.wait();
   if (error_ || cancel_.cancelled()) {
-    CO_TRY_VOID(co_await blob_->sync());  // What came is worth keeping.
+    const auto closed = co_await blob_->close();  // What came is worth keeping.
+    if (!closed) co_return closed;
     if (error_) co_return fail(*error_);
     co_return fail(Errc::cancelled, "download cancelled");
   }
-  const auto finished = co_await blob_->finish();
-  if (!finished && finished.error().code == Errc::corrupt) bad_digests.add();
-  co_return finished;
+  co_return co_await blob_->finish();
 }
 
 io::Task<void> Download::watch() {
   const io::Call call{io::kNever, stop_watching_.token()};
   while (co_await world_.clock.sleep_for(kWatchInterval, call)) {
-    if (world_.clock.now() - last_progress_ < kNoProgressMax || syncing_) continue;
+    if (world_.clock.now() - last_progress_ < kNoProgressMax || blob_->is_syncing()) continue;
     fail_with(silence());
     co_return;
   }
@@ -157,7 +142,7 @@ io::Task<void> Download::fetch_ranges() {
         fail_with(silent ? silence() : done.error());
         break;
       }
-      log_debug("range failed", field("blob", digest_), field("try", tries),
+      log_debug("range failed", field("blob", digest()), field("try", tries),
                 field("error", done.error()));
       const auto pause =
           std::min<io::Duration>(std::chrono::seconds(1 << (tries - 1)), kBackoffMax);
@@ -170,9 +155,10 @@ io::Task<void> Download::fetch_ranges() {
 
 io::Task<Result<void>> Download::fetch_range(Range& range) {
   const uint64_t first = range.first * PartialBlob::kBlockBytes;
-  const uint64_t last = (range.end - 1) * PartialBlob::kBlockBytes + block_bytes(range.end - 1) - 1;
+  const uint64_t last =
+      (range.end - 1) * PartialBlob::kBlockBytes + blob_->block_bytes(range.end - 1) - 1;
   const io::Call call{io::kNever, cancel_.token()};
-  CO_TRY(auto source, co_await registry_->get_blob(digest_, first, last, size_, call));
+  CO_TRY(auto source, co_await registry_->get_blob(digest(), first, last, size(), call));
   if (source.whole) {
     if (ranges_known_ && !in_order_) {
       co_return fail(Errc::unavailable, "the registry ignored a range");
@@ -183,10 +169,10 @@ io::Task<Result<void>> Download::fetch_range(Range& range) {
     for (auto& block : blocks_) block = block == Block::missing ? Block::claimed : block;
   }
   if (!ranges_known_) add_streams();
-  co_return co_await receive(std::move(source), range);
+  co_return co_await receive_range(std::move(source), range);
 }
 
-io::Task<Result<void>> Download::receive(BlobResponse source, Range& range) {
+io::Task<Result<void>> Download::receive_range(BlobResponse source, Range& range) {
   std::string buffer;
   size_t block = range.first;
   bool more = true;
@@ -200,8 +186,8 @@ io::Task<Result<void>> Download::receive(BlobResponse source, Range& range) {
       break;
     }
     more = *read;
-    while (outcome && block < range.end && buffer.size() >= block_bytes(block)) {
-      const size_t length = block_bytes(block);
+    while (outcome && block < range.end && buffer.size() >= blob_->block_bytes(block)) {
+      const size_t length = blob_->block_bytes(block);
       std::string data = buffer.substr(0, length);
       buffer.erase(0, length);
       in_flight_ -= length;
@@ -222,95 +208,15 @@ io::Task<Result<void>> Download::receive(BlobResponse source, Range& range) {
 
 io::Task<Result<void>> Download::take_block(size_t block, std::string data) {
   if (blocks_[block] == Block::present) co_return Result<void>{};
-  const uint64_t length = data.size();
-  CO_TRY_VOID(co_await blob_->write_block(block, std::move(data)));
+  CO_TRY_VOID(co_await blob_->write_block(block, std::move(data), {io::kNever, cancel_.token()}));
   blocks_[block] = Block::present;
-  unsynced_ += length;
-  co_return co_await save();
-}
-
-// Keeps what a crash could cost below kUnsyncedMax, with at most one sync at a time.
-io::Task<Result<void>> Download::save() {
-  while (syncing_) {
-    if (unsynced_ < kUnsyncedMax) co_return Result<void>{};
-    CO_TRY_VOID(co_await synced_.wait({io::kNever, cancel_.token()}));
-  }
-  if (unsynced_ < kSyncBytes) co_return Result<void>{};
-  syncing_ = true;
-  const uint64_t covered = unsynced_;
-  const auto done = co_await blob_->sync();
-  unsynced_ -= covered;
-  syncing_ = false;
   last_progress_ = world_.clock.now();  // A slow disk is no silent registry.
-  synced_.notify_all();
-  co_return done;
-}
-
-// Counts one waiter; the last one to leave an unfinished download cancels it.
-class DownloadTable::Ticket {
- public:
-  explicit Ticket(std::shared_ptr<Download> download) : download_(std::move(download)) {
-    download_->waiters++;
+  const size_t chunk = block * PartialBlob::kBlockBytes / kChunkBytes;
+  // Only other nodes ask for chunks; alone, the digest of the whole says it all.
+  if (registry_->context().incoming == nullptr || !blob_->chunk_is_filled(chunk)) {
+    co_return Result<void>{};
   }
-  ~Ticket() {
-    if (--download_->waiters == 0 && !download_->done()) download_->cancel();
-  }
-  Ticket(const Ticket&) = delete;
-  Ticket& operator=(const Ticket&) = delete;
-
- private:
-  std::shared_ptr<Download> download_;
-};
-
-io::Task<void> DownloadTable::run(std::shared_ptr<Download> download, Digest digest) {
-  co_await download->run();
-  const auto found = downloads_.find(digest);
-  if (found != downloads_.end() && found->second == download) downloads_.erase(found);
-}
-
-io::Task<std::shared_ptr<Download>> DownloadTable::join(std::shared_ptr<Registry> registry,
-                                                        Digest digest, uint64_t size) {
-  while (true) {
-    const auto found = downloads_.find(digest);
-    if (found == downloads_.end()) break;
-    const auto download = found->second;
-    if (!download->cancelled() && !download->done()) co_return download;
-    // It is on its way out and still has the file: a moment.
-    if (!download->done()) (void)co_await download->finished().wait();
-    const auto again = downloads_.find(digest);
-    if (again != downloads_.end() && again->second == download) downloads_.erase(again);
-  }
-  auto download = std::make_shared<Download>(std::move(registry), digest, size);
-  downloads_.emplace(digest, download);
-  tasks_.spawn(run(download, digest));
-  co_return download;
-}
-
-io::Task<Result<void>> DownloadTable::fetch(std::shared_ptr<Registry> registry, Digest digest,
-                                            uint64_t size, const ProgressSink& sink,
-                                            io::Call call) {
-  constexpr std::chrono::milliseconds kInterval{60};
-  const auto download = co_await join(std::move(registry), digest, size);
-  const Ticket ticket(download);
-  while (true) {
-    Progress progress;
-    progress.status = "pulling " + digest.hex().substr(0, 12);
-    progress.digest = digest;
-    progress.total = size;
-    progress.completed = download->completed();
-    CO_TRY_VOID(co_await sink(std::move(progress)));
-    if (download->done()) co_return download->result();
-    const io::Call tick{std::min(call.deadline, world_.clock.now() + kInterval), call.cancel};
-    const auto waited = co_await download->finished().wait(tick);
-    if (!waited && waited.error().code == Errc::cancelled) co_return fail(waited.error());
-    if (world_.clock.now() >= call.deadline)
-      co_return fail(Errc::deadline_exceeded, "pull timed out");
-  }
-}
-
-io::Task<void> DownloadTable::stop() {
-  for (const auto& [digest, download] : downloads_) download->cancel();
-  co_await tasks_.stop();
+  co_return co_await blob_->verify_chunk(chunk, {});
 }
 
 }  // namespace om::transfer

@@ -175,6 +175,9 @@ io::Task<void> TestRegistry::write_body(http::Request& request, http::ResponseWr
     const auto piece = std::string_view(data).substr(at, kPiece);
     if (!co_await response.write(piece)) co_return;
     blob_bytes_sent += piece.size();
+    if (faults.bytes_per_second == 0) continue;
+    const std::chrono::nanoseconds pause(piece.size() * 1'000'000'000 / faults.bytes_per_second);
+    (void)co_await world_.clock.sleep_for(pause, {io::kNever, request.cancel});
   }
   (void)co_await response.finish();
 }

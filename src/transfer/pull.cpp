@@ -3,6 +3,8 @@
 #include <set>
 
 #include "base/log.h"
+#include "transfer/registry.h"
+#include "transfer/replicas/catalogue.h"
 
 namespace om::transfer {
 namespace {
@@ -75,6 +77,9 @@ io::Task<Result<void>> pull_model(Context& context, DownloadTable& downloads,
   CO_TRY_VOID(co_await report(sink, "writing manifest"));
   std::optional<store::StoredManifest> before;
   if (auto found = context.store.find(request.name)) before = std::move(*found);
+  if (context.catalogue != nullptr) {
+    CO_TRY_VOID(co_await context.catalogue->put(request.name, bytes, call));
+  }
   CO_TRY_VOID(co_await context.store.put_manifest(request.name, std::move(bytes)));
   hold.reset();
   auto unused = no_longer_named(before, manifest);

@@ -1,7 +1,8 @@
 // Brings one model in from its registry.
 #pragma once
 
-#include "transfer/download.h"
+#include "transfer/context.h"
+#include "transfer/download_table.h"
 
 namespace om::transfer {
 

@@ -1,6 +1,7 @@
 #include "transfer/transfer.h"
 
 #include "transfer/create.h"
+#include "transfer/distribution.h"
 #include "transfer/download.h"
 #include "transfer/pull.h"
 #include "transfer/push.h"
@@ -8,10 +9,15 @@
 namespace om::transfer {
 namespace {
 
-class NodeTransfer final : public Transfer {
+std::shared_ptr<BlobDownload> make_download(std::shared_ptr<Registry> registry, Digest digest,
+                                            uint64_t size) {
+  return std::make_shared<Download>(std::move(registry), digest, size);
+}
+
+class NodeTransfer : public Transfer {
  public:
-  NodeTransfer(io::World& world, store::Store& store, http::Client& client, TransferOptions options)
-      : context_{world, store, client, std::move(options)}, downloads_(world) {}
+  NodeTransfer(Context& context, DownloadTable& downloads)
+      : context_(context), downloads_(downloads) {}
 
   io::Task<Result<void>> pull(RegistryRequest request, ProgressSink sink, io::Call call) override {
     co_return co_await pull_model(context_, downloads_, std::move(request), std::move(sink),
@@ -27,15 +33,32 @@ class NodeTransfer final : public Transfer {
   io::Task<void> stop() override { co_await downloads_.stop(); }
 
  private:
-  Context context_;
-  DownloadTable downloads_;
+  Context& context_;
+  DownloadTable& downloads_;
+};
+
+struct OwnParts {
+  Context context;
+  DownloadTable downloads;
+};
+
+// Its parts come first: they must be there before NodeTransfer refers to them.
+class LoneTransfer final : private OwnParts, public NodeTransfer {
+ public:
+  LoneTransfer(io::World& world, store::Store& store, http::Client& client, TransferOptions options)
+      : OwnParts{{world, store, client, std::move(options)}, {world, make_download}},
+        NodeTransfer(context, downloads) {}
 };
 
 }  // namespace
 
 std::unique_ptr<Transfer> make_transfer(io::World& world, store::Store& store, http::Client& client,
                                         TransferOptions options) {
-  return std::make_unique<NodeTransfer>(world, store, client, std::move(options));
+  return std::make_unique<LoneTransfer>(world, store, client, std::move(options));
+}
+
+std::unique_ptr<Transfer> make_transfer(Distribution& distribution) {
+  return std::make_unique<NodeTransfer>(distribution.context(), distribution.downloads());
 }
 
 }  // namespace om::transfer

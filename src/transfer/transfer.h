@@ -65,6 +65,13 @@ struct TransferOptions {
   std::string temporary_directory;
 };
 
+class Distribution;
+
+// Of a node of a cluster: blobs come from other nodes where they can, and what is pulled or made
+// gets into the catalogue first. The distribution outlives it.
+std::unique_ptr<Transfer> make_transfer(Distribution& distribution);
+
+// Of a node that stands alone.
 std::unique_ptr<Transfer> make_transfer(io::World& world, store::Store& store, http::Client& client,
                                         TransferOptions options);
 

@@ -55,6 +55,7 @@ class RealFile final : public File {
     if (::ftruncate(descriptor_, static_cast<off_t>(size)) != 0) return fail_errno(path_);
     return {};
   }
+  int descriptor() const override { return descriptor_; }
   Result<void> sync() override {
     if (::fsync(descriptor_) != 0) return fail_errno(path_);
     return {};

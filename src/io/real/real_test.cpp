@@ -78,6 +78,54 @@ TEST(Network, CarriesBytesOverAUnixSocket) {
   EXPECT_TRUE(world.world().files.remove_all(directory).has_value());
 }
 
+Task<void> receive_into(Stream& stream, size_t size, std::string& data) {
+  std::array<char, 65'536> buffer;
+  while (data.size() < size) {
+    const auto count = co_await stream.read_some(buffer);
+    EXPECT_TRUE(count.has_value());
+    if (!count || *count == 0) break;
+    data.append(buffer.data(), *count);
+  }
+}
+
+Task<void> copy_file(World& world, std::string path, std::string& received, Errc& past_end,
+                     Errc& after_close) {
+  auto listener = world.network.listen(Endpoint::tcp("127.0.0.1", 0), nullptr);
+  auto file = world.files.open(path, Filesystem::Open::read);
+  const uint64_t size = (*file)->size().value();
+  auto to = co_await world.network.connect((*listener)->local(), nullptr, {});
+  auto from = co_await (*listener)->accept();
+  TaskGroup group(world.executor, world.clock);
+  group.spawn(receive_into(**from, size - 10, received));
+  for (uint64_t at = 10; at < size;) {
+    const auto sent = co_await (*to)->send_file(world.workers, **file, at, size - at);
+    EXPECT_TRUE(sent.has_value()) << (sent ? "" : sent.error().what);
+    if (!sent) break;
+    at += *sent;
+  }
+  co_await group.wait();
+  past_end = (co_await (*to)->send_file(world.workers, **file, size, 1)).error().code;
+  from->reset();
+  Result<uint64_t> sent;
+  while (sent) sent = co_await (*to)->send_file(world.workers, **file, 0, size);
+  after_close = sent.error().code;
+}
+
+TEST(Stream, SendsAFileTheKernelCopiesAndTellsItsEndFromALostPeer) {
+  RealWorld world;
+  const std::string directory = temporary_directory();
+  std::string data(20'000'000, 'x');
+  for (size_t i = 0; i < data.size(); i++) data[i] = static_cast<char>(i * 31 >> 3);
+  ASSERT_TRUE(world.world().files.write_file(directory + "/f", data));
+  std::string received;
+  Errc past_end{}, after_close{};
+  world.run_until_done(copy_file(world.world(), directory + "/f", received, past_end, after_close));
+  EXPECT_TRUE(received == data.substr(10));
+  EXPECT_EQ(past_end, Errc::io_failed);
+  EXPECT_EQ(after_close, Errc::unavailable);
+  EXPECT_TRUE(world.world().files.remove_all(directory));
+}
+
 Task<void> failing_connects(World& world, std::vector<Errc>& codes) {
   auto listener = world.network.listen(Endpoint::tcp("127.0.0.1", 0), nullptr);
   const Endpoint closed = (*listener)->local();

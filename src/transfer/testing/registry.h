@@ -18,17 +18,18 @@ namespace om::transfer::testing {
 
 struct Faults {
   bool ranges = true;
-  bool redirect = false;        // 307 to the second host.
-  bool auth = false;            // 401 until a token is shown.
-  std::string realm_host;       // Of the challenge; empty: its own.
-  bool wrong_bytes = false;     // One bit flipped.
-  bool endless = false;         // Goes on after the last byte.
-  bool lie_about_size = false;  // Content-Range says one byte more.
-  uint64_t cut_after = 0;       // Closes each response after so many bytes; 0: never.
-  int cuts_left = 1'000'000;    // So many responses are cut.
-  int stalls_left = 0;          // So many responses stop after their first bytes.
-  int refusals_left = 0;        // So many blob requests get 503.
-  bool refuse_patch = false;    // 405 to PATCH: one PUT must do.
+  bool redirect = false;          // 307 to the second host.
+  bool auth = false;              // 401 until a token is shown.
+  std::string realm_host;         // Of the challenge; empty: its own.
+  bool wrong_bytes = false;       // One bit flipped.
+  bool endless = false;           // Goes on after the last byte.
+  bool lie_about_size = false;    // Content-Range says one byte more.
+  uint64_t cut_after = 0;         // Closes each response after so many bytes; 0: never.
+  int cuts_left = 1'000'000;      // So many responses are cut.
+  int stalls_left = 0;            // So many responses stop after their first bytes.
+  int refusals_left = 0;          // So many blob requests get 503.
+  uint64_t bytes_per_second = 0;  // Of each response; 0: as fast as it can.
+  bool refuse_patch = false;      // 405 to PATCH: one PUT must do.
   bool redirect_uploads = false;
 };
 

@@ -1,0 +1,28 @@
+// How many bytes a second may be moved: a token bucket shared by all who move them.
+#pragma once
+
+#include "io/clock.h"
+
+namespace om::transfer {
+
+// take() waits until so many bytes may pass. Those who wait are served in the order they came, so
+// that the cap holds for all of them together. On the io thread; outlives its users.
+class Bandwidth {
+ public:
+  // 0: no limit.
+  Bandwidth(io::Clock& clock, uint64_t bytes_per_second)
+      : clock_(clock), rate_(bytes_per_second), free_at_(clock.now()) {}
+
+  void set_rate(uint64_t bytes_per_second) { rate_ = bytes_per_second; }
+  uint64_t rate() const { return rate_; }
+  io::Task<Result<void>> take(uint64_t bytes, io::Call call);
+
+ private:
+  static constexpr std::chrono::milliseconds kBurst{100};  // Unused time that may be used later.
+
+  io::Clock& clock_;
+  uint64_t rate_;
+  io::TimePoint free_at_;  // When all that was granted so far has passed.
+};
+
+}  // namespace om::transfer

@@ -1,0 +1,44 @@
+#include "transfer/bandwidth.h"
+
+#include <gtest/gtest.h>
+
+#include "io/task_group.h"
+#include "sim/world.h"
+
+namespace om::transfer {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+io::Task<void> take(Bandwidth& bandwidth, int times) {
+  for (int i = 0; i < times; i++) EXPECT_TRUE(co_await bandwidth.take(100'000, {}));
+}
+
+io::Task<void> take_together(io::World& world, Bandwidth& bandwidth, io::Duration& taken) {
+  const auto before = world.clock.now();
+  io::TaskGroup group(world.executor, world.clock);
+  for (int i = 0; i < 5; i++) group.spawn(take(bandwidth, 20));
+  co_await group.wait();
+  taken = world.clock.now() - before;
+}
+
+TEST(Bandwidth, CapsAllWhoTakeTogether) {
+  sim::World sim(1);
+  Bandwidth bandwidth(sim.clock(), 1'000'000);
+  io::Duration taken{};
+  sim.run(take_together(sim.world(), bandwidth, taken));
+  EXPECT_GE(taken, seconds(10) - milliseconds(150));
+  EXPECT_LE(taken, seconds(10) + milliseconds(150));
+}
+
+TEST(Bandwidth, DoesNotWaitWithoutACap) {
+  sim::World sim(1);
+  Bandwidth bandwidth(sim.clock(), 0);
+  io::Duration taken{};
+  sim.run(take_together(sim.world(), bandwidth, taken));
+  EXPECT_EQ(taken, io::Duration{});
+}
+
+}  // namespace
+}  // namespace om::transfer

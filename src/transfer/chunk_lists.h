@@ -1,0 +1,54 @@
+// The chunk digests of blobs that are whole in the store.
+#pragma once
+
+#include <functional>
+#include <list>
+#include <memory>
+
+#include "io/event.h"
+#include "io/task_group.h"
+#include "store/store.h"
+#include "transfer/chunk_list.h"
+
+namespace om::transfer {
+
+// Remembers the lists made when a blob arrived; for other blobs it reads them once, on the workers,
+// and tells of each chunk as soon as it was hashed. That reading also hashes the whole: a blob that
+// has rotted is not given out as sound. One blob is read at a time. On the io thread.
+class ChunkLists {
+ public:
+  struct Entry {
+    Entry(io::Clock& clock, Digest of, uint64_t size) : digest(of), list(size), changed(clock) {}
+    Digest digest;
+    ChunkList list;     // Grows until it is complete.
+    bool bad = false;   // The blob is not what its digest says, or cannot be read.
+    io::Event changed;  // A chunk more, or bad.
+  };
+  // Called once with a blob whose bytes are wrong.
+  using OnCorrupt = std::function<void(const Digest&)>;
+
+  ChunkLists(io::World& world, store::Store& store, OnCorrupt on_corrupt);
+
+  // not_found: the blob is not whole in the store.
+  Result<std::shared_ptr<Entry>> find(const Digest& digest);
+  // The blob has been replaced or found wrong: what is known of it is forgotten.
+  void forget(const Digest& digest);
+  io::Task<void> stop();
+
+ private:
+  static constexpr size_t kEntriesMax = 64;
+
+  io::Task<void> fill(std::shared_ptr<Entry> entry);
+  io::Task<Result<void>> read_blob(Entry& entry);
+  bool load(Entry& entry);
+
+  io::World& world_;
+  store::Store& store_;
+  OnCorrupt on_corrupt_;
+  std::list<std::shared_ptr<Entry>> entries_;  // The last asked first.
+  bool reading_ = false;
+  io::Event turn_;
+  io::TaskGroup tasks_;
+};
+
+}  // namespace om::transfer

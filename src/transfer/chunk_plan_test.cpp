@@ -1,0 +1,133 @@
+#include "transfer/chunk_plan.h"
+
+#include <gtest/gtest.h>
+#include <rapidcheck/gtest.h>
+
+namespace om::transfer {
+namespace {
+
+using Kind = ChunkPlan::Kind;
+
+void offer_all(ChunkPlan& plan, SourceId source, size_t chunks) {
+  for (size_t i = 0; i < chunks; i++) plan.offered(source, i);
+}
+
+TEST(ChunkPlan, AsksForTheRarestFirst) {
+  ChunkPlan plan(3, 1);
+  const auto a = plan.add_source(Kind::node), b = plan.add_source(Kind::node);
+  offer_all(plan, a, 3);
+  plan.offered(b, 0);
+  plan.offered(b, 2);
+  EXPECT_EQ(plan.next(a), 1U);
+}
+
+TEST(ChunkPlan, BeginsElsewhereOnEachReceiver) {
+  constexpr size_t kChunks = 100;
+  std::vector<size_t> first;
+  for (uint64_t seed = 0; seed < 8; seed++) {
+    ChunkPlan plan(kChunks, seed);
+    const auto origin = plan.add_source(Kind::node);
+    offer_all(plan, origin, kChunks);
+    first.push_back(plan.next(origin).value());
+  }
+  std::ranges::sort(first);
+  EXPECT_GE(std::ranges::distance(first.begin(), std::ranges::unique(first).begin()), 7);
+}
+
+TEST(ChunkPlan, AsksTheRegistryOnlyForWhatNoNodeHas) {
+  ChunkPlan plan(3, 1);
+  const auto registry = plan.add_source(Kind::registry), node = plan.add_source(Kind::node);
+  plan.offered(node, 0);
+  EXPECT_EQ(plan.next(registry), 1U);
+  EXPECT_EQ(plan.next(registry), 2U);
+  EXPECT_EQ(plan.next(registry), std::nullopt);
+  plan.remove_source(node);  // It died: its chunk is wanted of the registry now.
+  EXPECT_EQ(plan.next(registry), 0U);
+}
+
+TEST(ChunkPlan, StealsFromTheSlowAndNotFromTheFast) {
+  ChunkPlan plan(1, 1);
+  const auto slow = plan.add_source(Kind::node), fast = plan.add_source(Kind::node);
+  plan.offered(slow, 0);
+  plan.offered(fast, 0);
+  ASSERT_EQ(plan.next(slow), 0U);
+  EXPECT_FALSE(plan.steal(fast, 100e6));  // Nobody knows yet how fast it goes.
+  plan.progress(0, 10'000'000, 90e6);
+  EXPECT_FALSE(plan.steal(fast, 100e6));
+  plan.progress(0, 10'000'000, 1e6);
+  const auto stolen = plan.steal(fast, 100e6);
+  ASSERT_TRUE(stolen);
+  EXPECT_EQ(stolen->from, slow);
+  EXPECT_EQ(plan.claimed_by(0), fast);
+  plan.release(slow, 0);  // The loser's end changes nothing.
+  EXPECT_EQ(plan.claimed_by(0), fast);
+  plan.progress(0, 10'000'000, 0);
+  EXPECT_FALSE(plan.steal(slow, 1e6));  // It had its turn.
+}
+
+TEST(ChunkPlan, StealsWhatStandsStillEvenForWhoHasShownNothingYet) {
+  ChunkPlan plan(1, 1);
+  const auto stuck = plan.add_source(Kind::node), fresh = plan.add_source(Kind::node);
+  plan.offered(stuck, 0);
+  plan.offered(fresh, 0);
+  ASSERT_TRUE(plan.next(stuck));
+  plan.progress(0, 1000, 0);
+  EXPECT_TRUE(plan.steal(fresh, 0));
+}
+
+// Sources come, learn, fail and leave in any order: no chunk is ever asked of two at once or of one
+// that does not have it, and once a source that has everything stays, all chunks get done.
+RC_GTEST_PROP(ChunkPlan, EndsWhateverSourcesDo, ()) {
+  const auto chunks = *rc::gen::inRange<size_t>(1, 30);
+  ChunkPlan plan(chunks, *rc::gen::arbitrary<uint64_t>());
+  std::vector<SourceId> sources;
+  std::map<size_t, SourceId> asked;
+  const auto steps = *rc::gen::inRange(0, 200);
+  for (int i = 0; i < steps; i++) {
+    const auto act = *rc::gen::inRange(0, 7);
+    if (act == 0 || sources.empty()) {
+      sources.push_back(plan.add_source(*rc::gen::element(Kind::node, Kind::registry)));
+      continue;
+    }
+    const size_t at = *rc::gen::inRange<size_t>(0, sources.size());
+    const SourceId source = sources[at];
+    if (act == 1) plan.offered(source, *rc::gen::inRange<size_t>(0, chunks));
+    if (act == 2) {
+      plan.remove_source(source);
+      sources.erase(sources.begin() + static_cast<ptrdiff_t>(at));
+      std::erase_if(asked, [&](const auto& entry) { return entry.second == source; });
+    }
+    if (act == 3 || act == 4) {
+      const auto chunk = plan.next(source);
+      if (!chunk) continue;
+      RC_ASSERT(!asked.contains(*chunk));
+      RC_ASSERT(plan.offers(source, *chunk));
+      asked[*chunk] = source;
+    }
+    if (asked.empty()) continue;
+    const auto [chunk, holder] = *asked.begin();
+    if (act == 5) {
+      plan.progress(chunk, 1000, 0);
+      if (const auto stolen = plan.steal(source, 1e6)) {
+        RC_ASSERT(asked.at(stolen->chunk) == stolen->from && stolen->from != source);
+        asked[stolen->chunk] = source;
+      }
+    }
+    if (act == 6) {
+      asked.erase(chunk);
+      if (*rc::gen::arbitrary<bool>()) {
+        plan.done(chunk);
+      } else {
+        plan.release(holder, chunk);
+      }
+    }
+  }
+  for (const auto& [chunk, source] : asked) plan.release(source, chunk);
+  const auto last = plan.add_source(Kind::node);
+  offer_all(plan, last, chunks);
+  while (const auto chunk = plan.next(last)) plan.done(*chunk);
+  RC_ASSERT(plan.complete());
+}
+
+}  // namespace
+}  // namespace om::transfer

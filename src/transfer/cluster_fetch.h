@@ -1,0 +1,79 @@
+// One blob on its way in, from whoever in the cluster has some of it and, for what nobody has, from
+// its registry: one node at a time draws from there.
+#pragma once
+
+#include <memory>
+#include <set>
+
+#include "cluster/view.h"
+#include "metadata/metadata.h"
+#include "transfer/context.h"
+#include "transfer/download_table.h"
+#include "transfer/peer_fetch.h"
+#include "transfer/pull_lease.h"
+
+namespace om::transfer {
+
+// What this room needs of the cluster. The references outlive the node.
+struct ClusterLinks {
+  std::string node;  // This one's name.
+  metadata::Metadata& metadata;
+  std::function<cluster::View()> view;
+  // How to speak to a node; null in a simulation.
+  std::function<std::shared_ptr<const io::Tls>(const cluster::NodeInfo&)> tls;
+};
+
+// What the fetches of a node share.
+struct FetchParts {
+  io::World& world;
+  store::Store& store;
+  http::Client& client;
+  const ClusterLinks& links;
+  IncomingTable& incoming;
+  Bandwidth& bandwidth;
+};
+
+// Nodes that have the whole blob are asked first; with none, the node that gets the pull's lease
+// (pull_lease.h) asks the registry, and all others fetch from it while it is still receiving. When
+// that node dies the next one goes on from what it and the others have. If the whole turns out
+// wrong although every chunk was what its source said, the sources are tried one by one, and last
+// the registry alone.
+class ClusterFetch final : public BlobDownload {
+ public:
+  // `registry` null: only other nodes can have it.
+  ClusterFetch(FetchParts parts, std::shared_ptr<Registry> registry, Digest digest, uint64_t size);
+
+  void cancel() override { cancel_.cancel(); }
+  bool cancelled() const override { return cancel_.cancelled(); }
+  uint64_t registry_bytes() const { return registry_bytes_; }
+
+ private:
+  io::Task<Result<void>> receive() override;
+  uint64_t received() const override;
+  io::Task<Result<void>> open();
+  io::Task<Result<void>> attempt();
+  io::Task<void> look_for_sources();
+  io::Task<void> look_once();
+  io::Task<bool> add_nodes();  // True: one of them has the whole blob.
+  io::Task<void> consider_registry(bool somebody_has_it);
+  io::Task<Result<void>> download_in_order();
+  void add_node(const cluster::NodeInfo& node);
+  bool may_use(std::string_view name) const;
+  bool trust_fewer();  // After a wrong whole. False: nobody is left to ask.
+
+  FetchParts parts_;
+  std::shared_ptr<Registry> registry_;
+  std::shared_ptr<IncomingBlob> blob_;
+  std::unique_ptr<PeerFetch> fetch_;
+  std::shared_ptr<BlobDownload> in_order_;
+  PullLease lease_;
+  std::optional<Error> lease_error_;  // Why nobody draws from the registry.
+  uint64_t registry_bytes_ = 0;
+  std::set<std::string, std::less<>> used_, distrusted_;
+  std::optional<std::string> alone_;  // The only source that may be used; empty: the registry.
+  io::CancelSource cancel_;
+  io::CancelSource stop_looking_;
+  io::TaskGroup tasks_;
+};
+
+}  // namespace om::transfer

@@ -1,0 +1,254 @@
+#include "transfer/cluster_fetch.h"
+
+#include "transfer/testing/cluster.h"
+
+namespace om::transfer {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using testing::ClusterNode;
+using ::testing::HasSubstr;
+using testing::random_bytes;
+
+constexpr uint64_t kMega = 1 << 20;
+
+class Spread : public testing::ClusterWorld {
+ protected:
+  // Runs the fetches of all nodes, and `act` when `node` has so many bytes.
+  std::vector<Result<void>> fetch_and(const std::vector<size_t>& which, const std::string& data,
+                                      size_t watched, uint64_t bytes,
+                                      std::function<io::Task<void>()> act) {
+    std::vector<Result<void>> results(which.size());
+    io::TaskGroup group(world_.executor, world_.clock);
+    for (size_t i = 0; i < which.size(); i++) {
+      group.spawn(fetch_into(node(which[i]), registry_for(node(which[i])), Digest::of(data),
+                             data.size(), results[i]));
+    }
+    group.spawn(act_at(node(watched), Digest::of(data), bytes, std::move(act)));
+    sim_.run(group.wait());
+    return results;
+  }
+  io::Task<void> act_at(ClusterNode& node, Digest digest, uint64_t bytes,
+                        std::function<io::Task<void>()> act) {
+    while (node.present(digest) < bytes) {
+      (void)co_await world_.clock.sleep_for(milliseconds(5));
+      if (node.store->blob_size(digest)) break;
+    }
+    acted_ = !node.store->blob_size(digest);
+    co_await act();
+  }
+  void expect_all(const std::vector<Result<void>>& results) {
+    for (const auto& result : results) EXPECT_TRUE(result) << result.error().what;
+  }
+
+  bool acted_ = false;
+};
+
+TEST_F(Spread, CopiesABlobFromTheNodeThatHasIt) {
+  make_nodes(2);
+  const std::string data = random_bytes(20 * kMega + 123, 1);
+  put(node(0), data);
+  expect_all(fetch_all({1}, data, false));
+  EXPECT_TRUE(has(node(1), data));
+  EXPECT_LE(node(0).bytes_asked, data.size() + 1000);
+}
+
+TEST_F(Spread, DrawsEachByteFromTheRegistryOnceForManyNodes) {
+  make_nodes(4);
+  const std::string data = random_bytes(36 * kMega + 5, 2);
+  registry_.add_model("m", {data});
+  registry_.faults.bytes_per_second = 5 * kMega;
+  expect_all(fetch_all({0, 1, 2, 3}, data));
+  for (size_t i = 0; i < 4; i++) EXPECT_TRUE(has(node(i), data));
+  EXPECT_EQ(registry_.blob_bytes_sent, data.size());
+}
+
+TEST_F(Spread, TakesPartsFromNodesThatAreStillReceiving) {
+  make_nodes(3);
+  const std::string data = random_bytes(64 * kMega, 3);
+  put(node(0), data);
+  node(0).slow_down = 4 * kMega;
+  expect_all(fetch_all({1, 2}, data, false));
+  // Alone, the holder would have sent two copies.
+  EXPECT_LT(node(0).bytes_asked, data.size() * 7 / 4);
+  EXPECT_GT(node(1).bytes_asked + node(2).bytes_asked, data.size() / 4);
+}
+
+TEST_F(Spread, AnotherNodeTakesOverWhenTheOneThatDrawsDies) {
+  make_nodes(3);
+  const std::string data = random_bytes(80 * kMega, 4);
+  registry_.add_model("m", {data});
+  registry_.faults.bytes_per_second = 2 * kMega;
+  // Whoever got the lease dies after a third.
+  size_t origin = 0;
+  const auto kill_origin = [&] {
+    const auto held = facts_.entries.find("/pulls/" + Digest::of(data).str());
+    EXPECT_NE(held, facts_.entries.end());
+    origin = static_cast<size_t>(held->second.value[0] - 'a');
+    return node(origin).kill();
+  };
+  const auto results = fetch_and({0, 1, 2}, data, 0, 32 * kMega, kill_origin);
+  ASSERT_TRUE(acted_);
+  for (size_t i = 0; i < 3; i++) {
+    if (i == origin) continue;
+    EXPECT_TRUE(results[i]) << results[i].error().what;
+    EXPECT_TRUE(has(node(i), data));
+  }
+  // What the dead node had not passed on yet is drawn again, and no more.
+  EXPECT_LE(registry_.blob_bytes_sent, data.size() + 5 * kChunkBytes);
+}
+
+TEST_F(Spread, GoesOnFromWhatIsOnDiskAfterACrash) {
+  make_nodes(2);
+  const std::string data = random_bytes(64 * kMega, 5);
+  put(node(0), data);
+  node(0).slow_down = 20 * kMega;
+  const auto kill = [&] { return node(1).kill(); };
+  const auto results = fetch_and({1}, data, 1, 40 * kMega, kill);
+  ASSERT_TRUE(acted_);
+  EXPECT_FALSE(results[0]);
+  const uint64_t before = node(0).bytes_asked;
+  node(1).state = cluster::NodeState::ready;
+  sim_.run(node(1).start());
+  expect_all(fetch_all({1}, data, false));
+  EXPECT_TRUE(has(node(1), data));
+  EXPECT_LE(node(0).bytes_asked - before, 24 * kMega + 16 * kMega);
+}
+
+TEST_F(Spread, DropsASourceAfterItsFirstWrongChunk) {
+  make_nodes(3);
+  const std::string data = random_bytes(36 * kMega, 6);
+  put(node(0), data);
+  put(node(1), data);
+  node(1).send_garbage = true;
+  expect_all(fetch_all({2}, data, false));
+  EXPECT_TRUE(has(node(2), data));
+  EXPECT_LE(node(1).bytes_asked, kStreamsPerNode * kChunkBytes);
+}
+
+TEST_F(Spread, DoesNotWaitForASlowSource) {
+  make_nodes(3);
+  const std::string data = random_bytes(36 * kMega, 7);
+  put(node(0), data);
+  put(node(1), data);
+  node(0).slow_down = 10 * kMega;
+  node(1).slow_down = 100 * 1024;  // A chunk would take it minutes.
+  const auto before = world_.clock.now();
+  expect_all(fetch_all({2}, data, false));
+  EXPECT_LT(world_.clock.now() - before, seconds(15));
+}
+
+TEST_F(Spread, SaysWithinHalfAMinuteThatNothingComes) {
+  make_nodes(2);
+  const std::string data = random_bytes(20 * kMega, 8);
+  const auto before = world_.clock.now();
+  const auto results = fetch_all({1}, data, false);  // Nobody has it.
+  ASSERT_FALSE(results[0]);
+  EXPECT_EQ(results[0].error().code, Errc::unavailable);
+  EXPECT_LE(world_.clock.now() - before, seconds(33));
+}
+
+TEST_F(Spread, SaysThatAPullNeedsAgreementWhenThereIsNone) {
+  make_nodes(2);
+  const std::string data = random_bytes(kMega, 9);
+  registry_.add_model("m", {data});
+  node(1).metadata.reachable = false;
+  const auto results = fetch_all({1}, data);
+  ASSERT_FALSE(results[0]);
+  EXPECT_EQ(results[0].error().code, Errc::not_leader);
+  EXPECT_EQ(registry_.blob_bytes_sent, 0U);
+}
+
+TEST_F(Spread, CopiesFromAHolderWithoutAnyAgreement) {
+  make_nodes(2);
+  const std::string data = random_bytes(18 * kMega, 10);
+  put(node(0), data);
+  node(1).metadata.reachable = false;
+  expect_all(fetch_all({1}, data, false));
+  EXPECT_TRUE(has(node(1), data));
+}
+
+TEST_F(Spread, AsksTheRegistryWhenTheHoldersBringNothing) {
+  make_nodes(2);
+  const std::string data = random_bytes(18 * kMega, 11);
+  registry_.add_model("m", {data});
+  put(node(0), data);
+  node(0).slow_down = 1;
+  expect_all(fetch_all({1}, data));
+  EXPECT_TRUE(has(node(1), data));
+}
+
+TEST_F(Spread, WorksWithARegistryThatKnowsNoRanges) {
+  make_nodes(2);
+  const std::string data = random_bytes(20 * kMega, 12);
+  registry_.add_model("m", {data});
+  registry_.faults.ranges = false;
+  expect_all(fetch_all({0, 1}, data));
+  EXPECT_TRUE(has(node(0), data));
+  EXPECT_TRUE(has(node(1), data));
+}
+
+// Bit rot at a holder: it finds out when it is asked, and the copy comes from elsewhere.
+TEST_F(Spread, NeverTakesOverARottenCopy) {
+  make_nodes(3);
+  const std::string data = random_bytes(34 * kMega, 13);
+  put(node(0), data);
+  put(node(1), data);
+  {
+    auto file = world_.files.open(node(0).store->blob_path(Digest::of(data)),
+                                  io::Filesystem::Open::read_write);
+    ASSERT_TRUE((*file)->write_at(20 * kMega, "rot"));
+  }
+  expect_all(fetch_all({2}, data, false));
+  EXPECT_TRUE(has(node(2), data));
+  EXPECT_EQ(node(0).corrupt, std::vector<Digest>{Digest::of(data)});
+}
+
+// A holder that lies about the blob and its digests alike is found out by the digest of the whole.
+class Liar : public Spread {
+ protected:
+  void put_wrong(ClusterNode& at, const std::string& data) {
+    std::string wrong = data;
+    ChunkList list(data.size());
+    for (size_t chunk = 0; chunk < list.count(); chunk++) {
+      wrong[chunk * kChunkBytes] ^= 1;
+      list.set(chunk, Digest::of(std::string_view(wrong).substr(chunk * kChunkBytes,
+                                                                chunk_length(data.size(), chunk))));
+    }
+    const Digest digest = Digest::of(data);
+    ASSERT_TRUE(world_.files.write_file(at.store->blob_path(digest), wrong));
+    ASSERT_TRUE(world_.files.write_file(chunk_list_path(*at.store, digest), list.to_text()));
+  }
+};
+
+TEST_F(Liar, IsLeftOutWhenSomebodyElseHasTheBlob) {
+  make_nodes(3);
+  const std::string data = random_bytes(33 * kMega, 14);
+  put_wrong(node(0), data);
+  put(node(1), data);
+  expect_all(fetch_all({2}, data, false));
+  EXPECT_TRUE(has(node(2), data));
+}
+
+TEST_F(Liar, GetsNothingKeptWhenItIsAlone) {
+  make_nodes(2);
+  const std::string data = random_bytes(17 * kMega, 15);
+  put_wrong(node(0), data);
+  const auto results = fetch_all({1}, data, false);
+  ASSERT_FALSE(results[0]);
+  EXPECT_EQ(results[0].error().code, Errc::corrupt);
+  EXPECT_TRUE(node(1).store->blobs().value().empty());
+}
+
+TEST_F(Liar, DoesNotKeepTheRegistryFromBeingAsked) {
+  make_nodes(2);
+  const std::string data = random_bytes(17 * kMega, 16);
+  registry_.add_model("m", {data});
+  put_wrong(node(0), data);
+  expect_all(fetch_all({1}, data));
+  EXPECT_TRUE(has(node(1), data));
+}
+
+}  // namespace
+}  // namespace om::transfer

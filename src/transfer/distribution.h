@@ -1,0 +1,55 @@
+// All that a node of a cluster needs to share models: built once, given to make_transfer(), to the
+// server that answers peers (peer_blobs()), and to the API (replicas(), catalogue()).
+#pragma once
+
+#include <memory>
+
+#include "transfer/peer_blobs.h"
+#include "transfer/replicas/replicas.h"
+#include "transfer/scrub.h"
+
+namespace om::transfer {
+
+struct DistributionOptions {
+  uint64_t receive_bytes_per_second = 0;  // Of all blobs together; 0: no cap.
+  uint64_t send_bytes_per_second = 0;     // To other nodes.
+  ReplicaOptions replicas;
+  ScrubOptions scrub;
+  TransferOptions transfer;  // As make_transfer() gets them.
+};
+
+// One per node, on the io thread. The references outlive it. stop() must have returned before it is
+// destroyed, and before that the servers and Transfer that use it have stopped.
+class Distribution {
+ public:
+  Distribution(io::World& world, store::Store& store, http::Client& client, ClusterLinks links,
+               DistributionOptions options);
+
+  void start();  // Keeping of copies and scrubbing; the rest works at once.
+  io::Task<void> stop();
+
+  PeerBlobs& peer_blobs() { return peer_blobs_; }
+  Replicas& replicas() { return replicas_; }
+  Catalogue& catalogue() { return catalogue_; }
+  Scrubber& scrubber() { return scrubber_; }
+  DownloadTable& downloads() { return downloads_; }
+  Context& context() { return context_; }
+  Bandwidth& receiving() { return receiving_; }
+  Bandwidth& sending() { return sending_; }
+
+ private:
+  void on_rotten(const Digest& digest);
+
+  ClusterLinks links_;
+  IncomingTable incoming_;
+  Context context_;
+  Bandwidth receiving_, sending_;
+  ChunkLists lists_;
+  PeerBlobs peer_blobs_;
+  DownloadTable downloads_;
+  Catalogue catalogue_;
+  Replicas replicas_;
+  Scrubber scrubber_;
+};
+
+}  // namespace om::transfer

@@ -1,0 +1,145 @@
+#include "transfer/peer_blobs.h"
+
+#include <charconv>
+
+#include "base/log.h"
+#include "http/range.h"
+#include "transfer/chunk_source.h"
+#include "transfer/metrics.h"
+
+namespace om::transfer {
+namespace {
+
+constexpr std::string_view kPrefix = "/peer/v1/blobs/";
+constexpr std::string_view kChunks = "/chunks";
+
+size_t number_of(std::string_view text) {
+  size_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  return error == std::errc{} && end == text.data() + text.size() ? number : 0;
+}
+
+io::Task<void> refuse(http::ResponseWriter& response, int status, std::string_view why) {
+  // A peer that has left needs no answer.
+  (void)co_await response.send(status, "application/json",
+                               fmt::format("{{\"error\":\"{}\"}}", why));
+}
+
+// True if all chunks of these bytes may be given out.
+bool is_verified(const IncomingBlob& blob, const http::ByteRange& range) {
+  const size_t last = static_cast<size_t>((range.offset + range.length - 1) / kChunkBytes);
+  for (size_t chunk = static_cast<size_t>(range.offset / kChunkBytes); chunk <= last; chunk++) {
+    if (!blob.chunk_is_verified(chunk)) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+io::Task<bool> PeerBlobs::handle(http::Request& request, http::ResponseWriter& response) {
+  std::string_view path = request.path;
+  if (!path.starts_with(kPrefix)) co_return false;
+  path.remove_prefix(kPrefix.size());
+  const bool asks_for_chunks = path.ends_with(kChunks);
+  if (asks_for_chunks) path.remove_suffix(kChunks.size());
+  const auto digest = Digest::parse(path);
+  const bool is_get = request.method == "GET";
+  if (!digest) {
+    co_await refuse(response, 404, "no digest");
+  } else if (!is_get && (asks_for_chunks || request.method != "HEAD")) {
+    co_await refuse(response, 405, "method not allowed");
+  } else if (asks_for_chunks) {
+    co_await send_offer(request, response, *digest);
+  } else {
+    co_await send_bytes(request, response, *digest);
+  }
+  co_return true;
+}
+
+std::optional<Offer> PeerBlobs::offer_now(const Digest& digest, size_t after) {
+  if (const auto entry = lists_.find(digest)) {
+    if ((*entry)->bad) return {};
+    return Offer::of((*entry)->list, after, true);
+  }
+  if (const auto blob = incoming_.find(digest)) return Offer::of(blob->chunks(), after, false);
+  return {};
+}
+
+io::Task<void> PeerBlobs::wait_for_news(Digest digest, size_t after, io::Call call) {
+  // However the wait ends, the caller looks again.
+  if (const auto found = lists_.find(digest)) {
+    const auto entry = *found;
+    if (entry->list.known() <= after && !entry->list.complete()) {
+      (void)co_await entry->changed.wait(std::move(call));
+    }
+    co_return;
+  }
+  const auto blob = incoming_.find(digest);
+  if (blob && blob->chunks().known() <= after) (void)co_await blob->changed().wait(std::move(call));
+}
+
+io::Task<void> PeerBlobs::send_offer(http::Request& request, http::ResponseWriter& response,
+                                     Digest digest) {
+  const size_t after = number_of(request.query_value("after"));
+  const io::TimePoint until = world_.clock.now() + kOfferWait;
+  auto offer = offer_now(digest, after);
+  while (offer && offer->chunks.empty() && world_.clock.now() < until) {
+    if (request.cancel.cancelled() || offer->known >= chunks_of(offer->size)) break;
+    co_await wait_for_news(digest, after, {until, request.cancel});
+    offer = offer_now(digest, after);
+  }
+  if (!offer) {
+    co_await refuse(response, 404, "the blob is not here");
+    co_return;
+  }
+  (void)co_await response.send(200, "application/json", offer->to_json());  // As in refuse().
+}
+
+io::Task<void> PeerBlobs::send_bytes(http::Request& request, http::ResponseWriter& response,
+                                     Digest digest) {
+  auto range = http::parse_range(request.headers.get("Range"), UINT64_MAX);
+  const uint64_t asked = range.kind == http::RangeKind::part ? range.range.length : 0;
+  if (request.method == "GET") {
+    // An open end is the rest of the blob.
+    const uint64_t size = store_.blob_size(digest).value_or(0);
+    const auto allowed = co_await bandwidth_.take(asked > 0 ? std::min(asked, kChunkBytes) : size,
+                                                  {io::kNever, request.cancel});
+    if (!allowed) co_return;
+  }
+  http::FileToSend file;
+  file.path = store_.blob_path(digest);
+  auto sent = co_await http::send_file(world_, request, response, std::move(file));
+  if (!sent && sent.error().code == Errc::not_found && !response.started()) {
+    const auto blob = incoming_.find(digest);
+    if (!blob) {
+      response.headers().remove("Accept-Ranges");
+      co_await refuse(response, 404, "the blob is not here");
+      co_return;
+    }
+    sent = co_await send_part(request, response, blob);
+  }
+  if (sent) peer_sent_bytes.add(asked);
+  if (!sent && !response.started()) co_await refuse(response, 503, "the blob cannot be read");
+  if (!sent && sent.error().code == Errc::io_failed) {
+    log_warn("blob not sent", field("blob", digest), field("error", sent.error()));
+  }
+}
+
+io::Task<Result<void>> PeerBlobs::send_part(http::Request& request, http::ResponseWriter& response,
+                                            std::shared_ptr<IncomingBlob> blob) {
+  const auto asked = http::parse_range(request.headers.get("Range"), blob->size());
+  if (asked.kind != http::RangeKind::part || !is_verified(*blob, asked.range)) {
+    co_return co_await response.send(404, "application/json", R"({"error":"not here yet"})");
+  }
+  const auto [offset, length] = asked.range;
+  CO_TRY(const auto file, world_.files.open(blob->path(), io::Filesystem::Open::read));
+  response.headers().set("Content-Range",
+                         fmt::format("bytes {}-{}/{}", offset, offset + length - 1, blob->size()));
+  CO_TRY_VOID(co_await response.start(206, "application/octet-stream", length));
+  if (request.method == "GET") {
+    CO_TRY_VOID(co_await response.write_file(world_.workers, *file, offset, length));
+  }
+  co_return co_await response.finish();
+}
+
+}  // namespace om::transfer

@@ -1,0 +1,40 @@
+// What a node answers other nodes about blobs. The routes are mounted by whoever serves peers:
+//
+//   GET|HEAD /peer/v1/blobs/<digest>                   bytes; a node asks for parts with Range
+//   GET      /peer/v1/blobs/<digest>/chunks?after=<n>  an Offer (chunk_list.h)
+#pragma once
+
+#include "http/server.h"
+#include "transfer/bandwidth.h"
+#include "transfer/chunk_lists.h"
+#include "transfer/incoming_blob.h"
+
+namespace om::transfer {
+
+// Gives out whole blobs and, of those still under way, verified chunks. Who may ask has been
+// decided before. One per node, on the io thread.
+class PeerBlobs {
+ public:
+  PeerBlobs(io::World& world, store::Store& store, IncomingTable& incoming, ChunkLists& lists,
+            Bandwidth& bandwidth)
+      : world_(world), store_(store), incoming_(incoming), lists_(lists), bandwidth_(bandwidth) {}
+
+  // True if the path is one of ours: then it has been answered. 404 for what is not here (yet).
+  io::Task<bool> handle(http::Request& request, http::ResponseWriter& response);
+
+ private:
+  io::Task<void> send_offer(http::Request& request, http::ResponseWriter& response, Digest digest);
+  io::Task<void> send_bytes(http::Request& request, http::ResponseWriter& response, Digest digest);
+  io::Task<Result<void>> send_part(http::Request& request, http::ResponseWriter& response,
+                                   std::shared_ptr<IncomingBlob> blob);
+  std::optional<Offer> offer_now(const Digest& digest, size_t after);
+  io::Task<void> wait_for_news(Digest digest, size_t after, io::Call call);
+
+  io::World& world_;
+  store::Store& store_;
+  IncomingTable& incoming_;
+  ChunkLists& lists_;
+  Bandwidth& bandwidth_;  // Of what is sent.
+};
+
+}  // namespace om::transfer

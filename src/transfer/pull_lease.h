@@ -1,0 +1,47 @@
+// Which node draws a blob from its registry: one at a time in the whole cluster. And which nodes
+// are receiving it, so that they find each other.
+//
+// /pulls/<digest>               the node that may ask the registry
+// /pulls/<digest>/nodes/<node>  each node that is receiving the blob
+//
+// Both go with the node's lease: when it dies, another one takes over within kPullLease.
+#pragma once
+
+#include "base/digest.h"
+#include "io/task_group.h"
+#include "io/world.h"
+#include "metadata/metadata.h"
+
+namespace om::transfer {
+
+inline constexpr std::chrono::seconds kPullLease{10};
+inline constexpr std::chrono::seconds kPullLeaseMargin{2};  // Before its end it counts as lost.
+
+// One node's part in one pull. On the io thread; stop() before it is destroyed.
+class PullLease {
+ public:
+  PullLease(io::World& world, metadata::Metadata& metadata, const Digest& digest, std::string node);
+
+  // Tells that this node is receiving. Errors as metadata's.
+  io::Task<Result<void>> announce(io::Call call);
+  // True: no other node draws from the registry; this one may while is_origin() says so.
+  io::Task<Result<bool>> try_origin(io::Call call);
+  bool is_origin() const;
+  // The other nodes that are receiving it.
+  io::Task<Result<std::vector<std::string>>> others(io::Call call);
+  io::Task<void> stop();  // Lets go of all of it.
+
+ private:
+  io::Task<void> keep_alive();
+  bool holds_lease() const;
+
+  io::World& world_;
+  metadata::Metadata& metadata_;
+  std::string key_, node_;
+  metadata::LeaseId lease_ = 0;
+  io::TimePoint good_until_{};
+  bool origin_ = false, keeping_ = false;
+  io::TaskGroup tasks_;
+};
+
+}  // namespace om::transfer

@@ -1,0 +1,84 @@
+// The models of the cluster as all nodes agree on them: names, manifests, policies.
+//
+// /models/<name>      {"name","manifest"}: the manifest verbatim; <name> is complete and lower case
+// /removed/<name>     {"digest","at"}: what the name meant when it was removed, kept kTombstoneAge,
+//                     so that a node that was away then does not bring it back
+// /policies/<name>    Policy
+// /popularity/<name>  how many more copies its users could keep busy; goes with a lease
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "io/world.h"
+#include "metadata/metadata.h"
+#include "model/manifest.h"
+#include "model/name.h"
+#include "transfer/replicas/policy.h"
+
+namespace om::transfer {
+
+inline constexpr std::chrono::hours kTombstoneAge{30 * 24};
+inline constexpr std::chrono::seconds kPopularityLease{60};
+
+struct CatalogueModel {
+  model::Name name;
+  std::string bytes;  // Of the manifest.
+  Digest digest;      // Of those.
+  model::Manifest manifest;
+};
+
+// The catalogue at one moment; keys as in the comment above, without their prefix.
+struct CatalogueState {
+  std::map<std::string, CatalogueModel> models;
+  std::map<std::string, Digest> removed;
+  std::map<std::string, Policy> policies;
+  std::map<std::string, int> popularity;
+
+  Policy policy_of(const std::string& key) const;
+};
+
+// Reads and changes it. On the io thread. Errors as metadata's; a change whose outcome is unknown
+// may be sent again.
+class Catalogue {
+ public:
+  Catalogue(io::World& world, metadata::Metadata& metadata) : world_(world), metadata_(metadata) {}
+
+  static std::string key_of(const model::Name& name);
+
+  // What cannot be read of it (written by a newer version) is left out and logged.
+  io::Task<Result<std::shared_ptr<const CatalogueState>>> load(io::Call call);
+
+  // The name means this manifest from now on. corrupt: not a manifest; invalid_argument: too large.
+  io::Task<Result<void>> put(model::Name name, std::string bytes, io::Call call);
+  // put(), unless the name is known or was removed meaning the same manifest. False: it was.
+  io::Task<Result<bool>> publish(model::Name name, std::string bytes, io::Call call);
+  // not_found "model 'x' not found".
+  io::Task<Result<void>> remove(model::Name name, io::Call call);
+
+  io::Task<Result<void>> set_policy(model::Name name, Policy policy, io::Call call);
+  io::Task<Result<void>> clear_policy(model::Name name, io::Call call);
+  // Told again by the same node before kPopularityLease has passed; the largest of all nodes'
+  // counts.
+  io::Task<Result<void>> set_popularity(model::Name name, std::string node, int extra,
+                                        io::Call call);
+  std::unique_ptr<metadata::Watch> watch_models() { return metadata_.watch("/models/", 0); }
+
+  // The right to remove one copy of a model: one node at a time, so that two cannot each count on
+  // the other's. False: another node has it. It ends by itself.
+  io::Task<Result<bool>> lock_removal(std::string key, std::string node, io::Call call);
+  io::Task<void> unlock_removal(std::string key, std::string node, io::Call call);
+
+ private:
+  io::Task<Result<void>> commit(metadata::Transaction transaction, io::Call call);
+  io::Task<Result<void>> load_models(CatalogueState& state, io::Call call);
+  io::Task<Result<void>> load_removed(CatalogueState& state, io::Call call);
+  io::Task<Result<void>> load_policies(CatalogueState& state, io::Call call);
+
+  io::World& world_;
+  metadata::Metadata& metadata_;
+};
+
+}  // namespace om::transfer

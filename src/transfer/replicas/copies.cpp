@@ -1,0 +1,140 @@
+// How Replicas gets and removes copies.
+#include <algorithm>
+
+#include "base/log.h"
+#include "transfer/replicas/metrics.h"
+#include "transfer/replicas/replicas.h"
+
+namespace om::transfer {
+namespace {
+
+constexpr std::chrono::seconds kNodeAnswersMax{5};
+constexpr std::chrono::seconds kUnlockMax{5};
+
+}  // namespace
+
+io::Task<Result<void>> Replicas::fetch_model(std::string key, io::CancelToken cancel) {
+  const auto known = state_->models.find(key);
+  if (known == state_->models.end()) co_return Result<void>{};
+  const CatalogueModel model = known->second;
+  std::optional<model::Manifest> before;
+  if (auto stored = parts_.context.store.find(model.name)) before = std::move(stored->manifest);
+  CO_TRY(const auto hold, co_await parts_.context.store.hold(blobs_of(model.manifest)));
+  CO_TRY_VOID(co_await fetch_layers(model, cancel));
+  // It may have been removed or replaced meanwhile.
+  const auto now = state_->models.find(key);
+  if (now == state_->models.end() || now->second.digest != model.digest) co_return Result<void>{};
+  co_await adopt(model, std::move(before));
+  replicas_fetched.add();
+  log_info("replica made", field("model", model.name.shortest()),
+           field("bytes", model.manifest.total_size()));
+  co_return Result<void>{};
+}
+
+io::Task<Result<void>> Replicas::fetch_layers(CatalogueModel model, io::CancelToken cancel) {
+  // Where no node has it any more; a model that was made here has no registry: then it fails.
+  std::shared_ptr<Registry> registry;
+  if (options_.from_registry) {
+    if (auto opened = Registry::open(parts_.context, model.name, false)) registry = *opened;
+  }
+  const ProgressSink sink = [this](Progress progress) { return ignore(std::move(progress)); };
+  std::vector<model::Layer> layers = model.manifest.layers;
+  layers.push_back(model.manifest.config);
+  for (const model::Layer& layer : layers) {
+    const auto present = parts_.context.store.blob_size(layer.digest);
+    if (present && *present == layer.size) continue;
+    CO_TRY_VOID(co_await parts_.downloads.fetch(registry, layer.digest, layer.size, sink,
+                                                {io::kNever, cancel}));
+  }
+  co_return Result<void>{};
+}
+
+io::Task<bool> Replicas::node_has(cluster::NodeInfo node, std::vector<Digest> blobs,
+                                  io::CancelToken cancel) {
+  for (const Digest& digest : blobs) {
+    http::ClientRequest request;
+    request.method = "HEAD";
+    request.endpoint = node.peer;
+    request.tls = parts_.links.tls ? parts_.links.tls(node) : nullptr;
+    request.host = node.peer.str();
+    request.target = "/peer/v1/blobs/" + digest.str();
+    const auto response = co_await parts_.context.client.send(
+        std::move(request), world_.clock.call_within(kNodeAnswersMax, cancel));
+    if (!response || (*response)->status() != 200) co_return false;
+  }
+  co_return true;
+}
+
+io::Task<int> Replicas::count_other_copies(const CatalogueModel& model, io::CancelToken cancel) {
+  const auto blobs = blobs_of(model.manifest);
+  const cluster::View view = parts_.links.view();
+  int copies = 0;
+  for (const cluster::NodeInfo& node : view.nodes()) {
+    if (node.name == parts_.links.node || node.state != cluster::NodeState::ready) continue;
+    if (!std::ranges::all_of(blobs, [&](const Digest& d) { return node.has_blob(d); })) continue;
+    if (co_await node_has(node, blobs, cancel)) copies++;
+  }
+  co_return copies;
+}
+
+io::Task<Result<void>> Replicas::remove_surplus(std::string key, io::CancelToken cancel) {
+  const auto known = state_->models.find(key);
+  if (known == state_->models.end()) co_return Result<void>{};
+  const model::Name name = known->second.name;
+  co_return co_await remove_copy(name, false,
+                                 world_.clock.call_within(std::chrono::minutes(1), cancel));
+}
+
+io::Task<Result<void>> Replicas::remove_copy(model::Name name, bool force, io::Call call) {
+  const std::string key = Catalogue::key_of(name);
+  CO_TRY(const auto stored, parts_.context.store.find(name));
+  const auto known = state_->models.find(key);
+  if (known == state_->models.end()) co_return fail(Errc::not_found, "model '{}' not found", key);
+  const CatalogueModel model = known->second;
+  if (force) co_return co_await parts_.context.store.remove(stored.name);
+  const std::string self = parts_.links.node;
+  CO_TRY(const bool locked, co_await parts_.catalogue.lock_removal(key, self, call));
+  if (!locked) co_return fail(Errc::overloaded, "another node is removing its copy of {}", key);
+  const int needed = std::max(1, state_->policy_of(key).minimum);
+  const int others = co_await count_other_copies(model, call.cancel);
+  Result<void> removed;
+  if (others < needed) {
+    removed = fail(Errc::forbidden, "{} would be left with {} of {} copies that answer", key,
+                   others, needed);
+  } else {
+    removed = co_await parts_.context.store.remove(stored.name);
+  }
+  co_await parts_.catalogue.unlock_removal(key, self, world_.clock.call_within(kUnlockMax));
+  if (removed) {
+    replicas_removed.add();
+    log_info("replica removed", field("model", name.shortest()), field("copies_left", others));
+  }
+  co_return removed;
+}
+
+io::Task<Result<void>> Replicas::remove_model(model::Name name, io::Call call) {
+  CO_TRY_VOID(co_await parts_.catalogue.remove(name, call));
+  look_now();
+  const auto removed = co_await parts_.context.store.remove(name);
+  // A node without a copy has nothing to remove.
+  if (!removed && removed.error().code != Errc::not_found) co_return removed;
+  co_return Result<void>{};
+}
+
+io::Task<Result<void>> Replicas::copy_model(model::Name from, model::Name to, io::Call call) {
+  const auto known = state_->models.find(Catalogue::key_of(from));
+  std::string bytes;
+  if (known != state_->models.end()) {
+    bytes = known->second.bytes;
+  } else {
+    CO_TRY(bytes, parts_.context.store.read_manifest(from));
+  }
+  CO_TRY_VOID(co_await parts_.catalogue.put(to, bytes, std::move(call)));
+  look_now();
+  // Whoever has the blobs has the new name with its next look; here it is at once.
+  const auto put = co_await parts_.context.store.put_manifest(to, std::move(bytes));
+  if (!put && put.error().code != Errc::not_found) co_return put;
+  co_return Result<void>{};
+}
+
+}  // namespace om::transfer

@@ -1,0 +1,64 @@
+// Which node should get or lose which copy. Pure: every node computes the same plan from the same
+// View and does only its own part of it.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "cluster/view.h"
+#include "transfer/replicas/policy.h"
+
+namespace om::transfer {
+
+struct ReplicatedModel {
+  std::string key;                                 // Of the catalogue; orders the plan.
+  Digest weights;                                  // Of a loaded runner.
+  std::vector<std::pair<Digest, uint64_t>> blobs;  // With their sizes.
+  Policy policy;
+  int popularity = 0;
+};
+
+struct ReplicaAction {
+  enum class Kind { fetch, remove } kind = Kind::fetch;
+  std::string node, model;
+  uint64_t bytes = 0;   // Missing there, or freed at most.
+  bool urgent = false;  // The model has fewer copies than its minimum.
+};
+
+// How a model fares. A copy is a node that has all of its blobs.
+struct ModelHealth {
+  std::string model;
+  int wanted = 0, minimum = 0;
+  std::vector<std::string> copies;       // On nodes that answer.
+  std::vector<std::string> unreachable;  // On nodes that do not; lost if they never return.
+  uint64_t bytes = 0;
+
+  bool is_under() const { return static_cast<int>(copies.size()) < wanted; }
+  bool is_over() const { return static_cast<int>(copies.size()) > wanted; }
+  bool is_in_danger() const { return static_cast<int>(copies.size()) < minimum; }
+  bool is_out_of_reach() const { return copies.empty() && !unreachable.empty(); }
+  bool is_lost() const { return copies.empty() && unreachable.empty(); }
+};
+
+struct ReplicaInput {
+  std::vector<ReplicatedModel> models;  // Ordered by key.
+  cluster::View view;
+  io::TimePoint now{};
+  // A node that stopped answering keeps its copies' places for so long: it may be restarting.
+  io::Duration grace = std::chrono::seconds(60);
+  uint64_t disk_reserve = uint64_t{1} << 30;  // Left free on every disk.
+};
+
+struct ReplicaPlan {
+  std::vector<ReplicaAction> actions;
+  std::vector<ModelHealth> health;  // One for each model.
+};
+
+// Copies stay where they are as far as they can; new ones go to the nodes of the highest
+// rendezvous hash (Thaler and Ravishankar 1998) that have room. Surplus goes only when all wanted
+// copies are on nodes that answer; never the last one.
+ReplicaPlan plan_replicas(const ReplicaInput& input);
+
+uint64_t rendezvous(std::string_view node, std::string_view model);
+
+}  // namespace om::transfer

@@ -1,0 +1,76 @@
+#include "transfer/replicas/health.h"
+
+#include <algorithm>
+#include <boost/json.hpp>
+
+#include "transfer/replicas/metrics.h"
+
+namespace om::transfer {
+namespace {
+
+// Rising with the trouble.
+int severity(const ModelHealth& health) {
+  if (health.is_lost()) return 4;
+  if (health.is_out_of_reach()) return 3;
+  if (health.is_in_danger()) return 2;
+  return health.is_under() ? 1 : 0;
+}
+
+double count(const std::vector<ModelHealth>& health, bool (ModelHealth::*is)() const) {
+  return static_cast<double>(
+      std::ranges::count_if(health, [is](const ModelHealth& model) { return (model.*is)(); }));
+}
+
+}  // namespace
+
+std::string_view state_of(const ModelHealth& health) {
+  switch (severity(health)) {
+    case 4:
+      return "lost";
+    case 3:
+      return "unreachable";
+    case 2:
+      return "danger";
+    case 1:
+      return "under";
+    default:
+      return health.is_over() ? "over" : "ok";
+  }
+}
+
+std::string health_json(const std::vector<ModelHealth>& health) {
+  boost::json::array models;
+  for (const ModelHealth& model : health) {
+    models.push_back(boost::json::object{
+        {"model", model.model},
+        {"state", state_of(model)},
+        {"wanted", model.wanted},
+        {"minimum", model.minimum},
+        {"copies", boost::json::array(model.copies.begin(), model.copies.end())},
+        {"unreachable", boost::json::array(model.unreachable.begin(), model.unreachable.end())},
+        {"size", model.bytes}});
+  }
+  return boost::json::serialize(boost::json::object{{"models", std::move(models)}});
+}
+
+void count_health(const std::vector<ModelHealth>& health) {
+  models_catalogued.set(static_cast<double>(health.size()));
+  models_under.set(count(health, &ModelHealth::is_under));
+  models_over.set(count(health, &ModelHealth::is_over));
+  models_in_danger.set(count(health, &ModelHealth::is_in_danger));
+  models_out_of_reach.set(count(health, &ModelHealth::is_out_of_reach));
+  models_lost.set(count(health, &ModelHealth::is_lost));
+}
+
+std::vector<ModelHealth> newly_troubled(const std::vector<ModelHealth>& before,
+                                        const std::vector<ModelHealth>& now) {
+  std::vector<ModelHealth> troubled;
+  for (const ModelHealth& model : now) {
+    const auto known = std::ranges::find(before, model.model, &ModelHealth::model);
+    const int was = known == before.end() ? 0 : severity(*known);
+    if (severity(model) >= 2 && severity(model) > was) troubled.push_back(model);
+  }
+  return troubled;
+}
+
+}  // namespace om::transfer

@@ -1,0 +1,24 @@
+// How well the cluster keeps its models, for people and metrics. Pure values.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "transfer/replicas/core.h"
+
+namespace om::transfer {
+
+// "ok", "over", "under", "danger" (below the minimum), "unreachable" (copies exist, none answers)
+// or "lost".
+std::string_view state_of(const ModelHealth& health);
+
+// {"models":[{"model","state","wanted","minimum","copies":[..],"unreachable":[..],"size"}]}
+std::string health_json(const std::vector<ModelHealth>& health);
+
+void count_health(const std::vector<ModelHealth>& health);  // Into metrics.h.
+
+// The models that have become worse than `before`: worth a line in the log each.
+std::vector<ModelHealth> newly_troubled(const std::vector<ModelHealth>& before,
+                                        const std::vector<ModelHealth>& now);
+
+}  // namespace om::transfer

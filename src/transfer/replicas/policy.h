@@ -1,0 +1,31 @@
+// How many copies of a model the cluster keeps, and where. Pure values.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+
+namespace om::transfer {
+
+inline constexpr int kCopiesMax = 1000;
+inline constexpr size_t kPinnedMax = 1000;
+
+// Kept as JSON: {"factor":2,"minimum":1,"pinned":["a"],"popular_extra_max":2}
+struct Policy {
+  int factor = 2;                   // Copies wanted; as many as there are nodes if those are fewer.
+  int minimum = 1;                  // With fewer the model is reported as in danger.
+  std::vector<std::string> pinned;  // Sorted. Nodes that have it whatever the rest says.
+  int popular_extra_max = 2;        // Further copies while it is popular.
+
+  // invalid_argument: malformed, unknown fields, numbers that cannot be.
+  static Result<Policy> parse(std::string_view json);
+  std::string to_json() const;
+  bool operator==(const Policy&) const = default;
+
+  // `popularity`: how many more copies its users could keep busy.
+  int copies_wanted(int popularity) const;
+};
+
+}  // namespace om::transfer

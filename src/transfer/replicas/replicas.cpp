@@ -1,0 +1,210 @@
+#include "transfer/replicas/replicas.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "transfer/replicas/health.h"
+#include "transfer/replicas/metrics.h"
+
+namespace om::transfer {
+namespace {
+
+constexpr std::chrono::seconds kAskMax{10};
+constexpr std::chrono::seconds kWatchAgain{1};
+
+Digest weights_of(const model::Manifest& manifest) {
+  const model::Layer* weights = manifest.find("model");
+  return weights != nullptr ? weights->digest : Digest{};
+}
+
+std::vector<std::pair<Digest, uint64_t>> sized_blobs_of(const model::Manifest& manifest) {
+  std::vector<std::pair<Digest, uint64_t>> blobs{{manifest.config.digest, manifest.config.size}};
+  for (const model::Layer& layer : manifest.layers) blobs.emplace_back(layer.digest, layer.size);
+  std::ranges::sort(blobs);
+  const auto twice = std::ranges::unique(blobs);
+  blobs.erase(twice.begin(), twice.end());
+  return blobs;
+}
+
+}  // namespace
+
+std::vector<Digest> blobs_of(const model::Manifest& manifest) {
+  std::vector<Digest> blobs;
+  for (const auto& [digest, size] : sized_blobs_of(manifest)) blobs.push_back(digest);
+  return blobs;
+}
+
+Replicas::Replicas(ReplicaParts parts, ReplicaOptions options)
+    : parts_(parts),
+      options_(options),
+      world_(parts.context.world),
+      changed_(world_.clock),
+      workers_(world_, options.running_max, [this] { look_now(); }),
+      tasks_(world_.executor, world_.clock) {}
+
+void Replicas::start() {
+  tasks_.spawn(run());
+  tasks_.spawn(watch());
+}
+
+io::Task<void> Replicas::stop() {
+  co_await workers_.stop();
+  co_await tasks_.stop();
+}
+
+io::Task<void> Replicas::run() {
+  const io::CancelToken cancel = tasks_.token();
+  while (!cancel.cancelled()) {
+    if (const auto done = co_await reconcile(); !done && !cancel.cancelled()) {
+      log_debug("replicas are left as they are", field("error", done.error()));
+    }
+    // Woken by a change, by finished work, or to look at the View again.
+    (void)co_await changed_.wait({world_.clock.now() + options_.reconcile_every, cancel});
+  }
+}
+
+io::Task<void> Replicas::watch() {
+  const io::CancelToken cancel = tasks_.token();
+  while (!cancel.cancelled()) {
+    const auto watch = parts_.catalogue.watch_models();
+    while (const auto events = co_await watch->next({io::kNever, cancel})) look_now();
+    (void)co_await world_.clock.sleep_for(kWatchAgain, {io::kNever, cancel});
+  }
+}
+
+io::Task<Result<void>> Replicas::reconcile() {
+  CO_TRY(auto state,
+         co_await parts_.catalogue.load(world_.clock.call_within(kAskMax, tasks_.token())));
+  state_ = std::move(state);
+  ReplicaInput input{.models = {},
+                     .view = parts_.links.view(),
+                     .now = world_.clock.now(),
+                     .grace = options_.grace,
+                     .disk_reserve = options_.disk_reserve};
+  for (const auto& [key, model] : state_->models) {
+    const auto popularity = state_->popularity.find(key);
+    input.models.push_back({key, weights_of(model.manifest), sized_blobs_of(model.manifest),
+                            state_->policy_of(key),
+                            popularity == state_->popularity.end() ? 0 : popularity->second});
+  }
+  ReplicaPlan plan = plan_replicas(input);
+  for (const ModelHealth& model : newly_troubled(health_, plan.health)) {
+    log_warn("model lacks copies", field("model", model.model), field("state", state_of(model)),
+             field("copies", model.copies.size()), field("unreachable", model.unreachable.size()),
+             field("wanted", model.wanted));
+  }
+  count_health(plan.health);
+  health_ = plan.health;
+  co_await follow_catalogue(plan);
+  give_work(plan);
+  co_return Result<void>{};
+}
+
+bool Replicas::is_mine(const ReplicaPlan& plan, const std::string& key,
+                       ReplicaAction::Kind kind) const {
+  return std::ranges::any_of(plan.actions, [&](const ReplicaAction& action) {
+    return action.kind == kind && action.node == parts_.links.node && action.model == key;
+  });
+}
+
+bool Replicas::has_blobs(const model::Manifest& manifest) {
+  return std::ranges::all_of(sized_blobs_of(manifest), [&](const auto& blob) {
+    const auto size = parts_.context.store.blob_size(blob.first);
+    return size && *size == blob.second;
+  });
+}
+
+io::Task<void> Replicas::follow_catalogue(const ReplicaPlan& plan) {
+  const auto stored = parts_.context.store.list();
+  if (!stored) {
+    log_warn("models cannot be listed", field("error", stored.error()));
+    co_return;
+  }
+  std::set<std::string> here;
+  broken_.clear();
+  for (const store::StoredManifest& manifest : *stored) {
+    here.insert(Catalogue::key_of(manifest.name));
+    co_await follow_one(manifest, plan);
+  }
+  const auto state = state_;
+  for (const auto& [key, model] : state->models) {
+    if (here.contains(key) || !has_blobs(model.manifest)) continue;
+    if (!is_mine(plan, key, ReplicaAction::Kind::remove)) co_await adopt(model, {});
+  }
+}
+
+io::Task<void> Replicas::follow_one(store::StoredManifest stored, const ReplicaPlan& plan) {
+  const std::string key = Catalogue::key_of(stored.name);
+  store::Store& store = parts_.context.store;
+  const auto known = state_->models.find(key);
+  if (known != state_->models.end()) {
+    const CatalogueModel model = known->second;
+    if (model.digest == stored.digest) {
+      if (!has_blobs(model.manifest)) broken_.insert(key);
+      co_return;
+    }
+    if (has_blobs(model.manifest)) {
+      co_await adopt(model, stored.manifest);
+      co_return;
+    }
+    // An older meaning of the name. It stays until the new one is somewhere.
+    const auto health = std::ranges::find(health_, key, &ModelHealth::model);
+    const bool is_elsewhere = health != health_.end() && !health->copies.empty();
+    if (!is_elsewhere || is_mine(plan, key, ReplicaAction::Kind::fetch)) co_return;
+  } else if (const auto removed = state_->removed.find(key);
+             removed == state_->removed.end() || removed->second != stored.digest) {
+    auto bytes = store.read_manifest(stored.name);
+    if (!bytes) co_return;  // Gone meanwhile.
+    const auto published = co_await parts_.catalogue.publish(
+        stored.name, std::move(*bytes), world_.clock.call_within(kAskMax, tasks_.token()));
+    if (published && *published) log_info("published", field("model", stored.name.shortest()));
+    co_return;  // What failed is tried with the next look.
+  }
+  const auto gone = co_await store.remove(stored.name);
+  log_info("removed as in the catalogue", field("model", stored.name.shortest()),
+           field("error", gone ? Error{} : gone.error()));
+}
+
+io::Task<void> Replicas::adopt(const CatalogueModel& model, std::optional<model::Manifest> before) {
+  const model::Name name = model.name;
+  const auto put = co_await parts_.context.store.put_manifest(name, model.bytes);
+  if (!put) {
+    log_warn("model not written", field("model", name.shortest()), field("error", put.error()));
+    co_return;
+  }
+  if (!before) co_return;
+  const auto removed = co_await parts_.context.store.remove_unreferenced(blobs_of(*before));
+  if (!removed) log_warn("unused layers are kept", field("error", removed.error()));
+}
+
+void Replicas::give_work(const ReplicaPlan& plan) {
+  std::vector<ReplicaWorkers::Work> work;
+  std::map<std::string, io::TimePoint> surplus;
+  const io::TimePoint now = world_.clock.now();
+  for (const ReplicaAction& action : plan.actions) {
+    if (action.node != parts_.links.node) continue;
+    const std::string key = action.model;
+    if (action.kind == ReplicaAction::Kind::fetch) {
+      work.push_back({"fetch " + key, action.urgent, action.bytes,
+                      [this, key](io::CancelToken cancel) { return fetch_model(key, cancel); }});
+      continue;
+    }
+    const auto since = surplus_since_.find(key);
+    surplus[key] = since == surplus_since_.end() ? now : since->second;
+    const auto known = state_->models.find(key);
+    if (now - surplus[key] < options_.surplus_grace || known == state_->models.end()) continue;
+    if (!parts_.context.store.find(known->second.name)) continue;  // Others share its blobs.
+    work.push_back({"remove " + key, false, 0,
+                    [this, key](io::CancelToken cancel) { return remove_surplus(key, cancel); }});
+  }
+  // Mended also where the plan wants no copy: until it is removed it must work.
+  for (const std::string& key : broken_) {
+    if (is_mine(plan, key, ReplicaAction::Kind::fetch)) continue;
+    work.push_back({"fetch " + key, true, 0,
+                    [this, key](io::CancelToken cancel) { return fetch_model(key, cancel); }});
+  }
+  surplus_since_ = std::move(surplus);
+  workers_.set_work(std::move(work));
+}
+
+}  // namespace om::transfer

@@ -1,0 +1,90 @@
+// Keeps this node's share of the wanted copies of every model in the catalogue.
+//
+// Every few seconds, and when the catalogue changes: (1) models that are on this disk and unknown
+// to the cluster are published; (2) what was removed or replaced in the catalogue is removed or
+// replaced here; (3) the plan (core.h) is made from the View, and this node's part of it done
+// (workers.h). Without a majority nothing is changed, and what is here is served on.
+#pragma once
+
+#include <map>
+#include <memory>
+
+#include "io/event.h"
+#include "transfer/cluster_fetch.h"
+#include "transfer/replicas/catalogue.h"
+#include "transfer/replicas/core.h"
+#include "transfer/replicas/workers.h"
+
+namespace om::transfer {
+
+struct ReplicaOptions {
+  io::Duration reconcile_every = std::chrono::seconds(5);
+  io::Duration grace = std::chrono::seconds(60);          // See ReplicaInput.
+  io::Duration surplus_grace = std::chrono::minutes(10);  // A surplus copy stays so long.
+  size_t running_max = 2;
+  bool from_registry = true;  // What no node has any more is got from the registry in its name.
+  uint64_t disk_reserve = uint64_t{1} << 30;
+};
+
+// The references outlive it.
+struct ReplicaParts {
+  Context& context;
+  const ClusterLinks& links;
+  DownloadTable& downloads;
+  Catalogue& catalogue;
+};
+
+// One per node, on the io thread. start() once; stop() before it is destroyed.
+class Replicas {
+ public:
+  Replicas(ReplicaParts parts, ReplicaOptions options);
+
+  void start();
+  io::Task<void> stop();
+  void look_now() { changed_.notify_all(); }
+
+  // The cluster forgets the model; every holder removes it. not_found; errors of metadata.
+  io::Task<Result<void>> remove_model(model::Name name, io::Call call);
+  io::Task<Result<void>> copy_model(model::Name from, model::Name to, io::Call call);
+  // This node's copy only. forbidden: it is the last one that answers, and `force` is not set.
+  // overloaded: another node is removing its copy just now.
+  io::Task<Result<void>> remove_copy(model::Name name, bool force, io::Call call);
+
+  // As of the last look.
+  const std::vector<ModelHealth>& health() const { return health_; }
+  std::shared_ptr<const CatalogueState> state() const { return state_; }
+
+ private:
+  io::Task<void> run();
+  io::Task<void> watch();
+  io::Task<Result<void>> reconcile();
+  io::Task<void> follow_catalogue(const ReplicaPlan& plan);
+  io::Task<void> follow_one(store::StoredManifest stored, const ReplicaPlan& plan);
+  io::Task<void> adopt(const CatalogueModel& model, std::optional<model::Manifest> before);
+  void give_work(const ReplicaPlan& plan);
+  io::Task<Result<void>> fetch_model(std::string key, io::CancelToken cancel);
+  io::Task<Result<void>> fetch_layers(CatalogueModel model, io::CancelToken cancel);
+  io::Task<Result<void>> remove_surplus(std::string key, io::CancelToken cancel);
+  // How many other nodes have all of it and answer, asked one by one.
+  io::Task<int> count_other_copies(const CatalogueModel& model, io::CancelToken cancel);
+  io::Task<bool> node_has(cluster::NodeInfo node, std::vector<Digest> blobs,
+                          io::CancelToken cancel);
+  bool has_blobs(const model::Manifest& manifest);
+  bool is_mine(const ReplicaPlan& plan, const std::string& key, ReplicaAction::Kind kind) const;
+  io::Task<Result<void>> ignore(Progress) { co_return Result<void>{}; }
+
+  ReplicaParts parts_;
+  ReplicaOptions options_;
+  io::World& world_;
+  std::shared_ptr<const CatalogueState> state_ = std::make_shared<CatalogueState>();
+  std::vector<ModelHealth> health_;
+  std::map<std::string, io::TimePoint> surplus_since_;
+  std::set<std::string> broken_;  // Models that are here but for a blob that was found rotten.
+  io::Event changed_;
+  ReplicaWorkers workers_;
+  io::TaskGroup tasks_;
+};
+
+std::vector<Digest> blobs_of(const model::Manifest& manifest);
+
+}  // namespace om::transfer

@@ -1,0 +1,314 @@
+#include "transfer/replicas/replicas.h"
+
+#include "transfer/replicas/health.h"
+#include "transfer/scrub.h"
+#include "transfer/testing/cluster.h"
+
+namespace om::transfer {
+namespace {
+
+using cluster::NodeState;
+using std::chrono::minutes;
+using std::chrono::seconds;
+using testing::ClusterNode;
+using testing::random_bytes;
+
+constexpr uint64_t kMegabyte = 1 << 20;
+
+// A cluster whose nodes keep copies.
+class Replicated : public testing::ClusterWorld {
+ protected:
+  struct Keeper {
+    std::unique_ptr<Catalogue> catalogue;
+    std::unique_ptr<Replicas> replicas;
+  };
+
+  ~Replicated() override {
+    for (size_t i = 0; i < keepers_.size(); i++) stop_keeper(i);
+  }
+  void make_cluster(size_t count) {
+    make_nodes(count);
+    keepers_.resize(count);
+    for (size_t i = 0; i < count; i++) start_keeper(i);
+  }
+  void start_keeper(size_t i) {
+    Keeper& keeper = keepers_[i];
+    ClusterNode& at = node(i);
+    keeper.catalogue = std::make_unique<Catalogue>(world_, at.metadata);
+    ReplicaOptions options;
+    options.surplus_grace = minutes(5);
+    options.from_registry = false;  // The simulated network speaks no TLS.
+    keeper.replicas = std::make_unique<Replicas>(
+        ReplicaParts{*at.context, at.links, *at.downloads, *keeper.catalogue}, options);
+    keeper.replicas->start();
+  }
+  void stop_keeper(size_t i) {
+    if (keepers_[i].replicas) sim_.run(keepers_[i].replicas->stop());
+    keepers_[i] = {};
+  }
+  void kill(size_t i) {
+    stop_keeper(i);
+    sim_.run(node(i).kill());
+  }
+  void revive(size_t i) {
+    sim_.run(node(i).start());
+    node(i).state = NodeState::ready;
+    start_keeper(i);
+  }
+  Replicas& replicas(size_t i) { return *keepers_[i].replicas; }
+  Catalogue& catalogue(size_t i) { return *keepers_[i].catalogue; }
+
+  static model::Name name(std::string_view text) { return model::Name::parse(text).value(); }
+  // A model made on one node, unknown to the cluster.
+  std::string put_model(size_t i, std::string_view text, const std::string& layer) {
+    put(node(i), layer);
+    put(node(i), "{}");
+    model::Manifest manifest;
+    manifest.config = {std::string(model::kConfigMediaType), Digest::of("{}"), 2, ""};
+    manifest.layers = {
+        {std::string(model::kLayerMediaPrefix) + "model", Digest::of(layer), layer.size(), ""}};
+    std::string bytes = manifest.to_json();
+    const auto done = wait(node(i).store->put_manifest(name(text), bytes));
+    EXPECT_TRUE(done) << done.error().what;
+    return bytes;
+  }
+  void pass(io::Duration time) { sim_.run(sleep(time)); }
+  std::string holders(std::string_view text) {
+    std::string found;
+    for (const auto& each : nodes_) {
+      if (!each->alive()) continue;
+      const auto stored = each->store->find(name(text));
+      if (!stored) continue;
+      bool whole = true;
+      for (const Digest& blob : blobs_of(stored->manifest)) {
+        whole = whole && each->store->blob_size(blob).has_value();
+      }
+      found += whole ? each->name : each->name + "?";
+    }
+    return found;
+  }
+  size_t index_of(char holder) const { return static_cast<size_t>(holder - 'a'); }
+
+  std::vector<Keeper> keepers_;
+
+ private:
+  io::Task<void> sleep(io::Duration time) { (void)co_await world_.clock.sleep_for(time); }
+};
+
+TEST_F(Replicated, MakesASecondCopyOfAModelThatAppears) {
+  make_cluster(4);
+  const std::string bytes = put_model(0, "m", random_bytes(100'000, 1));
+  pass(seconds(20));
+  const std::string there = holders("m");
+  ASSERT_EQ(there.size(), 2U) << there;
+  EXPECT_EQ(there[0], 'a');
+  EXPECT_EQ(node(index_of(there[1])).store->read_manifest(name("m")).value(), bytes);
+  EXPECT_EQ(state_of(replicas(3).health().at(0)), "ok");
+}
+
+TEST_F(Replicated, RestoresTheCopiesOfALostNodeAndRemovesTheSurplusWhenItReturns) {
+  make_cluster(4);
+  put_model(0, "m", random_bytes(100'000, 2));
+  pass(seconds(20));
+  kill(0);
+  pass(seconds(30));
+  EXPECT_EQ(holders("m").size(), 1U);  // It may come back.
+  pass(seconds(60));
+  EXPECT_EQ(holders("m").size(), 2U);
+  revive(0);
+  pass(seconds(30));
+  EXPECT_EQ(holders("m").size(), 3U);
+  pass(minutes(7));
+  EXPECT_EQ(holders("m").size(), 2U);
+}
+
+TEST_F(Replicated, RemovesAModelEverywhereAlsoWhereTheNodeWasAway) {
+  make_cluster(3);
+  put_model(0, "m", random_bytes(1000, 3));
+  pass(seconds(20));
+  const std::string there = holders("m");
+  ASSERT_EQ(there.size(), 2U);
+  kill(index_of(there[1]));
+  ASSERT_TRUE(wait(replicas(0).remove_model(name("m"), {})));
+  EXPECT_EQ(holders("m"), "");
+  pass(seconds(20));
+  revive(index_of(there[1]));
+  pass(seconds(20));
+  EXPECT_EQ(holders("m"), "");
+  for (const auto& each : nodes_) EXPECT_TRUE(each->store->blobs().value().empty());
+}
+
+TEST_F(Replicated, BringsARecreatedModelToAllHolders) {
+  make_cluster(3);
+  put_model(0, "m", random_bytes(1000, 4));
+  pass(seconds(20));
+  ASSERT_TRUE(wait(replicas(0).remove_model(name("m"), {})));
+  pass(seconds(10));
+  const std::string bytes = put_model(1, "m", random_bytes(1000, 5));
+  pass(seconds(20));
+  const std::string there = holders("m");
+  ASSERT_EQ(there.size(), 2U);
+  for (const char holder : there) {
+    EXPECT_EQ(node(index_of(holder)).store->read_manifest(name("m")).value(), bytes);
+  }
+}
+
+TEST_F(Replicated, ReplacesAnOldVersionAndLetsItsBlobsGo) {
+  make_cluster(2);
+  const std::string old_layer = random_bytes(1000, 6);
+  put_model(0, "m", old_layer);
+  pass(seconds(20));
+  EXPECT_EQ(holders("m"), "ab");
+  put(node(0), "new layer");
+  model::Manifest manifest;
+  manifest.config = {std::string(model::kConfigMediaType), Digest::of("{}"), 2, ""};
+  manifest.layers = {
+      {std::string(model::kLayerMediaPrefix) + "model", Digest::of("new layer"), 9, ""}};
+  ASSERT_TRUE(wait(catalogue(0).put(name("m"), manifest.to_json(), {})));
+  pass(seconds(20));
+  EXPECT_EQ(holders("m"), "ab");
+  for (size_t i = 0; i < 2; i++) {
+    EXPECT_EQ(node(i).store->read_manifest(name("m")).value(), manifest.to_json());
+    EXPECT_FALSE(node(i).store->blob_size(Digest::of(old_layer)));
+  }
+}
+
+TEST_F(Replicated, FollowsThePolicyOfAModel) {
+  make_cluster(4);
+  Policy policy;
+  policy.factor = 1;
+  policy.pinned = {"c", "d"};
+  ASSERT_TRUE(wait(catalogue(0).set_policy(name("m"), policy, {})));
+  put_model(0, "m", random_bytes(1000, 7));
+  pass(seconds(20));
+  EXPECT_EQ(holders("m"), "acd");
+  pass(minutes(7));
+  EXPECT_EQ(holders("m"), "cd");
+  policy.pinned = {};
+  policy.factor = 4;
+  ASSERT_TRUE(wait(catalogue(0).set_policy(name("m"), policy, {})));
+  pass(seconds(30));
+  EXPECT_EQ(holders("m"), "abcd");
+}
+
+TEST_F(Replicated, GrowsWhileAModelIsPopular) {
+  make_cluster(4);
+  put_model(0, "m", random_bytes(1000, 8));
+  pass(seconds(20));
+  ASSERT_TRUE(wait(catalogue(1).set_popularity(name("m"), "b", 2, {})));
+  pass(seconds(20));
+  EXPECT_EQ(holders("m").size(), 4U);
+  pass(minutes(8));  // Nobody has said so again.
+  EXPECT_EQ(holders("m").size(), 2U);
+}
+
+TEST_F(Replicated, NeverRemovesTheLastCopyUnlessForced) {
+  make_cluster(1);
+  put_model(0, "m", random_bytes(1000, 9));
+  pass(seconds(20));
+  const auto refused = wait(replicas(0).remove_copy(name("m"), false, {}));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Errc::forbidden);
+  EXPECT_EQ(holders("m"), "a");
+  EXPECT_TRUE(wait(replicas(0).remove_copy(name("m"), true, {})));
+  EXPECT_EQ(holders("m"), "");
+}
+
+io::Task<void> remove_into(Replicas& replicas, model::Name name, Result<void>& result) {
+  result = co_await replicas.remove_copy(std::move(name), false, {});
+}
+
+TEST_F(Replicated, TwoNodesThatGiveUpTheirCopiesAtOnceKeepOne) {
+  make_cluster(2);
+  put_model(0, "m", random_bytes(1000, 10));
+  pass(seconds(20));
+  ASSERT_EQ(holders("m"), "ab");
+  std::array<Result<void>, 2> results;
+  io::TaskGroup group(world_.executor, world_.clock);
+  for (size_t i = 0; i < 2; i++) group.spawn(remove_into(replicas(i), name("m"), results[i]));
+  sim_.run(group.wait());
+  EXPECT_NE(results[0].has_value(), results[1].has_value());
+  EXPECT_EQ(holders("m").size(), 1U);
+}
+
+TEST_F(Replicated, ReportsAModelWhoseEveryCopyIsOutOfReach) {
+  make_cluster(3);
+  Policy policy;
+  policy.factor = 1;
+  ASSERT_TRUE(wait(catalogue(0).set_policy(name("m"), policy, {})));
+  put_model(0, "m", random_bytes(1000, 11));
+  pass(seconds(20));
+  ASSERT_EQ(holders("m"), "a");
+  kill(0);
+  pass(minutes(3));
+  ASSERT_EQ(replicas(1).health().size(), 1U);
+  EXPECT_EQ(state_of(replicas(1).health()[0]), "unreachable");
+  EXPECT_NE(health_json(replicas(1).health()).find("\"unreachable\":[\"a\"]"), std::string::npos);
+  revive(0);
+  pass(seconds(20));
+  EXPECT_FALSE(replicas(1).health()[0].is_in_danger());  // Perhaps another one got it meanwhile.
+}
+
+TEST_F(Replicated, ChangesNothingWithoutAMajority) {
+  make_cluster(3);
+  put_model(0, "m", random_bytes(1000, 12));
+  pass(seconds(20));
+  const std::string there = holders("m");
+  for (auto& each : nodes_) each->metadata.reachable = false;
+  const auto refused = wait(replicas(0).remove_model(name("m"), {}));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Errc::not_leader);
+  pass(minutes(20));
+  EXPECT_EQ(holders("m"), there);
+}
+
+TEST_F(Replicated, MendsARottenBlobFromAnotherNode) {
+  make_cluster(2);
+  const std::string layer = random_bytes(3'000'000, 13);
+  put_model(0, "m", layer);
+  pass(seconds(20));
+  ASSERT_EQ(holders("m"), "ab");
+  {
+    auto file = world_.files.open(node(1).store->blob_path(Digest::of(layer)),
+                                  io::Filesystem::Open::read_write);
+    ASSERT_TRUE((*file)->write_at(2'000'000, "rot"));
+  }
+  size_t told = 0;
+  Scrubber scrubber(world_, *node(1).store, {}, [&](const Digest& digest) {
+    EXPECT_EQ(digest, Digest::of(layer));
+    told++;
+  });
+  EXPECT_EQ(wait(scrubber.pass({})).value(), 1U);
+  EXPECT_EQ(told, 1U);
+  EXPECT_EQ(holders("m"), "ab?");
+  pass(seconds(20));
+  EXPECT_EQ(holders("m"), "ab");
+  EXPECT_TRUE(has(node(1), layer));
+  EXPECT_EQ(wait(scrubber.pass({})).value(), 0U);
+  sim_.run(scrubber.stop());
+}
+
+// reliability 15: every single flipped bit is found, and at no more than the rate that was set.
+TEST_F(Replicated, ScrubFindsEveryFlippedBitSlowly) {
+  make_nodes(1);
+  const std::string data = random_bytes(kMegabyte, 14);
+  Scrubber scrubber(world_, *node(0).store, {.bytes_per_second = 10 * kMegabyte},
+                    [](const Digest&) {});
+  uint64_t state = 1;
+  for (int i = 0; i < 100; i++) {
+    put(node(0), data);
+    state = state * 6364136223846793005ull + 1442695040888963407ull;
+    const uint64_t at = (state >> 33) % data.size();
+    const char flipped = static_cast<char>(data[at] ^ (1 << (state >> 61)));
+    auto file = world_.files.open(node(0).store->blob_path(Digest::of(data)),
+                                  io::Filesystem::Open::read_write);
+    ASSERT_TRUE((*file)->write_at(at, std::string_view(&flipped, 1)));
+    const auto before = world_.clock.now();
+    ASSERT_EQ(wait(scrubber.pass({})).value(), 1U) << "bit at " << at;
+    EXPECT_GE(world_.clock.now() - before, std::chrono::milliseconds(150));
+  }
+  sim_.run(scrubber.stop());
+}
+
+}  // namespace
+}  // namespace om::transfer

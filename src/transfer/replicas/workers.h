@@ -1,0 +1,49 @@
+// Does this node's part of a plan: a few things at a time, the urgent ones first, and what failed
+// again later.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "io/task_group.h"
+#include "io/world.h"
+
+namespace om::transfer {
+
+// On the io thread; stop() before it is destroyed.
+class ReplicaWorkers {
+ public:
+  struct Work {
+    std::string key;  // What is running or waits for its next try under this key is not begun.
+    bool urgent = false;
+    uint64_t bytes = 0;  // Of equally urgent things the small ones go first.
+    std::function<io::Task<Result<void>>(io::CancelToken)> job;
+  };
+
+  // `on_end` is called after each job: there may be new work.
+  ReplicaWorkers(io::World& world, size_t running_max, std::function<void()> on_end);
+
+  // All there is to do now. What is not in it any more is forgotten, except what runs.
+  void set_work(std::vector<Work> work);
+  size_t running() const { return running_.size(); }
+  io::Task<void> stop() { co_await tasks_.stop(); }
+
+ private:
+  struct Failure {
+    int count = 0;
+    io::TimePoint not_before{};
+  };
+  io::Task<void> run(Work work);
+
+  io::World& world_;
+  size_t running_max_;
+  std::function<void()> on_end_;
+  std::set<std::string> running_;
+  std::map<std::string, Failure> failures_;
+  io::TaskGroup tasks_;
+};
+
+}  // namespace om::transfer

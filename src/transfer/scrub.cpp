@@ -1,0 +1,92 @@
+#include "transfer/scrub.h"
+
+#include "base/log.h"
+#include "transfer/metrics.h"
+
+namespace om::transfer {
+namespace {
+
+constexpr size_t kPieceBytes = 1 << 20;
+
+Result<size_t> hash_piece(io::File& file, uint64_t offset, std::string& buffer, Hasher& hasher) {
+  buffer.resize(kPieceBytes);
+  TRY(const size_t count, file.read_at(offset, buffer));
+  hasher.update(std::string_view(buffer).substr(0, count));
+  return count;
+}
+
+}  // namespace
+
+Scrubber::Scrubber(io::World& world, store::Store& store, ScrubOptions options, OnRotten on_rotten)
+    : world_(world),
+      store_(store),
+      options_(options),
+      on_rotten_(std::move(on_rotten)),
+      bandwidth_(world.clock, options.bytes_per_second),
+      tasks_(world.executor, world.clock) {}
+
+void Scrubber::start() { tasks_.spawn(run()); }
+io::Task<void> Scrubber::stop() { co_await tasks_.stop(); }
+void Scrubber::suspect(const Digest& digest) { tasks_.spawn(look_at(digest)); }
+
+io::Task<void> Scrubber::run() {
+  const io::CancelToken cancel = tasks_.token();
+  while (co_await world_.clock.sleep_for(options_.between_passes, {io::kNever, cancel})) {
+    const auto done = co_await pass(cancel);
+    if (!done && !cancel.cancelled()) log_warn("scrub ended", field("error", done.error()));
+    if (done) log_info("scrub done", field("rotten", *done));
+  }
+}
+
+io::Task<void> Scrubber::look_at(Digest digest) {
+  const auto examined = co_await examine(digest, tasks_.token());
+  if (examined || examined.error().code == Errc::cancelled) co_return;
+  log_warn("blob not examined", field("blob", digest), field("error", examined.error()));
+}
+
+io::Task<Result<size_t>> Scrubber::pass(io::CancelToken cancel) {
+  CO_TRY(const auto blobs, store_.blobs());
+  size_t rotten = 0;
+  for (const Digest& digest : blobs) {
+    const auto examined = co_await examine(digest, cancel);
+    if (examined) {
+      rotten += *examined ? 1 : 0;
+    } else if (cancel.cancelled()) {
+      co_return fail(examined.error());
+    } else if (examined.error().code != Errc::not_found) {  // Removed meanwhile is no trouble.
+      log_warn("blob not examined", field("blob", digest), field("error", examined.error()));
+    }
+  }
+  co_return rotten;
+}
+
+io::Task<Result<bool>> Scrubber::examine(Digest digest, io::CancelToken cancel) {
+  for (int reading = 0; reading < 2; reading++) {  // Twice: a wrong bit may be one of memory.
+    CO_TRY(const bool sound, co_await is_sound(digest, cancel));
+    if (sound) co_return false;
+  }
+  CO_TRY_VOID(co_await store_.quarantine_blob(digest));
+  rotten_blobs.add();
+  log_error("blob has rotted and is put aside", field("blob", digest));
+  on_rotten_(digest);
+  co_return true;
+}
+
+io::Task<Result<bool>> Scrubber::is_sound(Digest digest, io::CancelToken cancel) {
+  CO_TRY(const auto file, world_.files.open(store_.blob_path(digest), io::Filesystem::Open::read));
+  Hasher hasher;
+  std::string buffer;
+  for (uint64_t offset = 0;;) {
+    CO_TRY_VOID(co_await bandwidth_.take(kPieceBytes, {io::kNever, cancel}));
+    auto hash = [&file, &buffer, &hasher, offset] {
+      return hash_piece(*file, offset, buffer, hasher);
+    };
+    CO_TRY(const size_t count, co_await world_.workers.run(std::move(hash)));
+    if (count == 0) break;
+    scrubbed_bytes.add(count);
+    offset += count;
+  }
+  co_return hasher.finish() == digest;
+}
+
+}  // namespace om::transfer
