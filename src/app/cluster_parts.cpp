@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "store/model_loader.h"
 
 namespace om::app {
 namespace {
@@ -11,7 +12,6 @@ constexpr std::chrono::seconds kBlobsAgeMax{1};
 constexpr std::chrono::seconds kPeerConnectMax{2};
 constexpr std::chrono::seconds kPeerWriteIdleMax{5};
 constexpr std::chrono::seconds kFirstSyncMax{5};
-constexpr std::chrono::seconds kPublishRetry{5};
 constexpr std::string_view kJoinPath = "/peer/v1/join";
 
 http::ClientLimits peer_client_limits() {
@@ -43,7 +43,8 @@ ClusterParts::ClusterParts(io::World& world, const Settings& settings, store::St
 
 ClusterParts::~ClusterParts() = default;
 
-io::Task<Result<void>> ClusterParts::open(scheduler::LocalScheduler& local) {
+io::Task<Result<void>> ClusterParts::open(scheduler::LocalScheduler& local, http::Client& client,
+                                          transfer::TransferOptions options) {
   local_ = &local;
   CO_TRY_VOID(identity_.load());
   CO_TRY_VOID(co_await open_facts());
@@ -67,16 +68,14 @@ io::Task<Result<void>> ClusterParts::open(scheduler::LocalScheduler& local) {
       }};
   peer_server_ = std::make_unique<peer::PeerServer>(std::move(dependencies));
   if (voter_) peer_server_->serve_voters(voter_->metadata(), identity_);
+  open_distribution(client, std::move(options));
   http_server_ =
       std::make_unique<http::Server>(world_, peer_server_limits(), peer_server_->handler());
   reports_->on_lost([this](const std::string& node) { peer_server_->forget(node); });
   members_->on_change([this] { connect_members(); });
-  catalogue_->on_change([this](const std::string&, const cluster::Card* before,
-                               const cluster::Card* card) { take_model(before, card); });
   members_->start();
   catalogue_->start();
   connect_members();
-  tasks_.spawn(publish_models());
   tasks_.spawn(keep_voters());
   const io::Call call = world_.clock.call_within(kFirstSyncMax, tasks_.token());
   auto synced = co_await members_->facts().wait_synced(call);
@@ -85,7 +84,50 @@ io::Task<Result<void>> ClusterParts::open(scheduler::LocalScheduler& local) {
     log_warn("the cluster's facts cannot be read yet: serving from what was known last",
              field("error", synced.error()));
   }
+  distribution_->start();
   co_return Result<void>{};
+}
+
+void ClusterParts::open_distribution(http::Client& client, transfer::TransferOptions options) {
+  transfer::ClusterLinks links{state_.name, *metadata_, [this] { return reports_->view(); },
+                               [this](const cluster::NodeInfo& node) {
+                                 const engine::PeerLink* link = reports_->link_of(node.name);
+                                 return link ? link->tls : nullptr;
+                               }};
+  transfer::DistributionOptions distribution;
+  distribution.transfer = std::move(options);
+  distribution_ = std::make_unique<transfer::Distribution>(world_, disk_, client, std::move(links),
+                                                           std::move(distribution));
+  distribution_->catalogue().describe_with([this](model::Name name, std::string bytes) {
+    return describe(std::move(name), std::move(bytes));
+  });
+  peer_server_->mount("/peer/v1/blobs/", [this](http::Request& request, http::BodyReader&,
+                                                http::ResponseWriter& response) {
+    return serve_blob(request, response);
+  });
+}
+
+io::Task<void> ClusterParts::serve_blob(http::Request& request, http::ResponseWriter& response) {
+  const bool answered = co_await distribution_->peer_blobs().handle(request, response);
+  if (!answered) (void)co_await response.send(404, "text/plain", "no such blob\n");
+}
+
+// What the catalogue keeps of a model whose blobs are on this disk.
+io::Task<Result<std::string>> ClusterParts::describe(model::Name name, std::string bytes) {
+  store::StoredManifest stored;
+  stored.name = std::move(name);
+  stored.digest = Digest::of(bytes);
+  CO_TRY(stored.manifest, model::Manifest::parse(bytes));
+  stored.modified = world_.clock.wall_now();
+  if (const auto here = disk_.find(stored.name)) {
+    if (here->digest == stored.digest) stored.modified = here->modified;
+  }
+  auto read = [this, stored]() -> Result<store::Model> {
+    TRY(const auto model, store::read_model(disk_, world_.files, stored));
+    return cluster::with_headers(world_.files, *model);
+  };
+  CO_TRY(const store::Model model, co_await world_.workers.run(read));
+  co_return cluster::write_card(model, bytes);
 }
 
 Result<void> ClusterParts::listen(io::Endpoint at) {
@@ -145,49 +187,14 @@ Result<void> ClusterParts::authorize(const http::Request& request) {
   return security::check_peer(request.peer_certificate, request.peer_certificate_serial, known);
 }
 
-// A model that was removed or replaced leaves this disk too; its successor comes with the copies.
-void ClusterParts::take_model(const cluster::Card* before, const cluster::Card* card) {
-  if (!before || (card && card->model->digest == before->model->digest)) return;
-  tasks_.spawn(remove_model(before->model->name, before->model->digest));
-}
-
-io::Task<void> ClusterParts::remove_model(model::Name name, Digest digest) {
-  const auto here = disk_.find(name);
-  if (!here || here->digest != digest) co_return;
-  const auto removed = co_await disk_.remove(name);
-  if (!removed) {
-    log_warn("a removed model stays on this disk", field("model", name.shortest()),
-             field("error", removed.error()));
-  }
-}
-
-io::Task<void> ClusterParts::publish_models() {
-  const io::CancelToken token = tasks_.token();
-  auto synced = co_await catalogue_->facts().wait_synced({io::kNever, token});
-  while (synced) {
-    const auto told =
-        co_await store_->publish_local(world_.clock.call_within(metadata::kCallMax, token));
-    if (told || token.cancelled()) co_return;
-    log_warn("this node's models are not told to the cluster yet", field("error", told.error()));
-    synced = co_await world_.clock.sleep_for(kPublishRetry, {io::kNever, token});
-  }
-}
-
-// Every blob that a manifest names is whole: the store shows no other manifests.
 void ClusterParts::refresh_blobs() {
   const io::TimePoint now = world_.clock.now();
   if (blobs_ && now - blobs_at_ < kBlobsAgeMax) return;
   blobs_at_ = now;
-  const auto manifests = disk_.list();
-  if (!manifests) return;  // The disk is in trouble: what was told last stands.
-  std::vector<Digest> blobs;
-  for (const store::StoredManifest& stored : *manifests) {
-    for (const model::Layer& layer : stored.manifest.layers) blobs.push_back(layer.digest);
-  }
-  std::ranges::sort(blobs);
-  blobs.erase(std::ranges::unique(blobs).begin(), blobs.end());
-  if (!blobs_ || *blobs_ != blobs) {
-    blobs_ = std::make_shared<const std::vector<Digest>>(std::move(blobs));
+  auto blobs = disk_.blobs();
+  if (!blobs) return;  // The disk is in trouble: what was told last stands.
+  if (!blobs_ || *blobs_ != *blobs) {
+    blobs_ = std::make_shared<const std::vector<Digest>>(std::move(*blobs));
   }
   // In whole GiB: less is no news.
   if (const auto space = world_.files.space(disk_.root())) {
@@ -208,6 +215,7 @@ cluster::NodeInfo ClusterParts::self() {
 
 io::Task<void> ClusterParts::stop() {
   co_await tasks_.stop();
+  if (distribution_) co_await distribution_->stop();
   if (reports_) co_await reports_->stop();
   if (peer_server_) co_await peer_server_->stop();
   if (listening_) co_await http_server_->stop(std::chrono::seconds(2));

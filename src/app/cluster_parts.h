@@ -18,6 +18,7 @@
 #include "scheduler/local_scheduler.h"
 #include "security/identity.h"
 #include "store/store.h"
+#include "transfer/distribution.h"
 
 namespace om::app {
 
@@ -29,10 +30,13 @@ class ClusterParts {
   ~ClusterParts();
 
   // Opens the facts and begins to follow them and the other nodes. Goes on without a majority.
-  io::Task<Result<void>> open(scheduler::LocalScheduler& local);
+  // `client` is for registries and blobs.
+  io::Task<Result<void>> open(scheduler::LocalScheduler& local, http::Client& client,
+                              transfer::TransferOptions options);
   Result<void> listen(io::Endpoint at);
 
   store::Store& store() { return *store_; }
+  transfer::Distribution& distribution() { return *distribution_; }
   scheduler::Scheduler& scheduler() { return *scheduler_; }
   metadata::Metadata& metadata() { return *metadata_; }
   // Of voters that are there.
@@ -51,12 +55,12 @@ class ClusterParts {
 
  private:
   void connect_members();
-  void take_model(const cluster::Card* before, const cluster::Card* card);
   std::vector<engine::PeerLink> voters();
   engine::PeerLink link_to(const cluster::Member& member);
   Result<void> authorize(const http::Request& request);
-  io::Task<void> publish_models();
-  io::Task<void> remove_model(model::Name name, Digest digest);
+  void open_distribution(http::Client& client, transfer::TransferOptions options);
+  io::Task<void> serve_blob(http::Request& request, http::ResponseWriter& response);
+  io::Task<Result<std::string>> describe(model::Name name, std::string bytes);
   void refresh_blobs();
 
   io::Task<Result<void>> open_facts();
@@ -89,6 +93,7 @@ class ClusterParts {
   std::unique_ptr<cluster::Catalogue> catalogue_;
   std::unique_ptr<cluster::ClusterStore> store_;
   std::unique_ptr<cluster::Reports> reports_;
+  std::unique_ptr<transfer::Distribution> distribution_;
   std::unique_ptr<scheduler::ClusterScheduler> scheduler_;
   std::unique_ptr<peer::PeerServer> peer_server_;
   std::unique_ptr<http::Server> http_server_;

@@ -30,7 +30,7 @@ class Node {
 
  private:
   io::Task<Result<void>> build();
-  io::Task<Result<void>> enter_cluster();
+  io::Task<Result<void>> enter_cluster(transfer::TransferOptions options);
   Result<void> listen();
   Result<void> listen_to_nodes();
   io::Task<void> take_down();
@@ -77,20 +77,20 @@ io::Task<Result<void>> Node::build() {
   CO_TRY(local_scheduler_, make_scheduler(world_, settings_, paths));
   scheduler_ = local_scheduler_.get();
   models_ = store_.get();
-  CO_TRY_VOID(co_await enter_cluster());
+  transfer::TransferOptions transfer_options;
+  transfer_options.key_path = io::join(settings_.state_directory, "id_ed25519");
+  transfer_options.quantize_program = paths.quantize_program;
+  transfer_options.convert_script = paths.convert_script;
+  transfer_options.temporary_directory = io::join(settings_.models_directory, "tmp");
+  CO_TRY_VOID(co_await enter_cluster(transfer_options));
+  transfer_ = cluster_ ? transfer::make_transfer(cluster_->distribution())
+                       : transfer::make_transfer(world_, *store_, *client_, transfer_options);
 
   generation::GenerationOptions generation_options;
   generation_options.node_name = name_;
   generation_options.default_context = static_cast<int>(settings_.context_length);
   generation_options.prefer_jinja = settings_.prefer_jinja;
   generation_ = generation::make_generation(world_, *models_, *scheduler_, generation_options);
-
-  transfer::TransferOptions transfer_options;
-  transfer_options.key_path = io::join(settings_.state_directory, "id_ed25519");
-  transfer_options.quantize_program = paths.quantize_program;
-  transfer_options.convert_script = paths.convert_script;
-  transfer_options.temporary_directory = io::join(settings_.models_directory, "tmp");
-  transfer_ = transfer::make_transfer(world_, *models_, *client_, transfer_options);
 
   api::Settings api_settings = make_api_settings(settings_, name_);
   api_settings.ready = [this] { return ready_; };
@@ -108,14 +108,14 @@ io::Task<Result<void>> Node::build() {
   co_return Result<void>{};
 }
 
-io::Task<Result<void>> Node::enter_cluster() {
+io::Task<Result<void>> Node::enter_cluster(transfer::TransferOptions options) {
   const io::Path directory = cluster_directory(settings_.state_directory);
   auto state = load_cluster_state(world_.files, directory);
   if (state) {
     name_ = state->name;  // Its certificate says so, whatever the machine is called now.
     cluster_ =
         std::make_unique<ClusterParts>(world_, settings_, *store_, std::move(*state), directory);
-    CO_TRY_VOID(co_await cluster_->open(*local_scheduler_));
+    CO_TRY_VOID(co_await cluster_->open(*local_scheduler_, *client_, std::move(options)));
     scheduler_ = &cluster_->scheduler();
     models_ = &cluster_->store();
   } else if (state.error().code != Errc::not_found) {

@@ -15,7 +15,8 @@ std::string catalogue_key(const model::Name& name) {
 
 Catalogue::Catalogue(io::World& world, metadata::Metadata& metadata, const store::Store& store,
                      io::Path file)
-    : metadata_(metadata),
+    : world_(world),
+      metadata_(metadata),
       store_(store),
       facts_(world, metadata, std::string(kModelsPrefix), std::move(file)) {
   facts_.on_change([this](const std::string& key, const std::string* value) { take(key, value); });
@@ -58,6 +59,7 @@ io::Task<Result<void>> Catalogue::write(std::string key, std::string value, io::
   metadata::Transaction transaction;
   transaction.operations.push_back(
       metadata::Operation::put(std::string(kModelsPrefix) + key, value));
+  transaction.operations.push_back(metadata::Operation::remove(std::string(kRemovedPrefix) + key));
   CO_TRY(const metadata::Commit commit, co_await metadata_.commit(std::move(transaction), call));
   facts_.apply(key, &value, commit.revision);
   co_return Result<void>{};
@@ -94,8 +96,14 @@ io::Task<Result<void>> Catalogue::copy(const model::Name& from, const model::Nam
 
 io::Task<Result<bool>> Catalogue::remove(const model::Name& name, io::Call call) {
   std::string key = catalogue_key(name);
-  if (!facts_.find(key)) co_return false;
+  const Card* card = find(name);
+  if (!card) co_return false;
+  const auto now = std::chrono::floor<std::chrono::seconds>(world_.clock.wall_now());
+  const boost::json::object tombstone{{"digest", card->model->digest.str()},
+                                      {"at", now.time_since_epoch().count()}};
   metadata::Transaction transaction;
+  transaction.operations.push_back(metadata::Operation::put(std::string(kRemovedPrefix) + key,
+                                                            boost::json::serialize(tombstone)));
   transaction.operations.push_back(metadata::Operation::remove(std::string(kModelsPrefix) + key));
   CO_TRY(const metadata::Commit commit, co_await metadata_.commit(std::move(transaction), call));
   facts_.apply(key, nullptr, commit.revision);

@@ -12,6 +12,8 @@
 namespace om::cluster {
 
 inline constexpr std::string_view kModelsPrefix = "/models/";
+// What a removed name meant, so that a node that was away does not bring it back.
+inline constexpr std::string_view kRemovedPrefix = "/removed/";
 
 // On the io thread; stop() must have returned before it is destroyed. Reads answer from memory;
 // changes need a majority: not_leader, unavailable, deadline_exceeded as Metadata says.
@@ -46,6 +48,7 @@ class Catalogue {
   void take(const std::string& key, const std::string* value);
   io::Task<Result<void>> write(std::string key, std::string value, io::Call call);
 
+  io::World& world_;
   metadata::Metadata& metadata_;
   const store::Store& store_;
   std::map<std::string, Card> cards_;

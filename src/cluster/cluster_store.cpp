@@ -111,23 +111,4 @@ io::Task<Result<void>> ClusterStore::remove(const model::Name& name) {
   co_return local;
 }
 
-io::Task<Result<void>> ClusterStore::publish_local(io::Call call) {
-  CO_TRY(const auto all, local_.list());
-  for (const store::StoredManifest& stored : all) {
-    if (const Card* known = catalogue_.find(stored.name)) {
-      if (known->model->digest != stored.digest) {
-        log_warn("the cluster has another model under this name; this node's own is not shown",
-                 field("model", stored.name.shortest()));
-      }
-      continue;
-    }
-    const auto model = co_await describe(stored.name);
-    const auto bytes = local_.read_manifest(stored.name);
-    if (!model || !bytes) continue;  // Broken here: load() has said why to whoever asks.
-    CO_TRY(const bool done, co_await catalogue_.put_new(*model, *bytes, call));
-    if (done) log_info("model told to the cluster", field("model", stored.name.shortest()));
-  }
-  co_return Result<void>{};
-}
-
 }  // namespace om::cluster

@@ -47,6 +47,10 @@ class ClusterStore final : public store::Store {
   io::Task<Result<std::unique_ptr<store::Hold>>> hold(std::vector<Digest> digests) override {
     return local_.hold(std::move(digests));
   }
+  Result<std::vector<Digest>> blobs() override { return local_.blobs(); }
+  io::Task<Result<void>> quarantine_blob(Digest digest) override {
+    return local_.quarantine_blob(digest);
+  }
   io::Task<Result<void>> remove_unreferenced(std::vector<Digest> candidates) override {
     return local_.remove_unreferenced(std::move(candidates));
   }
@@ -58,9 +62,6 @@ class ClusterStore final : public store::Store {
   io::Task<Result<void>> put_manifest(const model::Name& name, std::string bytes) override;
   io::Task<Result<void>> copy(const model::Name& from, const model::Name& to) override;
   io::Task<Result<void>> remove(const model::Name& name) override;
-
-  // Tells the catalogue of models that only this disk has, without touching names it knows.
-  io::Task<Result<void>> publish_local(io::Call call);
 
  private:
   bool has_files(const store::Model& model);

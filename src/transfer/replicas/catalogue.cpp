@@ -160,10 +160,15 @@ io::Task<Result<void>> Catalogue::commit(Transaction transaction, io::Call call)
   co_return Result<void>{};
 }
 
+io::Task<Result<std::string>> Catalogue::describe(model::Name name, std::string bytes) {
+  if (!describe_) co_return model_json(name, bytes);
+  co_return co_await describe_(std::move(name), std::move(bytes));
+}
+
 io::Task<Result<void>> Catalogue::put(model::Name name, std::string bytes, io::Call call) {
   CO_TRY_VOID(model::Manifest::parse(bytes));
   const std::string key = key_of(name);
-  std::string value = model_json(name, bytes);
+  CO_TRY(std::string value, co_await describe(name, std::move(bytes)));
   if (value.size() > metadata::kValueBytesMax) {
     co_return fail(Errc::invalid_argument, "the manifest of {} is too large", name.shortest());
   }
@@ -181,11 +186,12 @@ io::Task<Result<bool>> Catalogue::publish(model::Name name, std::string bytes, i
     const auto parsed = parse_tombstone(removed->value);
     if (parsed && parsed->digest == Digest::of(bytes)) co_return false;
   }
+  CO_TRY(std::string value, co_await describe(name, std::move(bytes)));
   Transaction transaction;
   transaction.compares = {
       Compare::absent(path(kModels, key)),
       removed ? Compare::unchanged(*removed) : Compare::absent(path(kRemoved, key))};
-  transaction.operations = {Operation::put(path(kModels, key), model_json(name, bytes)),
+  transaction.operations = {Operation::put(path(kModels, key), std::move(value)),
                             Operation::remove(path(kRemoved, key))};
   CO_TRY(const auto done, co_await metadata_.commit(std::move(transaction), std::move(call)));
   co_return done.done;

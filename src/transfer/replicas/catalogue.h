@@ -7,6 +7,7 @@
 // /popularity/<name>  how many more copies its users could keep busy; goes with a lease
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -44,7 +45,12 @@ struct CatalogueState {
 // may be sent again.
 class Catalogue {
  public:
+  // Makes the text that is kept of a model whose blobs are here: its card, which holds the fields
+  // named above and more. Without it, only those are kept.
+  using Describe = std::function<io::Task<Result<std::string>>(model::Name, std::string bytes)>;
+
   Catalogue(io::World& world, metadata::Metadata& metadata) : world_(world), metadata_(metadata) {}
+  void describe_with(Describe describe) { describe_ = std::move(describe); }
 
   static std::string key_of(const model::Name& name);
 
@@ -77,8 +83,11 @@ class Catalogue {
   io::Task<Result<void>> load_removed(CatalogueState& state, io::Call call);
   io::Task<Result<void>> load_policies(CatalogueState& state, io::Call call);
 
+  io::Task<Result<std::string>> describe(model::Name name, std::string bytes);
+
   io::World& world_;
   metadata::Metadata& metadata_;
+  Describe describe_;
 };
 
 }  // namespace om::transfer
