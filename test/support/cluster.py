@@ -1,7 +1,6 @@
 """Several real nodes, each on a machine of its own (a network namespace)."""
 
 import json
-import pathlib
 import shutil
 import signal
 
@@ -44,16 +43,16 @@ class Machine(Node):
 class Cluster:
     """Nodes that are one cluster; the first one founded it."""
 
-    def __init__(self, count, environment=None):
+    def __init__(self, count, environments=None):
         self.network = Network(count)
-        self.count, self.environment = count, environment
+        self.count, self.environments = count, environments or {}  # By index.
         self.nodes = []
 
     def __enter__(self):
         self.network.__enter__()
         try:
             for index in range(self.count):
-                self.nodes.append(Machine(self.network, index, self.environment))
+                self.nodes.append(Machine(self.network, index, self.environments.get(index)))
                 self.nodes[-1].start()
         except BaseException:
             self.__exit__(True, None, None)
@@ -84,8 +83,3 @@ class Cluster:
                     name for name, state in node.states().items() if state == "ready"},
                     f"{node.name} sees all as ready")
 
-
-def share_models(source, target):
-    """Gives a stopped node the models of another one, as if it had pulled them."""
-    folder = pathlib.Path(target.environment["OLLAMA_MODELS"])
-    shutil.copytree(source.environment["OLLAMA_MODELS"], folder, dirs_exist_ok=True)
