@@ -175,9 +175,12 @@ class EtcdForTest final : public EngineForTest {
   EtcdMetadata* opened_ = nullptr;
 };
 
+constexpr int kWritesBetweenKills = 100;
+
 // What writers of a cluster in trouble have seen.
 struct Written {
   std::map<std::string, int> acknowledged;  // By key: how often a counter went up.
+  int total = 0;
   bool enough = false;
 };
 
@@ -201,6 +204,7 @@ io::Task<void> count_through_trouble(Bench& bench, std::string key, Written& wri
     EXPECT_TRUE(done->done) << key << ": nobody else writes it";
     if (!done->done) co_return;
     written.acknowledged[key]++;
+    written.total++;
   }
 }
 
@@ -228,8 +232,13 @@ io::Task<void> follow(Bench& bench, Watch& watch, std::map<std::string, int>& to
   }
 }
 
-io::Task<void> kill_leaders(io::World& world, EtcdCluster& cluster, int kills) {
-  for (int i = 0; i < kills; i++) {
+// Kills each leader in the midst of writes that go well.
+io::Task<void> kill_leaders(io::World& world, EtcdCluster& cluster, int kills,
+                            const Written& written) {
+  for (int i = 1; i <= kills; i++) {
+    while (written.total < i * kWritesBetweenKills) {
+      (void)co_await world.clock.sleep_for(milliseconds(10));
+    }
     std::optional<size_t> leader;
     while (!leader) {
       leader = co_await cluster.leader();
@@ -274,7 +283,7 @@ io::Task<void> under_kills(ClusterForTest& engine) {
     writers.spawn(count_through_trouble(bench, fmt::format("c{}", i), written));
   }
   follower.spawn(follow(bench, *watch, told));
-  co_await kill_leaders(engine.world(), engine.cluster, 3);
+  co_await kill_leaders(engine.world(), engine.cluster, 3, written);
   written.enough = true;
   co_await writers.wait();
   co_await put(bench, "c/end", "");
