@@ -68,6 +68,7 @@ class Lab {
     }
     for (size_t i = 0; i < nodes_.size(); i++) {
       nodes_[i]->advance(start_ - 1);
+      if (!gateways_.front()->listens()) continue;
       report_now(i, start_ - 1);
       plan(start_ + options_.heartbeat_seconds * random_.unit(), Event::What::report, i);
     }

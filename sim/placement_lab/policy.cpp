@@ -116,6 +116,7 @@ class Ours final : public Policy {
   Ours(const Trace& trace, io::Random& random, const scheduler::PlacementOptions& options)
       : trace_(trace), chooser_(random, options) {}
 
+  bool listens() const override { return true; }
   void report(const cluster::NodeInfo& node) override { chooser_.observe(node); }
 
   size_t choose(size_t number, io::TimePoint now) override {

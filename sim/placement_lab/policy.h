@@ -15,6 +15,7 @@ namespace om::lab {
 class Policy {
  public:
   virtual ~Policy() = default;
+  virtual bool listens() const { return false; }  // To the nodes' reports.
   virtual void report(const cluster::NodeInfo& node) { (void)node; }
   // The node for a request; sent() follows at once.
   virtual size_t choose(size_t request, io::TimePoint now) = 0;
