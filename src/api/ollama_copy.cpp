@@ -1,5 +1,6 @@
 #include "api/ollama_handlers.h"
 #include "api/ollama_request.h"
+#include "transfer/distribution.h"
 
 namespace om::api {
 
@@ -15,7 +16,12 @@ HandlerResult handle_copy(const Dependencies& dependencies, Context& context) {
   if (!from) co_return fail(Errc::invalid_argument, "source \"{}\" is invalid", source);
   const auto to = model::Name::parse(destination);
   if (!to) co_return fail(Errc::invalid_argument, "destination \"{}\" is invalid", destination);
-  auto copied = co_await dependencies.store.copy(*from, *to);
+  Result<void> copied;
+  if (auto* distribution = dependencies.distribution) {
+    copied = co_await distribution->replicas().copy_model(*from, *to, context.call());
+  } else {
+    copied = co_await dependencies.store.copy(*from, *to);
+  }
   if (!copied) {
     Error error = std::move(copied).error();
     if (error.code == Errc::not_found) error.what = fmt::format("model \"{}\" not found", source);
@@ -33,7 +39,12 @@ HandlerResult handle_delete(const Dependencies& dependencies, Context& context) 
   if (model.empty()) co_return fail(Errc::invalid_argument, "model is required");
   const auto name = model::Name::parse(model);
   if (!name) co_return fail(Errc::invalid_argument, "name \"{}\" is invalid", model);
-  auto removed = co_await dependencies.store.remove(*name);
+  Result<void> removed;
+  if (auto* distribution = dependencies.distribution) {
+    removed = co_await distribution->replicas().remove_model(*name, context.call());
+  } else {
+    removed = co_await dependencies.store.remove(*name);
+  }
   if (!removed) {
     Error error = std::move(removed).error();
     if (error.code == Errc::not_found) error.what = fmt::format("model '{}' not found", model);
