@@ -115,6 +115,8 @@ Api::Api(Dependencies dependencies)
   register_ollama(router_, dependencies_);
   register_openai(router_, dependencies_);
   register_anthropic(router_, dependencies_);
+  register_mirror(router_, dependencies_);
+  register_replicas(router_, dependencies_);
   register_operations(router_, dependencies_);
   register_cluster(router_, dependencies_);
 }

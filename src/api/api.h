@@ -43,13 +43,17 @@ struct Dependencies {
   transfer::Transfer& transfer;
   Settings settings;
   cluster::Admin* admin = nullptr;  // Null: the cluster's routes answer that there is none.
+  // Of a node of a cluster; null: it stands alone.
+  transfer::Distribution* distribution = nullptr;
 };
 
 // Add their routes to the router. `dependencies` outlives it: handlers may keep the reference.
-// Each lives in its own files (ollama_*, openai_*, responses_*, anthropic_*, openapi*).
+// Each lives in its own files (ollama_*, openai_*, responses_*, anthropic_*, openapi*, mirror).
 void register_ollama(Router& router, const Dependencies& dependencies);
 void register_openai(Router& router, const Dependencies& dependencies);
 void register_anthropic(Router& router, const Dependencies& dependencies);
+void register_mirror(Router& router, const Dependencies& dependencies);  // See mirror.h.
+void register_replicas(Router& router, const Dependencies& dependencies);
 
 // Tells in X-OllamaMax-Node, -Attempts and -Resumed how the answer came about. Before start().
 void set_route_headers(Context& context, const generation::Route& route);

@@ -89,8 +89,18 @@ class OllamaNode {
     world_.run(put_manifest(std::move(name), digest));
     return digest;
   }
+  Digest put_blob(std::string data) {
+    Digest digest;
+    world_.run(put_loose(std::move(data), digest));
+    return digest;
+  }
 
  private:
+  io::Task<void> put_loose(std::string data, Digest& digest) {
+    auto blob = co_await store->put_blob(std::move(data));
+    CHECK(blob.has_value());
+    digest = *blob;
+  }
   io::Task<void> open_store() {
     auto opened = co_await store::Store::open(world_.world(), io::Path("/models"), false);
     CHECK(opened.has_value());

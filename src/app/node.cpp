@@ -95,9 +95,9 @@ io::Task<Result<void>> Node::build() {
   api::Settings api_settings = make_api_settings(settings_, name_);
   api_settings.ready = [this] { return ready_; };
   api_settings.shedding = [this] { return memory_watch_ && memory_watch_->shedding(); };
-  api_ = std::make_unique<api::Api>(api::Dependencies{world_, *models_, *scheduler_, *generation_,
-                                                      *transfer_, std::move(api_settings),
-                                                      admin_.get()});
+  api_ = std::make_unique<api::Api>(api::Dependencies{
+      world_, *models_, *scheduler_, *generation_, *transfer_, std::move(api_settings),
+      admin_.get(), cluster_ ? &cluster_->distribution() : nullptr});
   http::ServerLimits limits;
   limits.connections_max = static_cast<size_t>(settings_.connections_max);
   limits.body_bytes_max = settings_.body_bytes_max;

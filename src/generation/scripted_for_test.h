@@ -61,6 +61,8 @@ class ModelShelf final : public store::Store {
     co_return none();
   }
   io::Task<Result<void>> verify(Digest) override { co_return none(); }
+  Result<std::vector<Digest>> blobs() override { return none(); }
+  io::Task<Result<void>> quarantine_blob(Digest) override { co_return none(); }
   io::Task<Result<void>> remove_blob(Digest) override { co_return none(); }
   io::Task<Result<std::unique_ptr<store::Hold>>> hold(std::vector<Digest>) override {
     co_return none();

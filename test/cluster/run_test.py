@@ -22,11 +22,11 @@ LONG = {"model": MODEL, "prompt": "Write a very long story about a fox and a riv
 
 
 def all_but(wanted):
-    """Bytes to keep free so that a node has this much for models."""
-    for line in pathlib.Path("/proc/meminfo").read_text().split("\n"):
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * 1024 - (1 << 30) - wanted
-    raise AssertionError("no MemAvailable")
+    """Bytes to keep free so that a node has this much for models: nine tenths of the memory, or
+    nineteen twentieths of what is free, are for models."""
+    sizes = {name: int(rest.split()[0]) * 1024 for name, rest in (
+        line.split(":") for line in pathlib.Path("/proc/meminfo").read_text().splitlines())}
+    return min(sizes["MemTotal"] // 10 * 9, sizes["MemAvailable"] // 20 * 19) - wanted
 
 
 class Stream(threading.Thread):

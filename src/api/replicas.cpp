@@ -1,0 +1,80 @@
+// Copies of the cluster's models, for people and for `ollamamax replicas`:
+//
+//   GET    /api/v1/replicas                 how every model fares (transfer/replicas/health.h)
+//   DELETE /api/v1/replicas/<model>         this node's copy goes; ?force=true: also the last one
+//   GET, PUT, DELETE /api/v1/policies/<model>
+#include "api/json_output.h"
+#include "api/ollama_handlers.h"
+#include "transfer/distribution.h"
+#include "transfer/replicas/health.h"
+
+namespace om::api {
+namespace {
+
+constexpr uint64_t kPolicyBytesMax = 64 * 1024;
+
+using Handle = HandlerResult (*)(transfer::Distribution& distribution, Context& context);
+
+Result<model::Name> name_of(Context& context) {
+  const std::string text(context.parameter("model"));
+  context.model = text;
+  const auto name = model::Name::parse(text);
+  if (!name) return fail(Errc::invalid_argument, "name \"{}\" is invalid", text);
+  return *name;
+}
+
+HandlerResult list_replicas(transfer::Distribution& distribution, Context& context) {
+  co_return co_await context.send_json(transfer::health_json(distribution.replicas().health()));
+}
+
+HandlerResult remove_replica(transfer::Distribution& distribution, Context& context) {
+  CO_TRY(const auto name, name_of(context));
+  const bool force = context.request.query_value("force") == "true";
+  CO_TRY_VOID(co_await distribution.replicas().remove_copy(name, force, context.call()));
+  co_return co_await context.send(200, {}, {});
+}
+
+HandlerResult show_policy(transfer::Distribution& distribution, Context& context) {
+  CO_TRY(const auto name, name_of(context));
+  const auto state = distribution.replicas().state();
+  const auto policy = state->policy_of(transfer::Catalogue::key_of(name));
+  co_return co_await context.send_json(policy.to_json());
+}
+
+HandlerResult put_policy(transfer::Distribution& distribution, Context& context) {
+  CO_TRY(const auto name, name_of(context));
+  CO_TRY(const auto body, co_await context.body.read_all(kPolicyBytesMax));
+  CO_TRY(const auto policy, transfer::Policy::parse(body));
+  CO_TRY_VOID(co_await distribution.catalogue().set_policy(name, policy, context.call()));
+  distribution.replicas().look_now();
+  co_return co_await context.send_json(policy.to_json());
+}
+
+HandlerResult clear_policy(transfer::Distribution& distribution, Context& context) {
+  CO_TRY(const auto name, name_of(context));
+  CO_TRY_VOID(co_await distribution.catalogue().clear_policy(name, context.call()));
+  distribution.replicas().look_now();
+  co_return co_await context.send(200, {}, {});
+}
+
+HandlerResult refuse_alone(Context&) {
+  co_return fail(Errc::unsupported, "this node is not in a cluster");
+}
+
+}  // namespace
+
+void register_replicas(Router& router, const Dependencies& dependencies) {
+  const auto add = [&](std::string_view method, std::string_view pattern, Handle handle) {
+    router.add(method, pattern, ErrorShape::ollama, [&dependencies, handle](Context& context) {
+      auto* distribution = dependencies.distribution;
+      return distribution != nullptr ? handle(*distribution, context) : refuse_alone(context);
+    });
+  };
+  add("GET", "/api/v1/replicas", list_replicas);
+  add("DELETE", "/api/v1/replicas/*model", remove_replica);
+  add("GET", "/api/v1/policies/*model", show_policy);
+  add("PUT", "/api/v1/policies/*model", put_policy);
+  add("DELETE", "/api/v1/policies/*model", clear_policy);
+}
+
+}  // namespace om::api
