@@ -1,6 +1,9 @@
 #include "engine/remote/wire.h"
 
+#include <algorithm>
+#include <cmath>
 #include <iterator>
+#include <limits>
 
 #include "base/base64.h"
 #include "base/json_fields.h"
@@ -98,15 +101,22 @@ Constraint decode_constraint(const json::object& object) {
   return constraint;
 }
 
+// JSON knows no infinity, which is the logarithm of an impossible token.
+double finite(double number) {
+  using Limits = std::numeric_limits<double>;
+  return std::isnan(number) ? Limits::lowest()
+                            : std::clamp(number, Limits::lowest(), Limits::max());
+}
+
 void append_logprob(std::string& out, const model::Logprob& logprob) {
   out += '[';
   append_quoted(out, logprob.token);
-  fmt::format_to(std::back_inserter(out), ",{},[", logprob.logprob);
+  fmt::format_to(std::back_inserter(out), ",{},[", finite(logprob.logprob));
   for (size_t i = 0; i < logprob.top.size(); i++) {
     if (i > 0) out += ',';
     out += '[';
     append_quoted(out, logprob.top[i].token);
-    fmt::format_to(std::back_inserter(out), ",{}]", logprob.top[i].logprob);
+    fmt::format_to(std::back_inserter(out), ",{}]", finite(logprob.top[i].logprob));
   }
   out += "]]";
 }
