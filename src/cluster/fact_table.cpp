@@ -11,6 +11,8 @@ namespace json = boost::json;
 
 constexpr uint64_t kFileBytesMax = 512ull << 20;
 constexpr std::chrono::milliseconds kRetryPause{500};
+// Remembered only against a late event of the watch, which comes within moments.
+constexpr size_t kRemovedMax = 10'000;
 
 }  // namespace
 
@@ -71,6 +73,7 @@ void FactTable::apply(const std::string& key, const std::string* value,
     return;
   }
   if (!value) {
+    if (removed_.size() >= kRemovedMax) removed_.clear();
     if (revision > 0) removed_[key] = revision;
     if (known == facts_.end()) return;
     facts_.erase(known);

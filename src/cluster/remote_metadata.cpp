@@ -92,7 +92,8 @@ io::Task<Result<json::object>> RemoteMetadata::ask(std::string operation, json::
     if (!is_of_the_link(last)) co_return fail(std::move(last));
   }
   healthy_ = false;
-  if (last.code == Errc::unavailable) last.code = Errc::not_leader;
+  // A change that was sent and not answered may have been made: only a voter knows that it was not.
+  if (last.code == Errc::unavailable && operation != "commit") last.code = Errc::not_leader;
   co_return fail(std::move(last));
 }
 
