@@ -210,7 +210,8 @@ Warmth PrefixIndex::warmth(NodeNumber node, const PromptOutline& outline) const 
   // Most nodes that are looked at have nothing of it.
   if (runner == kNone || outline.blocks.empty()) return warmth;
   if (find_holding(runner, outline.blocks.front()) == kNone) return warmth;
-  // Whoever holds a block holds those before it, so halving finds the last one.
+  // Whoever holds a block holds those before it, so halving finds the last one; where one of them
+  // was dropped because it kept its place (kTouchEvery), what lies behind the gap does not count.
   const auto deepest = [&](size_t high, auto holds) {
     size_t low = 0;
     while (low < high) {
@@ -224,10 +225,17 @@ Warmth PrefixIndex::warmth(NodeNumber node, const PromptOutline& outline) const 
     }
     return low;
   };
-  const size_t all = deepest(outline.blocks.size(), [](const Holding&) { return true; });
+  size_t all = deepest(outline.blocks.size(), [](const Holding&) { return true; });
   const size_t settled = deepest(all, [](const Holding& holding) { return holding.settled; });
+  if (all > settled) {
+    const uint32_t next = find_holding(runner, outline.blocks[settled]);
+    if (next == kNone) {
+      all = settled;
+    } else {
+      warmth.ready = holdings_[next].ready;
+    }
+  }
   warmth.blocks = static_cast<uint32_t>(all);
-  if (all > settled) warmth.ready = holdings_[find_holding(runner, outline.blocks[settled])].ready;
   warmth.settled = static_cast<uint32_t>(settled);
   return warmth;
 }

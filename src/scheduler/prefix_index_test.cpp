@@ -112,6 +112,20 @@ TEST(PrefixIndex, ForgetsWithTime) {
   EXPECT_EQ(index.warmth(2, prompt("cd")).blocks, 8u);
 }
 
+TEST(PrefixIndex, CountsNothingBehindAGap) {
+  PrefixIndex index({.ttl = seconds(60)});
+  assume(index, 1, "a");
+  assume(index, 1, "abcd", kNow + seconds(3));  // Used again too soon for "a" to move up.
+  OutlineBuilder builder(kWeights);
+  builder.add(std::string(kBlock, 'a'));
+  index.correct(1, builder.finish(), {}, 0, 60, kNow + seconds(10));
+  assume(index, 2, "x", kNow + seconds(62));  // The rest of "a" is forgotten by now.
+  const Warmth warm = index.warmth(1, prompt("abcd"));
+  EXPECT_EQ(warm.settled, 1u);
+  EXPECT_EQ(warm.blocks, 1u);
+  index.check_invariant();
+}
+
 TEST(PrefixIndex, ForgetsTheEndsOfOldPromptsFirst) {
   PrefixIndex index({.blocks_max = 256});
   assume(index, 1, "abcdefgh");  // 32 blocks.
