@@ -67,6 +67,8 @@ class Totals:
         environment = dict(os.environ)
         environment.setdefault("ASAN_OPTIONS", "detect_leaks=1:detect_stack_use_after_return=0")
         environment["UBSAN_OPTIONS"] = "print_stacktrace=1"
+        # Idle blocks of our pools are poisoned, and the links between them lie inside.
+        environment["LSAN_OPTIONS"] = "use_poisoned=1"
         environment["OLLAMAMAX"] = str(ROOT / "build/release/ollamamax")
         started = time.monotonic()
         with tempfile.TemporaryFile("w+", errors="replace") as log:
