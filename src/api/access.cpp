@@ -50,10 +50,11 @@ std::string_view without_port(std::string_view host) {
 std::optional<std::array<uint8_t, 4>> parse_v4(std::string_view text) {
   std::array<uint8_t, 4> bytes{};
   for (size_t i = 0; i < bytes.size(); i++) {
-    const char* end = text.data() + text.size();
-    const auto [next, error] = std::from_chars(text.data(), end, bytes[i]);
+    const char* begin = text.data();
+    const char* end = begin + text.size();
+    const auto [next, error] = std::from_chars(begin, end, bytes[i]);
     if (error != std::errc()) return std::nullopt;
-    text.remove_prefix(static_cast<size_t>(next - text.data()));
+    text.remove_prefix(static_cast<size_t>(next - begin));
     if (i < 3 && !text.starts_with('.')) return std::nullopt;
     if (i < 3) text.remove_prefix(1);
   }

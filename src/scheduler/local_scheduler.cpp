@@ -300,7 +300,11 @@ cluster::NodeInfo LocalScheduler::node_info(std::string name) const {
 
 size_t LocalScheduler::waiting() const {
   size_t length = 0;
-  for (const auto& [key, entry] : models_) length += entry->waiters.size();
+  // Those that resume are not bounded by the queue: as many of them can come as ran before.
+  for (const auto& [key, entry] : models_) {
+    length += static_cast<size_t>(std::ranges::count_if(
+        entry->waiters, [](const Waiter* waiter) { return !waiter->options.resumes; }));
+  }
   return length;
 }
 
