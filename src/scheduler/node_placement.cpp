@@ -162,6 +162,7 @@ void order_by_hash(const PlacementState& state, const PlacementOptions& options,
   }
   std::ranges::sort(order);
   std::vector<NodeCandidate> sorted;
+  sorted.reserve(order.size());
   for (const auto& [rank, i] : order) sorted.push_back(std::move(usable[i]));
   std::ranges::move(sorted, usable.begin());
 }

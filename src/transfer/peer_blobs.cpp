@@ -68,7 +68,7 @@ std::optional<Offer> PeerBlobs::offer_now(const Digest& digest, size_t after) {
 io::Task<void> PeerBlobs::wait_for_news(Digest digest, size_t after, io::Call call) {
   // However the wait ends, the caller looks again.
   if (const auto found = lists_.find(digest)) {
-    const auto entry = *found;
+    const auto& entry = *found;
     if (entry->list.known() <= after && !entry->list.complete()) {
       (void)co_await entry->changed.wait(std::move(call));
     }

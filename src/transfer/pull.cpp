@@ -64,7 +64,7 @@ io::Task<Result<void>> pull_model(Context& context, DownloadTable& downloads,
   CO_TRY_VOID(co_await report(sink, "pulling manifest"));
   auto opened = Registry::open(context, request.name, request.insecure);
   if (!opened) co_return fail(annotate(opened.error(), "pull model manifest"));
-  const std::shared_ptr<Registry> registry = *opened;
+  const std::shared_ptr<Registry>& registry = *opened;
   std::string bytes;
   CO_TRY(const auto manifest, co_await fetch_manifest(*registry, bytes, call));
 
