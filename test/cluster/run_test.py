@@ -93,6 +93,12 @@ class RealCluster(unittest.TestCase):
     def tearDownClass(cls):
         cls.cluster.__exit__(None, None, None)
 
+    def tearDown(self):
+        """A test that failed half-way must not take the next ones along."""
+        for node in self.nodes:
+            if node.process.poll() is not None:
+                node.start()
+
     @classmethod
     def voters(cls):
         return sum(node["voter"] for node in cls.nodes[0].status()["nodes"])
