@@ -25,7 +25,8 @@ LLAMA = ["llama.cpp", "nlohmann-json", "cpp-httplib"]  # From the source release
 # beside it, nettle's kin do not occur.
 GPL_FINE = {"libc6": "LGPL, shared", "libgcc-s1": "GCC runtime exception",
             "libstdc++6": "GCC runtime exception", "libzstd1": "BSD-3-clause or GPL-2",
-            "libssl3": "Apache-2.0; the GPL is of Perl scripts in its source"}
+            "libssl3": "Apache-2.0; the GPL is of Perl scripts in its source",
+            "libsqlite3-0": "public domain; the GPL is of the packaging"}
 
 
 def output(*command):

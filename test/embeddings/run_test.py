@@ -187,7 +187,7 @@ class Embeddings(unittest.TestCase):
             self.assertTrue(error.text.startswith(NOT_AN_EMBEDDER), error.text)
             self.assertIn(CHAT_MODEL, error.text)
         error = self.refused("/v1/embeddings", {"model": CHAT_MODEL, "input": "a"})
-        self.assertEqual(error.status, 501)
+        self.assertEqual(error.status, 400)
 
     def test_show_and_ps_say_what_it_is(self):
         shown = self.node.post("/api/show", {"model": MODEL})
