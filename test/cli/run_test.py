@@ -164,6 +164,7 @@ class CommandLine(unittest.TestCase):
             terminal.expect("Set parameter")
             terminal.expect(">>> ")
             terminal.type("Tell a very long story about a fox.\r")
+            terminal.expect(r"fox\.\r?\n")  # The echo; what follows is the answer.
             terminal.expect(r"\w+ \w+ \w+ \w+")
             terminal.type("\x03")
             terminal.expect(">>> ")
