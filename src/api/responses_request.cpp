@@ -183,7 +183,7 @@ Result<void> refuse_state(const Fields& fields) {
 void fill_echo(const json::object& body, ResponsesCall& call) {
   auto copy = [&](std::string_view name, json::value otherwise) {
     const json::value* value = body.if_contains(name);
-    call.echo[name] = value && !value->is_null() ? *value : std::move(otherwise);
+    call.echo[name] = value && !value->is_null() ? *value : otherwise;
   };
   copy("instructions", nullptr);
   copy("max_output_tokens", nullptr);
