@@ -181,7 +181,7 @@ Result<void> refuse_state(const Fields& fields) {
 
 // What the reply repeats of the request, defaults filled in.
 void fill_echo(const json::object& body, ResponsesCall& call) {
-  auto copy = [&](std::string_view name, json::value otherwise) {
+  auto copy = [&](std::string_view name, const json::value& otherwise) {
     const json::value* value = body.if_contains(name);
     call.echo[name] = value && !value->is_null() ? *value : otherwise;
   };
