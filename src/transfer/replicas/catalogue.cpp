@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "base/log.h"
+#include "cluster/catalogue.h"
 
 namespace om::transfer {
 namespace {
@@ -82,11 +83,7 @@ Policy CatalogueState::policy_of(const std::string& key) const {
   return found == policies.end() ? Policy{} : found->second;
 }
 
-std::string Catalogue::key_of(const model::Name& name) {
-  std::string key = name.str();
-  for (char& c : key) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
-  return key;
-}
+std::string Catalogue::key_of(const model::Name& name) { return cluster::catalogue_key(name); }
 
 io::Task<Result<std::shared_ptr<const CatalogueState>>> Catalogue::load(io::Call call) {
   auto state = std::make_shared<CatalogueState>();
