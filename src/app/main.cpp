@@ -282,6 +282,14 @@ void add_cluster(CLI::App& program, Options& o, int& code) {
   explain->add_option("request", o.action, "X-Request-Id of its answer")->required();
 }
 
+// "Error: model is required", and how the command is used.
+std::string explain_usage(const CLI::App* program, const CLI::Error& error) {
+  std::string command = program->get_name();
+  const auto chosen = program->get_subcommands();
+  if (!chosen.empty()) command += " " + chosen.front()->get_name();
+  return fmt::format("Error: {}\nRun '{} --help' for its usage.\n", error.what(), command);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -290,6 +298,7 @@ int main(int argc, char** argv) {
   int code = 0;
   CLI::App program("Ollama for every machine you own.", "ollamamax");
   program.require_subcommand(0, 1);
+  program.failure_message(explain_usage);
   program.add_option("--config", options.config_file, "Configuration file");
   program.add_flag("-v,--version", options.version, "Show the version");
   add_serve(program, options, code);

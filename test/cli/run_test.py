@@ -177,6 +177,21 @@ class CommandLine(unittest.TestCase):
             terminal.end()
         self.assertIn("MESSAGE user", self.node.cli("show", "--modelfile", "saved").stdout)
 
+    def test_letters_of_all_languages_are_typed_and_shown_without_a_locale(self):
+        environment = {name: value for name, value in self.node.environment.items()
+                       if name != "LANG" and not name.startswith("LC_")}
+        terminal = Terminal([PROGRAM, "run", MODEL], environment)
+        try:
+            terminal.expect(">>> ")
+            terminal.type("/load grüße\r")
+            terminal.expect("Loading model 'grüße'")
+            terminal.expect("Error: ")
+            terminal.expect(">>> ")
+            terminal.type("/bye\r")
+            self.assertEqual(terminal.process.wait(30), 0)
+        finally:
+            terminal.end()
+
     def test_errors_go_to_standard_error_with_exit_1(self):
         wrong = self.node.cli("show", "no-such-model", check=False)
         self.assertEqual((wrong.returncode, wrong.stdout), (1, ""))
@@ -188,6 +203,10 @@ class CommandLine(unittest.TestCase):
         stopped = self.node.cli("stop", "no-such-model", check=False)
         self.assertIn("couldn't find model \"no-such-model\" to stop", stopped.stderr)
         self.assertEqual(self.node.cli("bogus", check=False).returncode, 2)
+        lacking = self.node.cli("show", check=False)
+        self.assertEqual((lacking.returncode, lacking.stdout), (2, ""))
+        self.assertEqual(lacking.stderr, "Error: model is required\n"
+                                         "Run 'ollamamax show --help' for its usage.\n")
 
     def test_configuration_is_checked_and_explained(self):
         path = self.node.folder / "c.toml"

@@ -1,6 +1,7 @@
 #include "app/cli/chat_session.h"
 
 #include "app/cli/chat_help.h"
+#include "app/cli/spinner.h"
 #include "app/cli/terminal.h"
 #include "base/base64.h"
 #include "base/strings.h"
@@ -55,6 +56,7 @@ io::Task<Result<void>> ChatSession::preload() {
   body["messages"] = json::array{};
   body["stream"] = false;
   body["options"] = options_;
+  const Spinner spinner(cli_.world().clock);  // A large model loads for minutes.
   CO_TRY(const json::value reply, co_await cli_.api.post("/api/chat", std::move(body)));
   co_return Result<void>{};
 }
@@ -72,7 +74,7 @@ CommandTask ChatSession::run() {
     if (end == LineEditor::End::interrupted) {
       in_block_ = Block::none;
       block_.clear();
-      print("\nUse Ctrl + d or /bye to exit.\n");
+      print("Use Ctrl + d or /bye to exit.\n");
       continue;
     }
     if (!inside && line.starts_with("/") && !names_image(line.substr(0, line.find(' ')))) {
