@@ -1,5 +1,6 @@
 // The program: one command line for the node and for those who use it.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -211,6 +212,7 @@ void add_config(CLI::App& program, Options& o, int& code) {
   CLI::App* config = program.add_subcommand("config", "Check, show or write the configuration");
   config->require_subcommand(1);
   CLI::App* validate = config->add_subcommand("validate", "Check the file and the environment");
+  validate->add_option("file", o.config_file, "The file to check, if not the usual one");
   validate->callback([&o, &code] {
     io::RealWorld real;
     const auto loaded = load_config(o, real.world().files);
@@ -285,9 +287,22 @@ void add_cluster(CLI::App& program, Options& o, int& code) {
 // "Error: model is required", and how the command is used.
 std::string explain_usage(const CLI::App* program, const CLI::Error& error) {
   std::string command = program->get_name();
-  const auto chosen = program->get_subcommands();
-  if (!chosen.empty()) command += " " + chosen.front()->get_name();
+  while (!program->get_subcommands().empty()) {
+    program = program->get_subcommands().front();
+    command += " " + program->get_name();
+  }
   return fmt::format("Error: {}\nRun '{} --help' for its usage.\n", error.what(), command);
+}
+
+// The words after the program's name, last first as CLI11 takes them; "help run" is "run --help".
+std::vector<std::string> arguments_of(int argc, char** argv) {
+  std::vector<std::string> words(argv + 1, argv + argc);
+  if (!words.empty() && words.front() == "help") {
+    words.erase(words.begin());
+    words.emplace_back("--help");
+  }
+  std::ranges::reverse(words);
+  return words;
 }
 
 }  // namespace
@@ -318,7 +333,7 @@ int main(int argc, char** argv) {
     command->fallthrough();  // --config may follow the command too.
   }
   try {
-    program.parse(argc, argv);
+    program.parse(arguments_of(argc, argv));
   } catch (const CLI::ParseError& error) {
     const auto extra = program.remaining();
     if (program.get_subcommands().empty() && !extra.empty() && !extra.front().starts_with('-')) {

@@ -165,7 +165,7 @@ io::Task<void> Node::take_down() {
   if (cluster_) cluster_->begin_drain();
   const io::TimePoint drained = world_.clock.now() + settings_.drain_time;
   if (server_) {
-    log_info("draining", field("requests", server_->requests_running()));
+    if (ready_was) log_info("draining", field("requests", server_->requests_running()));
     co_await server_->stop(settings_.drain_time);
   }
   if (memory_watch_) co_await memory_watch_->stop();

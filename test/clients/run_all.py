@@ -32,6 +32,8 @@ MODELS = {
     "all-minilm": ["all-MiniLM-L6-v2.F16.gguf"],
 }
 REQUIRED = "smollm2:135m"
+# So small a model sometimes never ends its answer by itself.
+PARAMETERS = {"num_predict": 300}
 
 
 class Node:
@@ -83,7 +85,8 @@ class Node:
         if not files:
             return "its files are not in the cache (./run models)"
         status, text = self.ask("POST", "/api/create",
-                                {"model": name, "files": files, "stream": False})
+                                {"model": name, "files": files, "stream": False,
+                                 "parameters": PARAMETERS})
         return None if status == 200 and "error" not in json.loads(text) else text
 
     def last_words(self):

@@ -65,22 +65,20 @@ void take_tool_calls(const json::object& message, AnswerText& answer) {
 
 }  // namespace
 
-io::Task<Result<AnswerText>> print_answer(Cli& cli, std::string path, json::object body,
-                                          AnswerStyle style) {
-  io::CancelSource interrupted;
-  cli.real.on_signal({SIGINT}, [&interrupted](int) { interrupted.cancel(); });
+io::Task<Result<AnswerText>> print_answer(Cli& cli, const Interrupt& interrupt, std::string path,
+                                          json::object body, AnswerStyle style) {
   Spinner spinner(cli.world().clock);
-  auto lines = co_await cli.api.stream(std::move(path), std::move(body), interrupted.token());
+  auto lines = co_await cli.api.stream(std::move(path), std::move(body), interrupt.token());
   AnswerText answer;
   if (!lines) {
-    if (interrupted.cancelled()) co_return answer;
+    if (interrupt.came()) co_return answer;
     co_return fail(lines.error());
   }
   Printer printer(style);
   while (true) {
     auto line = co_await (*lines)->next();
     if (!line) {
-      if (interrupted.cancelled()) co_return answer;
+      if (interrupt.came()) co_return answer;
       spinner.stop();
       print("\n");
       co_return fail(line.error());

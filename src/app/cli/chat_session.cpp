@@ -49,7 +49,8 @@ ChatSession::ChatSession(Cli& cli, json::object request, AnswerStyle style, bool
       style_(style),
       sees_images_(sees_images),
       wrap_on_(style.wrap),
-      editor_(std::move(history_file)) {}
+      editor_(std::move(history_file)),
+      interrupt_(cli.real) {}
 
 io::Task<Result<void>> ChatSession::preload() {
   json::object body = request_;
@@ -57,14 +58,16 @@ io::Task<Result<void>> ChatSession::preload() {
   body["stream"] = false;
   body["options"] = options_;
   const Spinner spinner(cli_.world().clock);  // A large model loads for minutes.
-  CO_TRY(const json::value reply, co_await cli_.api.post("/api/chat", std::move(body)));
-  co_return Result<void>{};
+  const auto loaded = co_await cli_.api.post("/api/chat", std::move(body), interrupt_.token());
+  if (interrupt_.came()) co_return fail(Errc::cancelled, "interrupted");
+  co_return loaded ? Result<void>{} : Result<void>(fail(loaded.error()));
 }
 
 CommandTask ChatSession::run() {
   CO_TRY_VOID(co_await preload());
   std::string line;
   while (true) {
+    interrupt_.forget();
     const bool inside = in_block_ != Block::none;
     const auto end = editor_.read(inside ? "... " : ">>> ", line);
     if (end == LineEditor::End::closed) {
@@ -133,7 +136,8 @@ io::Task<Result<void>> ChatSession::ask(std::string text) {
   messages.push_back(message);
   body["messages"] = std::move(messages);
   body["options"] = options_;
-  CO_TRY(AnswerText answer, co_await print_answer(cli_, "/api/chat", std::move(body), style_));
+  CO_TRY(AnswerText answer,
+         co_await print_answer(cli_, interrupt_, "/api/chat", std::move(body), style_));
   if (!answer.complete) print("\n");
   // Stopped before a word was said: as if it had not been asked.
   if (!answer.complete && answer.content.empty() && answer.thinking.empty()) {
