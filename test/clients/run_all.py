@@ -32,8 +32,8 @@ MODELS = {
     "all-minilm": ["all-MiniLM-L6-v2.F16.gguf"],
 }
 REQUIRED = "smollm2:135m"
-# So small a model sometimes never ends its answer by itself.
-PARAMETERS = {"num_predict": 300}
+# So small a model, left to chance, sometimes never ends its answer.
+PARAMETERS = {"num_predict": 300, "temperature": 0}
 
 
 class Node:
