@@ -219,8 +219,27 @@ io::Task<Result<void>> ClusterAdmin::join(std::string text, cluster::EnterOption
   co_return Result<void>{};
 }
 
-io::Task<Result<void>> ClusterAdmin::leave(io::Call call) {
+io::Task<Result<void>> ClusterAdmin::leave(bool force, io::Call call) {
   CO_TRY_VOID(check_in_cluster());
+  if (!parts_->was_removed()) {
+    const auto told = co_await take_leave(std::move(call));
+    if (!told && told.error().code == Errc::invalid_argument) co_return told;
+    if (!told && told.error().code != Errc::forbidden) {
+      if (!force) {
+        co_return fail(told.error().code,
+                       "the cluster cannot be told: {}. With --force this node leaves all the "
+                       "same, and is removed there later",
+                       told.error().what);
+      }
+      log_warn("this node leaves a cluster that it cannot tell", field("error", told.error()));
+    }
+  }
+  CO_TRY_VOID(world_.files.remove_all(directory_));
+  restart_();
+  co_return Result<void>{};
+}
+
+io::Task<Result<void>> ClusterAdmin::take_leave(io::Call call) {
   const std::vector<cluster::Member> members = parts_->members().list();
   const auto is_voter = [](const cluster::Member& member) { return member.voter; };
   const bool last_voter = parts_->state().voter && std::ranges::count_if(members, is_voter) <= 1;
@@ -234,8 +253,6 @@ io::Task<Result<void>> ClusterAdmin::leave(io::Call call) {
     CO_TRY_VOID(co_await parts_->members().remove(name_, call));
   }
   if (members.size() <= 1) CO_TRY_VOID(co_await keep_facts(call));
-  CO_TRY_VOID(world_.files.remove_all(directory_));
-  restart_();
   co_return Result<void>{};
 }
 
@@ -310,6 +327,7 @@ json::object ClusterAdmin::status() {
   status["nodes"] = std::move(nodes);
   status["majority"] = parts_->metadata().healthy();
   status["voter"] = parts_->state().voter;
+  status["removed"] = parts_->was_removed();
   return status;
 }
 
@@ -324,8 +342,8 @@ io::Task<Result<void>> ClusterAdmin::remove(std::string node, io::Call call) {
   if (node == name_) {
     co_return fail(Errc::invalid_argument, "this is the node itself: `ollamamax cluster leave`");
   }
-  const cluster::Member* member = parts_->members().find(node);
-  if (member && member->voter) CO_TRY_VOID(co_await parts_->remove_voter(node, call));
+  // Asked again after half of it was done, this does the rest.
+  if (parts_->members().find(node)) CO_TRY_VOID(co_await parts_->remove_voter(node, call));
   co_return co_await parts_->members().remove(std::move(node), std::move(call));
 }
 

@@ -23,7 +23,7 @@ class ClusterAdmin final : public cluster::Admin {
   io::Task<Result<std::string>> init(cluster::EnterOptions options, io::Call call) override;
   io::Task<Result<void>> join(std::string token, cluster::EnterOptions options,
                               io::Call call) override;
-  io::Task<Result<void>> leave(io::Call call) override;
+  io::Task<Result<void>> leave(bool force, io::Call call) override;
   io::Task<Result<std::string>> make_token(io::Duration life, io::Call call) override;
   boost::json::object status() override;
   io::Task<Result<void>> drain(std::string node, bool on, io::Call call) override;
@@ -37,6 +37,7 @@ class ClusterAdmin final : public cluster::Admin {
   Result<void> check_in_cluster() const;
   // Where others reach this node; `towards_loopback`: only this machine is meant.
   Result<io::Endpoint> advertised(const std::string& wanted, bool towards_loopback) const;
+  io::Task<Result<void>> take_leave(io::Call call);  // Tells the cluster.
   io::Task<Result<std::string>> found(const io::Endpoint& advertise, io::Call call);
   io::Task<Result<std::string>> write_first_facts(Voter& voter, cluster::Member self, Digest ca_pin,
                                                   io::Call call);

@@ -153,12 +153,17 @@ void ClusterParts::connect_members() {
     if (member.name != state_.name) links.push_back(link_to(member));
   }
   reports_->set_peers(std::move(links));
-  if (members_->facts().synced() && !members_->find(state_.name)) {
+  if (members_->facts().synced()) tell_removal(!members_->find(state_.name));
+}
+
+void ClusterParts::tell_removal(bool removed) {
+  if (removed && !removed_) {
     log_warn(
         "this node was removed from its cluster: `ollamamax cluster leave` makes it a node "
         "of its own again",
         field("node", state_.name));
   }
+  removed_ = removed;
 }
 
 std::vector<engine::PeerLink> ClusterParts::voters() {

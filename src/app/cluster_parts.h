@@ -48,6 +48,10 @@ class ClusterParts {
   security::IdentityStore& identity() { return identity_; }
   const ClusterState& state() const { return state_; }
   cluster::NodeInfo self();
+  // Another node took this one out of the cluster: it is refused there.
+  bool was_removed() const { return removed_; }
+  // Called once when this node must start anew to go on.
+  void on_change_of_role(std::function<void()> restart) { restart_ = std::move(restart); }
   // Tells other nodes to send nothing more, and lets what runs for them end within `grace`.
   void begin_drain() { stopping_ = true; }
   io::Task<void> drain(io::Duration grace) { return peer_server_->drain(grace); }
@@ -65,6 +69,9 @@ class ClusterParts {
 
   io::Task<Result<void>> open_facts();
   io::Task<void> keep_voters();
+  io::Task<void> notice_removal(io::Call call);
+  void tell_removal(bool removed);
+  Result<void> step_down();
   io::Task<Result<void>> become_voter(io::Call call);
   io::Task<Result<void>> choose_voters(io::Call call);
   io::Task<Result<void>> fetch_authority(io::Call call);
@@ -77,7 +84,8 @@ class ClusterParts {
   io::Path directory_;
   security::IdentityStore identity_;
   scheduler::LocalScheduler* local_ = nullptr;
-  bool stopping_ = false, listening_ = false;
+  std::function<void()> restart_;
+  bool stopping_ = false, listening_ = false, removed_ = false;
   std::shared_ptr<const std::vector<Digest>> blobs_;
   io::TimePoint blobs_at_{};
   uint64_t disk_free_ = 0;

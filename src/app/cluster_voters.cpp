@@ -37,9 +37,15 @@ std::vector<io::Endpoint> etcd_endpoints(const std::vector<cluster::Member>& mem
 io::Task<Result<void>> ClusterParts::open_facts() {
   if (state_.voter) {
     voter_ = std::make_unique<Voter>(world_, settings_, state_, directory_, identity_);
-    CO_TRY_VOID(co_await voter_->resume(world_.clock.call_within(kOpenMax)));
-    metadata_ = &voter_->metadata();
-    co_return Result<void>{};
+    const auto resumed = co_await voter_->resume(world_.clock.call_within(kOpenMax));
+    if (resumed) {
+      metadata_ = &voter_->metadata();
+      co_return Result<void>{};
+    }
+    if (resumed.error().code != Errc::forbidden) co_return resumed;
+    co_await voter_->stop();
+    voter_.reset();
+    CO_TRY_VOID(step_down());
   }
   remote_metadata_ =
       std::make_unique<cluster::RemoteMetadata>(world_, *client_, [this] { return voters(); });
@@ -51,12 +57,41 @@ std::unique_ptr<metadata::Membership> ClusterParts::membership() {
   return open_membership(world_, identity_, etcd_endpoints(members_->list(), reports_->view()));
 }
 
+// The others have replaced this voter while it was away: what its member knew is out of date.
+Result<void> ClusterParts::step_down() {
+  log_warn("this node is no voter any more", field("node", state_.name));
+  if (members_) state_.known = members_->list();
+  for (cluster::Member& member : state_.known) {
+    if (member.name == state_.name) member.voter = false;
+  }
+  state_.voter = false;
+  TRY_VOID(save_cluster_state(world_.files, directory_, state_));
+  return world_.files.remove_all(voter_directory(directory_));
+}
+
+// Voters refuse to tell the facts to a node that is no member.
+io::Task<void> ClusterParts::notice_removal(io::Call call) {
+  if (!remote_metadata_) co_return;
+  const std::string key = std::string(cluster::kNodesPrefix) + state_.name;
+  const auto self = co_await remote_metadata_->get(key, call);
+  if (self || self.error().code == Errc::forbidden) tell_removal(!self);
+}
+
 io::Task<void> ClusterParts::keep_voters() {
   const io::CancelToken token = tasks_.token();
   while (true) {
     const auto slept = co_await world_.clock.sleep_for(kLookInterval, {io::kNever, token});
     if (!slept) co_return;
-    if (!members_->facts().synced()) continue;
+    if (voter_ && voter_->member().removed()) {
+      const auto stepped = step_down();
+      if (!stepped) log_error("cannot be a plain node", field("error", stepped.error()));
+      if (restart_) restart_();
+      co_return;
+    }
+    if (!members_->facts().synced()) {
+      co_await notice_removal(world_.clock.call_within(kChooseMax, token));
+      continue;
+    }
     const cluster::Member* self = members_->find(state_.name);
     Result<void> done;
     if (self && self->voter && !voter_) {
@@ -165,6 +200,9 @@ io::Task<Result<void>> ClusterParts::become_voter(io::Call call) {
   }
   if (!joined) {
     co_await voter->stop();
+    if (joined.error().code == Errc::forbidden) {  // Of an earlier time as a voter: begins afresh.
+      CO_TRY_VOID(world_.files.remove_all(voter_directory(directory_)));
+    }
     co_return joined;
   }
   state_.voter = true;

@@ -260,8 +260,10 @@ void add_cluster(CLI::App& program, Options& o, int& code) {
     command->add_option("--advertise", o.cluster.advertise,
                         "HOST[:PORT] under which other nodes reach this one");
   }
-  add(*cluster, o, code, "leave", "Take this node out of its cluster",
-      [](Cli& cli, const Options&) { return cluster_leave_command(cli); });
+  auto* leave =
+      add(*cluster, o, code, "leave", "Take this node out of its cluster",
+          [](Cli& cli, const Options& x) { return cluster_leave_command(cli, x.cluster); });
+  leave->add_flag("--force", o.cluster.force, "Also if the cluster cannot be told");
   add(*cluster, o, code, "status", "How the cluster fares",
       [](Cli& cli, const Options&) { return cluster_status_command(cli); });
   add(*cluster, o, code, "nodes", "List its nodes",

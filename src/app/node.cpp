@@ -125,6 +125,7 @@ io::Task<Result<void>> Node::enter_cluster(transfer::TransferOptions options) {
     restart_ = true;
     stop_.notify_all();
   };
+  if (cluster_) cluster_->on_change_of_role(restart);
   admin_ = std::make_unique<ClusterAdmin>(world_, settings_, name_, cluster_.get(), restart,
                                           [this] { return ready_; });
   co_return Result<void>{};

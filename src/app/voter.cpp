@@ -20,7 +20,7 @@ metadata::MemberOptions member_options(const Settings& settings, const ClusterSt
   metadata::MemberOptions options;
   options.program = settings.etcd_program;
   options.name = state.name;
-  options.directory = io::join(directory, "etcd");
+  options.directory = voter_directory(directory);
   options.client = etcd_endpoint(state, kEtcdClientOffset);
   options.peer = etcd_endpoint(state, kEtcdPeerOffset);
   options.advertised_host = state.advertise.host;
@@ -34,6 +34,10 @@ metadata::MemberOptions member_options(const Settings& settings, const ClusterSt
 }
 
 }  // namespace
+
+io::Path voter_directory(const io::Path& cluster_directory) {
+  return io::join(cluster_directory, "etcd");
+}
 
 Voter::Voter(io::World& world, const Settings& settings, const ClusterState& state,
              io::Path directory, const security::IdentityStore& identity)

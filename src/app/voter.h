@@ -16,6 +16,9 @@ namespace om::app {
 // The ports of etcd itself follow that of the node: clients (voters only), then members.
 inline constexpr uint16_t kEtcdClientOffset = 1, kEtcdPeerOffset = 2;
 
+// Where its member keeps what it knows, below the cluster's directory.
+io::Path voter_directory(const io::Path& cluster_directory);
+
 // On the io thread. References outlive it; stop() must have returned before it is destroyed.
 class Voter {
  public:
