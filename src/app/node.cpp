@@ -90,6 +90,7 @@ io::Task<Result<void>> Node::build() {
   generation_options.node_name = name_;
   generation_options.default_context = static_cast<int>(settings_.context_length);
   generation_options.prefer_jinja = settings_.prefer_jinja;
+  generation_options.resume = settings_.resume;
   generation_ = generation::make_generation(world_, *models_, *scheduler_, generation_options);
 
   api::Settings api_settings = make_api_settings(settings_, name_);

@@ -39,6 +39,7 @@ struct Settings {
   uint64_t memory_reserve = 0;
   bool prefer_jinja = false;
   bool resume = true;
+  bool deterministic = false;
 
   std::string cluster_listen, cluster_advertise, etcd_program;
 
