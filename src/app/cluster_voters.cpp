@@ -94,7 +94,11 @@ io::Task<void> ClusterParts::keep_voters() {
     }
     const cluster::Member* self = members_->find(state_.name);
     Result<void> done;
-    if (self && self->voter && !voter_) {
+    if (self && self->version != OLLAMAMAX_VERSION) {
+      auto upgrade = [](cluster::Member& member) { member.version = OLLAMAMAX_VERSION; };
+      const io::Call call = world_.clock.call_within(kChooseMax, token);
+      done = co_await members_->update(state_.name, upgrade, call);
+    } else if (self && self->voter && !voter_) {
       done = co_await become_voter(world_.clock.call_within(kBecomeMax, token));
     } else if (decides_voters()) {
       done = co_await choose_voters(world_.clock.call_within(kChooseMax, token));

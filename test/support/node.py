@@ -61,6 +61,7 @@ class Node:
         (self.folder / "config.toml").write_text("")
         self.environment.update(environment or {})
         self.arguments = list(arguments)
+        self.program = PROGRAM
         self.process = None
 
     def __enter__(self):
@@ -79,7 +80,7 @@ class Node:
 
     def start(self):
         self.log_file = open(self.folder / "node.log", "ab")
-        self.process = subprocess.Popen(self.command([PROGRAM, "serve", *self.arguments]),
+        self.process = subprocess.Popen(self.command([self.program, "serve", *self.arguments]),
                                         env=self.environment,
                                         stdin=subprocess.DEVNULL, stdout=self.log_file,
                                         stderr=subprocess.STDOUT, start_new_session=True)
