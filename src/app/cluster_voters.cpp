@@ -36,7 +36,7 @@ std::vector<io::Endpoint> etcd_endpoints(const std::vector<cluster::Member>& mem
 
 io::Task<Result<void>> ClusterParts::open_facts() {
   if (state_.voter) {
-    voter_ = std::make_unique<Voter>(world_, settings_, state_, directory_, identity_);
+    voter_ = make_voter();
     CO_TRY_VOID(co_await voter_->resume(world_.clock.call_within(kOpenMax)));
     metadata_ = &voter_->metadata();
     co_return Result<void>{};
@@ -47,8 +47,8 @@ io::Task<Result<void>> ClusterParts::open_facts() {
   co_return Result<void>{};
 }
 
-std::unique_ptr<metadata::Membership> ClusterParts::membership() {
-  return open_membership(world_, identity_, etcd_endpoints(members_->list(), reports_->view()));
+std::unique_ptr<Voter> ClusterParts::make_voter() {
+  return voters_maker_.make({world_, settings_, state_, directory_, identity_});
 }
 
 io::Task<void> ClusterParts::keep_voters() {
@@ -118,11 +118,8 @@ io::Task<Result<void>> ClusterParts::choose_voters(io::Call call) {
 }
 
 io::Task<Result<void>> ClusterParts::remove_voter(std::string name, io::Call call) {
-  const auto etcd = membership();
-  CO_TRY(const auto there, co_await etcd->list(call));
-  for (const metadata::Member& member : there) {
-    if (member.name == name) CO_TRY_VOID(co_await etcd->remove(member.id, call));
-  }
+  std::vector<io::Endpoint> there = etcd_endpoints(members_->list(), reports_->view());
+  CO_TRY_VOID(co_await voters_maker_.remove(world_, identity_, std::move(there), name, call));
   auto change = [](cluster::Member& member) {
     member.voter = false;
     member.etcd_client.clear();
@@ -155,7 +152,7 @@ io::Task<Result<void>> ClusterParts::fetch_authority(io::Call call) {
 
 io::Task<Result<void>> ClusterParts::become_voter(io::Call call) {
   CO_TRY_VOID(co_await fetch_authority(call));
-  auto voter = std::make_unique<Voter>(world_, settings_, state_, directory_, identity_);
+  auto voter = make_voter();
   auto joined = Result<void>();
   if (voter->has_begun()) {
     joined = co_await voter->resume(call);
@@ -172,8 +169,8 @@ io::Task<Result<void>> ClusterParts::become_voter(io::Call call) {
   CO_TRY_VOID(save_cluster_state(world_.files, directory_, state_));
   voter_ = std::move(voter);
   peer_server_->serve_voters(voter_->metadata(), identity_);
-  const std::string client_url = voter_->member().options().client_url();
-  const std::string peer_url = voter_->member().options().peer_url();
+  const std::string client_url = voter_->client_url();
+  const std::string peer_url = voter_->peer_url();
   auto change = [client_url, peer_url](cluster::Member& member) {
     member.etcd_client = client_url;
     member.etcd_peer = peer_url;
