@@ -15,10 +15,14 @@ namespace om::app {
 // On the io thread. References outlive it.
 class ClusterAdmin final : public cluster::Admin {
  public:
-  // `parts`: null as long as this node is in no cluster. `restart`: makes the node begin anew once
-  // the answer was sent. `ready`: whether it serves.
+  // `restart` makes the node begin anew once the answer was sent; `ready`: whether it serves.
+  struct Hooks {
+    std::function<void()> restart;
+    std::function<bool()> ready;
+  };
+  // `parts`: null as long as this node is in no cluster.
   ClusterAdmin(io::World& world, const Settings& settings, std::string name, ClusterParts* parts,
-               std::function<void()> restart, std::function<bool()> ready);
+               VoterMaker& voters, Hooks hooks);
 
   io::Task<Result<std::string>> init(cluster::EnterOptions options, io::Call call) override;
   io::Task<Result<void>> join(std::string token, cluster::EnterOptions options,
@@ -52,8 +56,8 @@ class ClusterAdmin final : public cluster::Admin {
   std::string name_;
   io::Path directory_;
   ClusterParts* parts_;
-  std::function<void()> restart_;
-  std::function<bool()> ready_;
+  VoterMaker& voters_;
+  Hooks hooks_;
 };
 
 }  // namespace om::app

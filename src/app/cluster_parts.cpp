@@ -30,12 +30,13 @@ http::ServerLimits peer_server_limits() {
 }  // namespace
 
 ClusterParts::ClusterParts(io::World& world, const Settings& settings, store::Store& disk,
-                           ClusterState state, io::Path directory)
+                           ClusterState state, io::Path directory, VoterMaker& voters)
     : world_(world),
       settings_(settings),
       disk_(disk),
       state_(std::move(state)),
       directory_(std::move(directory)),
+      voters_maker_(voters),
       identity_(world.files, directory_),
       tasks_(world.executor, world.clock) {
   client_ = std::make_unique<http::Client>(world_, peer_client_limits());

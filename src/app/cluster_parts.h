@@ -26,7 +26,7 @@ namespace om::app {
 class ClusterParts {
  public:
   ClusterParts(io::World& world, const Settings& settings, store::Store& disk, ClusterState state,
-               io::Path directory);
+               io::Path directory, VoterMaker& voters);
   ~ClusterParts();
 
   // Opens the facts and begins to follow them and the other nodes. Goes on without a majority.
@@ -39,9 +39,7 @@ class ClusterParts {
   transfer::Distribution& distribution() { return *distribution_; }
   scheduler::Scheduler& scheduler() { return *scheduler_; }
   metadata::Metadata& metadata() { return *metadata_; }
-  // Of voters that are there.
-  std::unique_ptr<metadata::Membership> membership();
-  // Takes a node's etcd member out; its record says that it is no voter any more.
+  // Takes a node out of those that keep the facts; its record says that it is no voter any more.
   io::Task<Result<void>> remove_voter(std::string name, io::Call call);
   cluster::Members& members() { return *members_; }
   cluster::Reports& reports() { return *reports_; }
@@ -52,6 +50,7 @@ class ClusterParts {
   bool was_removed() const { return removed_; }
   // Called once when this node must start anew to go on.
   void on_change_of_role(std::function<void()> restart) { restart_ = std::move(restart); }
+  size_t leases_held() const { return peer_server_->leases(); }
   // Tells other nodes to send nothing more, and lets what runs for them end within `grace`.
   void begin_drain() { stopping_ = true; }
   io::Task<void> drain(io::Duration grace) { return peer_server_->drain(grace); }
@@ -67,6 +66,7 @@ class ClusterParts {
   io::Task<Result<std::string>> describe(model::Name name, std::string bytes);
   void refresh_blobs();
 
+  std::unique_ptr<Voter> make_voter();
   io::Task<Result<void>> open_facts();
   io::Task<void> keep_voters();
   io::Task<void> notice_removal(io::Call call);
@@ -82,6 +82,7 @@ class ClusterParts {
   store::Store& disk_;
   ClusterState state_;
   io::Path directory_;
+  VoterMaker& voters_maker_;
   security::IdentityStore identity_;
   scheduler::LocalScheduler* local_ = nullptr;
   std::function<void()> restart_;

@@ -36,7 +36,7 @@ std::vector<io::Endpoint> etcd_endpoints(const std::vector<cluster::Member>& mem
 
 io::Task<Result<void>> ClusterParts::open_facts() {
   if (state_.voter) {
-    voter_ = std::make_unique<Voter>(world_, settings_, state_, directory_, identity_);
+    voter_ = make_voter();
     const auto resumed = co_await voter_->resume(world_.clock.call_within(kOpenMax));
     if (resumed) {
       metadata_ = &voter_->metadata();
@@ -53,8 +53,8 @@ io::Task<Result<void>> ClusterParts::open_facts() {
   co_return Result<void>{};
 }
 
-std::unique_ptr<metadata::Membership> ClusterParts::membership() {
-  return open_membership(world_, identity_, etcd_endpoints(members_->list(), reports_->view()));
+std::unique_ptr<Voter> ClusterParts::make_voter() {
+  return voters_maker_.make({world_, settings_, state_, directory_, identity_});
 }
 
 // The others have replaced this voter while it was away: what its member knew is out of date.
@@ -82,7 +82,7 @@ io::Task<void> ClusterParts::keep_voters() {
   while (true) {
     const auto slept = co_await world_.clock.sleep_for(kLookInterval, {io::kNever, token});
     if (!slept) co_return;
-    if (voter_ && voter_->member().removed()) {
+    if (voter_ && voter_->was_removed()) {
       const auto stepped = step_down();
       if (!stepped) log_error("cannot be a plain node", field("error", stepped.error()));
       if (restart_) restart_();
@@ -157,11 +157,8 @@ io::Task<Result<void>> ClusterParts::choose_voters(io::Call call) {
 }
 
 io::Task<Result<void>> ClusterParts::remove_voter(std::string name, io::Call call) {
-  const auto etcd = membership();
-  CO_TRY(const auto there, co_await etcd->list(call));
-  for (const metadata::Member& member : there) {
-    if (member.name == name) CO_TRY_VOID(co_await etcd->remove(member.id, call));
-  }
+  std::vector<io::Endpoint> there = etcd_endpoints(members_->list(), reports_->view());
+  CO_TRY_VOID(co_await voters_maker_.remove(world_, identity_, std::move(there), name, call));
   auto change = [](cluster::Member& member) {
     member.voter = false;
     member.etcd_client.clear();
@@ -194,7 +191,7 @@ io::Task<Result<void>> ClusterParts::fetch_authority(io::Call call) {
 
 io::Task<Result<void>> ClusterParts::become_voter(io::Call call) {
   CO_TRY_VOID(co_await fetch_authority(call));
-  auto voter = std::make_unique<Voter>(world_, settings_, state_, directory_, identity_);
+  auto voter = make_voter();
   auto joined = Result<void>();
   if (voter->has_begun()) {
     joined = co_await voter->resume(call);
@@ -214,8 +211,8 @@ io::Task<Result<void>> ClusterParts::become_voter(io::Call call) {
   CO_TRY_VOID(save_cluster_state(world_.files, directory_, state_));
   voter_ = std::move(voter);
   peer_server_->serve_voters(voter_->metadata(), identity_);
-  const std::string client_url = voter_->member().options().client_url();
-  const std::string peer_url = voter_->member().options().peer_url();
+  const std::string client_url = voter_->client_url();
+  const std::string peer_url = voter_->peer_url();
   auto change = [client_url, peer_url](cluster::Member& member) {
     member.etcd_client = client_url;
     member.etcd_peer = peer_url;
