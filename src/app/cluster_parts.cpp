@@ -55,12 +55,16 @@ io::Task<Result<void>> ClusterParts::open(scheduler::LocalScheduler& local, http
                                                     io::join(directory_, "models.json"));
   store_ = std::make_unique<cluster::ClusterStore>(world_, disk_, *catalogue_);
   reports_ = std::make_unique<cluster::Reports>(world_, *client_, [this] { return self(); });
-  scheduler_ = std::make_unique<scheduler::ClusterScheduler>(world_, *client_, local, *reports_,
+  staged_ = std::make_unique<peer::StagedScheduler>(
+      local, [this](const scheduler::Target& target, io::Call call) {
+        return bring(target, std::move(call));
+      });
+  scheduler_ = std::make_unique<scheduler::ClusterScheduler>(world_, *client_, *staged_, *reports_,
                                                              state_.name);
   peer::Dependencies dependencies{
       world_,
       disk_,
-      local,
+      *staged_,
       [this] { return self(); },
       [this](const http::Request& request) { return authorize(request); },
       [this](std::string_view node) {
@@ -97,8 +101,12 @@ void ClusterParts::open_distribution(http::Client& client, transfer::TransferOpt
                                }};
   transfer::DistributionOptions distribution;
   distribution.transfer = std::move(options);
+  distribution.replicas.grace = settings_.node_grace;
+  distribution.replicas.surplus_grace = settings_.surplus_grace;
+  distribution.receive_bytes_per_second = settings_.receive_rate_max;
+  distribution.send_bytes_per_second = settings_.send_rate_max;
   distribution_ = std::make_unique<transfer::Distribution>(world_, disk_, client, std::move(links),
-                                                           std::move(distribution));
+                                                           *catalogue_, std::move(distribution));
   distribution_->catalogue().describe_with([this](model::Name name, std::string bytes) {
     return describe(std::move(name), std::move(bytes));
   });
@@ -129,6 +137,15 @@ io::Task<Result<std::string>> ClusterParts::describe(model::Name name, std::stri
   };
   CO_TRY(const store::Model model, co_await world_.workers.run(read));
   co_return cluster::write_card(model, bytes);
+}
+
+io::Task<Result<void>> ClusterParts::bring(const scheduler::Target& target, io::Call call) {
+  std::vector<std::pair<Digest, uint64_t>> files;
+  for (const scheduler::Target::File& file : target.files) {
+    files.emplace_back(file.digest, file.bytes);
+  }
+  co_return co_await distribution_->replicas().bring(target.manifest, std::move(files),
+                                                     std::move(call));
 }
 
 Result<void> ClusterParts::listen(io::Endpoint at) {
@@ -216,6 +233,7 @@ cluster::NodeInfo ClusterParts::self() {
   node.state = draining ? cluster::NodeState::draining : cluster::NodeState::ready;
   node.blobs = blobs_;
   node.disk_free = disk_free_;
+  if (distribution_) node.copying = distribution_->replicas().progress();
   return node;
 }
 

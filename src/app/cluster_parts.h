@@ -14,6 +14,7 @@
 #include "http/client.h"
 #include "http/server.h"
 #include "peer/peer_server.h"
+#include "peer/staged_scheduler.h"
 #include "scheduler/cluster_scheduler.h"
 #include "scheduler/local_scheduler.h"
 #include "security/identity.h"
@@ -64,6 +65,7 @@ class ClusterParts {
   void open_distribution(http::Client& client, transfer::TransferOptions options);
   io::Task<void> serve_blob(http::Request& request, http::ResponseWriter& response);
   io::Task<Result<std::string>> describe(model::Name name, std::string bytes);
+  io::Task<Result<void>> bring(const scheduler::Target& target, io::Call call);
   void refresh_blobs();
 
   std::unique_ptr<Voter> make_voter();
@@ -103,6 +105,7 @@ class ClusterParts {
   std::unique_ptr<cluster::ClusterStore> store_;
   std::unique_ptr<cluster::Reports> reports_;
   std::unique_ptr<transfer::Distribution> distribution_;
+  std::unique_ptr<peer::StagedScheduler> staged_;  // `local_`, once the model's files are here.
   std::unique_ptr<scheduler::ClusterScheduler> scheduler_;
   std::unique_ptr<peer::PeerServer> peer_server_;
   std::unique_ptr<http::Server> http_server_;

@@ -8,6 +8,7 @@
 #include "app/cli/cluster.h"
 #include "app/cli/command.h"
 #include "app/cli/config_command.h"
+#include "app/cli/replicas.h"
 #include "app/cli/terminal.h"
 #include "app/node.h"
 #include "base/strings.h"
@@ -25,6 +26,7 @@ struct Options {
   CreateOptions create;
   RunOptions run;
   ClusterOptions cluster;
+  ReplicasOptions replicas;
   std::string think, config_output;
 };
 
@@ -286,6 +288,37 @@ void add_cluster(CLI::App& program, Options& o, int& code) {
   explain->add_option("request", o.action, "X-Request-Id of its answer")->required();
 }
 
+void add_replicas(CLI::App& program, Options& o, int& code) {
+  CLI::App* replicas = program.add_subcommand("replicas", "Copies of models in the cluster");
+  replicas->add_flag("--json", o.json, "Print what the server says, as JSON");
+  replicas->callback([&o, &code, replicas] {
+    if (!replicas->get_subcommands().empty()) return;
+    code = run_client(o, [](Cli& cli, const Options&) { return replicas_list_command(cli); });
+  });
+  add(*replicas, o, code, "list", "How every model fares",
+      [](Cli& cli, const Options&) { return replicas_list_command(cli); });
+  auto* status =
+      add(*replicas, o, code, "status", "Every copy, those under way with their progress",
+          [](Cli& cli, const Options& x) { return replicas_status_command(cli, x.replicas); });
+  auto* set = add(*replicas, o, code, "set", "Change a model's policy; without one: the default",
+                  [](Cli& cli, const Options& x) { return replicas_set_command(cli, x.replicas); });
+  set->add_option("--factor", o.replicas.factor, "Copies that are wanted");
+  set->add_option("--min", o.replicas.minimum, "With fewer copies it is in danger");
+  set->add_option("--pin", o.replicas.pin, "Nodes that have it in any case")->delimiter(',');
+  set->add_option("--unpin", o.replicas.unpin, "No longer these")->delimiter(',');
+  set->add_option("--popular-extra", o.replicas.popular_extra,
+                  "Further copies at most while it is popular");
+  auto* reset =
+      add(*replicas, o, code, "reset", "Let a model follow the default policy again",
+          [](Cli& cli, const Options& x) { return replicas_reset_command(cli, x.replicas); });
+  for (CLI::App* command : {status, set, reset}) command->add_option("model", o.replicas.model);
+  auto* remove =
+      add(*replicas, o, code, "remove", "Remove this node's copy of a model",
+          [](Cli& cli, const Options& x) { return replicas_remove_command(cli, x.replicas); });
+  remove->add_option("model", o.replicas.model)->required();
+  remove->add_flag("--force", o.replicas.force, "Also if it is the last copy that answers");
+}
+
 // "Error: model is required", and how the command is used.
 std::string explain_usage(const CLI::App* program, const CLI::Error& error) {
   std::string command = program->get_name();
@@ -324,6 +357,7 @@ int main(int argc, char** argv) {
   add(program, options, code, "version", "Show the versions of client and server",
       [](Cli& cli, const Options&) { return version_command(cli); });
   add_cluster(program, options, code);
+  add_replicas(program, options, code);
   add_config(program, options, code);
   CLI::App* completion =
       program.add_subcommand("completion", "Print completions for bash, zsh or fish");

@@ -103,6 +103,12 @@ io::Task<Result<json::value>> ApiClient::post_text(std::string path, std::string
   co_return parse_reply(reply);
 }
 
+io::Task<Result<json::value>> ApiClient::put(std::string path, json::object body) {
+  CO_TRY(auto response, co_await send("PUT", std::move(path), json::serialize(body), {}));
+  CO_TRY(const std::string reply, co_await response->read_all(kReplyMax));
+  co_return parse_reply(reply);
+}
+
 io::Task<Result<void>> ApiClient::remove(std::string path, json::object body) {
   CO_TRY(auto response, co_await send("DELETE", std::move(path), json::serialize(body), {}));
   const auto reply =

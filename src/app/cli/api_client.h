@@ -40,6 +40,7 @@ class ApiClient {
                                             io::CancelToken cancel = {});
   io::Task<Result<boost::json::value>> post_text(std::string path, std::string body,
                                                  io::CancelToken cancel = {});
+  io::Task<Result<boost::json::value>> put(std::string path, boost::json::object body);
   io::Task<Result<void>> remove(std::string path, boost::json::object body);
   io::Task<Result<std::unique_ptr<LineStream>>> stream(std::string path, boost::json::object body,
                                                        io::CancelToken cancel = {});
