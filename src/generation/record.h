@@ -24,6 +24,7 @@ class Recording {
   virtual io::CancelToken superseded() const = 0;
 };
 
+// Where answers are kept, over all nodes.
 class Records {
  public:
   virtual ~Records() = default;

@@ -104,8 +104,8 @@ void RecordStore::make_room() {
     record = next;
   }
   while (bytes_ > kRecordsBytesMax || records_.size() > kRecordsMax) {
-    erase(std::ranges::min_element(
-        records_, {}, [](const auto& record) { return record.second.used; }));
+    erase(std::ranges::min_element(records_, {},
+                                   [](const auto& record) { return record.second.used; }));
   }
 }
 

@@ -3,6 +3,7 @@
 Every stream must say, to the letter, what the same request says when nothing dies.
 """
 
+import contextlib
 import random
 import threading
 import time
@@ -46,9 +47,9 @@ class Trial:
             for name, (path, body) in load.kinds(load.SUBJECTS[variant], TOKENS).items():
                 self.kinds[f"{name} {variant}"] = (path, body)
 
-    def learn(self):
-        """What every request says when nothing dies, twice: it must be the same both times."""
-        for turn in range(2):
+    def learn(self, turns=2):
+        """What every request says when nothing dies; it must be the same each time."""
+        for _ in range(turns):
             waiting = list(self.kinds.items())
             while waiting:
                 batch, waiting = waiting[:self.streams], waiting[self.streams:]
@@ -64,14 +65,16 @@ class Trial:
                     if wrong := load.difference(before, said):
                         raise AssertionError(f"{stream.kind} without any death: {wrong}")
 
-    def client(self, number):
+    def client(self):
         """One client, who asks one thing after the other."""
         chance = random.Random(self.random.random())
         while not self.over.is_set():
             name = chance.choice(list(self.kinds))
             with self.lock:
                 others = [node for node in self.nodes[:-1] if node.name not in self.closed]
-                node = chance.choice(others) if others and chance.random() < 0.2 else self.gateway
+                node = self.gateway
+                if others and (chance.random() < 0.2 or node.name in self.closed):
+                    node = chance.choice(others)
                 stream = load.Stream(node, name, *self.kinds[name])
                 self.running.append(stream)
             stream.start()
@@ -155,17 +158,37 @@ class Trial:
                 return
             time.sleep(0.02)
 
-    def run(self, deaths):
-        """`deaths`: kinds, one after the other, under load all the time."""
-        clients = [threading.Thread(target=self.client, args=(number,), daemon=True)
-                   for number in range(self.streams)]
+    @contextlib.contextmanager
+    def load(self):
+        clients = [threading.Thread(target=self.client, daemon=True) for _ in range(self.streams)]
+        self.over.clear()
         for client in clients:
             client.start()
         try:
-            for number, kind in enumerate(deaths):
-                count = self.kill(kind)
-                self.say(f"{number + 1}/{len(deaths)} {kind}: {count} streams in it", flush=True)
+            yield
         finally:
             self.over.set()
             for client in clients:
-                client.join(120)
+                client.join(180)
+
+    def run(self, deaths):
+        """`deaths`: kinds, one after the other, under load all the time."""
+        with self.load():
+            for number, kind in enumerate(deaths):
+                count = self.kill(kind)
+                self.say(f"{number + 1}/{len(deaths)} {kind}: {count} streams in it", flush=True)
+
+    def roll(self):
+        """Restarts every node under load, as an operator does; clients ask those that stay."""
+        with self.load():
+            for node in self.nodes:
+                self.served_by([node])  # Some work is to be there.
+                with self.lock:
+                    self.closed.add(node.name)
+                code = node.stop(seconds=240)
+                if code != 0:
+                    self.failures.append(f"{node.name} ended with {code}")
+                node.start()
+                self.cluster.wait_until_ready()
+                with self.lock:
+                    self.closed.discard(node.name)
