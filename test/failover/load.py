@@ -205,7 +205,7 @@ class Stream(threading.Thread):
             self.answer.add(self.path, line)
 
     def run(self):
-        connection = http.client.HTTPConnection(self.node.address, self.node.port, timeout=120)
+        connection = http.client.HTTPConnection(self.node.address, self.node.port, timeout=300)
         try:
             connection.request("POST", self.path, json.dumps(self.body).encode(),
                                self.headers())
