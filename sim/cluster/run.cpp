@@ -15,7 +15,7 @@ constexpr int kRoundsMax = 30;                      // Of all clients.
 constexpr auto kLookInterval = milliseconds(500);
 constexpr auto kRestartPause = seconds(2);  // Of the nodes' supervisor.
 constexpr auto kReadyMax = seconds(60);
-constexpr auto kSettleTime = seconds(60);  // Longer than a lease nobody uses is kept.
+constexpr auto kSettleTime = seconds(20);  // Longer than a lease nobody uses is kept.
 constexpr auto kStopMax = minutes(2);
 constexpr int kCopiesMax = 100;
 

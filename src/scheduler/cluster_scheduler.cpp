@@ -143,14 +143,16 @@ io::Task<Result<std::unique_ptr<Lease>>> ClusterScheduler::acquire_on_any(
       co_return std::make_unique<RoutedLease>(world_.clock, chooser_, std::move(sent),
                                               std::move(*lease));
     }
-    last = std::move(lease).error();
-    const bool away = last.code == Errc::unavailable && node != self_;
+    Error refused = std::move(lease).error();
+    const bool away = refused.code == Errc::unavailable && node != self_;
     const SentOutcome outcome{
         away ? SentOutcome::Result::node_failed : SentOutcome::Result::cancelled, 0, 0};
     chooser_->end(std::move(sent), outcome, world_.clock.now());
-    if (!is_worth_another(last)) break;
+    if (!is_worth_another(refused)) co_return fail(std::move(refused));
     log_info("asking another node", field("id", options.id), field("node", node),
-             field("model", target.name), field("error", last));
+             field("model", target.name), field("error", refused));
+    // That a node lacks the files says nothing of those that have them and are away just now.
+    if (refused.code != Errc::not_found) last = std::move(refused);
     passed_on.add();
     request.excluded.push_back(node);
   }
