@@ -12,21 +12,13 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from support import cases  # noqa: E402
-from support.cluster import Cluster  # noqa: E402
+from support.cluster import Cluster, all_but  # noqa: E402
 from support.node import HttpError  # noqa: E402
 
 MODEL = "smollm2:135m"
 TOKENS = 80
 LONG = {"model": MODEL, "prompt": "Write a very long story about a fox and a river.",
         "options": {"num_predict": TOKENS, "temperature": 0, "seed": 1}}
-
-
-def all_but(wanted):
-    """Bytes to keep free so that a node has this much for models: nine tenths of the memory, or
-    nineteen twentieths of what is free, are for models."""
-    sizes = {name: int(rest.split()[0]) * 1024 for name, rest in (
-        line.split(":") for line in pathlib.Path("/proc/meminfo").read_text().splitlines())}
-    return min(sizes["MemTotal"] // 10 * 9, sizes["MemAvailable"] // 20 * 19) - wanted
 
 
 class Stream(threading.Thread):

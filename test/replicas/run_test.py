@@ -13,7 +13,7 @@ import urllib.request
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from support import cases  # noqa: E402
-from support.cluster import Cluster  # noqa: E402
+from support.cluster import Cluster, all_but  # noqa: E402
 from support.node import HttpError, MODELS, Node  # noqa: E402
 
 MODEL = "smollm2:135m"
@@ -24,19 +24,13 @@ RATE = SIZE // 4
 COMMON = {"OLLAMAMAX_CLUSTER_NODE_GRACE": "5s", "OLLAMAMAX_CLUSTER_SURPLUS_GRACE": "5s"}
 
 
-def no_room_for_models():
-    """Bytes to keep free so that a node can run nothing."""
-    meminfo = pathlib.Path("/proc/meminfo").read_text()
-    return int(re.search(r"MemTotal:\s+(\d+)", meminfo)[1]) * 1024
-
-
 class RealReplicas(unittest.TestCase):
     """n1 has the files first and no memory to run them. Each test leaves no model behind."""
 
     @classmethod
     def setUpClass(cls):
         cls.cluster = Cluster(4, {
-            0: {**COMMON, "OLLAMA_GPU_OVERHEAD": str(no_room_for_models()),
+            0: {**COMMON, "OLLAMA_GPU_OVERHEAD": str(all_but(300 << 20)),
                 "OLLAMAMAX_CLUSTER_SEND_RATE_MAX": str(RATE)},
             1: COMMON, 2: COMMON, 3: COMMON})
         cls.cluster.__enter__()

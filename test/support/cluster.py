@@ -1,11 +1,20 @@
 """Several real nodes, each on a machine of its own (a network namespace)."""
 
 import json
+import pathlib
 import shutil
 import signal
 
 from .network import Network
 from .node import Node
+
+
+def all_but(wanted):
+    """Bytes to keep free so that a node has this much for models: nine tenths of the memory, or
+    nineteen twentieths of what is free, are for models."""
+    sizes = {name: int(rest.split()[0]) * 1024 for name, rest in (
+        line.split(":") for line in pathlib.Path("/proc/meminfo").read_text().splitlines())}
+    return min(sizes["MemTotal"] // 10 * 9, sizes["MemAvailable"] // 20 * 19) - wanted
 
 
 class Machine(Node):
