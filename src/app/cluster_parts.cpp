@@ -141,6 +141,7 @@ io::Task<Result<std::string>> ClusterParts::describe(model::Name name, std::stri
 
 io::Task<Result<void>> ClusterParts::bring(const scheduler::Target& target, io::Call call) {
   std::vector<std::pair<Digest, uint64_t>> files;
+  files.reserve(target.files.size());
   for (const scheduler::Target::File& file : target.files) {
     files.emplace_back(file.digest, file.bytes);
   }

@@ -131,6 +131,7 @@ CommandTask replicas_list_command(Cli& cli) {
   }
   const std::vector<Fares> all = all_fares(reply);
   std::vector<std::vector<std::string>> rows;
+  rows.reserve(all.size());
   for (const Fares& fares : all) {
     rows.push_back({fares.name, fares.state,
                     fmt::format("{}/{}", fares.copies.size(), fares.wanted),
