@@ -9,8 +9,6 @@ namespace om::transfer {
 namespace {
 
 constexpr std::chrono::seconds kBackoffMin{2}, kBackoffMax{300};
-// What was done is wanted until a report has told of it: not again so soon.
-constexpr std::chrono::seconds kToldMax{3};
 
 }  // namespace
 
@@ -21,9 +19,9 @@ ReplicaWorkers::ReplicaWorkers(io::World& world, size_t running_max, std::functi
       tasks_(world.executor, world.clock) {}
 
 void ReplicaWorkers::set_work(std::vector<Work> work) {
-  std::erase_if(rests_, [&](const auto& rest) {
-    return std::ranges::find(work, rest.first, &Work::key) == work.end() &&
-           !running_.contains(rest.first);
+  std::erase_if(failures_, [&](const auto& failure) {
+    return std::ranges::find(work, failure.first, &Work::key) == work.end() &&
+           !running_.contains(failure.first);
   });
   std::ranges::sort(work, {}, [](const Work& item) {
     return std::tuple(!item.urgent, item.bytes, std::string_view(item.key));
@@ -32,8 +30,8 @@ void ReplicaWorkers::set_work(std::vector<Work> work) {
   for (Work& item : work) {
     if (running_.size() >= running_max_) return;
     if (running_.contains(item.key)) continue;
-    const auto rest = rests_.find(item.key);
-    if (rest != rests_.end() && rest->second.not_before > now) continue;
+    const auto failure = failures_.find(item.key);
+    if (failure != failures_.end() && failure->second.not_before > now) continue;
     running_.insert(item.key);
     tasks_.spawn(run(std::move(item)));
   }
@@ -43,14 +41,14 @@ io::Task<void> ReplicaWorkers::run(Work work) {
   const auto done = co_await work.job(tasks_.token());
   running_.erase(work.key);
   if (done) {
-    rests_[work.key] = {.not_before = world_.clock.now() + kToldMax};
+    failures_.erase(work.key);
   } else if (!tasks_.token().cancelled()) {
     replica_failures.add();
-    Rest& rest = rests_[work.key];
+    Failure& failure = failures_[work.key];
     const auto wait = std::min<std::chrono::seconds>(
-        kBackoffMin * (1 << std::min(rest.failures, 10)), kBackoffMax);
-    rest.failures++;
-    rest.not_before = world_.clock.now() + wait;
+        kBackoffMin * (1 << std::min(failure.count, 10)), kBackoffMax);
+    failure.count++;
+    failure.not_before = world_.clock.now() + wait;
     log_warn("replica work failed", field("work", work.key), field("error", done.error()),
              field("again_in_s", wait.count()));
   }

@@ -32,8 +32,8 @@ class ReplicaWorkers {
   io::Task<void> stop() { co_await tasks_.stop(); }
 
  private:
-  struct Rest {  // Of work that failed, or was done and is not seen yet.
-    int failures = 0;
+  struct Failure {
+    int count = 0;
     io::TimePoint not_before{};
   };
   io::Task<void> run(Work work);
@@ -42,7 +42,7 @@ class ReplicaWorkers {
   size_t running_max_;
   std::function<void()> on_end_;
   std::set<std::string> running_;
-  std::map<std::string, Rest> rests_;
+  std::map<std::string, Failure> failures_;
   io::TaskGroup tasks_;
 };
 
