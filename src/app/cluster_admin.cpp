@@ -301,8 +301,7 @@ json::object ClusterAdmin::describe(const cluster::Member& member,
     object["state"] = cluster::to_string(cluster::NodeState::joining);
     return object;
   }
-  const bool told_to_drain = member.draining && node->state == cluster::NodeState::ready;
-  object["state"] = cluster::to_string(told_to_drain ? cluster::NodeState::draining : node->state);
+  object["state"] = cluster::to_string(node->state);
   object["memory_total"] = node->memory_total;
   object["memory_used"] = node->memory_used;
   object["disk_free"] = node->disk_free;

@@ -1,6 +1,7 @@
 #include "app/cluster_parts.h"
 
 #include <algorithm>
+#include <set>
 
 #include "base/log.h"
 #include "store/model_loader.h"
@@ -166,12 +167,16 @@ engine::PeerLink ClusterParts::link_to(const cluster::Member& member) {
 void ClusterParts::connect_members() {
   if (!reports_) return;
   std::vector<engine::PeerLink> links;
+  std::set<std::string, std::less<>> draining;
   std::vector<cluster::Member> members = members_->list();
   if (members.empty()) members = state_.known;
   for (const cluster::Member& member : members) {
-    if (member.name != state_.name) links.push_back(link_to(member));
+    if (member.name == state_.name) continue;
+    links.push_back(link_to(member));
+    if (member.draining) draining.insert(member.name);
   }
   reports_->set_peers(std::move(links));
+  reports_->set_draining(std::move(draining));
   if (members_->facts().synced()) tell_removal(!members_->find(state_.name));
 }
 

@@ -49,6 +49,17 @@ void Reports::set_peers(std::vector<engine::PeerLink> peers) {
   peers_ = std::move(next);
 }
 
+void Reports::set_draining(std::set<std::string, std::less<>> nodes) {
+  draining_ = std::move(nodes);
+  for (const std::string& name : draining_) {
+    const NodeInfo* known = view_.find(name);
+    if (!known || known->state != NodeState::ready) continue;
+    NodeInfo told = *known;
+    told.state = NodeState::draining;
+    view_ = view_.with(std::move(told));
+  }
+}
+
 View Reports::view() {
   const io::TimePoint now = world_.clock.now();
   if (self_at_ == io::TimePoint{} || now - self_at_ > kSelfAgeMax) {
@@ -65,6 +76,8 @@ const engine::PeerLink* Reports::link_of(std::string_view node) const {
 
 void Reports::publish(NodeInfo report) {
   report.reported = world_.clock.now();
+  const bool told_to_drain = report.state == NodeState::ready && draining_.contains(report.name);
+  if (told_to_drain) report.state = NodeState::draining;
   view_ = view_.with(std::move(report));
 }
 

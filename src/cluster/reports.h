@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,8 @@ class Reports {
 
   // The other nodes; those left out are forgotten.
   void set_peers(std::vector<engine::PeerLink> peers);
+  // Nodes that were told to drain: they are draining in the View before they have heard of it.
+  void set_draining(std::set<std::string, std::less<>> nodes);
 
   // This node is in it, as of now.
   View view();
@@ -59,6 +62,7 @@ class Reports {
   std::function<NodeInfo()> self_;
   std::function<void(const std::string&)> on_lost_;
   std::map<std::string, std::shared_ptr<Peer>, std::less<>> peers_;
+  std::set<std::string, std::less<>> draining_;
   View view_;
   io::TimePoint self_at_{};
   io::TaskGroup tasks_;
