@@ -10,11 +10,9 @@ import hashlib
 import json
 import os
 import pathlib
-import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import types
 
@@ -27,6 +25,7 @@ sys.modules["machines"] = machines
 sys.path.append(str(support.ROOT / "test/registry"))
 import gguf  # noqa: E402
 from machines import cluster as clusters  # noqa: E402
+from machines import gate as gates  # noqa: E402
 from machines import node as machine_nodes  # noqa: E402
 
 machine_nodes.PROGRAM = support.nodes.PROGRAM
@@ -45,54 +44,6 @@ http {{
   server {{ listen 127.0.0.1:{port}; root {dir}; }}
 }}
 """
-
-
-class Gate:
-    """Forwards a port of this machine to nginx; all connections share the rate."""
-
-    def __init__(self, address):
-        self.passed, self.lock, self.allowed = 0, threading.Lock(), 0.0
-        self.last = time.monotonic()
-        self.listener = socket.create_server((address, GATE_PORT))
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        while True:
-            try:
-                client, _ = self.listener.accept()
-            except OSError:
-                return
-            server = socket.create_connection(("127.0.0.1", NGINX_PORT))
-            threading.Thread(target=self.pump, args=(client, server, False), daemon=True).start()
-            threading.Thread(target=self.pump, args=(server, client, True), daemon=True).start()
-
-    def wait_for_turn(self, count):
-        while True:
-            with self.lock:
-                now = time.monotonic()
-                self.allowed = min(self.allowed + (now - self.last) * RATE, RATE / 10)
-                self.last = now
-                if self.allowed >= 0:
-                    self.allowed -= count
-                    return
-            time.sleep(0.004)
-
-    def pump(self, source, sink, counted):
-        try:
-            while data := source.recv(1 << 16):
-                if counted:
-                    self.wait_for_turn(len(data))
-                sink.sendall(data)
-                if counted:
-                    with self.lock:
-                        self.passed += len(data)
-        except OSError:
-            pass  # One side left: so does the other.
-        for end in (source, sink):
-            try:
-                end.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
 
 
 def publish(directory):
@@ -134,15 +85,15 @@ def holds(node, digest):
 
 def pull(cluster, gate, digest, count):
     """All of the first `count` nodes pull at once; seconds and bytes drawn from the registry."""
-    model = f"{gate.listener.getsockname()[0]}:{GATE_PORT}/library/big"
-    before = gate.passed
+    model = f"{gate.host}:{gate.port}/library/big"
+    before = gate.received
 
     def one(node):
         last = node.post("/api/pull", {"model": model, "insecure": True}, timeout=600)
         if last.get("status") != "success":
             sys.exit(f"{node.name}: {last}")
     seconds = at_once(one, cluster.nodes[:count])
-    drawn = gate.passed - before
+    drawn = gate.received - before
     missing = [node.name for node in cluster.nodes[:count] if not holds(node, digest)]
     if missing:
         sys.exit(f"not on the disk of {missing}")
@@ -153,15 +104,15 @@ def pull(cluster, gate, digest, count):
 
 
 def curl(cluster, gate, digest, count):
-    url = f"http://{gate.listener.getsockname()[0]}:{GATE_PORT}/v2/library/big/blobs/{digest}"
-    before = gate.passed
+    url = f"http://{gate.host}:{gate.port}/v2/library/big/blobs/{digest}"
+    before = gate.received
 
     def one(node):
         target = node.folder / "copied"
         subprocess.run(node.command(["curl", "-sS", "-f", "-o", str(target), url]), check=True)
         target.unlink()
     seconds = at_once(one, cluster.nodes[:count])
-    return seconds, gate.passed - before
+    return seconds, gate.received - before
 
 
 def report(count, rounds, size):
@@ -196,7 +147,7 @@ def main(rounds):
         size = (pathlib.Path(directory) / "v2/library/big/blobs" / digest).stat().st_size
         with clusters.Cluster(NODES) as cluster:
             origin = support.start([nginx, "-c", str(config), "-p", directory], NGINX_PORT)
-            gate = Gate(cluster.network.address(NODES))
+            gate = gates.Gate(NGINX_PORT, cluster.network.address(NODES), GATE_PORT, RATE)
             try:
                 cluster.form()
                 cluster.wait_until_ready()
@@ -210,4 +161,4 @@ def main(rounds):
                     report(count, results, size)
             finally:
                 support.end([origin])
-                gate.listener.close()
+                gate.close()

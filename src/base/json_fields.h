@@ -6,6 +6,7 @@
 #include <concepts>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace om {
 
@@ -49,6 +50,16 @@ class JsonFields {
   const boost::json::object* object(std::string_view name) const {
     const auto* value = find(name);
     return value ? value->if_object() : nullptr;
+  }
+  // The strings of an array; what is none in it is left out.
+  std::vector<std::string> texts(std::string_view name) const {
+    std::vector<std::string> texts;
+    const boost::json::array* values = array(name);
+    if (!values) return texts;
+    for (const boost::json::value& value : *values) {
+      if (value.is_string()) texts.emplace_back(value.get_string());
+    }
+    return texts;
   }
   std::string text(std::string_view name) const {
     std::string value;

@@ -17,16 +17,6 @@ json::array strings(const std::vector<std::string>& texts) {
   return array;
 }
 
-std::vector<std::string> read_strings(const JsonFields& fields, std::string_view name) {
-  std::vector<std::string> texts;
-  if (const json::array* array = fields.array(name)) {
-    for (const json::value& value : *array) {
-      if (value.is_string()) texts.emplace_back(value.get_string());
-    }
-  }
-  return texts;
-}
-
 // Every scalar of a GgufSummary under its name, for one function that writes and one that reads.
 template <class Summary, class Each>
 void each_field(Summary& gguf, Each&& each) {
@@ -178,8 +168,8 @@ Result<Card> read_card(std::string_view text, const store::Store& store) {
   if (const std::string messages = fields.text("messages"); !messages.empty()) {
     TRY(model->messages, model::parse_messages(messages));
   }
-  model->licenses = read_strings(fields, "licenses");
-  model->capabilities = read_strings(fields, "capabilities");
+  model->licenses = fields.texts("licenses");
+  model->capabilities = fields.texts("capabilities");
   if (const json::object* gguf = fields.object("gguf")) model->gguf = read_gguf(*gguf);
   if (const json::object* info = fields.object("model_info")) model->model_info = *info;
   if (const json::object* info = fields.object("projector_info")) model->projector_info = *info;

@@ -12,7 +12,7 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from support import cases  # noqa: E402
-from support.cluster import Cluster, all_but  # noqa: E402
+from support.cluster import Cluster, ClusterCase, all_but  # noqa: E402
 from support.node import HttpError  # noqa: E402
 
 MODEL = "smollm2:135m"
@@ -62,38 +62,20 @@ class Stream(threading.Thread):
         return "".join(line.get("response", "") for line in self.lines)
 
 
-class RealCluster(unittest.TestCase):
+class RealCluster(ClusterCase):
     """The tests use one cluster and leave it whole; n1 and n2 run the model, n3 never does."""
 
     @classmethod
     def setUpClass(cls):
         # n3 has too little memory for the model, whatever copies the cluster gives it.
-        cls.cluster = Cluster(3, {2: {"OLLAMA_GPU_OVERHEAD": str(all_but(300 << 20))}})
-        cls.cluster.__enter__()
-        try:
-            cls.cluster.form()
-            cls.cluster.wait_until_ready()
-            cls.nodes = cls.cluster.nodes
-            cls.nodes[0].create(MODEL)
-            cls.nodes[1].create(MODEL)
-            cls.nodes[0].wait_until(lambda: cls.voters() == 3, "three voters")
-        except BaseException:
-            cls.cluster.__exit__(True, None, None)
-            raise
+        cls.environments = {2: {"OLLAMA_GPU_OVERHEAD": str(all_but(300 << 20))}}
+        super().setUpClass()
 
     @classmethod
-    def tearDownClass(cls):
-        cls.cluster.__exit__(None, None, None)
-
-    def tearDown(self):
-        """A test that failed half-way must not take the next ones along."""
-        for node in self.nodes:
-            if node.process.poll() is not None:
-                node.start()
-
-    @classmethod
-    def voters(cls):
-        return sum(node["voter"] for node in cls.nodes[0].status()["nodes"])
+    def prepare(cls):
+        cls.nodes[0].create(MODEL)
+        cls.nodes[1].create(MODEL)
+        cls.nodes[0].wait_until(lambda: cls.cluster.voters() == 3, "three voters")
 
     def by_name(self, name):
         return next(node for node in self.nodes if node.name == name)

@@ -20,8 +20,10 @@ from support.cluster import Cluster  # noqa: E402
 from trial import Trial, create_models  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-ENVIRONMENT = {"OLLAMAMAX_DETERMINISTIC": "1", "OLLAMA_NUM_PARALLEL": "8",
-               "OLLAMA_CONTEXT_LENGTH": "1024", "OLLAMAMAX_DRAIN_TIME": "180s"}
+NODES = 3
+ENVIRONMENTS = dict.fromkeys(range(NODES), {
+    "OLLAMAMAX_DETERMINISTIC": "1", "OLLAMA_NUM_PARALLEL": "8", "OLLAMA_CONTEXT_LENGTH": "1024",
+    "OLLAMAMAX_DRAIN_TIME": "180s"})
 
 
 def schedule(count, seed, hangs):
@@ -71,10 +73,6 @@ def tell(result):
             file.writelines(json.dumps(figure) + "\n" for figure in figures)
 
 
-def cluster():
-    return Cluster(3, {index: ENVIRONMENT for index in range(3)})
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("count", nargs="?", type=int, default=100)
@@ -87,7 +85,7 @@ def main():
     hangs = arguments.count // 20 if arguments.hangs is None else arguments.hangs
     deaths = schedule(arguments.count, arguments.seed, hangs)
     print(f"seed {arguments.seed}", flush=True)
-    with cluster() as nodes:
+    with Cluster(NODES, ENVIRONMENTS) as nodes:
         nodes.form()
         nodes.wait_until_ready()
         create_models(nodes.nodes[0])

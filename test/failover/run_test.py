@@ -4,43 +4,29 @@ out the same."""
 
 import pathlib
 import sys
-import unittest
 
 sys.path[:0] = [str(pathlib.Path(__file__).resolve().parent),
                 str(pathlib.Path(__file__).resolve().parents[1])]
 import kills  # noqa: E402
 import trial  # noqa: E402
 from support import cases  # noqa: E402
+from support.cluster import ClusterCase  # noqa: E402
 
 SEED = 20261126
 KILLS = 8
 
 
-class Failover(unittest.TestCase):
-    """The tests use one cluster and leave it whole."""
+class Failover(ClusterCase):
+    environments = kills.ENVIRONMENTS
 
     @classmethod
-    def setUpClass(cls):
-        cls.cluster = kills.cluster()
-        cls.cluster.__enter__()
-        try:
-            cls.cluster.form()
-            cls.cluster.wait_until_ready()
-            trial.create_models(cls.cluster.nodes[0])
-            cls.trial = trial.Trial(cls.cluster, SEED, streams=3, variants=1)
-            cls.trial.learn(turns=1)
-        except BaseException:
-            cls.cluster.__exit__(True, None, None)
-            raise
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.cluster.__exit__(None, None, None)
+    def prepare(cls):
+        trial.create_models(cls.nodes[0])
+        cls.trial = trial.Trial(cls.cluster, SEED, streams=3, variants=1)
+        cls.trial.learn(turns=1)
 
     def tearDown(self):
-        for node in self.cluster.nodes:
-            if node.process.poll() is not None:
-                node.start()
+        super().tearDown()
         self.cluster.wait_until_ready()
 
     def test_deaths_under_load_change_no_letter(self):

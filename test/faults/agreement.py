@@ -98,8 +98,7 @@ class Leader(ClusterCase):
             load.wait_for_progress()
         load.check_answers(self)
         load.check_writes(self, self.nodes)
-        alive[0].wait_until(lambda: sum(n["voter"] for n in alive[0].status()["nodes"]) == 3,
-                            "three voters again")
+        alive[0].wait_until(lambda: self.cluster.voters() == 3, "three voters again")
         self.report(load)
 
     @staticmethod

@@ -5,12 +5,11 @@ import os
 import pathlib
 import signal
 import ssl
-import unittest
 import urllib.request
 
 from load import MODEL, names_of
 
-from support.cluster import Cluster
+from support import cluster
 
 FULL = bool(os.environ.get("FAULTS_FULL"))  # ./run faults: more of everything.
 
@@ -52,30 +51,12 @@ def children(node, name):
     return found
 
 
-class ClusterCase(unittest.TestCase):
-    count = 3
-    environments = {}
-
+class ClusterCase(cluster.ClusterCase):
     @classmethod
-    def setUpClass(cls):
-        cls.cluster = Cluster(cls.count, cls.environments)
-        cls.cluster.__enter__()
-        try:
-            cls.cluster.form()
-            cls.cluster.wait_until_ready()
-            cls.nodes = cls.cluster.nodes
-            for node in cls.nodes:
-                node.create(MODEL)
-            cls.nodes[0].wait_until(
-                lambda: sum(n["voter"] for n in cls.nodes[0].status()["nodes"]) == 3,
-                "three voters")
-        except BaseException:
-            cls.cluster.__exit__(True, None, None)
-            raise
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.cluster.__exit__(None, None, None)
+    def prepare(cls):
+        for node in cls.nodes:
+            node.create(MODEL)
+        cls.nodes[0].wait_until(lambda: cls.cluster.voters() == 3, "three voters")
 
     def tearDown(self):
         for index, node in enumerate(self.nodes):
@@ -84,8 +65,7 @@ class ClusterCase(unittest.TestCase):
             if node.process.poll() is None:
                 for pid in [node.process.pid, *children(node, "etcd")]:
                     os.kill(pid, signal.SIGCONT)
-            else:
-                node.start()
+        super().tearDown()
         self.cluster.wait_until_ready()
         for name in names_of(self.nodes[0]):
             if name.startswith("w-"):

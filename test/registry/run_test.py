@@ -24,8 +24,8 @@ import urllib.request
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "support")]
-import gate as gate_module  # noqa: E402
 import gguf  # noqa: E402
+from gate import Gate  # noqa: E402
 from ports import free_port  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -161,7 +161,7 @@ class World:
         for part in ("registry", "home", "models"):
             (folder / part).mkdir()
         self.registry = Registry(folder / "registry")
-        self.gate = gate_module.Gate(self.registry.port)
+        self.gate = Gate(self.registry.port)
         try:
             self.node = Node(folder / "home", folder / "models")
         except AssertionError:

@@ -4,6 +4,7 @@ import json
 import pathlib
 import shutil
 import signal
+import unittest
 
 from .network import Network
 from .node import Node
@@ -92,3 +93,38 @@ class Cluster:
                     name for name, state in node.states().items() if state == "ready"},
                     f"{node.name} sees all as ready")
 
+    def voters(self):
+        return sum(node["voter"] for node in self.nodes[0].status()["nodes"])
+
+
+class ClusterCase(unittest.TestCase):
+    """Tests that share one cluster and leave it whole. prepare() makes what all of them need."""
+
+    count, environments = 3, {}  # Of its nodes; of some, by index.
+
+    @classmethod
+    def setUpClass(cls):
+        cls.cluster = Cluster(cls.count, cls.environments)
+        cls.cluster.__enter__()
+        try:
+            cls.cluster.form()
+            cls.cluster.wait_until_ready()
+            cls.nodes = cls.cluster.nodes
+            cls.prepare()
+        except BaseException:
+            cls.cluster.__exit__(True, None, None)
+            raise
+
+    @classmethod
+    def prepare(cls):
+        pass
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.cluster.__exit__(None, None, None)
+
+    def tearDown(self):
+        """A test that failed half-way must not take the next ones along."""
+        for node in self.nodes:
+            if node.process.poll() is not None:
+                node.start()

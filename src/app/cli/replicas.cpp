@@ -18,21 +18,11 @@ std::string policy_path(const ReplicasOptions& options) {
   return options.model.empty() ? kPolicies : kPolicies + "/" + options.model;
 }
 
-std::vector<std::string> names_in(const JsonFields& fields, std::string_view member) {
-  std::vector<std::string> names;
-  const json::array* array = fields.array(member);
-  if (!array) return names;
-  for (const json::value& name : *array) {
-    if (name.is_string()) names.emplace_back(name.get_string());
-  }
-  return names;
-}
-
 std::string policy_text(const json::object& policy, bool is_own) {
   const JsonFields fields(policy);
   std::string text =
       fmt::format("{} (min {})", number_of(policy, "factor"), number_of(policy, "minimum"));
-  const auto pinned = names_in(fields, "pinned");
+  const auto pinned = fields.texts("pinned");
   if (!pinned.empty()) text += fmt::format(", pinned to {}", fmt::join(pinned, " "));
   return is_own ? text : text + ", default";
 }
@@ -60,8 +50,8 @@ Fares fares_of(const json::object& model) {
               fields.text("state"),
               number_of(model, "wanted"),
               number_of(model, "size"),
-              names_in(fields, "copies"),
-              names_in(fields, "unreachable"),
+              fields.texts("copies"),
+              fields.texts("unreachable"),
               {},
               {}};
   bool is_own = false;
@@ -175,7 +165,7 @@ CommandTask replicas_set_command(Cli& cli, ReplicasOptions options) {
   if (options.factor) policy["factor"] = *options.factor;
   if (options.minimum) policy["minimum"] = *options.minimum;
   if (options.popular_extra) policy["popular_extra_max"] = *options.popular_extra;
-  std::vector<std::string> pinned = names_in(JsonFields(policy), "pinned");
+  std::vector<std::string> pinned = JsonFields(policy).texts("pinned");
   pinned.insert(pinned.end(), options.pin.begin(), options.pin.end());
   std::erase_if(pinned, [&](const std::string& node) {
     return std::ranges::find(options.unpin, node) != options.unpin.end();

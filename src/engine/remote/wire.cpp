@@ -22,16 +22,6 @@ json::array strings(const std::vector<std::string>& texts) {
   return array;
 }
 
-std::vector<std::string> read_strings(const JsonFields& fields, std::string_view name) {
-  std::vector<std::string> texts;
-  if (const json::array* array = fields.array(name)) {
-    for (const json::value& value : *array) {
-      if (value.is_string()) texts.emplace_back(value.get_string());
-    }
-  }
-  return texts;
-}
-
 json::object encode_sampling(const model::Sampling& s) {
   return {{"num_predict", s.num_predict},
           {"num_keep", s.num_keep},
@@ -63,7 +53,7 @@ model::Sampling decode_sampling(const json::object& object) {
   fields.read("presence_penalty", s.presence_penalty);
   fields.read("frequency_penalty", s.frequency_penalty);
   fields.read("seed", s.seed);
-  s.stop = read_strings(fields, "stop");
+  s.stop = fields.texts("stop");
   return s;
 }
 
@@ -95,7 +85,7 @@ Constraint decode_constraint(const json::object& object) {
       JsonFields(value.get_object()).read("value", trigger.value);
     }
   }
-  constraint.preserved_tokens = read_strings(fields, "preserved_tokens");
+  constraint.preserved_tokens = fields.texts("preserved_tokens");
   fields.read("generation_prompt", constraint.generation_prompt);
   fields.read("tool_grammar", constraint.tool_grammar);
   return constraint;
@@ -206,7 +196,7 @@ Result<CompletionRequest> decode_completion(std::string_view text) {
   CompletionRequest request;
   fields.read("prompt", request.prompt);
   if (const json::array* tokens = fields.array("tokens")) request.tokens = decode_tokens(*tokens);
-  for (const std::string& encoded : read_strings(fields, "media")) {
+  for (const std::string& encoded : fields.texts("media")) {
     TRY(std::string bytes, base64_decode(encoded));
     request.media.push_back(std::move(bytes));
   }

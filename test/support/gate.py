@@ -6,22 +6,26 @@ import time
 
 
 class Gate:
-    """Forwards to 127.0.0.1:`target`. `rate`: bytes per second back to the clients, 0 for all."""
+    """Forwards to 127.0.0.1:`target`. `rate`: bytes per second back to the clients, which all
+    connections share; 0 for all."""
 
-    def __init__(self, target):
+    def __init__(self, target, address="127.0.0.1", port=0, rate=0):
         self.target = target
-        self.rate = 0
+        self.rate = rate
         self.received = 0  # Bytes sent back to clients since the last reset.
         self._lock = threading.Lock()
         self._allowed = 0.0
         self._last = time.monotonic()
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
+        self._listener = socket.create_server((address, port))
+        self.host, self.port = self._listener.getsockname()
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self):
         while True:
-            client, _ = self._listener.accept()
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return  # It was closed.
             server = socket.create_connection(("127.0.0.1", self.target))
             threading.Thread(target=self._pump, args=(client, server, False), daemon=True).start()
             threading.Thread(target=self._pump, args=(server, client, True), daemon=True).start()
@@ -30,7 +34,7 @@ class Gate:
         while self.rate:
             with self._lock:
                 now = time.monotonic()
-                self._allowed = min(self._allowed + (now - self._last) * self.rate, self.rate / 4)
+                self._allowed = min(self._allowed + (now - self._last) * self.rate, self.rate / 10)
                 self._last = now
                 if self._allowed >= 0:
                     self._allowed -= count
@@ -53,3 +57,7 @@ class Gate:
                 end.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass
+
+    def close(self):
+        """Lets nobody in any more; who is in stays."""
+        self._listener.close()
