@@ -13,7 +13,7 @@ import urllib.request
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from support import cases  # noqa: E402
-from support.cluster import Cluster, all_but  # noqa: E402
+from support.cluster import ClusterCase, all_but  # noqa: E402
 from support.node import HttpError, MODELS, Node  # noqa: E402
 
 MODEL = "smollm2:135m"
@@ -24,35 +24,24 @@ RATE = SIZE // 4
 COMMON = {"OLLAMAMAX_CLUSTER_NODE_GRACE": "5s", "OLLAMAMAX_CLUSTER_SURPLUS_GRACE": "5s"}
 
 
-class RealReplicas(unittest.TestCase):
+class RealReplicas(ClusterCase):
     """n1 has the files first and no memory to run them. Each test leaves no model behind."""
+
+    count = 4
 
     @classmethod
     def setUpClass(cls):
-        cls.cluster = Cluster(4, {
+        cls.environments = {
             0: {**COMMON, "OLLAMA_GPU_OVERHEAD": str(all_but(300 << 20)),
                 "OLLAMAMAX_CLUSTER_SEND_RATE_MAX": str(RATE)},
-            1: COMMON, 2: COMMON, 3: COMMON})
-        cls.cluster.__enter__()
-        try:
-            cls.cluster.form()
-            cls.cluster.wait_until_ready()
-            cls.nodes = cls.cluster.nodes
-        except BaseException:
-            cls.cluster.__exit__(True, None, None)
-            raise
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.cluster.__exit__(None, None, None)
+            1: COMMON, 2: COMMON, 3: COMMON}
+        super().setUpClass()
 
     def setUp(self):
         self.nodes[0].cli("replicas", "reset")
 
     def tearDown(self):
-        for node in self.nodes:
-            if node.process.poll() is not None:
-                node.start()
+        super().tearDown()
         self.cluster.wait_until_ready()
         for name in self.names(self.nodes[0]):
             self.nodes[0].request("DELETE", "/api/delete", {"model": name}).close()
@@ -99,18 +88,20 @@ class RealReplicas(unittest.TestCase):
         fares = self.fares(name)
         self.assertEqual((fares["state"], fares["minimum"]), ("ok", 2))
         self.assertTrue(fares["own_policy"])
+        row = r"all-minilm:latest +ok +4/4 +\d+ MB +n1, n2, n3, n4 +4 \(min 2\)"
+        self.until(lambda: re.search(row, self.nodes[3].cli("replicas").stdout), "n4 tells of them")
         table = self.nodes[3].cli("replicas").stdout
-        self.assertRegex(table, r"all-minilm:latest +ok +4/4 +\d+ MB +n1, n2, n3, n4 +4 \(min 2\)")
         self.assertIn("1 of 1 models have the copies they should have", table)
         self.assertIn("default policy: 2 (min 1)", table)
         self.nodes[2].cli("replicas", "set", SMALL, "--factor", "1", "--min", "1", "--pin", "n3,n4")
         self.until(lambda: self.copies(name) == {"n3", "n4"}, "the pinned copies alone are left")
-        rows = self.nodes[0].cli("replicas", "status", SMALL).stdout
-        self.assertRegex(rows, r"all-minilm:latest +n3 +there")
+        self.until(lambda: re.search(
+            r"all-minilm:latest +n3 +there", self.nodes[0].cli("replicas", "status", SMALL).stdout),
+            "n1 tells where they are")
         self.nodes[1].cli("replicas", "set", "--factor", "1")  # Of all without one of their own.
         self.nodes[2].cli("replicas", "reset", SMALL)
         self.wait_for_copies(1, name)
-        self.assertFalse(self.fares(name)["own_policy"])
+        self.until(lambda: not self.fares(name)["own_policy"], "it has no policy of its own")
         wrong = self.nodes[1].cli("replicas", "set", SMALL, "--factor", "0", check=False)
         self.assertEqual(wrong.returncode, 1)
         self.assertIn("factor must be 1 to 1000", wrong.stderr)

@@ -88,6 +88,7 @@ ModelHealth Planner::health_of(const ReplicatedModel& model) const {
     if (answers) health.copies.push_back(node.name);
     if (node.state == NodeState::unreachable) health.unreachable.push_back(node.name);
   }
+  health.is_awaited = model.is_new && health.copies.empty() && health.unreachable.empty();
   return health;
 }
 
@@ -121,7 +122,7 @@ void Planner::plan_model(const ReplicatedModel& model) {
     if (!place.copy && !has_room(*place.node, missing_bytes(*place.node, model))) continue;
     chosen++;
     if (place.copy && place.answers) here++;
-    if (!place.copy) fetch(*place.node, model, health.is_in_danger());
+    if (!place.copy && !health.is_awaited) fetch(*place.node, model, health.is_in_danger());
   }
   if (here >= health.wanted && here > 0) {
     for (const Place* place : surplus) {

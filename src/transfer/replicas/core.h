@@ -16,6 +16,7 @@ struct ReplicatedModel {
   std::vector<std::pair<Digest, uint64_t>> blobs;  // With their sizes.
   Policy policy;
   int popularity = 0;
+  bool is_new = false;  // Too new for its maker to have told of its copy.
 };
 
 struct ReplicaAction {
@@ -32,12 +33,13 @@ struct ModelHealth {
   std::vector<std::string> copies;       // On nodes that answer.
   std::vector<std::string> unreachable;  // On nodes that do not; lost if they never return.
   uint64_t bytes = 0;
+  bool is_awaited = false;  // New, and no node has told of a copy yet.
 
   bool is_under() const { return static_cast<int>(copies.size()) < wanted; }
   bool is_over() const { return static_cast<int>(copies.size()) > wanted; }
-  bool is_in_danger() const { return static_cast<int>(copies.size()) < minimum; }
+  bool is_in_danger() const { return static_cast<int>(copies.size()) < minimum && !is_awaited; }
   bool is_out_of_reach() const { return copies.empty() && !unreachable.empty(); }
-  bool is_lost() const { return copies.empty() && unreachable.empty(); }
+  bool is_lost() const { return copies.empty() && unreachable.empty() && !is_awaited; }
 };
 
 struct ReplicaInput {

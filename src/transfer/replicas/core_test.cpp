@@ -61,6 +61,22 @@ TEST(ReplicaPlan, MakesTheSecondCopyWhereTheHashSays) {
   EXPECT_FALSE(plan.health[0].is_in_danger());
 }
 
+TEST(ReplicaPlan, DoesNotMissAModelThatIsTooNewToHaveBeenReported) {
+  auto input = input_of({node_named("a", false), node_named("b", false)});
+  input.models[0].is_new = true;
+  const auto plan = plan_replicas(input);
+  EXPECT_THAT(plan.actions, IsEmpty());
+  EXPECT_FALSE(plan.health[0].is_lost() || plan.health[0].is_in_danger());
+  input.models[0].is_new = false;
+  EXPECT_THAT(nodes_of(plan_replicas(input), Kind::fetch), UnorderedElementsAre("a", "b"));
+}
+
+TEST(ReplicaPlan, CopiesANewModelAsSoonAsItsFirstCopyIsKnown) {
+  auto input = input_of({node_named("a", true), node_named("b", false)});
+  input.models[0].is_new = true;
+  EXPECT_THAT(nodes_of(plan_replicas(input), Kind::fetch), ElementsAre("b"));
+}
+
 TEST(ReplicaPlan, IsContentWithWhatThereIs) {
   const auto plan = plan_replicas(
       input_of({node_named("a", false), node_named("b", true), node_named("c", true)}));

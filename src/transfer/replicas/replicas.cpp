@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::chrono::seconds kAskMax{10};
 constexpr std::chrono::seconds kWatchAgain{1};
+constexpr std::chrono::milliseconds kUnseenEvery{500};
 
 Digest weights_of(const model::Manifest& manifest) {
   const model::Layer* weights = manifest.find("model");
@@ -59,7 +60,7 @@ io::Task<void> Replicas::run() {
       log_debug("replicas are left as they are", field("error", done.error()));
     }
     // Woken by a change, by finished work, or to look at the View again.
-    (void)co_await changed_.wait({world_.clock.now() + options_.reconcile_every, cancel});
+    (void)co_await changed_.wait({world_.clock.now() + time_to_next_look(), cancel});
   }
 }
 
@@ -72,21 +73,41 @@ io::Task<void> Replicas::watch() {
   }
 }
 
-io::Task<Result<void>> Replicas::reconcile() {
-  CO_TRY(auto state,
-         co_await parts_.catalogue.load(world_.clock.call_within(kAskMax, tasks_.token())));
-  state_ = std::move(state);
+io::Duration Replicas::time_to_next_look() const {
+  return std::ranges::any_of(health_, &ModelHealth::is_awaited) ? kUnseenEvery
+                                                                : options_.reconcile_every;
+}
+
+ReplicaInput Replicas::look() {
   ReplicaInput input{.models = {},
                      .view = parts_.links.view(),
                      .now = world_.clock.now(),
                      .grace = options_.grace,
                      .disk_reserve = options_.disk_reserve};
+  std::map<std::string, std::pair<Digest, io::TimePoint>> seen;
   for (const auto& [key, model] : state_->models) {
+    const auto before = first_seen_.find(key);
+    const bool is_known = before != first_seen_.end() && before->second.first == model.digest;
+    const io::TimePoint since = is_known ? before->second.second : input.now;
+    seen[key] = {model.digest, since};
     const auto popularity = state_->popularity.find(key);
-    input.models.push_back({key, weights_of(model.manifest), sized_blobs_of(model.manifest),
-                            state_->policy_of(key),
-                            popularity == state_->popularity.end() ? 0 : popularity->second});
+    input.models.push_back(
+        {.key = key,
+         .weights = weights_of(model.manifest),
+         .blobs = sized_blobs_of(model.manifest),
+         .policy = state_->policy_of(key),
+         .popularity = popularity == state_->popularity.end() ? 0 : popularity->second,
+         .is_new = input.now - since < options_.unseen_grace});
   }
+  first_seen_ = std::move(seen);
+  return input;
+}
+
+io::Task<Result<void>> Replicas::reconcile() {
+  CO_TRY(auto state,
+         co_await parts_.catalogue.load(world_.clock.call_within(kAskMax, tasks_.token())));
+  state_ = std::move(state);
+  const ReplicaInput input = look();
   ReplicaPlan plan = plan_replicas(input);
   for (const ModelHealth& model : newly_troubled(health_, plan.health)) {
     log_warn("model lacks copies", field("model", model.model), field("state", state_of(model)),
@@ -199,6 +220,8 @@ void Replicas::give_work(const ReplicaPlan& plan) {
     if (action.node != parts_.links.node) continue;
     const std::string key = action.model;
     if (action.kind == ReplicaAction::Kind::fetch) {
+      const auto model = state_->models.find(key);  // Maybe made since the View was.
+      if (model != state_->models.end() && has_blobs(model->second.manifest)) continue;
       work.push_back(
           {"fetch " + key, action.urgent, action.bytes,
            [this, key](io::CancelToken cancel) { return fetch_model(key, {io::kNever, cancel}); }});

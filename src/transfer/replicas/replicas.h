@@ -22,6 +22,9 @@ struct ReplicaOptions {
   io::Duration reconcile_every = std::chrono::seconds(5);
   io::Duration grace = std::chrono::seconds(60);          // See ReplicaInput.
   io::Duration surplus_grace = std::chrono::minutes(10);  // A surplus copy stays so long.
+  // A model that is new to this node and has no copy is not missed for so long: its maker tells of
+  // the copy with its next report, and who fetched it at once could only do so twice.
+  io::Duration unseen_grace = std::chrono::seconds(5);
   size_t running_max = 2;
   bool from_registry = true;  // What no node has any more is got from the registry in its name.
   uint64_t disk_reserve = uint64_t{1} << 30;
@@ -58,8 +61,8 @@ class Replicas {
   // What is on its way here.
   std::vector<cluster::CopyProgress> progress() const;
 
-  // As of the last look.
-  const std::vector<ModelHealth>& health() const { return health_; }
+  // By the View as it is now; models and policies as of the last look.
+  std::vector<ModelHealth> health() { return plan_replicas(look()).health; }
   std::shared_ptr<const CatalogueState> state() const { return state_; }
 
  private:
@@ -86,6 +89,8 @@ class Replicas {
   io::Task<int> count_other_copies(const CatalogueModel& model, io::CancelToken cancel);
   io::Task<bool> node_has(cluster::NodeInfo node, std::vector<Digest> blobs,
                           io::CancelToken cancel);
+  ReplicaInput look();
+  io::Duration time_to_next_look() const;
   bool has_blobs(const model::Manifest& manifest);
   bool is_mine(const ReplicaPlan& plan, const std::string& key, ReplicaAction::Kind kind) const;
 
@@ -93,9 +98,11 @@ class Replicas {
   ReplicaOptions options_;
   io::World& world_;
   std::shared_ptr<const CatalogueState> state_ = std::make_shared<CatalogueState>();
-  std::vector<ModelHealth> health_;
+  std::vector<ModelHealth> health_;           // As of the last look.
   std::map<std::string, Fetching> fetching_;  // By key.
   std::map<std::string, io::TimePoint> surplus_since_;
+  // When this node first saw what a name means now.
+  std::map<std::string, std::pair<Digest, io::TimePoint>> first_seen_;
   Popularity popularity_;
   std::set<std::string> broken_;  // Models that are here but for a blob that was found rotten.
   io::Event changed_;
