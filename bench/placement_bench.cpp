@@ -3,7 +3,7 @@
 //
 //   placement_bench NODES GATEWAYS SEEDS LOAD REQUESTS_PER_NODE [TRACE]
 //
-// One line a trace and rule: names, then the fields of figures(), between tabs. Means of the seeds.
+// One line a trace, rule and seed: these, then the fields of figures(), between tabs.
 #include <fmt/format.h>
 
 #include <cstdio>
@@ -59,14 +59,13 @@ int main(int argc, char** argv) {
     if (!only.empty() && to_string(kind) != only) continue;
     options.kind = kind;
     for (PolicyKind policy : kPolicyKinds) {
-      std::vector<double> mean(figures({}).size());
       for (uint64_t seed = 1; seed <= seeds; seed++) {
         options.seed = lab.seed = seed;
         const std::vector<double> one = figures(play(make_trace(options), policy, lab));
-        for (size_t i = 0; i < one.size(); i++) mean[i] += one[i] / static_cast<double>(seeds);
+        fmt::print("{}\t{}\t{}\t{:.6g}\n", to_string(kind), to_string(policy), seed,
+                   fmt::join(one, "\t"));
+        (void)std::fflush(stdout);
       }
-      fmt::print("{}\t{}\t{:.4g}\n", to_string(kind), to_string(policy), fmt::join(mean, "\t"));
-      (void)std::fflush(stdout);
     }
   }
   return 0;

@@ -86,6 +86,7 @@ class Lab {
     size_t gateway = 0, node = 0;
     double arrived = 0, first = 0, finished = 0;
     int cached = 0;
+    double expected = 0;  // Prompt tokens to evaluate, as the gateway believed.
   };
 
   void plan(double time, Event::What what, size_t subject, size_t value = 0) {
@@ -98,7 +99,7 @@ class Lab {
         return arrive(event.subject, event.time);
       case Event::What::submit: {
         collect(event.value, event.time);
-        nodes_[event.value]->submit(event.subject, event.time);
+        nodes_[event.value]->submit(event.subject, requests_[event.subject].expected, event.time);
         return wake(event.value, event.time);
       }
       case Event::What::node:
@@ -125,6 +126,7 @@ class Lab {
     state.node = gateways_[state.gateway]->choose(number, time_of(now));
     if (options_.nanoseconds) decisions_.push_back(options_.nanoseconds() - before);
     gateways_[state.gateway]->sent(number, time_of(now));
+    state.expected = gateways_[state.gateway]->expected_tokens(number);
     plan(now + options_.hop_seconds, Event::What::submit, number, state.node);
   }
 

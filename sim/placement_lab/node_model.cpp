@@ -69,9 +69,10 @@ uint64_t NodeModel::used() const {
   return bytes;
 }
 
-void NodeModel::submit(size_t request, double now) {
+void NodeModel::submit(size_t request, double expected, double now) {
   CHECK(now >= at_ - kSlack);
   changed_ = true;
+  expected_[request] = expected;
   Runner* runner = runner_of(trace_.requests[request].model);
   if (runner != nullptr && !runner->draining) {
     runner->queue.push_back(request);
@@ -101,6 +102,7 @@ void NodeModel::admit(double now) {
       if (!active.started) {
         const LabRequest& request = trace_.requests[active.request];
         active.started = true;
+        expected_.erase(active.request);
         active.started_at = now;
         active.cached = static_cast<int>(runner.cache.cached(request.chunks)) * kChunkTokens;
         active.prefill_left = std::max(1, request.prompt_tokens - active.cached);
@@ -239,8 +241,11 @@ void NodeModel::settle(double now, std::vector<NodeEvent>& events) {
         if (trace_.nodes.shares_running) runner.cache.insert(request.chunks, {});
         events.push_back({NodeEvent::What::first_token, active.request, 0});
       } else if (active.answered && active.decode_left <= 1e-6) {
-        observe(runner.output_rate,
-                request.output_tokens / std::max(1e-6, now - active.answered_at));
+        // As LocalScheduler tells it: as if it had run alone.
+        const auto beside = static_cast<double>(runner.active.size() - 1);
+        observe(runner.output_rate, request.output_tokens /
+                                        std::max(1e-6, now - active.answered_at) *
+                                        (1 + trace_.nodes.batch_slowdown * beside));
         runner.cache.insert(request.chunks, request.after);
         events.push_back({NodeEvent::What::finished, active.request, active.cached});
       }
@@ -302,10 +307,9 @@ cluster::NodeInfo NodeModel::report() const {
     double pending = 0;
     for (const Active& active : runner.active) {
       if (active.answered) continue;
-      pending +=
-          active.started ? active.prefill_left : trace_.requests[active.request].prompt_tokens;
+      pending += active.started ? active.prefill_left : expected_.at(active.request);
     }
-    for (size_t request : runner.queue) pending += trace_.requests[request].prompt_tokens;
+    for (size_t request : runner.queue) pending += expected_.at(request);
     out.pending_prompt_tokens = static_cast<int64_t>(pending);
   }
   return info;

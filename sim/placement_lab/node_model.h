@@ -39,7 +39,8 @@ class NodeModel {
  public:
   NodeModel(std::string name, const Trace& trace, double speed);
 
-  void submit(size_t request, double now);
+  // `expected`: prompt tokens it has to evaluate, as whoever sends it believes.
+  void submit(size_t request, double expected, double now);
   // Lets everything happen up to `now`; then `next()` is when to come back, if nothing is
   // submitted.
   std::vector<NodeEvent> advance(double now);
@@ -88,6 +89,7 @@ class NodeModel {
   const double speed_;
   std::shared_ptr<const std::vector<Digest>> blobs_;
   std::list<Runner> runners_;
+  std::unordered_map<size_t, double> expected_;    // Of requests whose evaluation has not begun.
   std::deque<std::pair<size_t, double>> to_load_;  // Requests without a runner, since when.
   double at_ = 0;
   std::optional<double> next_;

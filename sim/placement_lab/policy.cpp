@@ -23,6 +23,10 @@ class CountingPolicy : public Policy {
     return node;
   }
 
+  double expected_tokens(size_t request) const final {
+    return trace_.requests[request].prompt_tokens;
+  }
+
   void finished(size_t request, int, io::TimePoint) final {
     running_[sent_.at(request)]--;
     total_--;
@@ -129,7 +133,7 @@ class Ours final : public Policy {
     wanted.outline = request.outline;
     wanted.prompt_tokens =
         chooser_.token_ratio().tokens(request.outline.model, request.outline.bytes);
-    wanted.output_tokens = output_tokens_;
+    wanted.output_tokens = chooser_.output_tokens(request.outline.model);
     decision_ = chooser_.decide(wanted, now);
     CHECK(decision_.best() != nullptr);
     wanted_ = std::move(wanted);
@@ -140,15 +144,21 @@ class Ours final : public Policy {
     sent_[number] = chooser_.begin(wanted_, *decision_.best(), now);
   }
 
+  double expected_tokens(size_t) const override {
+    return std::max(1.0, wanted_.prompt_tokens - decision_.best()->sure_tokens);
+  }
+
   void first_token(size_t request) override { chooser_.first_token(sent_.at(request)); }
 
   void finished(size_t number, int cached_tokens, io::TimePoint now) override {
     const LabRequest& request = trace_.requests[number];
     const auto found = sent_.find(number);
     chooser_.end(std::move(found->second),
-                 {.cached_tokens = cached_tokens, .prompt_tokens = request.prompt_tokens}, now);
+                 {.cached_tokens = cached_tokens,
+                  .prompt_tokens = request.prompt_tokens,
+                  .output_tokens = request.output_tokens},
+                 now);
     sent_.erase(found);
-    output_tokens_ += 0.05 * (request.output_tokens - output_tokens_);
   }
 
  private:
@@ -157,7 +167,6 @@ class Ours final : public Policy {
   scheduler::PlacementRequest wanted_;  // The last one chosen for, and what was decided.
   scheduler::PlacementDecision decision_;
   std::unordered_map<size_t, scheduler::SentRequest> sent_;
-  double output_tokens_ = 256;  // What a model's answers have on average.
 };
 
 }  // namespace

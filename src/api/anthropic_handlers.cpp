@@ -3,6 +3,7 @@
 #include "api/anthropic_request.h"
 #include "api/anthropic_stream.h"
 #include "api/openai_handlers.h"
+#include "api/standing.h"
 #include "model/name.h"
 
 namespace om::api {
@@ -41,6 +42,7 @@ io::Task<Result<void>> create_message(const Dependencies& node, Context& context
   CO_TRY(model::ChatRequest request, parse_messages_request(body, MessagesUse::generate));
   context.model = request.common.model;
   request.common.id = context.request.id;
+  CO_TRY(request.common.standing, read_standing(context.request.headers, node.settings));
   drop_thinking_if_unable(node, request);
   bool streamed = request.common.stream;
   MessageHead head{.id = make_head(node, "msg_", "").id,

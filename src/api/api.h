@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -27,6 +28,8 @@ struct Settings {
   std::vector<std::string> host_names;  // This machine's own names and addresses.
   std::vector<std::string> origins;     // OLLAMA_ORIGINS; added to the built-in ones.
   bool no_cloud = true;
+  // What keys count against others in the queue, by key_name(); others count 1.
+  std::map<std::string, double> key_weights;
   // Whether the node takes requests, for /readyz; absent: always.
   std::function<bool()> ready;
   // Whether memory is too short for new inference: those requests are then answered 503 with

@@ -135,6 +135,25 @@ HandlerResult explain(const Dependencies& dependencies, Context& context) {
   co_return co_await context.send_json(std::move(text));
 }
 
+// Keeps a loaded model in memory, wherever it is, until it is unpinned or unloaded.
+HandlerResult pin(const Dependencies& dependencies, Context& context) {
+  CO_TRY(const json::value arguments, co_await read_arguments(context));
+  ObjectReader reader("Pin", arguments);
+  std::string model;
+  bool pinned = true;
+  reader.read("model", model);
+  reader.read("pinned", pinned);
+  CO_TRY_VOID(reader.done());
+  CO_TRY(const auto found,
+         generation::find_model(dependencies.store, model, generation::Purpose::chat));
+  if (!dependencies.scheduler.pin(found->weights, pinned)) {
+    co_return fail(Errc::not_found,
+                   "model '{}' is not in memory: load it first, by a request without a prompt",
+                   model);
+  }
+  co_return co_await context.send_json(fmt::format(R"({{"pinned":{}}})", pinned));
+}
+
 // Where a request for a model would go now, and at which cost.
 HandlerResult dry_run(const Dependencies& dependencies, Context& context) {
   CO_TRY(const json::value arguments, co_await read_arguments(context));
@@ -195,6 +214,8 @@ void register_cluster(Router& router, const Dependencies& dependencies) {
   };
   router.add("GET", "/api/v1/explain/:id", ErrorShape::ollama,
              [&dependencies](Context& context) { return explain(dependencies, context); });
+  router.add("POST", "/api/v1/pin", ErrorShape::ollama,
+             [&dependencies](Context& context) { return pin(dependencies, context); });
   router.add("POST", "/api/v1/placement", ErrorShape::ollama,
              [&dependencies](Context& context) { return dry_run(dependencies, context); });
   for (const Row& row : kRows) {

@@ -1,6 +1,7 @@
 #include "api/json_output.h"
 #include "api/ollama_handlers.h"
 #include "api/ollama_request.h"
+#include "api/standing.h"
 
 namespace om::api {
 namespace {
@@ -18,11 +19,13 @@ HandlerResult handle_embed(const Dependencies& dependencies, Context& context) {
   CO_TRY(model::EmbedRequest request, read_embed_request(body));
   const std::string model = request.model;
   context.model = model;
+  CO_TRY(request.standing, read_standing(context.request.headers, dependencies.settings));
   // Here Ollama looks an empty name up; on the older route it asks for one.
   if (model.empty()) co_return fail(Errc::not_found, "model '' not found");
   io::Call call = context.call();
   CO_TRY(const model::Embedding embedding,
          co_await dependencies.generation.embed(std::move(request), std::move(call)));
+  set_route_headers(context, {.node = embedding.node});
   std::string reply;
   JsonWriter writer(reply);
   writer.begin_object().member("model", std::string_view(model));
@@ -40,6 +43,7 @@ HandlerResult handle_embeddings(const Dependencies& dependencies, Context& conte
   CO_TRY(const auto body, co_await read_json(context, dependencies.settings.body_bytes_max));
   CO_TRY(model::EmbedRequest request, read_embeddings_request(body));
   context.model = request.model;
+  CO_TRY(request.standing, read_standing(context.request.headers, dependencies.settings));
   io::Call call = context.call();
   auto embedding = co_await dependencies.generation.embed(std::move(request), std::move(call));
   if (!embedding) {
@@ -47,6 +51,7 @@ HandlerResult handle_embeddings(const Dependencies& dependencies, Context& conte
     if (error.code == Errc::unsupported) context.error_status = 500;  // Where embed answers 501.
     co_return fail(std::move(error));
   }
+  set_route_headers(context, {.node = embedding->node});
   std::string reply;
   JsonWriter writer(reply);
   writer.begin_object().key("embedding");

@@ -1,6 +1,7 @@
 #include "api/ollama_answer.h"
 #include "api/ollama_handlers.h"
 #include "api/ollama_request.h"
+#include "api/standing.h"
 
 namespace om::api {
 
@@ -9,6 +10,7 @@ HandlerResult handle_generate(const Dependencies& dependencies, Context& context
   CO_TRY(model::GenerateRequest request, read_generate_request(body));
   context.model = request.common.model;
   request.common.id = context.request.id;
+  CO_TRY(request.common.standing, read_standing(context.request.headers, dependencies.settings));
   AnswerShape shape{.kind = ReplyWriter::Kind::generate,
                     .model = request.common.model,
                     .stream = request.common.stream,

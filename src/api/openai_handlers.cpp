@@ -2,6 +2,7 @@
 
 #include "api/openai_request.h"
 #include "api/openapi.h"
+#include "api/standing.h"
 
 namespace om::api {
 
@@ -65,6 +66,7 @@ io::Task<Result<void>> chat_completions(const Dependencies& node, Context& conte
   CO_TRY(ChatCompletion chat, parse_chat_completion(body));
   context.model = chat.request.common.model;
   chat.request.common.id = context.request.id;
+  CO_TRY(chat.request.common.standing, read_standing(context.request.headers, node.settings));
   if (chat.request.common.stream) {
     co_return co_await stream_chat(node, context, std::move(chat));
   }
@@ -130,6 +132,7 @@ io::Task<Result<void>> completions(const Dependencies& node, Context& context) {
   CO_TRY(Completion completion, parse_completion(body));
   context.model = completion.request.common.model;
   completion.request.common.id = context.request.id;
+  CO_TRY(completion.request.common.standing, read_standing(context.request.headers, node.settings));
   if (completion.request.common.stream) {
     co_return co_await stream_completion(node, context, std::move(completion));
   }
@@ -140,6 +143,7 @@ io::Task<Result<void>> embeddings(const Dependencies& node, Context& context) {
   CO_TRY(json::object body, co_await read_object(node, context));
   CO_TRY(Embeddings wanted, parse_embeddings(body));
   context.model = wanted.request.model;
+  CO_TRY(wanted.request.standing, read_standing(context.request.headers, node.settings));
   std::string model = wanted.request.model;
   auto embedding = co_await node.generation.embed(std::move(wanted.request), context.call());
   if (!embedding) {
@@ -148,6 +152,7 @@ io::Task<Result<void>> embeddings(const Dependencies& node, Context& context) {
     if (error.code == Errc::unsupported) context.error_status = 400;
     co_return fail(std::move(error));
   }
+  set_route_headers(context, {.node = embedding->node});
   co_return co_await context.send_json(embeddings_reply(model, *embedding, wanted.base64));
 }
 

@@ -2,6 +2,7 @@
 #include "api/openai_handlers.h"
 #include "api/responses_request.h"
 #include "api/responses_stream.h"
+#include "api/standing.h"
 
 namespace om::api {
 
@@ -40,6 +41,7 @@ io::Task<Result<void>> create_response(const Dependencies& node, Context& contex
   CO_TRY(ResponsesCall call, parse_responses(body));
   context.model = call.request.common.model;
   call.request.common.id = context.request.id;
+  CO_TRY(call.request.common.standing, read_standing(context.request.headers, node.settings));
   bool streamed = call.request.common.stream;
   ResponseStream stream(make_head(node, "resp_", context.model), std::move(call.echo));
   CO_TRY(auto answer, co_await node.generation.chat(std::move(call.request), context.call()));

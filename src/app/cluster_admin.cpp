@@ -5,6 +5,7 @@
 #include "app/node_parts.h"
 #include "base/log.h"
 #include "cluster/report_wire.h"
+#include "engine/remote/wire.h"
 #include "metadata/backup.h"
 #include "metadata/sqlite/sqlite_metadata.h"
 

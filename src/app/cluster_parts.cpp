@@ -4,6 +4,8 @@
 #include <set>
 
 #include "base/log.h"
+#include "base/measured_rate.h"
+#include "scheduler/remote_lease.h"
 #include "store/model_loader.h"
 
 namespace om::app {
@@ -13,6 +15,7 @@ constexpr std::chrono::seconds kBlobsAgeMax{1};
 constexpr std::chrono::seconds kPeerConnectMax{2};
 constexpr std::chrono::seconds kPeerWriteIdleMax{5};
 constexpr std::chrono::seconds kFirstSyncMax{5};
+constexpr std::chrono::seconds kStageMax{10};
 constexpr std::string_view kJoinPath = "/peer/v1/join";
 
 http::ClientLimits peer_client_limits() {
@@ -60,8 +63,12 @@ io::Task<Result<void>> ClusterParts::open(scheduler::LocalScheduler& local, http
       local, [this](const scheduler::Target& target, io::Call call) {
         return bring(target, std::move(call));
       });
-  scheduler_ = std::make_unique<scheduler::ClusterScheduler>(world_, *client_, *staged_, *reports_,
-                                                             state_.name);
+  scheduler_ = std::make_unique<scheduler::ClusterScheduler>(
+      world_, std::make_unique<scheduler::RemoteLeases>(world_, *client_, *reports_), *staged_,
+      state_.name);
+  scheduler_->stage_with([this](const scheduler::Target& target, size_t copies) {
+    tasks_.spawn(stage(target.name, copies));
+  });
   peer::Dependencies dependencies{
       world_,
       disk_,
@@ -91,6 +98,7 @@ io::Task<Result<void>> ClusterParts::open(scheduler::LocalScheduler& local, http
              field("error", synced.error()));
   }
   distribution_->start();
+  scheduler_->start();
   co_return Result<void>{};
 }
 
@@ -148,6 +156,20 @@ io::Task<Result<void>> ClusterParts::bring(const scheduler::Target& target, io::
   }
   co_return co_await distribution_->replicas().bring(target.manifest, std::move(files),
                                                      std::move(call));
+}
+
+// Wants one copy more than there are, for as long as the model is asked for that much.
+io::Task<void> ClusterParts::stage(std::string model, size_t copies) {
+  const auto name = model::Name::parse(model);
+  if (!name) co_return;
+  const auto state = distribution_->replicas().state();
+  if (!state) co_return;  // Not read yet: it will be asked again.
+  const int factor = state->policy_of(transfer::Catalogue::key_of(*name)).factor;
+  const int extra = std::max(1, static_cast<int>(copies) + 1 - factor);
+  const io::Call call = world_.clock.call_within(kStageMax, tasks_.token());
+  const auto told =
+      co_await distribution_->catalogue().set_popularity(*name, state_.name, extra, call);
+  if (!told) log_warn("no further copy", field("model", model), field("error", told.error()));
 }
 
 Result<void> ClusterParts::listen(io::Endpoint at) {
@@ -240,6 +262,8 @@ cluster::NodeInfo ClusterParts::self() {
   node.blobs = blobs_;
   node.disk_free = disk_free_;
   if (distribution_) node.copying = distribution_->replicas().progress();
+  if (scheduler_) node.demand = scheduler_->demand();
+  if (distribution_) node.copy_rate = in_steps(distribution_->receiving().measured());
   return node;
 }
 

@@ -67,6 +67,7 @@ class ClusterParts {
   io::Task<Result<std::string>> describe(model::Name name, std::string bytes);
   io::Task<Result<void>> bring(const scheduler::Target& target, io::Call call);
   void refresh_blobs();
+  io::Task<void> stage(std::string model, size_t copies);
 
   std::unique_ptr<Voter> make_voter();
   io::Task<Result<void>> open_facts();

@@ -208,6 +208,9 @@ api::Settings make_api_settings(const Settings& settings, const std::string& nam
   api.body_bytes_max = settings.body_bytes_max;
   api.origins = settings.origins;
   api.host_names = own_names();
+  for (const std::string& text : settings.key_weights) {
+    if (const auto weight = parse_key_weight(text)) api.key_weights.insert(*weight);
+  }
   api.check_host = true;
   for (const std::string& address : settings.listen) {
     const auto host = parse_host(address);

@@ -89,6 +89,14 @@ Result<void> set_listen(Settings& settings, const SettingValue& value) {
   return {};
 }
 
+Result<void> set_key_weights(Settings& settings, const SettingValue& value) {
+  const auto* list = std::get_if<Strings>(&value);
+  if (list == nullptr) return wrong_type("a list of strings");
+  for (const std::string& weight : *list) TRY_VOID(parse_key_weight(weight));
+  settings.key_weights = *list;
+  return {};
+}
+
 template <std::string Settings::* member>
 Result<void> choose(Settings& settings, const SettingValue& value,
                     std::initializer_list<std::string_view> choices) {
@@ -168,6 +176,10 @@ const SettingRow kTable[] = {
      set_number<&Settings::loaded_max, kNone, 1024>, get_number<&Settings::loaded_max>},
     {"runner.queue_max", "OLLAMA_MAX_QUEUE", "Requests that may wait; more are answered 503.",
      set_number<&Settings::queue_max, 1, kMany>, get_number<&Settings::queue_max>},
+    {"runner.key_weights", "OLLAMAMAX_KEY_WEIGHTS",
+     "What keys count in the queue against others, which count 1: \"NAME=WEIGHT\", NAME being the "
+     "first 16 digits of the key's SHA-256.",
+     set_key_weights, get_list<&Settings::key_weights>},
     {"runner.keep_alive", "OLLAMA_KEEP_ALIVE",
      "How long a model stays loaded after its last request; negative: for ever.",
      set_duration<&Settings::keep_alive>, get_duration<&Settings::keep_alive>, duration_from},

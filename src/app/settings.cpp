@@ -247,6 +247,22 @@ std::string Config::example() const {
   return out;
 }
 
+Result<std::pair<std::string, double>> parse_key_weight(std::string_view text) {
+  constexpr size_t kNameLetters = 16;
+  const std::string_view name = text.substr(0, kNameLetters);
+  const bool is_name = name.find_first_not_of("0123456789abcdef") == name.npos;
+  const bool parted = text.size() > kNameLetters && text[kNameLetters] == '=';
+  const auto weight =
+      parted ? parse_number<double>(text.substr(kNameLetters + 1)) : std::optional<double>();
+  if (!is_name || !weight || !(*weight >= 0.01 && *weight <= 100)) {
+    return fail(
+        Errc::invalid_argument,
+        "\"{}\": expected 16 digits of a key's SHA-256, \"=\", and a number from 0.01 to 100",
+        text);
+  }
+  return std::pair(std::string(name), *weight);
+}
+
 Result<HostPort> parse_host(std::string_view text) {
   HostPort host;
   const std::string original(text);

@@ -30,6 +30,7 @@ struct Settings {
   int64_t parallel = 0;
   int64_t loaded_max = 0;
   int64_t queue_max = 0;
+  std::vector<std::string> key_weights;  // "NAME=WEIGHT".
   std::chrono::nanoseconds keep_alive{};  // Negative: for ever.
   std::chrono::nanoseconds load_timeout{};
   int64_t context_length = 0;
@@ -87,6 +88,9 @@ class Config {
   Settings settings_;
   std::map<std::string, Origin, std::less<>> origins_;
 };
+
+// "NAME=WEIGHT" taken apart. invalid_argument: no 16 hexadecimal digits, or a weight that is none.
+Result<std::pair<std::string, double>> parse_key_weight(std::string_view text);
 
 // Takes "host", "host:port", "http://host:port", ":port" apart as OLLAMA_HOST is.
 struct HostPort {

@@ -12,6 +12,7 @@ namespace json = boost::json;
 constexpr size_t kRunnersMax = 1024;
 constexpr size_t kBlobsMax = 100'000;
 constexpr size_t kCopyingMax = 256;
+constexpr size_t kDemandsMax = 1024;
 
 json::object encode_runner(const RunnerInfo& runner) {
   json::object object{{"model", runner.model},
@@ -26,7 +27,9 @@ json::object encode_runner(const RunnerInfo& runner) {
                       {"loading", runner.loading},
                       {"output_rate", runner.output_rate},
                       {"prompt_rate", runner.prompt_rate},
-                      {"pending_prompt_tokens", runner.pending_prompt_tokens}};
+                      {"pending_prompt_tokens", runner.pending_prompt_tokens},
+                      {"pinned", runner.pinned},
+                      {"value", runner.value}};
   if (runner.expires_ms) object["expires_ms"] = *runner.expires_ms;
   return object;
 }
@@ -51,6 +54,8 @@ std::optional<RunnerInfo> decode_runner(const json::value& value) {
   fields.read("output_rate", runner.output_rate);
   fields.read("prompt_rate", runner.prompt_rate);
   fields.read("pending_prompt_tokens", runner.pending_prompt_tokens);
+  fields.read("pinned", runner.pinned);
+  fields.read("value", runner.value);
   return runner;
 }
 
@@ -76,6 +81,33 @@ std::vector<CopyProgress> decode_copying(const json::array& array) {
     copying.push_back(std::move(copy));
   }
   return copying;
+}
+
+json::array encode_demand(const NodeInfo& node) {
+  json::array list;
+  for (const ModelDemand& demand : node.demand) {
+    list.push_back(json::object{{"weights", demand.weights.str()},
+                                {"requests", demand.requests},
+                                {"wait_seconds", demand.wait_seconds},
+                                {"lost_hits", demand.lost_hits}});
+  }
+  return list;
+}
+
+std::vector<ModelDemand> decode_demand(const json::array& array) {
+  std::vector<ModelDemand> demands;
+  for (const json::value& value : array) {
+    if (demands.size() >= kDemandsMax || !value.is_object()) break;
+    const JsonFields fields(value.get_object());
+    const auto weights = Digest::parse(fields.text("weights"));
+    if (!weights) continue;
+    ModelDemand& demand = demands.emplace_back();
+    demand.weights = *weights;
+    fields.read("requests", demand.requests);
+    fields.read("wait_seconds", demand.wait_seconds);
+    fields.read("lost_hits", demand.lost_hits);
+  }
+  return demands;
 }
 
 std::shared_ptr<const std::vector<Digest>> decode_blobs(const json::array& array) {
@@ -114,8 +146,11 @@ std::string encode_report(const NodeInfo& node, bool with_blobs) {
                       {"memory_used", node.memory_used},
                       {"disk_free", node.disk_free},
                       {"cores", node.cores},
+                      {"load_rate", node.load_rate},
+                      {"copy_rate", node.copy_rate},
                       {"runners", std::move(runners)}};
   if (!node.copying.empty()) report["copying"] = encode_copying(node.copying);
+  if (!node.demand.empty()) report["demand"] = encode_demand(node);
   if (with_blobs) {
     json::array blobs;
     if (node.blobs) {
@@ -135,7 +170,11 @@ NodeInfo decode_report(const json::object& report, NodeInfo known) {
   fields.read("cores", known.cores);
   const json::array* copying = fields.array("copying");
   known.copying = copying ? decode_copying(*copying) : std::vector<CopyProgress>();
+  fields.read("load_rate", known.load_rate);
+  fields.read("copy_rate", known.copy_rate);
   known.runners.clear();
+  known.demand.clear();
+  if (const json::array* demand = fields.array("demand")) known.demand = decode_demand(*demand);
   if (const json::array* runners = fields.array("runners")) {
     for (const json::value& value : *runners) {
       if (known.runners.size() >= kRunnersMax) break;

@@ -25,7 +25,7 @@ struct RunnerInfo {
   int slots = 0, running = 0, queued = 0;
   uint64_t size_bytes = 0;
   bool loading = false;
-  // Measured; 0: not yet. Tokens a second of one stream, and of prompts.
+  // Measured; 0: not yet. Tokens a second of one stream that runs alone, and of prompts.
   double output_rate = 0, prompt_rate = 0;
   int64_t pending_prompt_tokens = 0;  // Of running and queued requests, not yet evaluated.
   bool pinned = false;
@@ -36,6 +36,14 @@ struct RunnerInfo {
 struct CopyProgress {
   std::string model;  // Its key in the catalogue.
   uint64_t done_bytes = 0, total_bytes = 0;
+};
+
+// What a gateway's requests for one model suffered of late. Sums that fade with time.
+struct ModelDemand {
+  Digest weights;
+  double requests = 0;
+  double wait_seconds = 0;  // For a slot, of all of them.
+  double lost_hits = 0;     // Where the prompt was warm was too busy.
 };
 
 // joining: has not reported yet. unreachable: its reports have stopped. draining: takes no new
@@ -57,6 +65,7 @@ struct NodeInfo {
   double load_rate = 0, copy_rate = 0;
   std::vector<RunnerInfo> runners;
   std::vector<CopyProgress> copying;
+  std::vector<ModelDemand> demand;  // Of requests that came to this node.
   io::TimePoint reported{};
 
   bool has_blob(const Digest& digest) const;

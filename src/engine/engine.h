@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -40,6 +41,8 @@ struct CompletionRequest {
   int logprobs = -1;  // Alternatives per token; negative: no log probabilities.
   bool shift = true;
   std::string id;  // Of the request, for logs.
+  // Told by an engine of this node, while it works on the prompt, how many tokens are left of it.
+  std::function<void(int64_t)> on_prompt_left;
 };
 
 // What one event of the stream brought. Text ends on a whole UTF-8 character.

@@ -82,6 +82,7 @@ io::Task<Result<void>> AnswerRun::start_runner() {
     CO_TRY(auto generated, co_await transcript_.tokens(engine, call_));
     CO_TRY(request, continuation(std::move(generated)));
   }
+  request.on_prompt_left = [lease = lease_.get()](int64_t left) { lease->note_prompt_left(left); };
   transcript_.begin_runner();
   runner_started_ = world_.clock.now();
   first_piece_ = {};
@@ -290,10 +291,12 @@ void AnswerRun::note_usage(const engine::Piece& piece) {
   }
   const int64_t produced = piece.done ? piece.output_tokens : 0;
   usage_.output_tokens = std::max(transcript_.count(), before + produced);
-  if (before == 0) {
-    usage_.prompt_cached_tokens = piece.cached_tokens;
-    if (piece.prompt_tokens > 0) lease_->note_prompt(piece.prompt_tokens, piece.cached_tokens);
-  }
+  if (before == 0) usage_.prompt_cached_tokens = piece.cached_tokens;
+  lease_->note_end({.prompt_tokens = piece.prompt_tokens,
+                    .cached_tokens = piece.cached_tokens,
+                    .output_tokens = produced,
+                    .prompt_time = piece.prompt_time,
+                    .output_time = piece.eval_time});
   usage_.prompt_eval =
       piece.prompt_time.count() > 0 ? piece.prompt_time : first_piece_ - runner_started_;
   usage_.eval =

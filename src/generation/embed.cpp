@@ -100,7 +100,7 @@ io::Task<Result<model::Embedding>> NodeGeneration::embed(model::EmbedRequest req
   job.model = model;
   CO_TRY(job.options, merge_options(*model, request.options, options_.default_context));
   job.target = make_target(*model, job.options.runner);
-  job.acquire.keep_alive = request.keep_alive;
+  job.acquire = make_acquire(request.keep_alive, request.standing);
 
   for (int attempt = 1;; attempt++) {
     CO_TRY(Leased leased, co_await acquire(job, call));
@@ -118,6 +118,8 @@ io::Task<Result<model::Embedding>> NodeGeneration::embed(model::EmbedRequest req
                 .error = {}};
     batch.embedding.vectors.resize(request.input.size());
     batch.embedding.load = leased.lease->load_time();
+    batch.embedding.node = leased.lease->node();
+    if (batch.embedding.node.empty()) batch.embedding.node = options_.node_name;
     const auto slots = static_cast<size_t>(std::max(engine.properties().slots, 1));
     const size_t workers = std::min({kTextsAtOnceMax, slots, request.input.size()});
     io::TaskGroup group(world_.executor, world_.clock);

@@ -1,6 +1,9 @@
 #include "generation/model_access.h"
 
+#include <algorithm>
+
 #include "base/log.h"
+#include "model/memory_estimate.h"
 
 namespace om::generation {
 namespace {
@@ -89,6 +92,24 @@ Result<model::Think> settle_think(const model::Think& asked, bool thinks, const 
   return think;
 }
 
+namespace {
+
+// With one slot: as little as it can be run with. 0: its header tells too little.
+uint64_t load_bytes(const scheduler::Target& target, const store::Model& model) {
+  model::MemoryPlan plan;
+  plan.slots = 1;
+  plan.context = target.runner.num_ctx.value_or(plan.context);
+  if (target.trained_context > 0) plan.context = std::min(plan.context, target.trained_context);
+  plan.embeddings = target.embedding;
+  for (const scheduler::Target::File& file : target.files) {
+    if (file.digest != target.weights) plan.projector_bytes += file.bytes;
+  }
+  const auto needs = model::estimate_memory(model.gguf, plan);
+  return needs ? needs->total() : 0;
+}
+
+}  // namespace
+
 scheduler::Target make_target(const store::Model& model, const model::RunnerOptions& runner) {
   scheduler::Target target;
   target.name = model.name.shortest();
@@ -107,7 +128,19 @@ scheduler::Target make_target(const store::Model& model, const model::RunnerOpti
     }
   }
   target.runner = runner;
+  target.load_bytes = load_bytes(target, model);
   return target;
+}
+
+scheduler::AcquireOptions make_acquire(const model::KeepAlive& keep_alive,
+                                       const model::Standing& standing) {
+  scheduler::AcquireOptions acquire;
+  acquire.keep_alive = keep_alive;
+  acquire.key = standing.key;
+  acquire.weight = standing.weight;
+  acquire.patience = standing.patience;
+  if (standing.batch) acquire.priority = scheduler::Priority::batch;
+  return acquire;
 }
 
 prompt::TemplateSource template_source(const store::Model& model, const std::string* own,

@@ -39,6 +39,9 @@ Result<model::Think> settle_think(const model::Think& asked, bool thinks, const 
 
 scheduler::Target make_target(const store::Model& model, const model::RunnerOptions& runner);
 
+scheduler::AcquireOptions make_acquire(const model::KeepAlive& keep_alive,
+                                       const model::Standing& standing);
+
 // `own` is the request's template; null pointer: the model's.
 prompt::TemplateSource template_source(const store::Model& model, const std::string* own,
                                        bool prefer_jinja);

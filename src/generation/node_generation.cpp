@@ -132,7 +132,7 @@ Result<NodeGeneration::Job> NodeGeneration::begin(const model::RequestCommon& co
   }
   TRY(job.options, merge_options(*model, common.options, options_.default_context));
   job.target = make_target(*model, job.options.runner);
-  job.acquire.keep_alive = common.keep_alive;
+  job.acquire = make_acquire(common.keep_alive, common.standing);
   job.acquire.id = common.id;
   job.model = std::move(model);
   return job;
@@ -222,7 +222,9 @@ io::Task<Result<std::unique_ptr<Answer>>> NodeGeneration::load_only(Job job, io:
   model::Chunk chunk;
   chunk.done = true;
   chunk.reason = model::DoneReason::load;
-  co_return fixed(std::move(chunk));
+  std::string node(leased.lease->node());
+  if (node.empty()) node = options_.node_name;
+  co_return std::make_unique<FixedAnswer>(std::move(chunk), std::move(node));
 }
 
 io::Task<Result<std::unique_ptr<Answer>>> NodeGeneration::run(Job job, Leased leased,

@@ -53,6 +53,14 @@ struct KeepAlive {
   std::optional<std::chrono::nanoseconds> duration;  // Absent: leave as it is. Negative: forever.
 };
 
+// How a request stands among others that wait for a slot.
+struct Standing {
+  std::string key;     // Whose it is: a hash of the client's credential. Empty: it gave none.
+  double weight = 1;   // Of the key against others.
+  bool batch = false;  // Lets others pass.
+  std::optional<std::chrono::nanoseconds> patience;  // Longest time it may wait for its turn.
+};
+
 // The parts that chat and generate share.
 struct RequestCommon {
   std::string id;               // Of the request, for logs and explanations. Empty: none.
@@ -62,6 +70,7 @@ struct RequestCommon {
   Think think;
   LogprobRequest logprobs;
   KeepAlive keep_alive;
+  Standing standing;
   bool stream = true;
   bool truncate = true;
   std::optional<bool> shift;
@@ -92,6 +101,7 @@ struct EmbedRequest {
   std::vector<std::string> input;
   boost::json::object options;
   KeepAlive keep_alive;
+  Standing standing;
   bool truncate = true;
   int dimensions = 0;     // 0: all.
   bool normalize = true;  // /api/embeddings does not.
@@ -133,6 +143,7 @@ struct Chunk {
 };
 
 struct Embedding {
+  std::string node;  // That made it; empty: this one.
   std::vector<std::vector<float>> vectors;
   int64_t prompt_tokens = 0;
   std::chrono::nanoseconds total{}, load{};

@@ -10,15 +10,26 @@ namespace json = boost::json;
 
 constexpr size_t kWriteBytesMax = 64 << 10;  // Of pieces that came together.
 
+void note_end(scheduler::Lease& lease, const engine::Piece& last) {
+  lease.note_end({.prompt_tokens = last.prompt_tokens,
+                  .cached_tokens = last.cached_tokens,
+                  .output_tokens = last.output_tokens,
+                  .prompt_time = last.prompt_time,
+                  .output_time = last.eval_time});
+}
+
 std::string line_of(const json::object& object) { return json::serialize(object) + "\n"; }
 
 }  // namespace
 
-io::Task<Result<void>> complete(engine::Engine& engine, std::string body, LineStream& out,
+io::Task<Result<void>> complete(scheduler::Lease& lease, std::string body, LineStream& out,
                                 io::Call call) {
   CO_TRY(engine::CompletionRequest request, engine::decode_completion(body));
-  CO_TRY(const auto completion, co_await engine.complete(std::move(request), std::move(call)));
+  request.on_prompt_left = [&lease](int64_t left) { lease.note_prompt_left(left); };
+  CO_TRY(const auto completion,
+         co_await lease.engine().complete(std::move(request), std::move(call)));
   std::string lines = "{\"started\":true}\n";
+  bool begun = false;
   while (true) {
     auto piece = completion->ready();
     if (!piece) {
@@ -31,7 +42,11 @@ io::Task<Result<void>> complete(engine::Engine& engine, std::string body, LineSt
       co_return fail(std::move(*piece).error());
     }
     engine::append_piece(lines, **piece);
-    if ((*piece)->done) co_return co_await out.write(lines);
+    if (!std::exchange(begun, true)) lease.note_first_token();
+    if ((*piece)->done) {
+      note_end(lease, **piece);
+      co_return co_await out.write(lines);
+    }
     if (lines.size() > kWriteBytesMax) {
       CO_TRY_VOID(co_await out.write(lines));
       lines.clear();
@@ -39,7 +54,7 @@ io::Task<Result<void>> complete(engine::Engine& engine, std::string body, LineSt
   }
 }
 
-io::Task<Result<void>> embed(engine::Engine& engine, std::string body, LineStream& out,
+io::Task<Result<void>> embed(scheduler::Lease& lease, std::string body, LineStream& out,
                              io::Call call) {
   CO_TRY(const json::object question, engine::parse_line(body));
   const JsonFields fields(question);
@@ -49,7 +64,7 @@ io::Task<Result<void>> embed(engine::Engine& engine, std::string body, LineStrea
   if (!given) co_return fail(Errc::invalid_argument, "no tokens");
   std::vector<engine::Token> tokens = engine::decode_tokens(*given);
   CO_TRY(const engine::EmbeddingResult result,
-         co_await engine.embed(std::move(tokens), normalize, std::move(call)));
+         co_await lease.engine().embed(std::move(tokens), normalize, std::move(call)));
   json::array vector;
   vector.reserve(result.vector.size());
   for (const float number : result.vector) vector.emplace_back(number);
@@ -57,25 +72,26 @@ io::Task<Result<void>> embed(engine::Engine& engine, std::string body, LineStrea
   co_return co_await out.write(line_of(answer));
 }
 
-io::Task<Result<void>> tokenize(engine::Engine& engine, std::string body, LineStream& out,
+io::Task<Result<void>> tokenize(scheduler::Lease& lease, std::string body, LineStream& out,
                                 io::Call call) {
   CO_TRY(const json::object question, engine::parse_line(body));
   const JsonFields fields(question);
   bool add_special = false;
   fields.read("add_special", add_special);
   CO_TRY(const auto tokens,
-         co_await engine.tokenize(fields.text("text"), add_special, std::move(call)));
+         co_await lease.engine().tokenize(fields.text("text"), add_special, std::move(call)));
   const json::object answer{{"tokens", engine::encode_tokens(tokens)}};
   co_return co_await out.write(line_of(answer));
 }
 
-io::Task<Result<void>> detokenize(engine::Engine& engine, std::string body, LineStream& out,
+io::Task<Result<void>> detokenize(scheduler::Lease& lease, std::string body, LineStream& out,
                                   io::Call call) {
   CO_TRY(const json::object question, engine::parse_line(body));
   const json::array* given = JsonFields(question).array("tokens");
   if (!given) co_return fail(Errc::invalid_argument, "no tokens");
   std::vector<engine::Token> tokens = engine::decode_tokens(*given);
-  CO_TRY(const std::string text, co_await engine.detokenize(std::move(tokens), std::move(call)));
+  CO_TRY(const std::string text,
+         co_await lease.engine().detokenize(std::move(tokens), std::move(call)));
   const json::object answer{{"text", text}};
   co_return co_await out.write(line_of(answer));
 }

@@ -15,6 +15,7 @@ namespace {
 
 constexpr std::string_view kLeases = "/peer/v1/leases/";
 constexpr std::string_view kUnload = "/peer/v1/unload/";
+constexpr std::string_view kPin = "/peer/v1/pin/", kUnpin = "/peer/v1/unpin/";
 constexpr uint64_t kBodyBytesMax = 256ull << 20;  // Images in a prompt.
 constexpr std::chrono::milliseconds kReportInterval{200};
 constexpr std::chrono::milliseconds kDrainLook{50};
@@ -130,6 +131,13 @@ io::Task<void> PeerServer::handle(http::Request& request, http::BodyReader& body
       co_await send_done(response);
     }
   }
+  for (const std::string_view prefix : {kPin, kUnpin}) {
+    if (!post || !path.starts_with(prefix)) continue;
+    if (const auto weights = Digest::parse(path.substr(prefix.size()))) {
+      dependencies_.local.pin(*weights, prefix == kPin);
+      co_await send_done(response);
+    }
+  }
   if (!response.started()) {
     co_await send_error(response, 404, {Errc::unsupported, "this node does not know " + path});
   }
@@ -182,7 +190,10 @@ io::Task<void> PeerServer::acquire(http::Request& request, http::BodyReader& bod
     auto lease = co_await dependencies_.local.acquire(std::move(asked->target),
                                                       std::move(asked->options), call);
     if (!lease) {
-      written = co_await out.write(engine::error_line(lease.error()));
+      // The node is there: it is the model that cannot be run on it.
+      Error error = std::move(lease).error();
+      if (error.code == Errc::unavailable && !draining_) error.code = Errc::internal;
+      written = co_await out.write(engine::error_line(error));
     } else {
       leases_given.add();
       boost::json::object line{
@@ -202,7 +213,8 @@ io::Task<void> PeerServer::acquire(http::Request& request, http::BodyReader& bod
 
 io::Task<void> PeerServer::operate(std::string id, std::string operation, http::Request& request,
                                    http::BodyReader& body, http::ResponseWriter& response) {
-  using Operation = io::Task<Result<void>> (*)(engine::Engine&, std::string, LineStream&, io::Call);
+  using Operation =
+      io::Task<Result<void>> (*)(scheduler::Lease&, std::string, LineStream&, io::Call);
   static const std::map<std::string_view, Operation> kOperations = {
       {"complete", complete}, {"embed", embed}, {"tokenize", tokenize}, {"detokenize", detokenize}};
   const auto found = kOperations.find(operation);
@@ -219,7 +231,7 @@ io::Task<void> PeerServer::operate(std::string id, std::string operation, http::
   auto done = co_await out.start();
   if (done) {
     const io::Call call{io::kNever, request.cancel};
-    done = co_await found->second(use.engine(), std::move(*text), out, call);
+    done = co_await found->second(use.lease(), std::move(*text), out, call);
     // Fails only if nobody is there to read it.
     if (!done) (void)co_await out.write(engine::error_line(done.error()));
   }

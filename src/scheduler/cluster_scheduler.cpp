@@ -1,6 +1,7 @@
 #include "scheduler/cluster_scheduler.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/log.h"
 #include "scheduler/metrics.h"
@@ -17,8 +18,9 @@ bool is_worth_another(const Error& error) {
          error.code == Errc::not_found || error.code == Errc::internal;
 }
 
-// Until it was estimated by the node that loads it: weights, and room for context and batches.
+// Where its header is not known: weights, and room for context and batches.
 uint64_t load_bytes_of(const Target& target) {
+  if (target.load_bytes > 0) return target.load_bytes;
   uint64_t bytes = kLoadBaseBytes;
   for (const Target::File& file : target.files) bytes += file.bytes + file.bytes / 10;
   return bytes;
@@ -30,9 +32,10 @@ uint64_t load_bytes_of(const Target& target) {
 class RoutedLease final : public Lease {
  public:
   RoutedLease(io::Clock& clock, std::shared_ptr<NodeChooser> chooser, SentRequest sent,
-              std::unique_ptr<Lease> lease)
+              std::unique_ptr<Lease> lease, bool resumes)
       : clock_(clock),
         chooser_(std::move(chooser)),
+        resumes_(resumes),
         sent_(std::move(sent)),
         node_(sent_.name),
         lease_(std::move(lease)) {}
@@ -57,32 +60,38 @@ class RoutedLease final : public Lease {
     chooser_->first_token(sent_);
     lease_->note_first_token();
   }
-  void note_prompt(int64_t prompt_tokens, int64_t cached_tokens) override {
-    outcome_.prompt_tokens = prompt_tokens;
-    outcome_.cached_tokens = cached_tokens;
+  void note_prompt_left(int64_t tokens) override { lease_->note_prompt_left(tokens); }
+  void note_end(const RunTimes& times) override {
+    // One that went on elsewhere has what was emitted in its prompt, which the outline has not.
+    if (!resumes_) {
+      outcome_.prompt_tokens = times.prompt_tokens;
+      outcome_.cached_tokens = times.cached_tokens;
+      outcome_.output_tokens = times.output_tokens;
+    }
     if (outcome_.result == SentOutcome::Result::cancelled) {
       outcome_.result = SentOutcome::Result::answered;
     }
-    lease_->note_prompt(prompt_tokens, cached_tokens);
+    lease_->note_end(times);
   }
 
  private:
   io::Clock& clock_;
   std::shared_ptr<NodeChooser> chooser_;
+  const bool resumes_;
   SentRequest sent_;
   std::string node_;
-  SentOutcome outcome_{SentOutcome::Result::cancelled, 0, 0};  // Until the runner told more.
+  SentOutcome outcome_{SentOutcome::Result::cancelled, 0, 0, 0};  // Until the runner told more.
   std::unique_ptr<Lease> lease_;
 };
 
-ClusterScheduler::ClusterScheduler(io::World& world, http::Client& client, Scheduler& local,
-                                   cluster::Reports& reports, std::string self)
+ClusterScheduler::ClusterScheduler(io::World& world, std::unique_ptr<NodeLinks> nodes,
+                                   Scheduler& local, std::string self, ReplicaOptions replicas)
     : world_(world),
+      nodes_(std::move(nodes)),
       local_(local),
-      reports_(reports),
       self_(std::move(self)),
-      remote_(world, client),
-      chooser_(std::make_shared<NodeChooser>(world.random)) {}
+      chooser_(std::make_shared<NodeChooser>(world.random)),
+      keeper_(world, *chooser_, *nodes_, local, self_, replicas) {}
 
 ClusterScheduler::~ClusterScheduler() = default;
 
@@ -97,6 +106,7 @@ PlacementRequest ClusterScheduler::placement_request(const Target& target,
   if (request.outline.model == 0) request.outline.model = model_key(target.weights);
   request.prompt_tokens =
       chooser_->token_ratio().tokens(model_key(target.weights), options.outline.bytes);
+  request.output_tokens = chooser_->output_tokens(request.outline.model);
   request.priority = options.priority;
   return request;
 }
@@ -106,9 +116,7 @@ io::Task<Result<std::unique_ptr<Lease>>> ClusterScheduler::acquire_on(const std:
                                                                       const AcquireOptions& options,
                                                                       io::Call call) {
   if (node == self_) co_return co_await local_.acquire(target, options, std::move(call));
-  const engine::PeerLink* link = reports_.link_of(node);
-  if (!link) co_return fail(Errc::unavailable, "node {} has left", node);
-  co_return co_await remote_.acquire(*link, target, options, std::move(call));
+  co_return co_await nodes_->acquire(node, target, options, std::move(call));
 }
 
 io::Task<Result<std::unique_ptr<Lease>>> ClusterScheduler::acquire(Target target,
@@ -117,42 +125,74 @@ io::Task<Result<std::unique_ptr<Lease>>> ClusterScheduler::acquire(Target target
   const io::TimePoint since = world_.clock.now();
   const io::Duration patience = options.resumes ? kResumePatience : kReturnPatience;
   while (true) {
-    auto lease = co_await acquire_on_any(target, options, call);
-    if (lease || lease.error().code != Errc::unavailable) co_return lease;
+    AcquireOptions left = options;
+    if (left.patience) {
+      left.patience = std::max(io::Duration{}, *left.patience - (world_.clock.now() - since));
+    }
+    auto lease = co_await acquire_on_any(target, std::move(left), call);
+    if (lease) co_return lease;
+    // A runner that could not be started may be able to in a moment; whose answer has begun waits.
+    const Errc code = lease.error().code;
+    const bool may_pass = code == Errc::unavailable || (options.resumes && code == Errc::internal);
+    if (!may_pass) co_return lease;
     if (world_.clock.now() - since > patience) co_return lease;
     CO_TRY_VOID(co_await world_.clock.sleep_for(kReturnInterval, call));
   }
 }
 
+// What a refused or failed request tells of who was asked.
+SentOutcome::Result ClusterScheduler::outcome_of(const Error& error, bool own_node) {
+  if (error.code == Errc::internal) return SentOutcome::Result::runner_failed;
+  if (error.code != Errc::unavailable) return SentOutcome::Result::cancelled;
+  return own_node ? SentOutcome::Result::runner_failed : SentOutcome::Result::node_failed;
+}
+
 io::Task<Result<std::unique_ptr<Lease>>> ClusterScheduler::acquire_on_any(
     const Target& target, const AcquireOptions& options, io::Call call) {
   PlacementRequest request = placement_request(target, options);
+  const io::TimePoint begun = world_.clock.now();
   Error last{Errc::unavailable, fmt::format("no node that can be reached can run {}", target.name)};
-  while (request.excluded.size() < kNodesTriedMax) {
+  bool may_evict = false, crowded = false;
+  for (size_t tried = 0; tried < kNodesTriedMax; tried++) {
     // Anew each time: what was asked of a node may have taken long.
-    chooser_->observe(reports_.view());
+    chooser_->observe(nodes_->view());
     const io::TimePoint now = world_.clock.now();
     const PlacementDecision decision = chooser_->decide(request, now);
     remember(options.id, decision);
     const NodeCandidate* best = decision.best();
-    if (!best) break;
+    if (!best && !crowded) break;
+    if (!best) {
+      // Everywhere other models were faster: then one of them has to go.
+      request.excluded.clear();
+      crowded = false;
+      may_evict = true;
+      continue;
+    }
     SentRequest sent = chooser_->begin(request, *best, now);
     const std::string node = best->name;
-    auto lease = co_await acquire_on(node, target, options, call);
+    AcquireOptions asked = options;
+    asked.may_evict = may_evict || best->loaded || !best->evictions.empty();
+    if (asked.patience) {
+      asked.patience = std::max(io::Duration{}, *asked.patience - (now - begun));
+    }
+    asked.prompt_tokens = std::llround(request.prompt_tokens - best->sure_tokens);
+    auto lease = co_await acquire_on(node, target, asked, call);
     if (lease) {
+      keeper_.note_request(target, request.load_bytes, (*lease)->queue_time(), decision.lost_hit);
       co_return std::make_unique<RoutedLease>(world_.clock, chooser_, std::move(sent),
-                                              std::move(*lease));
+                                              std::move(*lease), options.resumes);
     }
     Error refused = std::move(lease).error();
-    const bool away = refused.code == Errc::unavailable && node != self_;
-    const SentOutcome outcome{
-        away ? SentOutcome::Result::node_failed : SentOutcome::Result::cancelled, 0, 0};
+    const SentOutcome outcome{outcome_of(refused, node == self_), 0, 0, 0};
     chooser_->end(std::move(sent), outcome, world_.clock.now());
     if (!is_worth_another(refused)) co_return fail(std::move(refused));
+    if (refused.code == Errc::not_found) keeper_.stage(target);
+    crowded = crowded || (!asked.may_evict && refused.code == Errc::overloaded);
     log_info("asking another node", field("id", options.id), field("node", node),
              field("model", target.name), field("error", refused));
     // That a node lacks the files says nothing of those that have them and are away just now.
     if (refused.code != Errc::not_found) last = std::move(refused);
+    if (options.patience && world_.clock.now() - begun >= *options.patience) break;
     passed_on.add();
     request.excluded.push_back(node);
   }
@@ -174,26 +214,32 @@ std::string ClusterScheduler::explain(const std::string& request_id) const {
 }
 
 std::string ClusterScheduler::dry_run(const Target& target, const AcquireOptions& options) {
-  chooser_->observe(reports_.view());
+  chooser_->observe(nodes_->view());
   return chooser_->decide(placement_request(target, options), world_.clock.now()).to_json();
 }
 
 bool ClusterScheduler::unload(const Digest& weights) {
   bool was_loaded = local_.unload(weights);
-  const cluster::View view = reports_.view();
+  const cluster::View view = nodes_->view();
   for (const cluster::NodeInfo* node : view.holders_of(weights)) {
-    const engine::PeerLink* link = reports_.link_of(node->name);
-    if (!link) continue;
-    was_loaded = true;
-    remote_.unload(*link, weights);
+    if (node->name != self_ && nodes_->unload(node->name, weights)) was_loaded = true;
   }
   return was_loaded;
+}
+
+bool ClusterScheduler::pin(const Digest& weights, bool pinned) {
+  bool found = local_.pin(weights, pinned);
+  const cluster::View view = nodes_->view();
+  for (const cluster::NodeInfo* node : view.holders_of(weights)) {
+    if (node->name != self_ && nodes_->pin(node->name, weights, pinned)) found = true;
+  }
+  return found;
 }
 
 std::vector<LoadedModel> ClusterScheduler::loaded() const {
   std::vector<LoadedModel> all = local_.loaded();
   for (LoadedModel& model : all) model.node = self_;
-  for (const cluster::NodeInfo& node : reports_.view().nodes()) {
+  for (const cluster::NodeInfo& node : nodes_->view().nodes()) {
     if (node.name == self_ || node.state == cluster::NodeState::unreachable) continue;
     for (const cluster::RunnerInfo& runner : node.runners) {
       LoadedModel model;
@@ -213,6 +259,7 @@ std::vector<LoadedModel> ClusterScheduler::loaded() const {
       model.queued = runner.queued;
       model.slots = runner.slots;
       model.loading = runner.loading;
+      model.pinned = runner.pinned;
       all.push_back(std::move(model));
     }
   }
@@ -220,7 +267,8 @@ std::vector<LoadedModel> ClusterScheduler::loaded() const {
 }
 
 io::Task<void> ClusterScheduler::stop() {
-  co_await remote_.stop();
+  co_await keeper_.stop();
+  co_await nodes_->stop();
   co_await local_.stop();
 }
 

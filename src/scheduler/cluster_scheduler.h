@@ -6,9 +6,9 @@
 #include <memory>
 #include <string>
 
-#include "cluster/reports.h"
 #include "scheduler/node_chooser.h"
-#include "scheduler/remote_lease.h"
+#include "scheduler/node_links.h"
+#include "scheduler/replica_keeper.h"
 #include "scheduler/scheduler.h"
 
 namespace om::scheduler {
@@ -25,15 +25,19 @@ inline constexpr std::chrono::milliseconds kReturnInterval{200};
 class ClusterScheduler final : public Scheduler {
  public:
   // References outlive it. `local` is this node's own scheduler, which is stopped with it.
-  ClusterScheduler(io::World& world, http::Client& client, Scheduler& local,
-                   cluster::Reports& reports, std::string self);
+  ClusterScheduler(io::World& world, std::unique_ptr<NodeLinks> nodes, Scheduler& local,
+                   std::string self, ReplicaOptions replicas = {});
   ~ClusterScheduler() override;
+
+  void start() { keeper_.start(); }  // Of the keeping of replicas.
+  void stage_with(ReplicaKeeper::Stage stage) { keeper_.stage_with(std::move(stage)); }
+  std::vector<cluster::ModelDemand> demand() const { return keeper_.demand(); }
 
   io::Task<Result<std::unique_ptr<Lease>>> acquire(Target target, AcquireOptions options,
                                                    io::Call call) override;
-  bool unload(const Digest& weights) override;  // On all nodes.
-  bool pin(const Digest& weights, bool pinned) override { return local_.pin(weights, pinned); }
-  std::vector<LoadedModel> loaded() const override;  // Of all nodes.
+  bool unload(const Digest& weights) override;            // On all nodes.
+  bool pin(const Digest& weights, bool pinned) override;  // Likewise.
+  std::vector<LoadedModel> loaded() const override;       // Of all nodes.
   std::string explain(const std::string& request_id) const override;
   std::string dry_run(const Target& target, const AcquireOptions& options) override;
   io::Task<void> stop() override;
@@ -48,15 +52,16 @@ class ClusterScheduler final : public Scheduler {
   io::Task<Result<std::unique_ptr<Lease>>> acquire_on_any(const Target& target,
                                                           const AcquireOptions& options,
                                                           io::Call call);
+  static SentOutcome::Result outcome_of(const Error& error, bool own_node);
   io::Task<Result<std::unique_ptr<Lease>>> acquire_on(const std::string& node, const Target& target,
                                                       const AcquireOptions& options, io::Call call);
 
   io::World& world_;
+  std::unique_ptr<NodeLinks> nodes_;
   Scheduler& local_;
-  cluster::Reports& reports_;
   std::string self_;
-  RemoteLeases remote_;
-  std::shared_ptr<NodeChooser> chooser_;                       // Leases outlive this object.
+  std::shared_ptr<NodeChooser> chooser_;  // Leases outlive this object.
+  ReplicaKeeper keeper_;
   std::map<std::string, std::string, std::less<>> explained_;  // By request id.
   std::deque<std::string> explained_order_;                    // Oldest first.
 };

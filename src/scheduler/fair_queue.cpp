@@ -22,52 +22,24 @@ double FairQueue::tag_for(const QueuedRequest& request) const {
   return key == keys_.end() ? virtual_time_ : std::max(virtual_time_, key->second.last_tag);
 }
 
-FairQueue::Pushed FairQueue::push(QueuedRequest request) {
+void FairQueue::push(QueuedRequest request) {
   request.weight = std::clamp(request.weight, kWeightMin, kWeightMax);
   request.priority = std::clamp(request.priority, 0, kPrioritiesMax - 1);
   request.work = std::max(request.work, 0.0);
-  Pushed pushed;
-  if (requests_max_ == 0) return pushed;
-  if (entries_.size() >= requests_max_) {
-    const auto displaced = find_displaced(request.key, request.weight);
-    if (displaced == entries_.end()) return pushed;
-    pushed.displaced = displaced->request.id;
-    take(displaced);
-  }
-  pushed.accepted = true;
   const double tag = tag_for(request);
   Key& key = keys_[request.key];
   key.weight = request.weight;
   key.last_tag = tag + request.work / request.weight;
   key.waiting++;
+  deadlines_ += request.deadline == io::kNever ? 0 : 1;
   entries_.push_back(Entry{std::move(request), tag, ++order_});
-  return pushed;
 }
 
-// The key with the most places for its weight, if it stays above what the newcomer's key will have.
-FairQueue::Entries::iterator FairQueue::find_displaced(const std::string& newcomer, double weight) {
-  const std::string* greediest = nullptr;
-  double most = static_cast<double>(size_of(newcomer) + 1) / weight;
-  for (const auto& [name, key] : keys_) {
-    const double held = static_cast<double>(key.waiting) / key.weight;
-    if (name == newcomer || key.waiting < 2 || held <= most) continue;
-    most = held;
-    greediest = &name;
-  }
-  if (greediest == nullptr) return entries_.end();
-  auto latest = entries_.end();
-  for (auto entry = entries_.begin(); entry != entries_.end(); ++entry) {
-    if (entry->request.key == *greediest) latest = entry;
-  }
-  CHECK(latest != entries_.end());
-  return latest;
-}
-
-QueuedRequest FairQueue::take(Entries::iterator place) {
-  QueuedRequest request = std::move(place->request);
-  const auto key = keys_.find(request.key);
+void FairQueue::take(Entries::iterator place) {
+  const auto key = keys_.find(place->request.key);
   CHECK(key != keys_.end() && key->second.waiting > 0);
   key->second.waiting--;
+  deadlines_ -= place->request.deadline == io::kNever ? 0 : 1;
   entries_.erase(place);
   // What a key has had is remembered only while it could matter: behind the virtual time it has
   // no more credit or debt than a new one.
@@ -78,23 +50,15 @@ QueuedRequest FairQueue::take(Entries::iterator place) {
     keys_.clear();
     virtual_time_ = 0;
   }
-  return request;
 }
 
 FairQueue::Entries::const_iterator FairQueue::first(io::TimePoint now) const {
   auto best = entries_.end();
   for (auto entry = entries_.begin(); entry != entries_.end(); ++entry) {
-    if (entry->request.deadline <= now) continue;
+    if (entry->request.deadline < now) continue;
     if (best == entries_.end() || goes_before(*entry, *best, now)) best = entry;
   }
   return best;
-}
-
-std::optional<QueuedRequest> FairQueue::pop(io::TimePoint now) {
-  const auto best = first(now);
-  if (best == entries_.end()) return std::nullopt;
-  virtual_time_ = std::max(virtual_time_, best->tag);
-  return take(entries_.erase(best, best));  // Makes it an iterator; erases nothing.
 }
 
 std::optional<uint64_t> FairQueue::peek(io::TimePoint now) const {
@@ -103,9 +67,20 @@ std::optional<uint64_t> FairQueue::peek(io::TimePoint now) const {
   return best->request.id;
 }
 
+FairQueue::Entries::iterator FairQueue::find(uint64_t id) {
+  return std::ranges::find(entries_, id, [](const Entry& entry) { return entry.request.id; });
+}
+
+bool FairQueue::serve(uint64_t id) {
+  const auto found = find(id);
+  if (found == entries_.end()) return false;
+  virtual_time_ = std::max(virtual_time_, found->tag);
+  take(found);
+  return true;
+}
+
 bool FairQueue::remove(uint64_t id) {
-  const auto found =
-      std::ranges::find(entries_, id, [](const Entry& entry) { return entry.request.id; });
+  const auto found = find(id);
   if (found == entries_.end()) return false;
   // Its work was not done: its key need not pay for it.
   Key& key = keys_.at(found->request.key);
@@ -116,6 +91,7 @@ bool FairQueue::remove(uint64_t id) {
 
 std::vector<uint64_t> FairQueue::take_expired(io::TimePoint now) {
   std::vector<uint64_t> expired;
+  if (deadlines_ == 0) return expired;
   for (const Entry& entry : entries_) {
     if (entry.request.deadline <= now) expired.push_back(entry.request.id);
   }
@@ -125,6 +101,7 @@ std::vector<uint64_t> FairQueue::take_expired(io::TimePoint now) {
 
 std::optional<io::TimePoint> FairQueue::next_deadline() const {
   std::optional<io::TimePoint> next;
+  if (deadlines_ == 0) return next;
   for (const Entry& entry : entries_) {
     if (entry.request.deadline == io::kNever) continue;
     next = next ? std::min(*next, entry.request.deadline) : entry.request.deadline;

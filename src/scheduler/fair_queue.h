@@ -36,20 +36,12 @@ class FairQueue {
   static constexpr std::chrono::seconds kAgeing{15};
   static constexpr double kWeightMin = 0.01, kWeightMax = 100;
 
-  explicit FairQueue(size_t requests_max) : requests_max_(requests_max) {}
-
-  struct Pushed {
-    bool accepted = false;
-    // The queue was full and this one had to leave for it: the latest of the key that holds the
-    // most places for its weight. Refuse it as if it had just come.
-    std::optional<uint64_t> displaced;
-  };
-  // Not accepted: the queue is full, and its key has its share of it already.
-  Pushed push(QueuedRequest request);
-  // The next to be served, taken out; nothing: the queue is empty. Those past their deadline are
-  // left for take_expired().
-  std::optional<QueuedRequest> pop(io::TimePoint now);
+  // Who may wait at all is the caller's matter (WaitingRoom).
+  void push(QueuedRequest request);
+  // The next to be served; nothing: the queue is empty. Those past their deadline are left for
+  // take_expired(), which also takes those whose deadline is now.
   std::optional<uint64_t> peek(io::TimePoint now) const;
+  bool serve(uint64_t id);   // It is served, and taken out. False: not here.
   bool remove(uint64_t id);  // Its client left. False: not here.
   std::vector<uint64_t> take_expired(io::TimePoint now);
   std::optional<io::TimePoint> next_deadline() const;
@@ -75,15 +67,15 @@ class FairQueue {
   static int class_of(const QueuedRequest& request, io::TimePoint now);
   static bool goes_before(const Entry& a, const Entry& b, io::TimePoint now);
   Entries::const_iterator first(io::TimePoint now) const;
-  Entries::iterator find_displaced(const std::string& newcomer, double weight);
-  QueuedRequest take(Entries::iterator place);
+  Entries::iterator find(uint64_t id);
+  void take(Entries::iterator place);
   double tag_for(const QueuedRequest& request) const;
 
-  const size_t requests_max_;
   Entries entries_;  // In the order they came.
   std::map<std::string, Key> keys_;
   double virtual_time_ = 0;  // The tag of the last one served.
   uint64_t order_ = 0;
+  size_t deadlines_ = 0;  // Entries that have one.
 };
 
 }  // namespace om::scheduler

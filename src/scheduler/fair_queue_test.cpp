@@ -18,20 +18,23 @@ QueuedRequest request(uint64_t id, std::string key = "", double work = 1) {
 
 std::vector<uint64_t> served(FairQueue& queue, io::TimePoint now = kNow) {
   std::vector<uint64_t> order;
-  while (auto next = queue.pop(now)) order.push_back(next->id);
+  while (auto next = queue.peek(now)) {
+    EXPECT_TRUE(queue.serve(*next));
+    order.push_back(*next);
+  }
   return order;
 }
 
 TEST(FairQueue, ServesOneKeyInOrder) {
-  FairQueue queue(10);
-  for (uint64_t id = 1; id <= 3; id++) EXPECT_TRUE(queue.push(request(id)).accepted);
+  FairQueue queue;
+  for (uint64_t id = 1; id <= 3; id++) queue.push(request(id));
   EXPECT_EQ(queue.peek(kNow), 1u);
   EXPECT_EQ(served(queue), (std::vector<uint64_t>{1, 2, 3}));
   EXPECT_EQ(queue.peek(kNow), std::nullopt);
 }
 
 TEST(FairQueue, TakesTurnsBetweenKeysHoweverManyOneHas) {
-  FairQueue queue(10);
+  FairQueue queue;
   for (uint64_t id = 1; id <= 4; id++) queue.push(request(id, "greedy"));
   queue.push(request(10, "modest"));
   EXPECT_EQ(queue.ahead_of(request(11, "third"), kNow), 2u);
@@ -39,18 +42,22 @@ TEST(FairQueue, TakesTurnsBetweenKeysHoweverManyOneHas) {
 }
 
 TEST(FairQueue, CountsWorkAndWeights) {
-  FairQueue queue(1000);
+  FairQueue queue;
   for (uint64_t id = 0; id < 100; id++) {
     queue.push({.id = id, .key = "a", .weight = 3, .work = 2, .since = kNow});
     queue.push({.id = 1000 + id, .key = "b", .weight = 1, .work = 1, .since = kNow});
   }
   double work_a = 0, work_b = 0;
-  for (int i = 0; i < 100; i++) (queue.pop(kNow)->key == "a" ? work_a : work_b) += 1;
+  for (int i = 0; i < 100; i++) {
+    const uint64_t next = *queue.peek(kNow);
+    (next < 1000 ? work_a : work_b) += 1;
+    queue.serve(next);
+  }
   EXPECT_NEAR(work_a * 2 / work_b, 3, 0.3);
 }
 
 TEST(FairQueue, LetsPriorityGoFirstUntilTheOthersAreOld) {
-  FairQueue queue(10);
+  FairQueue queue;
   QueuedRequest batch = request(1);
   batch.priority = 2;
   queue.push(batch);
@@ -62,33 +69,21 @@ TEST(FairQueue, LetsPriorityGoFirstUntilTheOthersAreOld) {
 }
 
 TEST(FairQueue, LeavesOutWhoseTimeIsOver) {
-  FairQueue queue(10);
+  FairQueue queue;
   QueuedRequest first = request(1), second = request(2);
   first.deadline = kNow + seconds(1);
   queue.push(first);
   queue.push(second);
   EXPECT_EQ(queue.next_deadline(), kNow + seconds(1));
-  EXPECT_EQ(queue.peek(kNow + seconds(1)), 2u);
+  EXPECT_EQ(queue.peek(kNow + seconds(1)), 1u);
+  EXPECT_EQ(queue.peek(kNow + seconds(2)), 2u);
   EXPECT_EQ(queue.take_expired(kNow + seconds(1)), std::vector<uint64_t>{1});
   EXPECT_EQ(queue.size(), 1u);
   EXPECT_EQ(queue.next_deadline(), std::nullopt);
 }
 
-TEST(FairQueue, RefusesWhenFullButNobodyBecauseOfAnothersGreed) {
-  FairQueue queue(4);
-  for (uint64_t id = 1; id <= 4; id++) queue.push(request(id, "greedy"));
-  const auto again = queue.push(request(5, "greedy"));
-  EXPECT_FALSE(again.accepted);
-  EXPECT_FALSE(again.displaced);
-  const auto other = queue.push(request(6, "modest"));
-  EXPECT_TRUE(other.accepted);
-  EXPECT_EQ(other.displaced, 4u);
-  EXPECT_EQ(queue.size(), 4u);
-  EXPECT_EQ(queue.size_of("greedy"), 3u);
-}
-
 TEST(FairQueue, ForgetsWorkThatWasNotDone) {
-  FairQueue queue(10);
+  FairQueue queue;
   queue.push(request(1, "a", 1000));
   queue.push(request(2, "b", 10));
   EXPECT_TRUE(queue.remove(1));
@@ -98,10 +93,9 @@ TEST(FairQueue, ForgetsWorkThatWasNotDone) {
   EXPECT_EQ(served(queue), (std::vector<uint64_t>{2, 3, 4}));
 }
 
-// Whatever comes: bounds hold, nobody is lost or served twice.
-RC_GTEST_PROP(FairQueueProperty, KeepsItsBoundAndLosesNobody, ()) {
-  const auto bound = static_cast<size_t>(*rc::gen::inRange(1, 12));
-  FairQueue queue(bound);
+// Whatever comes, nobody is lost or served twice.
+RC_GTEST_PROP(FairQueueProperty, LosesNobody, ()) {
+  FairQueue queue;
   std::set<uint64_t> inside;
   io::TimePoint now = kNow;
   const int steps = *rc::gen::inRange(0, 120);
@@ -109,7 +103,10 @@ RC_GTEST_PROP(FairQueueProperty, KeepsItsBoundAndLosesNobody, ()) {
     now += seconds(*rc::gen::inRange(0, 8));
     switch (*rc::gen::inRange(0, 5)) {
       case 0:
-        if (auto next = queue.pop(now)) RC_ASSERT(inside.erase(next->id) == 1);
+        if (auto next = queue.peek(now)) {
+          RC_ASSERT(inside.erase(*next) == 1);
+          RC_ASSERT(queue.serve(*next));
+        }
         break;
       case 1:
         for (uint64_t id : queue.take_expired(now)) RC_ASSERT(inside.erase(id) == 1);
@@ -126,18 +123,17 @@ RC_GTEST_PROP(FairQueueProperty, KeepsItsBoundAndLosesNobody, ()) {
         one.priority = *rc::gen::inRange(0, 4);
         one.work = *rc::gen::inRange(0, 50);
         one.deadline = *rc::gen::element(io::kNever, now + seconds(5));
-        const auto pushed = queue.push(one);
-        if (pushed.displaced) RC_ASSERT(inside.erase(*pushed.displaced) == 1);
-        if (pushed.accepted) inside.insert(one.id);
+        queue.push(one);
+        inside.insert(one.id);
       }
     }
-    RC_ASSERT(queue.size() == inside.size() && queue.size() <= bound);
+    RC_ASSERT(queue.size() == inside.size());
   }
 }
 
 // A request of the lowest priority is served although better ones never stop coming.
 RC_GTEST_PROP(FairQueueProperty, StarvesNobody, ()) {
-  FairQueue queue(50);
+  FairQueue queue;
   io::TimePoint now = kNow;
   uint64_t id = 1;
   for (int i = 0; i < 20; i++)
@@ -145,9 +141,10 @@ RC_GTEST_PROP(FairQueueProperty, StarvesNobody, ()) {
   queue.push({.id = 0, .key = "old", .weight = 0.1, .priority = 3, .work = 10, .since = now});
   for (int second = 0; second < 300; second++) {
     now += seconds(1);
-    const auto next = queue.pop(now);
+    const auto next = queue.peek(now);
     RC_ASSERT(next.has_value());
-    if (next->id == 0) return;
+    if (*next == 0) return;
+    RC_ASSERT(queue.serve(*next));
     const int more = *rc::gen::inRange(0, 3);
     for (int i = 0; i < more; i++) {
       queue.push({.id = id++,

@@ -8,6 +8,7 @@ namespace {
 namespace json = boost::json;
 
 constexpr size_t kFilesMax = 256;
+constexpr int64_t kPatienceMsMax = int64_t{1} << 40;  // Longer is for ever.
 
 // "…/sha256-<hex>" as "sha256:<hex>".
 Result<std::string> digest_of_path(std::string_view path) {
@@ -102,8 +103,17 @@ AcquireOptions decode_options(const JsonFields& fields) {
   fields.read("keep_alive_ns", keep_alive_ns);
   if (keep_alive_ns) options.keep_alive.duration = std::chrono::nanoseconds(*keep_alive_ns);
   if (fields.text("priority") == "batch") options.priority = Priority::batch;
+  fields.read("key", options.key);
+  fields.read("weight", options.weight);
+  std::optional<int64_t> patience_ms;
+  fields.read("patience_ms", patience_ms);
+  if (patience_ms && *patience_ms < kPatienceMsMax) {
+    options.patience = std::chrono::milliseconds(std::max<int64_t>(0, *patience_ms));
+  }
   fields.read("fingerprint", options.fingerprint);
   fields.read("resumes", options.resumes);
+  fields.read("may_evict", options.may_evict);
+  fields.read("prompt_tokens", options.prompt_tokens);
   return options;
 }
 
@@ -117,7 +127,9 @@ Result<std::string> encode_lease_request(const Target& target, const AcquireOpti
                       {"trained_context", target.trained_context},
                       {"runner", encode_runner(target.runner)},
                       {"fingerprint", options.fingerprint},
-                      {"resumes", options.resumes}};
+                      {"resumes", options.resumes},
+                      {"may_evict", options.may_evict},
+                      {"prompt_tokens", options.prompt_tokens}};
   object["files"] = encode_files(target.files);
   TRY(object["adapters"], digests_of(target.adapter_paths));
   TRY(object["projectors"], digests_of(target.projector_paths));
@@ -126,6 +138,12 @@ Result<std::string> encode_lease_request(const Target& target, const AcquireOpti
   }
   if (options.keep_alive.duration) object["keep_alive_ns"] = options.keep_alive.duration->count();
   if (options.priority == Priority::batch) object["priority"] = "batch";
+  if (!options.key.empty()) object["key"] = options.key;
+  if (options.weight != 1) object["weight"] = options.weight;
+  if (options.patience) {
+    object["patience_ms"] =
+        std::chrono::duration_cast<std::chrono::milliseconds>(*options.patience).count();
+  }
   return json::serialize(object);
 }
 

@@ -20,6 +20,10 @@ Error shutting_down() { return {Errc::unavailable, "the server is shutting down"
 
 }  // namespace
 
+Error queue_full() {
+  return {Errc::overloaded, "server busy, please try again.  maximum pending requests exceeded"};
+}
+
 class LocalLease final : public Lease {
  public:
   LocalLease(LocalScheduler& scheduler, ModelKey key, const Waiter& waiter, io::TimePoint now)
@@ -46,6 +50,11 @@ class LocalLease final : public Lease {
     failed_ = true;
     if (auto scheduler = scheduler_.lock()) (*scheduler)->distrust(instance_, error);
   }
+  void note_prompt_left(int64_t tokens) override { holder_->prompt_left = tokens; }
+  void note_first_token() override { holder_->prompt_left = 0; }
+  void note_end(const RunTimes& times) override {
+    if (auto scheduler = scheduler_.lock()) (*scheduler)->learn(key_, *instance_, times);
+  }
 
  private:
   std::weak_ptr<LocalScheduler*> scheduler_;
@@ -63,6 +72,7 @@ LocalScheduler::LocalScheduler(io::World& world, LocalSchedulerOptions options,
       options_(std::move(options)),
       make_engine_(std::move(make_engine)),
       plans_(std::move(plans)),
+      room_(options_.queue_max),
       tasks_(world.executor, world.clock) {}
 
 LocalScheduler::~LocalScheduler() {
@@ -156,14 +166,7 @@ io::Task<Result<std::unique_ptr<Lease>>> LocalScheduler::wait_for_grant(const Ta
   CO_TRY_VOID(admit(entry, waiter.options));
   waiter.suspect = quarantine_.is_suspect(waiter.options.fingerprint, world_.clock.now());
   waiter.saw_load = entry.instance && entry.instance->phase == RunnerState::Phase::loading;
-  const bool full = waiting() >= options_.queue_max && !waiter.options.resumes;
-  entry.waiters.push_back(&waiter);
-  if (full && !can_grant(key, entry, waiter)) {
-    entry.waiters.pop_back();
-    queue_refused.add();
-    co_return fail(Errc::overloaded,
-                   "server busy, please try again.  maximum pending requests exceeded");
-  }
+  CO_TRY_VOID(enter(key, entry, waiter));
   pump();
   std::optional<Error> gave_up;
   while (!waiter.is_settled() && !gave_up) {
@@ -172,21 +175,44 @@ io::Task<Result<std::unique_ptr<Lease>>> LocalScheduler::wait_for_grant(const Ta
   }
   if (waiter.refused) co_return fail(std::move(*waiter.refused));
   if (!waiter.granted) {
-    std::erase(entry.waiters, &waiter);
+    leave(entry, waiter, false);
     pump();  // Others may go now, and a load for nobody is given up.
     co_return fail(std::move(*gave_up));
   }
-  queue_seconds.observe(std::chrono::duration<double>(world_.clock.now() - waiter.since).count());
+  queue_seconds.with({to_string(waiter.options.priority)})
+      .observe(std::chrono::duration<double>(world_.clock.now() - waiter.since).count());
   auto lease = std::make_unique<LocalLease>(*this, std::move(key), waiter, world_.clock.now());
   if (gave_up) co_return fail(std::move(*gave_up));  // Granted too late; the lease gives it back.
   co_return std::unique_ptr<Lease>(std::move(lease));
 }
 
-// True if the one who came last can go at once although the queue is full: a free slot is no queue.
+// A place in the queue of its model, if there is one. Who can go at once needs none: a free slot is
+// no queue. Nor do those that resume: as many of them can come as ran before.
+Result<void> LocalScheduler::enter(const ModelKey& key, ModelEntry& entry, Waiter& waiter) {
+  waiter.id = ++last_waiter_;
+  entry.add(waiter);
+  if (waiter.options.resumes || can_grant(key, entry, waiter)) return {};
+  const AcquireOptions& options = waiter.options;
+  const double weight = std::clamp(options.weight, FairQueue::kWeightMin, FairQueue::kWeightMax);
+  const auto entered =
+      room_.enter({waiter.id, options.key, weight, options.priority == Priority::batch});
+  if (entered.displaced) refuse_displaced(*entered.displaced);
+  if (entered.accepted) return {};
+  entry.remove(waiter, false);
+  queue_refused.with({"full"}).add();
+  return fail(queue_full());
+}
+
+void LocalScheduler::leave(ModelEntry& entry, Waiter& waiter, bool served) {
+  entry.remove(waiter, served);
+  room_.leave(waiter.id);
+}
+
+// True if the one who came last can go at once.
 bool LocalScheduler::can_grant(const ModelKey& key, const ModelEntry& entry,
                                const Waiter& waiter) const {
   std::vector<ModelKey> others;
-  return entry.head() == &waiter &&
+  return entry.head(world_.clock.now()) == &waiter &&
          std::holds_alternative<Grant>(decide(node_state(key, others), demand_of(entry, waiter)));
 }
 
@@ -203,6 +229,19 @@ void LocalScheduler::release(const ModelKey& key, const std::shared_ptr<Instance
     start_keep_alive(entry);
   }
   pump();
+}
+
+void LocalScheduler::learn(const ModelKey& key, const Instance& instance, const RunTimes& times) {
+  const auto found = models_.find(key);
+  if (found == models_.end() || found->second->instance.get() != &instance) return;
+  ModelEntry& entry = *found->second;
+  const auto evaluated = static_cast<double>(times.prompt_tokens - times.cached_tokens);
+  entry.prompt_rate.add(evaluated, times.prompt_time);
+  // Told as if it had run alone, so that it means the same whoever runs there when it is used.
+  const double beside = static_cast<double>(instance.holders.size()) - 1;
+  entry.output_rate.add(
+      static_cast<double>(times.output_tokens) * (1 + kBatchSlowdown * std::max(0.0, beside)),
+      times.output_time);
 }
 
 void LocalScheduler::distrust(const std::shared_ptr<Instance>& instance, const Error& error) {
@@ -239,33 +278,65 @@ bool LocalScheduler::pin(const Digest& weights, bool pinned) {
   return found;
 }
 
+LoadedModel LocalScheduler::loaded_model(const ModelKey& key, const ModelEntry& entry) const {
+  const Instance& instance = *entry.instance;
+  LoadedModel model;
+  model.name = entry.target.name;
+  model.manifest = entry.target.manifest;
+  model.weights = key.weights;
+  model.size_bytes = bytes_of(instance);
+  model.context_length = instance.plan.context;
+  model.slots = instance.plan.slots;
+  model.running = static_cast<int>(instance.holders.size());
+  model.queued = static_cast<int>(entry.waiters.size());
+  model.loading = instance.phase == RunnerState::Phase::loading;
+  model.stopping = instance.phase == RunnerState::Phase::leaving || instance.draining;
+  model.pinned = entry.pinned;
+  model.load_progress = model.loading ? instance.engine->load_progress() : 1;
+  if (entry.keep_alive.count() >= 0 && !entry.pinned) {
+    const io::TimePoint now = world_.clock.now();
+    const io::Duration left = entry.expires == io::kNever ? entry.keep_alive : entry.expires - now;
+    model.expires_at = world_.clock.wall_now() + std::min<io::Duration>(left, kFarFuture);
+  }
+  return model;
+}
+
 std::vector<LoadedModel> LocalScheduler::loaded() const {
   std::vector<LoadedModel> result;
   for (const auto& [key, entry] : models_) {
-    if (!entry->instance) continue;
-    const Instance& instance = *entry->instance;
-    LoadedModel model;
-    model.name = entry->target.name;
-    model.manifest = entry->target.manifest;
-    model.weights = key.weights;
-    model.size_bytes = bytes_of(instance);
-    model.context_length = instance.plan.context;
-    model.slots = instance.plan.slots;
-    model.running = static_cast<int>(instance.holders.size());
-    model.queued = static_cast<int>(entry->waiters.size());
-    model.loading = instance.phase == RunnerState::Phase::loading;
-    model.stopping = instance.phase == RunnerState::Phase::leaving || instance.draining;
-    model.pinned = entry->pinned;
-    model.load_progress = model.loading ? instance.engine->load_progress() : 1;
-    if (entry->keep_alive.count() >= 0 && !entry->pinned) {
-      const io::TimePoint now = world_.clock.now();
-      const io::Duration left =
-          entry->expires == io::kNever ? entry->keep_alive : entry->expires - now;
-      model.expires_at = world_.clock.wall_now() + std::min<io::Duration>(left, kFarFuture);
-    }
-    result.push_back(std::move(model));
+    if (entry->instance) result.push_back(loaded_model(key, *entry));
   }
   return result;
+}
+
+cluster::RunnerInfo LocalScheduler::runner_info(const ModelEntry& entry, LoadedModel model) const {
+  cluster::RunnerInfo runner;
+  runner.model = std::move(model.name);
+  runner.manifest = model.manifest;
+  runner.weights = model.weights;
+  runner.stopping = model.stopping;
+  runner.pinned = model.pinned;
+  runner.loading = model.loading;
+  if (model.expires_at) {
+    // In whole seconds: a clock that runs is no news.
+    const auto left = *model.expires_at - world_.clock.wall_now();
+    runner.expires_ms = std::chrono::round<std::chrono::seconds>(left).count() * 1000;
+  }
+  runner.context_length = model.context_length;
+  runner.slots = model.slots;
+  runner.running = model.running;
+  runner.queued = model.queued;
+  runner.size_bytes = model.size_bytes;
+  runner.prompt_rate = in_steps(entry.prompt_rate.per_second());
+  runner.output_rate = in_steps(entry.output_rate.per_second());
+  runner.value = in_steps(entry.expected_loss(world_.clock.now()));
+  for (const Holder& holder : entry.instance->holders) {
+    runner.pending_prompt_tokens += holder.prompt_left;
+  }
+  for (const auto& [id, waiter] : entry.waiters) {
+    runner.pending_prompt_tokens += waiter->options.prompt_tokens;
+  }
+  return runner;
 }
 
 cluster::NodeInfo LocalScheduler::node_info(std::string name) const {
@@ -274,38 +345,12 @@ cluster::NodeInfo LocalScheduler::node_info(std::string name) const {
   node.memory_total = options_.memory_total;
   node.memory_used = memory_used();
   node.cores = options_.launch.threads;
+  node.load_rate = in_steps(load_rate_.per_second());
   node.reported = world_.clock.now();
-  for (LoadedModel& model : loaded()) {
-    cluster::RunnerInfo runner;
-    runner.manifest = model.manifest;
-    runner.stopping = model.stopping;
-    runner.pinned = model.pinned;
-    if (model.expires_at) {
-      // In whole seconds: a clock that runs is no news.
-      const auto left = *model.expires_at - world_.clock.wall_now();
-      runner.expires_ms = std::chrono::round<std::chrono::seconds>(left).count() * 1000;
-    }
-    runner.model = std::move(model.name);
-    runner.weights = model.weights;
-    runner.context_length = model.context_length;
-    runner.slots = model.slots;
-    runner.running = model.running;
-    runner.queued = model.queued;
-    runner.size_bytes = model.size_bytes;
-    runner.loading = model.loading;
-    node.runners.push_back(std::move(runner));
+  for (const auto& [key, entry] : models_) {
+    if (entry->instance) node.runners.push_back(runner_info(*entry, loaded_model(key, *entry)));
   }
   return node;
-}
-
-size_t LocalScheduler::waiting() const {
-  size_t length = 0;
-  // Those that resume are not bounded by the queue: as many of them can come as ran before.
-  for (const auto& [key, entry] : models_) {
-    length += static_cast<size_t>(std::ranges::count_if(
-        entry->waiters, [](const Waiter* waiter) { return !waiter->options.resumes; }));
-  }
-  return length;
 }
 
 uint64_t LocalScheduler::memory_used() const {

@@ -14,6 +14,7 @@
 #include "scheduler/model_entry.h"
 #include "scheduler/quarantine.h"
 #include "scheduler/scheduler.h"
+#include "scheduler/waiting_room.h"
 
 namespace om::scheduler {
 
@@ -28,6 +29,9 @@ struct LocalSchedulerOptions {
   io::Duration backoff_first = std::chrono::seconds(1);
   io::Duration backoff_max = std::chrono::seconds(60);
 };
+
+// What a request is told that finds no place in the queue, as Ollama says it.
+Error queue_full();
 
 // decide() says what to do for the head of each queue; this class asks it whenever something
 // changed and does it. Everything between two awaits is one step, so its state is never half
@@ -46,7 +50,7 @@ class LocalScheduler final : public Scheduler {
   io::Task<void> stop() override;
 
   cluster::NodeInfo node_info(std::string name) const;  // For the cluster's View.
-  size_t waiting() const;
+  size_t waiting() const { return room_.size(); }
   uint64_t memory_used() const;  // By runners, estimated or measured, what loads reserve included.
 
  private:
@@ -59,11 +63,16 @@ class LocalScheduler final : public Scheduler {
   io::Task<Result<void>> make_plans(const Target& target, Waiter& waiter);
   io::Task<Result<std::unique_ptr<Lease>>> wait_for_grant(const Target& target, Waiter& waiter,
                                                           io::Call call);
+  Result<void> enter(const ModelKey& key, ModelEntry& entry, Waiter& waiter);
+  void leave(ModelEntry& entry, Waiter& waiter, bool served);
   bool can_grant(const ModelKey& key, const ModelEntry& entry, const Waiter& waiter) const;
   void release(const ModelKey& key, const std::shared_ptr<Instance>& instance,
                std::list<Holder>::iterator holder, bool answered);
+  void learn(const ModelKey& key, const Instance& instance, const RunTimes& times);
   void distrust(const std::shared_ptr<Instance>& instance, const Error& error);
   ModelEntry& entry_of(const Target& target);
+  LoadedModel loaded_model(const ModelKey& key, const ModelEntry& entry) const;
+  cluster::RunnerInfo runner_info(const ModelEntry& entry, LoadedModel model) const;
   void forget_empty_entries();
 
   // pump.cpp: decisions carried out.
@@ -77,6 +86,8 @@ class LocalScheduler final : public Scheduler {
   void grant(ModelEntry& entry, Waiter& waiter);
   void refuse(ModelEntry& entry, Waiter& waiter, Error error);
   void refuse_all(ModelEntry& entry, const Error& error);
+  void refuse_displaced(uint64_t id);
+  void refuse_expired();
   void end_idle();
   void wake_at(io::TimePoint when);
   void arm_timer();
@@ -99,6 +110,9 @@ class LocalScheduler final : public Scheduler {
   std::unique_ptr<MemoryPlans> plans_;
   std::map<ModelKey, std::unique_ptr<ModelEntry>> models_;
   Quarantine quarantine_;
+  WaitingRoom room_;
+  uint64_t last_waiter_ = 0;
+  MeasuredRate load_rate_{1 << 20};  // Bytes a second, beyond what every load takes.
   bool stopping_ = false, pumping_ = false, pump_again_ = false;
   io::TimePoint wake_at_ = io::kNever, timer_at_ = io::kNever;
   io::Clock::TimerId timer_ = 0;

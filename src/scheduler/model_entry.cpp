@@ -2,9 +2,16 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numbers>
+
+#include "base/check.h"
 
 namespace om::scheduler {
 namespace {
+
+constexpr std::chrono::minutes kUsedSoon{1};
+// What a request costs, as far as it is known before it runs.
+constexpr double kBytesPerToken = 4, kOutputTokens = 256, kOutputWeight = 2;
 
 double faded(double uses, io::Duration age) {
   const double half_lives =
@@ -27,10 +34,42 @@ double ModelEntry::value(io::TimePoint now) const {
   return load_cost_seconds * faded(uses, now - uses_at);
 }
 
-Waiter* ModelEntry::head() const {
-  const auto first =
-      std::ranges::min_element(waiters, {}, [](const Waiter* waiter) { return rank_of(*waiter); });
-  return first == waiters.end() ? nullptr : *first;
+double ModelEntry::expected_loss(io::TimePoint now) const {
+  // Uses come as they came: at random, at the rate that the faded count tells.
+  const double uses_within = faded(uses, now - uses_at) * std::numbers::ln2 *
+                             std::chrono::duration<double>(kUsedSoon).count() /
+                             std::chrono::duration<double>(kUseHalfLife).count();
+  return load_cost_seconds * (1 - std::exp(-uses_within));
+}
+
+void ModelEntry::add(Waiter& waiter) {
+  const AcquireOptions& options = waiter.options;
+  // A token of an answer keeps a slot busy for longer than one of a prompt.
+  const double prompt = options.prompt_tokens > 0
+                            ? static_cast<double>(options.prompt_tokens)
+                            : static_cast<double>(options.outline.bytes) / kBytesPerToken;
+  QueuedRequest request{
+      .id = waiter.id,
+      .key = options.key,
+      .weight = options.weight,
+      .priority = options.priority == Priority::batch ? kBatchClass : kInteractiveClass,
+      .work = prompt + kOutputWeight * kOutputTokens,
+      .since = waiter.since};
+  if (options.patience && *options.patience < io::kNever - waiter.since) {
+    request.deadline = waiter.since + *options.patience;
+  }
+  queue.push(std::move(request));
+  waiters.emplace(waiter.id, &waiter);
+}
+
+void ModelEntry::remove(Waiter& waiter, bool served) {
+  if (waiters.erase(waiter.id) == 0) return;
+  CHECK(served ? queue.serve(waiter.id) : queue.remove(waiter.id));
+}
+
+Waiter* ModelEntry::head(io::TimePoint now) const {
+  const auto first = queue.peek(now);
+  return first ? waiters.at(*first) : nullptr;
 }
 
 }  // namespace om::scheduler

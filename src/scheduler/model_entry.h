@@ -7,8 +7,10 @@
 #include <optional>
 #include <string>
 
+#include "base/measured_rate.h"
 #include "engine/loadable_engine.h"
 #include "io/event.h"
+#include "scheduler/fair_queue.h"
 #include "scheduler/placement.h"
 #include "scheduler/scheduler.h"
 
@@ -26,6 +28,7 @@ struct ModelKey {
 // A request that holds a slot.
 struct Holder {
   std::string fingerprint;
+  int64_t prompt_left = 0;  // Tokens of its prompt that the runner has not evaluated yet.
 };
 
 // One child and who works on it. Shared by the model's entry and the leases on it.
@@ -47,6 +50,7 @@ struct Waiter {
       : options(acquire_options), since(clock.now()), wake(clock) {}
 
   const AcquireOptions& options;
+  uint64_t id = 0;  // In the queue and the waiting room.
   int context = 0;
   bool suspect = false;
   io::TimePoint since;
@@ -62,17 +66,24 @@ struct Waiter {
   bool is_settled() const { return granted || refused; }
 };
 
-// How long a batch request lets interactive ones pass.
-inline constexpr std::chrono::seconds kBatchPatience{30};
+// Classes of the queue. Two apart: a batch request lets interactive ones pass for two ageings.
+inline constexpr int kInteractiveClass = 1, kBatchClass = 3;
 
-// Where a waiter stands: the least comes first. Batch requests age into interactive ones.
+// Whose model is served first where several wait for memory: the least. Batch requests age into
+// interactive ones.
 inline io::TimePoint rank_of(const Waiter& waiter) {
-  return waiter.options.priority == Priority::batch ? waiter.since + kBatchPatience : waiter.since;
+  const bool batch = waiter.options.priority == Priority::batch;
+  return batch ? waiter.since + (kBatchClass - kInteractiveClass) * FairQueue::kAgeing
+               : waiter.since;
 }
+
+// With fewer tokens a rate is not measured.
+inline constexpr double kPromptTokensMin = 32, kOutputTokensMin = 8;
 
 struct ModelEntry {
   Target target;  // As last asked for.
-  std::list<Waiter*> waiters;
+  FairQueue queue;
+  std::map<uint64_t, Waiter*> waiters;  // Those of the queue, by their id.
   std::shared_ptr<Instance> instance;
   bool pinned = false;
 
@@ -88,14 +99,20 @@ struct ModelEntry {
   double uses = 0;
   io::TimePoint uses_at{};
   double load_cost_seconds = 1;
+  // Measured: tokens a second of prompts, and of the answer of one stream that runs alone.
+  MeasuredRate prompt_rate{kPromptTokensMin}, output_rate{kOutputTokensMin};
 
   std::map<int, std::vector<Plan>> plans;  // By context, of the target's files.
 
   // Marks a use. value() is the expected cost of having to load it again.
   void add_use(io::TimePoint now);
   double value(io::TimePoint now) const;
+  // Seconds that it costs others if it is unloaded now: a load x how probably that is wanted soon.
+  double expected_loss(io::TimePoint now) const;
+  void add(Waiter& waiter);
+  void remove(Waiter& waiter, bool served);
   // The next to be served; null if nobody waits.
-  Waiter* head() const;
+  Waiter* head(io::TimePoint now) const;
   bool is_empty() const { return waiters.empty() && !instance; }
 };
 

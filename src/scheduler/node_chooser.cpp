@@ -3,6 +3,8 @@
 namespace om::scheduler {
 namespace {
 
+constexpr double kOutputTokensFirst = 256, kOutputTokensWeight = 0.05;
+
 io::Duration duration_of(double ms) {
   return std::chrono::duration_cast<io::Duration>(std::chrono::duration<double, std::milli>(ms));
 }
@@ -60,6 +62,11 @@ SentRequest NodeChooser::begin(const PlacementRequest& request, const NodeCandid
   return sent;
 }
 
+double NodeChooser::output_tokens(uint64_t model) const {
+  const auto known = output_tokens_.find(model);
+  return known == output_tokens_.end() ? kOutputTokensFirst : known->second;
+}
+
 void NodeChooser::first_token(const SentRequest& sent) { overlay_.first_token(sent.ticket); }
 
 void NodeChooser::end(SentRequest sent, const SentOutcome& outcome, io::TimePoint now) {
@@ -71,6 +78,12 @@ void NodeChooser::end(SentRequest sent, const SentOutcome& outcome, io::TimePoin
     prefixes_.correct(sent.node, sent.outline, sent.expected, outcome.cached_tokens,
                       outcome.prompt_tokens, now);
     token_ratio_.observe(model, sent.outline.bytes, outcome.prompt_tokens);
+  }
+  if (outcome.output_tokens > 0) {
+    if (output_tokens_.size() >= TokenRatio::kModelsMax) output_tokens_.clear();
+    const auto count = static_cast<double>(outcome.output_tokens);
+    double& mean = output_tokens_.try_emplace(model, kOutputTokensFirst).first->second;
+    mean += kOutputTokensWeight * (count - mean);
   }
   switch (outcome.result) {
     case SentOutcome::Result::answered:

@@ -7,6 +7,8 @@
 //   chooser.end(std::move(sent), outcome, now);                // Once for each begin().
 #pragma once
 
+#include <unordered_map>
+
 #include "scheduler/node_placement.h"
 
 namespace om::scheduler {
@@ -25,6 +27,7 @@ struct SentOutcome {
   // As the runner counted them (timings.cache_n and prompt_n): the prompt has both together.
   // 0 prompt tokens: not known.
   int64_t cached_tokens = 0, prompt_tokens = 0;
+  int64_t output_tokens = 0;  // 0: not known.
 };
 
 // See above. One per gateway, on the io thread; does no I/O.
@@ -46,6 +49,7 @@ class NodeChooser {
   const ClusterIndex& cluster() const { return cluster_; }
   const PrefixIndex& prefixes() const { return prefixes_; }
   TokenRatio& token_ratio() { return token_ratio_; }
+  double output_tokens(uint64_t model) const;  // That an answer of it will have.
   PlacementOptions& options() { return options_; }
 
  private:
@@ -59,6 +63,7 @@ class NodeChooser {
   LoadOverlay overlay_;
   Breakers breakers_;
   TokenRatio token_ratio_;
+  std::unordered_map<uint64_t, double> output_tokens_;  // Of answers on average, by model.
 };
 
 }  // namespace om::scheduler

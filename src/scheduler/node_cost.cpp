@@ -11,8 +11,9 @@ constexpr double kMsPerSecond = 1000;
 constexpr double kLoadLeft = 0.5;
 // A busy model is given this long before it is asked to make room (LocalScheduler's kDrainAfter).
 constexpr double kDrainAfterMs = 2000;
-// A late first token says that the node is slower than it reported, up to a point.
-constexpr double kLateMsMax = 60'000;
+// A late first token says that the node is slower than it reported, beyond what estimates err by
+// and up to a point.
+constexpr double kLateGraceMs = 3000, kLateMsMax = 60'000;
 
 double ms_of(io::Duration duration) {
   return std::chrono::duration<double, std::milli>(duration).count();
@@ -30,14 +31,9 @@ double NodeCost::prompt_rate(const cluster::RunnerInfo* runner) const {
 }
 
 double NodeCost::output_rate(const cluster::RunnerInfo* runner, int batch) const {
-  const double slowdown = options_.batch_slowdown;
-  if (runner != nullptr && runner->output_rate > 0) {
-    // Measured beside those who run there now.
-    const double alone = runner->output_rate * (1 + slowdown * std::max(0, runner->running - 1));
-    return alone / (1 + slowdown * std::max(0, batch - 1));
-  }
-  const double alone = rates_.output > 0 ? rates_.output : options_.output_rate;
-  return alone / (1 + slowdown * std::max(0, batch - 1));
+  double alone = rates_.output > 0 ? rates_.output : options_.output_rate;
+  if (runner != nullptr && runner->output_rate > 0) alone = runner->output_rate;
+  return alone / (1 + options_.batch_slowdown * std::max(0, batch - 1));
 }
 
 double NodeCost::service_ms(const cluster::RunnerInfo* runner) const {
@@ -60,6 +56,7 @@ NodeCandidate NodeCost::estimate(NodeNumber number, io::Random& random) const {
   NodeCandidate candidate;
   candidate.node = number;
   candidate.name = node.name;
+  candidate.free_bytes = room_of(node);
   const double breaker_share = state_.breakers.share(number, request_.outline.model, now_);
   candidate.excluded = exclusion_of(node, breaker_share);
   if (candidate.excluded != Exclusion::none) return candidate;
@@ -84,7 +81,7 @@ NodeCandidate NodeCost::estimate(NodeNumber number, io::Random& random) const {
       candidate.cost.queue += ahead / std::max(1, runner->slots) * service_ms(runner);
     }
   }
-  candidate.cost.late = std::clamp(ms_of(extra.overdue), 0.0, kLateMsMax);
+  candidate.cost.late = std::clamp(ms_of(extra.overdue) - kLateGraceMs, 0.0, kLateMsMax);
   if (node.peer != io::Endpoint{}) candidate.cost.penalty += options_.hop_ms;
   const double share = std::min(std::clamp(node.ramp, 0.0, 1.0), breaker_share);
   if (share < 1 && random.unit() >= share) candidate.cost.penalty += options_.away_ms;
@@ -112,6 +109,10 @@ void NodeCost::serve(NodeCandidate& candidate, const cluster::NodeInfo& node,
     candidate.warm_tokens =
         request_.prompt_tokens *
         state_.prefixes.expected_share(candidate.node, request_.outline, candidate.warm);
+    Warmth sure = candidate.warm;
+    sure.blocks = sure.settled;
+    candidate.sure_tokens = request_.prompt_tokens *
+                            state_.prefixes.expected_share(candidate.node, request_.outline, sure);
   }
   const double uncached = std::max(1.0, request_.prompt_tokens - candidate.warm_tokens);
   cost.prefill = uncached / rate * kMsPerSecond;
@@ -121,7 +122,6 @@ void NodeCost::serve(NodeCandidate& candidate, const cluster::NodeInfo& node,
       request_.priority == Priority::batch ? options_.batch_output_weight : options_.output_weight;
   candidate.answer_ms = request_.output_tokens / output_rate(&runner, batch) * kMsPerSecond;
   cost.decode = weight * candidate.answer_ms;
-  cost.disturbance = options_.disturbance_weight * inside * cost.prefill;
   if (runner.loading) cost.load = kLoadLeft * load_ms(node);
 }
 

@@ -13,6 +13,7 @@ namespace om::scheduler {
 namespace {
 
 constexpr size_t kRatesSampleMax = 8;
+constexpr double kLostHitPart = 0.5;  // Of the prompt.
 // Draws to find a node of a list that is not looked at yet.
 constexpr size_t kDrawsPerNode = 2;
 // Collects the nodes worth a look, each once.
@@ -121,6 +122,30 @@ void charge_for_copies(const PlacementOptions& options, std::span<NodeCandidate>
   }
 }
 
+// Where even the soonest node has prompts before a new one, work that is saved is time saved for
+// all who wait: evaluating a prompt costs as much again for each of those. Where one is idle it
+// costs nobody anything, and spreading is as good as joining.
+void charge_for_work(const PlacementOptions& options, const PlacementRequest& request,
+                     std::span<NodeCandidate> found) {
+  double soonest = HUGE_VAL, prompts_before = 0;
+  for (const NodeCandidate& candidate : found) {
+    if (candidate.excluded != Exclusion::none) continue;
+    const CostTerms& cost = candidate.cost;
+    const double uncached = std::max(1.0, request.prompt_tokens - candidate.warm_tokens);
+    const double cold = cost.prefill * std::max(1.0, request.prompt_tokens) / uncached;
+    const double wait = cost.first_token() - cost.prefill;
+    if (cold <= 0 || wait + cold >= soonest) continue;
+    soonest = wait + cold;
+    // A load is waited for, too, but no prompt of others is evaluated meanwhile.
+    prompts_before = (wait - cost.load) / cold;
+  }
+  for (NodeCandidate& candidate : found) {
+    if (candidate.excluded != Exclusion::none || !candidate.loaded) continue;
+    candidate.cost.disturbance =
+        options.disturbance_weight * prompts_before * candidate.cost.prefill;
+  }
+}
+
 // Least cost first, then the excluded ones. Candidates are large: they move once.
 std::vector<NodeCandidate> sorted_by_cost(std::vector<NodeCandidate> found) {
   std::vector<std::tuple<bool, double, size_t>> order;
@@ -186,6 +211,12 @@ size_t put_quick_first(const PlacementOptions& options, std::span<NodeCandidate>
   return quick;
 }
 
+// Whether another one would have had most of the prompt in its cache, and the first has not.
+bool is_lost_hit(std::span<const NodeCandidate> usable, double prompt_tokens) {
+  const auto warmest = std::ranges::max_element(usable, {}, &NodeCandidate::warm_tokens);
+  return warmest->warm_tokens - usable.front().warm_tokens > kLostHitPart * prompt_tokens;
+}
+
 // True if there was more than one to choose from.
 bool settle_tie(const PlacementOptions& options, std::span<NodeCandidate> usable, uint64_t key) {
   const double least = usable.front().cost.total();
@@ -209,8 +240,10 @@ PlacementDecision place(const PlacementState& state, const PlacementRequest& req
   PlacementDecision decision;
   decision.nodes = state.cluster.size();
   decision.prompt_tokens = request.prompt_tokens;
+  decision.load_bytes = request.load_bytes;
   std::vector<NodeCandidate> found = Search(state, request, options, now, random).run();
   charge_for_copies(options, found);
+  charge_for_work(options, request, found);
   decision.ranked = sorted_by_cost(std::move(found));
   decision.looked_at = decision.ranked.size();
   decision.usable = static_cast<size_t>(
@@ -228,6 +261,7 @@ PlacementDecision place(const PlacementState& state, const PlacementRequest& req
     } else {
       decision.tie = settle_tie(options, usable.first(put_quick_first(options, usable)), key);
     }
+    decision.lost_hit = is_lost_hit(usable, request.prompt_tokens);
   }
   if (decision.ranked.size() > options.ranked_max && state.cluster.size() > options.consider_all) {
     decision.ranked.resize(options.ranked_max);
@@ -274,6 +308,7 @@ std::string PlacementDecision::to_json() const {
                         {"copy", cost.copy},      {"late", cost.late},
                         {"penalty", cost.penalty}};
     item["loaded"] = candidate.loaded;
+    item["free_bytes"] = candidate.free_bytes;
     item["warm_tokens"] = candidate.warm_tokens;
     item["stale"] = candidate.stale;
     boost::json::array evictions;
@@ -285,6 +320,8 @@ std::string PlacementDecision::to_json() const {
   object["nodes"] = nodes;
   object["looked_at"] = looked_at;
   object["prompt_tokens"] = prompt_tokens;
+  object["load_bytes"] = load_bytes;
+  object["fits"] = usable > 0;
   object["tie"] = tie;
   object["hashed"] = hashed;
   object["candidates"] = std::move(list);

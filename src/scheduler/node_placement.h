@@ -17,6 +17,7 @@
 #include "scheduler/breaker.h"
 #include "scheduler/cluster_index.h"
 #include "scheduler/load_overlay.h"
+#include "scheduler/placement.h"
 #include "scheduler/prefix_index.h"
 #include "scheduler/scheduler.h"
 
@@ -43,10 +44,9 @@ struct PlacementRequest {
 struct PlacementOptions {
   // The share of the generation time that counts against the time to the first token.
   double output_weight = 0.3, batch_output_weight = 1;
-  // How much a further request in a batch slows each of them: rate(b) = rate(1) / (1 + s(b - 1)).
-  double batch_slowdown = 0.25;
-  // What a request's prompt costs each of those who run or queue there and wait meanwhile. This is
-  // what makes a warm node worth a longer queue when all are busy ...
+  double batch_slowdown = kBatchSlowdown;
+  // What evaluating a prompt costs others, for each prompt that would go before it at the soonest
+  // node. This is what makes a warm node worth a longer queue when all are busy ...
   double disturbance_weight = 1;
   // ... but never for a first token that comes later than elsewhere by more than this.
   double sacrifice_part = 0.6, sacrifice_ms = 50;
@@ -55,8 +55,8 @@ struct PlacementOptions {
   double hop_ms = 1;  // A node that is not this one.
   // Where nothing was measured yet.
   double prompt_rate = 400, output_rate = 20, load_rate = 800e6, copy_rate = 100e6;
-  double load_start_ms = 700;  // Of a load, whatever its size.
-  int slots = 4;               // That a load will have.
+  double load_start_ms = kLoadStart.count();
+  int slots = 4;  // That a load will have.
   // A further copy of a model that is in memory elsewhere costs this part of its load on top.
   double another_copy_part = 0.3;
   // Least cost of evicting a model, however little it seems to be worth.
@@ -76,7 +76,7 @@ struct CostTerms {
   double queue = 0;        // Prompts before it, and the wait for a slot.
   double prefill = 0;      // Its own prompt, without what is warm.
   double decode = 0;       // Its answer, weighed.
-  double disturbance = 0;  // Of those who run there, weighed.
+  double disturbance = 0;  // Of those who wait, weighed.
   double load = 0, evict = 0, copy = 0;
   double late = 0;     // A first token there is overdue by this.
   double penalty = 0;  // Ramp, breaker, the way to another node.
@@ -106,7 +106,9 @@ struct NodeCandidate {
   CostTerms cost;
   Warmth warm;
   double answer_ms = 0;                // Of generating the whole answer there.
+  uint64_t free_bytes = 0;             // Memory for models that nothing uses.
   double warm_tokens = 0;              // That need not be evaluated, as expected.
+  double sure_tokens = 0;              // Of these, without what is still on its way.
   bool loaded = false;                 // In memory or loading: no new load is needed.
   bool stale = false;                  // Its report is older than it should be.
   std::vector<std::string> evictions;  // Models that would have to leave.
@@ -118,9 +120,11 @@ struct PlacementDecision {
   std::vector<NodeCandidate> ranked;
   size_t usable = 0;  // So many of them are not excluded.
   size_t looked_at = 0, nodes = 0;
+  bool lost_hit = false;     // Most of the prompt is warm on a node that is too busy.
   bool tie = false;          // The first was one of several equals.
   bool hashed = false;       // Reports were stale: bounded-load consistent hashing.
   double prompt_tokens = 0;  // As the decision assumed.
+  uint64_t load_bytes = 0;   // Memory that loading it takes, as estimated.
 
   const NodeCandidate* best() const { return usable == 0 ? nullptr : ranked.data(); }
   std::string to_json() const;  // For people: `ollamamax explain` and the dry run.

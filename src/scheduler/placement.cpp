@@ -91,6 +91,11 @@ int grown_context(int wanted, int current, int trained) {
   return trained > 0 ? std::max(wanted, std::min(grown, trained)) : grown;
 }
 
+bool has_room(const NodeState& node, const Demand& demand) {
+  if (node.own) return true;
+  return demand.plans.back().bytes <= node.memory_free && count_allows(node, 0);
+}
+
 Action decide(const NodeState& node, const Demand& demand) {
   if (!node.own) return start(node, demand);
   const RunnerState& own = *node.own;

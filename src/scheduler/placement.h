@@ -57,6 +57,11 @@ struct NodeState {
   std::vector<RunnerState> others;  // All other runners of this node.
 };
 
+// What every load takes, whatever its size, and how much a further request in a batch slows each of
+// them: rate(b) = rate(1) / (1 + s(b - 1)).
+inline constexpr std::chrono::milliseconds kLoadStart{700};
+inline constexpr double kBatchSlowdown = 0.25;
+
 // How long a load waits for memory before busy models stop taking requests to make room for it.
 inline constexpr std::chrono::seconds kDrainAfter{2};
 
@@ -81,6 +86,9 @@ struct Refuse {
 using Action = std::variant<Grant, Wait, Load, Replace, Evict, DrainOthers, Refuse>;
 
 Action decide(const NodeState& node, const Demand& demand);
+
+// Whether the model is loaded, or can be without ending another one.
+bool has_room(const NodeState& node, const Demand& demand);
 
 // The context to load with, so that sizes that creep up do not reload each time: at least half as
 // much again as the one that was too small, within what the model was trained for.

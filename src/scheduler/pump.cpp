@@ -29,13 +29,15 @@ void LocalScheduler::pump() {
     // Who waits longest goes first: it decides what memory is used for.
     std::vector<std::pair<io::TimePoint, ModelKey>> order;
     for (const auto& [key, entry] : models_) {
-      if (const Waiter* head = entry->head()) order.emplace_back(rank_of(*head), key);
+      if (const Waiter* head = entry->head(world_.clock.now()))
+        order.emplace_back(rank_of(*head), key);
     }
     std::ranges::sort(order);
     for (const auto& [rank, key] : order) {
       while (!stopping_ && pump_model(key, *models_.at(key))) {
       }
     }
+    refuse_expired();  // Not before: who can go at once is served however short its patience.
   } while (pump_again_);
   pumping_ = false;
   queue_length.set(static_cast<double>(waiting()));
@@ -43,11 +45,16 @@ void LocalScheduler::pump() {
 }
 
 bool LocalScheduler::pump_model(const ModelKey& key, ModelEntry& entry) {
-  Waiter* head = entry.head();
+  Waiter* head = entry.head(world_.clock.now());
   if (!head) return false;
   std::vector<ModelKey> others;
   const NodeState node = node_state(key, others);
-  return perform(key, entry, *head, decide(node, demand_of(entry, *head)), others);
+  const Demand demand = demand_of(entry, *head);
+  if (!head->options.may_evict && !has_room(node, demand)) {
+    refuse(entry, *head, {Errc::overloaded, "the memory was taken by another model"});
+    return true;
+  }
+  return perform(key, entry, *head, decide(node, demand), others);
 }
 
 Demand LocalScheduler::demand_of(const ModelEntry& entry, const Waiter& waiter) {
@@ -70,7 +77,7 @@ bool LocalScheduler::perform(const ModelKey& key, ModelEntry& entry, Waiter& hea
   }
   if (const auto* load = std::get_if<Load>(&action)) {
     begin_load(key, entry, load->plan);
-    for (Waiter* waiter : entry.waiters) waiter->saw_load = true;
+    for (const auto& [id, waiter] : entry.waiters) waiter->saw_load = true;
     return false;
   }
   if (std::holds_alternative<Replace>(action)) {
@@ -133,7 +140,7 @@ RunnerState LocalScheduler::runner_state(const ModelEntry& entry, const Instance
 void LocalScheduler::grant(ModelEntry& entry, Waiter& waiter) {
   Instance& instance = *entry.instance;
   CHECK(static_cast<int>(instance.holders.size()) < instance.plan.slots, "a slot given twice");
-  instance.holders.push_back({waiter.options.fingerprint});
+  instance.holders.push_back({waiter.options.fingerprint, waiter.options.prompt_tokens});
   instance.exclusive = waiter.suspect;
   requests_running.add();
   if (waiter.options.keep_alive.duration) entry.keep_alive = *waiter.options.keep_alive.duration;
@@ -141,18 +148,43 @@ void LocalScheduler::grant(ModelEntry& entry, Waiter& waiter) {
   entry.add_use(world_.clock.now());
   waiter.granted = entry.instance;
   waiter.holder = std::prev(instance.holders.end());
-  std::erase(entry.waiters, &waiter);
+  leave(entry, waiter, true);
   waiter.wake.notify_all();
 }
 
 void LocalScheduler::refuse(ModelEntry& entry, Waiter& waiter, Error error) {
   waiter.refused = std::move(error);
-  std::erase(entry.waiters, &waiter);
+  leave(entry, waiter, false);
   waiter.wake.notify_all();
 }
 
 void LocalScheduler::refuse_all(ModelEntry& entry, const Error& error) {
-  while (!entry.waiters.empty()) refuse(entry, *entry.waiters.front(), error);
+  while (!entry.waiters.empty()) refuse(entry, *entry.waiters.begin()->second, error);
+}
+
+void LocalScheduler::refuse_displaced(uint64_t id) {
+  for (const auto& [key, entry] : models_) {
+    const auto found = entry->waiters.find(id);
+    if (found == entry->waiters.end()) continue;
+    queue_refused.with({"displaced"}).add();
+    return refuse(*entry, *found->second, queue_full());
+  }
+  CHECK(false, "a place in the waiting room without a waiter");
+}
+
+void LocalScheduler::refuse_expired() {
+  const io::TimePoint now = world_.clock.now();
+  for (const auto& [key, entry] : models_) {
+    for (uint64_t id : entry->queue.take_expired(now)) {
+      queue_refused.with({"patience"}).add();
+      pump_again_ = true;
+      Waiter& waiter = *entry->waiters.at(id);
+      entry->waiters.erase(id);
+      refuse(*entry, waiter,
+             {Errc::overloaded, "server busy, please try again.  its turn did not come in time"});
+    }
+    if (const auto next = entry->queue.next_deadline()) wake_at(*next);
+  }
 }
 
 // The clock of keep_alive runs while a runner has nothing to do.

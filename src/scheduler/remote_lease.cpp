@@ -42,18 +42,22 @@ class RemoteLease final : public Lease {
   bool failed_ = false;
 };
 
-RemoteLeases::RemoteLeases(io::World& world, http::Client& client)
+RemoteLeases::RemoteLeases(io::World& world, http::Client& client, cluster::Reports& reports)
     : world_(world),
       client_(client),
+      reports_(reports),
       self_(std::make_shared<RemoteLeases*>(this)),
       tasks_(world.executor, world.clock) {}
 
 RemoteLeases::~RemoteLeases() = default;
 
-io::Task<Result<std::unique_ptr<Lease>>> RemoteLeases::acquire(engine::PeerLink link,
+io::Task<Result<std::unique_ptr<Lease>>> RemoteLeases::acquire(const std::string& node,
                                                                const Target& target,
                                                                const AcquireOptions& options,
                                                                io::Call call) {
+  const engine::PeerLink* known = reports_.link_of(node);
+  if (!known) co_return fail(Errc::unavailable, "node {} has left", node);
+  engine::PeerLink link = *known;
   CO_TRY(std::string body, encode_lease_request(target, options));
   auto request = link.request("POST", "/peer/v1/leases", std::move(body));
   auto reader =
@@ -83,8 +87,17 @@ void RemoteLeases::give_back(engine::PeerLink link, std::string id, bool failed)
   tasks_.spawn(tell(std::move(link), "DELETE", std::move(target)));
 }
 
-void RemoteLeases::unload(engine::PeerLink link, const Digest& weights) {
-  tasks_.spawn(tell(std::move(link), "POST", "/peer/v1/unload/" + weights.str()));
+bool RemoteLeases::unload(const std::string& node, const Digest& weights) {
+  const engine::PeerLink* link = reports_.link_of(node);
+  if (link) tasks_.spawn(tell(*link, "POST", "/peer/v1/unload/" + weights.str()));
+  return link != nullptr;
+}
+
+bool RemoteLeases::pin(const std::string& node, const Digest& weights, bool pinned) {
+  const engine::PeerLink* link = reports_.link_of(node);
+  const std::string_view word = pinned ? "pin" : "unpin";
+  if (link) tasks_.spawn(tell(*link, "POST", fmt::format("/peer/v1/{}/{}", word, weights.str())));
+  return link != nullptr;
 }
 
 io::Task<void> RemoteLeases::tell(engine::PeerLink link, std::string method, std::string target) {

@@ -1,30 +1,30 @@
-// A lease that another node gives on one of its runners.
+// Leases that other nodes give on their runners.
 #pragma once
 
 #include <memory>
 #include <string>
 
+#include "cluster/reports.h"
 #include "engine/remote/remote_engine.h"
 #include "io/task_group.h"
-#include "scheduler/scheduler.h"
+#include "scheduler/node_links.h"
 
 namespace om::scheduler {
 
-// Takes leases from other nodes and gives them back. On the io thread; stop() must have returned
-// before it is destroyed, leases may outlive it.
-class RemoteLeases {
+// Speaks to the nodes of the reports. On the io thread; stop() must have returned before it is
+// destroyed, leases may outlive it.
+class RemoteLeases final : public NodeLinks {
  public:
-  RemoteLeases(io::World& world, http::Client& client);
-  ~RemoteLeases();
+  RemoteLeases(io::World& world, http::Client& client, cluster::Reports& reports);
+  ~RemoteLeases() override;
 
-  // As Scheduler::acquire() of the other node, with its errors; unavailable also when it cannot be
-  // reached or falls silent; not_found when it does not have the model's files. `budget`: how long
-  // it may take while the node is alive is the call's matter.
-  io::Task<Result<std::unique_ptr<Lease>>> acquire(engine::PeerLink link, const Target& target,
-                                                   const AcquireOptions& options, io::Call call);
-  // Asks a node to unload a model, in the background.
-  void unload(engine::PeerLink link, const Digest& weights);
-  io::Task<void> stop();
+  cluster::View view() override { return reports_.view(); }
+  io::Task<Result<std::unique_ptr<Lease>>> acquire(const std::string& node, const Target& target,
+                                                   const AcquireOptions& options,
+                                                   io::Call call) override;
+  bool unload(const std::string& node, const Digest& weights) override;
+  bool pin(const std::string& node, const Digest& weights, bool pinned) override;
+  io::Task<void> stop() override;
 
  private:
   friend class RemoteLease;
@@ -34,6 +34,7 @@ class RemoteLeases {
 
   io::World& world_;
   http::Client& client_;
+  cluster::Reports& reports_;
   std::shared_ptr<RemoteLeases*> self_;
   io::TaskGroup tasks_;
 };

@@ -30,13 +30,13 @@ Usage usage_of(const ClusterIndex& cluster, const Digest& weights) {
   return usage;
 }
 
-bool is_pressed(const Usage& usage, const ModelPressure& pressure, const ReplicaOptions& options,
-                io::TimePoint now) {
+bool is_pressed(const Usage& usage, const cluster::ModelDemand& demand,
+                const ReplicaOptions& options) {
   const bool busy = usage.queued > 0 && usage.running >= options.busy_high * usage.slots;
   if (busy) return true;
-  if (pressure.requests(now) < options.requests_min) return false;
-  return pressure.mean_wait_seconds(now) > options.wait_seconds ||
-         pressure.lost_hits(now) > options.lost_hits;
+  if (demand.requests < options.requests_min) return false;
+  return demand.wait_seconds > options.wait_seconds * demand.requests ||
+         demand.lost_hits > options.lost_hits;
 }
 
 bool is_idle(const Usage& usage, const ReplicaOptions& options) {
@@ -100,20 +100,32 @@ void ModelPressure::add_request(io::Duration waited, io::TimePoint now) {
   add(waits_, std::chrono::duration<double>(waited).count(), now);
 }
 
-double ModelPressure::lost_hits(io::TimePoint now) const { return now_of(lost_hits_, now); }
-double ModelPressure::requests(io::TimePoint now) const { return now_of(requests_, now); }
+cluster::ModelDemand ModelPressure::at(io::TimePoint now) const {
+  return {.requests = now_of(requests_, now),
+          .wait_seconds = now_of(waits_, now),
+          .lost_hits = now_of(lost_hits_, now)};
+}
 
-double ModelPressure::mean_wait_seconds(io::TimePoint now) const {
-  const double count = now_of(requests_, now);
-  return count > 0 ? now_of(waits_, now) / count : 0;
+cluster::ModelDemand demand_of(const ClusterIndex& cluster, const Digest& weights) {
+  cluster::ModelDemand sum{.weights = weights};
+  for (NodeNumber number : cluster.all()) {
+    for (const cluster::ModelDemand& demand : cluster.node(number).demand) {
+      if (demand.weights != weights) continue;
+      sum.requests += demand.requests;
+      sum.wait_seconds += demand.wait_seconds;
+      sum.lost_hits += demand.lost_hits;
+    }
+  }
+  return sum;
 }
 
 std::optional<ReplicaChange> decide_replicas(const ClusterIndex& cluster,
                                              const ReplicaTarget& target,
-                                             const ModelPressure& pressure, ReplicaState& state,
-                                             const ReplicaOptions& options, io::TimePoint now) {
+                                             const cluster::ModelDemand& demand,
+                                             ReplicaState& state, const ReplicaOptions& options,
+                                             io::TimePoint now) {
   const Usage usage = usage_of(cluster, target.weights);
-  const bool pressed = usage.runners > 0 && is_pressed(usage, pressure, options, now);
+  const bool pressed = usage.runners > 0 && is_pressed(usage, demand, options);
   const bool idle = usage.runners > std::max<size_t>(1, target.runners_min) && !pressed &&
                     is_idle(usage, options);
   state.pressed_since = pressed ? std::min(state.pressed_since, now) : io::kNever;
@@ -138,6 +150,10 @@ bool owns(const ClusterIndex& cluster, const Digest& weights, std::string_view n
   for (NodeNumber number : cluster.all()) {
     const cluster::NodeInfo& candidate = cluster.node(number);
     if (candidate.state != cluster::NodeState::ready) continue;
+    if (std::ranges::find(candidate.demand, weights, &cluster::ModelDemand::weights) ==
+        candidate.demand.end()) {
+      continue;
+    }
     const uint64_t hash = rendezvous(model_key(weights), candidate.name);
     if (owner != nullptr && std::tie(hash, candidate.name) <= std::tie(most, owner->name)) continue;
     owner = &candidate;

@@ -13,15 +13,14 @@
 
 namespace om::scheduler {
 
-// What requests for one model suffered lately, fading with time. One for each model that is in use.
+// What requests for one model suffered lately, fading with time. One for each model that a gateway
+// has requests for.
 class ModelPressure {
  public:
   void add_lost_hit(io::TimePoint now) { add(lost_hits_, 1, now); }
   void add_request(io::Duration waited, io::TimePoint now);
-
-  double lost_hits(io::TimePoint now) const;  // In the last minutes, about.
-  double requests(io::TimePoint now) const;
-  double mean_wait_seconds(io::TimePoint now) const;
+  // In the last minutes, about; without the weights.
+  cluster::ModelDemand at(io::TimePoint now) const;
 
  private:
   struct Faded {
@@ -64,14 +63,18 @@ struct ReplicaState {
 };
 
 // At most one change. Grows onto free memory only, files at hand first; never evicts for it. To be
-// asked every second or so, by one node for each model (see owns()), or replicas come in twos.
+// asked every second or so with the demand at all gateways together, by one node for each model
+// (see owns()), or replicas come in twos.
 std::optional<ReplicaChange> decide_replicas(const ClusterIndex& cluster,
                                              const ReplicaTarget& target,
-                                             const ModelPressure& pressure, ReplicaState& state,
-                                             const ReplicaOptions& options, io::TimePoint now);
+                                             const cluster::ModelDemand& demand,
+                                             ReplicaState& state, const ReplicaOptions& options,
+                                             io::TimePoint now);
 
-// True for the one ready node that decides on the model, as all nodes with the same View agree
-// (rendezvous hashing).
+// True for the one node that decides on the model: of the ready ones that have requests for it, as
+// all nodes with the same View agree (rendezvous hashing).
 bool owns(const ClusterIndex& cluster, const Digest& weights, std::string_view node);
+// What all gateways together tell of a model.
+cluster::ModelDemand demand_of(const ClusterIndex& cluster, const Digest& weights);
 
 }  // namespace om::scheduler

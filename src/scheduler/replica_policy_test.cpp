@@ -43,7 +43,7 @@ class ReplicaPolicy : public ::testing::Test {
     for (const auto& [name, info] : nodes_) cluster_.put(info);
     return decide_replicas(cluster_,
                            {.weights = kWeights, .load_bytes = kBytes, .runners_min = runners_min_},
-                           pressure_, state_, {}, now);
+                           pressure_.at(now), state_, {}, now);
   }
   // The first change within a time, looked for every second.
   std::optional<ReplicaChange> within(io::Duration time) {
@@ -150,9 +150,16 @@ TEST_F(ReplicaPolicy, PreloadsUpToTheMinimum) {
 }
 
 TEST_F(ReplicaPolicy, IsDecidedByOneNodeForEachModel) {
-  for (const char* name : {"a", "b", "c"}) cluster_.put(node(name));
+  constexpr int kModels = 300;
+  for (const char* name : {"a", "b", "c"}) {
+    cluster::NodeInfo& info = node(name);
+    for (int i = 0; i < kModels; i++) {
+      info.demand.push_back({.weights = Digest::of(std::to_string(i)), .requests = 1});
+    }
+    cluster_.put(info);
+  }
   std::map<std::string, int> models;
-  for (int i = 0; i < 300; i++) {
+  for (int i = 0; i < kModels; i++) {
     int owners = 0;
     for (const char* name : {"a", "b", "c"}) {
       if (!owns(cluster_, Digest::of(std::to_string(i)), name)) continue;

@@ -75,6 +75,9 @@ io::Task<void> LocalScheduler::run_load(ModelKey key, std::shared_ptr<Instance> 
   log_info("model loaded", field("model", entry.target.name),
            field("seconds", instance->load_time));
   entry.load_cost_seconds = std::max(0.01, seconds(instance->load_time));
+  load_rate_.add(
+      static_cast<double>(instance->plan.weight_bytes),
+      instance->load_time - std::min<io::Duration>(kLoadStart, instance->load_time * 9 / 10));
   instance->plan.context =
       std::max(instance->plan.context, instance->engine->properties().context_length);
   instance->plan.slots = instance->engine->properties().slots;

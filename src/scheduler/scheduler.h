@@ -31,11 +31,23 @@ struct Target {
     Digest digest;
     uint64_t bytes = 0;
   };
+  // Memory that it takes with the context and one slot, as estimated. 0: not known.
+  uint64_t load_bytes = 0;
   std::vector<File> files;      // What a node needs on its disk to run it.
   model::RunnerOptions runner;  // num_ctx absent: the configured default.
 };
 
 enum class Priority { interactive, batch };
+inline std::string_view to_string(Priority priority) {
+  return priority == Priority::batch ? "batch" : "interactive";
+}
+
+// What a runner told of a request when it ended, as it counted. 0: not known.
+struct RunTimes {
+  int64_t prompt_tokens = 0, cached_tokens = 0;  // The whole prompt; of these, found in its cache.
+  int64_t output_tokens = 0;
+  std::chrono::nanoseconds prompt_time{}, output_time{};
+};
 
 // The right to run one request on an engine. Destroying it gives the slot back and starts the
 // keep-alive clock. Move-only.
@@ -52,21 +64,30 @@ class Lease {
   virtual std::string_view node() const { return {}; }
   // True once the node, or the way to it, is gone: the failure was not the runner's.
   virtual bool node_lost() const { return false; }
-  // What the runner told of the request; placement learns from it.
+  // What the runner tells of the request; placement and load reports learn from it.
+  virtual void note_prompt_left(int64_t tokens) { (void)tokens; }  // Not yet evaluated.
   virtual void note_first_token() {}
-  virtual void note_prompt(int64_t prompt_tokens, int64_t cached_tokens) {
-    (void)prompt_tokens, (void)cached_tokens;
-  }
+  virtual void note_end(const RunTimes& times) { (void)times; }
 };
 
 struct AcquireOptions {
   model::KeepAlive keep_alive;
   Priority priority = Priority::interactive;
+  // Whose request it is, and what that counts against others that wait. Empty: nobody's in
+  // particular, all of those share one turn.
+  std::string key;
+  double weight = 1;
+  std::optional<io::Duration> patience;  // Longest time it may wait for its turn.
   std::string fingerprint;  // Hash of the request's content, for quarantine. Empty: none.
+  // False: whoever sent it believed that there is room to load it. Where another model came first
+  // it is refused (overloaded), so that a node with room is found before any model is evicted.
+  bool may_evict = true;
   // Its answer has begun elsewhere: it is not refused for a full queue, its client waits already.
   bool resumes = false;
   PromptOutline outline;  // Of what will be evaluated, for finding a node where it is warm.
-  std::string id;         // Of the request, for logs and explain().
+  // Of the prompt, to be evaluated where it is sent, as estimated; 0: not known.
+  int64_t prompt_tokens = 0;
+  std::string id;  // Of the request, for logs and explain().
 };
 
 // A line of `ps`.
@@ -91,8 +112,8 @@ class Scheduler {
   virtual ~Scheduler() = default;
 
   // Waits for a load and for a free slot. overloaded: "server busy, please try again.  maximum
-  // pending requests exceeded". unavailable / internal: the runner cannot be started, with its
-  // last words. invalid_argument: quarantined. cancelled, deadline_exceeded.
+  // pending requests exceeded", or its patience is over. unavailable / internal: the runner cannot
+  // be started, with its last words. invalid_argument: quarantined. cancelled, deadline_exceeded.
   virtual io::Task<Result<std::unique_ptr<Lease>>> acquire(Target target, AcquireOptions options,
                                                            io::Call call) = 0;
   // Unloads when its running requests have ended; true if it was loaded.

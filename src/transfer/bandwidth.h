@@ -1,6 +1,7 @@
 // How many bytes a second may be moved: a token bucket shared by all who move them.
 #pragma once
 
+#include "base/measured_rate.h"
 #include "io/clock.h"
 
 namespace om::transfer {
@@ -17,11 +18,18 @@ class Bandwidth {
   uint64_t rate() const { return rate_; }
   io::Task<Result<void>> take(uint64_t bytes, io::Call call);
 
+  // How fast whole blobs come, for load reports. 0: none has come.
+  void note_blob(uint64_t bytes, io::Duration took) {
+    measured_.add(static_cast<double>(bytes), took);
+  }
+  double measured() const { return measured_.per_second(); }
+
  private:
   static constexpr std::chrono::milliseconds kBurst{100};  // Unused time that may be used later.
 
   io::Clock& clock_;
   uint64_t rate_;
+  MeasuredRate measured_{1 << 20};
   io::TimePoint free_at_;  // When all that was granted so far has passed.
 };
 

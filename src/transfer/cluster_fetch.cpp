@@ -72,12 +72,15 @@ io::Task<Result<void>> ClusterFetch::attempt() {
                                        seed_of(parts_.links.node, digest()));
   stop_looking_ = io::CancelSource();
   tasks_.spawn(look_for_sources());
+  const io::TimePoint begun = parts_.world.clock.now();
   auto done = co_await fetch_->run({io::kNever, cancel_.token()});
   stop_looking_.cancel();
   co_await tasks_.wait();
   registry_bytes_ += fetch_->registry_bytes();
+  const uint64_t copied = fetch_->registry_bytes() == 0 ? fetch_->node_bytes() : 0;
   fetch_.reset();
   if (done) {
+    parts_.bandwidth.note_blob(copied, parts_.world.clock.now() - begun);
     co_return co_await blob_->finish();
   }
   const auto closed = co_await blob_->close();  // What came is worth keeping.

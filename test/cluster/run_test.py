@@ -68,7 +68,7 @@ class RealCluster(ClusterCase):
     @classmethod
     def setUpClass(cls):
         # n3 has too little memory for the model, whatever copies the cluster gives it.
-        cls.environments = {2: {"OLLAMA_GPU_OVERHEAD": str(all_but(300 << 20))}}
+        cls.environments = {2: {"OLLAMA_GPU_OVERHEAD": str(all_but(200 << 20))}}
         super().setUpClass()
 
     @classmethod
@@ -133,7 +133,24 @@ class RealCluster(ClusterCase):
         self.assertIn(server, gateway.cli("explain", request_id).stdout)
         trial = gateway.post("/api/v1/placement", {"model": MODEL, "prompt": "Hi"})
         self.assertIn(trial["candidates"][0]["node"], {"n1", "n2"})
+        self.assertTrue(trial["fits"])
+        self.assertGreater(trial["load_bytes"], 100 << 20)
+        small = next(item for item in trial["candidates"] if item["node"] == "n3")
+        self.assertIn("does not fit", small["excluded"])
         self.assertEqual(gateway.cli("explain", "nothing", check=False).returncode, 1)
+
+    def test_a_model_is_loaded_and_pinned_wherever_there_is_room(self):
+        with self.gateway().request("POST", "/api/generate", {
+                "model": MODEL, "stream": False}) as reply:
+            self.assertIn(reply.headers["X-OllamaMax-Node"], {"n1", "n2"})
+        for pinned in (True, False):
+            told = self.gateway().post("/api/v1/pin", {"model": MODEL, "pinned": pinned})
+            self.assertEqual(told, {"pinned": pinned})
+
+            def is_told():
+                models = self.gateway().get("/api/ps")["models"]
+                return models and all((model["expires_at"] > "2100") == pinned for model in models)
+            self.gateway().wait_until(is_told, f"pinned: {pinned}")
 
     def test_a_killed_node_costs_a_pause_and_no_token(self):
         stream = Stream(self.gateway())

@@ -180,6 +180,37 @@ class NodeLife(unittest.TestCase):
             self.assertIsNotNone(refusal.exception.headers.get("Retry-After"))
             self.assertTrue(answered[0]["done"])
 
+    def test_headers_say_who_waits_and_for_how_long(self):
+        with Node({"OLLAMA_NUM_PARALLEL": "1"}) as node:
+            node.create(MODEL)
+            short = {**LONG, "options": {"num_predict": 2}}
+            endless = {**LONG, "options": {**LONG["options"], "num_predict": -1}}
+            order = []
+
+            def ask(name, headers):
+                node.post("/api/generate", short, headers=headers)
+                order.append(name)
+            clients = [threading.Thread(target=ask, args=case) for case in [
+                ("batch", {"X-Priority": "batch"}), ("first", {"X-Api-Key": "greedy"}),
+                ("second", {"X-Api-Key": "greedy"}), ("modest", {"X-Api-Key": "modest"})]]
+            running = node.request("POST", "/api/generate", {"stream": True, **endless})
+            try:
+                running.readline()
+                for count, client in enumerate(clients):
+                    client.start()
+                    waits = f"ollamamax_queue_length {count + 1}\n"
+                    node.wait_until(lambda: waits in node.get("/metrics"), waits)
+                for headers, status in [({"X-Queue-Timeout": "200ms"}, 503),
+                                        ({"X-Priority": "urgent"}, 400)]:
+                    with self.assertRaises(HttpError) as refusal:
+                        node.post("/api/generate", short, headers=headers)
+                    self.assertEqual(refusal.exception.status, status)
+            finally:
+                running.close()
+            for client in clients:
+                client.join()
+            self.assertEqual(order, ["first", "modest", "second", "batch"])
+
     def test_an_address_in_use_is_explained(self):
         with Node() as node:
             second = node.cli("serve", check=False)

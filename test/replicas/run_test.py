@@ -32,7 +32,7 @@ class RealReplicas(ClusterCase):
     @classmethod
     def setUpClass(cls):
         cls.environments = {
-            0: {**COMMON, "OLLAMA_GPU_OVERHEAD": str(all_but(300 << 20)),
+            0: {**COMMON, "OLLAMA_GPU_OVERHEAD": str(all_but(200 << 20)),
                 "OLLAMAMAX_CLUSTER_SEND_RATE_MAX": str(RATE)},
             1: COMMON, 2: COMMON, 3: COMMON}
         super().setUpClass()

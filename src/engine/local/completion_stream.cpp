@@ -117,7 +117,10 @@ Error CompletionStream::garbage(Error error) {
 // A piece for an event that brought text; others are kept until their text comes.
 std::optional<Piece> CompletionStream::take(StreamEvent& event) {
   evaluated_ = std::max(evaluated_, event.evaluated);
-  if (event.kind == StreamEvent::Kind::progress) return std::nullopt;
+  if (event.kind == StreamEvent::Kind::progress) {
+    if (request_.on_prompt_left) request_.on_prompt_left(event.prompt_left);
+    return std::nullopt;
+  }
   watch_->set_generating();
   predicted_ = std::max(predicted_, event.predicted);
   if (held_tokens_.empty()) {

@@ -207,8 +207,12 @@ Result<StreamEvent> parse_event(std::string_view text) {
     read_final(object, event);
     return event;
   }
-  if (object.contains("prompt_progress")) {  // Its token id is a filler.
-    event.kind = StreamEvent::Kind::progress;
+  if (const json::value* progress = object.if_contains("prompt_progress")) {
+    event.kind = StreamEvent::Kind::progress;  // Its token id is a filler.
+    if (progress->is_object()) {
+      const json::object& told = progress->get_object();
+      event.prompt_left = std::max<int64_t>(0, number(told, "total") - number(told, "processed"));
+    }
     return event;
   }
   event.text = text_of(object, "content");

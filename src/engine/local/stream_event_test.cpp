@@ -59,10 +59,11 @@ RC_GTEST_PROP(StreamEvent, WhatTheScannerTakesAfterDamageTheParserTakesAlike,
 TEST(StreamEvent, KnowsAllKinds) {
   auto progress = read_stream_event(
       R"({"index":0,"content":"","tokens":[0],"stop":false,"id_slot":-1,"tokens_predicted":0,)"
-      R"("tokens_evaluated":7,"prompt_progress":{"total":7,"cache":0,"processed":7,"time_ms":4}})");
+      R"("tokens_evaluated":7,"prompt_progress":{"total":7,"cache":2,"processed":4,"time_ms":4}})");
   ASSERT_TRUE(progress);
   EXPECT_EQ(progress->kind, StreamEvent::Kind::progress);
   EXPECT_TRUE(progress->tokens.empty());
+  EXPECT_EQ(progress->prompt_left, 3);
 
   auto final = read_stream_event(
       R"({"stop":true,"stop_type":"word","stopping_word":"END","tokens_predicted":4,)"

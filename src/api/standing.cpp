@@ -1,0 +1,48 @@
+#include "api/standing.h"
+
+#include "api/api.h"
+#include "base/digest.h"
+#include "base/duration.h"
+#include "base/strings.h"
+
+namespace om::api {
+namespace {
+
+constexpr size_t kKeyNameLetters = 16;
+constexpr std::string_view kBearer = "Bearer ";
+
+std::string_view credential_of(const http::Headers& headers) {
+  const std::string_view authorization = headers.get("Authorization");
+  if (authorization.empty()) return headers.get("X-Api-Key");
+  const std::string_view scheme = authorization.substr(0, kBearer.size());
+  return iequals(scheme, kBearer) ? authorization.substr(kBearer.size()) : authorization;
+}
+
+}  // namespace
+
+std::string key_name(std::string_view key) {
+  return key.empty() ? std::string() : Digest::of(key).hex().substr(0, kKeyNameLetters);
+}
+
+Result<model::Standing> read_standing(const http::Headers& headers, const Settings& settings) {
+  model::Standing standing;
+  standing.key = key_name(credential_of(headers));
+  const auto weight = settings.key_weights.find(standing.key);
+  if (weight != settings.key_weights.end()) standing.weight = weight->second;
+  const std::string_view priority = headers.get("X-Priority");
+  standing.batch = iequals(priority, "batch");
+  if (!standing.batch && !priority.empty() && !iequals(priority, "interactive")) {
+    return fail(Errc::invalid_argument, "X-Priority must be interactive or batch");
+  }
+  if (const std::string_view timeout = headers.get("X-Queue-Timeout"); !timeout.empty()) {
+    const auto parsed = parse_duration_or_seconds(timeout);
+    if (!parsed || parsed->count() < 0) {
+      return fail(Errc::invalid_argument,
+                  "X-Queue-Timeout must be a time such as 20s, or a number of seconds");
+    }
+    standing.patience = *parsed;
+  }
+  return standing;
+}
+
+}  // namespace om::api

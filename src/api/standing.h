@@ -1,0 +1,25 @@
+// How a request stands in the queue, from its headers:
+//
+//   Authorization: Bearer KEY, or X-Api-Key: KEY   turns are shared between keys, not requests
+//   X-Priority: interactive | batch                batch lets others pass for half a minute
+//   X-Queue-Timeout: 20s                           answered 503 when its turn has not come by then
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "api/router.h"
+#include "base/result.h"
+#include "model/chat.h"
+
+namespace om::api {
+
+struct Settings;
+
+// The name of a key in settings and queues: it tells keys apart and gives none away.
+std::string key_name(std::string_view key);
+
+// invalid_argument: a priority or a time that is none.
+Result<model::Standing> read_standing(const http::Headers& headers, const Settings& settings);
+
+}  // namespace om::api

@@ -1,0 +1,219 @@
+// Who is served next at a busy node, who is refused, and what the node tells of itself meanwhile.
+#include <gmock/gmock.h>
+
+#include "scheduler/local_node_for_test.h"
+#include "scheduler/local_scheduler.h"
+
+namespace om::scheduler {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using testing::Client;
+using ::testing::HasSubstr;
+using testing::Node;
+using testing::target;
+
+AcquireOptions of_key(std::string key, double weight = 1) {
+  AcquireOptions options;
+  options.key = std::move(key);
+  options.weight = weight;
+  return options;
+}
+
+LocalSchedulerOptions queue_of(size_t places) {
+  LocalSchedulerOptions options;
+  options.queue_max = places;
+  return options;
+}
+
+// Lets whoever holds a slot end, again and again; the order in which clients were served.
+io::Task<std::vector<size_t>> serve_all(Node& node, std::unique_ptr<Lease>& first) {
+  std::vector<size_t> order;
+  first.reset();
+  for (size_t served = 0; served < node.clients.size(); served++) {
+    co_await node.pass(milliseconds(10));
+    for (size_t i = 0; i < node.clients.size(); i++) {
+      if (!node.clients[i].lease) continue;
+      order.push_back(i);
+      node.clients[i].lease.reset();
+    }
+  }
+  co_return order;
+}
+
+io::Task<void> takes_turns(Node& node) {
+  auto busy = co_await node.acquire(target("a"));
+  CO_ASSERT(busy);
+  for (int i = 0; i < 4; i++) node.start(target("a"), of_key("greedy"));
+  node.start(target("a"), of_key("modest"));
+  co_await node.pass(milliseconds(10));
+  const auto order = co_await serve_all(node, *busy);
+  EXPECT_EQ(order, (std::vector<size_t>{0, 4, 1, 2, 3}));
+}
+TEST(LocalQueue, TakesTurnsBetweenKeys) { Node().run(takes_turns); }
+
+io::Task<void> heeds_weights(Node& node) {
+  auto busy = co_await node.acquire(target("a"));
+  CO_ASSERT(busy);
+  for (int i = 0; i < 4; i++) node.start(target("a"), of_key("light"));
+  for (int i = 0; i < 4; i++) node.start(target("a"), of_key("heavy", 3));
+  co_await node.pass(milliseconds(10));
+  const auto order = co_await serve_all(node, *busy);
+  CO_ASSERT(order.size() == 8);
+  size_t heavy = 0;
+  for (size_t i = 0; i < 5; i++) heavy += order[i] >= 4 ? 1 : 0;
+  EXPECT_GE(heavy, 3u);
+}
+TEST(LocalQueue, ServesHeavyKeysMoreOften) { Node().run(heeds_weights); }
+
+io::Task<void> lets_batch_wait(Node& node) {
+  auto busy = co_await node.acquire(target("a"));
+  CO_ASSERT(busy);
+  AcquireOptions batch;
+  batch.priority = Priority::batch;
+  node.start(target("a"), batch);
+  co_await node.pass(seconds(20));
+  node.start(target("a"));
+  co_await node.pass(seconds(2));
+  const auto order = co_await serve_all(node, *busy);
+  EXPECT_EQ(order, (std::vector<size_t>{1, 0}));
+}
+TEST(LocalQueue, LetsInteractiveRequestsPassBatchOnes) { Node().run(lets_batch_wait); }
+
+io::Task<void> lets_batch_age(Node& node) {
+  auto busy = co_await node.acquire(target("a"));
+  CO_ASSERT(busy);
+  AcquireOptions batch;
+  batch.priority = Priority::batch;
+  node.start(target("a"), batch);
+  co_await node.pass(seconds(46));
+  node.start(target("a"));
+  co_await node.pass(seconds(1));
+  const auto order = co_await serve_all(node, *busy);
+  EXPECT_EQ(order, (std::vector<size_t>{0, 1}));
+}
+TEST(LocalQueue, DoesNotLetThemPassForEver) { Node().run(lets_batch_age); }
+
+io::Task<void> makes_place(Node& node) {
+  auto busy = co_await node.acquire(target("a"));
+  auto other = co_await node.acquire(target("b"));
+  CO_ASSERT(busy && other);
+  Client& first = node.start(target("a"), of_key("greedy"));
+  Client& second = node.start(target("b"), of_key("greedy"));
+  co_await node.pass(milliseconds(10));
+  Client& third = node.start(target("a"), of_key("greedy"));
+  co_await node.pass(milliseconds(10));
+  CO_ASSERT(third.error);
+  EXPECT_EQ(third.error->what, "server busy, please try again.  maximum pending requests exceeded");
+  Client& modest = node.start(target("a"), of_key("modest"));
+  co_await node.pass(milliseconds(10));
+  CO_ASSERT(second.error);  // It had the second place of its key, though for another model.
+  EXPECT_EQ(second.error->code, Errc::overloaded);
+  EXPECT_FALSE(modest.done);
+  EXPECT_FALSE(first.done);
+  EXPECT_EQ(node.scheduler.waiting(), 2u);
+  busy->reset();
+  co_await node.pass(milliseconds(10));
+  EXPECT_TRUE(first.lease);
+}
+TEST(LocalQueue, TakesAPlaceFromTheGreedyWhenItIsFull) { Node(queue_of(2)).run(makes_place); }
+
+io::Task<void> loses_patience(Node& node) {
+  auto busy = co_await node.acquire(target("a"));
+  CO_ASSERT(busy);
+  AcquireOptions hurried;
+  hurried.patience = seconds(3);
+  Client& client = node.start(target("a"), hurried);
+  co_await node.pass(milliseconds(2900));
+  EXPECT_FALSE(client.done);
+  co_await node.pass(milliseconds(200));
+  CO_ASSERT(client.error);
+  EXPECT_EQ(client.error->code, Errc::overloaded);
+  EXPECT_THAT(client.error->what, HasSubstr("server busy"));
+  EXPECT_EQ(node.scheduler.waiting(), 0u);
+}
+TEST(LocalQueue, RefusesWhoseTurnDoesNotComeInTime) { Node().run(loses_patience); }
+
+io::Task<void> leaves(Node& node) {
+  auto busy = co_await node.acquire(target("a"));
+  CO_ASSERT(busy);
+  io::CancelSource cancel;
+  Client& gone = node.start(target("a"), {}, io::Call{io::kNever, cancel.token()});
+  Client& next = node.start(target("a"));
+  co_await node.pass(milliseconds(10));
+  EXPECT_EQ(node.scheduler.waiting(), 2u);
+  cancel.cancel();
+  co_await node.pass(milliseconds(1));
+  EXPECT_EQ(node.scheduler.waiting(), 1u);
+  CO_ASSERT(gone.error);
+  busy->reset();
+  co_await node.pass(milliseconds(1));
+  EXPECT_TRUE(next.lease);
+}
+TEST(LocalQueue, LosesWhoGivesUpAtOnce) { Node().run(leaves); }
+
+// --- what it tells of itself ---
+
+io::Task<void> counts_pending(Node& node) {
+  AcquireOptions options;
+  options.prompt_tokens = 1000;
+  auto busy = co_await node.acquire(target("a"), options);
+  CO_ASSERT(busy);
+  node.start(target("a"), options);
+  co_await node.pass(milliseconds(10));
+  const auto pending = [&] {
+    return node.scheduler.node_info("n").runners.at(0).pending_prompt_tokens;
+  };
+  EXPECT_EQ(pending(), 2000);
+  (*busy)->note_prompt_left(300);
+  EXPECT_EQ(pending(), 1300);
+  (*busy)->note_first_token();
+  EXPECT_EQ(pending(), 1000);
+  busy->reset();
+  co_await node.pass(milliseconds(10));
+  EXPECT_EQ(pending(), 1000) << "now the second one is evaluated";
+}
+TEST(LocalQueue, TellsHowManyPromptTokensAreLeft) { Node().run(counts_pending); }
+
+io::Task<void> measures(Node& node) {
+  auto lease = co_await node.acquire(target("a"));
+  CO_ASSERT(lease);
+  EXPECT_EQ(node.scheduler.node_info("n").runners.at(0).prompt_rate, 0);
+  (*lease)->note_end({.prompt_tokens = 1100,
+                      .cached_tokens = 100,
+                      .output_tokens = 50,
+                      .prompt_time = seconds(2),
+                      .output_time = seconds(5)});
+  // A few tokens tell nothing of the rate.
+  (*lease)->note_end({.prompt_tokens = 101, .cached_tokens = 100, .prompt_time = seconds(1)});
+  const cluster::RunnerInfo runner = node.scheduler.node_info("n").runners.at(0);
+  EXPECT_NEAR(runner.prompt_rate, 500, 15);
+  EXPECT_NEAR(runner.output_rate, 10, 0.3);
+}
+TEST(LocalQueue, MeasuresHowFastItIs) { Node().run(measures); }
+
+io::Task<void> measures_batches(Node& node) {
+  auto one = co_await node.acquire(target("a"));
+  auto two = co_await node.acquire(target("a"));
+  CO_ASSERT(one && two);
+  (*one)->note_end({.output_tokens = 80, .output_time = seconds(10)});
+  EXPECT_NEAR(node.scheduler.node_info("n").runners.at(0).output_rate, 10, 0.3);
+}
+TEST(LocalQueue, TellsTheRateOfOneStreamAlone) { Node({}, {2, 1}).run(measures_batches); }
+
+io::Task<void> values(Node& node) {
+  auto value = [&] { return node.scheduler.node_info("n").runners.at(0).value; };
+  for (int i = 0; i < 3; i++) CO_ASSERT(co_await node.acquire(target("a")));
+  const double few = value();
+  for (int i = 0; i < 30; i++) CO_ASSERT(co_await node.acquire(target("a")));
+  EXPECT_GT(value(), 2 * few);
+  const double often = value();
+  EXPECT_LE(often, 2.1) << "no more than the load took";
+  co_await node.pass(std::chrono::minutes(4));
+  EXPECT_LT(value(), often);
+}
+TEST(LocalQueue, ValuesAModelByLoadAndUse) { Node().run(values); }
+
+}  // namespace
+}  // namespace om::scheduler

@@ -1,0 +1,132 @@
+#include "scheduler/replica_keeper.h"
+
+#include "base/log.h"
+#include "base/measured_rate.h"
+#include "scheduler/metrics.h"
+
+namespace om::scheduler {
+namespace {
+
+// With fewer requests, faded, and no runner too many a model is forgotten.
+constexpr double kRequestsKept = 0.05;
+constexpr std::chrono::minutes kLoadMax{10};
+constexpr std::chrono::seconds kStageRest{20};
+
+}  // namespace
+
+ReplicaKeeper::ReplicaKeeper(io::World& world, NodeChooser& chooser, NodeLinks& nodes,
+                             Scheduler& local, std::string self, ReplicaOptions options)
+    : world_(world),
+      chooser_(chooser),
+      nodes_(nodes),
+      local_(local),
+      self_(std::move(self)),
+      options_(options),
+      tasks_(world.executor, world.clock) {}
+
+void ReplicaKeeper::start() { tasks_.spawn(run()); }
+
+io::Task<void> ReplicaKeeper::stop() { co_await tasks_.stop(); }
+
+void ReplicaKeeper::note_request(const Target& target, uint64_t load_bytes, io::Duration waited,
+                                 bool lost_hit) {
+  if (!models_.contains(target.weights) && models_.size() >= kModelsWatchedMax) return;
+  Model& model = models_[target.weights];
+  model.target = target;
+  model.load_bytes = load_bytes;
+  const io::TimePoint now = world_.clock.now();
+  model.pressure.add_request(waited, now);
+  if (!lost_hit) return;
+  lost_hits.add();
+  model.pressure.add_lost_hit(now);
+}
+
+std::vector<cluster::ModelDemand> ReplicaKeeper::demand() const {
+  std::vector<cluster::ModelDemand> list;
+  for (const auto& [weights, model] : models_) {
+    cluster::ModelDemand demand = model.pressure.at(world_.clock.now());
+    demand.weights = weights;
+    demand.requests = in_steps(demand.requests);
+    demand.wait_seconds = in_steps(demand.wait_seconds);
+    demand.lost_hits = in_steps(demand.lost_hits);
+    list.push_back(demand);
+  }
+  return list;
+}
+
+io::Task<void> ReplicaKeeper::run() {
+  while (!tasks_.token().cancelled()) {
+    const auto slept =
+        co_await world_.clock.sleep_for(kReplicaInterval, {io::kNever, tasks_.token()});
+    if (!slept) break;
+    look();
+  }
+}
+
+void ReplicaKeeper::look() {
+  const io::TimePoint now = world_.clock.now();
+  if (models_.empty()) return;
+  chooser_.observe(nodes_.view());
+  std::erase_if(models_, [&](const auto& item) {
+    const auto& [weights, model] = item;
+    return !model.changing && model.pressure.at(now).requests < kRequestsKept &&
+           chooser_.cluster().with_runner(weights).size() <= 1;
+  });
+  for (auto& [weights, model] : models_) {
+    if (model.changing || !owns(chooser_.cluster(), weights, self_)) continue;
+    const ReplicaTarget wanted{.weights = weights, .load_bytes = model.load_bytes};
+    const auto change =
+        decide_replicas(chooser_.cluster(), wanted, demand_of(chooser_.cluster(), weights),
+                        model.state, options_, now);
+    if (change) carry_out(model, *change);
+  }
+}
+
+void ReplicaKeeper::carry_out(Model& model, const ReplicaChange& change) {
+  const Digest weights = model.target.weights;
+  if (change.kind == ReplicaChange::Kind::shrink) {
+    replica_changes.with({"shrunk"}).add();
+    log_info("one runner less", field("model", model.target.name), field("node", change.node));
+    if (change.node == self_) {
+      local_.unload(weights);
+    } else {
+      nodes_.unload(change.node, weights);
+    }
+    return;
+  }
+  if (change.stage_files) return stage(model.target);
+  log_info("one runner more", field("model", model.target.name), field("node", change.node));
+  model.changing = true;
+  tasks_.spawn(grow(weights, change.node));
+}
+
+void ReplicaKeeper::stage(const Target& target) {
+  const auto known = models_.find(target.weights);
+  const io::TimePoint now = world_.clock.now();
+  if (!stage_ || known == models_.end() || now - known->second.staged < kStageRest) return;
+  known->second.staged = now;
+  replica_changes.with({"staged"}).add();
+  stage_(target, chooser_.cluster().with_blob(target.weights).size());
+}
+
+io::Task<void> ReplicaKeeper::grow(Digest weights, std::string node) {
+  const Target target = models_.at(weights).target;  // It is kept while it changes.
+  AcquireOptions options;
+  options.priority = Priority::batch;
+  options.may_evict = false;
+  const io::Call call = world_.clock.call_within(kLoadMax, tasks_.token());
+  Result<std::unique_ptr<Lease>> lease;
+  if (node == self_) {
+    lease = co_await local_.acquire(target, options, call);
+  } else {
+    lease = co_await nodes_.acquire(node, target, options, call);
+  }
+  models_.at(weights).changing = false;
+  replica_changes.with({lease ? "grown" : "failed"}).add();
+  if (!lease) {
+    log_warn("no further runner", field("model", target.name), field("node", node),
+             field("error", lease.error()));
+  }
+}
+
+}  // namespace om::scheduler
