@@ -4,6 +4,7 @@
 #include <csignal>
 
 #include "base/check.h"
+#include "io/name_service.h"
 #include "sim/fake_llama.h"
 #include "sim/models_for_test.h"
 
@@ -12,6 +13,14 @@ namespace {
 
 constexpr std::string_view kLlama = "/opt/llama";
 constexpr std::string_view kProgram = "/opt/llama/llama-server";
+
+// A network whose machines have numbers only.
+class NoNames final : public io::NameService {
+ public:
+  io::Task<Result<std::vector<io::Endpoint>>> lookup(io::Endpoint name, io::Call) override {
+    co_return fail(Errc::not_found, "{} is no name here", name.host);
+  }
+};
 
 }  // namespace
 
@@ -78,7 +87,8 @@ void ClusterNode::start() {
 io::Task<void> ClusterNode::live(Life& life) {
   bool again = true;
   while (again && !life.stopping) {
-    app::Node node(life.machine->world(), settings_, voters_);
+    NoNames names;
+    app::Node node(life.machine->world(), names, settings_, voters_);
     life.node = &node;
     life.result = co_await node.run([&life] { life.ready = true; });
     life.ready = false;

@@ -60,6 +60,7 @@ io::Task<Result<void>> join(cluster::Admin& admin, Context& context, io::Call ca
   std::string token;
   reader.read("token", token);
   reader.read("advertise", options.advertise);
+  reader.read("discover", options.discover);
   CO_TRY_VOID(reader.done());
   CO_TRY_VOID(co_await admin.join(std::move(token), std::move(options), std::move(call)));
   co_return co_await send_done(context);

@@ -15,9 +15,9 @@ namespace json = boost::json;
 
 namespace {
 
-constexpr uint16_t kPeerPort = 11435;
 constexpr std::string_view kOwnFacts = "facts.db";  // Of a node by itself.
 constexpr uint64_t kAnswerBytesMax = 16 << 20;
+constexpr std::chrono::seconds kJoinAskMax{8};
 constexpr size_t kRestoreBatch = 50;
 // Facts of the cluster that was backed up, not of the one they are read back into.
 constexpr std::string_view kNotRestored[] = {"/nodes/", "/tokens/", "/pulls/"};
@@ -26,7 +26,7 @@ Result<io::Endpoint> parse_peer(const std::string& text) {
   TRY(const HostPort host, parse_host(text));
   const bool has_port = text.rfind(':') != std::string::npos && host.port != 0 &&
                         text.ends_with(fmt::format(":{}", host.port));
-  return io::Endpoint::tcp(host.host, has_port ? host.port : kPeerPort);
+  return io::Endpoint::tcp(host.host, has_port ? host.port : cluster::kPeerPort);
 }
 
 void erase_cluster_facts(metadata::Snapshot& snapshot) {
@@ -50,9 +50,10 @@ json::object describe_runners(const cluster::RunnerInfo& runner) {
 
 }  // namespace
 
-ClusterAdmin::ClusterAdmin(io::World& world, const Settings& settings, std::string name,
-                           ClusterParts* parts, VoterMaker& voters, Hooks hooks)
+ClusterAdmin::ClusterAdmin(io::World& world, io::NameService& names, const Settings& settings,
+                           std::string name, ClusterParts* parts, VoterMaker& voters, Hooks hooks)
     : world_(world),
+      names_(names),
       settings_(settings),
       name_(std::move(name)),
       directory_(cluster_directory(settings.state_directory)),
@@ -170,30 +171,52 @@ io::Task<Result<std::string>> ClusterAdmin::write_first_facts(Voter& voter, clus
   co_return security::join_token_text(token);
 }
 
-io::Task<Result<cluster::JoinAnswer>> ClusterAdmin::ask_to_join(const security::JoinToken& token,
-                                                                const cluster::JoinRequest& request,
-                                                                io::Call call) {
+io::Task<Result<cluster::JoinAnswer>> ClusterAdmin::ask_one_to_join(
+    http::Client& client, io::Endpoint endpoint, const Digest& ca_pin,
+    const cluster::JoinRequest& request, io::Call call) {
+  http::ClientRequest ask;
+  ask.method = "POST";
+  ask.endpoint = endpoint;
+  ask.tls = security::join_client(ca_pin);
+  ask.host = endpoint.str();
+  ask.target = "/peer/v1/join";
+  ask.body = cluster::write_join_request(request);
+  // Nobody there is no reason to wait for the rest of the call.
+  const io::Call bounded{std::min(call.deadline, world_.clock.now() + kJoinAskMax), call.cancel};
+  auto response = co_await client.send(std::move(ask), bounded);
+  if (!response) {
+    Error error = annotate(std::move(response).error(), endpoint.str());
+    error.code = Errc::unavailable;
+    co_return fail(std::move(error));
+  }
+  CO_TRY(const std::string body, co_await (*response)->read_all(kAnswerBytesMax));
+  if ((*response)->status() == 200) co_return cluster::read_join_answer(body);
+  CO_TRY(const json::object line, engine::parse_line(body));
+  auto told = engine::error_in(line);
+  co_return fail(told ? std::move(*told)
+                      : Error{Errc::unavailable, endpoint.str() + " let nobody in"});
+}
+
+// The token's nodes first, then those that are found: they may have moved since it was made.
+io::Task<Result<cluster::JoinAnswer>> ClusterAdmin::ask_to_join(
+    const security::JoinToken& token, std::vector<cluster::DiscoverySource> sources,
+    const cluster::JoinRequest& request, io::Call call) {
   http::Client client(world_);
   Error last{Errc::unavailable, "the token names no node"};
-  for (const io::Endpoint& endpoint : token.endpoints) {
-    http::ClientRequest ask;
-    ask.method = "POST";
-    ask.endpoint = endpoint;
-    ask.tls = security::join_client(token.ca_pin);
-    ask.host = endpoint.str();
-    ask.target = "/peer/v1/join";
-    ask.body = cluster::write_join_request(request);
-    auto response = co_await client.send(std::move(ask), call);
-    if (!response) {
-      last = annotate(std::move(response).error(), endpoint.str());
-      continue;
+  std::vector<io::Endpoint> asked;
+  for (const bool discovered : {false, true}) {
+    std::vector<io::Endpoint> endpoints = token.endpoints;
+    if (discovered) endpoints = co_await cluster::discover(world_, names_, sources, call);
+    for (const io::Endpoint& endpoint : endpoints) {
+      if (std::ranges::find(asked, endpoint) != asked.end()) continue;
+      asked.push_back(endpoint);
+      auto answer = co_await ask_one_to_join(client, endpoint, token.ca_pin, request, call);
+      if (answer) co_return answer;
+      last = std::move(answer).error();
+      // Only voters let nodes in; others do not know the way.
+      const bool ask_next = last.code == Errc::unavailable || last.code == Errc::unsupported;
+      if (!ask_next) co_return fail(std::move(last));
     }
-    CO_TRY(const std::string body, co_await (*response)->read_all(kAnswerBytesMax));
-    if ((*response)->status() == 200) co_return cluster::read_join_answer(body);
-    CO_TRY(const json::object line, engine::parse_line(body));
-    auto told = engine::error_in(line);
-    co_return fail(told ? std::move(*told)
-                        : Error{Errc::unavailable, endpoint.str() + " let nobody in"});
   }
   co_return fail(std::move(last));
 }
@@ -203,12 +226,15 @@ io::Task<Result<void>> ClusterAdmin::join(std::string text, cluster::EnterOption
   CO_TRY_VOID(check_alone());
   CO_TRY_VOID(security::check_node_name(name_));
   CO_TRY(const security::JoinToken token, security::parse_join_token(text));
+  const auto& places = options.discover.empty() ? settings_.cluster_discover : options.discover;
+  CO_TRY(auto sources, cluster::parse_discovery(places));
   const bool loopback = is_loopback(token.endpoints.front().host);
   CO_TRY(const io::Endpoint advertise, advertised(options.advertise, loopback));
   CO_TRY(const auto certificate_request, security::make_certificate_request(name_));
   cluster::JoinRequest request{token.id, token.secret, certificate_request.request, advertise,
                                OLLAMAMAX_VERSION};
-  CO_TRY(const cluster::JoinAnswer answer, co_await ask_to_join(token, request, call));
+  CO_TRY(const cluster::JoinAnswer answer,
+         co_await ask_to_join(token, std::move(sources), request, call));
   security::IdentityStore identity(world_.files, directory_);
   CO_TRY_VOID(world_.files.make_directories(directory_));
   CO_TRY_VOID(identity.save(answer.authority, answer.certificate, certificate_request.key,
@@ -328,6 +354,10 @@ json::object ClusterAdmin::status() {
   status["majority"] = parts_->metadata().healthy();
   status["voter"] = parts_->state().voter;
   status["removed"] = parts_->was_removed();
+  const peer::Renewal& renewal = parts_->renewal();
+  const auto end = std::chrono::floor<std::chrono::seconds>(renewal.not_after());
+  status["certificate"] = json::object{{"not_after_seconds", end.time_since_epoch().count()},
+                                       {"advice", renewal.advice()}};
   return status;
 }
 

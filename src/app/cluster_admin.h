@@ -9,6 +9,7 @@
 #include "app/settings.h"
 #include "cluster/admin.h"
 #include "cluster/admission.h"
+#include "cluster/discovery.h"
 
 namespace om::app {
 
@@ -21,8 +22,8 @@ class ClusterAdmin final : public cluster::Admin {
     std::function<bool()> ready;
   };
   // `parts`: null as long as this node is in no cluster.
-  ClusterAdmin(io::World& world, const Settings& settings, std::string name, ClusterParts* parts,
-               VoterMaker& voters, Hooks hooks);
+  ClusterAdmin(io::World& world, io::NameService& names, const Settings& settings, std::string name,
+               ClusterParts* parts, VoterMaker& voters, Hooks hooks);
 
   io::Task<Result<std::string>> init(cluster::EnterOptions options, io::Call call) override;
   io::Task<Result<void>> join(std::string token, cluster::EnterOptions options,
@@ -47,11 +48,17 @@ class ClusterAdmin final : public cluster::Admin {
                                                   io::Call call);
   io::Task<Result<void>> keep_facts(io::Call call);
   io::Task<Result<cluster::JoinAnswer>> ask_to_join(const security::JoinToken& token,
+                                                    std::vector<cluster::DiscoverySource> sources,
                                                     const cluster::JoinRequest& request,
                                                     io::Call call);
+  io::Task<Result<cluster::JoinAnswer>> ask_one_to_join(http::Client& client, io::Endpoint endpoint,
+                                                        const Digest& ca_pin,
+                                                        const cluster::JoinRequest& request,
+                                                        io::Call call);
   boost::json::object describe(const cluster::Member& member, const cluster::View& view) const;
 
   io::World& world_;
+  io::NameService& names_;
   const Settings& settings_;
   std::string name_;
   io::Path directory_;

@@ -52,6 +52,7 @@ io::Task<Result<void>> ClusterParts::open(scheduler::LocalScheduler& local, http
                                           transfer::TransferOptions options) {
   local_ = &local;
   CO_TRY_VOID(identity_.load());
+  open_renewal();
   CO_TRY_VOID(co_await open_facts());
   members_ =
       std::make_unique<cluster::Members>(world_, *metadata_, io::join(directory_, "members.json"));
@@ -81,6 +82,11 @@ io::Task<Result<void>> ClusterParts::open(scheduler::LocalScheduler& local, http
       }};
   peer_server_ = std::make_unique<peer::PeerServer>(std::move(dependencies));
   if (voter_) peer_server_->serve_voters(voter_->metadata(), identity_);
+  peer_server_->mount(
+      std::string(peer::kRenewPath),
+      [this](http::Request& request, http::BodyReader& body, http::ResponseWriter& response) {
+        return renewal_->answer(request, body, response);
+      });
   open_distribution(client, std::move(options));
   http_server_ =
       std::make_unique<http::Server>(world_, peer_server_limits(), peer_server_->handler());
@@ -90,6 +96,7 @@ io::Task<Result<void>> ClusterParts::open(scheduler::LocalScheduler& local, http
   catalogue_->start();
   connect_members();
   tasks_.spawn(keep_voters());
+  renewal_->start();
   const io::Call call = world_.clock.call_within(kFirstSyncMax, tasks_.token());
   auto synced = co_await members_->facts().wait_synced(call);
   if (synced) synced = co_await catalogue_->facts().wait_synced(call);
@@ -100,6 +107,26 @@ io::Task<Result<void>> ClusterParts::open(scheduler::LocalScheduler& local, http
   distribution_->start();
   scheduler_->start();
   co_return Result<void>{};
+}
+
+void ClusterParts::open_renewal() {
+  renewal_ = std::make_unique<peer::Renewal>(
+      peer::RenewalLinks{world_, *client_, identity_, state_.name,
+                         [this](std::string_view node) { return addresses_of(node); },
+                         [this] { return voters(); }, settings_.certificate_life});
+  // Before etcd and the other nodes see the old one: it may have expired while the node was off.
+  renewal_->renew_by_itself();
+}
+
+// Certificates name addresses only where they are numeric; a name is the node's, for TLS.
+std::vector<std::string> ClusterParts::addresses_of(std::string_view node) const {
+  std::vector<std::string> addresses;
+  io::Endpoint peer = node == state_.name ? state_.advertise : io::Endpoint{};
+  if (const cluster::Member* member = members_ ? members_->find(node) : nullptr) {
+    peer = member->peer;
+  }
+  if (const auto address = security::canonical_address(peer.host)) addresses.push_back(*address);
+  return addresses;
 }
 
 void ClusterParts::open_distribution(http::Client& client, transfer::TransferOptions options) {
@@ -176,6 +203,11 @@ Result<void> ClusterParts::listen(io::Endpoint at) {
   TRY(const io::Endpoint bound, http_server_->listen(std::move(at), identity_.peer_server()));
   listening_ = true;
   peer_server_->start();
+  if (settings_.announce_mdns) {
+    announcement_ =
+        std::make_unique<cluster::MdnsAnnouncement>(world_, state_.name, state_.advertise.port);
+    announcement_->start();
+  }
   log_info("listening for other nodes", field("address", bound.str()), field("node", state_.name));
   return {};
 }
@@ -269,6 +301,8 @@ cluster::NodeInfo ClusterParts::self() {
 
 io::Task<void> ClusterParts::stop() {
   co_await tasks_.stop();
+  if (announcement_) co_await announcement_->stop();
+  if (renewal_) co_await renewal_->stop();
   if (distribution_) co_await distribution_->stop();
   if (reports_) co_await reports_->stop();
   if (peer_server_) co_await peer_server_->stop();

@@ -8,12 +8,14 @@
 #include "app/voter.h"
 #include "cluster/catalogue.h"
 #include "cluster/cluster_store.h"
+#include "cluster/discovery.h"
 #include "cluster/members.h"
 #include "cluster/remote_metadata.h"
 #include "cluster/reports.h"
 #include "http/client.h"
 #include "http/server.h"
 #include "peer/peer_server.h"
+#include "peer/renewal.h"
 #include "peer/staged_scheduler.h"
 #include "scheduler/cluster_scheduler.h"
 #include "scheduler/local_scheduler.h"
@@ -45,6 +47,7 @@ class ClusterParts {
   cluster::Members& members() { return *members_; }
   cluster::Reports& reports() { return *reports_; }
   security::IdentityStore& identity() { return identity_; }
+  const peer::Renewal& renewal() const { return *renewal_; }
   const ClusterState& state() const { return state_; }
   cluster::NodeInfo self();
   // Another node took this one out of the cluster: it is refused there.
@@ -70,6 +73,8 @@ class ClusterParts {
   io::Task<void> stage(std::string model, size_t copies);
 
   std::unique_ptr<Voter> make_voter();
+  void open_renewal();
+  std::vector<std::string> addresses_of(std::string_view node) const;
   io::Task<Result<void>> open_facts();
   io::Task<void> keep_voters();
   io::Task<void> notice_removal(io::Call call);
@@ -97,6 +102,8 @@ class ClusterParts {
 
   // Of its own: connections to nodes have other limits than those to runners and registries.
   std::unique_ptr<http::Client> client_;
+  std::unique_ptr<peer::Renewal> renewal_;
+  std::unique_ptr<cluster::MdnsAnnouncement> announcement_;
   std::unique_ptr<Voter> voter_;
   std::unique_ptr<cluster::RemoteMetadata> remote_metadata_;
   metadata::Metadata* metadata_ = nullptr;            // The voter's own, or another one's.

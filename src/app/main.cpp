@@ -262,6 +262,9 @@ void add_cluster(CLI::App& program, Options& o, int& code) {
     command->add_option("--advertise", o.cluster.advertise,
                         "HOST[:PORT] under which other nodes reach this one");
   }
+  join->add_option("--discover", o.cluster.discover,
+                   "Look for nodes there too: HOST[:PORT], dns:NAME[:PORT], mdns")
+      ->delimiter(',');
   auto* leave =
       add(*cluster, o, code, "leave", "Take this node out of its cluster",
           [](Cli& cli, const Options& x) { return cluster_leave_command(cli, x.cluster); });

@@ -72,7 +72,7 @@ io::Task<Result<void>> Node::enter_cluster(transfer::TransferOptions options) {
   };
   if (cluster_) cluster_->on_change_of_role(restart);
   ClusterAdmin::Hooks hooks{restart, [this] { return ready_; }};
-  admin_ = std::make_unique<ClusterAdmin>(world_, settings_, name_, cluster_.get(), voters_,
+  admin_ = std::make_unique<ClusterAdmin>(world_, names_, settings_, name_, cluster_.get(), voters_,
                                           std::move(hooks));
   co_return Result<void>{};
 }
@@ -178,7 +178,7 @@ Result<void> run_node(const Settings& settings) {
   bool again = true;
   while (again) {
     io::RealWorld real;
-    Node node(real.world(), settings, etcd_voters());
+    Node node(real.world(), real.names(), settings, etcd_voters());
     real.run_until_done(run_into(real, node, result));
     again = result && node.wants_restart();
     log_info(again ? "starting anew" : "stopped");

@@ -21,8 +21,12 @@ namespace om::app {
 // On the io thread. References outlive it.
 class Node {
  public:
-  Node(io::World& world, const Settings& settings, VoterMaker& voters)
-      : world_(world), settings_(settings), voters_(voters), stop_event_(world.clock) {}
+  Node(io::World& world, io::NameService& names, const Settings& settings, VoterMaker& voters)
+      : world_(world),
+        names_(names),
+        settings_(settings),
+        voters_(voters),
+        stop_event_(world.clock) {}
 
   // Serves until stop(); then it takes no new requests, lets running ones end within the drain
   // time, and ends its runners. Once. `on_ready` is called when it listens.
@@ -46,6 +50,7 @@ class Node {
   io::Task<void> take_down();
 
   io::World& world_;
+  io::NameService& names_;
   const Settings& settings_;
   VoterMaker& voters_;
   io::Event stop_event_;

@@ -2,6 +2,7 @@
 
 #include "base/duration.h"
 #include "base/strings.h"
+#include "cluster/discovery.h"
 
 namespace om::app {
 namespace {
@@ -95,6 +96,23 @@ Result<void> set_key_weights(Settings& settings, const SettingValue& value) {
   for (const std::string& weight : *list) TRY_VOID(parse_key_weight(weight));
   settings.key_weights = *list;
   return {};
+}
+
+Result<void> set_discover(Settings& settings, const SettingValue& value) {
+  const auto* list = std::get_if<Strings>(&value);
+  if (list == nullptr) return wrong_type("a list of strings");
+  TRY_VOID(cluster::parse_discovery(*list));
+  settings.cluster_discover = *list;
+  return {};
+}
+
+Result<void> set_certificate_life(Settings& settings, const SettingValue& value) {
+  TRY_VOID(set_duration<&Settings::certificate_life>(settings, value));
+  if (settings.certificate_life >= std::chrono::seconds(10) &&
+      settings.certificate_life <= std::chrono::days(825)) {
+    return {};
+  }
+  return wrong_type("a duration from \"10s\" to \"19800h\"");
 }
 
 template <std::string Settings::* member>
@@ -220,6 +238,9 @@ const SettingRow kTable[] = {
     {"cluster.etcd_program", "OLLAMAMAX_ETCD",
      "etcd 3.4 or newer, which voters run to keep the cluster's facts.",
      set_text<&Settings::etcd_program>, get_text<&Settings::etcd_program>},
+    {"cluster.certificate_life", "OLLAMAMAX_CLUSTER_CERTIFICATE_LIFE",
+     "How long the certificates are good that nodes get; they renew themselves.",
+     set_certificate_life, get_duration<&Settings::certificate_life>, duration_from},
     {"cluster.node_grace", "OLLAMAMAX_CLUSTER_NODE_GRACE",
      "A node that stopped answering keeps its models' copies counted for so long.",
      set_duration<&Settings::node_grace>, get_duration<&Settings::node_grace>, duration_from},
@@ -233,6 +254,12 @@ const SettingRow kTable[] = {
     {"cluster.send_rate_max", "OLLAMAMAX_CLUSTER_SEND_RATE_MAX",
      "Bytes a second that this node gives other nodes of its models; 0: no cap.",
      set_number<&Settings::send_rate_max, kNone, kBytesMax>, get_number<&Settings::send_rate_max>},
+    {"cluster.discover", "OLLAMAMAX_CLUSTER_DISCOVER",
+     "Where a join looks for nodes beside its token's: HOST[:PORT], dns:NAME[:PORT], mdns.",
+     set_discover, get_list<&Settings::cluster_discover>},
+    {"cluster.announce_mdns", "OLLAMAMAX_CLUSTER_ANNOUNCE_MDNS",
+     "Let machines of the local network find this node by mDNS (needs avahi-utils).",
+     set_bool<&Settings::announce_mdns>, get_bool<&Settings::announce_mdns>},
     {"log.level", "OLLAMA_DEBUG", "debug, info, warn or error.", set_log_level,
      get_text<&Settings::log_level>, debug_from},
     {"log.format", "OLLAMAMAX_LOG_FORMAT", "text or json.", set_log_format,

@@ -43,6 +43,9 @@ struct Settings {
   bool deterministic = false;
 
   std::string cluster_listen, cluster_advertise, etcd_program;
+  std::chrono::nanoseconds certificate_life{};
+  std::vector<std::string> cluster_discover;
+  bool announce_mdns = false;
   std::chrono::nanoseconds node_grace{}, surplus_grace{};
   uint64_t receive_rate_max = 0, send_rate_max = 0;  // Bytes a second; 0: no cap.
 

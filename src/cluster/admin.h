@@ -10,6 +10,8 @@ namespace om::cluster {
 
 struct EnterOptions {
   std::string advertise;  // host[:port] under which other nodes reach this one; empty: found out.
+  // Where a join looks for nodes besides (discovery.h); empty: as configured.
+  std::vector<std::string> discover;
 };
 
 // One per node. On the io thread. invalid_argument, with advice: not possible in this state (not in

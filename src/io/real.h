@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 
+#include "io/name_service.h"
 #include "io/world.h"
 
 namespace om::io {
@@ -18,6 +19,7 @@ class RealWorld {
   explicit RealWorld(RealOptions options = {});
   ~RealWorld();
   World& world();
+  NameService& names();
 
   void run();   // Until stop(), or until nothing is left to do.
   void stop();  // From the io thread.

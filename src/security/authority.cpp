@@ -96,7 +96,9 @@ CertificatePtr new_certificate(EVP_PKEY* public_key, io::Random& random, io::Wal
   CertificatePtr certificate(X509_new());
   CHECK(certificate != nullptr && X509_set_version(certificate.get(), X509_VERSION_3) == 1);
   set_serial(certificate.get(), random, now);
-  set_time(X509_getm_notBefore(certificate.get()), now - kClockSlack);
+  // In proportion: else a short life would be two thirds over when it begins.
+  const auto slack = std::clamp<io::Duration>(not_after - now, {}, kClockSlack);
+  set_time(X509_getm_notBefore(certificate.get()), now - slack);
   set_time(X509_getm_notAfter(certificate.get()), not_after);
   CHECK(X509_set_pubkey(certificate.get(), public_key) == 1);
   return certificate;

@@ -124,7 +124,9 @@ CommandTask cluster_init_command(Cli& cli, ClusterOptions options) {
 }
 
 CommandTask cluster_join_command(Cli& cli, ClusterOptions options) {
-  json::object body{{"token", options.token}, {"advertise", options.advertise}};
+  json::object body{{"token", options.token},
+                    {"advertise", options.advertise},
+                    {"discover", json::array(options.discover.begin(), options.discover.end())}};
   CO_TRY(const json::object reply, co_await ask(cli, "/api/v1/cluster/join", std::move(body)));
   CO_TRY(const json::object status, co_await wait_until(cli, true));
   if (cli.json) {
@@ -189,6 +191,10 @@ CommandTask cluster_status_command(Cli& cli) {
   print(agrees ? "\nA majority of the voters can be reached: changes are possible.\n"
                : "\nNo majority of the voters can be reached: models are served, changes are "
                  "refused until it is back.\n");
+  if (const json::object* certificate = fields.object("certificate")) {
+    const std::string advice = text_of(*certificate, "advice");
+    if (!advice.empty()) print("\nAttention: " + advice + "\n");
+  }
   co_return Result<void>{};
 }
 

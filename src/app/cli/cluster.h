@@ -7,6 +7,7 @@ namespace om::app {
 
 struct ClusterOptions {
   std::string token, advertise, expires_in, node, file;
+  std::vector<std::string> discover;
   bool force = false;
 };
 

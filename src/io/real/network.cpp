@@ -81,6 +81,13 @@ Task<Result<std::vector<Socket::endpoint_type>>> RealNetwork::resolve(const Endp
   co_return found;
 }
 
+Task<Result<std::vector<Endpoint>>> RealNetwork::lookup(Endpoint name, Call call) {
+  CO_TRY(const auto addresses, co_await resolve(name, std::move(call)));
+  std::vector<Endpoint> found;
+  for (const auto& address : addresses) found.push_back(endpoint_of(address));
+  co_return found;
+}
+
 Task<Result<Socket>> RealNetwork::connect_socket(Socket::endpoint_type to, Call call) {
   Socket socket(context_);
   OperationLimit limit(clock_, call, [&socket] {

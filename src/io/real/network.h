@@ -3,11 +3,12 @@
 
 #include <boost/asio/ip/tcp.hpp>
 
+#include "io/name_service.h"
 #include "io/real/stream.h"
 
 namespace om::io {
 
-class RealNetwork final : public Network {
+class RealNetwork final : public Network, public NameService {
  public:
   RealNetwork(boost::asio::io_context& context, Clock& clock)
       : context_(context), clock_(clock), tick_(clock), resolver_(context) {}
@@ -15,6 +16,7 @@ class RealNetwork final : public Network {
   Task<Result<std::unique_ptr<Stream>>> connect(Endpoint to, std::shared_ptr<const Tls> tls,
                                                 Call call) override;
   Result<std::unique_ptr<Listener>> listen(Endpoint at, std::shared_ptr<const Tls> tls) override;
+  Task<Result<std::vector<Endpoint>>> lookup(Endpoint name, Call call) override;
 
  private:
   Task<Result<std::vector<Socket::endpoint_type>>> resolve(const Endpoint& to, Call call);

@@ -62,6 +62,7 @@ struct RealWorld::Impl {
 RealWorld::RealWorld(RealOptions options) : impl_(std::make_unique<Impl>(options)) {}
 RealWorld::~RealWorld() = default;
 World& RealWorld::world() { return impl_->world; }
+NameService& RealWorld::names() { return impl_->network; }
 
 void RealWorld::run() { impl_->context.run(); }
 void RealWorld::stop() { impl_->context.stop(); }

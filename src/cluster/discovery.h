@@ -1,0 +1,60 @@
+// Finds the nodes of a cluster that somebody wants to join, beside those its token names: their
+// addresses may have changed since. Whoever is found must still prove that it is of the cluster.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "io/name_service.h"
+#include "io/task_group.h"
+#include "io/world.h"
+
+namespace om::cluster {
+
+inline constexpr uint16_t kPeerPort = 11435;  // Where no port is given.
+inline constexpr size_t kDiscoverySourcesMax = 16, kDiscoveredMax = 64;
+// The service that nodes announce (RFC 6763).
+inline constexpr std::string_view kMdnsService = "_ollamamax._tcp";
+
+struct DiscoverySource {
+  enum class Kind {
+    fixed,  // "HOST[:PORT]"
+    dns,    // "dns:NAME[:PORT]": every address of a name, such as a Kubernetes headless service's.
+    mdns,   // "mdns": who announces itself on the local network; asks Debian's Avahi.
+  } kind = Kind::fixed;
+  io::Endpoint endpoint;  // Not of mdns.
+};
+
+// invalid_argument: none of those.
+Result<std::vector<DiscoverySource>> parse_discovery(std::span<const std::string> texts);
+
+// All that the sources tell now, each endpoint once, in their order. A source that does not answer
+// is logged and left out. On the io thread.
+io::Task<std::vector<io::Endpoint>> discover(io::World& world, io::NameService& names,
+                                             std::vector<DiscoverySource> sources, io::Call call);
+
+// The endpoint in a line of `avahi-browse --parsable --resolve`; nullopt: it tells of none.
+std::optional<io::Endpoint> read_avahi_line(std::string_view line);
+
+// Announces this node over mDNS for as long as it lives, through avahi-publish. On the io thread;
+// stop() must have returned before it is destroyed.
+class MdnsAnnouncement {
+ public:
+  MdnsAnnouncement(io::World& world, std::string node, uint16_t port);
+  ~MdnsAnnouncement();
+  void start();
+  io::Task<void> stop();
+
+ private:
+  io::Task<void> run();
+  io::Task<Result<void>> publish();
+
+  io::World& world_;
+  std::string node_;
+  uint16_t port_;
+  io::TaskGroup tasks_;
+};
+
+}  // namespace om::cluster
