@@ -18,8 +18,6 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CACHE = pathlib.Path(os.environ.get("OLLAMAMAX_CACHE", pathlib.Path.home() / ".cache/ollamamax"))
 ASAN = ROOT / "build/asan"
-ROOMS = ["base", "io", "model", "prompt", "http", "store", "security", "engine", "cluster",
-         "transfer", "scheduler", "generation", "api", "app", "sim"]
 SUITE_SECONDS_MAX = 2700  # clang-tidy over all files, nothing remembered
 
 

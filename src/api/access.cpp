@@ -129,6 +129,7 @@ void add_preflight_headers(http::Headers& headers) {
   headers.set("Access-Control-Allow-Methods", "GET,POST,PUT,PATCH,DELETE,HEAD,OPTIONS");
   headers.set("Access-Control-Allow-Headers",
               "Authorization,Content-Type,User-Agent,Accept,X-Requested-With,OpenAI-Beta,"
+              "Idempotency-Key,Last-Event-ID,"
               "x-stainless-arch,x-stainless-async,x-stainless-custom-poll-interval,"
               "x-stainless-helper-method,x-stainless-lang,x-stainless-os,"
               "x-stainless-package-version,x-stainless-poll-helper,x-stainless-retry-count,"

@@ -41,11 +41,11 @@ io::Task<Result<void>> create_message(const Dependencies& node, Context& context
   CO_TRY(json::object body, co_await read_object(node, context));
   CO_TRY(model::ChatRequest request, parse_messages_request(body, MessagesUse::generate));
   context.model = request.common.model;
-  request.common.id = context.request.id;
+  context.describe(request.common);
   CO_TRY(request.common.standing, read_standing(context.request.headers, node.settings));
   drop_thinking_if_unable(node, request);
   bool streamed = request.common.stream;
-  MessageHead head{.id = make_head(node, "msg_", "").id,
+  MessageHead head{.id = make_head(node, context, "msg_", "").id,
                    .model = request.common.model,
                    .input_tokens_estimate = estimate_input_tokens(request)};
   CO_TRY(auto answer, co_await node.generation.chat(std::move(request), context.call()));

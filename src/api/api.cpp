@@ -152,6 +152,15 @@ io::Task<void> Api::handle(http::Request& request, http::BodyReader& body,
     co_await refuse_for_memory(context);
     co_return;
   }
+  if (is_inference(request.method, request.path)) {
+    auto pick_up = read_pick_up(request.headers, request.path);
+    if (!pick_up) {
+      std::string told = error_body(shape_of(request.path), 400, pick_up.error().what, request.id);
+      (void)co_await context.send(400, "application/json; charset=utf-8", std::move(told));
+      co_return;
+    }
+    context.pick_up = std::move(*pick_up);
+  }
   co_await router_.handle(context);
 }
 

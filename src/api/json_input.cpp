@@ -2,6 +2,7 @@
 
 #include <limits>
 
+#include "base/digest.h"
 #include "base/utf8.h"
 #include "model/json_text.h"
 
@@ -109,6 +110,7 @@ io::Task<Result<json::value>> read_json(Context& context, uint64_t size_max) {
     }
     co_return fail(std::move(error));
   }
+  if (context.pick_up) context.body_fingerprint = Digest::of(*body).hex();
   context.arena = arenas().get();
   co_return parse_json(*body, context.arena->json_storage());
 }

@@ -33,7 +33,7 @@ io::Task<Result<void>> send_answer(const Dependencies& dependencies, Context& co
         reply.write(line, chunk, now);
         line += '\n';
       }
-      CO_TRY_VOID(co_await context.response.write(line));
+      CO_TRY_VOID(co_await context.write(line));
       if (chunk.done) break;
       if (more && !*more) co_return fail(std::move(*more).error());
       CO_TRY(chunk, co_await answer->next());

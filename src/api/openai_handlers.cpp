@@ -12,16 +12,23 @@ namespace {
 
 constexpr size_t kJoinedBytesMax = 32 * 1024;
 
+// Choices differ by their seeds, and are kept apart.
+void vary(model::RequestCommon& common, int choice) {
+  vary_seed(common.options, choice);
+  if (choice > 0 && !common.record.empty()) common.record += fmt::format("-{}", choice);
+}
+
 // Choices are made one after another: the second finds the prompt in the runner's cache, and one
 // request never holds more than one slot.
 io::Task<Result<void>> stream_chat(const Dependencies& node, Context& context,
                                    ChatCompletion chat) {
-  ChatStream stream(make_head(node, "chatcmpl-", chat.request.common.model), chat.include_usage);
+  ChatStream stream(make_head(node, context, "chatcmpl-", chat.request.common.model),
+                    chat.include_usage);
   UsageSum usage;
   std::string events;
   for (int choice = 0; choice < chat.choices; choice++) {
     model::ChatRequest request = chat.request;
-    vary_seed(request.common.options, choice);
+    vary(request.common, choice);
     CO_TRY(auto answer, co_await node.generation.chat(std::move(request), context.call()));
     for (bool done = false; !done;) {
       CO_TRY(model::Chunk chunk, co_await answer->next());
@@ -34,24 +41,24 @@ io::Task<Result<void>> stream_chat(const Dependencies& node, Context& context,
         chunk = std::move(**more);
         stream.add(events, choice, chunk);
       }
-      if (!events.empty()) CO_TRY_VOID(co_await context.response.write(events));
+      if (!events.empty()) CO_TRY_VOID(co_await context.write(events));
       if (more && !*more) co_return fail(std::move(*more).error());
       done = chunk.done;
       if (done) usage.add(chunk.usage, choice == 0);
     }
   }
   events = stream.end(usage);
-  CO_TRY_VOID(co_await context.response.write(events));
+  CO_TRY_VOID(co_await context.write(events));
   co_return co_await context.response.finish();
 }
 
 io::Task<Result<void>> whole_chat(const Dependencies& node, Context& context, ChatCompletion chat) {
-  ReplyHead head = make_head(node, "chatcmpl-", chat.request.common.model);
+  ReplyHead head = make_head(node, context, "chatcmpl-", chat.request.common.model);
   std::vector<GatheredAnswer> choices;
   UsageSum usage;
   for (int choice = 0; choice < chat.choices; choice++) {
     model::ChatRequest request = chat.request;
-    vary_seed(request.common.options, choice);
+    vary(request.common, choice);
     CO_TRY(auto answer, co_await node.generation.chat(std::move(request), context.call()));
     CO_TRY(GatheredAnswer gathered, co_await gather(*answer));
     usage.add(gathered.usage, choice == 0);
@@ -65,7 +72,7 @@ io::Task<Result<void>> chat_completions(const Dependencies& node, Context& conte
   CO_TRY(json::object body, co_await read_object(node, context));
   CO_TRY(ChatCompletion chat, parse_chat_completion(body));
   context.model = chat.request.common.model;
-  chat.request.common.id = context.request.id;
+  context.describe(chat.request.common);
   CO_TRY(chat.request.common.standing, read_standing(context.request.headers, node.settings));
   if (chat.request.common.stream) {
     co_return co_await stream_chat(node, context, std::move(chat));
@@ -78,6 +85,9 @@ model::GenerateRequest completion_part(const Completion& completion, int index) 
   model::GenerateRequest request = completion.request;
   request.prompt = completion.prompts[static_cast<size_t>(index / completion.choices)];
   vary_seed(request.common.options, index % completion.choices);
+  if (index > 0 && !request.common.record.empty()) {
+    request.common.record += fmt::format("-{}", index);
+  }
   return request;
 }
 
@@ -87,7 +97,7 @@ int completion_count(const Completion& completion) {
 
 io::Task<Result<void>> stream_completion(const Dependencies& node, Context& context,
                                          Completion completion) {
-  CompletionStream stream(make_head(node, "cmpl-", completion.request.common.model),
+  CompletionStream stream(make_head(node, context, "cmpl-", completion.request.common.model),
                           completion.include_usage);
   UsageSum usage;
   for (int index = 0; index < completion_count(completion); index++) {
@@ -111,7 +121,7 @@ io::Task<Result<void>> stream_completion(const Dependencies& node, Context& cont
 
 io::Task<Result<void>> whole_completion(const Dependencies& node, Context& context,
                                         Completion completion) {
-  ReplyHead head = make_head(node, "cmpl-", completion.request.common.model);
+  ReplyHead head = make_head(node, context, "cmpl-", completion.request.common.model);
   std::vector<CompletionChoice> choices;
   UsageSum usage;
   for (int index = 0; index < completion_count(completion); index++) {
@@ -131,7 +141,7 @@ io::Task<Result<void>> completions(const Dependencies& node, Context& context) {
   CO_TRY(json::object body, co_await read_object(node, context));
   CO_TRY(Completion completion, parse_completion(body));
   context.model = completion.request.common.model;
-  completion.request.common.id = context.request.id;
+  context.describe(completion.request.common);
   CO_TRY(completion.request.common.standing, read_standing(context.request.headers, node.settings));
   if (completion.request.common.stream) {
     co_return co_await stream_completion(node, context, std::move(completion));
@@ -167,10 +177,14 @@ io::Task<Result<json::object>> read_object(const Dependencies& node, Context& co
   co_return std::move(value.get_object());
 }
 
-ReplyHead make_head(const Dependencies& node, std::string_view prefix, std::string model) {
+ReplyHead make_head(const Dependencies& node, const Context& context, std::string_view prefix,
+                    std::string model) {
   constexpr size_t kIdLetters = 24;
+  // An answer that is picked up elsewhere keeps its id.
+  const std::string letters = context.pick_up ? context.pick_up->record.substr(0, kIdLetters)
+                                              : node.world.random.letters(kIdLetters);
   auto now = node.world.clock.wall_now().time_since_epoch();
-  return ReplyHead{.id = std::string(prefix) + node.world.random.letters(kIdLetters),
+  return ReplyHead{.id = std::string(prefix) + letters,
                    .model = std::move(model),
                    .created = std::chrono::duration_cast<std::chrono::seconds>(now).count()};
 }
@@ -185,7 +199,7 @@ io::Task<Result<void>> start_events(Context& context, const generation::Answer& 
 
 io::Task<Result<void>> write_events(Context& context, std::string events) {
   if (events.empty()) co_return Result<void>();
-  co_return co_await context.response.write(events);
+  co_return co_await context.write(events);
 }
 
 void register_openai(Router& router, const Dependencies& dependencies) {

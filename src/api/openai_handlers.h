@@ -17,7 +17,8 @@ inline constexpr std::string_view kEventStream = "text/event-stream";
 io::Task<Result<boost::json::object>> read_object(const Dependencies& node, Context& context);
 
 // A fresh id (`prefix` and 24 letters and digits), the model's name and the time.
-ReplyHead make_head(const Dependencies& node, std::string_view prefix, std::string model);
+ReplyHead make_head(const Dependencies& node, const Context& context, std::string_view prefix,
+                    std::string model);
 
 // Starts the event stream, if it has not begun, with what the answer tells in headers. Called when
 // the first chunk is there: errors before it still have a status of their own.

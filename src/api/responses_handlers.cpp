@@ -40,10 +40,10 @@ io::Task<Result<void>> create_response(const Dependencies& node, Context& contex
   CO_TRY(json::object body, co_await read_object(node, context));
   CO_TRY(ResponsesCall call, parse_responses(body));
   context.model = call.request.common.model;
-  call.request.common.id = context.request.id;
+  context.describe(call.request.common);
   CO_TRY(call.request.common.standing, read_standing(context.request.headers, node.settings));
   bool streamed = call.request.common.stream;
-  ResponseStream stream(make_head(node, "resp_", context.model), std::move(call.echo));
+  ResponseStream stream(make_head(node, context, "resp_", context.model), std::move(call.echo));
   CO_TRY(auto answer, co_await node.generation.chat(std::move(call.request), context.call()));
   if (streamed) co_return co_await stream_response(context, stream, *answer);
   size_t bytes = 0;

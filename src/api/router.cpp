@@ -45,7 +45,22 @@ io::Task<Result<void>> Context::send_json(std::string text) {
 
 io::Task<Result<void>> Context::start(std::string content_type) {
   status = 200;
+  if (pick_up) pick_up->numbers.set_event_stream(content_type == "text/event-stream");
   co_return co_await response.start(200, std::move(content_type));
+}
+
+io::Task<Result<void>> Context::write(std::string_view events) {
+  if (!pick_up) co_return co_await response.write(events);
+  const std::string numbered = pick_up->numbers.pass(events);
+  if (numbered.empty()) co_return Result<void>{};
+  co_return co_await response.write(numbered);
+}
+
+void Context::describe(model::RequestCommon& common) const {
+  common.id = request.id;
+  if (!pick_up) return;
+  common.record = pick_up->record;
+  common.record_fingerprint = body_fingerprint;
 }
 
 void Router::add(std::string_view method, std::string_view pattern, ErrorShape shape,

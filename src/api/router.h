@@ -10,8 +10,10 @@
 #include <vector>
 
 #include "api/error.h"
+#include "api/pick_up.h"
 #include "base/memory/arena.h"
 #include "http/server.h"
+#include "model/chat.h"
 
 namespace om::api {
 
@@ -33,6 +35,9 @@ struct Context {
   std::string model = {};
   // Where the request's JSON is; null until it was read.
   PooledArena arena = {};
+  // Of a client that wants to pick its answer up again, if need be.
+  std::optional<PickUp> pick_up = {};
+  std::string body_fingerprint = {};  // With `pick_up`, when the body was read.
 
   std::string_view parameter(std::string_view name) const;  // Empty if the pattern has none.
   // Ends with request.cancel and has no deadline of its own.
@@ -41,8 +46,11 @@ struct Context {
   // Answer with these rather than with `response`: they remember the status.
   io::Task<Result<void>> send(int status, std::string content_type, std::string body);
   io::Task<Result<void>> send_json(std::string body);  // 200, "application/json; charset=utf-8".
-  // Streams: start() once, then response.write(), then response.finish().
+  // Streams: start() once, then write() with whole events, then response.finish().
   io::Task<Result<void>> start(std::string content_type);
+  io::Task<Result<void>> write(std::string_view events);
+  // What every request for an answer tells of the connection it came by.
+  void describe(model::RequestCommon& common) const;
 };
 
 // May fail before the response is started (answered with status and body) or after it (told as

@@ -267,8 +267,8 @@ io::Task<Result<void>> ClusterAdmin::leave(bool force, io::Call call) {
 
 io::Task<Result<void>> ClusterAdmin::take_leave(io::Call call) {
   const std::vector<cluster::Member> members = parts_->members().list();
-  const auto is_voter = [](const cluster::Member& member) { return member.voter; };
-  const bool last_voter = parts_->state().voter && std::ranges::count_if(members, is_voter) <= 1;
+  const bool last_voter =
+      parts_->state().voter && std::ranges::count_if(members, &cluster::Member::has_vote) <= 1;
   if (last_voter && members.size() > 1) {
     co_return fail(Errc::invalid_argument,
                    "this node keeps the only copy of the cluster's facts: `ollamamax cluster "
@@ -320,7 +320,7 @@ json::object ClusterAdmin::describe(const cluster::Member& member,
                                     const cluster::View& view) const {
   json::object object{{"name", member.name},
                       {"address", member.peer.str()},
-                      {"voter", member.voter},
+                      {"voter", member.has_vote()},
                       {"self", member.name == name_},
                       {"version", member.version}};
   const cluster::NodeInfo* node = view.find(member.name);

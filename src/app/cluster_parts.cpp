@@ -250,7 +250,7 @@ std::vector<engine::PeerLink> ClusterParts::voters() {
   std::vector<engine::PeerLink> reachable, others;
   const cluster::View view = reports_ ? reports_->view() : cluster::View();
   for (const cluster::Member& member : members) {
-    if (!member.voter || member.etcd_client.empty()) continue;
+    if (!member.has_vote()) continue;
     // A node that became a voter while it ran asks itself through its own port.
     if (member.name == state_.name && !voter_) continue;
     const cluster::NodeInfo* node = view.find(member.name);
@@ -259,6 +259,18 @@ std::vector<engine::PeerLink> ClusterParts::voters() {
   }
   reachable.insert(reachable.end(), others.begin(), others.end());
   return reachable;
+}
+
+std::vector<engine::PeerLink> ClusterParts::peers() {
+  std::vector<engine::PeerLink> peers;
+  const cluster::View view = reports_->view();
+  for (const cluster::NodeInfo& node : view.nodes()) {
+    const engine::PeerLink* link = reports_->link_of(node.name);
+    const bool is_there =
+        node.state == cluster::NodeState::ready || node.state == cluster::NodeState::draining;
+    if (link && is_there) peers.push_back(*link);
+  }
+  return peers;
 }
 
 Result<void> ClusterParts::authorize(const http::Request& request) {

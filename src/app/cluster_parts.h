@@ -55,6 +55,13 @@ class ClusterParts {
   // Called once when this node must start anew to go on.
   void on_change_of_role(std::function<void()> restart) { restart_ = std::move(restart); }
   size_t leases_held() const { return peer_server_->leases(); }
+  // The other nodes that can be reached and stay.
+  std::vector<engine::PeerLink> peers();
+  http::Client& peer_client() { return *client_; }
+  // What else nodes ask of this one: `prefix` and everything below it.
+  void serve(std::string prefix, http::Handler handler) {
+    peer_server_->mount(std::move(prefix), std::move(handler));
+  }
   // Tells other nodes to send nothing more, and lets what runs for them end within `grace`.
   void begin_drain() { stopping_ = true; }
   io::Task<void> drain(io::Duration grace) { return peer_server_->drain(grace); }

@@ -21,7 +21,7 @@ std::vector<io::Endpoint> etcd_endpoints(const std::vector<cluster::Member>& mem
                                          const cluster::View& view) {
   std::vector<io::Endpoint> reachable, others;
   for (const cluster::Member& member : members) {
-    if (!member.voter || member.etcd_client.empty()) continue;
+    if (!member.has_vote()) continue;
     const auto url = http::Url::parse(member.etcd_client);
     if (!url) continue;
     const cluster::NodeInfo* node = view.find(member.name);
@@ -114,7 +114,7 @@ bool ClusterParts::decides_voters() {
   if (!voter_) return false;
   const cluster::View view = reports_->view();
   for (const cluster::Member& member : members_->list()) {
-    if (!member.voter || member.etcd_client.empty()) continue;
+    if (!member.has_vote()) continue;
     const cluster::NodeInfo* node = view.find(member.name);
     if (node && node->state != cluster::NodeState::unreachable) return member.name == state_.name;
   }

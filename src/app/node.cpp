@@ -35,6 +35,7 @@ io::Task<Result<void>> Node::build() {
   generation_options.default_context = static_cast<int>(settings_.context_length);
   generation_options.prefer_jinja = settings_.prefer_jinja;
   generation_options.resume = settings_.resume;
+  generation_options.records = make_records();
   generation_ = generation::make_generation(world_, *models_, *scheduler_, generation_options);
 
   api::Settings api_settings = make_api_settings(settings_, name_);
@@ -51,6 +52,22 @@ io::Task<Result<void>> Node::build() {
   runtime_directory_ = paths.runtime_directory;
   runtime_lock_ = paths.runtime_lock;
   co_return Result<void>{};
+}
+
+generation::Records* Node::make_records() {
+  if (!cluster_) {
+    records_ = std::make_unique<generation::NodeRecords>(
+        world_, *client_, [] { return std::vector<engine::PeerLink>(); });
+    return records_.get();
+  }
+  records_ = std::make_unique<generation::NodeRecords>(world_, cluster_->peer_client(),
+                                                       [this] { return cluster_->peers(); });
+  cluster_->serve(
+      std::string(generation::kRecordsPath),
+      [this](http::Request& request, http::BodyReader& body, http::ResponseWriter& response) {
+        return records_->handle(request, body, response);
+      });
+  return records_.get();
 }
 
 io::Task<Result<void>> Node::enter_cluster(transfer::TransferOptions options) {

@@ -11,6 +11,7 @@
 #include "app/memory_watch.h"
 #include "app/settings.h"
 #include "generation/generation.h"
+#include "generation/node_records.h"
 #include "http/client.h"
 #include "http/server.h"
 #include "io/real.h"
@@ -44,6 +45,7 @@ class Node {
 
  private:
   io::Task<Result<void>> build();
+  generation::Records* make_records();
   io::Task<Result<void>> enter_cluster(transfer::TransferOptions options);
   Result<void> listen();
   Result<void> listen_to_nodes();
@@ -66,6 +68,7 @@ class Node {
   std::unique_ptr<ClusterAdmin> admin_;
   scheduler::Scheduler* scheduler_ = nullptr;  // Of the node, or of the cluster.
   store::Store* models_ = nullptr;             // Likewise.
+  std::unique_ptr<generation::NodeRecords> records_;
   std::unique_ptr<generation::Generation> generation_;
   std::unique_ptr<transfer::Transfer> transfer_;
   std::unique_ptr<api::Api> api_;

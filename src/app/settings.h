@@ -30,7 +30,7 @@ struct Settings {
   int64_t parallel = 0;
   int64_t loaded_max = 0;
   int64_t queue_max = 0;
-  std::vector<std::string> key_weights;  // "NAME=WEIGHT".
+  std::vector<std::string> key_weights;   // "NAME=WEIGHT".
   std::chrono::nanoseconds keep_alive{};  // Negative: for ever.
   std::chrono::nanoseconds load_timeout{};
   int64_t context_length = 0;

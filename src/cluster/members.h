@@ -18,11 +18,14 @@ struct Member {
   std::string name;
   io::Endpoint peer;                   // Where other nodes reach it.
   bool draining = false;               // Gets no new requests until it is undrained.
-  bool voter = false;                  // Keeps a copy of the metadata.
-  std::string etcd_client, etcd_peer;  // URLs of a voter's member.
+  bool voter = false;                  // Is to keep a copy of the metadata.
+  std::string etcd_client, etcd_peer;  // URLs of a voter's member, once it has a vote.
   std::string serial;          // Of its certificate, or an older one: earlier ones are refused.
   std::string version;         // Of the program it runs.
   int64_t joined_seconds = 0;  // Unix time.
+
+  // Before, its death or life changes nothing for a majority.
+  bool has_vote() const { return voter && !etcd_client.empty(); }
 };
 
 std::string write_member(const Member& member);

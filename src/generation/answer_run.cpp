@@ -4,11 +4,15 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "engine/remote/wire.h"
 #include "generation/metrics.h"
 #include "generation/prompt_tokens.h"
+#include "io/task_group.h"
 
 namespace om::generation {
 namespace {
+
+constexpr std::string_view kRunnerLine = "{\"runner\":true}\n";  // Begin of a runner, kept.
 
 // A seed for the runner that goes on after `count` tokens: the drawing starts anew there, and must
 // not repeat the draws of the beginning. The same break gives the same rest.
@@ -43,34 +47,150 @@ engine::Constraint to_engine(prompt::Constraint constraint) {
   return result;
 }
 
+namespace {
+
+std::function<std::string()> make_ids(io::Random& random, uint64_t seed) {
+  if (seed == 0) return [&random] { return prompt::tool_call_id(random.next()); };
+  // The same on every node that goes on with the answer.
+  return [seed]() mutable {
+    seed = static_cast<uint64_t>(continued_seed(static_cast<int64_t>(seed >> 1), 1));
+    return prompt::tool_call_id(seed);
+  };
+}
+
+}  // namespace
+
 AnswerRun::AnswerRun(io::World& world, scheduler::Scheduler& scheduler, RunPlan plan,
-                     std::unique_ptr<scheduler::Lease> lease, std::string node, io::Call call)
+                     std::unique_ptr<scheduler::Lease> lease, std::string node,
+                     const io::Call& call)
     : world_(world),
       scheduler_(scheduler),
       plan_(std::move(plan)),
-      call_(std::move(call)),
+      on_caller_(call.cancel, [this] { cancel_.cancel(); }),
+      call_{call.deadline, cancel_.token()},
       route_{.node = std::move(node)},
       stops_(plan_.request.sampling.stop),
-      parser_(plan_.format.make_parser(
-          [&random = world.random] { return prompt::tool_call_id(random.next()); })),
+      parser_(plan_.format.make_parser(make_ids(world.random, plan_.id_seed))),
       lease_(std::move(lease)) {
   if (!lease_->node().empty()) route_.node = lease_->node();
+  if (plan_.recording) {
+    on_superseded_.emplace(plan_.recording->superseded(), [this] { cancel_.cancel(); });
+  }
   usage_.load = lease_->load_time();
   usage_.prompt_tokens = static_cast<int64_t>(plan_.request.tokens.size());
 }
 
-AnswerRun::~AnswerRun() = default;
+AnswerRun::~AnswerRun() {
+  if (move_) move_->cancel.cancel();
+}
 
 io::Task<Result<void>> AnswerRun::open() {
   if (plan_.request.sampling.num_predict == 0) {
     CO_TRY_VOID(end(model::DoneReason::length, {}));
     co_return Result<void>{};
   }
+  if (plan_.recording) {
+    CO_TRY_VOID(read_past());
+    if (!kept_.empty()) {
+      route_.resumed = 1;
+      co_return Result<void>{};
+    }
+  }
+  co_return co_await go_on();
+}
+
+Result<void> AnswerRun::read_past() {
+  const std::string past = plan_.recording->take_past();
+  std::string_view rest = past;
+  while (!rest.empty()) {
+    const size_t end = std::min(rest.find('\n'), rest.size() - 1);
+    TRY(const auto line, engine::parse_line(rest.substr(0, end)));
+    rest.remove_prefix(end + 1);
+    Kept& kept = kept_.emplace_back();
+    if (!line.contains("runner")) kept.piece = engine::decode_piece(line);
+  }
+  return {};
+}
+
+// Nothing is told before it would outlive this node.
+io::Task<Result<void>> AnswerRun::keep(engine::Piece piece) {
+  std::string lines;
+  if (std::exchange(runner_began_, false)) lines = kRunnerLine;
+  engine::append_piece(lines, piece);
+  bool done = piece.done;
+  kept_.push_back({std::move(piece)});
+  while (!done && completion_) {
+    auto more = completion_->ready();
+    if (!more) break;
+    if (!*more) {
+      lost_ = std::move(*more).error();
+      break;
+    }
+    engine::append_piece(lines, **more);
+    done = (*more)->done;
+    kept_.push_back({std::move(**more)});
+  }
+  co_return co_await plan_.recording->add(std::move(lines), call_);
+}
+
+Result<void> AnswerRun::take_kept() {
+  std::optional<engine::Piece> piece = std::move(kept_.front().piece);
+  kept_.pop_front();
+  if (piece) return take(std::move(*piece));
+  transcript_.begin_runner();
+  runner_started_ = world_.clock.now();
+  first_piece_ = {};
+  return {};
+}
+
+// A runner for what is still to be said.
+io::Task<Result<void>> AnswerRun::go_on() {
+  if (!transcript_.empty() && transcript_.count() >= plan_.request.sampling.num_predict) {
+    co_return end_without_runner();
+  }
   Result<void> started = co_await start_runner();
   if (!started) {
     Error error = std::move(started).error();
     co_return co_await recover(std::move(error));
   }
+  co_return Result<void>{};
+}
+
+io::Task<void> AnswerRun::find_place(scheduler::Scheduler& scheduler, scheduler::Target target,
+                                     scheduler::AcquireOptions options,
+                                     std::shared_ptr<Move> move) {
+  const io::Call call{io::kNever, move->cancel.token()};
+  auto lease = co_await scheduler.acquire(std::move(target), std::move(options), call);
+  if (lease && !move->cancel.cancelled()) move->lease = std::move(*lease);
+  move->ended = true;
+}
+
+// The answer goes on here until a runner elsewhere is warm, and changes over between two tokens.
+io::Task<Result<void>> AnswerRun::move_if_wanted() {
+  const io::TimePoint now = world_.clock.now();
+  if (move_ && move_->ended && move_->lease && !lost_) {
+    completion_.reset();
+    lease_ = std::move(move_->lease);
+    move_.reset();
+    if (first_piece_ != io::TimePoint{}) earlier_eval_ += now - first_piece_;
+    moved.add();
+    log_info("answer moved", field("id", plan_.request.id), field("from", route_.node),
+             field("to", lease_->node()), field("tokens", transcript_.count()));
+    route_.node = lease_->node();
+    co_return co_await go_on();
+  }
+  if (move_ ? !move_->ended || now - looked_ < kMoveInterval : now - looked_ < kMoveLook) {
+    co_return Result<void>{};
+  }
+  looked_ = now;
+  move_.reset();
+  if (!plan_.resume || !lease_->leaving()) co_return Result<void>{};
+  move_ = std::make_shared<Move>();
+  scheduler::Target target = plan_.target;
+  scheduler::AcquireOptions options = plan_.acquire;
+  options.resumes = true;
+  io::spawn_detached(world_.executor,
+                     find_place(scheduler_, std::move(target), std::move(options), move_));
   co_return Result<void>{};
 }
 
@@ -84,6 +204,7 @@ io::Task<Result<void>> AnswerRun::start_runner() {
   }
   request.on_prompt_left = [lease = lease_.get()](int64_t left) { lease->note_prompt_left(left); };
   transcript_.begin_runner();
+  runner_began_ = true;
   runner_started_ = world_.clock.now();
   first_piece_ = {};
   CO_TRY(completion_, co_await engine.complete(std::move(request), call_));
@@ -171,7 +292,13 @@ Result<void> AnswerRun::end_without_runner() {
 
 std::optional<Result<model::Chunk>> AnswerRun::ready() {
   while (!chunk_) {
-    if (last_ || lost_ || !completion_) return std::nullopt;
+    if (last_) return std::nullopt;
+    if (!kept_.empty()) {
+      auto taken = take_kept();
+      if (!taken) return fail(std::move(taken).error());
+      continue;
+    }
+    if (lost_ || !completion_ || plan_.recording) return std::nullopt;
     auto piece = completion_->ready();
     if (!piece) return std::nullopt;
     if (!*piece) {
@@ -196,14 +323,22 @@ io::Task<Result<model::Chunk>> AnswerRun::next() {
       lease_.reset();
       co_return chunk;
     }
+    if (!completion_ && plan_.recording && !ended_) {
+      CO_TRY_VOID(co_await go_on());
+      continue;
+    }
     CHECK(completion_, "an answer was asked again after its end");
+    CO_TRY_VOID(co_await move_if_wanted());
+    if (last_) continue;
     Result<engine::Piece> piece;
     if (lost_) {
       piece = fail(*std::exchange(lost_, std::nullopt));
     } else {
       piece = co_await completion_->next();
     }
-    if (piece) {
+    if (piece && plan_.recording) {
+      CO_TRY_VOID(co_await keep(std::move(*piece)));
+    } else if (piece) {
       CO_TRY_VOID(take(std::move(*piece)));
     } else {
       Error error = std::move(piece).error();
@@ -250,6 +385,7 @@ Result<void> AnswerRun::hand_out(std::string_view text) {
 
 Result<void> AnswerRun::end(model::DoneReason reason, std::string stop_word) {
   completion_.reset();  // Stops the runner, if it was not at its end.
+  ended_ = true;
   TRY(prompt::AnswerDelta delta, parser_->finish());
   if (!delta.empty()) {
     if (!chunk_) chunk_.emplace();

@@ -7,6 +7,7 @@
 // exactly after the transcript.
 #pragma once
 
+#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -22,6 +23,9 @@ namespace om::generation {
 inline constexpr int kAttemptsMax = 3;           // Runners one answer may use.
 inline constexpr int kNodesLostMax = 16;         // Nodes that may die under one answer besides.
 inline constexpr int kAttemptsUnstartedMax = 2;  // While none of them has sent anything.
+// How often another place is looked for when the node is to be left.
+inline constexpr std::chrono::seconds kMoveInterval{5};
+inline constexpr std::chrono::milliseconds kMoveLook{200};
 
 // All that is settled before the first token.
 struct RunPlan {
@@ -34,6 +38,8 @@ struct RunPlan {
   bool want_context = false;              // Token ids of prompt and output in the last chunk.
   int context = 0;                        // Tokens prompt and output may take.
   bool resume = true;
+  std::unique_ptr<Recording> recording;  // Null: not kept.
+  uint64_t id_seed = 0;                  // For ids of tool calls; 0: by chance.
   io::TimePoint started{};
 };
 
@@ -42,11 +48,14 @@ Error runner_stopped(const Error& error);
 
 engine::Constraint to_engine(prompt::Constraint constraint);
 
+// What is kept is kept before the client gets it, and an answer that is picked up begins with what
+// was kept; tokens after that come as after a runner's death.
+//
 // On the io thread. Destroying it cancels the generation and gives the slot back.
 class AnswerRun final : public Answer {
  public:
   AnswerRun(io::World& world, scheduler::Scheduler& scheduler, RunPlan plan,
-            std::unique_ptr<scheduler::Lease> lease, std::string node, io::Call call);
+            std::unique_ptr<scheduler::Lease> lease, std::string node, const io::Call& call);
   ~AnswerRun() override;
 
   // Starts the first runner; errors of the request itself come from here.
@@ -63,6 +72,24 @@ class AnswerRun final : public Answer {
     std::vector<model::Logprob> logprobs;
   };
 
+  // A piece that is kept already, or, if it was kept by an earlier owner, the begin of a runner.
+  struct Kept {
+    std::optional<engine::Piece> piece;
+  };
+
+  Result<void> read_past();
+  io::Task<Result<void>> keep(engine::Piece piece);
+  Result<void> take_kept();
+  io::Task<Result<void>> go_on();
+  // A place elsewhere, looked for while the answer goes on here.
+  struct Move {
+    std::unique_ptr<scheduler::Lease> lease;
+    bool ended = false;
+    io::CancelSource cancel;
+  };
+  static io::Task<void> find_place(scheduler::Scheduler& scheduler, scheduler::Target target,
+                                   scheduler::AcquireOptions options, std::shared_ptr<Move> move);
+  io::Task<Result<void>> move_if_wanted();
   io::Task<Result<void>> start_runner();
   io::Task<Result<void>> recover(Error error);
   bool may_try_again(bool node_lost);
@@ -78,6 +105,9 @@ class AnswerRun final : public Answer {
   io::World& world_;
   scheduler::Scheduler& scheduler_;
   RunPlan plan_;
+  io::CancelSource cancel_;
+  io::OnCancel on_caller_;
+  std::optional<io::OnCancel> on_superseded_;
   io::Call call_;
   Route route_;
   int runners_used_ = 1, nodes_lost_ = 0;
@@ -87,6 +117,12 @@ class AnswerRun final : public Answer {
   Transcript transcript_;
   std::vector<Waiting> waiting_;
   size_t given_out_ = 0;  // Bytes of generated text that have left the stop matcher.
+
+  std::deque<Kept> kept_;  // Not yet given out.
+  bool ended_ = false;
+  std::shared_ptr<Move> move_;  // Null: the answer stays where it is.
+  io::TimePoint looked_{};      // Whether it is to move, or for a place.
+  bool runner_began_ = false;   // Is to be kept with the next piece.
 
   std::optional<model::Chunk> chunk_, last_;  // To be given out, in this order.
   std::optional<Error> lost_;                 // What the runner died of, seen in ready().

@@ -131,6 +131,106 @@ TEST(AnswerRun, GivesUpWhenTheSecondRunnerDiesBeforeItsFirstTokenToo) {
   EXPECT_EQ(bench.script.targets.size(), 2);
 }
 
+TEST(AnswerRun, GivesUpWithTheFirstRunnerWhenResumingIsSwitchedOff) {
+  Bench bench(false);
+  bench.shelf.add("m");
+  bench.script.answer = "Hello, world.";
+  bench.script.deaths = {3};
+  const Outcome outcome = bench.chat(chat_request("m", "Hi"));
+  ASSERT_TRUE(outcome.error);
+  EXPECT_EQ(outcome.whole.content, "Hel");
+}
+
+TEST(AnswerRun, MovesBetweenTwoTokensWhenItsNodeIsDrained) {
+  Bench bench;
+  bench.shelf.add("m");
+  bench.script.answer = "Hello, world.";
+  bench.script.piece_time = std::chrono::milliseconds(150);
+  bench.script.leaving = 1;
+  const Outcome outcome = bench.chat(chat_request("m", "Hi"));
+  ASSERT_FALSE(outcome.error);
+  EXPECT_EQ(outcome.whole.content, "Hello, world.");
+  EXPECT_EQ(outcome.whole.usage.output_tokens, 13);
+  EXPECT_EQ(outcome.route.resumed, 0);
+  EXPECT_EQ(bench.script.failures, 0);
+  ASSERT_EQ(bench.script.requests.size(), 2);
+  EXPECT_GT(bench.script.requests[1].tokens.size(), bench.script.requests[0].tokens.size());
+  EXPECT_TRUE(bench.script.acquired[1].resumes);
+}
+
+TEST(AnswerRun, StaysWhereItIsWhenNoOtherNodeTakesIt) {
+  Bench bench;
+  bench.shelf.add("m");
+  bench.script.answer = "Hello, world.";
+  bench.script.piece_time = std::chrono::milliseconds(150);
+  bench.script.leaving = 1;
+  bench.script.leases_max = 1;
+  const Outcome outcome = bench.chat(chat_request("m", "Hi"));
+  ASSERT_FALSE(outcome.error);
+  EXPECT_EQ(outcome.whole.content, "Hello, world.");
+  EXPECT_EQ(bench.script.requests.size(), 1);
+}
+
+model::ChatRequest kept_request(std::string fingerprint = "f") {
+  model::ChatRequest request = chat_request("m", "Hi");
+  request.common.record = "record";
+  request.common.record_fingerprint = std::move(fingerprint);
+  return request;
+}
+
+TEST(AnswerRun, IsPickedUpWhereItsClientLeft) {
+  Bench bench;
+  bench.shelf.add("m");
+  bench.script.answer = "Hello, world.";
+  bench.script.logprobs = true;
+  bench.leave_after(kept_request(), 5);
+  const Outcome outcome = bench.chat(kept_request());
+  ASSERT_FALSE(outcome.error) << outcome.error->what;
+  EXPECT_EQ(outcome.whole.content, "Hello, world.");
+  EXPECT_EQ(outcome.whole.usage.output_tokens, 13);
+  EXPECT_EQ(outcome.chunks.size(), 14);
+  EXPECT_EQ(outcome.route.resumed, 1);
+  ASSERT_EQ(bench.script.requests.size(), 2);
+  EXPECT_EQ(bench.script.requests[1].tokens.size(), bench.script.requests[0].tokens.size() + 5);
+}
+
+TEST(AnswerRun, IsTakenFromItsFirstOwnerByWhoPicksItUp) {
+  Bench bench;
+  bench.shelf.add("m");
+  bench.script.answer = "Hello, world.";
+  bench.script.slots = 2;
+  const auto [first, second] = bench.take_over(kept_request(), 4);
+  ASSERT_TRUE(first.error);
+  EXPECT_EQ(first.error->code, Errc::cancelled);
+  ASSERT_FALSE(second.error) << second.error->what;
+  EXPECT_EQ(second.whole.content, "Hello, world.");
+}
+
+TEST(AnswerRun, IsToldAgainWithoutARunnerWhenItWasWhole) {
+  Bench bench;
+  bench.shelf.add("m");
+  bench.script.answer = "Hello, world.";
+  bench.script.deaths = {4};
+  const Outcome first = bench.chat(kept_request());
+  ASSERT_FALSE(first.error);
+  const Outcome again = bench.chat(kept_request());
+  ASSERT_FALSE(again.error);
+  EXPECT_EQ(again.whole.content, first.whole.content);
+  EXPECT_EQ(again.chunks.size(), first.chunks.size());
+  EXPECT_EQ(again.whole.usage.output_tokens, first.whole.usage.output_tokens);
+  EXPECT_EQ(bench.script.requests.size(), 2);
+}
+
+TEST(AnswerRun, IsNotToldToAnotherRequestUnderItsKey) {
+  Bench bench;
+  bench.shelf.add("m");
+  bench.script.answer = "Hello";
+  EXPECT_FALSE(bench.chat(kept_request()).error);
+  const Outcome other = bench.chat(kept_request("g"));
+  ASSERT_TRUE(other.error);
+  EXPECT_EQ(other.error->code, Errc::invalid_argument);
+}
+
 TEST(AnswerRun, GivesUpWithAnErrorAfterThreeRunnersDiedInTheMiddle) {
   Bench bench;
   bench.shelf.add("m");

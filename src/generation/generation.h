@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "generation/record.h"
 #include "io/world.h"
 #include "model/chat.h"
 #include "scheduler/scheduler.h"
@@ -48,9 +49,10 @@ class Generation {
 
 struct GenerationOptions {
   std::string node_name;
-  int default_context = 0;    // OLLAMA_CONTEXT_LENGTH; 0: automatic.
-  bool prefer_jinja = false;  // OLLAMA_GO_TEMPLATE=0.
-  bool resume = true;         // Of answers whose runner died after their first token.
+  int default_context = 0;     // OLLAMA_CONTEXT_LENGTH; 0: automatic.
+  bool prefer_jinja = false;   // OLLAMA_GO_TEMPLATE=0.
+  bool resume = true;          // Of answers whose runner died after their first token.
+  Records* records = nullptr;  // Outlives the Generation. Null: no answer can be picked up.
 };
 
 std::unique_ptr<Generation> make_generation(io::World& world, store::Store& store,

@@ -10,6 +10,8 @@ inline Counter prompt_tokens{"ollamamax_prompt_tokens_total",
 inline Counter output_tokens{"ollamamax_output_tokens_total", "Tokens generated."};
 inline Counter retried{"ollamamax_generation_retries_total",
                        "Requests begun again on a fresh runner before their first token."};
+inline Counter moved{"ollamamax_generation_moves_total",
+                     "Answers that went on elsewhere because their node is drained."};
 inline Counter resumed{"ollamamax_generation_resumes_total",
                        "Streams continued on a fresh runner after tokens had been sent."};
 inline Counter broken{"ollamamax_generation_broken_total",

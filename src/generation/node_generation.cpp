@@ -266,11 +266,16 @@ io::Task<Result<std::unique_ptr<Answer>>> NodeGeneration::run(Job job, Leased le
     const int room = leased.context - static_cast<int>(request.tokens.size());
     num_predict = std::min(num_predict, std::max(room, 1));
   }
+  if (options_.records && !common.record.empty()) {
+    plan.id_seed = std::hash<std::string>()(common.record) | 1;
+    CO_TRY(plan.recording,
+           co_await options_.records->take(std::move(common.record),
+                                           std::move(common.record_fingerprint), call));
+  }
   plan.target = std::move(job.target);
   plan.acquire = std::move(job.acquire);
-  auto answer =
-      std::make_unique<AnswerRun>(world_, scheduler_, std::move(plan), std::move(leased.lease),
-                                  options_.node_name, std::move(call));
+  auto answer = std::make_unique<AnswerRun>(world_, scheduler_, std::move(plan),
+                                            std::move(leased.lease), options_.node_name, call);
   CO_TRY_VOID(co_await answer->open());
   co_return std::unique_ptr<Answer>(std::move(answer));
 }

@@ -16,6 +16,7 @@
 
 #include "base/check.h"
 #include "generation/generation.h"
+#include "generation/node_records.h"
 #include "sim/world.h"
 
 namespace om::generation::testing {
@@ -96,6 +97,10 @@ struct Script {
   int slots = 1;
   std::string media_marker;
   bool embedding = false;
+  size_t leases_max = 1000;  // More are refused.
+  size_t leaving = 0;        // Of the leases, the first so many are on a node that is drained.
+  io::Clock* clock = nullptr;
+  io::Duration piece_time{};
   std::vector<size_t> deaths;  // Pieces each engine says before it dies; those after live on.
   std::optional<Error> refusal;
   std::optional<Error> acquire_error;
@@ -137,6 +142,10 @@ class ScriptedCompletion final : public engine::Completion {
 
   io::Task<Result<engine::Piece>> next() override {
     CHECK(!done_, "asked after the end");
+    if (script_.piece_time.count() > 0) {
+      const auto slept = co_await script_.clock->sleep_for(script_.piece_time);
+      CHECK(slept.has_value());
+    }
     if (death_ && said_ >= *death_) co_return fail(Errc::unavailable, "signal 9 (Killed)");
     co_return say();
   }
@@ -236,22 +245,24 @@ class ScriptedEngine final : public engine::Engine {
 // Watches that completions end before it.
 class ScriptedLease final : public scheduler::Lease {
  public:
-  ScriptedLease(Script& script, std::optional<size_t> death)
-      : script_(script), engine_(script, death) {
+  ScriptedLease(Script& script, std::optional<size_t> death, bool leaving)
+      : script_(script), engine_(script, death), leaving_(leaving) {
     script_.leases++;
   }
   ~ScriptedLease() override {
-    EXPECT_EQ(script_.completions, 0) << "a lease ended before its completion";
+    EXPECT_LT(script_.completions, script_.leases) << "a lease ended before its completion";
     script_.leases--;
   }
   engine::Engine& engine() override { return engine_; }
   std::chrono::nanoseconds load_time() const override { return std::chrono::seconds(2); }
   std::chrono::nanoseconds queue_time() const override { return {}; }
   void report_failure(const Error&) override { script_.failures++; }
+  bool leaving() const override { return leaving_; }
 
  private:
   Script& script_;
   ScriptedEngine engine_;
+  bool leaving_;
 };
 
 // Gives each request an engine of its own, at once.
@@ -263,11 +274,12 @@ class ScriptedScheduler final : public scheduler::Scheduler {
                                                               io::Call) override {
     if (script_.acquire_error) co_return fail(*script_.acquire_error);
     const size_t index = script_.targets.size();
+    if (index >= script_.leases_max) co_return fail(Errc::unavailable, "no node is left");
     script_.targets.push_back(std::move(target));
     script_.acquired.push_back(std::move(options));
     std::optional<size_t> death;
     if (index < script_.deaths.size()) death = script_.deaths[index];
-    co_return std::make_unique<ScriptedLease>(script_, death);
+    co_return std::make_unique<ScriptedLease>(script_, death, index < script_.leaving);
   }
   bool unload(const Digest& weights) override {
     script_.unloaded.push_back(weights);
@@ -294,9 +306,12 @@ class Bench {
   ModelShelf shelf;
   Script script;
 
-  Bench() : scheduler_(script) {
+  explicit Bench(bool resume = true) : scheduler_(script) {
     GenerationOptions options;
     options.node_name = "here";
+    options.records = &records_;
+    options.resume = resume;
+    script.clock = &world_.world().clock;
     generation_ = make_generation(world_.world(), shelf, scheduler_, options);
   }
   Generation& generation() { return *generation_; }
@@ -323,6 +338,12 @@ class Bench {
     Result<int64_t> result;
     world_.run(run_count(std::move(request), result));
     return result;
+  }
+  // One client has `chunks` chunks when another one asks the same; what both get.
+  std::pair<Outcome, Outcome> take_over(model::ChatRequest request, int chunks) {
+    std::pair<Outcome, Outcome> outcomes;
+    world_.run(run_take_over(std::move(request), chunks, outcomes));
+    return outcomes;
   }
   // Asks for `chunks` chunks and leaves.
   void leave_after(model::ChatRequest request, int chunks) {
@@ -369,6 +390,18 @@ class Bench {
   io::Task<void> run_count(model::ChatRequest request, Result<int64_t>& result) {
     result = co_await generation_->count_tokens(std::move(request), {});
   }
+  io::Task<void> run_take_over(model::ChatRequest request, int chunks,
+                               std::pair<Outcome, Outcome>& outcomes) {
+    auto first = co_await generation_->chat(request, {});
+    CHECK(first.has_value());
+    for (int i = 0; i < chunks; i++) {
+      auto chunk = co_await (*first)->next();
+      CHECK(chunk.has_value());
+    }
+    auto second = co_await generation_->chat(std::move(request), {});
+    co_await collect(std::move(first), outcomes.first);
+    co_await collect(std::move(second), outcomes.second);
+  }
   io::Task<void> run_leaving(model::ChatRequest request, int chunks) {
     auto answer = co_await generation_->chat(std::move(request), {});
     CHECK(answer.has_value());
@@ -379,6 +412,8 @@ class Bench {
   }
 
   sim::World world_{1};
+  http::Client client_{world_.world()};
+  NodeRecords records_{world_.world(), client_, [] { return std::vector<engine::PeerLink>(); }};
   ScriptedScheduler scheduler_;
   std::unique_ptr<Generation> generation_;
 };

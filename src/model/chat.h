@@ -75,6 +75,9 @@ struct RequestCommon {
   bool truncate = true;
   std::optional<bool> shift;
   bool debug_render_only = false;
+  // Under which the answer is kept, so that its client can pick it up again, and what tells the
+  // request. Empty: it is not kept.
+  std::string record, record_fingerprint;
 };
 
 struct ChatRequest {

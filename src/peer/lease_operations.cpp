@@ -8,51 +8,9 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr size_t kWriteBytesMax = 64 << 10;  // Of pieces that came together.
-
-void note_end(scheduler::Lease& lease, const engine::Piece& last) {
-  lease.note_end({.prompt_tokens = last.prompt_tokens,
-                  .cached_tokens = last.cached_tokens,
-                  .output_tokens = last.output_tokens,
-                  .prompt_time = last.prompt_time,
-                  .output_time = last.eval_time});
-}
-
 std::string line_of(const json::object& object) { return json::serialize(object) + "\n"; }
 
 }  // namespace
-
-io::Task<Result<void>> complete(scheduler::Lease& lease, std::string body, LineStream& out,
-                                io::Call call) {
-  CO_TRY(engine::CompletionRequest request, engine::decode_completion(body));
-  request.on_prompt_left = [&lease](int64_t left) { lease.note_prompt_left(left); };
-  CO_TRY(const auto completion,
-         co_await lease.engine().complete(std::move(request), std::move(call)));
-  std::string lines = "{\"started\":true}\n";
-  bool begun = false;
-  while (true) {
-    auto piece = completion->ready();
-    if (!piece) {
-      if (!lines.empty()) CO_TRY_VOID(co_await out.write(lines));
-      lines.clear();
-      piece = co_await completion->next();
-    }
-    if (!*piece) {
-      if (!lines.empty()) CO_TRY_VOID(co_await out.write(lines));
-      co_return fail(std::move(*piece).error());
-    }
-    engine::append_piece(lines, **piece);
-    if (!std::exchange(begun, true)) lease.note_first_token();
-    if ((*piece)->done) {
-      note_end(lease, **piece);
-      co_return co_await out.write(lines);
-    }
-    if (lines.size() > kWriteBytesMax) {
-      CO_TRY_VOID(co_await out.write(lines));
-      lines.clear();
-    }
-  }
-}
 
 io::Task<Result<void>> embed(scheduler::Lease& lease, std::string body, LineStream& out,
                              io::Call call) {

@@ -9,8 +9,6 @@
 namespace om::peer {
 
 // Each writes its result, or returns the error to be told. On the io thread.
-io::Task<Result<void>> complete(scheduler::Lease& lease, std::string body, LineStream& out,
-                                io::Call call);
 io::Task<Result<void>> embed(scheduler::Lease& lease, std::string body, LineStream& out,
                              io::Call call);
 io::Task<Result<void>> tokenize(scheduler::Lease& lease, std::string body, LineStream& out,

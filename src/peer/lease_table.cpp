@@ -42,11 +42,35 @@ void LeaseTable::remove(const std::string& id, std::string_view holder, bool fai
     found->second->lease->report_failure(
         Error{Errc::unavailable, "another node could not go on with it"});
   }
-  leases_.erase(found);
+  end_if([&id](const auto& item) { return item.first == id; });
+}
+
+template <class Condition>
+size_t LeaseTable::end_if(Condition condition) {
+  return std::erase_if(leases_, [&condition](const auto& item) {
+    const bool ends = condition(item);
+    if (ends && item.second->running) item.second->running->cancel();
+    return ends;
+  });
 }
 
 void LeaseTable::remove_all_of(std::string_view holder) {
-  std::erase_if(leases_, [holder](const auto& item) { return item.second->holder == holder; });
+  end_if([holder](const auto& item) { return item.second->holder == holder; });
+}
+
+std::shared_ptr<RunningCompletion> LeaseTable::run(std::shared_ptr<HeldLease> held,
+                                                   std::string body) {
+  if (held->running) held->running->cancel();
+  auto running = std::make_shared<RunningCompletion>(world_.clock);
+  held->running = running;
+  tasks_.spawn(run_to_end(std::move(held), running, std::move(body)));
+  return running;
+}
+
+io::Task<void> LeaseTable::run_to_end(std::shared_ptr<HeldLease> held,
+                                      std::shared_ptr<RunningCompletion> running,
+                                      std::string body) {
+  co_await running->run(*held->lease, std::move(body));
 }
 
 void LeaseTable::start() { tasks_.spawn(sweep()); }
@@ -57,7 +81,7 @@ io::Task<void> LeaseTable::sweep() {
     const auto slept = co_await world_.clock.sleep_for(kSweepInterval, {io::kNever, token});
     if (!slept) co_return;
     const io::TimePoint now = world_.clock.now();
-    const size_t given_back = std::erase_if(leases_, [now](const auto& item) {
+    const size_t given_back = end_if([now](const auto& item) {
       return item.second->users == 0 && now - item.second->used > kLeaseIdleMax;
     });
     if (given_back > 0) log_info("leases given back that nobody used", field("count", given_back));
@@ -65,8 +89,8 @@ io::Task<void> LeaseTable::sweep() {
 }
 
 io::Task<void> LeaseTable::stop() {
+  end_if([](const auto&) { return true; });
   co_await tasks_.stop();
-  leases_.clear();
 }
 
 }  // namespace om::peer

@@ -7,6 +7,7 @@
 
 #include "io/task_group.h"
 #include "io/world.h"
+#include "peer/running_completion.h"
 #include "scheduler/scheduler.h"
 
 namespace om::peer {
@@ -18,8 +19,9 @@ inline constexpr size_t kLeasesMax = 4096;
 // One lease while somebody works with it. On the io thread.
 struct HeldLease {
   std::unique_ptr<scheduler::Lease> lease;
-  std::string holder;  // Name of the node that took it.
-  int users = 0;       // Operations under way.
+  std::shared_ptr<RunningCompletion> running;  // Null: none was asked for.
+  std::string holder;                          // Name of the node that took it.
+  int users = 0;                               // Operations under way.
   io::TimePoint used{};
 };
 
@@ -37,15 +39,25 @@ class LeaseTable {
   // Gives back all that a node held: it is gone.
   void remove_all_of(std::string_view holder);
 
+  // Begins a completion that goes on when its reader is gone, until it ends or the lease does.
+  std::shared_ptr<RunningCompletion> run(std::shared_ptr<HeldLease> held, std::string body);
+
   void start();
   io::Task<void> stop();
   size_t size() const { return leases_.size(); }
 
  private:
+  using Leases = std::map<std::string, std::shared_ptr<HeldLease>>;
+
   io::Task<void> sweep();
+  static io::Task<void> run_to_end(std::shared_ptr<HeldLease> held,
+                                   std::shared_ptr<RunningCompletion> running, std::string body);
+  // A completion under way ends and then lets go of the lease.
+  template <class Condition>
+  size_t end_if(Condition condition);
 
   io::World& world_;
-  std::map<std::string, std::shared_ptr<HeldLease>> leases_;
+  Leases leases_;
   io::TaskGroup tasks_;
 };
 
@@ -64,7 +76,6 @@ class LeaseUse {
   LeaseUse& operator=(const LeaseUse&) = delete;
 
   scheduler::Lease& lease() { return *lease_->lease; }
-  engine::Engine& engine() { return lease_->lease->engine(); }
 
  private:
   io::Clock& clock_;

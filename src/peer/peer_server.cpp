@@ -1,6 +1,7 @@
 #include "peer/peer_server.h"
 
 #include "base/log.h"
+#include "base/strings.h"
 #include "cluster/report_wire.h"
 #include "engine/remote/peer_link.h"
 #include "engine/remote/wire.h"
@@ -216,9 +217,11 @@ io::Task<void> PeerServer::operate(std::string id, std::string operation, http::
   using Operation =
       io::Task<Result<void>> (*)(scheduler::Lease&, std::string, LineStream&, io::Call);
   static const std::map<std::string_view, Operation> kOperations = {
-      {"complete", complete}, {"embed", embed}, {"tokenize", tokenize}, {"detokenize", detokenize}};
+      {"embed", embed}, {"tokenize", tokenize}, {"detokenize", detokenize}};
   const auto found = kOperations.find(operation);
-  if (found == kOperations.end()) co_return;  // Answered as unknown.
+  const bool begins = operation == "complete";
+  const bool goes_on = operation == "attach";
+  if (found == kOperations.end() && !begins && !goes_on) co_return;  // Answered as unknown.
   auto text = co_await body.read_all(kBodyBytesMax);
   if (!text) co_return co_await send_error(response, 400, std::move(text).error());
   auto held = leases_.find(id, holder_of(request));
@@ -226,12 +229,20 @@ io::Task<void> PeerServer::operate(std::string id, std::string operation, http::
     // The node was started again, or the lease ran out: the asker takes it for lost.
     co_return co_await send_error(response, 404, {Errc::unavailable, held.error().what});
   }
+  std::shared_ptr<RunningCompletion> running;
+  const size_t from = parse_number<size_t>(request.query_value("from")).value_or(0);
+  if (begins) running = leases_.run(*held, std::move(*text));
+  if (goes_on) running = (*held)->running;
+  if (goes_on && !running) {
+    co_return co_await send_error(response, 404, {Errc::unavailable, "nothing runs here"});
+  }
   LeaseUse use(dependencies_.world.clock, std::move(*held));
   LineStream out(dependencies_.world, response);
   auto done = co_await out.start();
   if (done) {
     const io::Call call{io::kNever, request.cancel};
-    done = co_await found->second(use.lease(), std::move(*text), out, call);
+    done = running ? co_await running->tell(from, out, call)
+                   : co_await found->second(use.lease(), std::move(*text), out, call);
     // Fails only if nobody is there to read it.
     if (!done) (void)co_await out.write(engine::error_line(done.error()));
   }

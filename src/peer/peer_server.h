@@ -33,6 +33,7 @@ struct Dependencies {
 //   POST   /peer/v1/leases                  a slot on a runner: waits, with pulses
 //   DELETE /peer/v1/leases/ID[?failed=1]    gives it back
 //   POST   /peer/v1/leases/ID/complete      pieces; also embed, tokenize, detokenize
+//   POST   /peer/v1/leases/ID/attach?from=N  the same pieces from line N on, after a break
 //   POST   /peer/v1/unload/DIGEST           also pin, unpin
 //   POST   /peer/v1/metadata/OPERATION      the cluster's facts (voters)
 //   POST   /peer/v1/join                    a certificate for a token (voters)

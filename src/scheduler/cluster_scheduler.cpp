@@ -31,9 +31,11 @@ uint64_t load_bytes_of(const Target& target) {
 // A lease that tells the chooser what became of the request.
 class RoutedLease final : public Lease {
  public:
-  RoutedLease(io::Clock& clock, std::shared_ptr<NodeChooser> chooser, SentRequest sent,
-              std::unique_ptr<Lease> lease, bool resumes)
+  RoutedLease(io::Clock& clock, std::weak_ptr<const ClusterScheduler*> scheduler,
+              std::shared_ptr<NodeChooser> chooser, SentRequest sent, std::unique_ptr<Lease> lease,
+              bool resumes)
       : clock_(clock),
+        scheduler_(std::move(scheduler)),
         chooser_(std::move(chooser)),
         resumes_(resumes),
         sent_(std::move(sent)),
@@ -56,6 +58,10 @@ class RoutedLease final : public Lease {
   }
   std::string_view node() const override { return node_; }
   bool node_lost() const override { return lease_->node_lost(); }
+  bool leaving() const override {
+    const auto scheduler = scheduler_.lock();
+    return scheduler && (*scheduler)->leaving(node_);
+  }
   void note_first_token() override {
     chooser_->first_token(sent_);
     lease_->note_first_token();
@@ -76,6 +82,7 @@ class RoutedLease final : public Lease {
 
  private:
   io::Clock& clock_;
+  std::weak_ptr<const ClusterScheduler*> scheduler_;
   std::shared_ptr<NodeChooser> chooser_;
   const bool resumes_;
   SentRequest sent_;
@@ -91,7 +98,8 @@ ClusterScheduler::ClusterScheduler(io::World& world, std::unique_ptr<NodeLinks> 
       local_(local),
       self_(std::move(self)),
       chooser_(std::make_shared<NodeChooser>(world.random)),
-      keeper_(world, *chooser_, *nodes_, local, self_, replicas) {}
+      keeper_(world, *chooser_, *nodes_, local, self_, replicas),
+      alive_(std::make_shared<const ClusterScheduler*>(this)) {}
 
 ClusterScheduler::~ClusterScheduler() = default;
 
@@ -129,7 +137,7 @@ io::Task<Result<std::unique_ptr<Lease>>> ClusterScheduler::acquire(Target target
     if (left.patience) {
       left.patience = std::max(io::Duration{}, *left.patience - (world_.clock.now() - since));
     }
-    auto lease = co_await acquire_on_any(target, std::move(left), call);
+    auto lease = co_await acquire_on_any(target, left, call);
     if (lease) co_return lease;
     // A runner that could not be started may be able to in a moment; whose answer has begun waits.
     const Errc code = lease.error().code;
@@ -179,7 +187,7 @@ io::Task<Result<std::unique_ptr<Lease>>> ClusterScheduler::acquire_on_any(
     auto lease = co_await acquire_on(node, target, asked, call);
     if (lease) {
       keeper_.note_request(target, request.load_bytes, (*lease)->queue_time(), decision.lost_hit);
-      co_return std::make_unique<RoutedLease>(world_.clock, chooser_, std::move(sent),
+      co_return std::make_unique<RoutedLease>(world_.clock, alive_, chooser_, std::move(sent),
                                               std::move(*lease), options.resumes);
     }
     Error refused = std::move(lease).error();
@@ -197,6 +205,12 @@ io::Task<Result<std::unique_ptr<Lease>>> ClusterScheduler::acquire_on_any(
     request.excluded.push_back(node);
   }
   co_return fail(std::move(last));
+}
+
+bool ClusterScheduler::leaving(std::string_view node) const {
+  const cluster::View view = nodes_->view();
+  const cluster::NodeInfo* info = view.find(node);
+  return info && info->state == cluster::NodeState::draining;
 }
 
 void ClusterScheduler::remember(const std::string& id, const PlacementDecision& decision) {
@@ -267,6 +281,7 @@ std::vector<LoadedModel> ClusterScheduler::loaded() const {
 }
 
 io::Task<void> ClusterScheduler::stop() {
+  alive_.reset();
   co_await keeper_.stop();
   co_await nodes_->stop();
   co_await local_.stop();

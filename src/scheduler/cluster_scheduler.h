@@ -46,6 +46,7 @@ class ClusterScheduler final : public Scheduler {
   friend class RoutedLease;
   static constexpr size_t kExplainedMax = 1000;
 
+  bool leaving(std::string_view node) const;
   PlacementRequest placement_request(const Target& target, const AcquireOptions& options);
   void remember(const std::string& id, const PlacementDecision& decision);
   // One after the other, until one gives a lease. unavailable: none is left.
@@ -62,6 +63,7 @@ class ClusterScheduler final : public Scheduler {
   std::string self_;
   std::shared_ptr<NodeChooser> chooser_;  // Leases outlive this object.
   ReplicaKeeper keeper_;
+  std::shared_ptr<const ClusterScheduler*> alive_;             // Until stop().
   std::map<std::string, std::string, std::less<>> explained_;  // By request id.
   std::deque<std::string> explained_order_;                    // Oldest first.
 };

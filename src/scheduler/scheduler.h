@@ -64,6 +64,8 @@ class Lease {
   virtual std::string_view node() const { return {}; }
   // True once the node, or the way to it, is gone: the failure was not the runner's.
   virtual bool node_lost() const { return false; }
+  // Its node takes no new requests any more, and this one had better go on elsewhere.
+  virtual bool leaving() const { return false; }
   // What the runner tells of the request; placement and load reports learn from it.
   virtual void note_prompt_left(int64_t tokens) { (void)tokens; }  // Not yet evaluated.
   virtual void note_first_token() {}

@@ -164,20 +164,51 @@ class Answer:
 
 
 class Stream(threading.Thread):
-    """One streamed answer; `arrivals` are the moments when something of it came."""
+    """One streamed answer; `arrivals` are the moments when something of it came.
 
-    def __init__(self, node, kind, path, body):
+    With a `key` it can be picked up: `picked_up_at()` is the same answer's stream at a node, from
+    the last event that came. `leave_after` events the client is gone.
+    """
+
+    def __init__(self, node, kind, path, body, key=None, leave_after=None):
         super().__init__(daemon=True)
         self.node, self.kind, self.path, self.body = node, kind, path, {**body, "stream": True}
+        self.key, self.leave_after, self.last_event = key, leave_after, 0
         self.answer, self.arrivals = Answer(), []
         self.server, self.request_id, self.failure = None, None, None
         self.begun = time.monotonic()
+
+    def picked_up_at(self, node, leave_after=None):
+        stream = Stream(node, self.kind, self.path, self.body, self.key, leave_after)
+        stream.answer, stream.last_event = self.answer, self.last_event
+        stream.answer.error = None
+        return stream
+
+    def headers(self):
+        headers = {"Content-Type": "application/json"}
+        if self.key:
+            headers["Idempotency-Key"] = self.key
+            if self.last_event:
+                headers["Last-Event-ID"] = str(self.last_event)
+        return headers
+
+    def take(self, line):
+        """Events count when they are whole; the number comes before the data it is of."""
+        if line.startswith(b"id:"):
+            number = int(line[3:])
+            if number != self.last_event + 1:
+                raise AssertionError(f"event {number} after event {self.last_event}")
+            self.last_event = number
+        elif line.strip():
+            if self.path in (CHAT, GENERATE):
+                self.last_event += 1
+            self.answer.add(self.path, line)
 
     def run(self):
         connection = http.client.HTTPConnection(self.node.address, self.node.port, timeout=300)
         try:
             connection.request("POST", self.path, json.dumps(self.body).encode(),
-                               {"Content-Type": "application/json"})
+                               self.headers())
             reply = connection.getresponse()
             if reply.status != 200:
                 self.failure = f"{reply.status}: {reply.read().decode(errors='replace')[:500]}"
@@ -186,10 +217,12 @@ class Stream(threading.Thread):
             self.server = reply.headers["X-OllamaMax-Node"]
             for line in reply:
                 size = self.answer.size()
-                if line.strip():
-                    self.answer.add(self.path, line)
+                self.take(line)
                 if self.answer.size() > size:
                     self.arrivals.append(time.monotonic())
+                if not line.strip() or self.path in (CHAT, GENERATE):
+                    if self.leave_after and self.last_event >= self.leave_after:
+                        return
             if self.answer.error:
                 self.failure = f"error element: {self.answer.error}"
             elif not self.answer.ended:

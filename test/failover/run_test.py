@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Deaths under load: three real nodes on machines of their own, a real model, sums that always come
-out the same."""
+"""Deaths under load, clients that pick their answers up, and restarts that nobody notices: three
+real nodes on machines of their own, a real model, sums that always come out the same."""
 
 import pathlib
 import sys
@@ -8,12 +8,16 @@ import sys
 sys.path[:0] = [str(pathlib.Path(__file__).resolve().parent),
                 str(pathlib.Path(__file__).resolve().parents[1])]
 import kills  # noqa: E402
+import load  # noqa: E402
 import trial  # noqa: E402
 from support import cases  # noqa: E402
 from support.cluster import ClusterCase  # noqa: E402
 
 SEED = 20261126
 KILLS = 8
+PEER_PORT = 11435
+PICKED_UP = ["generate", "chat, thinking", "openai", "openai, schema", "openai, legacy",
+             "responses", "messages", "messages, tool"]
 
 
 class Failover(ClusterCase):
@@ -29,10 +33,89 @@ class Failover(ClusterCase):
         super().tearDown()
         self.cluster.wait_until_ready()
 
+    def check(self, stream):
+        self.assertIsNone(stream.failure, stream.kind)
+        self.assertIsNone(load.difference(self.trial.expected[stream.kind], stream.answer.said()),
+                          stream.kind)
+
+    def start(self, node, kind, **options):
+        stream = load.Stream(node, f"{kind} 0", *self.trial.kinds[f"{kind} 0"], **options)
+        stream.start()
+        return stream
+
     def test_deaths_under_load_change_no_letter(self):
         self.trial.run(kills.schedule(KILLS, SEED, 0))
         self.assertEqual(self.trial.failures, [])
         self.assertGreaterEqual(sum(self.trial.struck.values()), KILLS)
+
+    def test_a_client_goes_on_at_another_node_when_its_gateway_died(self):
+        first, second, third = self.cluster.nodes
+        streams = [self.start(second, kind, key=f"gateway dies, {kind}") for kind in PICKED_UP]
+        for stream in streams:
+            second.wait_until(lambda stream=stream: len(stream.arrivals) > 3 or not
+                              stream.is_alive(), "some of each answer")
+        second.kill()
+        for number, stream in enumerate(streams):
+            stream.join()
+            again = stream.picked_up_at((first, third)[number % 2])
+            again.start()
+            again.join()
+            self.check(again)
+
+    def test_a_client_goes_on_after_its_connection_broke(self):
+        node = self.cluster.nodes[2]
+        for kind in ("chat", "openai", "openai, tool"):
+            stream = self.start(node, kind, key=f"connection breaks, {kind}", leave_after=5)
+            stream.join()
+            for leave_after in (17, None):
+                stream = stream.picked_up_at(node, leave_after)
+                stream.start()
+                stream.join()
+            self.check(stream)
+
+    def test_a_broken_connection_between_nodes_costs_nothing(self):
+        gateway, begin = self.cluster.nodes[2], len(self.cluster.nodes[2].log())
+        with self.trial.served_elsewhere():
+            streams = [self.start(gateway, kind) for kind in PICKED_UP[:6]]
+            for stream in streams:
+                gateway.wait_until(lambda stream=stream: len(stream.arrivals) > 5, "some of each")
+            servers = {stream.server for stream in streams}
+            self.assertNotIn(gateway.name, servers)
+            for node in servers:
+                index = self.trial.by_name[node].index
+                self.cluster.network.break_connections(gateway.index, index, PEER_PORT)
+        for stream in streams:
+            stream.join()
+            self.check(stream)
+        log = gateway.log()[begin:]
+        self.assertIn("reading on", log)
+        self.assertNotIn("going on with another", log)
+
+    def test_an_answer_has_one_owner(self):
+        first, second, _ = self.cluster.nodes
+        stream = self.start(first, "openai", key="one owner")
+        first.wait_until(lambda: len(stream.arrivals) > 5, "some of the answer")
+        other = load.Stream(second, stream.kind, stream.path, stream.body, key="one owner")
+        other.start()
+        other.join()
+        self.check(other)
+        stream.join()
+        self.assertIsNotNone(stream.failure)
+        # It was whole: whoever asks again is told again.
+        again = load.Stream(first, stream.kind, stream.path, stream.body, key="one owner")
+        again.start()
+        again.join()
+        self.check(again)
+
+    def test_a_rolling_restart_is_not_noticed(self):
+        begun = {node.name: len(node.log()) for node in self.cluster.nodes}
+        restarts = trial.Trial(self.cluster, SEED + 1, streams=3, variants=1)
+        restarts.expected = self.trial.expected
+        restarts.roll()
+        self.assertEqual(restarts.failures, [])
+        self.assertGreater(len(restarts.finished), 3)
+        for node in self.cluster.nodes:
+            self.assertNotIn("going on with another", node.log()[begun[node.name]:])
 
 
 if __name__ == "__main__":

@@ -73,7 +73,7 @@ class Trial:
             with self.lock:
                 others = [node for node in self.nodes[:-1] if node.name not in self.closed]
                 node = self.gateway
-                if others and chance.random() < 0.2:
+                if others and (chance.random() < 0.2 or node.name in self.closed):
                     node = chance.choice(others)
                 stream = load.Stream(node, name, *self.kinds[name])
                 self.running.append(stream)
@@ -116,11 +116,19 @@ class Trial:
         if node := self.choose_machine(10):
             return node
         # The gateway serves all of them itself: warm prompts are there, and it has slots enough.
-        self.cluster.nodes[0].cli("cluster", "drain", self.gateway.name)
-        try:
+        with self.served_elsewhere():
             return self.choose_machine(60)
+
+    @contextlib.contextmanager
+    def served_elsewhere(self):
+        """The gateway serves no new requests itself."""
+        name = self.gateway.name
+        self.gateway.cli("cluster", "drain", name)
+        try:
+            self.gateway.wait_until(lambda: self.gateway.states()[name] == "draining", "it drains")
+            yield
         finally:
-            self.cluster.nodes[0].cli("cluster", "undrain", self.gateway.name)
+            self.gateway.cli("cluster", "undrain", name)
 
     def choose_machine(self, seconds):
         for node in self.random.sample(self.nodes[:-1], len(self.nodes) - 1):
@@ -187,3 +195,18 @@ class Trial:
             for number, kind in enumerate(deaths):
                 count = self.kill(kind)
                 self.say(f"{number + 1}/{len(deaths)} {kind}: {count} streams in it", flush=True)
+
+    def roll(self):
+        """Restarts every node under load, as an operator does; clients ask those that stay."""
+        with self.load():
+            for node in self.nodes:
+                self.served_by([node], 20)  # Some work is to be there, if any comes.
+                with self.lock:
+                    self.closed.add(node.name)
+                code = node.stop(seconds=240)
+                if code != 0:
+                    self.failures.append(f"{node.name} ended with {code}")
+                node.start()
+                self.cluster.wait_until_ready()
+                with self.lock:
+                    self.closed.discard(node.name)

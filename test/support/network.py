@@ -66,6 +66,12 @@ class Network:
     def command(self, index, line):
         return ["ip", "netns", "exec", self.name(index), *line]
 
+    def break_connections(self, index, other, port):
+        """Resets the connections that one machine has made to a port of another one."""
+        subprocess.run(self.command(index, ["ss", "-K", "dst", self.address(other),
+                                            "dport", "=", str(port)]),
+                       check=True, capture_output=True)
+
     def cut(self, index, cut=True):
         """Takes a machine off the network without telling anybody: no reset, only silence."""
         self.ip("-n", self.bridge, "link", "set", f"{self.prefix}v{index}",

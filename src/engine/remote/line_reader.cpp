@@ -110,6 +110,7 @@ io::Task<Result<boost::json::object>> LineReader::next() {
       response_.reset();
       co_return fail(Errc::cancelled, "the request was cancelled");
     }
+    cut_ = more ? !*more : more.error().code != Errc::deadline_exceeded;
     if (!more) co_return fail(lose(more.error().what));
     if (!*more) co_return fail(lose("it ended the answer before it was complete"));
   }

@@ -32,6 +32,8 @@ class LineReader {
   io::Task<void> finish();
 
   bool lost() const { return lost_; }  // The link broke: the error was not the node's own.
+  // It broke with a sign, not by silence: the node itself may live.
+  bool cut() const { return cut_; }
 
  private:
   LineReader(std::string node, io::Call call) : node_(std::move(node)), call_(std::move(call)) {}
@@ -43,7 +45,7 @@ class LineReader {
   std::unique_ptr<http::ClientResponse> response_;
   std::string buffer_;
   size_t start_ = 0, scanned_ = 0;
-  bool lost_ = false;
+  bool lost_ = false, cut_ = false;
 };
 
 }  // namespace om::engine

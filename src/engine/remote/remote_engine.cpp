@@ -2,6 +2,8 @@
 
 #include "base/check.h"
 #include "base/json_fields.h"
+#include "base/log.h"
+#include "engine/metrics.h"
 
 namespace om::engine {
 
@@ -10,18 +12,23 @@ namespace json = boost::json;
 // The pieces of a completion that runs on another node.
 class RemoteCompletion final : public Completion {
  public:
-  RemoteCompletion(RemoteEngine& engine, LineReader reader)
-      : engine_(engine), reader_(std::move(reader)) {}
+  // `call` is the one that `reader` was opened with.
+  RemoteCompletion(RemoteEngine& engine, LineReader reader, io::Call call)
+      : engine_(engine), reader_(std::move(reader)), call_(std::move(call)) {}
 
   io::Task<Result<Piece>> next() override {
     CHECK(!done_, "next() after the end");
     auto line = co_await reader_.next();
+    while (!line && reader_.cut() && attaches_++ < kAttachesMax) {
+      const bool again = co_await attach();
+      if (!again) break;
+      line = co_await reader_.next();
+    }
     if (!line) {
       if (reader_.lost()) engine_.lost_ = true;
       co_return fail(std::move(line).error());
     }
-    Piece piece = decode_piece(*line);
-    done_ = piece.done;
+    Piece piece = read(*line);
     if (done_) co_await reader_.finish();
     co_return piece;
   }
@@ -34,14 +41,35 @@ class RemoteCompletion final : public Completion {
       if (reader_.lost()) engine_.lost_ = true;
       return fail(std::move(*line).error());
     }
-    Piece piece = decode_piece(**line);
-    done_ = piece.done;  // Whoever ends without next() gives up one connection, no more.
-    return piece;
+    return read(**line);  // Whoever ends without next() gives up one connection, no more.
   }
 
  private:
+  Piece read(const json::object& line) {
+    Piece piece = decode_piece(line);
+    done_ = piece.done;
+    lines_++;
+    attaches_ = 0;
+    return piece;
+  }
+
+  // The runner may live and only the connection be gone: then nothing is to be computed again.
+  io::Task<bool> attach() {
+    const std::string operation = fmt::format("attach?from={}", lines_);
+    auto reader = co_await engine_.open(operation, {}, call_);
+    if (!reader) co_return false;
+    reattached.add();
+    log_info("connection broke, reading on", field("node", engine_.link_.node),
+             field("lines", lines_));
+    reader_ = std::move(*reader);
+    co_return true;
+  }
+
   RemoteEngine& engine_;
   LineReader reader_;
+  io::Call call_;
+  size_t lines_ = 1;  // The first one told that the runner took the request.
+  int attaches_ = 0;  // Since the last piece.
   bool done_ = false;
 };
 
@@ -80,14 +108,14 @@ io::Task<Result<json::object>> RemoteEngine::ask(std::string_view operation, std
 io::Task<Result<std::unique_ptr<Completion>>> RemoteEngine::complete(CompletionRequest request,
                                                                      io::Call call) {
   std::string body = encode_completion(request);
-  CO_TRY(LineReader reader, co_await open("complete", std::move(body), std::move(call)));
+  CO_TRY(LineReader reader, co_await open("complete", std::move(body), call));
   // The first line tells that the runner took it: errors of the request come from here.
   auto started = co_await reader.next();
   if (!started) {
     if (reader.lost()) lost_ = true;
     co_return fail(std::move(started).error());
   }
-  co_return std::make_unique<RemoteCompletion>(*this, std::move(reader));
+  co_return std::make_unique<RemoteCompletion>(*this, std::move(reader), std::move(call));
 }
 
 io::Task<Result<EmbeddingResult>> RemoteEngine::embed(std::vector<Token> tokens, bool normalize,

@@ -8,6 +8,9 @@
 
 namespace om::engine {
 
+// How often a connection that breaks is made again for one piece.
+inline constexpr int kAttachesMax = 2;
+
 // Speaks /peer/v1/leases/ID/* of the node that gave the lease. Errors are the other node's own;
 // when the link breaks or falls silent they are unavailable and lost() is true from then on.
 // On the io thread; completions must be gone before it.

@@ -1,0 +1,48 @@
+// A completion for another node, and the last of what it has said: when only the connection breaks,
+// the other node goes on reading, and nothing is computed twice.
+//
+// llama-server could keep a stream for who comes back, too. But it sits behind a unix socket, which
+// does not break alone, and it counts bytes of its own events; this counts what nodes tell each
+// other.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "io/event.h"
+#include "peer/line_stream.h"
+#include "scheduler/scheduler.h"
+
+namespace om::peer {
+
+// Kept of what was told already, and said ahead of who reads.
+inline constexpr size_t kToldBytesMax = 64 << 10, kAheadBytesMax = 64 << 10;
+
+// On the io thread. run() owns the completion; destroy it after that has ended.
+class RunningCompletion {
+ public:
+  explicit RunningCompletion(io::Clock& clock) : news_(clock), read_(clock) {}
+
+  // Until its end, an error (said as the last line), or cancel(). The lease outlives it.
+  io::Task<void> run(scheduler::Lease& lease, std::string body);
+  void cancel() { cancel_.cancel(); }
+
+  // Tells all from the line of this number on, until the end. not_found: it is not kept any more.
+  // Errors: the other node is gone, and may come back.
+  io::Task<Result<void>> tell(size_t from, LineStream& out, io::Call call);
+
+ private:
+  io::Task<Result<void>> speak(scheduler::Lease& lease, std::string body);
+  io::Task<Result<void>> say(std::string_view lines, size_t count);
+  void forget_told();
+
+  io::CancelSource cancel_;
+  io::Event news_, read_;
+  std::string said_;  // From line `first_` on.
+  size_t first_ = 0, lines_ = 0;
+  size_t told_ = 0;  // Bytes of said_ that were written to the other node.
+  int readers_ = 0;  // So far; only the last one reads.
+  bool ended_ = false;
+};
+
+}  // namespace om::peer
