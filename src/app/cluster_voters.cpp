@@ -93,6 +93,7 @@ io::Task<void> ClusterParts::keep_voters() {
       continue;
     }
     const cluster::Member* self = members_->find(state_.name);
+    tell_removal(!self);  // The first sync may have brought it, and told nobody.
     Result<void> done;
     if (self && self->version != OLLAMAMAX_VERSION) {
       auto upgrade = [](cluster::Member& member) { member.version = OLLAMAMAX_VERSION; };

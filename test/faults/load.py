@@ -82,7 +82,11 @@ class Load:
     def __enter__(self):
         for thread in self.writers + self.askers:
             thread.start()
-        self.wait_for_progress()
+        try:
+            self.wait_for_progress()
+        except BaseException:
+            self.__exit__()  # Or the load would go on under the next tests.
+            raise
         return self
 
     def __exit__(self, *_):
