@@ -17,6 +17,8 @@ constexpr std::chrono::seconds kRenewMax{20};
 // How often the calendar is looked at: the machine may have slept, or its clock been set.
 constexpr std::chrono::minutes kClockLook{10};
 constexpr std::chrono::seconds kRetryMin{2};
+// Clocks differ: what another node has given may end so much later than what this one would give.
+constexpr std::chrono::hours kLongerMax{24};
 constexpr std::chrono::hours kRetryMax{1};
 
 }  // namespace
@@ -33,7 +35,7 @@ io::Task<void> Renewal::stop() { co_await tasks_.stop(); }
 security::RenewalPlan Renewal::plan(const security::CertificateFacts& facts) const {
   const io::WallTime now = links_.world.clock.wall_now();
   security::RenewalPlan plan = security::plan_renewal(facts, links_.addresses_of(links_.node), now);
-  if (plan.step == RenewalStep::wait && now + links_.life < facts.not_after) {
+  if (plan.step == RenewalStep::wait && now + links_.life + kLongerMax < facts.not_after) {
     plan.step = RenewalStep::renew;
     plan.why = "certificates are to live shorter now (cluster.certificate_life)";
   }
@@ -41,12 +43,13 @@ security::RenewalPlan Renewal::plan(const security::CertificateFacts& facts) con
 }
 
 Result<std::string> Renewal::issue(const security::Authority& authority, std::string_view request,
-                                   std::string_view node) {
+                                   std::string_view node, std::string replaces) {
   security::IssueOptions issue;
   issue.name = std::string(node);
   issue.addresses = links_.addresses_of(node);
   issue.now = links_.world.clock.wall_now();
   issue.life = links_.life;
+  issue.replaces = std::move(replaces);
   return security::issue_certificate(authority, request, issue, links_.world.random);
 }
 
@@ -57,7 +60,8 @@ void Renewal::renew_by_itself() {
     if (plan(identity.facts).step == RenewalStep::wait) return false;
     TRY(const security::Authority authority, links_.identity.load_authority());
     TRY(const auto request, security::make_certificate_request(links_.node));
-    TRY(const std::string certificate, issue(authority, request.request, links_.node));
+    TRY(const std::string certificate,
+        issue(authority, request.request, links_.node, identity.facts.serial));
     TRY_VOID(links_.identity.save(identity.authorities, certificate, request.key,
                                   links_.world.clock.wall_now()));
     return true;
@@ -125,13 +129,13 @@ io::Task<io::WallTime> Renewal::look() {
 io::Task<Result<void>> Renewal::renew(std::string why) {
   const io::Call call = links_.world.clock.call_within(kRenewMax, tasks_.token());
   CO_TRY(const auto request, security::make_certificate_request(links_.node));
+  CO_TRY(const security::Identity identity, links_.identity.load());
   std::string certificate;
   if (const auto authority = links_.identity.load_authority()) {
-    CO_TRY(certificate, issue(*authority, request.request, links_.node));
+    CO_TRY(certificate, issue(*authority, request.request, links_.node, identity.facts.serial));
   } else {
     CO_TRY(certificate, co_await ask_voters(request.request, call));
   }
-  CO_TRY(const security::Identity identity, links_.identity.load());
   const io::WallTime now = links_.world.clock.wall_now();
   CO_TRY_VOID(links_.identity.save(identity.authorities, certificate, request.key, now));
   certificates_renewed.add();
@@ -176,7 +180,8 @@ io::Task<Result<std::string>> Renewal::certify(http::Request& request, http::Bod
   if (request.method != "POST") co_return fail(Errc::unsupported, "POST a certificate request");
   CO_TRY(const std::string asked, co_await body.read_all(kRequestBytesMax));
   CO_TRY(const security::Authority authority, links_.identity.load_authority());
-  auto certificate = issue(authority, asked, request.peer_certificate);
+  auto certificate =
+      issue(authority, asked, request.peer_certificate, request.peer_certificate_serial);
   if (certificate) {
     log_info("certificate given", field("node", request.peer_certificate));
   } else {

@@ -59,7 +59,7 @@ class Renewal {
   io::Task<io::WallTime> look();  // When to look again.
   security::RenewalPlan plan(const security::CertificateFacts& facts) const;
   Result<std::string> issue(const security::Authority& authority, std::string_view request,
-                            std::string_view node);
+                            std::string_view node, std::string replaces);
   io::Task<Result<void>> renew(std::string why);
   io::Task<Result<std::string>> ask_voters(std::string request, io::Call call);
   io::Task<Result<std::string>> certify(http::Request& request, http::BodyReader& body);

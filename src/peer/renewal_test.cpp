@@ -201,5 +201,14 @@ TEST_F(Renewed, AShorterLifeIsTakenUpAtOnce) {
   EXPECT_GT(voter_.facts().not_after, now());
 }
 
+// A node whose clock is behind sees its certificate live longer than it would make it live itself.
+TEST_F(Renewed, AClockThatIsBehindIsNoReasonForAnother) {
+  voter_.make_renewal(*this, security::kNodeCertificateLife - minutes(5));
+  const std::string first = voter_.facts().serial;
+  voter_.renewal->start();
+  pass(hours(1));
+  EXPECT_EQ(voter_.facts().serial, first);
+}
+
 }  // namespace
 }  // namespace om::peer

@@ -235,6 +235,10 @@ Result<std::string> issue_certificate(const Authority& authority, std::string_vi
   const CertificatePtr certificate =
       new_certificate(X509_REQ_get0_pubkey(request.get()), random, options.now,
                       std::min(options.now + options.life, issuer_end));
+  if (!options.replaces.empty()) {
+    const io::WallTime after = issue_time(options.replaces) + std::chrono::milliseconds(1);
+    set_serial(certificate.get(), random, std::max(options.now, after));
+  }
   set_common_name(X509_get_subject_name(certificate.get()), name);
   CHECK(X509_set_issuer_name(certificate.get(), X509_get_subject_name(issuer.get())) == 1);
   X509V3_CTX context;

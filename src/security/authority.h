@@ -39,6 +39,7 @@ struct IssueOptions {
   std::vector<std::string> addresses;  // Numeric. Loopback is always added.
   io::WallTime now{};
   io::Duration life = kNodeCertificateLife;
+  std::string replaces = {};  // A serial: the new one is greater, also if the clock went back.
 };
 
 // invalid_argument: `cluster` is not 1 to 40 printable ASCII characters.

@@ -104,6 +104,21 @@ TEST_F(Certificates, AreRenewedAfterTwoThirdsOfTheirLife) {
   EXPECT_TRUE(needs_renewal(*facts, kNow + days(100)));
 }
 
+TEST_F(Certificates, HaveSerialsThatGrowThoughTheClockGoesBack) {
+  const Authority ca = authority();
+  const auto first = read_certificate(node(ca, "n1", kNow));
+  const auto request = make_certificate_request("n1");
+  const IssueOptions options{.name = "n1",
+                             .addresses = {},
+                             .now = kNow - std::chrono::minutes(5),
+                             .replaces = first->serial};
+  const auto text = issue_certificate(ca, request->request, options, random_);
+  ASSERT_TRUE(text) << text.error().what;
+  const auto second = read_certificate(*text);
+  EXPECT_GT(second->serial, first->serial);
+  EXPECT_LT(second->not_after, first->not_after);
+}
+
 TEST_F(Certificates, HaveSerialsThatGrowWithTime) {
   const Authority ca = authority();
   const auto first = read_certificate(node(ca, "n1", kNow));
