@@ -41,8 +41,7 @@ io::Task<Result<void>> create_message(const Dependencies& node, Context& context
   CO_TRY(json::object body, co_await read_object(node, context));
   CO_TRY(model::ChatRequest request, parse_messages_request(body, MessagesUse::generate));
   context.model = request.common.model;
-  context.describe(request.common);
-  CO_TRY(request.common.standing, read_standing(context.request.headers, node.settings));
+  CO_TRY_VOID(note_caller(request.common, context, node.settings));
   drop_thinking_if_unable(node, request);
   bool streamed = request.common.stream;
   MessageHead head{.id = make_head(node, context, "msg_", "").id,

@@ -148,11 +148,11 @@ io::Task<void> Api::handle(http::Request& request, http::BodyReader& body,
     (void)co_await context.send(204, {}, {});
     co_return;
   }
-  if (is_inference(request.method, request.path) && is_shedding(dependencies_.settings)) {
-    co_await refuse_for_memory(context);
-    co_return;
-  }
   if (is_inference(request.method, request.path)) {
+    if (is_shedding(dependencies_.settings)) {
+      co_await refuse_for_memory(context);
+      co_return;
+    }
     auto pick_up = read_pick_up(request.headers, request.path);
     if (!pick_up) {
       std::string told = error_body(shape_of(request.path), 400, pick_up.error().what, request.id);

@@ -9,8 +9,7 @@ HandlerResult handle_chat(const Dependencies& dependencies, Context& context) {
   CO_TRY(const auto body, co_await read_json(context, dependencies.settings.body_bytes_max));
   CO_TRY(model::ChatRequest request, read_chat_request(body));
   context.model = request.common.model;
-  context.describe(request.common);
-  CO_TRY(request.common.standing, read_standing(context.request.headers, dependencies.settings));
+  CO_TRY_VOID(note_caller(request.common, context, dependencies.settings));
   AnswerShape shape{.kind = ReplyWriter::Kind::chat,
                     .model = request.common.model,
                     .stream = request.common.stream,

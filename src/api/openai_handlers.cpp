@@ -12,10 +12,16 @@ namespace {
 
 constexpr size_t kJoinedBytesMax = 32 * 1024;
 
-// Choices differ by their seeds, and are kept apart.
-void vary(model::RequestCommon& common, int choice) {
-  vary_seed(common.options, choice);
-  if (choice > 0 && !common.record.empty()) common.record += fmt::format("-{}", choice);
+// Answers to one request are told apart, so that each can be picked up.
+void number_record(model::RequestCommon& common, int index) {
+  if (index > 0 && !common.record.empty()) common.record += fmt::format("-{}", index);
+}
+
+model::ChatRequest chat_part(const ChatCompletion& chat, int choice) {
+  model::ChatRequest request = chat.request;
+  vary_seed(request.common.options, choice);
+  number_record(request.common, choice);
+  return request;
 }
 
 // Choices are made one after another: the second finds the prompt in the runner's cache, and one
@@ -27,9 +33,7 @@ io::Task<Result<void>> stream_chat(const Dependencies& node, Context& context,
   UsageSum usage;
   std::string events;
   for (int choice = 0; choice < chat.choices; choice++) {
-    model::ChatRequest request = chat.request;
-    vary(request.common, choice);
-    CO_TRY(auto answer, co_await node.generation.chat(std::move(request), context.call()));
+    CO_TRY(auto answer, co_await node.generation.chat(chat_part(chat, choice), context.call()));
     for (bool done = false; !done;) {
       CO_TRY(model::Chunk chunk, co_await answer->next());
       if (!context.response.started()) CO_TRY_VOID(co_await start_events(context, *answer));
@@ -57,9 +61,7 @@ io::Task<Result<void>> whole_chat(const Dependencies& node, Context& context, Ch
   std::vector<GatheredAnswer> choices;
   UsageSum usage;
   for (int choice = 0; choice < chat.choices; choice++) {
-    model::ChatRequest request = chat.request;
-    vary(request.common, choice);
-    CO_TRY(auto answer, co_await node.generation.chat(std::move(request), context.call()));
+    CO_TRY(auto answer, co_await node.generation.chat(chat_part(chat, choice), context.call()));
     CO_TRY(GatheredAnswer gathered, co_await gather(*answer));
     usage.add(gathered.usage, choice == 0);
     choices.push_back(std::move(gathered));
@@ -72,8 +74,7 @@ io::Task<Result<void>> chat_completions(const Dependencies& node, Context& conte
   CO_TRY(json::object body, co_await read_object(node, context));
   CO_TRY(ChatCompletion chat, parse_chat_completion(body));
   context.model = chat.request.common.model;
-  context.describe(chat.request.common);
-  CO_TRY(chat.request.common.standing, read_standing(context.request.headers, node.settings));
+  CO_TRY_VOID(note_caller(chat.request.common, context, node.settings));
   if (chat.request.common.stream) {
     co_return co_await stream_chat(node, context, std::move(chat));
   }
@@ -85,9 +86,7 @@ model::GenerateRequest completion_part(const Completion& completion, int index) 
   model::GenerateRequest request = completion.request;
   request.prompt = completion.prompts[static_cast<size_t>(index / completion.choices)];
   vary_seed(request.common.options, index % completion.choices);
-  if (index > 0 && !request.common.record.empty()) {
-    request.common.record += fmt::format("-{}", index);
-  }
+  number_record(request.common, index);
   return request;
 }
 
@@ -141,8 +140,7 @@ io::Task<Result<void>> completions(const Dependencies& node, Context& context) {
   CO_TRY(json::object body, co_await read_object(node, context));
   CO_TRY(Completion completion, parse_completion(body));
   context.model = completion.request.common.model;
-  context.describe(completion.request.common);
-  CO_TRY(completion.request.common.standing, read_standing(context.request.headers, node.settings));
+  CO_TRY_VOID(note_caller(completion.request.common, context, node.settings));
   if (completion.request.common.stream) {
     co_return co_await stream_completion(node, context, std::move(completion));
   }

@@ -40,8 +40,7 @@ io::Task<Result<void>> create_response(const Dependencies& node, Context& contex
   CO_TRY(json::object body, co_await read_object(node, context));
   CO_TRY(ResponsesCall call, parse_responses(body));
   context.model = call.request.common.model;
-  context.describe(call.request.common);
-  CO_TRY(call.request.common.standing, read_standing(context.request.headers, node.settings));
+  CO_TRY_VOID(note_caller(call.request.common, context, node.settings));
   bool streamed = call.request.common.stream;
   ResponseStream stream(make_head(node, context, "resp_", context.model), std::move(call.echo));
   CO_TRY(auto answer, co_await node.generation.chat(std::move(call.request), context.call()));

@@ -56,13 +56,6 @@ io::Task<Result<void>> Context::write(std::string_view events) {
   co_return co_await response.write(numbered);
 }
 
-void Context::describe(model::RequestCommon& common) const {
-  common.id = request.id;
-  if (!pick_up) return;
-  common.record = pick_up->record;
-  common.record_fingerprint = body_fingerprint;
-}
-
 void Router::add(std::string_view method, std::string_view pattern, ErrorShape shape,
                  RouteHandler handler) {
   CHECK(pattern.starts_with('/'));

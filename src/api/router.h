@@ -49,8 +49,6 @@ struct Context {
   // Streams: start() once, then write() with whole events, then response.finish().
   io::Task<Result<void>> start(std::string content_type);
   io::Task<Result<void>> write(std::string_view events);
-  // What every request for an answer tells of the connection it came by.
-  void describe(model::RequestCommon& common) const;
 };
 
 // May fail before the response is started (answered with status and body) or after it (told as

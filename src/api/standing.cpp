@@ -45,4 +45,15 @@ Result<model::Standing> read_standing(const http::Headers& headers, const Settin
   return standing;
 }
 
+Result<void> note_caller(model::RequestCommon& common, const Context& context,
+                         const Settings& settings) {
+  common.id = context.request.id;
+  if (context.pick_up) {
+    common.record = context.pick_up->record;
+    common.record_fingerprint = context.body_fingerprint;
+  }
+  TRY(common.standing, read_standing(context.request.headers, settings));
+  return {};
+}
+
 }  // namespace om::api

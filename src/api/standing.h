@@ -22,4 +22,9 @@ std::string key_name(std::string_view key);
 // invalid_argument: a priority or a time that is none.
 Result<model::Standing> read_standing(const http::Headers& headers, const Settings& settings);
 
+// What every request for an answer takes over from the connection it came by: its id, its standing,
+// and under which key it may be picked up. Errors as read_standing().
+Result<void> note_caller(model::RequestCommon& common, const Context& context,
+                         const Settings& settings);
+
 }  // namespace om::api

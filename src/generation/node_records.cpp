@@ -12,7 +12,7 @@
 namespace om::generation {
 namespace {
 
-constexpr uint64_t kTurnLowBits = (uint64_t{1} << 40) - 1;
+constexpr uint64_t kTurnLowBits = (uint64_t{1} << kOwnerTurnShift) - 1;
 
 int status_of(Errc code) {
   switch (code) {

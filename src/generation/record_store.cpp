@@ -3,11 +3,6 @@
 #include <algorithm>
 
 namespace om::generation {
-namespace {
-
-constexpr int kOwnerTurnShift = 40;  // Below: what tells apart those who took it at once.
-
-}  // namespace
 
 void RecordStore::give(Record& record, uint64_t owner) {
   if (owner == record.owner) return;

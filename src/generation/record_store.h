@@ -15,6 +15,9 @@ namespace om::generation {
 inline constexpr size_t kRecordBytesMax = 4 << 20, kRecordsBytesMax = 64 << 20;
 inline constexpr size_t kRecordsMax = 4096;
 inline constexpr std::chrono::minutes kRecordAgeMax{10};
+// The low bits of an owner tell apart those who took a record at once; above them turns are
+// counted.
+inline constexpr int kOwnerTurnShift = 40;
 
 // Bounded: what was not used for kRecordAgeMax goes, and the oldest when there is too much. On the
 // io thread.

@@ -133,11 +133,7 @@ io::Task<Result<std::unique_ptr<Lease>>> ClusterScheduler::acquire(Target target
   const io::TimePoint since = world_.clock.now();
   const io::Duration patience = options.resumes ? kResumePatience : kReturnPatience;
   while (true) {
-    AcquireOptions left = options;
-    if (left.patience) {
-      left.patience = std::max(io::Duration{}, *left.patience - (world_.clock.now() - since));
-    }
-    auto lease = co_await acquire_on_any(target, left, call);
+    auto lease = co_await acquire_on_any(target, options, since, call);
     if (lease) co_return lease;
     // A runner that could not be started may be able to in a moment; whose answer has begun waits.
     const Errc code = lease.error().code;
@@ -156,9 +152,8 @@ SentOutcome::Result ClusterScheduler::outcome_of(const Error& error, bool own_no
 }
 
 io::Task<Result<std::unique_ptr<Lease>>> ClusterScheduler::acquire_on_any(
-    const Target& target, const AcquireOptions& options, io::Call call) {
+    const Target& target, const AcquireOptions& options, io::TimePoint since, io::Call call) {
   PlacementRequest request = placement_request(target, options);
-  const io::TimePoint begun = world_.clock.now();
   Error last{Errc::unavailable, fmt::format("no node that can be reached can run {}", target.name)};
   bool may_evict = false, crowded = false;
   for (size_t tried = 0; tried < kNodesTriedMax; tried++) {
@@ -181,7 +176,7 @@ io::Task<Result<std::unique_ptr<Lease>>> ClusterScheduler::acquire_on_any(
     AcquireOptions asked = options;
     asked.may_evict = may_evict || best->loaded || !best->evictions.empty();
     if (asked.patience) {
-      asked.patience = std::max(io::Duration{}, *asked.patience - (now - begun));
+      asked.patience = std::max(io::Duration{}, *asked.patience - (now - since));
     }
     asked.prompt_tokens = std::llround(request.prompt_tokens - best->sure_tokens);
     auto lease = co_await acquire_on(node, target, asked, call);
@@ -200,7 +195,7 @@ io::Task<Result<std::unique_ptr<Lease>>> ClusterScheduler::acquire_on_any(
              field("model", target.name), field("error", refused));
     // That a node lacks the files says nothing of those that have them and are away just now.
     if (refused.code != Errc::not_found) last = std::move(refused);
-    if (options.patience && world_.clock.now() - begun >= *options.patience) break;
+    if (options.patience && world_.clock.now() - since >= *options.patience) break;
     passed_on.add();
     request.excluded.push_back(node);
   }

@@ -49,10 +49,11 @@ class ClusterScheduler final : public Scheduler {
   bool leaving(std::string_view node) const;
   PlacementRequest placement_request(const Target& target, const AcquireOptions& options);
   void remember(const std::string& id, const PlacementDecision& decision);
-  // One after the other, until one gives a lease. unavailable: none is left.
+  // One after the other, until one gives a lease. unavailable: none is left. `since`: when the
+  // request came, for its patience.
   io::Task<Result<std::unique_ptr<Lease>>> acquire_on_any(const Target& target,
                                                           const AcquireOptions& options,
-                                                          io::Call call);
+                                                          io::TimePoint since, io::Call call);
   static SentOutcome::Result outcome_of(const Error& error, bool own_node);
   io::Task<Result<std::unique_ptr<Lease>>> acquire_on(const std::string& node, const Target& target,
                                                       const AcquireOptions& options, io::Call call);

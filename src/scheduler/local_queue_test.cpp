@@ -67,32 +67,24 @@ io::Task<void> heeds_weights(Node& node) {
 }
 TEST(LocalQueue, ServesHeavyKeysMoreOften) { Node().run(heeds_weights); }
 
-io::Task<void> lets_batch_wait(Node& node) {
+// In which order a batch request, and an interactive one that comes so much later, are served.
+io::Task<void> serves_after(Node& node, io::Duration later, std::vector<size_t> expected) {
   auto busy = co_await node.acquire(target("a"));
   CO_ASSERT(busy);
   AcquireOptions batch;
   batch.priority = Priority::batch;
   node.start(target("a"), batch);
-  co_await node.pass(seconds(20));
-  node.start(target("a"));
-  co_await node.pass(seconds(2));
-  const auto order = co_await serve_all(node, *busy);
-  EXPECT_EQ(order, (std::vector<size_t>{1, 0}));
-}
-TEST(LocalQueue, LetsInteractiveRequestsPassBatchOnes) { Node().run(lets_batch_wait); }
-
-io::Task<void> lets_batch_age(Node& node) {
-  auto busy = co_await node.acquire(target("a"));
-  CO_ASSERT(busy);
-  AcquireOptions batch;
-  batch.priority = Priority::batch;
-  node.start(target("a"), batch);
-  co_await node.pass(seconds(46));
+  co_await node.pass(later);
   node.start(target("a"));
   co_await node.pass(seconds(1));
   const auto order = co_await serve_all(node, *busy);
-  EXPECT_EQ(order, (std::vector<size_t>{0, 1}));
+  EXPECT_EQ(order, expected);
 }
+
+io::Task<void> lets_batch_wait(Node& node) { return serves_after(node, seconds(20), {1, 0}); }
+TEST(LocalQueue, LetsInteractiveRequestsPassBatchOnes) { Node().run(lets_batch_wait); }
+
+io::Task<void> lets_batch_age(Node& node) { return serves_after(node, seconds(46), {0, 1}); }
 TEST(LocalQueue, DoesNotLetThemPassForEver) { Node().run(lets_batch_age); }
 
 io::Task<void> makes_place(Node& node) {

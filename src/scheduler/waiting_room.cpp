@@ -8,9 +8,8 @@ namespace om::scheduler {
 std::vector<WaitingRoom::Guest>::iterator WaitingRoom::find_displaced(const Guest& newcomer) {
   std::map<std::string_view, double> held;  // Places for the key's weight.
   for (const Guest& guest : guests_) held[guest.key] += 1 / guest.weight;
-  const double own = held[newcomer.key] + 1 / newcomer.weight;
   std::string_view greediest = newcomer.key;
-  double most = own;
+  double most = held[newcomer.key] + 1 / newcomer.weight;
   for (const auto& [key, share] : held) {
     // With one place less it must still have no fewer than the newcomer's key will have.
     if (key == newcomer.key || share <= most) continue;

@@ -78,18 +78,23 @@ io::Duration Replicas::time_to_next_look() const {
                                                                 : options_.reconcile_every;
 }
 
-ReplicaInput Replicas::look() {
+void Replicas::note_new_models() {
+  std::map<std::string, std::pair<Digest, io::TimePoint>> seen;
+  for (const auto& [key, model] : state_->models) {
+    const auto before = first_seen_.find(key);
+    const bool is_known = before != first_seen_.end() && before->second.first == model.digest;
+    seen[key] = is_known ? before->second : std::pair(model.digest, world_.clock.now());
+  }
+  first_seen_ = std::move(seen);
+}
+
+ReplicaInput Replicas::look() const {
   ReplicaInput input{.models = {},
                      .view = parts_.links.view(),
                      .now = world_.clock.now(),
                      .grace = options_.grace,
                      .disk_reserve = options_.disk_reserve};
-  std::map<std::string, std::pair<Digest, io::TimePoint>> seen;
   for (const auto& [key, model] : state_->models) {
-    const auto before = first_seen_.find(key);
-    const bool is_known = before != first_seen_.end() && before->second.first == model.digest;
-    const io::TimePoint since = is_known ? before->second.second : input.now;
-    seen[key] = {model.digest, since};
     const auto popularity = state_->popularity.find(key);
     input.models.push_back(
         {.key = key,
@@ -97,9 +102,8 @@ ReplicaInput Replicas::look() {
          .blobs = sized_blobs_of(model.manifest),
          .policy = state_->policy_of(key),
          .popularity = popularity == state_->popularity.end() ? 0 : popularity->second,
-         .is_new = input.now - since < options_.unseen_grace});
+         .is_new = input.now - first_seen_.at(key).second < options_.unseen_grace});
   }
-  first_seen_ = std::move(seen);
   return input;
 }
 
@@ -107,6 +111,7 @@ io::Task<Result<void>> Replicas::reconcile() {
   CO_TRY(auto state,
          co_await parts_.catalogue.load(world_.clock.call_within(kAskMax, tasks_.token())));
   state_ = std::move(state);
+  note_new_models();
   const ReplicaInput input = look();
   ReplicaPlan plan = plan_replicas(input);
   for (const ModelHealth& model : newly_troubled(health_, plan.health)) {

@@ -62,7 +62,7 @@ class Replicas {
   std::vector<cluster::CopyProgress> progress() const;
 
   // By the View as it is now; models and policies as of the last look.
-  std::vector<ModelHealth> health() { return plan_replicas(look()).health; }
+  std::vector<ModelHealth> health() const { return plan_replicas(look()).health; }
   std::shared_ptr<const CatalogueState> state() const { return state_; }
 
  private:
@@ -89,7 +89,8 @@ class Replicas {
   io::Task<int> count_other_copies(const CatalogueModel& model, io::CancelToken cancel);
   io::Task<bool> node_has(cluster::NodeInfo node, std::vector<Digest> blobs,
                           io::CancelToken cancel);
-  ReplicaInput look();
+  void note_new_models();  // Of state_.
+  ReplicaInput look() const;
   io::Duration time_to_next_look() const;
   bool has_blobs(const model::Manifest& manifest);
   bool is_mine(const ReplicaPlan& plan, const std::string& key, ReplicaAction::Kind kind) const;
