@@ -13,6 +13,7 @@ constexpr std::chrono::seconds kPeerConnectMax{2};
 constexpr std::chrono::seconds kPeerWriteIdleMax{5};
 constexpr std::chrono::seconds kFirstSyncMax{5};
 constexpr std::string_view kJoinPath = "/peer/v1/join";
+constexpr std::string_view kBackendKeys = "/peer/v1/backend-keys/";
 
 http::ClientLimits peer_client_limits() {
   http::ClientLimits limits;
@@ -25,6 +26,14 @@ http::ServerLimits peer_server_limits() {
   limits.write_idle_max = kPeerWriteIdleMax;
   limits.body_bytes_max = 512ull << 20;
   return limits;
+}
+
+// Only members get here: the port between nodes asks for their certificates.
+io::Task<void> hand_over_key(cluster::BackendTable& table, http::Request& request,
+                             http::ResponseWriter& response) {
+  auto key = table.key_of(request.path.substr(kBackendKeys.size()));
+  const int status = key ? 200 : 404;
+  (void)co_await response.send(status, "text/plain", key ? std::move(*key) : std::string());
 }
 
 }  // namespace
@@ -56,6 +65,7 @@ io::Task<Result<void>> ClusterParts::open(scheduler::LocalScheduler& local, http
   reports_ = std::make_unique<cluster::Reports>(world_, *client_, [this] { return self(); });
   scheduler_ = std::make_unique<scheduler::ClusterScheduler>(world_, *client_, local, *reports_,
                                                              state_.name);
+  open_split(local);
   peer::Dependencies dependencies{
       world_,
       disk_,
@@ -65,6 +75,9 @@ io::Task<Result<void>> ClusterParts::open(scheduler::LocalScheduler& local, http
       [this](std::string_view node) {
         const cluster::Member* member = members_->find(node);
         return member && member->voter;
+      },
+      [this](scheduler::Target& target, io::Call call) {
+        return plan_split(target, std::move(call));
       }};
   peer_server_ = std::make_unique<peer::PeerServer>(std::move(dependencies));
   if (voter_) peer_server_->serve_voters(voter_->metadata(), identity_);
@@ -85,6 +98,22 @@ io::Task<Result<void>> ClusterParts::open(scheduler::LocalScheduler& local, http
              field("error", synced.error()));
   }
   distribution_->start();
+  co_return Result<void>{};
+}
+
+void ClusterParts::open_split(scheduler::LocalScheduler& local) {
+  split_planner_ = std::make_unique<scheduler::SplitPlanner>(
+      world_, *client_, *reports_, state_.name, local.plan_options(),
+      [&local](const scheduler::Target& target) { return local.wanted_context(target); });
+  scheduler_->split_with(*split_planner_);
+  part_leases_ = std::make_unique<scheduler::PartLeases>(
+      world_, scheduler_->remote_leases(),
+      [this](std::string_view node) { return reports_->link_of(node); }, state_.name);
+  local.use_engines(engine::node_engines(world_, *part_leases_));
+}
+
+io::Task<Result<void>> ClusterParts::plan_split(scheduler::Target& target, io::Call call) {
+  CO_TRY(target.split, co_await split_planner_->plan_here(target, std::move(call)));
   co_return Result<void>{};
 }
 
@@ -128,6 +157,28 @@ io::Task<Result<std::string>> ClusterParts::describe(model::Name name, std::stri
   };
   CO_TRY(const store::Model model, co_await world_.workers.run(read));
   co_return cluster::write_card(model, bytes);
+}
+
+io::Task<Result<std::string>> ClusterParts::fetch_backend_key(std::string name, io::Call call) {
+  const cluster::View view = reports_->view();
+  for (const cluster::NodeInfo& node : view.nodes()) {
+    const engine::PeerLink* link = reports_->link_of(node.name);
+    if (!link || node.state == cluster::NodeState::unreachable) continue;
+    auto request = link->request("GET", std::string(kBackendKeys) + name);
+    auto response = co_await client_->send(std::move(request), call);
+    if (!response) continue;
+    auto key = co_await (*response)->read_all(cluster::BackendTable::kKeyBytesMax);
+    if (key && (*response)->status() == 200) co_return std::move(*key);
+  }
+  co_return fail(Errc::not_found, "no node that can be reached has the key");
+}
+
+void ClusterParts::serve_backend_keys(cluster::BackendTable& table) {
+  peer_server_->mount(std::string(kBackendKeys),
+                      [&table](http::Request& request, http::BodyReader&,
+                               http::ResponseWriter& response) -> io::Task<void> {
+                        return hand_over_key(table, request, response);
+                      });
 }
 
 Result<void> ClusterParts::listen(io::Endpoint at) {

@@ -6,6 +6,7 @@
 
 #include "app/cluster_state.h"
 #include "app/voter.h"
+#include "cluster/backend_table.h"
 #include "cluster/catalogue.h"
 #include "cluster/cluster_store.h"
 #include "cluster/members.h"
@@ -16,6 +17,8 @@
 #include "peer/peer_server.h"
 #include "scheduler/cluster_scheduler.h"
 #include "scheduler/local_scheduler.h"
+#include "scheduler/part_leases.h"
+#include "scheduler/split_planner.h"
 #include "security/identity.h"
 #include "store/store.h"
 #include "transfer/distribution.h"
@@ -47,6 +50,10 @@ class ClusterParts {
   cluster::Reports& reports() { return *reports_; }
   security::IdentityStore& identity() { return identity_; }
   const ClusterState& state() const { return state_; }
+  // Another node's copy of a backend's key. not_found: none has it.
+  io::Task<Result<std::string>> fetch_backend_key(std::string name, io::Call call);
+  // Hands keys to other nodes from then on. It outlives this object.
+  void serve_backend_keys(cluster::BackendTable& table);
   cluster::NodeInfo self();
   // Tells other nodes to send nothing more, and lets what runs for them end within `grace`.
   void begin_drain() { stopping_ = true; }
@@ -62,6 +69,8 @@ class ClusterParts {
   io::Task<void> serve_blob(http::Request& request, http::ResponseWriter& response);
   io::Task<Result<std::string>> describe(model::Name name, std::string bytes);
   void refresh_blobs();
+  void open_split(scheduler::LocalScheduler& local);
+  io::Task<Result<void>> plan_split(scheduler::Target& target, io::Call call);
 
   io::Task<Result<void>> open_facts();
   io::Task<void> keep_voters();
@@ -94,7 +103,9 @@ class ClusterParts {
   std::unique_ptr<cluster::ClusterStore> store_;
   std::unique_ptr<cluster::Reports> reports_;
   std::unique_ptr<transfer::Distribution> distribution_;
+  std::unique_ptr<scheduler::SplitPlanner> split_planner_;
   std::unique_ptr<scheduler::ClusterScheduler> scheduler_;
+  std::unique_ptr<scheduler::PartLeases> part_leases_;
   std::unique_ptr<peer::PeerServer> peer_server_;
   std::unique_ptr<http::Server> http_server_;
   io::TaskGroup tasks_;

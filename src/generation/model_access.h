@@ -37,7 +37,7 @@ Result<model::Options> merge_options(const store::Model& model, const boost::jso
 Result<model::Think> settle_think(const model::Think& asked, bool thinks, const store::Model& model,
                                   std::string_view name);
 
-scheduler::Target make_target(const store::Model& model, const model::RunnerOptions& runner);
+scheduler::Target make_target(const ModelPointer& pointer, const model::RunnerOptions& runner);
 
 // `own` is the request's template; null pointer: the model's.
 prompt::TemplateSource template_source(const store::Model& model, const std::string* own,

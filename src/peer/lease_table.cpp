@@ -1,5 +1,7 @@
 #include "peer/lease_table.h"
 
+#include <algorithm>
+
 #include "base/log.h"
 
 namespace om::peer {
@@ -13,7 +15,8 @@ constexpr std::chrono::seconds kSweepInterval{1};
 LeaseTable::LeaseTable(io::World& world) : world_(world), tasks_(world.executor, world.clock) {}
 LeaseTable::~LeaseTable() = default;
 
-Result<std::string> LeaseTable::add(std::unique_ptr<scheduler::Lease> lease, std::string holder) {
+Result<std::string> LeaseTable::add(std::unique_ptr<scheduler::Lease> lease, std::string holder,
+                                    bool is_part) {
   if (leases_.size() >= kLeasesMax) {
     return fail(Errc::overloaded, "this node has given {} leases", kLeasesMax);
   }
@@ -22,6 +25,7 @@ Result<std::string> LeaseTable::add(std::unique_ptr<scheduler::Lease> lease, std
   held->lease = std::move(lease);
   held->holder = std::move(holder);
   held->used = world_.clock.now();
+  held->is_part = is_part;
   leases_.emplace(id, std::move(held));
   return id;
 }
@@ -42,11 +46,21 @@ void LeaseTable::remove(const std::string& id, std::string_view holder, bool fai
     found->second->lease->report_failure(
         Error{Errc::unavailable, "another node could not go on with it"});
   }
+  found->second->ended.cancel();
   leases_.erase(found);
 }
 
+size_t LeaseTable::requests() const {
+  return static_cast<size_t>(
+      std::ranges::count_if(leases_, [](const auto& item) { return !item.second->is_part; }));
+}
+
 void LeaseTable::remove_all_of(std::string_view holder) {
-  std::erase_if(leases_, [holder](const auto& item) { return item.second->holder == holder; });
+  std::erase_if(leases_, [holder](const auto& item) {
+    if (item.second->holder != holder) return false;
+    item.second->ended.cancel();
+    return true;
+  });
 }
 
 void LeaseTable::start() { tasks_.spawn(sweep()); }
@@ -66,6 +80,7 @@ io::Task<void> LeaseTable::sweep() {
 
 io::Task<void> LeaseTable::stop() {
   co_await tasks_.stop();
+  for (const auto& [id, held] : leases_) held->ended.cancel();
   leases_.clear();
 }
 

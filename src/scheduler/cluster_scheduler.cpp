@@ -92,6 +92,9 @@ PlacementRequest ClusterScheduler::placement_request(const Target& target,
   request.weights = target.weights;
   for (const Target::File& file : target.files) request.files.push_back({file.digest, file.bytes});
   request.load_bytes = load_bytes_of(target);
+  if (split_planner_) {
+    if (const auto bytes = split_planner_->whole_bytes(target)) request.load_bytes = *bytes;
+  }
   request.context = target.runner.num_ctx.value_or(kContextDefault);
   request.outline = options.outline;
   if (request.outline.model == 0) request.outline.model = model_key(target.weights);
@@ -133,7 +136,7 @@ io::Task<Result<std::unique_ptr<Lease>>> ClusterScheduler::acquire_on_any(
     chooser_->observe(reports_.view());
     const io::TimePoint now = world_.clock.now();
     const PlacementDecision decision = chooser_->decide(request, now);
-    remember(options.id, decision);
+    remember(options.id, decision.to_json());
     const NodeCandidate* best = decision.best();
     if (!best) break;
     SentRequest sent = chooser_->begin(request, *best, now);
@@ -154,13 +157,56 @@ io::Task<Result<std::unique_ptr<Lease>>> ClusterScheduler::acquire_on_any(
     passed_on.add();
     request.excluded.push_back(node);
   }
+  if (last.code == Errc::unavailable && split_planner_) {
+    auto lease = co_await acquire_split(target, options, std::move(call));
+    if (lease || lease.error().code != Errc::not_found) co_return lease;
+  }
   co_return fail(std::move(last));
 }
 
-void ClusterScheduler::remember(const std::string& id, const PlacementDecision& decision) {
+io::Task<Result<std::unique_ptr<Lease>>> ClusterScheduler::acquire_split(
+    const Target& target, const AcquireOptions& options, io::Call call) {
+  auto choice = split_planner_->choose(target);
+  if (!choice && choice.error().code == Errc::unsupported) co_return fail(Errc::not_found, "");
+  if (!choice) co_return fail(std::move(choice).error());
+  const std::string main = choice->main;
+  log_info("splitting a model", field("id", options.id), field("model", target.name),
+           field("node", main), field("parts", choice->plan.parts.size()));
+  remember(options.id, fmt::format(R"({{"split":{}}})", choice->to_json()));
+  const io::TimePoint now = world_.clock.now();
+  const PlacementRequest request = placement_request(target, options);
+  NodeCandidate candidate;
+  candidate.name = main;
+  const auto number = chooser_->cluster().find(main);
+  if (!number) co_return fail(Errc::unavailable, "node {} has left", main);
+  candidate.node = *number;
+  SentRequest sent = chooser_->begin(request, candidate, now);
+  Target split = target;
+  Result<std::unique_ptr<Lease>> lease = fail(Errc::internal, "not asked");
+  if (main == self_) {
+    auto plan = co_await split_planner_->plan_here(target, call);
+    if (plan) {
+      split.split = std::move(*plan);
+      lease = co_await local_.acquire(std::move(split), options, std::move(call));
+    } else {
+      lease = fail(std::move(plan).error());
+    }
+  } else {
+    split.wants_split = true;
+    lease = co_await acquire_on(main, split, options, std::move(call));
+  }
+  if (!lease) {
+    chooser_->end(std::move(sent), {SentOutcome::Result::cancelled, 0, 0}, world_.clock.now());
+    co_return lease;
+  }
+  co_return std::make_unique<RoutedLease>(world_.clock, chooser_, std::move(sent),
+                                          std::move(*lease));
+}
+
+void ClusterScheduler::remember(const std::string& id, std::string decision) {
   if (id.empty()) return;
   if (!explained_.contains(id)) explained_order_.push_back(id);
-  explained_[id] = decision.to_json();
+  explained_[id] = std::move(decision);
   if (explained_order_.size() <= kExplainedMax) return;
   explained_.erase(explained_order_.front());
   explained_order_.pop_front();
@@ -173,7 +219,14 @@ std::string ClusterScheduler::explain(const std::string& request_id) const {
 
 std::string ClusterScheduler::dry_run(const Target& target, const AcquireOptions& options) {
   chooser_->observe(reports_.view());
-  return chooser_->decide(placement_request(target, options), world_.clock.now()).to_json();
+  const PlacementDecision decision =
+      chooser_->decide(placement_request(target, options), world_.clock.now());
+  std::string text = decision.to_json();
+  if (decision.best() || !split_planner_) return text;
+  const auto split = split_planner_->choose(target);
+  if (!split) return text;
+  text.pop_back();
+  return text + fmt::format(R"(,"split":{}}})", split->to_json());
 }
 
 bool ClusterScheduler::unload(const Digest& weights) {
@@ -211,6 +264,9 @@ std::vector<LoadedModel> ClusterScheduler::loaded() const {
       model.queued = runner.queued;
       model.slots = runner.slots;
       model.loading = runner.loading;
+      model.pinned = runner.pinned;
+      model.part_of = runner.part_of;
+      for (const auto& part : runner.parts) model.parts.push_back({part.node, part.bytes});
       all.push_back(std::move(model));
     }
   }
@@ -218,8 +274,8 @@ std::vector<LoadedModel> ClusterScheduler::loaded() const {
 }
 
 io::Task<void> ClusterScheduler::stop() {
+  co_await local_.stop();  // Gives back its models' parts.
   co_await remote_.stop();
-  co_await local_.stop();
 }
 
 }  // namespace om::scheduler

@@ -10,6 +10,7 @@
 #include "scheduler/node_chooser.h"
 #include "scheduler/remote_lease.h"
 #include "scheduler/scheduler.h"
+#include "scheduler/split_planner.h"
 
 namespace om::scheduler {
 
@@ -29,6 +30,10 @@ class ClusterScheduler final : public Scheduler {
                    cluster::Reports& reports, std::string self);
   ~ClusterScheduler() override;
 
+  // From then on a model that no node can hold is run by several. It outlives this object.
+  void split_with(SplitPlanner& planner) { split_planner_ = &planner; }
+  RemoteLeases& remote_leases() { return remote_; }
+
   io::Task<Result<std::unique_ptr<Lease>>> acquire(Target target, AcquireOptions options,
                                                    io::Call call) override;
   bool unload(const Digest& weights) override;  // On all nodes.
@@ -43,7 +48,7 @@ class ClusterScheduler final : public Scheduler {
   static constexpr size_t kExplainedMax = 1000;
 
   PlacementRequest placement_request(const Target& target, const AcquireOptions& options);
-  void remember(const std::string& id, const PlacementDecision& decision);
+  void remember(const std::string& id, std::string decision);
   // One after the other, until one gives a lease. unavailable: none is left.
   io::Task<Result<std::unique_ptr<Lease>>> acquire_on_any(const Target& target,
                                                           const AcquireOptions& options,
@@ -51,11 +56,17 @@ class ClusterScheduler final : public Scheduler {
   io::Task<Result<std::unique_ptr<Lease>>> acquire_on(const std::string& node, const Target& target,
                                                       const AcquireOptions& options, io::Call call);
 
+  // Over several nodes. not_found: not to be split, and nothing was tried.
+  io::Task<Result<std::unique_ptr<Lease>>> acquire_split(const Target& target,
+                                                         const AcquireOptions& options,
+                                                         io::Call call);
+
   io::World& world_;
   Scheduler& local_;
   cluster::Reports& reports_;
   std::string self_;
   RemoteLeases remote_;
+  SplitPlanner* split_planner_ = nullptr;
   std::shared_ptr<NodeChooser> chooser_;                       // Leases outlive this object.
   std::map<std::string, std::string, std::less<>> explained_;  // By request id.
   std::deque<std::string> explained_order_;                    // Oldest first.

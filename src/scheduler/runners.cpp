@@ -28,6 +28,8 @@ engine::LaunchOptions LocalScheduler::launch_options(const Target& target, const
   launch.weight_bytes = plan.weight_bytes;
   launch.prompt_cache_mib = plan.prompt_cache_mib;
   launch.checkpoints = plan.checkpoints;
+  launch.parts = plan.parts;
+  launch.is_part = target.is_part();
   const model::RunnerOptions& wanted = target.runner;
   if (wanted.num_thread && *wanted.num_thread > 0) launch.threads = *wanted.num_thread;
   if (wanted.num_gpu) launch.gpu_layers = wanted.num_gpu;
@@ -135,7 +137,9 @@ void LocalScheduler::died(const ModelKey& key, const std::weak_ptr<Instance>& we
   ModelEntry& entry = *models_.at(key);
   instance->died = true;
   const io::TimePoint now = world_.clock.now();
-  for (const Holder& holder : instance->holders) quarantine_.add_death(holder.fingerprint, now);
+  if (!instance->engine->lost_a_part()) {
+    for (const Holder& holder : instance->holders) quarantine_.add_death(holder.fingerprint, now);
+  }
   back_off(entry);
   log_error("runner died", field("model", entry.target.name),
             field("requests", instance->holders.size()));
