@@ -4,9 +4,10 @@
 //   fake_llama_server --host PATH.sock | --host ADDRESS --port N [anything else is ignored]
 //
 // Takes llama-server's command line, so that a node starts it as its runner. FAKE_TOKEN_US is the
-// pause between two tokens (0: none). The text of every token is the time it was made, 15 digits of
-// nanoseconds, for the latency of each token at the other end. On a TCP port it also answers
-// /v1/chat/completions and /v1/models, which routers for language models expect.
+// pause between two tokens (0: none); FAKE_NONSENSE makes it fail (garbage, endless_line,
+// bad_utf8). The text of every token is the time it was made, 15 digits of nanoseconds, for the
+// latency of each token at the other end. On a TCP port it also answers /v1/chat/completions and
+// /v1/models, which routers for language models expect.
 #include <fmt/format.h>
 
 #include <boost/json.hpp>
@@ -104,6 +105,16 @@ class OpenaiFront {
   io::Duration token_time_;
 };
 
+// FAKE_NONSENSE: what comes after the fifth token.
+void add_nonsense(std::string_view kind, sim::FakeLlamaBehaviour& behaviour) {
+  if (kind.empty()) return;
+  behaviour.garbage_after_tokens = 5;
+  if (kind == "endless_line") behaviour.garbage = "data: " + std::string(8 << 20, 'x');
+  if (kind == "bad_utf8") {
+    behaviour.garbage = "data: {\"content\":\"\xff\xfe\",\"tokens\":[1],\"stop\":false}\n\n";
+  }
+}
+
 io::Task<void> serve(sim::FakeLlama& llama, io::Endpoint at) {
   auto served = co_await llama.serve(std::move(at), {});
   CHECK(served.has_value(), served ? "" : served.error().what);
@@ -120,6 +131,8 @@ int main(int argc, char** argv) {
   behaviour.slots = arguments.slots;
   behaviour.never_ends = true;
   behaviour.content = stamp;
+  const char* nonsense = std::getenv("FAKE_NONSENSE");
+  add_nonsense(nonsense != nullptr ? nonsense : "", behaviour);
   io::RealWorld real;
   io::World& world = real.world();
   real.on_signal({SIGTERM}, [](int) { std::_Exit(0); });

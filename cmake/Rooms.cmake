@@ -84,7 +84,11 @@ function(ollamamax_third_party)
   target_link_libraries(llama_gateway INTERFACE Threads::Threads dl)
   target_link_libraries(om_prompt PUBLIC llama_gateway)
   # The simulated world; a release builds it only for the benchmarks that stand on it.
+  # sim/cluster stands on app: a program of its own.
   file(GLOB_RECURSE sim CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/sim/*.cpp)
+  set(sim_cluster ${sim})
+  list(FILTER sim_cluster INCLUDE REGEX "sim/cluster/")
+  list(FILTER sim EXCLUDE REGEX "sim/cluster/")
   set(sim_tests ${sim})
   list(FILTER sim EXCLUDE REGEX "(_test|/main)\\.cpp$")
   list(FILTER sim_tests INCLUDE REGEX "_test\\.cpp$")
@@ -104,6 +108,13 @@ function(ollamamax_third_party)
       target_link_libraries(sim_test PRIVATE om_app om_sim om_testing GTest::gmock_main rapidcheck)
       add_test(NAME sim COMMAND sim_test WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
     endif()
+    list(APPEND sim_cluster ${CMAKE_SOURCE_DIR}/sim/answer_for_test.cpp
+      ${CMAKE_SOURCE_DIR}/sim/client_for_test.cpp ${CMAKE_SOURCE_DIR}/sim/models_for_test.cpp
+      ${CMAKE_SOURCE_DIR}/sim/oracle_for_test.cpp ${CMAKE_SOURCE_DIR}/sim/scenario_for_test.cpp)
+    add_executable(cluster_sim ${sim_cluster})
+    target_precompile_headers(cluster_sim REUSE_FROM om_pch)
+    target_link_libraries(cluster_sim PRIVATE om_app om_sim)
+    add_test(NAME cluster_sim COMMAND cluster_sim WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
   endif()
 endfunction()
 

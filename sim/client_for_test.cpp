@@ -3,7 +3,7 @@
 #include <boost/json.hpp>
 
 #include "base/check.h"
-#include "sim/node_for_test.h"
+#include "sim/models_for_test.h"
 
 namespace om::sim {
 
@@ -12,12 +12,14 @@ namespace json = boost::json;
 // Of one slow reader: with slices of a few bytes it would read for days of simulated time.
 constexpr int kPausesMax = 50;
 
-SimClient::SimClient(World& world, const Scenario& scenario, int number, Exchanges& seen)
+SimClient::SimClient(World& world, const Scenario& scenario, int number, Exchanges& seen,
+                     std::vector<io::Endpoint> gateways)
     : sim_(world),
       scenario_(scenario),
       random_(world.random().next()),
       number_(number),
       seen_(seen),
+      gateways_(std::move(gateways)),
       client_(std::make_unique<http::Client>(world.world())) {}
 
 io::Task<void> SimClient::run() {
@@ -35,9 +37,10 @@ io::Task<void> SimClient::run() {
   client_->close_idle();
 }
 
-io::Task<void> SimClient::ask(int model) {
+io::Task<void> SimClient::ask(int model, size_t gateway) {
   Exchange exchange = draw_exchange();
-  Manner manner{.deadline = sim_.clock().now() + kPatience};
+  exchange.gateway = gateway;
+  Manner manner{.deadline = sim_.clock().now() + scenario_.patience};
   co_await exchange_with(model, std::move(exchange), manner);
   client_->close_idle();
 }
@@ -50,11 +53,12 @@ Exchange SimClient::draw_exchange() {
   exchange.stream = random_.chance(0.7);
   exchange.predict = random_.between(1, static_cast<uint64_t>(scenario_.predict_max));
   exchange.prompt = random_.letters(random_.between(1, 200));
+  if (gateways_.size() > 1) exchange.gateway = random_.below(gateways_.size());
   return exchange;
 }
 
 SimClient::Manner SimClient::draw_manner(Exchange& exchange) {
-  Manner manner{.deadline = sim_.clock().now() + kPatience};
+  Manner manner{.deadline = sim_.clock().now() + scenario_.patience};
   if (random_.chance(scenario_.leave_chance)) {
     if (random_.chance(0.5)) {
       exchange.leaves_after = random_.between(1, 3000);
@@ -73,7 +77,7 @@ SimClient::Manner SimClient::draw_manner(Exchange& exchange) {
 }
 
 http::ClientRequest SimClient::request_for(const Exchange& exchange, int model) {
-  json::object body{{"model", SimNode::model_name(model)}, {"stream", exchange.stream}};
+  json::object body{{"model", model_name(model)}, {"stream", exchange.stream}};
   const json::array messages{{{"role", "user"}, {"content", exchange.prompt}}};
   http::ClientRequest request;
   switch (exchange.route) {
@@ -100,8 +104,8 @@ http::ClientRequest SimClient::request_for(const Exchange& exchange, int model) 
     body["options"].as_object()["num_ctx"] = 512 << random_.below(4);
   }
   request.method = "POST";
-  request.endpoint = io::Endpoint::tcp(std::string(SimNode::kHost), SimNode::kPort);
-  request.host = "127.0.0.1:11434";
+  request.endpoint = gateways_.at(exchange.gateway);
+  request.host = request.endpoint.str();
   request.headers.add("Content-Type", "application/json");
   request.body = json::serialize(body);
   return request;
@@ -109,14 +113,18 @@ http::ClientRequest SimClient::request_for(const Exchange& exchange, int model) 
 
 io::Task<void> SimClient::exchange_with(int model, Exchange exchange, Manner manner) {
   http::ClientRequest request = request_for(exchange, model);
-  if (exchange.route != Route::generate) exchange.prompt = SimNode::chat_prompt(exchange.prompt);
+  if (exchange.route != Route::generate) exchange.prompt = chat_prompt(exchange.prompt);
+  exchange.model = model;
+  exchange.begun = sim_.clock().now();
   auto response = co_await client_->send(std::move(request), io::Call{manner.deadline, {}});
   if (response) {
     exchange.status = (*response)->status();
+    exchange.served_by = (*response)->headers().get("X-OllamaMax-Node");
     co_await read_answer(**response, exchange, manner);
   } else {
     note_failure(exchange, response.error(), manner);
   }
+  exchange.ended = sim_.clock().now();
   seen_.push_back(std::move(exchange));
 }
 

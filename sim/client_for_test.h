@@ -17,14 +17,13 @@ using Exchanges = std::vector<Exchange>;
 // One program that asks for answers, one after another. run() once; must outlive it.
 class SimClient {
  public:
-  // What an answer must have come in before the client calls it lost.
-  static constexpr std::chrono::hours kPatience{5};
-
-  SimClient(World& world, const Scenario& scenario, int number, Exchanges& seen);
+  // Asks one of the gateways, which one is drawn for each request.
+  SimClient(World& world, const Scenario& scenario, int number, Exchanges& seen,
+            std::vector<io::Endpoint> gateways);
 
   io::Task<void> run();
   // One patient request for the model, read to its end.
-  io::Task<void> ask(int model);
+  io::Task<void> ask(int model, size_t gateway = 0);
 
  private:
   struct Manner {
@@ -46,6 +45,7 @@ class SimClient {
   int number_;
   int asked_ = 0;
   Exchanges& seen_;
+  std::vector<io::Endpoint> gateways_;
   std::unique_ptr<http::Client> client_;
 };
 

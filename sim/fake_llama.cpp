@@ -149,7 +149,7 @@ io::Task<bool> FakeLlama::misbehave(http::Request& request, http::ResponseWriter
     co_return true;
   }
   if (reached(behaviour_.garbage_after_tokens)) {
-    const auto written = co_await response.write("data: {\"content\":\xff\xfe\n\n");
+    const auto written = co_await response.write(behaviour_.garbage);
     co_return true;
   }
   if (reached(behaviour_.wedge_after_tokens)) {

@@ -26,7 +26,8 @@ struct FakeLlamaBehaviour {
   // Counted over the life of the process; 0: never.
   uint64_t crash_after_tokens = 0;
   uint64_t wedge_after_tokens = 0;    // Healthy, but no more tokens.
-  uint64_t garbage_after_tokens = 0;  // Bytes that are no event.
+  uint64_t garbage_after_tokens = 0;  // Then `garbage`, and the end of the answer.
+  std::string garbage = "data: {\"content\":\xff\xfe\n\n";
   bool fails_to_load = false;
 };
 

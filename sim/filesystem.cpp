@@ -104,6 +104,25 @@ void SimFilesystem::crash() {
   durable_ = entries_;
 }
 
+std::unique_ptr<SimFilesystem> SimFilesystem::survivor(bool power_lost) const {
+  auto next = std::make_unique<SimFilesystem>(*this);
+  next->calls_ = next->fail_from_ = 0;
+  if (power_lost) {
+    next->crash();
+    return next;
+  }
+  std::map<const Inode*, std::shared_ptr<Inode>> copies;  // One file may have several names.
+  for (auto* names : {&next->entries_, &next->durable_}) {
+    for (auto& [path, inode] : *names) {
+      auto& copy = copies[inode.get()];
+      if (!copy) copy = std::make_shared<Inode>(*inode);
+      copy->locks = 0;
+      inode = copy;
+    }
+  }
+  return next;
+}
+
 Result<std::unique_ptr<io::File>> SimFilesystem::open(const io::Path& path, Open mode) {
   const auto found = entries_.find(path);
   if (found != entries_.end()) {

@@ -17,6 +17,9 @@ class SimFilesystem final : public io::Filesystem {
   // The machine loses power: bytes not synced and names in directories not synced are gone. Open
   // files of before fail from then on.
   void crash();
+  // What is on the disk after its machine went down: by a loss of power as by crash(), else with
+  // all that was written. Who had files open here cannot reach it.
+  std::unique_ptr<SimFilesystem> survivor(bool power_lost) const;
   // The call with this number (counted from now, 1 is the next) and all later ones fail, as if the
   // power went out in the middle of it. 0: never.
   void fail_from_call(uint64_t number) {

@@ -3,163 +3,26 @@
 #include <algorithm>
 
 #include "security/certificates.h"
+#include "sim/stream.h"
 
 namespace om::sim {
 
 namespace {
 
 constexpr uint64_t kCertificateBytesMax = 64 * 1024;
-
-// One direction of a connection: bytes on their way, with the time they arrive.
-struct Pipe {
-  explicit Pipe(io::Clock& clock) : readable(clock), writable(clock) {}
-
-  std::deque<std::pair<io::TimePoint, std::string>> pieces;
-  size_t bytes = 0;
-  bool closed = false;  // No more will be written.
-  bool broken = false;  // Reset.
-  io::TimePoint last_arrival{};
-  io::Event readable, writable;
-
-  void break_off() {
-    broken = true;
-    readable.notify_all();
-    writable.notify_all();
-  }
-};
+constexpr std::chrono::microseconds kLocalDelay{10};
 
 }  // namespace
 
-class SimStream final : public io::Stream {
- public:
-  SimStream(SimNetwork& network, std::shared_ptr<Pipe> in, std::shared_ptr<Pipe> out, SimPeer peer)
-      : network_(network), in_(std::move(in)), out_(std::move(out)), peer_(std::move(peer)) {
-    network_.streams_open_++;
-  }
-  ~SimStream() override {
-    close();
-    network_.streams_open_--;
-  }
-
-  io::Task<Result<size_t>> read_some(std::span<char> into) override;
-  io::Task<Result<void>> write(std::span<const std::string_view> parts) override;
-  void set_deadline(io::TimePoint deadline) override;
-  void abort() override {
-    aborted_.cancel();
-    close();
-  }
-  bool is_idle() override {
-    return !aborted_.cancelled() && !in_->broken && !in_->closed && in_->pieces.empty();
-  }
-  std::string peer() const override { return peer_.address; }
-  std::string peer_certificate_name() const override { return peer_.certificate_name; }
-  std::string peer_certificate_serial() const override { return peer_.certificate_serial; }
-
- private:
-  void close() {
-    out_->closed = true;
-    out_->readable.notify_all();
-    in_->break_off();
-  }
-  // Waits like a socket: a deadline moved meanwhile counts.
-  io::Task<Result<void>> wait(io::Event& event, io::TimePoint until);
-
-  SimNetwork& network_;
-  std::shared_ptr<Pipe> in_, out_;
-  SimPeer peer_;
-  io::TimePoint deadline_ = io::kNever;
-  io::CancelSource aborted_;
-};
-
-void SimStream::set_deadline(io::TimePoint deadline) {
-  const bool sooner = deadline < deadline_;
-  deadline_ = deadline;
-  if (!sooner) return;
-  in_->readable.notify_all();  // Those who wait look at the new deadline.
-  out_->writable.notify_all();
-}
-
-io::Task<Result<void>> SimStream::wait(io::Event& event, io::TimePoint until) {
-  if (deadline_ <= network_.clock_.now()) {
-    co_return fail(Errc::deadline_exceeded, "no progress in time");
-  }
-  auto woken = co_await event.wait(io::Call{std::min(until, deadline_), aborted_.token()});
-  if (!woken && woken.error().code == Errc::cancelled) co_return woken;
-  co_return Result<void>{};  // The caller looks again, at the deadline too.
-}
-
-io::Task<Result<size_t>> SimStream::read_some(std::span<char> into) {
-  const auto pipe = in_;
-  while (true) {
-    if (aborted_.cancelled()) co_return fail(Errc::cancelled, "read: cancelled");
-    if (pipe->broken) co_return fail(Errc::unavailable, "read: connection reset by peer");
-    io::TimePoint until = io::kNever;
-    if (!pipe->pieces.empty()) {
-      auto& [arrival, data] = pipe->pieces.front();
-      if (arrival <= network_.clock_.now()) {
-        const size_t slice = network_.random_.between(1, network_.faults.slice_max);
-        const size_t count = std::min({slice, data.size(), into.size()});
-        std::memcpy(into.data(), data.data(), count);
-        data.erase(0, count);
-        if (data.empty()) pipe->pieces.pop_front();
-        pipe->bytes -= count;
-        pipe->writable.notify_all();
-        network_.note_read(count);
-        co_return count;
-      }
-      until = arrival;
-    } else if (pipe->closed) {
-      co_return size_t{0};
-    }
-    CO_TRY_VOID(co_await wait(pipe->readable, until));
-  }
-}
-
-io::Task<Result<void>> SimStream::write(std::span<const std::string_view> parts) {
-  const auto pipe = out_;
-  std::string data;
-  for (const auto part : parts) data += part;
-  while (!data.empty()) {
-    if (aborted_.cancelled()) co_return fail(Errc::cancelled, "write: cancelled");
-    if (pipe->broken || pipe->closed) co_return fail(Errc::unavailable, "write: broken pipe");
-    if (network_.random_.chance(network_.faults.reset_chance)) {
-      pipe->break_off();
-      in_->break_off();
-      co_return fail(Errc::unavailable, "write: connection reset by peer");
-    }
-    const size_t room = network_.faults.window - std::min(network_.faults.window, pipe->bytes);
-    if (room == 0) {
-      CO_TRY_VOID(co_await wait(pipe->writable, io::kNever));
-      continue;
-    }
-    const auto& faults = network_.faults;
-    const std::chrono::microseconds delay(static_cast<int64_t>(
-        network_.random_.between(static_cast<uint64_t>(faults.delay_min.count()),
-                                 static_cast<uint64_t>(faults.delay_max.count()))));
-    // Bytes of one connection never overtake each other.
-    pipe->last_arrival = std::max(pipe->last_arrival, network_.clock_.now() + delay);
-    const size_t count = std::min(room, data.size());
-    pipe->pieces.emplace_back(pipe->last_arrival, data.substr(0, count));
-    pipe->bytes += count;
-    data.erase(0, count);
-    pipe->readable.notify_all();
-  }
-  co_return Result<void>{};
-}
-
-void SimNetwork::note_read(size_t count) {
-  const auto now = static_cast<uint64_t>(clock_.now().time_since_epoch().count());
-  trace_ = (trace_ ^ now ^ (uint64_t{count} << 48)) * 0x100000001b3;
-}
-
 class SimListener final : public io::Listener {
  public:
-  SimListener(SimNetwork& network, io::Endpoint local, std::shared_ptr<const io::Tls> tls)
-      : network_(network),
+  SimListener(SimHost& host, io::Endpoint local, std::shared_ptr<const io::Tls> tls)
+      : host_(host),
         local_(std::move(local)),
+        key_(host.key_of(local_)),
         tls_(std::move(tls)),
-        arrivals_(network.clock_, kBacklogMax) {
-    network_.listeners_[local_.str()] = this;
+        arrivals_(host.network_.clock_, kBacklogMax) {
+    host_.network_.listeners_[key_] = this;
   }
   ~SimListener() override { close(); }
 
@@ -171,62 +34,172 @@ class SimListener final : public io::Listener {
   void close() override {
     if (arrivals_.closed()) return;
     arrivals_.close();
-    network_.listeners_.erase(local_.str());
+    host_.network_.listeners_.erase(key_);
   }
   io::Endpoint local() const override { return local_; }
   const io::Tls* tls() const { return tls_.get(); }  // Null: plain.
+  SimHost& host() const { return host_; }
   bool offer(std::unique_ptr<io::Stream> stream) { return arrivals_.try_put(std::move(stream)); }
 
  private:
   static constexpr size_t kBacklogMax = 1024;
-  SimNetwork& network_;
+  SimHost& host_;
   io::Endpoint local_;
+  std::string key_;
   std::shared_ptr<const io::Tls> tls_;
   io::Channel<std::unique_ptr<io::Stream>> arrivals_;
 };
 
-Result<SimPeer> SimNetwork::check_server(const io::Tls& by, const io::Tls& shown) {
-  if (!by.verify) return SimPeer{};
-  TRY(const std::string chain, files_.read_file(shown.certificate_file, kCertificateBytesMax));
-  std::string authorities;
-  if (by.ca_pin) {
-    TRY(authorities, security::find_pinned(chain, *by.ca_pin));
-  } else {
-    TRY(authorities, files_.read_file(by.ca_file, kCertificateBytesMax));
-  }
-  TRY_VOID(security::verify_certificate(chain, authorities, clock_.wall_now()));
-  TRY(const auto facts, security::read_certificate(chain));
-  const auto holds_for = [&](const std::vector<std::string>& names) {
-    return std::ranges::find(names, by.server_name) != names.end();
-  };
-  if (!by.server_name.empty() && !holds_for(facts.dns_names) && !holds_for(facts.addresses)) {
-    return fail(Errc::unauthenticated, "the certificate is of '{}', not of '{}'", facts.name,
-                by.server_name);
-  }
-  return SimPeer{{}, facts.name, facts.serial};
+SimNetwork::SimNetwork(io::Clock& clock, SimRandom& random, io::Filesystem& files)
+    : clock_(clock),
+      random_(random),
+      changed_(clock),
+      nameless_(std::make_unique<SimHost>(*this, SimHost::Place{"", "127.0.0.1"}, clock, files)) {}
+
+SimNetwork::~SimNetwork() = default;
+
+void SimNetwork::note_read(size_t count) {
+  const auto now = static_cast<uint64_t>(clock_.now().time_since_epoch().count());
+  trace_ = (trace_ ^ now ^ (uint64_t{count} << 48)) * 0x100000001b3;
 }
 
-Result<SimPeer> SimNetwork::check_client(const io::Tls& by, const io::Tls& shown) {
-  if (by.client_certificate == io::ClientCertificate::ignored) return SimPeer{};
-  if (shown.certificate_file.empty()) {
-    if (by.client_certificate == io::ClientCertificate::asked) return SimPeer{};
-    return fail(Errc::unauthenticated, "the server wants a certificate");
+io::Duration SimNetwork::delay(const std::string& from, const std::string& to) {
+  if (from == to && !from.empty()) return kLocalDelay;
+  io::Duration delay = std::chrono::microseconds(
+      static_cast<int64_t>(random_.between(static_cast<uint64_t>(faults.delay_min.count()),
+                                           static_cast<uint64_t>(faults.delay_max.count()))));
+  for (const std::string& host : {from, to}) {
+    if (const auto found = slow.find(host); found != slow.end()) delay += found->second;
   }
-  TRY(const std::string chain, files_.read_file(shown.certificate_file, kCertificateBytesMax));
-  TRY(const std::string authorities, files_.read_file(by.ca_file, kCertificateBytesMax));
-  TRY_VOID(security::verify_certificate(chain, authorities, clock_.wall_now()));
-  TRY(const auto facts, security::read_certificate(chain));
-  return SimPeer{{}, facts.name, facts.serial};
+  return delay;
+}
+
+void SimNetwork::wake_all() {
+  for (const auto& [number, stream] : streams_) stream->wake();
+  changed_.notify_all();
+}
+
+void SimNetwork::cut(const std::string& from, const std::string& to, Word word) {
+  cuts_[{from, to}] = word;
+  if (word == Word::none) return;
+  for (const auto& [number, stream] : streams_) {
+    const bool between = (stream->host().name() == from && stream->other() == to) ||
+                         (stream->host().name() == to && stream->other() == from);
+    if (between) stream->tear();
+  }
+}
+
+void SimNetwork::heal(const std::string& from, const std::string& to) {
+  if (cuts_.erase({from, to}) > 0) wake_all();
+}
+
+bool SimNetwork::passes(const std::string& from, const std::string& to) const {
+  return cuts_.empty() || !cuts_.contains({from, to});
+}
+
+// The way of a connection's first messages.
+io::Task<Result<void>> SimNetwork::travel(const SimHost& from, const std::string& to, bool with_tls,
+                                          io::Call call) {
+  const bool within = from.name() == to && !to.empty();
+  const io::Duration once = within ? io::Duration(kLocalDelay) : io::Duration(faults.delay_max);
+  CO_TRY_VOID(co_await clock_.sleep_for(once, call));
+  if (with_tls) CO_TRY_VOID(co_await clock_.sleep_for(once, call));  // Its round trip.
+  while (!passes(from.name(), to) || !passes(to, from.name())) {
+    for (const auto& way : {std::pair(from.name(), to), std::pair(to, from.name())}) {
+      const auto found = cuts_.find(way);
+      if (found == cuts_.end() || found->second == Word::none) continue;
+      co_return fail(Errc::unavailable, "connect {}: Connection refused", to);
+    }
+    CO_TRY_VOID(co_await changed_.wait(call));
+  }
+  co_return Result<void>{};
 }
 
 io::Task<Result<std::unique_ptr<io::Stream>>> SimNetwork::connect(
     io::Endpoint to, std::shared_ptr<const io::Tls> tls, io::Call call) {
-  CO_TRY_VOID(co_await clock_.sleep_for(faults.delay_max, call));
-  if (tls) CO_TRY_VOID(co_await clock_.sleep_for(faults.delay_max, call));  // Its round trip.
-  const auto found = listeners_.find(to.str());
-  if (found == listeners_.end()) {
+  return nameless_->connect(std::move(to), std::move(tls), std::move(call));
+}
+
+Result<std::unique_ptr<io::Listener>> SimNetwork::listen(io::Endpoint at,
+                                                         std::shared_ptr<const io::Tls> tls) {
+  return nameless_->listen(std::move(at), std::move(tls));
+}
+
+SimHost::SimHost(SimNetwork& network, Place place, io::Clock& clock, io::Filesystem& files)
+    : network_(network), place_(std::move(place)), clock_(clock), files_(files) {
+  network_.names_[place_.address] = place_.name;
+  for (const auto& [number, stream] : network_.streams_) {
+    if (!place_.name.empty() && stream->other() == place_.name) stream->refuse_writes();
+  }
+}
+
+void SimHost::die(Word word) {
+  dead_ = true;
+  std::vector<SimListener*> mine;
+  for (const auto& [key, listener] : network_.listeners_) {
+    if (&listener->host() == this) mine.push_back(listener);
+  }
+  for (SimListener* listener : mine) listener->close();
+  for (const auto& [number, stream] : network_.streams_) {
+    if (&stream->host() == this) stream->die(word);
+  }
+}
+
+std::string SimHost::key_of(const io::Endpoint& at) const {
+  return at.unix_path.empty() ? at.str() : place_.name + at.str();
+}
+
+Result<SimPeer> SimHost::check_server(const io::Tls& mine, const SimHost& host,
+                                      const io::Tls& theirs) {
+  if (!mine.verify) return SimPeer{};
+  TRY(const std::string chain,
+      host.files_.read_file(theirs.certificate_file, kCertificateBytesMax));
+  std::string authorities;
+  if (mine.ca_pin) {
+    TRY(authorities, security::find_pinned(chain, *mine.ca_pin));
+  } else {
+    TRY(authorities, files_.read_file(mine.ca_file, kCertificateBytesMax));
+  }
+  TRY_VOID(security::verify_certificate(chain, authorities, clock_.wall_now()));
+  TRY(const auto facts, security::read_certificate(chain));
+  const auto holds_for = [&](const std::vector<std::string>& names) {
+    return std::ranges::find(names, mine.server_name) != names.end();
+  };
+  if (!mine.server_name.empty() && !holds_for(facts.dns_names) && !holds_for(facts.addresses)) {
+    return fail(Errc::unauthenticated, "the certificate is of '{}', not of '{}'", facts.name,
+                mine.server_name);
+  }
+  return SimPeer{{}, facts.name, facts.serial};
+}
+
+Result<SimPeer> SimHost::check_client(const io::Tls& mine, const SimHost& host,
+                                      const io::Tls& theirs) {
+  if (mine.client_certificate == io::ClientCertificate::ignored) return SimPeer{};
+  if (theirs.certificate_file.empty()) {
+    if (mine.client_certificate == io::ClientCertificate::asked) return SimPeer{};
+    return fail(Errc::unauthenticated, "the server wants a certificate");
+  }
+  TRY(const std::string chain,
+      host.files_.read_file(theirs.certificate_file, kCertificateBytesMax));
+  TRY(const std::string authorities, files_.read_file(mine.ca_file, kCertificateBytesMax));
+  TRY_VOID(security::verify_certificate(chain, authorities, clock_.wall_now()));
+  TRY(const auto facts, security::read_certificate(chain));
+  return SimPeer{{}, facts.name, facts.serial};
+}
+
+io::Task<Result<std::unique_ptr<io::Stream>>> SimHost::connect(io::Endpoint to,
+                                                               std::shared_ptr<const io::Tls> tls,
+                                                               io::Call call) {
+  auto& listeners = network_.listeners_;
+  const auto named = network_.names_.find(to.host);
+  std::string other = named == network_.names_.end() ? "" : named->second;
+  if (!to.unix_path.empty()) other = place_.name;
+  CO_TRY_VOID(co_await network_.travel(*this, other, tls != nullptr, call));
+  const auto found = listeners.find(key_of(to));
+  if (found == listeners.end() || dead_) {
     co_return fail(Errc::unavailable, "connect {}: Connection refused", to.str());
   }
+  SimHost& host = found->second->host();
   const io::Tls* const theirs = found->second->tls();
   SimPeer client, server;
   if ((tls != nullptr) != (theirs != nullptr)) {
@@ -234,26 +207,31 @@ io::Task<Result<std::unique_ptr<io::Stream>>> SimNetwork::connect(
                    to.str());
   }
   if (tls) {
-    CO_TRY(server, check_server(*tls, *theirs));
-    CO_TRY(client, check_client(*theirs, *tls));
+    CO_TRY(server, check_server(*tls, host, *theirs));
+    CO_TRY(client, host.check_client(*theirs, *this, *tls));
   }
-  auto forth = std::make_shared<Pipe>(clock_), back = std::make_shared<Pipe>(clock_);
-  client.address = "127.0.0.1:" + std::to_string(next_port_++);
+  auto& clock = network_.clock_;
+  auto forth = std::make_shared<Pipe>(clock), back = std::make_shared<Pipe>(clock);
+  forth->from = back->to = place_.name;
+  forth->to = back->from = host.name();
+  forth->local = back->local = place_.name == host.name() && !place_.name.empty();
+  client.address = place_.address + ":" + std::to_string(network_.next_port_++);
   server.address = to.str();
-  auto accepted = std::make_unique<SimStream>(*this, forth, back, std::move(client));
+  auto accepted = std::make_unique<SimStream>(host, forth, back, std::move(client));
   if (!found->second->offer(std::move(accepted))) {
     co_return fail(Errc::unavailable, "connect {}: Connection refused", to.str());
   }
   co_return std::make_unique<SimStream>(*this, back, forth, std::move(server));
 }
 
-Result<std::unique_ptr<io::Listener>> SimNetwork::listen(io::Endpoint at,
-                                                         std::shared_ptr<const io::Tls> tls) {
+Result<std::unique_ptr<io::Listener>> SimHost::listen(io::Endpoint at,
+                                                      std::shared_ptr<const io::Tls> tls) {
+  if (dead_) return fail(Errc::unavailable, "listen {}: Network is down", at.str());
   if (tls && (!files_.exists(tls->certificate_file) || !files_.exists(tls->key_file))) {
     return fail(Errc::invalid_argument, "listen {}: no certificate or no key", at.str());
   }
-  if (at.unix_path.empty() && at.port == 0) at.port = next_port_++;
-  if (listeners_.contains(at.str())) {
+  if (at.unix_path.empty() && at.port == 0) at.port = network_.next_port_++;
+  if (network_.listeners_.contains(key_of(at))) {
     return fail(Errc::already_exists, "listen {}: Address already in use", at.str());
   }
   return std::make_unique<SimListener>(*this, std::move(at), std::move(tls));

@@ -1,32 +1,14 @@
 #include "sim/node_for_test.h"
 
 #include "generation/generation.h"
-#include "model/gguf_builder.h"
 #include "scheduler/gguf_plans.h"
 #include "sim/fake_llama.h"
+#include "sim/models_for_test.h"
 
 namespace om::sim {
 namespace {
 
 constexpr std::string_view kProgram = "/opt/llama/llama-server";
-constexpr std::string_view kTemplate =
-    "{{- range .Messages }}[{{ .Role }}]{{ .Content }}{{ end }}[assistant]";
-
-// Two layers of a small llama; the number makes the bytes of each model its own.
-std::string tiny_gguf(int number) {
-  model::GgufBuilder gguf;
-  gguf.text("general.architecture", "llama").text("general.name", fmt::format("tiny {}", number));
-  gguf.u32("llama.block_count", 2).u32("llama.context_length", 8192);
-  gguf.u32("llama.embedding_length", 64).u32("llama.feed_forward_length", 128);
-  gguf.u32("llama.attention.head_count", 4).u32("llama.attention.head_count_kv", 4);
-  gguf.texts("tokenizer.ggml.tokens", {"a", "b", "c"});
-  gguf.tensor("token_embd.weight", {64, 3}, 0);
-  for (int block = 0; block < 2; block++) {
-    gguf.tensor(fmt::format("blk.{}.attn_q.weight", block), {64, 64}, 0);
-  }
-  return gguf.bytes();
-}
-
 }  // namespace
 
 struct LlamaMain {
@@ -41,10 +23,6 @@ SimNode::SimNode(World& world, const Scenario& scenario) : sim_(world), scenario
 }
 
 SimNode::~SimNode() = default;
-
-std::string SimNode::chat_prompt(std::string_view question) {
-  return fmt::format("[user]{}[assistant]", question);
-}
 
 io::Task<void> SimNode::run_llama(std::shared_ptr<Program> program) {
   programs_.push_back(program);
@@ -77,25 +55,9 @@ void SimNode::heal() {
   }
 }
 
-io::Task<Result<void>> SimNode::put_model(int number) {
-  const std::string weights = tiny_gguf(number), chat_template(kTemplate);
-  const std::string config = R"({"model_format":"gguf","model_family":"llama"})";
-  model::Manifest manifest;
-  CO_TRY(const Digest config_digest, co_await store_->put_blob(config));
-  manifest.config = {std::string(model::kConfigMediaType), config_digest, config.size(), ""};
-  CO_TRY(const Digest weights_digest, co_await store_->put_blob(weights));
-  manifest.layers.push_back(
-      {std::string(model::kLayerMediaPrefix) + "model", weights_digest, weights.size(), ""});
-  CO_TRY(const Digest template_digest, co_await store_->put_blob(chat_template));
-  manifest.layers.push_back({std::string(model::kLayerMediaPrefix) + "template", template_digest,
-                             chat_template.size(), ""});
-  CO_TRY(const model::Name name, model::Name::parse(model_name(number)));
-  co_return co_await store_->put_manifest(name, manifest.to_json());
-}
-
 io::Task<Result<void>> SimNode::put_models() {
   for (int number = 0; number < scenario_.models; number++) {
-    CO_TRY_VOID(co_await put_model(number));
+    CO_TRY_VOID(co_await put_model(*store_, number));
   }
   co_return Result<void>{};
 }

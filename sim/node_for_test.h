@@ -29,10 +29,6 @@ class SimNode {
   io::Task<Result<void>> start();
   io::Task<void> stop();
 
-  // The chat template of all its models, applied to one question.
-  static std::string chat_prompt(std::string_view question);
-  static std::string model_name(int number) { return fmt::format("m{}:latest", number); }
-
   // kill -9 of a running child, which one by `draw`; false if there is none.
   bool kill_runner(uint64_t draw);
   void heal();  // Children started from now on are healthy; those that run are killed.
@@ -46,7 +42,6 @@ class SimNode {
   friend struct LlamaMain;
   io::Task<void> run_llama(std::shared_ptr<Program> program);
   io::Task<Result<void>> put_models();
-  io::Task<Result<void>> put_model(int number);
   void make_scheduler();
 
   World& sim_;

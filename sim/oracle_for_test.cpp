@@ -48,7 +48,9 @@ std::vector<std::string> judge(const Exchange& seen, const Circumstances& circum
     complain("the connection broke: " + seen.broken);
   }
   const bool refused = seen.status != 0 && seen.status != 200;
-  if (refused && seen.broken.empty() && !seen.left && !is_honest(seen.status, seen.error)) {
+  const bool lacks = circumstances.may_lack_models && seen.status == 404;
+  if (refused && !lacks && seen.broken.empty() && !seen.left &&
+      !is_honest(seen.status, seen.error)) {
     complain(fmt::format("status {}: {}", seen.status, seen.error));
   }
   if (circumstances.calm && !seen.error.empty() && !is_refusal(seen.status)) {

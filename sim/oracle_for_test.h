@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "io/task.h"
+
 namespace om::sim {
 
 enum class Route { generate, chat, openai_chat };
@@ -19,9 +21,13 @@ struct Exchange {
   size_t predict = 0;
   size_t leaves_after = 0;  // Bytes of body after which the client leaves. 0: it stays.
   bool dawdles = false;     // It may read so slowly that the server gives it up.
+  size_t gateway = 0;       // Of those the client knows.
+  int model = 0;
+  io::TimePoint begun{}, ended{};
 
   // Seen.
   int status = 0;          // 0: no head came.
+  std::string served_by;   // As the head tells it.
   std::string text;        // All tokens, in order.
   int ends = 0;            // Done lines, or finish reasons.
   bool after_end = false;  // Something came after the end.
@@ -38,6 +44,7 @@ struct Exchange {
 struct Circumstances {
   bool resets = false;  // Connections may break by themselves.
   bool calm = false;    // Nothing breaks at all.
+  bool may_lack_models = false;
 };
 
 // Complaints, each with the request's number; empty: the exchange was right.

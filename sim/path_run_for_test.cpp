@@ -21,6 +21,10 @@ constexpr int kRoundsMax = 12;  // Of all clients, until there was enough traffi
 constexpr auto kRoundPause = minutes(2);
 constexpr int kCopiesMax = 100;  // Of models, meanwhile.
 
+std::vector<io::Endpoint> gateways() {
+  return {io::Endpoint::tcp(std::string(SimNode::kHost), SimNode::kPort)};
+}
+
 class PathRun {
  public:
   explicit PathRun(uint64_t seed)
@@ -93,7 +97,7 @@ io::Task<void> PathRun::trouble() {
     io::TaskGroup asking(sim_.world().executor, sim_.clock());
     for (int i = 0; i < scenario_.clients; i++) {
       const int number = round * scenario_.clients + i;
-      clients.push_back(std::make_unique<SimClient>(sim_, scenario_, number, seen_));
+      clients.push_back(std::make_unique<SimClient>(sim_, scenario_, number, seen_, gateways()));
       asking.spawn(clients.back()->run());
     }
     co_await asking.wait();
@@ -179,7 +183,7 @@ io::Task<void> PathRun::administer(http::Client& client, std::string method, std
 
 // Faults are off: each model must answer a fresh request, exactly.
 io::Task<void> PathRun::liveness() {
-  SimClient client(sim_, scenario_, scenario_.clients, seen_);
+  SimClient client(sim_, scenario_, scenario_.clients, seen_, gateways());
   for (int model = 0; model < scenario_.models; model++) {
     co_await client.ask(model);
     const Exchange& last = seen_.back();

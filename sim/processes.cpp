@@ -65,8 +65,16 @@ Result<std::unique_ptr<io::Child>> SimProcesses::spawn(io::SpawnOptions options)
   }
   auto program = std::make_shared<Program>(clock_, std::move(options));
   program->pid_ = next_pid_++;
+  std::erase_if(started_, [](const auto& weak) { return weak.expired(); });
+  started_.push_back(program);
   io::spawn_detached(executor_, run_program(found->second, program, running_));
   return std::make_unique<SimChild>(program);
+}
+
+void SimProcesses::kill_all() {
+  for (const auto& weak : started_) {
+    if (const auto program = weak.lock()) program->die(SIGKILL);
+  }
 }
 
 }  // namespace om::sim

@@ -52,6 +52,7 @@ class SimProcesses final : public io::Processes {
   void install(std::string program, Main main) { programs_[std::move(program)] = std::move(main); }
   Result<std::unique_ptr<io::Child>> spawn(io::SpawnOptions options) override;
   int running() const { return *running_; }
+  void kill_all();  // The machine goes down.
 
  private:
   io::Executor executor_;
@@ -59,6 +60,7 @@ class SimProcesses final : public io::Processes {
   int next_pid_ = 100;
   std::shared_ptr<int> running_ = std::make_shared<int>(0);
   std::map<std::string, Main> programs_;
+  std::vector<std::weak_ptr<Program>> started_;
 };
 
 }  // namespace om::sim

@@ -1,27 +1,14 @@
 #include "sim/world.h"
 
-#include <boost/asio/io_context.hpp>
+#include <algorithm>
 
 #include "base/check.h"
+#include "sim/context.h"
+#include "sim/machine.h"
 
 namespace om::sim {
 
 namespace {
-
-// Work happens at once, on the only thread there is.
-class InlineWorkers final : public io::Workers {
- protected:
-  io::Task<void> post(std::function<void()> job) override {
-    job();
-    co_return;
-  }
-};
-
-class Context final : public boost::asio::io_context {
- public:
-  Context() : boost::asio::io_context(1) {}
-  void abandon() { shutdown(); }  // Drops what still waits while all it refers to is alive.
-};
 
 io::Task<void> run_and_tell(io::Task<void> task, bool& done) {
   co_await std::move(task);
@@ -47,6 +34,21 @@ struct World::Impl {
   SimProcesses processes;
   InlineWorkers workers;
   io::World world;
+  std::vector<Machine*> machines;
+  std::string running;
+
+  // Does all that can be done at once, everywhere.
+  void settle() {
+    size_t done = 1;
+    while (done > 0) {
+      done = context.run_ready();
+      for (size_t i = 0; i < machines.size(); i++) {
+        running = machines[i]->name();
+        done += machines[i]->run_ready();
+      }
+      running.clear();
+    }
+  }
 };
 
 World::World(uint64_t seed) : impl_(std::make_unique<Impl>(seed)) {}
@@ -63,8 +65,7 @@ void World::run(io::Task<void> task, io::Duration virtual_time_max) {
   const io::TimePoint latest = impl_->clock.now() + virtual_time_max;
   io::spawn_detached(impl_->world.executor, run_and_tell(std::move(task), done));
   while (true) {
-    impl_->context.restart();
-    impl_->context.poll();
+    impl_->settle();
     if (done) return;
     CHECK(impl_->clock.has_timers(), "the simulation is deadlocked: nothing can happen any more");
     impl_->clock.jump();
@@ -74,9 +75,12 @@ void World::run(io::Task<void> task, io::Duration virtual_time_max) {
 
 // Coroutines count as the context's work as long as they live, also while they only wait.
 bool World::is_idle() {
-  impl_->context.restart();
-  impl_->context.poll();
+  impl_->settle();
   return impl_->context.stopped() && !impl_->clock.has_timers();
 }
+
+const std::string& World::running() const { return impl_->running; }
+void World::add(Machine& machine) { impl_->machines.push_back(&machine); }
+void World::remove(Machine& machine) { std::erase(impl_->machines, &machine); }
 
 }  // namespace om::sim

@@ -1,5 +1,5 @@
-// A whole simulated machine: virtual time, seeded randomness, and a network, disk and processes
-// that fail as told. The same seed gives the same run.
+// A simulated world: virtual time, seeded randomness, and a network, disk and processes that fail
+// as told. The same seed gives the same run.
 #pragma once
 
 #include <memory>
@@ -13,6 +13,9 @@
 
 namespace om::sim {
 
+class Machine;
+
+// One machine, or the ground that several stand on (sim/machine.h).
 class World {
  public:
   explicit World(uint64_t seed);
@@ -28,10 +31,16 @@ class World {
   // Runs until the task has ended. Aborts if nothing can happen any more before that (a deadlock),
   // or after `virtual_time_max`.
   void run(io::Task<void> task, io::Duration virtual_time_max = std::chrono::hours(24));
+  // The machine whose turn it is, for logs; empty: none of several.
+  const std::string& running() const;
   // Does what can be done at once; true if nothing is left: no coroutine lives, no timer waits.
   bool is_idle();
 
  private:
+  friend class Machine;
+  void add(Machine& machine);
+  void remove(Machine& machine);
+
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };

@@ -6,6 +6,9 @@
 #   OLLAMAMAX_LLAMA_CMAKE="-DGGML_CUDA=ON -DCMAKE_CUDA_ARCHITECTURES=native" ./run build   (CUDA)
 #   OLLAMAMAX_LLAMA_CMAKE="-DGGML_VULKAN=ON" ./run build                    (needs libvulkan-dev glslc)
 #   OLLAMAMAX_LLAMA_CMAKE="-DGGML_HIP=ON -DGPU_TARGETS=gfx1100" ./run build (ROCm)
+#
+# `tools/build_llama.sh deterministic` adds deterministic/bin: the same programs with processor
+# libraries whose sums do not depend on the batch (docs/failover.md), for `runner.deterministic`.
 source "$(dirname "$0")/common.sh"
 
 options=(
@@ -26,28 +29,38 @@ key=$LLAMA_VERSION-$(printf '%s\n' "$LLAMA_SHA256" "${options[@]}" "${extra[@]}"
   sha256sum | cut -c1-12)
 target=$CACHE/llama/$key
 
-if [ ! -e "$target/complete" ]; then
-  step "llama.cpp $LLAMA_VERSION: about 10 minutes on 2 cores, once"
-  archive=$CACHE/downloads/llama_cpp_python-$LLAMA_VERSION.tar.gz
+work=$CACHE/build/llama-$key
+
+unpack_source() {
+  local archive=$CACHE/downloads/llama_cpp_python-$LLAMA_VERSION.tar.gz
   if [ ! -f "$archive" ]; then
     note "fetching the source release"
     pip_download "$CACHE/downloads" --no-deps --no-binary llama-cpp-python "llama-cpp-python==$LLAMA_VERSION"
   fi
   check_sha256 "$archive" "$LLAMA_SHA256"
-  work=$CACHE/build/llama-$key
   mkdir -p "$work"
-  if [ ! -e "$work/source/CMakeLists.txt" ]; then
-    rm -rf "$work/unpack"
-    mkdir -p "$work/unpack"
-    tar -xzf "$archive" -C "$work/unpack" --strip-components=1 "llama_cpp_python-$LLAMA_VERSION/vendor/llama.cpp"
-    rm -rf "$work/source"
-    mv "$work/unpack/vendor/llama.cpp" "$work/source"
-  fi
+  [ ! -e "$work/source/CMakeLists.txt" ] || return 0
+  rm -rf "$work/unpack"
+  mkdir -p "$work/unpack"
+  tar -xzf "$archive" -C "$work/unpack" --strip-components=1 "llama_cpp_python-$LLAMA_VERSION/vendor/llama.cpp"
+  rm -rf "$work/source"
+  mv "$work/unpack/vendor/llama.cpp" "$work/source"
+}
+
+configure_source() { # FOLDER OPTION...: the processor libraries it can make are in `variants`.
+  local folder=$1
+  shift
   logged llama-configure "see the log; a missing package is the usual cause" \
-    cmake -S "$work/source" -B "$work/b" -G Ninja "${options[@]}" "${extra[@]}"
-  mapfile -t variants < <(ninja -C "$work/b" -t targets all | sed -n 's/^\(ggml-cpu-[a-z0-9]*\): phony$/\1/p' | sort -u)
-  mapfile -t devices < <(ninja -C "$work/b" -t targets all | sed -n 's/^\(ggml-\(cuda\|vulkan\|hip\)\): phony$/\1/p' | sort -u)
+    cmake -S "$work/source" -B "$folder" -G Ninja "${options[@]}" "${extra[@]}" "$@"
+  mapfile -t variants < <(ninja -C "$folder" -t targets all | sed -n 's/^\(ggml-cpu-[a-z0-9]*\): phony$/\1/p' | sort -u)
   [ ${#variants[@]} -gt 0 ] || die "no CPU variants found in llama.cpp's build" "see $CACHE/logs/llama-configure.log"
+}
+
+if [ ! -e "$target/complete" ]; then
+  step "llama.cpp $LLAMA_VERSION: about 10 minutes on 2 cores, once"
+  unpack_source
+  configure_source "$work/b"
+  mapfile -t devices < <(ninja -C "$work/b" -t targets all | sed -n 's/^\(ggml-\(cuda\|vulkan\|hip\)\): phony$/\1/p' | sort -u)
   build_with_ninja llama "$work/b" llama-server llama-quantize ggml-rpc-server "${variants[@]}" "${devices[@]}"
 
   rm -rf "$target"
@@ -67,3 +80,19 @@ if [ ! -e "$target/complete" ]; then
   rm -rf "$work"
 fi
 ln -sfn "$key" "$CACHE/llama/current"
+
+if [ "${1:-}" = deterministic ] && [ ! -e "$target/deterministic/complete" ]; then
+  step "llama.cpp's processor libraries once more, with sums that always come out the same"
+  unpack_source
+  configure_source "$work/d" -DGGML_LLAMAFILE=OFF
+  build_with_ninja llama-deterministic "$work/d" "${variants[@]}"
+  rm -rf "$target/deterministic"
+  mkdir -p "$target/deterministic"
+  # Hard links: a program finds its libraries beside the file it really is.
+  cp -al "$target/bin" "$target/deterministic/bin"
+  rm -f "$target"/deterministic/bin/libggml-cpu-*.so
+  cp "$work"/d/bin/libggml-cpu-*.so "$target/deterministic/bin/"
+  strip --strip-unneeded "$target"/deterministic/bin/libggml-cpu-*.so
+  touch "$target/deterministic/complete"
+  rm -rf "$work"
+fi

@@ -52,6 +52,7 @@ def suites():
     yield "dependencies", ["python3", "tools/count_dependencies.py"]
     yield "build", ["ninja", "-C", str(ASAN)]
     yield "units", None
+    yield "simulation", [str(ASAN / "cluster_sim"), "--jobs", str(os.cpu_count() or 2)]
     for script in sorted((ROOT / "test").glob("*/run_test.py")):
         yield script.parent.name, ["python3", str(script)]
     yield "clients", ["python3", "test/clients/run_all.py"]

@@ -66,7 +66,12 @@ io::Task<Result<void>> join(cluster::Admin& admin, Context& context, io::Call ca
 }
 
 io::Task<Result<void>> leave(cluster::Admin& admin, Context& context, io::Call call) {
-  CO_TRY_VOID(co_await admin.leave(std::move(call)));
+  CO_TRY(const json::value arguments, co_await read_arguments(context));
+  ObjectReader reader("ClusterLeave", arguments);
+  bool force = false;
+  reader.read("force", force);
+  CO_TRY_VOID(reader.done());
+  CO_TRY_VOID(co_await admin.leave(force, std::move(call)));
   co_return co_await send_done(context);
 }
 

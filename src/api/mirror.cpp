@@ -7,6 +7,7 @@
 #include "api/json_output.h"
 #include "api/metrics.h"
 #include "http/range.h"
+#include "transfer/distribution.h"
 
 namespace om::api {
 namespace {
@@ -19,9 +20,11 @@ bool same_repository(const MirrorPath& path, const model::Name& name) {
          (path.host.empty() || http::equal_ignoring_case(path.host, name.host));
 }
 
-bool names_blob(const model::Manifest& manifest, const Digest& digest) {
-  return manifest.config.digest == digest ||
-         std::ranges::find(manifest.layers, digest, &model::Layer::digest) != manifest.layers.end();
+std::optional<uint64_t> size_of_blob(const model::Manifest& manifest, const Digest& digest) {
+  if (manifest.config.digest == digest) return manifest.config.size;
+  const auto found = std::ranges::find(manifest.layers, digest, &model::Layer::digest);
+  if (found == manifest.layers.end()) return std::nullopt;
+  return found->size;
 }
 
 model::Name name_of(const MirrorPath& path) {
@@ -42,7 +45,8 @@ io::Task<Result<void>> refuse(Context& context, std::string_view code, std::stri
   co_return co_await context.send(404, "application/json; charset=utf-8", std::move(body));
 }
 
-// Answers the mirror's requests out of the store. Only what a visible model names is given out.
+// Answers the mirror's requests out of the store, and for blobs that only other nodes have, from
+// them. Only what a visible model names is given out.
 class Mirror {
  public:
   explicit Mirror(const Dependencies& dependencies) : dependencies_(dependencies) {}
@@ -59,9 +63,11 @@ class Mirror {
   static constexpr size_t kKnownMax = 64;
 
   Result<store::StoredManifest> find_manifest(const MirrorPath& path);
-  bool is_visible(const MirrorPath& path, const Digest& digest);
+  // Its size, if a model that can be seen names it.
+  std::optional<uint64_t> find_blob(const MirrorPath& path, const Digest& digest);
   io::Task<Result<void>> send_manifest(Context& context, MirrorPath path);
   io::Task<Result<void>> send_blob(Context& context, MirrorPath path);
+  io::Task<Result<void>> send_bytes(Context& context, Digest digest, uint64_t size);
 
   const Dependencies& dependencies_;
   std::list<Known> known_;  // The last found first.
@@ -84,7 +90,7 @@ Result<store::StoredManifest> Mirror::find_manifest(const MirrorPath& path) {
   return fail(Errc::not_found, "manifest unknown");
 }
 
-bool Mirror::is_visible(const MirrorPath& path, const Digest& digest) {
+std::optional<uint64_t> Mirror::find_blob(const MirrorPath& path, const Digest& digest) {
   store::Store& store = dependencies_.store;
   const std::string repository = path.host + "/" + path.name_space + "/" + path.model;
   const auto known = std::ranges::find_if(known_, [&](const Known& entry) {
@@ -92,18 +98,19 @@ bool Mirror::is_visible(const MirrorPath& path, const Digest& digest) {
   });
   if (known != known_.end()) {
     const auto stored = store.find(known->name);  // It may have been removed since.
-    if (stored && names_blob(stored->manifest, digest)) return true;
+    const auto size = stored ? size_of_blob(stored->manifest, digest) : std::nullopt;
+    if (size) return size;
     known_.erase(known);
   }
   const auto stored = store.list();
-  if (!stored) return false;
+  if (!stored) return std::nullopt;
   const auto found = std::ranges::find_if(*stored, [&](const store::StoredManifest& candidate) {
-    return same_repository(path, candidate.name) && names_blob(candidate.manifest, digest);
+    return same_repository(path, candidate.name) && size_of_blob(candidate.manifest, digest);
   });
-  if (found == stored->end()) return false;
+  if (found == stored->end()) return std::nullopt;
   known_.push_front({repository, digest, found->name});
   if (known_.size() > kKnownMax) known_.pop_back();
-  return true;
+  return size_of_blob(found->manifest, digest);
 }
 
 io::Task<Result<void>> Mirror::send_manifest(Context& context, MirrorPath path) {
@@ -117,23 +124,36 @@ io::Task<Result<void>> Mirror::send_manifest(Context& context, MirrorPath path) 
   co_return co_await context.send(200, std::string(model::kManifestMediaType), std::move(bytes));
 }
 
+io::Task<Result<void>> Mirror::send_bytes(Context& context, Digest digest, uint64_t size) {
+  http::FileToSend file;
+  file.path = dependencies_.store.blob_path(digest);
+  file.etag = "\"" + digest.str() + "\"";
+  auto sent =
+      co_await http::send_file(dependencies_.world, context.request, context.response, file);
+  const bool is_elsewhere = !sent && sent.error().code == Errc::not_found &&
+                            !context.response.started() && dependencies_.distribution != nullptr;
+  if (!is_elsewhere) co_return sent;
+  context.response.headers().set("ETag", file.etag);
+  co_return co_await dependencies_.distribution->relay().send(context.request, context.response,
+                                                              digest, size);
+}
+
 io::Task<Result<void>> Mirror::send_blob(Context& context, MirrorPath path) {
   const auto digest = Digest::parse(path.reference);
-  if (!digest || !is_visible(path, *digest)) {
+  const auto size = digest ? find_blob(path, *digest) : std::nullopt;
+  if (!size) {
     co_return co_await refuse(context, "BLOB_UNKNOWN", "blob unknown to registry");
   }
   http::Headers& headers = context.response.headers();
   headers.set("Docker-Content-Digest", digest->str());
   // Ollama follows this header of a blob's first answer and fails without it.
   headers.set("Location", context.request.path);
-  http::FileToSend file;
-  file.path = dependencies_.store.blob_path(*digest);
-  file.etag = "\"" + digest->str() + "\"";
   context.status = context.request.headers.has("Range") ? 206 : 200;
-  const auto sent =
-      co_await http::send_file(dependencies_.world, context.request, context.response, file);
+  const auto sent = co_await send_bytes(context, *digest, *size);
   if (!sent && sent.error().code == Errc::not_found && !context.response.started()) {
-    headers.remove("Location");
+    for (const std::string_view name : {"Location", "ETag", "Accept-Ranges", "Content-Range"}) {
+      headers.remove(name);
+    }
     co_return co_await refuse(context, "BLOB_UNKNOWN", "blob unknown to registry");
   }
   if (!sent && context.response.started()) {

@@ -3,6 +3,7 @@
 //   GET    /api/v1/replicas                 how every model fares (transfer/replicas/health.h)
 //   DELETE /api/v1/replicas/<model>         this node's copy goes; ?force=true: also the last one
 //   GET, PUT, DELETE /api/v1/policies/<model>
+//   GET, PUT, DELETE /api/v1/policies       of all models that have none of their own
 #include "api/json_output.h"
 #include "api/ollama_handlers.h"
 #include "transfer/distribution.h"
@@ -23,8 +24,17 @@ Result<model::Name> name_of(Context& context) {
   return *name;
 }
 
+// Nothing: all models without a policy of their own are meant.
+Result<std::optional<model::Name>> policy_name_of(Context& context) {
+  if (context.parameter("model").empty()) return std::optional<model::Name>();
+  TRY(auto name, name_of(context));
+  return std::optional(std::move(name));
+}
+
 HandlerResult list_replicas(transfer::Distribution& distribution, Context& context) {
-  co_return co_await context.send_json(transfer::health_json(distribution.replicas().health()));
+  transfer::Replicas& replicas = distribution.replicas();
+  co_return co_await context.send_json(
+      transfer::health_json(replicas.health(), *replicas.state(), distribution.links().view()));
 }
 
 HandlerResult remove_replica(transfer::Distribution& distribution, Context& context) {
@@ -35,14 +45,15 @@ HandlerResult remove_replica(transfer::Distribution& distribution, Context& cont
 }
 
 HandlerResult show_policy(transfer::Distribution& distribution, Context& context) {
-  CO_TRY(const auto name, name_of(context));
+  CO_TRY(const auto name, policy_name_of(context));
   const auto state = distribution.replicas().state();
-  const auto policy = state->policy_of(transfer::Catalogue::key_of(name));
+  const transfer::Policy policy =
+      name ? state->policy_of(transfer::Catalogue::key_of(*name)) : state->default_policy;
   co_return co_await context.send_json(policy.to_json());
 }
 
 HandlerResult put_policy(transfer::Distribution& distribution, Context& context) {
-  CO_TRY(const auto name, name_of(context));
+  CO_TRY(const auto name, policy_name_of(context));
   CO_TRY(const auto body, co_await context.body.read_all(kPolicyBytesMax));
   CO_TRY(const auto policy, transfer::Policy::parse(body));
   CO_TRY_VOID(co_await distribution.catalogue().set_policy(name, policy, context.call()));
@@ -51,7 +62,7 @@ HandlerResult put_policy(transfer::Distribution& distribution, Context& context)
 }
 
 HandlerResult clear_policy(transfer::Distribution& distribution, Context& context) {
-  CO_TRY(const auto name, name_of(context));
+  CO_TRY(const auto name, policy_name_of(context));
   CO_TRY_VOID(co_await distribution.catalogue().clear_policy(name, context.call()));
   distribution.replicas().look_now();
   co_return co_await context.send(200, {}, {});
@@ -72,9 +83,11 @@ void register_replicas(Router& router, const Dependencies& dependencies) {
   };
   add("GET", "/api/v1/replicas", list_replicas);
   add("DELETE", "/api/v1/replicas/*model", remove_replica);
-  add("GET", "/api/v1/policies/*model", show_policy);
-  add("PUT", "/api/v1/policies/*model", put_policy);
-  add("DELETE", "/api/v1/policies/*model", clear_policy);
+  for (const std::string_view pattern : {"/api/v1/policies", "/api/v1/policies/*model"}) {
+    add("GET", pattern, show_policy);
+    add("PUT", pattern, put_policy);
+    add("DELETE", pattern, clear_policy);
+  }
 }
 
 }  // namespace om::api

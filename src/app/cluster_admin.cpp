@@ -50,15 +50,14 @@ json::object describe_runners(const cluster::RunnerInfo& runner) {
 }  // namespace
 
 ClusterAdmin::ClusterAdmin(io::World& world, const Settings& settings, std::string name,
-                           ClusterParts* parts, std::function<void()> restart,
-                           std::function<bool()> ready)
+                           ClusterParts* parts, VoterMaker& voters, Hooks hooks)
     : world_(world),
       settings_(settings),
       name_(std::move(name)),
       directory_(cluster_directory(settings.state_directory)),
       parts_(parts),
-      restart_(std::move(restart)),
-      ready_(std::move(ready)) {}
+      voters_(voters),
+      hooks_(std::move(hooks)) {}
 
 Result<void> ClusterAdmin::check_alone() const {
   if (!parts_) return {};
@@ -104,7 +103,7 @@ io::Task<Result<std::string>> ClusterAdmin::init(cluster::EnterOptions options, 
     if (!removed) log_warn("cannot remove", field("error", removed.error()));
     co_return fail(std::move(token).error());
   }
-  restart_();
+  hooks_.restart();
   co_return token;
 }
 
@@ -137,9 +136,9 @@ io::Task<Result<std::string>> ClusterAdmin::found(const io::Endpoint& advertise,
   self.version = OLLAMAMAX_VERSION;
   self.joined_seconds = std::chrono::floor<std::chrono::seconds>(now).time_since_epoch().count();
   ClusterState state{name_, advertise, true, {self}};
-  Voter voter(world_, settings_, state, directory_, identity);
-  auto text = co_await write_first_facts(voter, self, authority_facts.fingerprint, call);
-  co_await voter.stop();
+  const auto voter = voters_.make({world_, settings_, state, directory_, identity});
+  auto text = co_await write_first_facts(*voter, self, authority_facts.fingerprint, call);
+  co_await voter->stop();
   if (!text) co_return text;
   CO_TRY_VOID(save_cluster_state(world_.files, directory_, state));
   co_return text;
@@ -158,8 +157,8 @@ io::Task<Result<std::string>> ClusterAdmin::write_first_facts(Voter& voter, clus
     if (!all) co_return fail(std::move(all).error());
     CO_TRY_VOID(co_await metadata::import_entries(metadata, std::move(*all), call));
   }
-  self.etcd_client = voter.member().options().client_url();
-  self.etcd_peer = voter.member().options().peer_url();
+  self.etcd_client = voter.client_url();
+  self.etcd_peer = voter.peer_url();
   metadata::Transaction transaction;
   transaction.operations.push_back(metadata::Operation::put(
       std::string(cluster::kNodesPrefix) + name_, cluster::write_member(self)));
@@ -215,12 +214,31 @@ io::Task<Result<void>> ClusterAdmin::join(std::string text, cluster::EnterOption
                             world_.clock.wall_now()));
   ClusterState state{name_, advertise, false, answer.members};
   CO_TRY_VOID(save_cluster_state(world_.files, directory_, state));
-  restart_();
+  hooks_.restart();
   co_return Result<void>{};
 }
 
-io::Task<Result<void>> ClusterAdmin::leave(io::Call call) {
+io::Task<Result<void>> ClusterAdmin::leave(bool force, io::Call call) {
   CO_TRY_VOID(check_in_cluster());
+  if (!parts_->was_removed()) {
+    const auto told = co_await take_leave(std::move(call));
+    if (!told && told.error().code == Errc::invalid_argument) co_return told;
+    if (!told && told.error().code != Errc::forbidden) {
+      if (!force) {
+        co_return fail(told.error().code,
+                       "the cluster cannot be told: {}. With --force this node leaves all the "
+                       "same, and is removed there later",
+                       told.error().what);
+      }
+      log_warn("this node leaves a cluster that it cannot tell", field("error", told.error()));
+    }
+  }
+  CO_TRY_VOID(world_.files.remove_all(directory_));
+  hooks_.restart();
+  co_return Result<void>{};
+}
+
+io::Task<Result<void>> ClusterAdmin::take_leave(io::Call call) {
   const std::vector<cluster::Member> members = parts_->members().list();
   const auto is_voter = [](const cluster::Member& member) { return member.voter; };
   const bool last_voter = parts_->state().voter && std::ranges::count_if(members, is_voter) <= 1;
@@ -234,8 +252,6 @@ io::Task<Result<void>> ClusterAdmin::leave(io::Call call) {
     CO_TRY_VOID(co_await parts_->members().remove(name_, call));
   }
   if (members.size() <= 1) CO_TRY_VOID(co_await keep_facts(call));
-  CO_TRY_VOID(world_.files.remove_all(directory_));
-  restart_();
   co_return Result<void>{};
 }
 
@@ -300,7 +316,8 @@ json::object ClusterAdmin::describe(const cluster::Member& member,
 }
 
 json::object ClusterAdmin::status() {
-  json::object status{{"in_cluster", parts_ != nullptr}, {"node", name_}, {"ready", ready_()}};
+  json::object status{
+      {"in_cluster", parts_ != nullptr}, {"node", name_}, {"ready", hooks_.ready()}};
   if (!parts_) return status;
   const cluster::View view = parts_->reports().view();
   json::array nodes;
@@ -310,6 +327,7 @@ json::object ClusterAdmin::status() {
   status["nodes"] = std::move(nodes);
   status["majority"] = parts_->metadata().healthy();
   status["voter"] = parts_->state().voter;
+  status["removed"] = parts_->was_removed();
   return status;
 }
 
@@ -324,8 +342,8 @@ io::Task<Result<void>> ClusterAdmin::remove(std::string node, io::Call call) {
   if (node == name_) {
     co_return fail(Errc::invalid_argument, "this is the node itself: `ollamamax cluster leave`");
   }
-  const cluster::Member* member = parts_->members().find(node);
-  if (member && member->voter) CO_TRY_VOID(co_await parts_->remove_voter(node, call));
+  // Asked again after half of it was done, this does the rest.
+  if (parts_->members().find(node)) CO_TRY_VOID(co_await parts_->remove_voter(node, call));
   co_return co_await parts_->members().remove(std::move(node), std::move(call));
 }
 

@@ -15,15 +15,19 @@ namespace om::app {
 // On the io thread. References outlive it.
 class ClusterAdmin final : public cluster::Admin {
  public:
-  // `parts`: null as long as this node is in no cluster. `restart`: makes the node begin anew once
-  // the answer was sent. `ready`: whether it serves.
+  // `restart` makes the node begin anew once the answer was sent; `ready`: whether it serves.
+  struct Hooks {
+    std::function<void()> restart;
+    std::function<bool()> ready;
+  };
+  // `parts`: null as long as this node is in no cluster.
   ClusterAdmin(io::World& world, const Settings& settings, std::string name, ClusterParts* parts,
-               std::function<void()> restart, std::function<bool()> ready);
+               VoterMaker& voters, Hooks hooks);
 
   io::Task<Result<std::string>> init(cluster::EnterOptions options, io::Call call) override;
   io::Task<Result<void>> join(std::string token, cluster::EnterOptions options,
                               io::Call call) override;
-  io::Task<Result<void>> leave(io::Call call) override;
+  io::Task<Result<void>> leave(bool force, io::Call call) override;
   io::Task<Result<std::string>> make_token(io::Duration life, io::Call call) override;
   boost::json::object status() override;
   io::Task<Result<void>> drain(std::string node, bool on, io::Call call) override;
@@ -37,6 +41,7 @@ class ClusterAdmin final : public cluster::Admin {
   Result<void> check_in_cluster() const;
   // Where others reach this node; `towards_loopback`: only this machine is meant.
   Result<io::Endpoint> advertised(const std::string& wanted, bool towards_loopback) const;
+  io::Task<Result<void>> take_leave(io::Call call);  // Tells the cluster.
   io::Task<Result<std::string>> found(const io::Endpoint& advertise, io::Call call);
   io::Task<Result<std::string>> write_first_facts(Voter& voter, cluster::Member self, Digest ca_pin,
                                                   io::Call call);
@@ -51,8 +56,8 @@ class ClusterAdmin final : public cluster::Admin {
   std::string name_;
   io::Path directory_;
   ClusterParts* parts_;
-  std::function<void()> restart_;
-  std::function<bool()> ready_;
+  VoterMaker& voters_;
+  Hooks hooks_;
 };
 
 }  // namespace om::app

@@ -39,12 +39,13 @@ io::Task<void> hand_over_key(cluster::BackendTable& table, http::Request& reques
 }  // namespace
 
 ClusterParts::ClusterParts(io::World& world, const Settings& settings, store::Store& disk,
-                           ClusterState state, io::Path directory)
+                           ClusterState state, io::Path directory, VoterMaker& voters)
     : world_(world),
       settings_(settings),
       disk_(disk),
       state_(std::move(state)),
       directory_(std::move(directory)),
+      voters_maker_(voters),
       identity_(world.files, directory_),
       tasks_(world.executor, world.clock) {
   client_ = std::make_unique<http::Client>(world_, peer_client_limits());
@@ -63,13 +64,17 @@ io::Task<Result<void>> ClusterParts::open(scheduler::LocalScheduler& local, http
                                                     io::join(directory_, "models.json"));
   store_ = std::make_unique<cluster::ClusterStore>(world_, disk_, *catalogue_);
   reports_ = std::make_unique<cluster::Reports>(world_, *client_, [this] { return self(); });
-  scheduler_ = std::make_unique<scheduler::ClusterScheduler>(world_, *client_, local, *reports_,
+  staged_ = std::make_unique<peer::StagedScheduler>(
+      local, [this](const scheduler::Target& target, io::Call call) {
+        return bring(target, std::move(call));
+      });
+  scheduler_ = std::make_unique<scheduler::ClusterScheduler>(world_, *client_, *staged_, *reports_,
                                                              state_.name);
   open_split(local);
   peer::Dependencies dependencies{
       world_,
       disk_,
-      local,
+      *staged_,
       [this] { return self(); },
       [this](const http::Request& request) { return authorize(request); },
       [this](std::string_view node) {
@@ -125,8 +130,12 @@ void ClusterParts::open_distribution(http::Client& client, transfer::TransferOpt
                                }};
   transfer::DistributionOptions distribution;
   distribution.transfer = std::move(options);
+  distribution.replicas.grace = settings_.node_grace;
+  distribution.replicas.surplus_grace = settings_.surplus_grace;
+  distribution.receive_bytes_per_second = settings_.receive_rate_max;
+  distribution.send_bytes_per_second = settings_.send_rate_max;
   distribution_ = std::make_unique<transfer::Distribution>(world_, disk_, client, std::move(links),
-                                                           std::move(distribution));
+                                                           *catalogue_, std::move(distribution));
   distribution_->catalogue().describe_with([this](model::Name name, std::string bytes) {
     return describe(std::move(name), std::move(bytes));
   });
@@ -181,6 +190,15 @@ void ClusterParts::serve_backend_keys(cluster::BackendTable& table) {
                       });
 }
 
+io::Task<Result<void>> ClusterParts::bring(const scheduler::Target& target, io::Call call) {
+  std::vector<std::pair<Digest, uint64_t>> files;
+  for (const scheduler::Target::File& file : target.files) {
+    files.emplace_back(file.digest, file.bytes);
+  }
+  co_return co_await distribution_->replicas().bring(target.manifest, std::move(files),
+                                                     std::move(call));
+}
+
 Result<void> ClusterParts::listen(io::Endpoint at) {
   TRY(const io::Endpoint bound, http_server_->listen(std::move(at), identity_.peer_server()));
   listening_ = true;
@@ -204,12 +222,17 @@ void ClusterParts::connect_members() {
     if (member.name != state_.name) links.push_back(link_to(member));
   }
   reports_->set_peers(std::move(links));
-  if (members_->facts().synced() && !members_->find(state_.name)) {
+  if (members_->facts().synced()) tell_removal(!members_->find(state_.name));
+}
+
+void ClusterParts::tell_removal(bool removed) {
+  if (removed && !removed_) {
     log_warn(
         "this node was removed from its cluster: `ollamamax cluster leave` makes it a node "
         "of its own again",
         field("node", state_.name));
   }
+  removed_ = removed;
 }
 
 std::vector<engine::PeerLink> ClusterParts::voters() {
@@ -261,6 +284,7 @@ cluster::NodeInfo ClusterParts::self() {
   node.state = draining ? cluster::NodeState::draining : cluster::NodeState::ready;
   node.blobs = blobs_;
   node.disk_free = disk_free_;
+  if (distribution_) node.copying = distribution_->replicas().progress();
   return node;
 }
 

@@ -15,6 +15,7 @@
 #include "http/client.h"
 #include "http/server.h"
 #include "peer/peer_server.h"
+#include "peer/staged_scheduler.h"
 #include "scheduler/cluster_scheduler.h"
 #include "scheduler/local_scheduler.h"
 #include "scheduler/part_leases.h"
@@ -29,7 +30,7 @@ namespace om::app {
 class ClusterParts {
  public:
   ClusterParts(io::World& world, const Settings& settings, store::Store& disk, ClusterState state,
-               io::Path directory);
+               io::Path directory, VoterMaker& voters);
   ~ClusterParts();
 
   // Opens the facts and begins to follow them and the other nodes. Goes on without a majority.
@@ -42,9 +43,7 @@ class ClusterParts {
   transfer::Distribution& distribution() { return *distribution_; }
   scheduler::Scheduler& scheduler() { return *scheduler_; }
   metadata::Metadata& metadata() { return *metadata_; }
-  // Of voters that are there.
-  std::unique_ptr<metadata::Membership> membership();
-  // Takes a node's etcd member out; its record says that it is no voter any more.
+  // Takes a node out of those that keep the facts; its record says that it is no voter any more.
   io::Task<Result<void>> remove_voter(std::string name, io::Call call);
   cluster::Members& members() { return *members_; }
   cluster::Reports& reports() { return *reports_; }
@@ -55,6 +54,11 @@ class ClusterParts {
   // Hands keys to other nodes from then on. It outlives this object.
   void serve_backend_keys(cluster::BackendTable& table);
   cluster::NodeInfo self();
+  // Another node took this one out of the cluster: it is refused there.
+  bool was_removed() const { return removed_; }
+  // Called once when this node must start anew to go on.
+  void on_change_of_role(std::function<void()> restart) { restart_ = std::move(restart); }
+  size_t leases_held() const { return peer_server_->leases(); }
   // Tells other nodes to send nothing more, and lets what runs for them end within `grace`.
   void begin_drain() { stopping_ = true; }
   io::Task<void> drain(io::Duration grace) { return peer_server_->drain(grace); }
@@ -68,12 +72,17 @@ class ClusterParts {
   void open_distribution(http::Client& client, transfer::TransferOptions options);
   io::Task<void> serve_blob(http::Request& request, http::ResponseWriter& response);
   io::Task<Result<std::string>> describe(model::Name name, std::string bytes);
+  io::Task<Result<void>> bring(const scheduler::Target& target, io::Call call);
   void refresh_blobs();
   void open_split(scheduler::LocalScheduler& local);
   io::Task<Result<void>> plan_split(scheduler::Target& target, io::Call call);
 
+  std::unique_ptr<Voter> make_voter();
   io::Task<Result<void>> open_facts();
   io::Task<void> keep_voters();
+  io::Task<void> notice_removal(io::Call call);
+  void tell_removal(bool removed);
+  Result<void> step_down();
   io::Task<Result<void>> become_voter(io::Call call);
   io::Task<Result<void>> choose_voters(io::Call call);
   io::Task<Result<void>> fetch_authority(io::Call call);
@@ -84,9 +93,11 @@ class ClusterParts {
   store::Store& disk_;
   ClusterState state_;
   io::Path directory_;
+  VoterMaker& voters_maker_;
   security::IdentityStore identity_;
   scheduler::LocalScheduler* local_ = nullptr;
-  bool stopping_ = false, listening_ = false;
+  std::function<void()> restart_;
+  bool stopping_ = false, listening_ = false, removed_ = false;
   std::shared_ptr<const std::vector<Digest>> blobs_;
   io::TimePoint blobs_at_{};
   uint64_t disk_free_ = 0;
@@ -104,6 +115,7 @@ class ClusterParts {
   std::unique_ptr<cluster::Reports> reports_;
   std::unique_ptr<transfer::Distribution> distribution_;
   std::unique_ptr<scheduler::SplitPlanner> split_planner_;
+  std::unique_ptr<peer::StagedScheduler> staged_;  // `local_`, once the model's files are here.
   std::unique_ptr<scheduler::ClusterScheduler> scheduler_;
   std::unique_ptr<scheduler::PartLeases> part_leases_;
   std::unique_ptr<peer::PeerServer> peer_server_;

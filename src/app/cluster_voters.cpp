@@ -36,10 +36,16 @@ std::vector<io::Endpoint> etcd_endpoints(const std::vector<cluster::Member>& mem
 
 io::Task<Result<void>> ClusterParts::open_facts() {
   if (state_.voter) {
-    voter_ = std::make_unique<Voter>(world_, settings_, state_, directory_, identity_);
-    CO_TRY_VOID(co_await voter_->resume(world_.clock.call_within(kOpenMax)));
-    metadata_ = &voter_->metadata();
-    co_return Result<void>{};
+    voter_ = make_voter();
+    const auto resumed = co_await voter_->resume(world_.clock.call_within(kOpenMax));
+    if (resumed) {
+      metadata_ = &voter_->metadata();
+      co_return Result<void>{};
+    }
+    if (resumed.error().code != Errc::forbidden) co_return resumed;
+    co_await voter_->stop();
+    voter_.reset();
+    CO_TRY_VOID(step_down());
   }
   remote_metadata_ =
       std::make_unique<cluster::RemoteMetadata>(world_, *client_, [this] { return voters(); });
@@ -47,8 +53,28 @@ io::Task<Result<void>> ClusterParts::open_facts() {
   co_return Result<void>{};
 }
 
-std::unique_ptr<metadata::Membership> ClusterParts::membership() {
-  return open_membership(world_, identity_, etcd_endpoints(members_->list(), reports_->view()));
+std::unique_ptr<Voter> ClusterParts::make_voter() {
+  return voters_maker_.make({world_, settings_, state_, directory_, identity_});
+}
+
+// The others have replaced this voter while it was away: what its member knew is out of date.
+Result<void> ClusterParts::step_down() {
+  log_warn("this node is no voter any more", field("node", state_.name));
+  if (members_) state_.known = members_->list();
+  for (cluster::Member& member : state_.known) {
+    if (member.name == state_.name) member.voter = false;
+  }
+  state_.voter = false;
+  TRY_VOID(save_cluster_state(world_.files, directory_, state_));
+  return world_.files.remove_all(voter_directory(directory_));
+}
+
+// Voters refuse to tell the facts to a node that is no member.
+io::Task<void> ClusterParts::notice_removal(io::Call call) {
+  if (!remote_metadata_) co_return;
+  const std::string key = std::string(cluster::kNodesPrefix) + state_.name;
+  const auto self = co_await remote_metadata_->get(key, call);
+  if (self || self.error().code == Errc::forbidden) tell_removal(!self);
 }
 
 io::Task<void> ClusterParts::keep_voters() {
@@ -56,10 +82,23 @@ io::Task<void> ClusterParts::keep_voters() {
   while (true) {
     const auto slept = co_await world_.clock.sleep_for(kLookInterval, {io::kNever, token});
     if (!slept) co_return;
-    if (!members_->facts().synced()) continue;
+    if (voter_ && voter_->was_removed()) {
+      const auto stepped = step_down();
+      if (!stepped) log_error("cannot be a plain node", field("error", stepped.error()));
+      if (restart_) restart_();
+      co_return;
+    }
+    if (!members_->facts().synced()) {
+      co_await notice_removal(world_.clock.call_within(kChooseMax, token));
+      continue;
+    }
     const cluster::Member* self = members_->find(state_.name);
     Result<void> done;
-    if (self && self->voter && !voter_) {
+    if (self && self->version != OLLAMAMAX_VERSION) {
+      auto upgrade = [](cluster::Member& member) { member.version = OLLAMAMAX_VERSION; };
+      const io::Call call = world_.clock.call_within(kChooseMax, token);
+      done = co_await members_->update(state_.name, upgrade, call);
+    } else if (self && self->voter && !voter_) {
       done = co_await become_voter(world_.clock.call_within(kBecomeMax, token));
     } else if (decides_voters()) {
       done = co_await choose_voters(world_.clock.call_within(kChooseMax, token));
@@ -118,11 +157,8 @@ io::Task<Result<void>> ClusterParts::choose_voters(io::Call call) {
 }
 
 io::Task<Result<void>> ClusterParts::remove_voter(std::string name, io::Call call) {
-  const auto etcd = membership();
-  CO_TRY(const auto there, co_await etcd->list(call));
-  for (const metadata::Member& member : there) {
-    if (member.name == name) CO_TRY_VOID(co_await etcd->remove(member.id, call));
-  }
+  std::vector<io::Endpoint> there = etcd_endpoints(members_->list(), reports_->view());
+  CO_TRY_VOID(co_await voters_maker_.remove(world_, identity_, std::move(there), name, call));
   auto change = [](cluster::Member& member) {
     member.voter = false;
     member.etcd_client.clear();
@@ -155,7 +191,7 @@ io::Task<Result<void>> ClusterParts::fetch_authority(io::Call call) {
 
 io::Task<Result<void>> ClusterParts::become_voter(io::Call call) {
   CO_TRY_VOID(co_await fetch_authority(call));
-  auto voter = std::make_unique<Voter>(world_, settings_, state_, directory_, identity_);
+  auto voter = make_voter();
   auto joined = Result<void>();
   if (voter->has_begun()) {
     joined = co_await voter->resume(call);
@@ -165,6 +201,9 @@ io::Task<Result<void>> ClusterParts::become_voter(io::Call call) {
   }
   if (!joined) {
     co_await voter->stop();
+    if (joined.error().code == Errc::forbidden) {  // Of an earlier time as a voter: begins afresh.
+      CO_TRY_VOID(world_.files.remove_all(voter_directory(directory_)));
+    }
     co_return joined;
   }
   state_.voter = true;
@@ -172,8 +211,8 @@ io::Task<Result<void>> ClusterParts::become_voter(io::Call call) {
   CO_TRY_VOID(save_cluster_state(world_.files, directory_, state_));
   voter_ = std::move(voter);
   peer_server_->serve_voters(voter_->metadata(), identity_);
-  const std::string client_url = voter_->member().options().client_url();
-  const std::string peer_url = voter_->member().options().peer_url();
+  const std::string client_url = voter_->client_url();
+  const std::string peer_url = voter_->peer_url();
   auto change = [client_url, peer_url](cluster::Member& member) {
     member.etcd_client = client_url;
     member.etcd_peer = peer_url;

@@ -1,5 +1,6 @@
 // The program: one command line for the node and for those who use it.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -8,6 +9,7 @@
 #include "app/cli/cluster.h"
 #include "app/cli/command.h"
 #include "app/cli/config_command.h"
+#include "app/cli/replicas.h"
 #include "app/cli/terminal.h"
 #include "app/node.h"
 #include "base/strings.h"
@@ -26,6 +28,7 @@ struct Options {
   RunOptions run;
   ClusterOptions cluster;
   BackendOptions backend;
+  ReplicasOptions replicas;
   std::string think, config_output;
 };
 
@@ -213,6 +216,7 @@ void add_config(CLI::App& program, Options& o, int& code) {
   CLI::App* config = program.add_subcommand("config", "Check, show or write the configuration");
   config->require_subcommand(1);
   CLI::App* validate = config->add_subcommand("validate", "Check the file and the environment");
+  validate->add_option("file", o.config_file, "The file to check, if not the usual one");
   validate->callback([&o, &code] {
     io::RealWorld real;
     const auto loaded = load_config(o, real.world().files);
@@ -279,8 +283,10 @@ void add_cluster(CLI::App& program, Options& o, int& code) {
     command->add_option("--advertise", o.cluster.advertise,
                         "HOST[:PORT] under which other nodes reach this one");
   }
-  add(*cluster, o, code, "leave", "Take this node out of its cluster",
-      [](Cli& cli, const Options&) { return cluster_leave_command(cli); });
+  auto* leave =
+      add(*cluster, o, code, "leave", "Take this node out of its cluster",
+          [](Cli& cli, const Options& x) { return cluster_leave_command(cli, x.cluster); });
+  leave->add_flag("--force", o.cluster.force, "Also if the cluster cannot be told");
   add(*cluster, o, code, "status", "How the cluster fares",
       [](Cli& cli, const Options&) { return cluster_status_command(cli); });
   add(*cluster, o, code, "nodes", "List its nodes",
@@ -303,6 +309,58 @@ void add_cluster(CLI::App& program, Options& o, int& code) {
   explain->add_option("request", o.action, "X-Request-Id of its answer")->required();
 }
 
+void add_replicas(CLI::App& program, Options& o, int& code) {
+  CLI::App* replicas = program.add_subcommand("replicas", "Copies of models in the cluster");
+  replicas->add_flag("--json", o.json, "Print what the server says, as JSON");
+  replicas->callback([&o, &code, replicas] {
+    if (!replicas->get_subcommands().empty()) return;
+    code = run_client(o, [](Cli& cli, const Options&) { return replicas_list_command(cli); });
+  });
+  add(*replicas, o, code, "list", "How every model fares",
+      [](Cli& cli, const Options&) { return replicas_list_command(cli); });
+  auto* status =
+      add(*replicas, o, code, "status", "Every copy, those under way with their progress",
+          [](Cli& cli, const Options& x) { return replicas_status_command(cli, x.replicas); });
+  auto* set = add(*replicas, o, code, "set", "Change a model's policy; without one: the default",
+                  [](Cli& cli, const Options& x) { return replicas_set_command(cli, x.replicas); });
+  set->add_option("--factor", o.replicas.factor, "Copies that are wanted");
+  set->add_option("--min", o.replicas.minimum, "With fewer copies it is in danger");
+  set->add_option("--pin", o.replicas.pin, "Nodes that have it in any case")->delimiter(',');
+  set->add_option("--unpin", o.replicas.unpin, "No longer these")->delimiter(',');
+  set->add_option("--popular-extra", o.replicas.popular_extra,
+                  "Further copies at most while it is popular");
+  auto* reset =
+      add(*replicas, o, code, "reset", "Let a model follow the default policy again",
+          [](Cli& cli, const Options& x) { return replicas_reset_command(cli, x.replicas); });
+  for (CLI::App* command : {status, set, reset}) command->add_option("model", o.replicas.model);
+  auto* remove =
+      add(*replicas, o, code, "remove", "Remove this node's copy of a model",
+          [](Cli& cli, const Options& x) { return replicas_remove_command(cli, x.replicas); });
+  remove->add_option("model", o.replicas.model)->required();
+  remove->add_flag("--force", o.replicas.force, "Also if it is the last copy that answers");
+}
+
+// "Error: model is required", and how the command is used.
+std::string explain_usage(const CLI::App* program, const CLI::Error& error) {
+  std::string command = program->get_name();
+  while (!program->get_subcommands().empty()) {
+    program = program->get_subcommands().front();
+    command += " " + program->get_name();
+  }
+  return fmt::format("Error: {}\nRun '{} --help' for its usage.\n", error.what(), command);
+}
+
+// The words after the program's name, last first as CLI11 takes them; "help run" is "run --help".
+std::vector<std::string> arguments_of(int argc, char** argv) {
+  std::vector<std::string> words(argv + 1, argv + argc);
+  if (!words.empty() && words.front() == "help") {
+    words.erase(words.begin());
+    words.emplace_back("--help");
+  }
+  std::ranges::reverse(words);
+  return words;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -311,6 +369,7 @@ int main(int argc, char** argv) {
   int code = 0;
   CLI::App program("Ollama for every machine you own.", "ollamamax");
   program.require_subcommand(0, 1);
+  program.failure_message(explain_usage);
   program.add_option("--config", options.config_file, "Configuration file");
   program.add_flag("-v,--version", options.version, "Show the version");
   add_serve(program, options, code);
@@ -320,6 +379,7 @@ int main(int argc, char** argv) {
       [](Cli& cli, const Options&) { return version_command(cli); });
   add_cluster(program, options, code);
   add_backend(program, options, code);
+  add_replicas(program, options, code);
   add_config(program, options, code);
   CLI::App* completion =
       program.add_subcommand("completion", "Print completions for bash, zsh or fish");
@@ -331,7 +391,7 @@ int main(int argc, char** argv) {
     command->fallthrough();  // --config may follow the command too.
   }
   try {
-    program.parse(argc, argv);
+    program.parse(arguments_of(argc, argv));
   } catch (const CLI::ParseError& error) {
     const auto extra = program.remaining();
     if (program.get_subcommands().empty() && !extra.empty() && !extra.front().starts_with('-')) {

@@ -3,73 +3,14 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "api/api.h"
-#include "app/cluster_admin.h"
-#include "app/cluster_parts.h"
-#include "app/memory_watch.h"
 #include "app/node_parts.h"
 #include "base/log.h"
-#include "generation/federated_generation.h"
-#include "http/client.h"
-#include "http/server.h"
-#include "scheduler/local_scheduler.h"
-#include "store/store.h"
-#include "transfer/transfer.h"
 
 namespace om::app {
-namespace {
 
-class Node {
- public:
-  Node(io::RealWorld& real, const Settings& settings)
-      : real_(real), world_(real.world()), settings_(settings), stop_(world_.clock) {}
-
-  io::Task<Result<void>> run();
-  // It entered or left a cluster, and is to be built anew.
-  bool wants_restart() const { return restart_; }
-
- private:
-  io::Task<Result<void>> build();
-  io::Task<Result<void>> enter_cluster(transfer::TransferOptions options);
-  Result<void> open_backends();
-  Result<void> listen();
-  Result<void> listen_to_nodes();
-  io::Task<void> take_down();
-  void on_signal();
-
-  io::RealWorld& real_;
-  io::World& world_;
-  const Settings& settings_;
-  io::Event stop_;
-  int signals_ = 0;
-  bool ready_ = false, restart_ = false;
-  std::string name_;
-  std::string runtime_directory_;
-  std::shared_ptr<io::File> runtime_lock_;
-
-  std::unique_ptr<http::Client> client_;
-  std::unique_ptr<store::Store> store_;
-  std::unique_ptr<scheduler::LocalScheduler> local_scheduler_;
-  std::unique_ptr<ClusterParts> cluster_;  // Null: in none.
-  std::unique_ptr<ClusterAdmin> admin_;
-  scheduler::Scheduler* scheduler_ = nullptr;  // Of the node, or of the cluster.
-  store::Store* models_ = nullptr;             // Likewise.
-  std::unique_ptr<engine::Backends> backends_;
-  std::unique_ptr<cluster::BackendTable> backend_table_;
-  std::unique_ptr<generation::Generation> own_generation_, generation_;
-  std::unique_ptr<transfer::Transfer> transfer_;
-  std::unique_ptr<api::Api> api_;
-  std::unique_ptr<http::Server> server_;
-  std::unique_ptr<MemoryWatch> memory_watch_;
-};
-
-void Node::on_signal() {
-  signals_++;
-  stop_.notify_all();
-  if (signals_ > 1) {
-    log_warn("second signal: ending at once");
-    ::_exit(1);  // Children die with us.
-  }
+void Node::stop() {
+  stopping_ = true;
+  stop_event_.notify_all();
 }
 
 io::Task<Result<void>> Node::build() {
@@ -93,6 +34,7 @@ io::Task<Result<void>> Node::build() {
   generation_options.node_name = name_;
   generation_options.default_context = static_cast<int>(settings_.context_length);
   generation_options.prefer_jinja = settings_.prefer_jinja;
+  generation_options.resume = settings_.resume;
   own_generation_ = generation::make_generation(world_, *models_, *scheduler_, generation_options);
   CO_TRY_VOID(open_backends());
   generation_ = std::make_unique<generation::FederatedGeneration>(world_, *models_,
@@ -120,8 +62,8 @@ io::Task<Result<void>> Node::enter_cluster(transfer::TransferOptions options) {
   auto state = load_cluster_state(world_.files, directory);
   if (state) {
     name_ = state->name;  // Its certificate says so, whatever the machine is called now.
-    cluster_ =
-        std::make_unique<ClusterParts>(world_, settings_, *store_, std::move(*state), directory);
+    cluster_ = std::make_unique<ClusterParts>(world_, settings_, *store_, std::move(*state),
+                                              directory, voters_);
     CO_TRY_VOID(co_await cluster_->open(*local_scheduler_, *client_, std::move(options)));
     scheduler_ = &cluster_->scheduler();
     models_ = &cluster_->store();
@@ -130,10 +72,12 @@ io::Task<Result<void>> Node::enter_cluster(transfer::TransferOptions options) {
   }
   auto restart = [this] {
     restart_ = true;
-    stop_.notify_all();
+    stop_event_.notify_all();
   };
-  admin_ = std::make_unique<ClusterAdmin>(world_, settings_, name_, cluster_.get(), restart,
-                                          [this] { return ready_; });
+  if (cluster_) cluster_->on_change_of_role(restart);
+  ClusterAdmin::Hooks hooks{restart, [this] { return ready_; }};
+  admin_ = std::make_unique<ClusterAdmin>(world_, settings_, name_, cluster_.get(), voters_,
+                                          std::move(hooks));
   co_return Result<void>{};
 }
 
@@ -187,7 +131,7 @@ io::Task<void> Node::take_down() {
   if (cluster_) cluster_->begin_drain();
   const io::TimePoint drained = world_.clock.now() + settings_.drain_time;
   if (server_) {
-    log_info("draining", field("requests", server_->requests_running()));
+    if (ready_was) log_info("draining", field("requests", server_->requests_running()));
     co_await server_->stop(settings_.drain_time);
   }
   if (memory_watch_) co_await memory_watch_->stop();
@@ -206,15 +150,15 @@ io::Task<void> Node::take_down() {
   }
 }
 
-io::Task<Result<void>> Node::run() {
+io::Task<Result<void>> Node::run(std::function<void()> on_ready) {
   auto built = co_await build();
   if (built) built = listen();
   if (built) {
     ready_ = true;
     memory_watch_->start();
-    real_.on_signal({SIGTERM, SIGINT}, [this](int) { on_signal(); });
-    while (signals_ == 0 && !restart_) {
-      const auto woken = co_await stop_.wait();
+    on_ready();
+    while (!stopping_ && !restart_) {
+      const auto woken = co_await stop_event_.wait();
       if (!woken) break;
     }
   }
@@ -222,7 +166,19 @@ io::Task<Result<void>> Node::run() {
   co_return built;
 }
 
-io::Task<void> run_into(Node& node, Result<void>& result) { result = co_await node.run(); }
+namespace {
+
+io::Task<void> run_into(io::RealWorld& real, Node& node, Result<void>& result) {
+  int signals = 0;
+  const auto on_signal = [&node, &signals](int) {
+    node.stop();
+    if (++signals > 1) {
+      log_warn("second signal: ending at once");
+      ::_exit(1);  // Children die with us.
+    }
+  };
+  result = co_await node.run([&] { real.on_signal({SIGTERM, SIGINT}, on_signal); });
+}
 
 // One descriptor a client and one a runner: as many as the system lets us have.
 void raise_descriptor_limit() {
@@ -243,8 +199,8 @@ Result<void> run_node(const Settings& settings) {
   bool again = true;
   while (again) {
     io::RealWorld real;
-    Node node(real, settings);
-    real.run_until_done(run_into(node, result));
+    Node node(real.world(), settings, etcd_voters());
+    real.run_until_done(run_into(real, node, result));
     again = result && node.wants_restart();
     log_info(again ? "starting anew" : "stopped");
   }

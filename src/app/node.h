@@ -1,16 +1,78 @@
 // One node: the one place where its parts are built, joined, and taken down in order.
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <string>
 
+#include "api/api.h"
+#include "app/cluster_admin.h"
+#include "app/cluster_parts.h"
+#include "app/memory_watch.h"
 #include "app/settings.h"
+#include "generation/federated_generation.h"
+#include "http/client.h"
+#include "http/server.h"
 #include "io/real.h"
+#include "transfer/transfer.h"
 
 namespace om::app {
 
-// Serves until SIGTERM or SIGINT: then it takes no new requests, lets running ones end within the
-// drain time, ends its runners and returns. A second signal ends it at once.
-// already_exists: the address is in use; not_found: llama-server is missing; each with advice.
+// On the io thread. References outlive it.
+class Node {
+ public:
+  Node(io::World& world, const Settings& settings, VoterMaker& voters)
+      : world_(world), settings_(settings), voters_(voters), stop_event_(world.clock) {}
+
+  // Serves until stop(); then it takes no new requests, lets running ones end within the drain
+  // time, and ends its runners. Once. `on_ready` is called when it listens.
+  // already_exists: the address is in use; not_found: llama-server is missing; each with advice.
+  io::Task<Result<void>> run(std::function<void()> on_ready);
+  void stop();
+  // It entered or left a cluster, and is to be built anew.
+  bool wants_restart() const { return restart_; }
+
+  bool ready() const { return ready_; }
+  // Of its parts, while it is ready.
+  scheduler::LocalScheduler& local_scheduler() { return *local_scheduler_; }
+  ClusterParts* cluster() { return cluster_.get(); }  // Null: in none.
+  http::Server& server() { return *server_; }
+
+ private:
+  io::Task<Result<void>> build();
+  io::Task<Result<void>> enter_cluster(transfer::TransferOptions options);
+  Result<void> open_backends();
+  Result<void> listen();
+  Result<void> listen_to_nodes();
+  io::Task<void> take_down();
+
+  io::World& world_;
+  const Settings& settings_;
+  VoterMaker& voters_;
+  io::Event stop_event_;
+  bool stopping_ = false, ready_ = false, restart_ = false;
+  std::string name_;
+  std::string runtime_directory_;
+  std::shared_ptr<io::File> runtime_lock_;
+
+  std::unique_ptr<http::Client> client_;
+  std::unique_ptr<store::Store> store_;
+  std::unique_ptr<scheduler::LocalScheduler> local_scheduler_;
+  std::unique_ptr<ClusterParts> cluster_;
+  std::unique_ptr<ClusterAdmin> admin_;
+  scheduler::Scheduler* scheduler_ = nullptr;  // Of the node, or of the cluster.
+  store::Store* models_ = nullptr;             // Likewise.
+  std::unique_ptr<engine::Backends> backends_;
+  std::unique_ptr<cluster::BackendTable> backend_table_;
+  std::unique_ptr<generation::Generation> own_generation_, generation_;
+  std::unique_ptr<transfer::Transfer> transfer_;
+  std::unique_ptr<api::Api> api_;
+  std::unique_ptr<http::Server> server_;
+  std::unique_ptr<MemoryWatch> memory_watch_;
+};
+
+// Runs one until SIGTERM or SIGINT, anew when it entered or left a cluster. A second signal ends it
+// at once. Errors as Node::run().
 Result<void> run_node(const Settings& settings);
 
 }  // namespace om::app

@@ -92,9 +92,28 @@ engine::LaunchOptions launch_options(const Settings& settings, const NodePaths& 
   launch.threads = settings.threads > 0 ? static_cast<int>(settings.threads) : cores;
   if (settings.kv_cache_type != "f16") launch.kv_type = settings.kv_cache_type;
   if (settings.flash_attention != "auto") launch.flash_attention = settings.flash_attention;
+  if (settings.deterministic) {
+    launch.deterministic = true;
+    launch.unified_kv = false;
+    launch.flash_attention = "off";
+  }
   launch.prompt_cache_mib = static_cast<int>(settings.prompt_cache_mib);
   launch.load_stall_max = settings.load_timeout;
   return launch;
+}
+
+// Where llama-server lies whose sums always come out the same; beside the ordinary one.
+Result<std::string> deterministic_program(io::Filesystem& files, const Settings& settings,
+                                          const std::string& place) {
+  if (settings.kv_cache_type != "f16") {  // They need flash attention.
+    return fail(Errc::invalid_argument, "runner.deterministic needs runner.kv_cache_type f16");
+  }
+  const std::string folder = place + "/../deterministic/bin";
+  if (files.exists(folder + "/llama-server")) return folder + "/llama-server";
+  return fail(Errc::not_found,
+              "runner.deterministic: {} has no llama-server (build it with "
+              "tools/build_llama.sh deterministic)",
+              folder);
 }
 
 }  // namespace
@@ -112,6 +131,9 @@ Result<NodePaths> find_paths(io::Filesystem& files, const Settings& settings) {
     if (!files.exists(place + "/llama-server")) continue;
     paths.server_program = place + "/llama-server";
     paths.part_program = place + "/ggml-rpc-server";
+    if (settings.deterministic) {
+      TRY(paths.server_program, deterministic_program(files, settings, place));
+    }
     paths.quantize_program = place + "/llama-quantize";
     for (const auto* script : {"/convert_hf_to_gguf.py", "/../convert_hf_to_gguf.py"}) {
       if (files.exists(place + script)) paths.convert_script = place + script;

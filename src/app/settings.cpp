@@ -128,6 +128,8 @@ Settings defaults() {
   const std::string base = std::string(home != nullptr ? home : "/root") + "/.ollama";
   settings.state_directory = base;
   settings.cluster_listen = "0.0.0.0:11435";
+  settings.node_grace = std::chrono::seconds(60);
+  settings.surplus_grace = std::chrono::minutes(10);
   settings.etcd_program = "/usr/bin/etcd";
   settings.listen = {"127.0.0.1:11434"};
   settings.body_bytes_max = 64ull << 20;

@@ -39,8 +39,11 @@ struct Settings {
   uint64_t memory_reserve = 0;
   bool prefer_jinja = false;
   bool resume = true;
+  bool deterministic = false;
 
   std::string cluster_listen, cluster_advertise, etcd_program;
+  std::chrono::nanoseconds node_grace{}, surplus_grace{};
+  uint64_t receive_rate_max = 0, send_rate_max = 0;  // Bytes a second; 0: no cap.
 
   std::string log_level, log_format;
 };

@@ -1,4 +1,5 @@
-// A node's share in keeping the cluster's facts: one etcd member, run as a child.
+// A node's share in keeping the cluster's facts, and who makes it: etcd's members, or simulated
+// ones.
 #pragma once
 
 #include <memory>
@@ -7,8 +8,7 @@
 
 #include "app/cluster_state.h"
 #include "app/settings.h"
-#include "metadata/etcd/etcd_metadata.h"
-#include "metadata/etcd/member.h"
+#include "metadata/metadata.h"
 #include "security/identity.h"
 
 namespace om::app {
@@ -16,37 +16,52 @@ namespace om::app {
 // The ports of etcd itself follow that of the node: clients (voters only), then members.
 inline constexpr uint16_t kEtcdClientOffset = 1, kEtcdPeerOffset = 2;
 
-// On the io thread. References outlive it; stop() must have returned before it is destroyed.
+// Where etcd's member keeps what it knows, below the cluster's directory.
+inline io::Path voter_directory(const io::Path& cluster_directory) {
+  return io::join(cluster_directory, "etcd");
+}
+
+// On the io thread; stop() must have returned before it is destroyed.
 class Voter {
  public:
-  Voter(io::World& world, const Settings& settings, const ClusterState& state, io::Path directory,
-        const security::IdentityStore& identity);
+  virtual ~Voter() = default;
 
   // One of these, once. Errors as EtcdMember's.
-  io::Task<Result<void>> begin(io::Call call);  // The first of a new cluster.
-  io::Task<Result<void>> resume(io::Call call);
-  // `others`: etcd's client endpoints of voters that are there.
-  io::Task<Result<void>> join(std::vector<io::Endpoint> others, io::Call call);
-  bool has_begun() const { return member_.has_begun(); }
+  virtual io::Task<Result<void>> begin(io::Call call) = 0;  // The first of a new cluster.
+  virtual io::Task<Result<void>> resume(io::Call call) = 0;
+  // `others`: client endpoints of voters that are there.
+  virtual io::Task<Result<void>> join(std::vector<io::Endpoint> others, io::Call call) = 0;
+  virtual bool has_begun() const = 0;
+  virtual bool was_removed() const = 0;  // By the others: it is of no use any more.
 
-  metadata::Metadata& metadata() { return *metadata_; }
-  const metadata::EtcdMember& member() const { return member_; }
-  io::Endpoint client_endpoint() const;  // As other voters reach it.
-  io::Task<void> stop();
-
- private:
-  void open_metadata();
-
-  io::World& world_;
-  const ClusterState& state_;
-  const security::IdentityStore& identity_;
-  metadata::EtcdMember member_;
-  std::unique_ptr<metadata::EtcdMetadata> metadata_;
+  virtual metadata::Metadata& metadata() = 0;
+  virtual std::string client_url() const = 0;  // As other voters reach it.
+  virtual std::string peer_url() const = 0;
+  virtual io::Task<void> stop() = 0;
 };
 
-// Speaks to the voters' etcd members about who they are. For whoever has the cluster's certificate.
-std::unique_ptr<metadata::Membership> open_membership(io::World& world,
-                                                      const security::IdentityStore& identity,
-                                                      std::vector<io::Endpoint> endpoints);
+// What a voter is of. References outlive the voter.
+struct VoterParts {
+  io::World& world;
+  const Settings& settings;
+  const ClusterState& state;
+  io::Path directory;
+  const security::IdentityStore& identity;
+};
+
+// On the io thread; outlives the voters.
+class VoterMaker {
+ public:
+  virtual ~VoterMaker() = default;
+  virtual std::unique_ptr<Voter> make(VoterParts parts) = 0;
+  // Takes the node out of those that keep the facts, asking voters at `endpoints`; one that is none
+  // stays none. For whoever has the cluster's certificate.
+  virtual io::Task<Result<void>> remove(io::World& world, const security::IdentityStore& identity,
+                                        std::vector<io::Endpoint> endpoints, std::string name,
+                                        io::Call call) = 0;
+};
+
+// Runs etcd as a child. Lives for ever.
+VoterMaker& etcd_voters();
 
 }  // namespace om::app

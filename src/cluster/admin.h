@@ -24,7 +24,9 @@ class Admin {
   // unauthenticated, forbidden: the token is not good (any more). already_exists: a member has this
   // node's name. unavailable: no node of the token can be reached.
   virtual io::Task<Result<void>> join(std::string token, EnterOptions options, io::Call call) = 0;
-  virtual io::Task<Result<void>> leave(io::Call call) = 0;
+  // `force`: also if the cluster cannot be told; it then knows this node until it is removed there.
+  // A node that was removed leaves without.
+  virtual io::Task<Result<void>> leave(bool force, io::Call call) = 0;
 
   virtual io::Task<Result<std::string>> make_token(io::Duration life, io::Call call) = 0;
   virtual boost::json::object status() = 0;  // Nodes with their state and load, voters, health.

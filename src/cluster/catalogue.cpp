@@ -1,9 +1,35 @@
 #include "cluster/catalogue.h"
 
+#include "base/json_fields.h"
 #include "base/log.h"
-#include "base/strings.h"
+#include "model/json_text.h"
 
 namespace om::cluster {
+namespace {
+
+std::optional<std::string> manifest_in(std::string_view value) {
+  const auto object = model::parse_json_object(value, "model");
+  if (!object) return std::nullopt;
+  const boost::json::value* manifest = object->if_contains("manifest");
+  if (manifest == nullptr || !manifest->is_string()) return std::nullopt;
+  return std::string(manifest->get_string());
+}
+
+}  // namespace
+
+std::string write_tombstone(const Tombstone& tombstone) {
+  return boost::json::serialize(
+      boost::json::object{{"digest", tombstone.digest.str()}, {"at", tombstone.at}});
+}
+
+Result<Tombstone> read_tombstone(std::string_view json) {
+  TRY(const boost::json::object object, model::parse_json_object(json, "removed model"));
+  const JsonFields fields(object);
+  Tombstone tombstone;
+  TRY(tombstone.digest, Digest::parse(fields.text("digest")));
+  fields.read("at", tombstone.at);
+  return tombstone;
+}
 
 std::string catalogue_key(const model::Name& name) {
   std::string key = name.str();
@@ -55,7 +81,9 @@ std::vector<const Card*> Catalogue::list() const {
   return cards;
 }
 
-io::Task<Result<void>> Catalogue::write(std::string key, std::string value, io::Call call) {
+io::Task<Result<void>> Catalogue::put_text(const model::Name& name, std::string value,
+                                           io::Call call) {
+  const std::string key = catalogue_key(name);
   metadata::Transaction transaction;
   transaction.operations.push_back(
       metadata::Operation::put(std::string(kModelsPrefix) + key, value));
@@ -68,17 +96,21 @@ io::Task<Result<void>> Catalogue::write(std::string key, std::string value, io::
 io::Task<Result<void>> Catalogue::put(const store::Model& model, std::string_view manifest,
                                       io::Call call) {
   CO_TRY(std::string value, write_card(model, manifest));
-  co_return co_await write(catalogue_key(model.name), std::move(value), std::move(call));
+  co_return co_await put_text(model.name, std::move(value), std::move(call));
 }
 
-io::Task<Result<bool>> Catalogue::put_new(const store::Model& model, std::string_view manifest,
-                                          io::Call call) {
-  CO_TRY(std::string value, write_card(model, manifest));
-  std::string key = catalogue_key(model.name);
+io::Task<Result<bool>> Catalogue::publish_text(const model::Name& name, std::string value,
+                                               std::optional<metadata::Entry> removal,
+                                               io::Call call) {
+  const std::string key = catalogue_key(name);
+  const std::string full_key = std::string(kModelsPrefix) + key;
+  const std::string removed_key = std::string(kRemovedPrefix) + key;
   metadata::Transaction transaction;
-  std::string full_key = std::string(kModelsPrefix) + key;
   transaction.compares.push_back(metadata::Compare::absent(full_key));
+  transaction.compares.push_back(removal ? metadata::Compare::unchanged(*removal)
+                                         : metadata::Compare::absent(removed_key));
   transaction.operations.push_back(metadata::Operation::put(full_key, value));
+  transaction.operations.push_back(metadata::Operation::remove(removed_key));
   CO_TRY(const metadata::Commit commit, co_await metadata_.commit(std::move(transaction), call));
   if (commit.done) facts_.apply(key, &value, commit.revision);
   co_return commit.done;
@@ -95,17 +127,24 @@ io::Task<Result<void>> Catalogue::copy(const model::Name& from, const model::Nam
 }
 
 io::Task<Result<bool>> Catalogue::remove(const model::Name& name, io::Call call) {
-  std::string key = catalogue_key(name);
-  const Card* card = find(name);
-  if (!card) co_return false;
+  const std::string key = catalogue_key(name);
+  CO_TRY(const std::optional<metadata::Entry> entry,
+         co_await metadata_.get(std::string(kModelsPrefix) + key, call));
+  if (!entry) co_return false;
+  Tombstone tombstone;
+  // What cannot be read may go too; nobody could bring it back.
+  if (const auto manifest = manifest_in(entry->value)) tombstone.digest = Digest::of(*manifest);
   const auto now = std::chrono::floor<std::chrono::seconds>(world_.clock.wall_now());
-  const boost::json::object tombstone{{"digest", card->model->digest.str()},
-                                      {"at", now.time_since_epoch().count()}};
+  tombstone.at = now.time_since_epoch().count();
   metadata::Transaction transaction;
-  transaction.operations.push_back(metadata::Operation::put(std::string(kRemovedPrefix) + key,
-                                                            boost::json::serialize(tombstone)));
+  transaction.compares.push_back(metadata::Compare::unchanged(*entry));
+  transaction.operations.push_back(
+      metadata::Operation::put(std::string(kRemovedPrefix) + key, write_tombstone(tombstone)));
   transaction.operations.push_back(metadata::Operation::remove(std::string(kModelsPrefix) + key));
   CO_TRY(const metadata::Commit commit, co_await metadata_.commit(std::move(transaction), call));
+  if (!commit.done) {
+    co_return fail(Errc::unavailable, "model '{}' changed meanwhile; try again", name.shortest());
+  }
   facts_.apply(key, nullptr, commit.revision);
   co_return true;
 }

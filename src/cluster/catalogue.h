@@ -15,6 +15,14 @@ inline constexpr std::string_view kModelsPrefix = "/models/";
 // What a removed name meant, so that a node that was away does not bring it back.
 inline constexpr std::string_view kRemovedPrefix = "/removed/";
 
+// The value of such a key: {"digest","at"}, the manifest's and Unix seconds.
+struct Tombstone {
+  Digest digest;
+  int64_t at = 0;
+};
+std::string write_tombstone(const Tombstone& tombstone);
+Result<Tombstone> read_tombstone(std::string_view json);  // corrupt.
+
 // On the io thread; stop() must have returned before it is destroyed. Reads answer from memory;
 // changes need a majority: not_leader, unavailable, deadline_exceeded as Metadata says.
 class Catalogue {
@@ -31,11 +39,14 @@ class Catalogue {
   std::vector<const Card*> list() const;
 
   io::Task<Result<void>> put(const store::Model& model, std::string_view manifest, io::Call call);
-  // With `unless_known`, a name that is there already stays as it is.
-  io::Task<Result<bool>> put_new(const store::Model& model, std::string_view manifest,
-                                 io::Call call);
+  // `value`: what write_card() makes, whoever made it.
+  io::Task<Result<void>> put_text(const model::Name& name, std::string value, io::Call call);
+  // put_text(), unless the name is known or was removed since `removal` was read. False: it was.
+  io::Task<Result<bool>> publish_text(const model::Name& name, std::string value,
+                                      std::optional<metadata::Entry> removal, io::Call call);
   io::Task<Result<void>> copy(const model::Name& from, const model::Name& to, io::Call call);
-  io::Task<Result<bool>> remove(const model::Name& name, io::Call call);  // False: was not there.
+  // False: it was not there. unavailable: it was replaced meanwhile.
+  io::Task<Result<bool>> remove(const model::Name& name, io::Call call);
 
   // Called when a name was added, replaced (`card`) or removed (null).
   using Callback =
@@ -46,7 +57,6 @@ class Catalogue {
 
  private:
   void take(const std::string& key, const std::string* value);
-  io::Task<Result<void>> write(std::string key, std::string value, io::Call call);
 
   io::World& world_;
   metadata::Metadata& metadata_;

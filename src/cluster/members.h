@@ -21,7 +21,7 @@ struct Member {
   bool voter = false;                  // Keeps a copy of the metadata.
   std::string etcd_client, etcd_peer;  // URLs of a voter's member.
   std::string serial;          // Of its certificate, or an older one: earlier ones are refused.
-  std::string version;         // Of the program it joined with.
+  std::string version;         // Of the program it runs.
   int64_t joined_seconds = 0;  // Unix time.
 };
 

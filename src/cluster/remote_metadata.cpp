@@ -12,10 +12,11 @@ using engine::LineReader;
 constexpr std::chrono::milliseconds kRetryPause{300};
 constexpr size_t kRequestIdLetters = 20;
 
-// Errors after which another voter may answer.
+// Errors after which another voter may answer. cancelled: that voter stops; asked again, a change
+// is made once, by its request id.
 bool is_of_the_link(const Error& error) {
   return error.code == Errc::unavailable || error.code == Errc::deadline_exceeded ||
-         error.code == Errc::not_leader;
+         error.code == Errc::not_leader || error.code == Errc::cancelled;
 }
 
 }  // namespace

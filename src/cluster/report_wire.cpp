@@ -12,6 +12,7 @@ namespace json = boost::json;
 constexpr size_t kRunnersMax = 1024;
 constexpr size_t kBlobsMax = 100'000;
 constexpr size_t kPartsMax = 32;
+constexpr size_t kCopyingMax = 256;
 
 json::object encode_runner(const RunnerInfo& runner) {
   json::object object{{"model", runner.model},
@@ -74,6 +75,30 @@ std::optional<RunnerInfo> decode_runner(const json::value& value) {
   return runner;
 }
 
+json::array encode_copying(const std::vector<CopyProgress>& copying) {
+  json::array array;
+  for (const CopyProgress& copy : copying) {
+    array.push_back(json::object{
+        {"model", copy.model}, {"done", copy.done_bytes}, {"total", copy.total_bytes}});
+  }
+  return array;
+}
+
+std::vector<CopyProgress> decode_copying(const json::array& array) {
+  std::vector<CopyProgress> copying;
+  for (const json::value& value : array) {
+    if (copying.size() >= kCopyingMax) break;
+    if (!value.is_object()) continue;
+    const JsonFields fields(value.get_object());
+    CopyProgress copy;
+    fields.read("model", copy.model);
+    fields.read("done", copy.done_bytes);
+    fields.read("total", copy.total_bytes);
+    copying.push_back(std::move(copy));
+  }
+  return copying;
+}
+
 std::shared_ptr<const std::vector<Digest>> decode_blobs(const json::array& array) {
   auto blobs = std::make_shared<std::vector<Digest>>();
   for (const json::value& value : array) {
@@ -111,6 +136,7 @@ std::string encode_report(const NodeInfo& node, bool with_blobs) {
                       {"disk_free", node.disk_free},
                       {"cores", node.cores},
                       {"runners", std::move(runners)}};
+  if (!node.copying.empty()) report["copying"] = encode_copying(node.copying);
   if (with_blobs) {
     json::array blobs;
     if (node.blobs) {
@@ -128,6 +154,8 @@ NodeInfo decode_report(const json::object& report, NodeInfo known) {
   fields.read("memory_used", known.memory_used);
   fields.read("disk_free", known.disk_free);
   fields.read("cores", known.cores);
+  const json::array* copying = fields.array("copying");
+  known.copying = copying ? decode_copying(*copying) : std::vector<CopyProgress>();
   known.runners.clear();
   if (const json::array* runners = fields.array("runners")) {
     for (const json::value& value : *runners) {

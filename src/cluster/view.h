@@ -39,6 +39,12 @@ struct RunnerInfo {
   double value = 0;  // Of keeping it, in seconds: cost of a reload x probability of use.
 };
 
+// A model on its way to a node's disk.
+struct CopyProgress {
+  std::string model;  // Its key in the catalogue.
+  uint64_t done_bytes = 0, total_bytes = 0;
+};
+
 // joining: has not reported yet. unreachable: its reports have stopped. draining: takes no new
 // requests. removed: may not come back under this name.
 enum class NodeState { joining, ready, draining, unreachable, removed };
@@ -57,6 +63,7 @@ struct NodeInfo {
   // Measured, bytes a second: of loads into memory, of blobs from other nodes. 0: not yet.
   double load_rate = 0, copy_rate = 0;
   std::vector<RunnerInfo> runners;
+  std::vector<CopyProgress> copying;
   io::TimePoint reported{};
 
   bool has_blob(const Digest& digest) const;

@@ -123,6 +123,7 @@ io::Task<Result<void>> AnswerRun::recover(Error error) {
     const bool node_lost = lease_->node_lost();
     lease_.reset();
     const bool unstarted = transcript_.empty();
+    if (!unstarted && !plan_.resume) break;
     if (!may_try_again(node_lost)) break;
     route_.attempts++;
     if (unstarted) {

@@ -33,6 +33,7 @@ struct RunPlan {
   std::vector<std::string> caller_stops;  // Told when they end the answer.
   bool want_context = false;              // Token ids of prompt and output in the last chunk.
   int context = 0;                        // Tokens prompt and output may take.
+  bool resume = true;
   io::TimePoint started{};
 };
 

@@ -50,6 +50,7 @@ struct GenerationOptions {
   std::string node_name;
   int default_context = 0;    // OLLAMA_CONTEXT_LENGTH; 0: automatic.
   bool prefer_jinja = false;  // OLLAMA_GO_TEMPLATE=0.
+  bool resume = true;         // Of answers whose runner died after their first token.
 };
 
 std::unique_ptr<Generation> make_generation(io::World& world, store::Store& store,

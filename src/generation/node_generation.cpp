@@ -238,6 +238,7 @@ io::Task<Result<std::unique_ptr<Answer>>> NodeGeneration::run(Job job, Leased le
   RunPlan plan;
   plan.started = job.started;
   plan.context = leased.context;
+  plan.resume = options_.resume;
   plan.want_context = want_context;
   plan.caller_stops = job.options.sampling.stop;
   plan.constraint = std::move(prepared.rendered.constraint);

@@ -46,7 +46,7 @@ class Filesystem {
   enum class Open { read, read_write, create, create_new };  // create: made if absent, not cut.
 
   virtual ~Filesystem() = default;
-  // not_found, already_exists (create_new), forbidden, io_failed (with the path and the reason).
+  // not_found, already_exists (create_new), io_failed (with the path and the reason).
   virtual Result<std::unique_ptr<File>> open(const Path& path, Open mode) = 0;
   virtual Result<FileInfo> info(const Path& path) = 0;                       // not_found.
   virtual Result<std::vector<std::string>> list(const Path& directory) = 0;  // Names, sorted.

@@ -23,8 +23,9 @@ class RealWorld {
   void stop();  // From the io thread.
   // Runs `task` to its end on this thread, with everything else that is spawned.
   void run_until_done(Task<void> task);
-  // Calls back on the io thread when one of the signals arrives.
+  // Calls back on the io thread when one of the signals arrives, in place of an earlier callback.
   void on_signal(std::vector<int> numbers, std::function<void(int)> callback);
+  void default_signals();  // Ends on_signal(): the signals do again what they did before.
 
  private:
   struct Impl;

@@ -174,6 +174,8 @@ class Reader {
     if ((gguf_.version & 0xFFFF) == 0) {
       return fail(Errc::unsupported, "GGUF: big-endian files are not supported");
     }
+    constexpr uint32_t kVersionsToCome = 100;  // Above it the field is no version at all.
+    if (gguf_.version > kVersionsToCome) return fail(Errc::corrupt, "GGUF: the header is damaged");
     if (gguf_.version != 2 && gguf_.version != 3) {
       return fail(Errc::unsupported, "GGUF: version {} is not supported", gguf_.version);
     }

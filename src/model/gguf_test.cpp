@@ -168,6 +168,7 @@ TEST(Gguf, RefusesForeignAndOldFiles) {
   EXPECT_EQ(error_of("GGU"), "not a GGUF file");
   EXPECT_EQ(error_of("PK\x03\x04 and more bytes"), "not a GGUF file");
   EXPECT_EQ(error_of(GgufBuilder().version(1).bytes()), "GGUF: version 1 is not supported");
+  EXPECT_EQ(error_of(GgufBuilder().version(0x531DFA01).bytes()), "GGUF: the header is damaged");
   EXPECT_EQ(error_of(GgufBuilder().version(0x03000000).bytes()),
             "GGUF: big-endian files are not supported");
   EXPECT_TRUE(read(GgufBuilder().version(2).bytes()));

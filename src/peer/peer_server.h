@@ -55,6 +55,7 @@ class PeerServer {
   void serve_voters(metadata::Metadata& metadata, security::IdentityStore& identity);
   void start();
   void forget(std::string_view node);  // It is gone: its leases are given back.
+  size_t leases() const { return leases_.size(); }  // By other nodes, on runners here.
   // Gives no more leases, and waits until those given are back or `grace` is over.
   io::Task<void> drain(io::Duration grace);
   io::Task<void> stop();

@@ -28,7 +28,7 @@ Result<Value> parse_number(const std::string& text, int line) {
     if (base != 10) body.remove_prefix(2);
   }
   int64_t whole = 0;
-  auto read = std::from_chars(body.data(), end, whole, base);
+  auto read = std::from_chars(body.data(), body.data() + body.size(), whole, base);
   if (read.ec == std::errc() && read.ptr == end && !body.starts_with('-')) {
     return Value(negative ? -whole : whole);
   }

@@ -152,6 +152,7 @@ std::string_view trim_right(std::string_view text) {
 
 std::vector<std::string> tool_names(const std::vector<boost::json::value>& tools) {
   std::vector<std::string> names;
+  names.reserve(tools.size());
   for (const auto& tool : tools) {
     names.emplace_back(tool.at("function").at("name").as_string());  // tool_value() checked it.
   }

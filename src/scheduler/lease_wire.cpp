@@ -7,6 +7,8 @@ namespace {
 
 namespace json = boost::json;
 
+constexpr size_t kFilesMax = 256;
+
 // "…/sha256-<hex>" as "sha256:<hex>".
 Result<std::string> digest_of_path(std::string_view path) {
   const size_t slash = path.rfind('/');
@@ -53,10 +55,9 @@ model::RunnerOptions decode_runner(const json::object& object) {
   return runner;
 }
 
-// The path of a blob that is here.
+// The path of a blob, here or still to be fetched.
 Result<std::string> local_path(std::string_view digest, store::Store& store) {
   TRY(const Digest parsed, Digest::parse(digest));
-  TRY_VOID(store.blob_size(parsed));
   return store.blob_path(parsed);
 }
 
@@ -71,6 +72,28 @@ Result<std::vector<std::string>> local_paths(const JsonFields& fields, std::stri
     paths.push_back(std::move(path));
   }
   return paths;
+}
+
+json::array encode_files(const std::vector<Target::File>& files) {
+  json::array array;
+  for (const Target::File& file : files) {
+    array.push_back(json::object{{"digest", file.digest.str()}, {"bytes", file.bytes}});
+  }
+  return array;
+}
+
+Result<std::vector<Target::File>> decode_files(const json::array& array) {
+  std::vector<Target::File> files;
+  if (array.size() > kFilesMax) return fail(Errc::corrupt, "a model of too many files");
+  for (const json::value& value : array) {
+    if (!value.is_object()) return fail(Errc::corrupt, "files: not an object");
+    const JsonFields fields(value.get_object());
+    Target::File file;
+    TRY(file.digest, Digest::parse(fields.text("digest")));
+    fields.read("bytes", file.bytes);
+    files.push_back(file);
+  }
+  return files;
 }
 
 AcquireOptions decode_options(const JsonFields& fields) {
@@ -100,6 +123,7 @@ Result<std::string> encode_lease_request(const Target& target, const AcquireOpti
     object["part_bytes"] = target.part_bytes;
   }
   if (target.wants_split) object["wants_split"] = true;
+  object["files"] = encode_files(target.files);
   TRY(object["adapters"], digests_of(target.adapter_paths));
   TRY(object["projectors"], digests_of(target.projector_paths));
   if (!target.draft_path.empty()) {
@@ -130,6 +154,9 @@ Result<LeaseRequest> decode_lease_request(std::string_view text, store::Store& s
   TRY(target.projector_paths, local_paths(fields, "projectors", store));
   if (const std::string draft = fields.text("draft"); !draft.empty()) {
     TRY(target.draft_path, local_path(draft, store));
+  }
+  if (const json::array* files = fields.array("files")) {
+    TRY(target.files, decode_files(*files));
   }
   fields.read("embedding", target.embedding);
   fields.read("trained_context", target.trained_context);

@@ -380,6 +380,23 @@ io::Task<void> quarantines(Node& node) {
 }
 TEST(LocalScheduler, RefusesARequestThatKilledTwoRunners) { Node().run(quarantines); }
 
+io::Task<void> counts_a_death_once(Node& node) {
+  AcquireOptions popular;
+  popular.fingerprint = "popular";
+  auto first = co_await node.acquire(target("a"), popular);
+  auto second = co_await node.acquire(target("a"), popular);
+  CO_ASSERT(first && second);
+  node.script.find("a")->die();
+  for (auto* lease : {&first, &second}) {
+    (**lease)->report_failure({Errc::unavailable, "gone"});
+    (*lease)->reset();
+  }
+  EXPECT_TRUE(co_await node.acquire(target("a"), popular));
+}
+TEST(LocalScheduler, CountsOneDeathUnderManyEqualRequestsOnce) {
+  Node({}, {2}).run(counts_a_death_once);
+}
+
 io::Task<void> spares_neighbour(Node& node) {
   AcquireOptions innocent, guilty;
   innocent.fingerprint = "innocent";

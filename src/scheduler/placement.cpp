@@ -101,7 +101,7 @@ Action decide(const NodeState& node, const Demand& demand) {
     NodeState after = node;
     after.own.reset();
     after.memory_free += own.bytes;
-    const Action then = start(after, demand);
+    Action then = start(after, demand);
     if (std::holds_alternative<Refuse>(then)) return then;
     // Nobody passes the head of the queue, so a busy one runs empty by itself.
     return own.running == 0 ? Action(Replace{}) : Action(Wait{});

@@ -1,5 +1,6 @@
 // Starting, ending and losing runners.
 #include <algorithm>
+#include <set>
 
 #include "base/log.h"
 #include "scheduler/local_scheduler.h"
@@ -137,9 +138,12 @@ void LocalScheduler::died(const ModelKey& key, const std::weak_ptr<Instance>& we
   ModelEntry& entry = *models_.at(key);
   instance->died = true;
   const io::TimePoint now = world_.clock.now();
+  std::set<std::string_view> suspects;  // The same question asked by many is one suspect.
+  // Where a part was lost, no request is to blame.
   if (!instance->engine->lost_a_part()) {
-    for (const Holder& holder : instance->holders) quarantine_.add_death(holder.fingerprint, now);
+    for (const Holder& holder : instance->holders) suspects.insert(holder.fingerprint);
   }
+  for (const std::string_view suspect : suspects) quarantine_.add_death(suspect, now);
   back_off(entry);
   log_error("runner died", field("model", entry.target.name),
             field("requests", instance->holders.size()));

@@ -102,7 +102,7 @@ class Workspace {
 
 // The models folder as this process sees it. One per node; used from the io thread. The plain
 // functions read small files and return at once; the tasks use the workers. Errors besides those
-// named: io_failed (the disk; a full one with needed and free bytes), forbidden.
+// named: io_failed (the disk; a full one with needed and free bytes).
 // The models of one folder. io thread only; disk work goes to the workers. A reader sees a model
 // whole or not at all, also after a crash in the middle of a write.
 class Store {

@@ -58,9 +58,11 @@ Result<Challenge> Challenge::parse(std::string_view www_authenticate) {
   auto rest = www_authenticate.substr(kBearer.size());
   while (!rest.empty()) {
     auto [name, value] = next_parameter(rest);
-    if (http::equal_ignoring_case(name, "realm")) challenge.realm = std::move(value);
-    if (http::equal_ignoring_case(name, "service")) challenge.service = std::move(value);
-    if (http::equal_ignoring_case(name, "scope")) challenge.scope = std::move(value);
+    std::string* const wanted = http::equal_ignoring_case(name, "realm")     ? &challenge.realm
+                                : http::equal_ignoring_case(name, "service") ? &challenge.service
+                                : http::equal_ignoring_case(name, "scope")   ? &challenge.scope
+                                                                             : nullptr;
+    if (wanted != nullptr) *wanted = std::move(value);
   }
   if (challenge.realm.empty()) {
     return fail(Errc::unauthenticated, "the registry's challenge names no realm");

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "transfer/peer_blobs.h"
+#include "transfer/relay.h"
 #include "transfer/replicas/replicas.h"
 #include "transfer/scrub.h"
 
@@ -23,13 +24,15 @@ struct DistributionOptions {
 class Distribution {
  public:
   Distribution(io::World& world, store::Store& store, http::Client& client, ClusterLinks links,
-               DistributionOptions options);
+               cluster::Catalogue& models, DistributionOptions options);
 
   void start();  // Keeping of copies and scrubbing; the rest works at once.
   io::Task<void> stop();
 
   PeerBlobs& peer_blobs() { return peer_blobs_; }
+  BlobRelay& relay() { return relay_; }
   Replicas& replicas() { return replicas_; }
+  const ClusterLinks& links() const { return links_; }
   Catalogue& catalogue() { return catalogue_; }
   Scrubber& scrubber() { return scrubber_; }
   DownloadTable& downloads() { return downloads_; }
@@ -46,6 +49,7 @@ class Distribution {
   Bandwidth receiving_, sending_;
   ChunkLists lists_;
   PeerBlobs peer_blobs_;
+  BlobRelay relay_;
   DownloadTable downloads_;
   Catalogue catalogue_;
   Replicas replicas_;

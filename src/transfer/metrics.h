@@ -11,6 +11,8 @@ inline Counter peer_received_bytes{"ollamamax_peer_received_bytes_total",
                                    "Blob bytes received from other nodes."};
 inline Counter peer_sent_bytes{"ollamamax_peer_sent_bytes_total",
                                "Blob bytes given to other nodes."};
+inline Counter relayed_bytes{"ollamamax_relayed_bytes_total",
+                             "Blob bytes passed on to clients from other nodes."};
 inline Counter bad_chunks{"ollamamax_pull_bad_chunks_total",
                           "Chunks whose bytes were not what their digest says."};
 inline Counter sources_dropped{"ollamamax_pull_sources_dropped_total",

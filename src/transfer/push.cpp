@@ -10,9 +10,7 @@ io::Task<Result<void>> push_model(Context& context, RegistryRequest request, Pro
   CO_TRY_VOID(co_await report(sink, "retrieving manifest"));
   CO_TRY(const auto stored, context.store.find(request.name));
   CO_TRY(std::string bytes, context.store.read_manifest(request.name));
-  auto opened = Registry::open(context, request.name, request.insecure);
-  if (!opened) co_return fail(opened.error());
-  const std::shared_ptr<Registry> registry = *opened;
+  CO_TRY(const auto registry, Registry::open(context, request.name, request.insecure));
 
   std::vector<Digest> digests{stored.manifest.config.digest};
   std::vector<model::Layer> layers = stored.manifest.layers;

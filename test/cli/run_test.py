@@ -18,6 +18,7 @@ from support import cases  # noqa: E402
 from support.node import MODELS, PROGRAM, Node  # noqa: E402
 
 MODEL = "smollm2:135m"
+BRIEF = "brief"
 
 
 class Terminal:
@@ -62,6 +63,10 @@ class CommandLine(unittest.TestCase):
         cls.node = Node()
         cls.node.start()
         cls.node.create(MODEL)
+        # So small a model sometimes never ends its answer by itself.
+        modelfile = cls.node.folder / "Brief"
+        modelfile.write_text(f"FROM {MODEL}\nPARAMETER num_predict 40\n")
+        cls.node.cli("create", BRIEF, "-f", str(modelfile))
 
     @classmethod
     def tearDownClass(cls):
@@ -77,12 +82,12 @@ class CommandLine(unittest.TestCase):
         self.assertRegex(row, r"^smollm2:135m {4,}[0-9a-f]{12} {4,}98 MB {4,}.* ago")
 
     def test_ps_shows_a_loaded_model(self):
-        self.node.cli("run", MODEL, "hi", "--keepalive", "10m")
+        self.node.cli("run", BRIEF, "hi", "--keepalive", "10m")
         header, row = self.lines("ps")
         self.assertRegex(header, r"^NAME +ID +SIZE +PROCESSOR +CONTEXT +UNTIL")
-        self.assertRegex(row, r"^smollm2:135m +[0-9a-f]{12} +\d+ MB +100% CPU +\d+ +"
+        self.assertRegex(row, r"^brief:latest +[0-9a-f]{12} +\d+ MB +100% CPU +\d+ +"
                               r"(9|10) minutes from now")
-        self.node.cli("stop", MODEL)
+        self.node.cli("stop", BRIEF)
         self.node.wait_until(lambda: len(self.lines("ps")) == 1, "nothing is loaded")
 
     def test_show_prints_the_details_and_the_parts(self):
@@ -123,12 +128,12 @@ class CommandLine(unittest.TestCase):
         self.assertIn("line 2", broken.stderr)
 
     def test_run_answers_pipes_and_json(self):
-        self.assertTrue(self.node.cli("run", MODEL, "Say hello").stdout.strip())
-        self.assertTrue(self.node.cli("run", MODEL, input="Say hello").stdout.strip())
+        self.assertTrue(self.node.cli("run", BRIEF, "Say hello").stdout.strip())
+        self.assertTrue(self.node.cli("run", BRIEF, input="Say hello").stdout.strip())
         lines = [json.loads(line) for line in self.node.cli(
-            "run", "--json", MODEL, "Say hello").stdout.splitlines()]
+            "run", "--json", BRIEF, "Say hello").stdout.splitlines()]
         self.assertTrue(lines[-1]["done"])
-        verbose = self.node.cli("run", "--verbose", MODEL, "Say hello")
+        verbose = self.node.cli("run", "--verbose", BRIEF, "Say hello")
         self.assertIn("eval rate:", verbose.stderr)
 
     def test_json_is_what_the_api_says(self):
@@ -168,6 +173,12 @@ class CommandLine(unittest.TestCase):
             terminal.expect(r"\w+ \w+ \w+ \w+")
             terminal.type("\x03")
             terminal.expect(">>> ")
+            for seconds in (0, 0.02, 0.2):  # Also before its first word.
+                terminal.type("Now one about a dog.\r")
+                terminal.expect(r"dog\.\r?\n")
+                time.sleep(seconds)
+                terminal.type("\x03")
+                terminal.expect(">>> ")
             terminal.type("/show info\r")
             terminal.expect("architecture")
             terminal.expect(">>> ")
@@ -176,6 +187,21 @@ class CommandLine(unittest.TestCase):
         finally:
             terminal.end()
         self.assertIn("MESSAGE user", self.node.cli("show", "--modelfile", "saved").stdout)
+
+    def test_letters_of_all_languages_are_typed_and_shown_without_a_locale(self):
+        environment = {name: value for name, value in self.node.environment.items()
+                       if name != "LANG" and not name.startswith("LC_")}
+        terminal = Terminal([PROGRAM, "run", MODEL], environment)
+        try:
+            terminal.expect(">>> ")
+            terminal.type("/load grüße\r")
+            terminal.expect("Loading model 'grüße'")
+            terminal.expect("Error: ")
+            terminal.expect(">>> ")
+            terminal.type("/bye\r")
+            self.assertEqual(terminal.process.wait(30), 0)
+        finally:
+            terminal.end()
 
     def test_errors_go_to_standard_error_with_exit_1(self):
         wrong = self.node.cli("show", "no-such-model", check=False)
@@ -188,6 +214,12 @@ class CommandLine(unittest.TestCase):
         stopped = self.node.cli("stop", "no-such-model", check=False)
         self.assertIn("couldn't find model \"no-such-model\" to stop", stopped.stderr)
         self.assertEqual(self.node.cli("bogus", check=False).returncode, 2)
+        self.assertEqual(self.node.cli("help", "run").stdout,
+                         self.node.cli("run", "--help").stdout)
+        lacking = self.node.cli("show", check=False)
+        self.assertEqual((lacking.returncode, lacking.stdout), (2, ""))
+        self.assertEqual(lacking.stderr, "Error: model is required\n"
+                                         "Run 'ollamamax show --help' for its usage.\n")
 
     def test_configuration_is_checked_and_explained(self):
         path = self.node.folder / "c.toml"
@@ -198,7 +230,7 @@ class CommandLine(unittest.TestCase):
                       wrong.stderr)
         generated = self.node.cli("config", "generate").stdout
         path.write_text(generated)
-        self.node.cli("--config", str(path), "config", "validate")
+        self.node.cli("config", "validate", str(path))
         path.write_text("[runner]\nqueue_max = 7\n")
         shown = self.node.cli("--config", str(path), "config", "show").stdout
         self.assertRegex(shown, r"runner.queue_max +7 +.*c.toml:2")

@@ -13,11 +13,13 @@ import os
 import pathlib
 import re
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+from ports import free_port  # noqa: E402
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -30,12 +32,8 @@ MODELS = {
     "all-minilm": ["all-MiniLM-L6-v2.F16.gguf"],
 }
 REQUIRED = "smollm2:135m"
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+# So small a model, left to chance, sometimes never ends its answer.
+PARAMETERS = {"num_predict": 300, "temperature": 0}
 
 
 class Node:
@@ -87,7 +85,8 @@ class Node:
         if not files:
             return "its files are not in the cache (./run models)"
         status, text = self.ask("POST", "/api/create",
-                                {"model": name, "files": files, "stream": False})
+                                {"model": name, "files": files, "stream": False,
+                                 "parameters": PARAMETERS})
         return None if status == 200 and "error" not in json.loads(text) else text
 
     def last_words(self):

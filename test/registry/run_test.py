@@ -22,9 +22,11 @@ import traceback
 import urllib.error
 import urllib.request
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "support")]
 import gate as gate_module  # noqa: E402
 import gguf  # noqa: E402
+from ports import free_port  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = os.environ.get("OLLAMAMAX", str(ROOT / "build/release/ollamamax"))
@@ -32,11 +34,6 @@ LLAMA = str(pathlib.Path.home() / ".cache/ollamamax/llama/current")
 MEGA = 1 << 20
 WEIGHT_BYTES = 160 * MEGA
 REFETCH_MAX = 16 * MEGA
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
 
 
 def wait_for(what, check, seconds=30.0):

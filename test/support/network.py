@@ -70,3 +70,14 @@ class Network:
         """Takes a machine off the network without telling anybody: no reset, only silence."""
         self.ip("-n", self.bridge, "link", "set", f"{self.prefix}v{index}",
                 "down" if cut else "up")
+
+    def drop(self, source, target):
+        """What `source` sends to `target` is lost without a word; the other way stays open."""
+        self.ip("-n", self.name(source), "route", "replace", "blackhole",
+                f"{self.address(target)}/32")
+
+    def heal(self, source):
+        """Undoes drop(): what `source` sends arrives again everywhere."""
+        for target in range(self.count):
+            self.ip("-n", self.name(source), "route", "del", "blackhole",
+                    f"{self.address(target)}/32", check=False)

@@ -11,12 +11,15 @@ import pathlib
 import re
 import shutil
 import signal
-import socket
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.error
 import urllib.request
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+from ports import free_port  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CACHE = pathlib.Path(os.environ.get("OLLAMAMAX_CACHE", pathlib.Path.home() / ".cache/ollamamax"))
@@ -26,12 +29,6 @@ MODELS = {
     "gemma3:270m": CACHE / "models/gemma-3-270m-Q4_K_M.gguf",
     "all-minilm": CACHE / "models/all-MiniLM-L6-v2.F16.gguf",
 }
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class HttpError(Exception):
@@ -64,6 +61,7 @@ class Node:
         (self.folder / "config.toml").write_text("")
         self.environment.update(environment or {})
         self.arguments = list(arguments)
+        self.program = PROGRAM
         self.process = None
 
     def __enter__(self):
@@ -82,7 +80,7 @@ class Node:
 
     def start(self):
         self.log_file = open(self.folder / "node.log", "ab")
-        self.process = subprocess.Popen(self.command([PROGRAM, "serve", *self.arguments]),
+        self.process = subprocess.Popen(self.command([self.program, "serve", *self.arguments]),
                                         env=self.environment,
                                         stdin=subprocess.DEVNULL, stdout=self.log_file,
                                         stderr=subprocess.STDOUT, start_new_session=True)

@@ -4,6 +4,7 @@
 
 #include <cstdio>
 
+#include "app/cli/spinner.h"
 #include "base/duration.h"
 
 namespace om::app {
@@ -11,36 +12,6 @@ namespace om::app {
 namespace json = boost::json;
 
 namespace {
-
-// A little movement on standard error while nothing else happens.
-class Spinner {
- public:
-  explicit Spinner(io::Clock& clock) : clock_(clock), active_(is_terminal(STDERR_FILENO)) {
-    turn();
-  }
-  ~Spinner() { stop(); }
-  Spinner(const Spinner&) = delete;
-  Spinner& operator=(const Spinner&) = delete;
-
-  void stop() {
-    if (timer_ != 0) clock_.cancel_timer(timer_);
-    timer_ = 0;
-    if (active_) std::fputs("\r\033[K\033[?25h", stderr);
-    active_ = false;
-  }
-
- private:
-  void turn() {
-    if (!active_) return;
-    static constexpr std::array<const char*, 8> kFrames{"⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧"};
-    std::fprintf(stderr, "\r\033[?25l%s ", kFrames[frame_++ % kFrames.size()]);
-    timer_ = clock_.start_timer(clock_.now() + std::chrono::milliseconds(100), [this] { turn(); });
-  }
-  io::Clock& clock_;
-  bool active_;
-  size_t frame_ = 0;
-  io::Clock::TimerId timer_ = 0;
-};
 
 class Printer {
  public:
@@ -94,22 +65,20 @@ void take_tool_calls(const json::object& message, AnswerText& answer) {
 
 }  // namespace
 
-io::Task<Result<AnswerText>> print_answer(Cli& cli, std::string path, json::object body,
-                                          AnswerStyle style) {
-  io::CancelSource interrupted;
-  cli.real.on_signal({SIGINT}, [&interrupted](int) { interrupted.cancel(); });
+io::Task<Result<AnswerText>> print_answer(Cli& cli, const Interrupt& interrupt, std::string path,
+                                          json::object body, AnswerStyle style) {
   Spinner spinner(cli.world().clock);
-  auto lines = co_await cli.api.stream(std::move(path), std::move(body), interrupted.token());
+  auto lines = co_await cli.api.stream(std::move(path), std::move(body), interrupt.token());
   AnswerText answer;
   if (!lines) {
-    if (interrupted.cancelled()) co_return answer;
+    if (interrupt.came()) co_return answer;
     co_return fail(lines.error());
   }
   Printer printer(style);
   while (true) {
     auto line = co_await (*lines)->next();
     if (!line) {
-      if (interrupted.cancelled()) co_return answer;
+      if (interrupt.came()) co_return answer;
       spinner.stop();
       print("\n");
       co_return fail(line.error());

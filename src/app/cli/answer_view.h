@@ -5,6 +5,7 @@
 #include <string>
 
 #include "app/cli/command.h"
+#include "app/cli/interrupt.h"
 #include "app/cli/terminal.h"
 
 namespace om::app {
@@ -25,7 +26,7 @@ struct AnswerText {
 
 // Posts to /api/generate or /api/chat and prints what comes. Ctrl-C ends the answer, not the
 // program: what was said until then is returned with `complete` false.
-io::Task<Result<AnswerText>> print_answer(Cli& cli, std::string path, boost::json::object body,
-                                          AnswerStyle style);
+io::Task<Result<AnswerText>> print_answer(Cli& cli, const Interrupt& interrupt, std::string path,
+                                          boost::json::object body, AnswerStyle style);
 
 }  // namespace om::app

@@ -91,12 +91,20 @@ io::Task<Result<std::string>> ApiClient::get_text(std::string path) {
   co_return co_await response->read_all(kReplyMax);
 }
 
-io::Task<Result<json::value>> ApiClient::post(std::string path, json::object body) {
-  co_return co_await post_text(std::move(path), json::serialize(body));
+io::Task<Result<json::value>> ApiClient::post(std::string path, json::object body,
+                                              io::CancelToken cancel) {
+  co_return co_await post_text(std::move(path), json::serialize(body), std::move(cancel));
 }
 
-io::Task<Result<json::value>> ApiClient::post_text(std::string path, std::string body) {
-  CO_TRY(auto response, co_await send("POST", std::move(path), std::move(body), {}));
+io::Task<Result<json::value>> ApiClient::post_text(std::string path, std::string body,
+                                                   io::CancelToken cancel) {
+  CO_TRY(auto response, co_await send("POST", std::move(path), std::move(body), std::move(cancel)));
+  CO_TRY(const std::string reply, co_await response->read_all(kReplyMax));
+  co_return parse_reply(reply);
+}
+
+io::Task<Result<json::value>> ApiClient::put(std::string path, json::object body) {
+  CO_TRY(auto response, co_await send("PUT", std::move(path), json::serialize(body), {}));
   CO_TRY(const std::string reply, co_await response->read_all(kReplyMax));
   co_return parse_reply(reply);
 }

@@ -36,8 +36,11 @@ class ApiClient {
 
   io::Task<Result<boost::json::value>> get(std::string path);
   io::Task<Result<std::string>> get_text(std::string path);
-  io::Task<Result<boost::json::value>> post(std::string path, boost::json::object body);
-  io::Task<Result<boost::json::value>> post_text(std::string path, std::string body);
+  io::Task<Result<boost::json::value>> post(std::string path, boost::json::object body,
+                                            io::CancelToken cancel = {});
+  io::Task<Result<boost::json::value>> post_text(std::string path, std::string body,
+                                                 io::CancelToken cancel = {});
+  io::Task<Result<boost::json::value>> put(std::string path, boost::json::object body);
   io::Task<Result<void>> remove(std::string path, boost::json::object body);
   io::Task<Result<std::unique_ptr<LineStream>>> stream(std::string path, boost::json::object body,
                                                        io::CancelToken cancel = {});

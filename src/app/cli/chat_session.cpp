@@ -1,6 +1,7 @@
 #include "app/cli/chat_session.h"
 
 #include "app/cli/chat_help.h"
+#include "app/cli/spinner.h"
 #include "app/cli/terminal.h"
 #include "base/base64.h"
 #include "base/strings.h"
@@ -48,21 +49,25 @@ ChatSession::ChatSession(Cli& cli, json::object request, AnswerStyle style, bool
       style_(style),
       sees_images_(sees_images),
       wrap_on_(style.wrap),
-      editor_(std::move(history_file)) {}
+      editor_(std::move(history_file)),
+      interrupt_(cli.real) {}
 
 io::Task<Result<void>> ChatSession::preload() {
   json::object body = request_;
   body["messages"] = json::array{};
   body["stream"] = false;
   body["options"] = options_;
-  CO_TRY(const json::value reply, co_await cli_.api.post("/api/chat", std::move(body)));
-  co_return Result<void>{};
+  const Spinner spinner(cli_.world().clock);  // A large model loads for minutes.
+  const auto loaded = co_await cli_.api.post("/api/chat", std::move(body), interrupt_.token());
+  if (interrupt_.came()) co_return fail(Errc::cancelled, "interrupted");
+  co_return loaded ? Result<void>{} : Result<void>(fail(loaded.error()));
 }
 
 CommandTask ChatSession::run() {
   CO_TRY_VOID(co_await preload());
   std::string line;
   while (true) {
+    interrupt_.forget();
     const bool inside = in_block_ != Block::none;
     const auto end = editor_.read(inside ? "... " : ">>> ", line);
     if (end == LineEditor::End::closed) {
@@ -72,7 +77,7 @@ CommandTask ChatSession::run() {
     if (end == LineEditor::End::interrupted) {
       in_block_ = Block::none;
       block_.clear();
-      print("\nUse Ctrl + d or /bye to exit.\n");
+      print("Use Ctrl + d or /bye to exit.\n");
       continue;
     }
     if (!inside && line.starts_with("/") && !names_image(line.substr(0, line.find(' ')))) {
@@ -131,7 +136,8 @@ io::Task<Result<void>> ChatSession::ask(std::string text) {
   messages.push_back(message);
   body["messages"] = std::move(messages);
   body["options"] = options_;
-  CO_TRY(AnswerText answer, co_await print_answer(cli_, "/api/chat", std::move(body), style_));
+  CO_TRY(AnswerText answer,
+         co_await print_answer(cli_, interrupt_, "/api/chat", std::move(body), style_));
   if (!answer.complete) print("\n");
   // Stopped before a word was said: as if it had not been asked.
   if (!answer.complete && answer.content.empty() && answer.thinking.empty()) {

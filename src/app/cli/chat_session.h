@@ -41,6 +41,7 @@ class ChatSession {
   bool sees_images_;
   bool wrap_on_;
   LineEditor editor_;
+  Interrupt interrupt_;
   std::string block_;  // What a """ block holds so far.
   enum class Block { none, prompt, system } in_block_ = Block::none;
 };

@@ -157,8 +157,9 @@ CommandTask cluster_join_command(Cli& cli, ClusterOptions options) {
   co_return Result<void>{};
 }
 
-CommandTask cluster_leave_command(Cli& cli) {
-  CO_TRY(const json::object reply, co_await ask(cli, "/api/v1/cluster/leave", {}));
+CommandTask cluster_leave_command(Cli& cli, ClusterOptions options) {
+  json::object body{{"force", options.force}};
+  CO_TRY(const json::object reply, co_await ask(cli, "/api/v1/cluster/leave", std::move(body)));
   CO_TRY(const json::object status, co_await wait_until(cli, false));
   if (cli.json) {
     print_json(status);
@@ -189,13 +190,20 @@ CommandTask cluster_status_command(Cli& cli) {
   }
   if (!reply.is_object()) co_return fail(Errc::corrupt, "the node's answer is no object");
   const JsonFields fields(reply.get_object());
-  bool in_cluster = false, agrees = false;
+  bool in_cluster = false, agrees = false, removed = false;
   fields.read("in_cluster", in_cluster);
   fields.read("majority", agrees);
+  fields.read("removed", removed);
   if (!in_cluster) {
     print(
         "This node is by itself. `ollamamax cluster init` begins a cluster, "
         "`ollamamax cluster join TOKEN` enters one.\n");
+    co_return Result<void>{};
+  }
+  if (removed) {
+    print(
+        "This node was removed from its cluster. `ollamamax cluster leave` makes it a node of "
+        "its own again; then it may join with a new token.\n");
     co_return Result<void>{};
   }
   print_nodes(reply.get_object());

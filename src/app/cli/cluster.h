@@ -7,11 +7,12 @@ namespace om::app {
 
 struct ClusterOptions {
   std::string token, advertise, expires_in, node, file;
+  bool force = false;
 };
 
 CommandTask cluster_init_command(Cli& cli, ClusterOptions options);
 CommandTask cluster_join_command(Cli& cli, ClusterOptions options);
-CommandTask cluster_leave_command(Cli& cli);
+CommandTask cluster_leave_command(Cli& cli, ClusterOptions options);
 CommandTask cluster_status_command(Cli& cli);
 CommandTask cluster_nodes_command(Cli& cli);
 CommandTask cluster_token_command(Cli& cli, ClusterOptions options);

@@ -132,8 +132,9 @@ CommandTask run_command(Cli& cli, RunOptions options) {
     if (!images.empty()) request["images"] = std::move(images);
   }
   request["prompt"] = prompt;
+  const Interrupt interrupt(cli.real);
   CO_TRY(const AnswerText answer,
-         co_await print_answer(cli, "/api/generate", std::move(request), style));
+         co_await print_answer(cli, interrupt, "/api/generate", std::move(request), style));
   if (!answer.complete) co_return fail(Errc::cancelled, "interrupted");
   co_return Result<void>{};
 }

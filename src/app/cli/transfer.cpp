@@ -1,4 +1,5 @@
 // pull and push: the server's progress as bars.
+#include "app/cli/interrupt.h"
 #include "app/cli/progress_lines.h"
 
 namespace om::app {
@@ -7,16 +8,14 @@ namespace json = boost::json;
 
 io::Task<Result<void>> follow_progress(Cli& cli, std::string path, json::object body) {
   Progress progress(!cli.quiet_bars);
-  io::CancelSource interrupted;
-  cli.real.on_signal({SIGINT}, [&interrupted](int) { interrupted.cancel(); });
-  CO_TRY(auto lines,
-         co_await cli.api.stream(std::move(path), std::move(body), interrupted.token()));
+  const Interrupt interrupt(cli.real);
+  CO_TRY(auto lines, co_await cli.api.stream(std::move(path), std::move(body), interrupt.token()));
   bool succeeded = false;
   while (true) {
     auto line = co_await lines->next();
     if (!line) {
       progress.finish();
-      if (interrupted.cancelled()) co_return fail(Errc::cancelled, "interrupted");
+      if (interrupt.came()) co_return fail(Errc::cancelled, "interrupted");
       co_return fail(line.error());
     }
     if (!*line) break;

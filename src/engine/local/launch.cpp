@@ -30,7 +30,10 @@ void add_memory_flags(const LaunchOptions& options, std::vector<std::string>& ar
     add("--cache-type-k", options.kv_type, "--cache-type-v", options.kv_type);
   }
   if (!options.flash_attention.empty()) add("--flash-attn", options.flash_attention);
-  if (options.parts.empty() && options.gpu_layers && *options.gpu_layers >= 0) {
+  if (options.deterministic) {
+    add("--no-repack");
+    if (options.parts.empty()) add("-ngl", "0");
+  } else if (options.parts.empty() && options.gpu_layers && *options.gpu_layers >= 0) {
     add("-ngl", std::to_string(*options.gpu_layers));
   }
   if (options.main_gpu) {
@@ -91,6 +94,7 @@ Result<io::SpawnOptions> launch_command(const LaunchOptions& options,
   spawn.environment = options.environment;
   spawn.environment.emplace_back("LLAMA_API_KEY", secrets.api_key);
   spawn.environment.emplace_back("LLAMA_MEDIA_MARKER", secrets.media_marker);
+  if (options.deterministic) spawn.environment.emplace_back("GGML_CPU_TILED_MM", "0");
   // An aborting child would start a debugger for its backtrace and hang on to its clients.
   spawn.environment.emplace_back("GGML_NO_BACKTRACE", "1");
   // Settings meant for a hand-started llama-server must not reach ours.

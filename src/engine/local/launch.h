@@ -28,6 +28,11 @@ struct LaunchOptions {
   // One KV buffer for all slots: smaller for sliding-window models, and prompts and answers mix in
   // one batch. Its sums depend on the neighbours, so exact repetition needs `false`.
   bool unified_kv = true;
+  // Sums that depend neither on the batch nor on what is cached, so that a greedy answer repeats
+  // itself and goes on elsewhere exactly as it would have; prompts are read half as fast. Needs
+  // processor libraries built with GGML_LLAMAFILE=OFF (measured: without any one of these settings
+  // log probabilities differ), unified_kv false, flash_attention "off" and the processor.
+  bool deterministic = false;
   int batch = 512;
   int threads = 0;  // 0: the runner picks.
   bool embedding = false;

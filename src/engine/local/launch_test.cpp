@@ -29,6 +29,19 @@ TEST(Launch, GivesEverySlotItsWholeContext) {
   EXPECT_THAT(command_line(options), HasSubstr("-c 16384 -np 4 --no-kv-unified "));
 }
 
+TEST(Launch, ComputesTheSameInEveryBatchWhenAsked) {
+  LaunchOptions options{.program = "p", .model_path = "m", .slots = 4, .unified_kv = false};
+  options.flash_attention = "off";
+  options.gpu_layers = 8;
+  options.deterministic = true;
+  EXPECT_THAT(command_line(options), HasSubstr("--no-kv-unified "));
+  EXPECT_THAT(command_line(options), HasSubstr("--flash-attn off --no-repack -ngl 0 "));
+  auto spawn = launch_command(options, kSecrets);
+  ASSERT_TRUE(spawn);
+  EXPECT_THAT(spawn->environment,
+              Contains(std::pair<std::string, std::string>("GGML_CPU_TILED_MM", "0")));
+}
+
 TEST(Launch, KeepsTheKeyOutOfTheCommandLine) {
   const LaunchOptions options{.program = "p", .model_path = "m"};
   EXPECT_THAT(command_line(options), Not(HasSubstr("the-key")));

@@ -18,7 +18,6 @@ std::unexpected<Error> fail_errno(std::string_view path, int error = errno) {
   Errc code = Errc::io_failed;
   if (error == ENOENT || error == ENOTDIR) code = Errc::not_found;
   if (error == EEXIST) code = Errc::already_exists;
-  if (error == EACCES || error == EPERM || error == EROFS) code = Errc::forbidden;
   return fail(code, "{}: {}", path, std::strerror(error));
 }
 

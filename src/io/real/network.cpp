@@ -73,8 +73,9 @@ Task<Result<std::vector<Socket::endpoint_type>>> RealNetwork::resolve(const Endp
   const auto [failed, results] = co_await resolver_.async_resolve(
       to.host, std::to_string(to.port), asio::as_tuple(asio::use_awaitable));
   if (failed) {
-    co_return fail(
-        limit.explain(Errc::not_found, fmt::format("lookup {}: {}", to.host, failed.message())));
+    const bool unknown = failed == asio::error::host_not_found;
+    const std::string why = unknown ? "no such host" : failed.message();
+    co_return fail(limit.explain(Errc::not_found, fmt::format("lookup {}: {}", to.host, why)));
   }
   for (const auto& entry : results) found.emplace_back(entry.endpoint());
   co_return found;

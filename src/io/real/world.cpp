@@ -36,9 +36,12 @@ struct RealWorld::Impl {
   }
 
   void wait_for_signal() {
+    if (waits_for_signal) return;
+    waits_for_signal = true;
     signals.async_wait([this](boost::system::error_code error, int number) {
-      if (error) return;
-      signal_callback(number);
+      waits_for_signal = false;
+      if (!signal_callback) return;
+      if (!error) signal_callback(number);
       wait_for_signal();
     });
   }
@@ -52,6 +55,7 @@ struct RealWorld::Impl {
   std::unique_ptr<RealWorkers> workers;
   asio::signal_set signals;
   std::function<void(int)> signal_callback;
+  bool waits_for_signal = false;
   World world;
 };
 
@@ -79,6 +83,12 @@ void RealWorld::on_signal(std::vector<int> numbers, std::function<void(int)> cal
   for (const int number : numbers) impl_->signals.add(number);
   impl_->signal_callback = std::move(callback);
   impl_->wait_for_signal();
+}
+
+void RealWorld::default_signals() {
+  impl_->signal_callback = nullptr;
+  boost::system::error_code ignored;  // Nothing is left to do if a signal cannot be given back.
+  impl_->signals.clear(ignored);
 }
 
 }  // namespace om::io

@@ -5,6 +5,11 @@
 namespace om::metadata {
 namespace {
 
+// etcd changes its members only while all have been connected for five seconds, and a new or
+// returned one has not. Twice that, and an operator hears of it.
+constexpr auto kHealthyWaitMax = std::chrono::seconds(10);
+constexpr auto kHealthyPause = std::chrono::milliseconds(500);
+
 std::string id_body(uint64_t id) { return fmt::format(R"({{"ID":"{}"}})", id); }
 
 }  // namespace
@@ -45,9 +50,15 @@ io::Task<Result<void>> Membership::promote(uint64_t id, io::Call call) {
 }
 
 io::Task<Result<void>> Membership::remove(uint64_t id, io::Call call) {
-  const auto done = co_await ask(Gateway::Kind::change, "remove", id_body(id), std::move(call));
-  if (done || done.error().code == Errc::not_found) co_return Result<void>{};
-  co_return fail(done.error());
+  const io::TimePoint give_up = world_.clock.now() + kHealthyWaitMax;
+  while (true) {
+    const auto done = co_await ask(Gateway::Kind::change, "remove", id_body(id), call);
+    if (done || done.error().code == Errc::not_found) co_return Result<void>{};
+    if (done.error().code != Errc::overloaded || world_.clock.now() >= give_up) {
+      co_return fail(done.error());
+    }
+    CO_TRY_VOID(co_await world_.clock.sleep_for(kHealthyPause, call));
+  }
 }
 
 io::Task<std::vector<Membership::Health>> Membership::health(io::Call call) {

@@ -20,7 +20,7 @@ class Membership {
   io::Task<Result<Member>> add_learner(std::string peer_url, io::Call call);
   // Makes a voter of it. overloaded: it has not caught up yet. Already a voter: done.
   io::Task<Result<void>> promote(uint64_t id, io::Call call);
-  // Gone already: done.
+  // Gone already: done. Waits a while for etcd to be ready for a change of its members.
   io::Task<Result<void>> remove(uint64_t id, io::Call call);
 
   struct Health {

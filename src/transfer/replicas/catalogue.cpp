@@ -4,7 +4,6 @@
 #include <charconv>
 
 #include "base/log.h"
-#include "cluster/catalogue.h"
 
 namespace om::transfer {
 namespace {
@@ -13,8 +12,9 @@ using metadata::Compare;
 using metadata::Operation;
 using metadata::Transaction;
 
-constexpr std::string_view kModels = "/models/", kRemoved = "/removed/", kPolicies = "/policies/",
+constexpr std::string_view kRemoved = cluster::kRemovedPrefix, kPolicies = "/policies/",
                            kPopularity = "/popularity/", kRemovals = "/removals/";
+constexpr std::string_view kDefault = "*";  // No model is called so.
 constexpr std::chrono::seconds kRemovalLease{60};
 
 std::string path(std::string_view prefix, std::string_view key) {
@@ -47,63 +47,49 @@ Result<CatalogueModel> parse_model(const std::string& json) {
   return model;
 }
 
-std::string tombstone(const Digest& digest, io::WallTime now) {
-  return boost::json::serialize(
-      boost::json::object{{"digest", digest.str()}, {"at", seconds_of(now)}});
-}
-
-struct Tombstone {
-  Digest digest;
-  int64_t at = 0;
-};
-
-Result<Tombstone> parse_tombstone(const std::string& json) {
-  boost::system::error_code error;
-  const auto value = boost::json::parse(json, error);
-  const auto* object = error ? nullptr : value.if_object();
-  const auto* digest = object ? object->if_contains("digest") : nullptr;
-  const auto* at = object ? object->if_contains("at") : nullptr;
-  if (digest == nullptr || at == nullptr || !digest->is_string() || !at->is_int64()) {
-    return fail(Errc::corrupt, "not a removed model");
-  }
-  Tombstone parsed;
-  TRY(parsed.digest, Digest::parse(std::string(digest->get_string())));
-  parsed.at = at->get_int64();
-  return parsed;
-}
-
 void skip(std::string_view key, const Error& error) {
   log_warn("entry of the catalogue left out", field("key", key), field("error", error));
+}
+
+std::string policy_path(const std::optional<model::Name>& name) {
+  return path(kPolicies, name ? Catalogue::key_of(*name) : std::string(kDefault));
 }
 
 }  // namespace
 
 Policy CatalogueState::policy_of(const std::string& key) const {
   const auto found = policies.find(key);
-  return found == policies.end() ? Policy{} : found->second;
+  return found == policies.end() ? default_policy : found->second;
 }
 
 std::string Catalogue::key_of(const model::Name& name) { return cluster::catalogue_key(name); }
 
 io::Task<Result<std::shared_ptr<const CatalogueState>>> Catalogue::load(io::Call call) {
   auto state = std::make_shared<CatalogueState>();
-  CO_TRY_VOID(co_await load_models(*state, call));
   CO_TRY_VOID(co_await load_removed(*state, call));
   CO_TRY_VOID(co_await load_policies(*state, call));
+  CO_TRY_VOID(co_await table_.facts().wait_synced(std::move(call)));
+  read_models(*state);
   co_return state;
 }
 
-io::Task<Result<void>> Catalogue::load_models(CatalogueState& state, io::Call call) {
-  CO_TRY(const auto snapshot, co_await metadata_.list(std::string(kModels), std::move(call)));
-  for (const auto& entry : snapshot.entries) {
-    auto model = parse_model(entry.value);
-    if (!model) {
-      skip(entry.key, model.error());
+void Catalogue::read_models(CatalogueState& state) {
+  std::map<std::string, Read> read;
+  for (const auto& [key, fact] : table_.facts().facts()) {
+    const auto known = read_.find(key);
+    if (known != read_.end() && fact.modified != 0 && known->second.modified == fact.modified) {
+      read.insert(read_.extract(known));
       continue;
     }
-    state.models.emplace(entry.key.substr(kModels.size()), std::move(*model));
+    auto model = parse_model(fact.value);
+    if (!model) {
+      skip(key, model.error());
+      continue;
+    }
+    read[key] = {fact.modified, std::move(*model)};
   }
-  co_return Result<void>{};
+  read_ = std::move(read);
+  for (const auto& [key, entry] : read_) state.models.emplace(key, entry.model);
 }
 
 io::Task<Result<void>> Catalogue::load_removed(CatalogueState& state, io::Call call) {
@@ -111,7 +97,7 @@ io::Task<Result<void>> Catalogue::load_removed(CatalogueState& state, io::Call c
   const int64_t oldest = seconds_of(world_.clock.wall_now() - kTombstoneAge);
   Transaction old;
   for (const auto& entry : snapshot.entries) {
-    const auto parsed = parse_tombstone(entry.value);
+    const auto parsed = cluster::read_tombstone(entry.value);
     if (!parsed) {
       skip(entry.key, parsed.error());
       continue;
@@ -136,7 +122,12 @@ io::Task<Result<void>> Catalogue::load_policies(CatalogueState& state, io::Call 
       skip(entry.key, policy.error());
       continue;
     }
-    state.policies.emplace(entry.key.substr(kPolicies.size()), std::move(*policy));
+    std::string key = entry.key.substr(kPolicies.size());
+    if (key == kDefault) {
+      state.default_policy = std::move(*policy);
+    } else {
+      state.policies.emplace(std::move(key), std::move(*policy));
+    }
   }
   CO_TRY(const auto popular, co_await metadata_.list(std::string(kPopularity), std::move(call)));
   for (const auto& entry : popular.entries) {
@@ -164,59 +155,40 @@ io::Task<Result<std::string>> Catalogue::describe(model::Name name, std::string 
 
 io::Task<Result<void>> Catalogue::put(model::Name name, std::string bytes, io::Call call) {
   CO_TRY_VOID(model::Manifest::parse(bytes));
-  const std::string key = key_of(name);
   CO_TRY(std::string value, co_await describe(name, std::move(bytes)));
   if (value.size() > metadata::kValueBytesMax) {
     co_return fail(Errc::invalid_argument, "the manifest of {} is too large", name.shortest());
   }
-  Transaction transaction;
-  transaction.operations = {Operation::put(path(kModels, key), std::move(value)),
-                            Operation::remove(path(kRemoved, key))};
-  co_return co_await commit(std::move(transaction), std::move(call));
+  co_return co_await table_.put_text(name, std::move(value), std::move(call));
 }
 
 io::Task<Result<bool>> Catalogue::publish(model::Name name, std::string bytes, io::Call call) {
   CO_TRY_VOID(model::Manifest::parse(bytes));
-  const std::string key = key_of(name);
-  CO_TRY(const auto removed, co_await metadata_.get(path(kRemoved, key), call));
-  if (removed) {
-    const auto parsed = parse_tombstone(removed->value);
+  CO_TRY(const auto removal, co_await metadata_.get(path(kRemoved, key_of(name)), call));
+  if (removal) {
+    const auto parsed = cluster::read_tombstone(removal->value);
     if (parsed && parsed->digest == Digest::of(bytes)) co_return false;
   }
   CO_TRY(std::string value, co_await describe(name, std::move(bytes)));
-  Transaction transaction;
-  transaction.compares = {
-      Compare::absent(path(kModels, key)),
-      removed ? Compare::unchanged(*removed) : Compare::absent(path(kRemoved, key))};
-  transaction.operations = {Operation::put(path(kModels, key), std::move(value)),
-                            Operation::remove(path(kRemoved, key))};
-  CO_TRY(const auto done, co_await metadata_.commit(std::move(transaction), std::move(call)));
-  co_return done.done;
+  co_return co_await table_.publish_text(name, std::move(value), removal, std::move(call));
 }
 
 io::Task<Result<void>> Catalogue::remove(model::Name name, io::Call call) {
-  const std::string key = key_of(name);
-  CO_TRY(const auto entry, co_await metadata_.get(path(kModels, key), call));
-  if (!entry) co_return fail(Errc::not_found, "model '{}' not found", name.shortest());
-  const auto model = parse_model(entry->value);
-  const Digest digest = model ? model->digest : Digest{};
+  CO_TRY(const bool removed, co_await table_.remove(name, std::move(call)));
+  if (!removed) co_return fail(Errc::not_found, "model '{}' not found", name.shortest());
+  co_return Result<void>{};
+}
+
+io::Task<Result<void>> Catalogue::set_policy(std::optional<model::Name> name, Policy policy,
+                                             io::Call call) {
   Transaction transaction;
-  transaction.compares = {Compare::unchanged(*entry)};
-  transaction.operations = {
-      Operation::remove(path(kModels, key)),
-      Operation::put(path(kRemoved, key), tombstone(digest, world_.clock.wall_now()))};
+  transaction.operations = {Operation::put(policy_path(name), policy.to_json())};
   co_return co_await commit(std::move(transaction), std::move(call));
 }
 
-io::Task<Result<void>> Catalogue::set_policy(model::Name name, Policy policy, io::Call call) {
+io::Task<Result<void>> Catalogue::clear_policy(std::optional<model::Name> name, io::Call call) {
   Transaction transaction;
-  transaction.operations = {Operation::put(path(kPolicies, key_of(name)), policy.to_json())};
-  co_return co_await commit(std::move(transaction), std::move(call));
-}
-
-io::Task<Result<void>> Catalogue::clear_policy(model::Name name, io::Call call) {
-  Transaction transaction;
-  transaction.operations = {Operation::remove(path(kPolicies, key_of(name)))};
+  transaction.operations = {Operation::remove(policy_path(name))};
   co_return co_await commit(std::move(transaction), std::move(call));
 }
 

@@ -1,9 +1,10 @@
 // The models of the cluster as all nodes agree on them: names, manifests, policies.
 //
 // /models/<name>      {"name","manifest"}: the manifest verbatim; <name> is complete and lower case
-// /removed/<name>     {"digest","at"}: what the name meant when it was removed, kept kTombstoneAge,
-//                     so that a node that was away then does not bring it back
-// /policies/<name>    Policy
+// /removed/<name>     a Tombstone (cluster/catalogue.h) of a name that was removed, kept
+//                     kTombstoneAge
+// /policies/<name>    Policy of one model
+// /policies/*         Policy of those that have none of their own
 // /popularity/<name>  how many more copies its users could keep busy; goes with a lease
 #pragma once
 
@@ -13,6 +14,7 @@
 #include <optional>
 #include <string>
 
+#include "cluster/catalogue.h"
 #include "io/world.h"
 #include "metadata/metadata.h"
 #include "model/manifest.h"
@@ -36,20 +38,24 @@ struct CatalogueState {
   std::map<std::string, CatalogueModel> models;
   std::map<std::string, Digest> removed;
   std::map<std::string, Policy> policies;
+  Policy default_policy;
   std::map<std::string, int> popularity;
 
   Policy policy_of(const std::string& key) const;
 };
 
 // Reads and changes it. On the io thread. Errors as metadata's; a change whose outcome is unknown
-// may be sent again.
+// may be sent again. Models are read from the node's table of them, which is up to date without
+// asking anybody and knows this node's own changes at once; the rest is small and read anew.
 class Catalogue {
  public:
   // Makes the text that is kept of a model whose blobs are here: its card, which holds the fields
   // named above and more. Without it, only those are kept.
   using Describe = std::function<io::Task<Result<std::string>>(model::Name, std::string bytes)>;
 
-  Catalogue(io::World& world, metadata::Metadata& metadata) : world_(world), metadata_(metadata) {}
+  // `table` has been started and outlives it.
+  Catalogue(io::World& world, metadata::Metadata& metadata, cluster::Catalogue& table)
+      : world_(world), metadata_(metadata), table_(table) {}
   void describe_with(Describe describe) { describe_ = std::move(describe); }
 
   static std::string key_of(const model::Name& name);
@@ -64,8 +70,9 @@ class Catalogue {
   // not_found "model 'x' not found".
   io::Task<Result<void>> remove(model::Name name, io::Call call);
 
-  io::Task<Result<void>> set_policy(model::Name name, Policy policy, io::Call call);
-  io::Task<Result<void>> clear_policy(model::Name name, io::Call call);
+  // Without a name: of all models that have no policy of their own.
+  io::Task<Result<void>> set_policy(std::optional<model::Name> name, Policy policy, io::Call call);
+  io::Task<Result<void>> clear_policy(std::optional<model::Name> name, io::Call call);
   // Told again by the same node before kPopularityLease has passed; the largest of all nodes'
   // counts.
   io::Task<Result<void>> set_popularity(model::Name name, std::string node, int extra,
@@ -79,14 +86,21 @@ class Catalogue {
 
  private:
   io::Task<Result<void>> commit(metadata::Transaction transaction, io::Call call);
-  io::Task<Result<void>> load_models(CatalogueState& state, io::Call call);
+  void read_models(CatalogueState& state);
   io::Task<Result<void>> load_removed(CatalogueState& state, io::Call call);
   io::Task<Result<void>> load_policies(CatalogueState& state, io::Call call);
 
   io::Task<Result<std::string>> describe(model::Name name, std::string bytes);
 
+  struct Read {
+    metadata::Revision modified = 0;
+    CatalogueModel model;
+  };
+
   io::World& world_;
   metadata::Metadata& metadata_;
+  cluster::Catalogue& table_;
+  std::map<std::string, Read> read_;  // Models of the table that need not be parsed again.
   Describe describe_;
 };
 

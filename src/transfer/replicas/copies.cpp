@@ -11,16 +11,29 @@ namespace {
 constexpr std::chrono::seconds kNodeAnswersMax{5};
 constexpr std::chrono::seconds kUnlockMax{5};
 
+io::Task<Result<void>> ignore() { co_return Result<void>{}; }
+
 }  // namespace
 
-io::Task<Result<void>> Replicas::fetch_model(std::string key, io::CancelToken cancel) {
+io::Task<Result<void>> Replicas::fetch_model(std::string key, io::Call call) {
   const auto known = state_->models.find(key);
   if (known == state_->models.end()) co_return Result<void>{};
   const CatalogueModel model = known->second;
+  Fetching& begun = fetching_[key];  // A map's elements stay where they are.
+  begun.total = model.manifest.total_size();
+  begun.users++;
+  auto done = co_await fetch_into_store(model, std::move(call));
+  const auto fetching = fetching_.find(key);
+  if (--fetching->second.users == 0) fetching_.erase(fetching);
+  co_return done;
+}
+
+io::Task<Result<void>> Replicas::fetch_into_store(CatalogueModel model, io::Call call) {
+  const std::string key = Catalogue::key_of(model.name);
   std::optional<model::Manifest> before;
   if (auto stored = parts_.context.store.find(model.name)) before = std::move(stored->manifest);
   CO_TRY(const auto hold, co_await parts_.context.store.hold(blobs_of(model.manifest)));
-  CO_TRY_VOID(co_await fetch_layers(model, cancel));
+  CO_TRY_VOID(co_await fetch_layers(model, std::move(call)));
   // It may have been removed or replaced meanwhile.
   const auto now = state_->models.find(key);
   if (now == state_->models.end() || now->second.digest != model.digest) co_return Result<void>{};
@@ -31,20 +44,65 @@ io::Task<Result<void>> Replicas::fetch_model(std::string key, io::CancelToken ca
   co_return Result<void>{};
 }
 
-io::Task<Result<void>> Replicas::fetch_layers(CatalogueModel model, io::CancelToken cancel) {
+io::Task<Result<void>> Replicas::fetch_layers(CatalogueModel model, io::Call call) {
   // Where no node has it any more; a model that was made here has no registry: then it fails.
   std::shared_ptr<Registry> registry;
   if (options_.from_registry) {
     if (auto opened = Registry::open(parts_.context, model.name, false)) registry = *opened;
   }
-  const ProgressSink sink = [this](Progress progress) { return ignore(std::move(progress)); };
+  const std::string key = Catalogue::key_of(model.name);
+  const ProgressSink sink = [this, key](Progress progress) {
+    return note_progress(key, std::move(progress));
+  };
   std::vector<model::Layer> layers = model.manifest.layers;
   layers.push_back(model.manifest.config);
   for (const model::Layer& layer : layers) {
     const auto present = parts_.context.store.blob_size(layer.digest);
-    if (present && *present == layer.size) continue;
-    CO_TRY_VOID(co_await parts_.downloads.fetch(registry, layer.digest, layer.size, sink,
-                                                {io::kNever, cancel}));
+    if (present && *present == layer.size) {
+      fetching_[key].done[layer.digest] = layer.size;
+      continue;
+    }
+    CO_TRY_VOID(co_await parts_.downloads.fetch(registry, layer.digest, layer.size, sink, call));
+  }
+  co_return Result<void>{};
+}
+
+io::Task<Result<void>> Replicas::note_progress(std::string key, Progress progress) {
+  if (progress.digest) fetching_[key].done[*progress.digest] = progress.completed.value_or(0);
+  co_return Result<void>{};
+}
+
+std::vector<cluster::CopyProgress> Replicas::progress() const {
+  std::vector<cluster::CopyProgress> all;
+  for (const auto& [key, fetching] : fetching_) {
+    cluster::CopyProgress copy{key, 0, fetching.total};
+    for (const auto& [digest, bytes] : fetching.done) copy.done_bytes += bytes;
+    copy.done_bytes = std::min(copy.done_bytes, copy.total_bytes);
+    all.push_back(std::move(copy));
+  }
+  return all;
+}
+
+io::Task<Result<void>> Replicas::bring(Digest manifest,
+                                       std::vector<std::pair<Digest, uint64_t>> files,
+                                       io::Call call) {
+  const auto is_missing = [this](const auto& file) {
+    const auto size = parts_.context.store.blob_size(file.first);
+    return !size || *size != file.second;
+  };
+  std::erase_if(files, [&](const auto& file) { return !is_missing(file); });
+  if (files.empty()) co_return Result<void>{};
+  on_demand_fetches.add();
+  const auto state = state_;
+  for (const auto& [key, model] : state->models) {
+    if (model.digest != manifest) continue;
+    log_info("a request waits for a model's files", field("model", model.name.shortest()));
+    co_return co_await fetch_model(key, std::move(call));
+  }
+  // Not in the catalogue as this node knows it: it may be newer than the last look.
+  const ProgressSink sink = [](Progress) { return ignore(); };
+  for (const auto& [digest, size] : files) {
+    CO_TRY_VOID(co_await parts_.downloads.fetch(nullptr, digest, size, sink, call));
   }
   co_return Result<void>{};
 }

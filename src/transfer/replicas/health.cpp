@@ -16,6 +16,19 @@ int severity(const ModelHealth& health) {
   return health.is_under() ? 1 : 0;
 }
 
+boost::json::array copying_json(const std::string& model, const cluster::View& view) {
+  boost::json::array copying;
+  for (const cluster::NodeInfo& node : view.nodes()) {
+    if (node.state == cluster::NodeState::unreachable) continue;
+    for (const cluster::CopyProgress& copy : node.copying) {
+      if (copy.model != model) continue;
+      copying.push_back(boost::json::object{
+          {"node", node.name}, {"completed", copy.done_bytes}, {"total", copy.total_bytes}});
+    }
+  }
+  return copying;
+}
+
 double count(const std::vector<ModelHealth>& health, bool (ModelHealth::*is)() const) {
   return static_cast<double>(
       std::ranges::count_if(health, [is](const ModelHealth& model) { return (model.*is)(); }));
@@ -38,19 +51,28 @@ std::string_view state_of(const ModelHealth& health) {
   }
 }
 
-std::string health_json(const std::vector<ModelHealth>& health) {
+std::string health_json(const std::vector<ModelHealth>& health, const CatalogueState& state,
+                        const cluster::View& view) {
   boost::json::array models;
   for (const ModelHealth& model : health) {
+    const auto known = state.models.find(model.model);
+    const std::string name =
+        known == state.models.end() ? model.model : known->second.name.shortest();
     models.push_back(boost::json::object{
         {"model", model.model},
+        {"name", name},
         {"state", state_of(model)},
         {"wanted", model.wanted},
         {"minimum", model.minimum},
         {"copies", boost::json::array(model.copies.begin(), model.copies.end())},
         {"unreachable", boost::json::array(model.unreachable.begin(), model.unreachable.end())},
-        {"size", model.bytes}});
+        {"size", model.bytes},
+        {"policy", state.policy_of(model.model).json()},
+        {"own_policy", state.policies.contains(model.model)},
+        {"copying", copying_json(model.model, view)}});
   }
-  return boost::json::serialize(boost::json::object{{"models", std::move(models)}});
+  return boost::json::serialize(boost::json::object{
+      {"models", std::move(models)}, {"default_policy", state.default_policy.json()}});
 }
 
 void count_health(const std::vector<ModelHealth>& health) {

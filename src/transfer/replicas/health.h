@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "transfer/replicas/catalogue.h"
 #include "transfer/replicas/core.h"
 
 namespace om::transfer {
@@ -12,8 +13,10 @@ namespace om::transfer {
 // or "lost".
 std::string_view state_of(const ModelHealth& health);
 
-// {"models":[{"model","state","wanted","minimum","copies":[..],"unreachable":[..],"size"}]}
-std::string health_json(const std::vector<ModelHealth>& health);
+// {"models":[{"model","name","state","wanted","minimum","copies":[..],"unreachable":[..],"size",
+//   "policy":{..},"own_policy","copying":[{"node","completed","total"}]}],"default_policy":{..}}
+std::string health_json(const std::vector<ModelHealth>& health, const CatalogueState& state,
+                        const cluster::View& view);
 
 void count_health(const std::vector<ModelHealth>& health);  // Into metrics.h.
 

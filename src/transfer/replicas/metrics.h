@@ -17,6 +17,8 @@ inline Gauge models_out_of_reach{"ollamamax_models_out_of_reach",
 inline Gauge models_lost{"ollamamax_models_lost", "Models without any copy."};
 inline Counter replicas_fetched{"ollamamax_replicas_fetched_total",
                                 "Copies this node got because a policy wants them."};
+inline Counter on_demand_fetches{"ollamamax_replicas_on_demand_total",
+                                 "Requests for which a model's files had to be fetched first."};
 inline Counter replicas_removed{"ollamamax_replicas_removed_total",
                                 "Copies this node removed as surplus."};
 inline Counter replica_failures{"ollamamax_replica_failures_total",

@@ -1,7 +1,6 @@
 #include "transfer/replicas/policy.h"
 
 #include <algorithm>
-#include <boost/json.hpp>
 
 namespace om::transfer {
 namespace {
@@ -56,12 +55,12 @@ Result<Policy> Policy::parse(std::string_view json) {
   return policy;
 }
 
-std::string Policy::to_json() const {
+boost::json::object Policy::json() const {
   boost::json::object object{{"factor", factor},
                              {"minimum", minimum},
                              {"pinned", boost::json::array(pinned.begin(), pinned.end())},
                              {"popular_extra_max", popular_extra_max}};
-  return boost::json::serialize(object);
+  return object;
 }
 
 int Policy::copies_wanted(int popularity) const {

@@ -1,6 +1,7 @@
 // How many copies of a model the cluster keeps, and where. Pure values.
 #pragma once
 
+#include <boost/json.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,7 +22,8 @@ struct Policy {
 
   // invalid_argument: malformed, unknown fields, numbers that cannot be.
   static Result<Policy> parse(std::string_view json);
-  std::string to_json() const;
+  boost::json::object json() const;
+  std::string to_json() const { return boost::json::serialize(json()); }
   bool operator==(const Policy&) const = default;
 
   // `popularity`: how many more copies its users could keep busy.

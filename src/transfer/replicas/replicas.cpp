@@ -97,7 +97,21 @@ io::Task<Result<void>> Replicas::reconcile() {
   health_ = plan.health;
   co_await follow_catalogue(plan);
   give_work(plan);
+  co_await tell_popularity(input);
   co_return Result<void>{};
+}
+
+io::Task<void> Replicas::tell_popularity(const ReplicaInput& input) {
+  const auto state = state_;
+  for (const PopularModel& model : popularity_.look(input, parts_.links.node)) {
+    const auto known = state->models.find(model.key);
+    if (known == state->models.end()) continue;
+    const auto told =
+        co_await parts_.catalogue.set_popularity(known->second.name, parts_.links.node, model.extra,
+                                                 world_.clock.call_within(kAskMax, tasks_.token()));
+    // It is told again, or ends by itself.
+    if (!told) log_debug("popularity is not told", field("error", told.error()));
+  }
 }
 
 bool Replicas::is_mine(const ReplicaPlan& plan, const std::string& key,
@@ -185,8 +199,9 @@ void Replicas::give_work(const ReplicaPlan& plan) {
     if (action.node != parts_.links.node) continue;
     const std::string key = action.model;
     if (action.kind == ReplicaAction::Kind::fetch) {
-      work.push_back({"fetch " + key, action.urgent, action.bytes,
-                      [this, key](io::CancelToken cancel) { return fetch_model(key, cancel); }});
+      work.push_back(
+          {"fetch " + key, action.urgent, action.bytes,
+           [this, key](io::CancelToken cancel) { return fetch_model(key, {io::kNever, cancel}); }});
       continue;
     }
     const auto since = surplus_since_.find(key);
@@ -200,8 +215,9 @@ void Replicas::give_work(const ReplicaPlan& plan) {
   // Mended also where the plan wants no copy: until it is removed it must work.
   for (const std::string& key : broken_) {
     if (is_mine(plan, key, ReplicaAction::Kind::fetch)) continue;
-    work.push_back({"fetch " + key, true, 0,
-                    [this, key](io::CancelToken cancel) { return fetch_model(key, cancel); }});
+    work.push_back({"fetch " + key, true, 0, [this, key](io::CancelToken cancel) {
+                      return fetch_model(key, {io::kNever, cancel});
+                    }});
   }
   surplus_since_ = std::move(surplus);
   workers_.set_work(std::move(work));

@@ -13,6 +13,7 @@
 #include "transfer/cluster_fetch.h"
 #include "transfer/replicas/catalogue.h"
 #include "transfer/replicas/core.h"
+#include "transfer/replicas/popularity.h"
 #include "transfer/replicas/workers.h"
 
 namespace om::transfer {
@@ -50,6 +51,13 @@ class Replicas {
   // overloaded: another node is removing its copy just now.
   io::Task<Result<void>> remove_copy(model::Name name, bool force, io::Call call);
 
+  // Gets the model's files here now, for a request that waits for them; `files`: their digests and
+  // sizes. Shared with whoever else fetches them. Errors as DownloadTable::fetch().
+  io::Task<Result<void>> bring(Digest manifest, std::vector<std::pair<Digest, uint64_t>> files,
+                               io::Call call);
+  // What is on its way here.
+  std::vector<cluster::CopyProgress> progress() const;
+
   // As of the last look.
   const std::vector<ModelHealth>& health() const { return health_; }
   std::shared_ptr<const CatalogueState> state() const { return state_; }
@@ -62,8 +70,17 @@ class Replicas {
   io::Task<void> follow_one(store::StoredManifest stored, const ReplicaPlan& plan);
   io::Task<void> adopt(const CatalogueModel& model, std::optional<model::Manifest> before);
   void give_work(const ReplicaPlan& plan);
-  io::Task<Result<void>> fetch_model(std::string key, io::CancelToken cancel);
-  io::Task<Result<void>> fetch_layers(CatalogueModel model, io::CancelToken cancel);
+  io::Task<void> tell_popularity(const ReplicaInput& input);
+  // One model on its way: blobs and how much of each has come.
+  struct Fetching {
+    uint64_t total = 0;
+    int users = 0;
+    std::map<Digest, uint64_t> done;
+  };
+  io::Task<Result<void>> fetch_model(std::string key, io::Call call);
+  io::Task<Result<void>> fetch_into_store(CatalogueModel model, io::Call call);
+  io::Task<Result<void>> fetch_layers(CatalogueModel model, io::Call call);
+  io::Task<Result<void>> note_progress(std::string key, Progress progress);
   io::Task<Result<void>> remove_surplus(std::string key, io::CancelToken cancel);
   // How many other nodes have all of it and answer, asked one by one.
   io::Task<int> count_other_copies(const CatalogueModel& model, io::CancelToken cancel);
@@ -71,14 +88,15 @@ class Replicas {
                           io::CancelToken cancel);
   bool has_blobs(const model::Manifest& manifest);
   bool is_mine(const ReplicaPlan& plan, const std::string& key, ReplicaAction::Kind kind) const;
-  io::Task<Result<void>> ignore(Progress) { co_return Result<void>{}; }
 
   ReplicaParts parts_;
   ReplicaOptions options_;
   io::World& world_;
   std::shared_ptr<const CatalogueState> state_ = std::make_shared<CatalogueState>();
   std::vector<ModelHealth> health_;
+  std::map<std::string, Fetching> fetching_;  // By key.
   std::map<std::string, io::TimePoint> surplus_since_;
+  Popularity popularity_;
   std::set<std::string> broken_;  // Models that are here but for a blob that was found rotten.
   io::Event changed_;
   ReplicaWorkers workers_;

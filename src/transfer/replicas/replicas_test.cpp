@@ -19,6 +19,7 @@ constexpr uint64_t kMegabyte = 1 << 20;
 class Replicated : public testing::ClusterWorld {
  protected:
   struct Keeper {
+    std::unique_ptr<cluster::Catalogue> table;
     std::unique_ptr<Catalogue> catalogue;
     std::unique_ptr<Replicas> replicas;
   };
@@ -34,7 +35,10 @@ class Replicated : public testing::ClusterWorld {
   void start_keeper(size_t i) {
     Keeper& keeper = keepers_[i];
     ClusterNode& at = node(i);
-    keeper.catalogue = std::make_unique<Catalogue>(world_, at.metadata);
+    keeper.table = std::make_unique<cluster::Catalogue>(world_, at.metadata, *at.store,
+                                                        at.folder() + "/models.json");
+    keeper.table->start();
+    keeper.catalogue = std::make_unique<Catalogue>(world_, at.metadata, *keeper.table);
     ReplicaOptions options;
     options.surplus_grace = minutes(5);
     options.from_registry = false;  // The simulated network speaks no TLS.
@@ -43,7 +47,10 @@ class Replicated : public testing::ClusterWorld {
     keeper.replicas->start();
   }
   void stop_keeper(size_t i) {
-    if (keepers_[i].replicas) sim_.run(keepers_[i].replicas->stop());
+    if (keepers_[i].replicas) {
+      sim_.run(keepers_[i].replicas->stop());
+      sim_.run(keepers_[i].table->stop());
+    }
     keepers_[i] = {};
   }
   void kill(size_t i) {
@@ -191,6 +198,95 @@ TEST_F(Replicated, FollowsThePolicyOfAModel) {
   EXPECT_EQ(holders("m"), "abcd");
 }
 
+TEST_F(Replicated, FollowsTheDefaultPolicyWhereAModelHasNoneOfItsOwn) {
+  make_cluster(4);
+  Policy one, all;
+  one.factor = 1;
+  all.factor = 4;
+  ASSERT_TRUE(wait(catalogue(0).set_policy(std::nullopt, all, {})));
+  ASSERT_TRUE(wait(catalogue(0).set_policy(name("own"), one, {})));
+  put_model(0, "m", random_bytes(1000, 20));
+  put_model(1, "own", random_bytes(1000, 21));
+  pass(seconds(30));
+  EXPECT_EQ(holders("m"), "abcd");
+  EXPECT_EQ(holders("own"), "b");
+  const std::string told = health_json(replicas(2).health(), *replicas(2).state(), view());
+  EXPECT_NE(told.find(R"("default_policy":{"factor":4)"), std::string::npos) << told;
+  ASSERT_TRUE(wait(catalogue(2).clear_policy(std::nullopt, {})));
+  pass(minutes(7));
+  EXPECT_EQ(holders("m").size(), 2U);
+}
+
+TEST_F(Replicated, ADeletedModelThatIsMadeAgainWithTheSameBytesReachesAllHolders) {
+  make_cluster(3);
+  const std::string layer = random_bytes(1000, 22);
+  const std::string bytes = put_model(0, "m", layer);
+  pass(seconds(20));
+  ASSERT_TRUE(wait(replicas(1).remove_model(name("m"), {})));
+  pass(seconds(10));
+  ASSERT_EQ(holders("m"), "");
+  // As create and pull do it: the catalogue first, so that the tombstone is gone.
+  put(node(2), layer);
+  put(node(2), "{}");
+  ASSERT_TRUE(wait(catalogue(2).put(name("m"), bytes, {})));
+  ASSERT_TRUE(wait(node(2).store->put_manifest(name("m"), bytes)));
+  pass(seconds(20));
+  EXPECT_EQ(holders("m").size(), 2U);
+}
+
+io::Task<void> bring_into(Replicas& replicas, Digest manifest, Digest layer, uint64_t size,
+                          Result<void>& result, io::Call call) {
+  std::vector<std::pair<Digest, uint64_t>> files{{layer, size}};
+  result = co_await replicas.bring(manifest, std::move(files), std::move(call));
+}
+
+TEST_F(Replicated, BringsAModelToANodeThatIsToRunItAndTellsHowFarItIs) {
+  make_cluster(2);
+  Policy one;
+  one.factor = 1;
+  ASSERT_TRUE(wait(catalogue(0).set_policy(name("m"), one, {})));
+  const std::string layer = random_bytes(4 * kMegabyte, 23);
+  const std::string bytes = put_model(0, "m", layer);
+  node(0).slow_down = kMegabyte;
+  pass(seconds(20));
+  ASSERT_EQ(holders("m"), "a");
+  Result<void> result = fail(Errc::internal, "not yet");
+  io::TaskGroup group(world_.executor, world_.clock);
+  group.spawn(
+      bring_into(replicas(1), Digest::of(bytes), Digest::of(layer), layer.size(), result, {}));
+  pass(seconds(2));
+  const auto under_way = replicas(1).progress();
+  ASSERT_EQ(under_way.size(), 1U);
+  EXPECT_EQ(under_way[0].model, Catalogue::key_of(name("m")));
+  EXPECT_EQ(under_way[0].total_bytes, layer.size() + 2);
+  EXPECT_GT(under_way[0].done_bytes, 0U);
+  EXPECT_LT(under_way[0].done_bytes, layer.size());
+  sim_.run(group.wait());
+  EXPECT_TRUE(result) << result.error().what;
+  EXPECT_TRUE(replicas(1).progress().empty());
+  EXPECT_EQ(holders("m"), "ab");
+  pass(minutes(7));
+  EXPECT_EQ(holders("m").size(), 1U);  // More than its policy wants.
+}
+
+TEST_F(Replicated, ARequestWaitsForAModelNoLongerThanItsDeadline) {
+  make_cluster(2);
+  Policy one;
+  one.factor = 1;
+  ASSERT_TRUE(wait(catalogue(0).set_policy(name("m"), one, {})));
+  const std::string layer = random_bytes(4 * kMegabyte, 24);
+  const std::string bytes = put_model(0, "m", layer);
+  node(0).slow_down = kMegabyte / 4;
+  pass(seconds(20));
+  Result<void> result;
+  const auto begun = world_.clock.now();
+  sim_.run(bring_into(replicas(1), Digest::of(bytes), Digest::of(layer), layer.size(), result,
+                      world_.clock.call_within(seconds(3))));
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code, Errc::deadline_exceeded);
+  EXPECT_LT(world_.clock.now() - begun, seconds(4));
+}
+
 TEST_F(Replicated, GrowsWhileAModelIsPopular) {
   make_cluster(4);
   put_model(0, "m", random_bytes(1000, 8));
@@ -243,7 +339,8 @@ TEST_F(Replicated, ReportsAModelWhoseEveryCopyIsOutOfReach) {
   pass(minutes(3));
   ASSERT_EQ(replicas(1).health().size(), 1U);
   EXPECT_EQ(state_of(replicas(1).health()[0]), "unreachable");
-  EXPECT_NE(health_json(replicas(1).health()).find("\"unreachable\":[\"a\"]"), std::string::npos);
+  const std::string told = health_json(replicas(1).health(), *replicas(1).state(), view());
+  EXPECT_NE(told.find("\"unreachable\":[\"a\"]"), std::string::npos) << told;
   revive(0);
   pass(seconds(20));
   EXPECT_FALSE(replicas(1).health()[0].is_in_danger());  // Perhaps another one got it meanwhile.

@@ -1,0 +1,213 @@
+// What nodes of the run suffer.
+#include "base/check.h"
+#include "base/log.h"
+#include "sim/cluster/run.h"
+
+namespace om::sim {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr auto kServesMax = seconds(90);  // From its start on.
+constexpr uint64_t kFullDisk = 1;
+
+}  // namespace
+
+io::Task<void> ClusterRun::sleep(io::Duration duration) {
+  const auto slept = co_await sim_.clock().sleep_for(duration);
+  CHECK(slept.has_value());
+}
+
+io::Task<void> ClusterRun::suffer(std::vector<Fault> faults) {
+  const io::TimePoint begin = sim_.clock().now();
+  for (const Fault& fault : faults) {
+    const io::TimePoint due = begin + fault.at;
+    if (due > sim_.clock().now()) co_await sleep(due - sim_.clock().now());
+    log_info("fault", field("kind", fault.kind),
+             field("node", nodes_[static_cast<size_t>(fault.node)]->name()),
+             field("lasts", fault.lasts));
+    report_.counts[std::string(to_string(fault.kind))]++;
+    co_await suffer_one(fault);
+    log_info("fault is over", field("kind", fault.kind),
+             field("node", nodes_[static_cast<size_t>(fault.node)]->name()));
+  }
+}
+
+io::Task<void> ClusterRun::suffer_one(Fault fault) {
+  ClusterNode& node = *nodes_[static_cast<size_t>(fault.node)];
+  switch (fault.kind) {
+    case FaultKind::kill:
+    case FaultKind::power_loss:
+    case FaultKind::stop:
+      co_return co_await go_down(fault);
+    case FaultKind::wipe:
+      co_return co_await replace(fault);
+    case FaultKind::freeze:
+      node.freeze();
+      co_await sleep(fault.lasts);
+      co_return node.thaw();
+    case FaultKind::cut_silently:
+    case FaultKind::cut_with_word:
+    case FaultKind::cut_outgoing:
+    case FaultKind::cut_incoming:
+      co_return co_await be_cut_off(fault);
+    case FaultKind::swizzle:
+      co_return co_await swizzle(fault);
+    case FaultKind::slow:
+      sim_.network().slow[node.name()] = milliseconds(random_.between(20, 400));
+      node.token_factor = 10;
+      co_await sleep(fault.lasts);
+      node.token_factor = 1;
+      sim_.network().slow.erase(node.name());
+      co_return;
+    case FaultKind::clock_jump:
+      co_return node.jump_clock(random_.chance(0.5) ? milliseconds(random_.between(1, 3'600'000))
+                                                    : -milliseconds(random_.between(1, 240'000)));
+    case FaultKind::full_disk:
+      node.disk().set_space(kFullDisk);
+      co_await sleep(fault.lasts);
+      co_return node.disk().set_space(uint64_t{64} << 30);
+    case FaultKind::drain:
+      co_return co_await be_drained(fault);
+    case FaultKind::leave:
+      co_return co_await be_away(fault);
+    case FaultKind::runner_deaths:
+      co_return co_await lose_runners(fault);
+    case FaultKind::no_leader:
+      voters_.set_outage(true);
+      co_await sleep(fault.lasts);
+      co_return voters_.set_outage(false);
+    case FaultKind::lost_history:
+      co_return facts_.forget_history();
+  }
+}
+
+io::Task<void> ClusterRun::go_down(Fault fault) {
+  ClusterNode& node = *nodes_[static_cast<size_t>(fault.node)];
+  if (fault.kind == FaultKind::stop) {
+    node.stop();
+    const auto ended = [&node] { return node.has_all_ended(); };
+    co_await wait_for(ended, seconds(90), node.name() + " stops");
+  } else if (fault.kind == FaultKind::kill) {
+    node.kill(Word::reset, DiskFate::kept);
+  } else {
+    node.kill(Word::none, DiskFate::synced);
+    for (const auto& other : nodes_) cut(other->name(), node.name(), Word::none);
+  }
+  co_await sleep(fault.lasts);
+  for (const auto& other : nodes_) heal(other->name(), node.name());
+  node.start();
+  const auto serves = [&node] { return node.node() != nullptr; };
+  co_await wait_for(serves, kServesMax, node.name() + " serves again");
+}
+
+// Its disk is lost. The operator takes the old one out and brings the machine in as a new node.
+io::Task<void> ClusterRun::replace(Fault fault) {
+  if (replacing_) co_return;  // The voters must not lose two at once for good.
+  replacing_ = true;
+  const auto number = static_cast<size_t>(fault.node);
+  ClusterNode& node = *nodes_[number];
+  left_.insert(number);
+  node.kill(Word::none, DiskFate::lost);
+  for (const auto& other : nodes_) cut(other->name(), node.name(), Word::none);
+  co_await sleep(fault.lasts);
+  co_await ask_until_done(0, "DELETE", "/api/v1/cluster/nodes/" + node.name(), "", "removal");
+  absences_.push_back({node.name(), "was removed", sim_.clock().now()});
+  const size_t absence = absences_.size() - 1;
+  for (const auto& other : nodes_) heal(other->name(), node.name());
+  node.start();
+  const auto serves = [&node] { return node.node() != nullptr; };
+  co_await wait_for(serves, kServesMax, node.name() + " serves anew");
+  absences_[absence].until = sim_.clock().now();
+  co_await join(number);
+  replacing_ = false;
+}
+
+void ClusterRun::cut(const std::string& from, const std::string& to, Word word) {
+  if (from == to) return;
+  sim_.network().cut(from, to, word);
+  voters_.look_again();
+}
+
+void ClusterRun::heal(const std::string& from, const std::string& to) {
+  sim_.network().heal(from, to);
+  voters_.look_again();
+}
+
+io::Task<void> ClusterRun::be_cut_off(Fault fault) {
+  const std::string& name = nodes_[static_cast<size_t>(fault.node)]->name();
+  const Word word = fault.kind == FaultKind::cut_with_word ? Word::reset : Word::none;
+  // From all, or from some.
+  const double from_each = random_.chance(0.5) ? 1 : 0.6;
+  std::vector<std::string> others;
+  for (const auto& other : nodes_) {
+    if (other->name() != name && random_.chance(from_each)) others.push_back(other->name());
+  }
+  for (const std::string& other : others) {
+    if (fault.kind != FaultKind::cut_incoming) cut(name, other, word);
+    if (fault.kind != FaultKind::cut_outgoing) cut(other, name, word);
+  }
+  co_await sleep(fault.lasts);
+  for (const std::string& other : others) {
+    heal(name, other);
+    heal(other, name);
+  }
+}
+
+io::Task<void> ClusterRun::swizzle(Fault fault) {
+  const std::string& name = nodes_[static_cast<size_t>(fault.node)]->name();
+  std::vector<std::string> others;
+  for (const auto& other : nodes_) {
+    if (other->name() != name) others.push_back(other->name());
+  }
+  for (const bool heals : {false, true}) {
+    for (size_t i = others.size(); i > 1; i--) std::swap(others[i - 1], others[random_.below(i)]);
+    for (const std::string& other : others) {
+      co_await sleep(fault.lasts / static_cast<int>(2 * others.size()));
+      if (heals) {
+        heal(name, other);
+        heal(other, name);
+      } else {
+        cut(name, other, Word::none);
+        cut(other, name, Word::none);
+      }
+    }
+  }
+}
+
+io::Task<void> ClusterRun::be_drained(Fault fault) {
+  const std::string name = nodes_[static_cast<size_t>(fault.node)]->name();
+  const std::string target = "/api/v1/cluster/nodes/" + name;
+  co_await ask_until_done(0, "POST", target + "/drain", "", "drain");
+  absences_.push_back({name, "was drained", sim_.clock().now()});
+  const size_t absence = absences_.size() - 1;
+  co_await sleep(fault.lasts);
+  absences_[absence].until = sim_.clock().now();
+  co_await ask_until_done(0, "POST", target + "/undrain", "", "undrain");
+}
+
+io::Task<void> ClusterRun::be_away(Fault fault) {
+  const auto number = static_cast<size_t>(fault.node);
+  ClusterNode& node = *nodes_[number];
+  left_.insert(number);
+  co_await ask_until_done(number, "POST", "/api/v1/cluster/leave", "", "leave");
+  const auto alone = [&node] { return node.node() && !node.node()->cluster(); };
+  co_await wait_for(alone, kServesMax, node.name() + " is alone");
+  absences_.push_back({node.name(), "has left", sim_.clock().now()});
+  const size_t absence = absences_.size() - 1;
+  co_await sleep(fault.lasts);
+  absences_[absence].until = sim_.clock().now();
+  co_await join(number);
+}
+
+io::Task<void> ClusterRun::lose_runners(Fault fault) {
+  ClusterNode& node = *nodes_[static_cast<size_t>(fault.node)];
+  const io::TimePoint end = sim_.clock().now() + fault.lasts;
+  while (sim_.clock().now() < end) {
+    if (node.kill_runner(random_.next())) report_.counts["runners killed"]++;
+    co_await sleep(milliseconds(random_.between(100, 3'000)));
+  }
+}
+
+}  // namespace om::sim

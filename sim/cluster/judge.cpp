@@ -1,0 +1,83 @@
+// What must hold for the answers that clients saw, and at rest.
+#include "sim/cluster/run.h"
+
+namespace om::sim {
+namespace {
+
+// News of a change arrives within, and who was asked before it is not to blame.
+constexpr auto kNewsMax = std::chrono::seconds(5);
+
+bool is_refusal(const Exchange& exchange) {
+  return exchange.status == 503 && exchange.error.contains("server busy");
+}
+
+}  // namespace
+
+void ClusterRun::judge_one(const Exchange& exchange) {
+  const bool through_anchor = exchange.gateway < static_cast<size_t>(scenario_.anchors);
+  const std::string gateway = fmt::format("n{}", exchange.gateway);
+  Circumstances circumstances;
+  circumstances.resets = !through_anchor || scenario_.base.network.reset_chance > 0;
+  // By itself it has only what is on its disk.
+  circumstances.may_lack_models = left_.contains(exchange.gateway);
+  for (const std::string& text : judge(exchange, circumstances)) {
+    complain(
+        fmt::format("{} (m{} by {}, at {})", text, exchange.model, gateway, exchange.served_by));
+  }
+  const bool failed = !exchange.error.empty() || (!exchange.broken.empty() && !exchange.left);
+  if (through_anchor && scenario_.anchors_hold() && failed && !is_refusal(exchange)) {
+    complain(
+        fmt::format("client {} request {}: m{} by {} failed while a healthy node had it: {} {}{}",
+                    exchange.client, exchange.number, exchange.model, gateway, exchange.status,
+                    exchange.error, exchange.broken));
+  }
+  for (const Absence& absence : absences_) {
+    if (absence.node != exchange.served_by || gateway == absence.node) continue;
+    if (exchange.begun < absence.since + kNewsMax || exchange.ended > absence.until) continue;
+    complain(fmt::format("client {} request {}: {} answered although it {}", exchange.client,
+                         exchange.number, absence.node, absence.why));
+  }
+}
+
+void ClusterRun::judge_all() {
+  for (const Exchange& exchange : seen_) {
+    judge_one(exchange);
+    report_.counts["tokens"] += static_cast<int>(exchange.text.size());
+    if (exchange.is_done()) report_.counts["answers"]++;
+    if (exchange.left) report_.counts["left"]++;
+    if (!exchange.broken.empty()) report_.counts["broken"]++;
+    if (exchange.status == 503) report_.counts["refused"]++;
+    if (!exchange.error.empty()) report_.counts["errors"]++;
+  }
+}
+
+void ClusterRun::check_rest(std::string_view when) {
+  for (const auto& node : nodes_) {
+    if (!node->node()) continue;
+    app::Node& app = *node->node();
+    const cluster::NodeInfo info = app.local_scheduler().node_info(node->name());
+    if (app.local_scheduler().waiting() != 0) {
+      complain(fmt::format("{}: somebody waits at {}", when, node->name()));
+    }
+    uint64_t charged = 0;
+    for (const auto& runner : info.runners) {
+      charged += runner.size_bytes;
+      if (runner.running != 0) {
+        complain(fmt::format("{}: {} is leased at {}", when, runner.model, node->name()));
+      }
+    }
+    if (charged != info.memory_used) {
+      complain(fmt::format("{}: {} charges {} bytes for runners of {}", when, node->name(),
+                           info.memory_used, charged));
+    }
+    if (app.server().requests_running() != 0) {
+      complain(fmt::format("{}: requests run at {}", when, node->name()));
+    }
+    if (app.cluster() && app.cluster()->leases_held() != 0) {
+      complain(fmt::format("{}: {} has given {} leases", when, node->name(),
+                           app.cluster()->leases_held()));
+    }
+  }
+}
+
+}  // namespace om::sim

@@ -1,0 +1,180 @@
+#include "sim/cluster/node.h"
+
+#include <algorithm>
+#include <csignal>
+
+#include "base/check.h"
+#include "sim/fake_llama.h"
+#include "sim/models_for_test.h"
+
+namespace om::sim {
+namespace {
+
+constexpr std::string_view kLlama = "/opt/llama";
+constexpr std::string_view kProgram = "/opt/llama/llama-server";
+
+}  // namespace
+
+ClusterNode::ClusterNode(World& world, SimVoters& voters, const Scenario& scenario, int number)
+    : sim_(world),
+      voters_(voters),
+      scenario_(scenario),
+      name_(fmt::format("n{}", number)),
+      address_(fmt::format("10.0.0.{}", number + 1)),
+      settings_(app::Config().settings()),
+      disk_(std::make_unique<SimFilesystem>(world.clock())) {
+  settings_.node_name = name_;
+  settings_.state_directory = "/state";
+  settings_.models_directory = "/models";
+  settings_.llama_directory = kLlama;
+  settings_.listen = {fmt::format("{}:{}", address_, kApiPort)};
+  settings_.cluster_listen = peer();
+  settings_.queue_max = static_cast<int64_t>(scenario.queue_max);
+  settings_.loaded_max = scenario.loaded_max;
+  settings_.parallel = scenario.num_parallel;
+  settings_.keep_alive = scenario.keep_alive;
+  settings_.context_length = scenario.default_context;
+  settings_.threads = 2;
+  prepare_disk();
+}
+
+ClusterNode::~ClusterNode() = default;
+
+void ClusterNode::prepare_disk() {
+  const auto put = [this](const io::Path& path, const std::string& text) {
+    const auto made = disk_->make_directories(io::parent(path));
+    const auto written = disk_->write_file(path, text);
+    CHECK(made && written, "the disk cannot be prepared");
+  };
+  const uint64_t kilobytes = scenario_.memory_total >> 10;
+  put("/proc/meminfo",
+      fmt::format("MemTotal: {0} kB\nMemFree: {0} kB\nMemAvailable: {0} kB\n", kilobytes));
+  put(std::string(kProgram), "");
+  CHECK(disk_->make_directories("/state"), "the disk cannot be prepared");
+}
+
+io::Task<Result<void>> ClusterNode::put_models(std::vector<int> numbers) {
+  InlineWorkers workers;
+  const io::World& ground = sim_.world();
+  io::World world{ground.executor, ground.clock,     ground.random, ground.network,
+                  *disk_,          ground.processes, workers};
+  CO_TRY(const auto store, co_await store::Store::open(world, settings_.models_directory, true));
+  for (const int number : numbers) CO_TRY_VOID(co_await put_model(*store, number));
+  co_return Result<void>{};
+}
+
+void ClusterNode::start() {
+  wanted_ = true;
+  auto life = std::make_unique<Life>();
+  life->machine = std::make_unique<Machine>(sim_, SimHost::Place{name_, address_}, *disk_);
+  life->machine->clock().skew = skew;
+  life->machine->clock().late_max = late_max;
+  life->machine->processes().install(std::string(kProgram), LlamaMain{this, life.get()});
+  lives_.push_back(std::move(life));
+  Life& born = *lives_.back();
+  io::spawn_detached(born.machine->world().executor, live(born));
+}
+
+io::Task<void> ClusterNode::live(Life& life) {
+  bool again = true;
+  while (again && !life.stopping) {
+    app::Node node(life.machine->world(), settings_, voters_);
+    life.node = &node;
+    life.result = co_await node.run([&life] { life.ready = true; });
+    life.ready = false;
+    life.node = nullptr;
+    again = life.result && node.wants_restart();
+  }
+  life.ended = true;
+}
+
+void ClusterNode::stop() {
+  wanted_ = false;
+  Life* life = current();
+  if (!life || life->ended || life->machine->dead()) return;
+  life->stopping = true;
+  if (life->node) life->node->stop();
+}
+
+void ClusterNode::kill(Word word, DiskFate fate) {
+  wanted_ = false;
+  Life* life = current();
+  if (!life || life->machine->dead()) return;
+  voters_.machine_died(name_);
+  auto next = fate == DiskFate::lost ? std::make_unique<SimFilesystem>(sim_.clock())
+                                     : disk_->survivor(fate == DiskFate::synced);
+  life->machine->die(word);
+  life->stopping = true;
+  if (life->node) life->node->stop();
+  life->disk = std::exchange(disk_, std::move(next));
+  if (fate == DiskFate::lost) prepare_disk();
+}
+
+void ClusterNode::freeze() {
+  Life* life = current();
+  if (!life || life->machine->dead() || life->ended) return;
+  life->machine->freeze();
+  voters_.set_frozen(name_, true);
+}
+
+void ClusterNode::thaw() {
+  Life* life = current();
+  if (!life || !life->machine->frozen()) return;
+  life->machine->thaw();
+  voters_.set_frozen(name_, false);
+}
+
+void ClusterNode::jump_clock(io::Duration by) {
+  skew += by;
+  if (Life* life = current()) life->machine->clock().skew = skew;
+}
+
+void ClusterNode::look_after() {
+  const Life* life = current();
+  if (wanted_ && life && life->ended) start();
+}
+
+app::Node* ClusterNode::node() {
+  const Life* life = current();
+  return life && life->ready && !life->machine->dead() ? life->node : nullptr;
+}
+
+bool ClusterNode::has_all_ended() const {
+  return std::ranges::all_of(lives_, [](const auto& life) { return life->ended; });
+}
+
+std::string ClusterNode::last_error() const {
+  if (lives_.empty() || lives_.back()->result) return {};
+  return lives_.back()->result.error().what;
+}
+
+bool ClusterNode::kill_runner(uint64_t draw) {
+  Life* life = current();
+  if (!life) return false;
+  auto& programs = life->programs;
+  std::erase_if(programs, [](const auto& weak) {
+    const auto program = weak.lock();
+    return !program || program->has_ended();
+  });
+  if (programs.empty()) return false;
+  programs[draw % programs.size()].lock()->die(SIGKILL);
+  return true;
+}
+
+io::Task<void> ClusterNode::run_llama(Life& life, std::shared_ptr<Program> program) {
+  life.programs.push_back(program);
+  FakeLlamaBehaviour behaviour = draw_behaviour(scenario_, sim_.random(), runners_fail);
+  behaviour.slots = std::stoi(program->argument("-np"));
+  behaviour.context_length = std::stoi(program->argument("-c")) / behaviour.slots;
+  behaviour.token_time = io::Duration(
+      static_cast<int64_t>(static_cast<double>(behaviour.token_time.count()) * token_factor));
+  program->ignore_terminate = runners_fail && sim_.random().chance(scenario_.deaf_chance);
+  program->print("I build: simulated");
+  if (behaviour.fails_to_load) program->print("E srv  error loading model: as drawn");
+  FakeLlama llama(life.machine->world(), behaviour, [&program] { program->die(SIGSEGV); });
+  const auto served = co_await llama.serve(io::Endpoint::unix_socket(program->argument("--host")),
+                                           program->killed());
+  if (!served) program->exit(1);
+}
+
+}  // namespace om::sim

@@ -1,0 +1,235 @@
+#include "sim/cluster/run.h"
+
+#include "base/check.h"
+#include "base/log.h"
+
+namespace om::sim {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::minutes;
+using std::chrono::seconds;
+
+constexpr size_t kTokensMin = 50, kAnswersMin = 3;  // Less, and the run proves nothing.
+constexpr int kRoundsMax = 30;                      // Of all clients.
+constexpr auto kLookInterval = milliseconds(500);
+constexpr auto kRestartPause = seconds(2);  // Of the nodes' supervisor.
+constexpr auto kReadyMax = seconds(60);
+constexpr auto kSettleTime = seconds(60);  // Longer than a lease nobody uses is kept.
+constexpr auto kStopMax = minutes(2);
+constexpr int kCopiesMax = 100;
+
+}  // namespace
+
+ClusterRun::ClusterRun(uint64_t seed)
+    : scenario_(draw_cluster(seed)),
+      sim_(seed),
+      random_(sim_.random().next()),
+      facts_(sim_),
+      voters_(sim_, facts_),
+      operator_(sim_.world()) {
+  sim_.network().faults = scenario_.base.network;
+  for (int i = 0; i < scenario_.nodes; i++) {
+    nodes_.push_back(std::make_unique<ClusterNode>(sim_, voters_, scenario_.base, i));
+    nodes_.back()->skew = scenario_.skews[static_cast<size_t>(i)];
+  }
+}
+
+ClusterRun::~ClusterRun() = default;
+
+std::string ClusterRun::now() {
+  const auto since = sim_.world().clock.now().time_since_epoch() - std::chrono::hours(1);
+  return fmt::format("{:9.4f} {:3}", std::chrono::duration<double>(since).count(), sim_.running());
+}
+
+void ClusterRun::complain(std::string text) {
+  log_error("complaint", field("text", text));
+  report_.complaints.push_back(std::move(text));
+}
+
+PathReport ClusterRun::run() {
+  sim_.run(drive(), std::chrono::hours(10));
+  for (const auto& node : nodes_) {
+    if (!node->has_all_ended()) {
+      // What still runs would be destroyed under its feet.
+      complain(node->name() + " does not end");
+      fmt::print(stderr, "{}\n", report_.complaints.back());
+      std::fflush(nullptr);
+      std::_Exit(3);
+    }
+  }
+  nodes_.clear();
+  if (!sim_.is_idle()) complain("a task or a timer outlived the nodes");
+  if (sim_.network().streams_open() != 0) {
+    complain(fmt::format("{} connections are still open", sim_.network().streams_open()));
+  }
+  judge_all();
+  report_.trace = sim_.network().trace();
+  return std::move(report_);
+}
+
+io::Task<void> ClusterRun::drive() {
+  co_await form();
+  if (report_.complaints.empty()) {
+    co_await trouble();
+    co_await heal();
+    co_await liveness();
+  }
+  co_await take_down();
+}
+
+io::Task<void> ClusterRun::form() {
+  const MetadataFaults later = scenario_.facts;
+  const double resets = std::exchange(sim_.network().faults.reset_chance, 0);
+  for (size_t i = 0; i < nodes_.size(); i++) {
+    const auto put = co_await nodes_[i]->put_models(scenario_.models[i]);
+    CHECK(put.has_value());
+    nodes_[i]->start();
+  }
+  const auto all_ready = [this] {
+    return std::ranges::all_of(nodes_, [](const auto& node) { return node->node() != nullptr; });
+  };
+  co_await wait_for(all_ready, kReadyMax, "the nodes start");
+  const auto begun = co_await ask(*nodes_[0], "POST", "/api/v1/cluster/init", "{}");
+  if (!begun) complain("init: " + begun.error().what);
+  for (size_t i = 1; i < nodes_.size() && report_.complaints.empty(); i++) co_await join(i);
+  co_await wait_converged("at first");
+  facts_.faults = later;
+  sim_.network().faults.reset_chance = resets;
+  for (const int bad : scenario_.bad_runners) nodes_[static_cast<size_t>(bad)]->runners_fail = true;
+}
+
+io::Task<void> ClusterRun::trouble() {
+  log_info("the trouble begins");
+  const io::TimePoint end = sim_.clock().now() + scenario_.trouble_lasts;
+  io::TaskGroup around(sim_.world().executor, sim_.clock());
+  around.spawn(watch_bounds(around.token()));
+  around.spawn(look_after(around.token()));
+  if (scenario_.base.admin) around.spawn(change_models(around.token()));
+  io::TaskGroup suffering(sim_.world().executor, sim_.clock());
+  for (int i = 0; i < scenario_.nodes; i++) {
+    std::vector<Fault> faults;
+    for (const Fault& fault : scenario_.faults) {
+      if (fault.node == i) faults.push_back(fault);
+    }
+    if (!faults.empty()) suffering.spawn(suffer(std::move(faults)));
+  }
+  std::vector<io::Endpoint> gateways;
+  for (const auto& node : nodes_) gateways.push_back(node->api());
+  for (int round = 0; round < kRoundsMax; round++) {
+    std::vector<std::unique_ptr<SimClient>> clients;
+    io::TaskGroup asking(sim_.world().executor, sim_.clock());
+    for (int i = 0; i < scenario_.base.clients; i++) {
+      const int number = round * scenario_.base.clients + i;
+      clients.push_back(std::make_unique<SimClient>(sim_, scenario_.base, number, seen_, gateways));
+      asking.spawn(clients.back()->run());
+    }
+    co_await asking.wait();
+    if (had_traffic() && sim_.clock().now() >= end) break;
+  }
+  co_await suffering.wait();
+  co_await around.stop();
+  if (!had_traffic()) complain("void: too little traffic to prove anything");
+}
+
+bool ClusterRun::had_traffic() const {
+  size_t tokens = 0, answers = 0;
+  for (const Exchange& exchange : seen_) {
+    tokens += exchange.text.size();
+    if (exchange.is_done()) answers++;
+  }
+  return tokens >= kTokensMin && answers >= kAnswersMin;
+}
+
+io::Task<void> ClusterRun::heal() {
+  log_info("everything is healed");
+  sim_.network().faults.reset_chance = 0;
+  facts_.faults = {};
+  for (const auto& node : nodes_) {
+    node->runners_fail = false;
+    while (node->kill_runner(0)) {
+    }
+  }
+  io::TaskGroup around(sim_.world().executor, sim_.clock());
+  around.spawn(look_after(around.token()));
+  co_await wait_converged("after healing");
+  co_await sleep(kSettleTime);
+  co_await around.stop();
+  check_rest("after the last client");
+}
+
+// Each node must answer a fresh request for each model, exactly.
+io::Task<void> ClusterRun::liveness() {
+  std::vector<io::Endpoint> gateways;
+  for (const auto& node : nodes_) gateways.push_back(node->api());
+  SimClient client(sim_, scenario_.base, -1, seen_, gateways);
+  for (size_t gateway = 0; gateway < nodes_.size(); gateway++) {
+    for (int model = 0; model < scenario_.base.models; model++) {
+      co_await client.ask(model, gateway);
+      const Exchange& last = seen_.back();
+      if (last.is_done()) continue;
+      complain(fmt::format("m{} is not answered by {} after healing: status {} {}{}", model,
+                           nodes_[gateway]->name(), last.status, last.error, last.broken));
+    }
+  }
+  co_await sleep(kSettleTime);
+  check_rest("at the end");
+}
+
+io::Task<void> ClusterRun::take_down() {
+  operator_.close_idle();
+  for (const auto& node : nodes_) node->stop();
+  const auto all_ended = [this] {
+    return std::ranges::all_of(nodes_, [](const auto& node) { return node->has_all_ended(); });
+  };
+  co_await wait_for(all_ended, kStopMax, "the nodes stop");
+}
+
+io::Task<void> ClusterRun::look_after(io::CancelToken stop) {
+  while (true) {
+    const auto slept = co_await sim_.clock().sleep_for(kRestartPause, {io::kNever, stop});
+    if (!slept) co_return;
+    for (const auto& node : nodes_) node->look_after();
+  }
+}
+
+io::Task<void> ClusterRun::watch_bounds(io::CancelToken stop) {
+  while (true) {
+    for (const auto& node : nodes_) {
+      if (!node->node()) continue;
+      const auto& scheduler = node->node()->local_scheduler();
+      const cluster::NodeInfo info = scheduler.node_info(node->name());
+      if (info.memory_used > info.memory_total) {
+        complain(fmt::format("{} uses {} bytes of {}", node->name(), info.memory_used,
+                             info.memory_total));
+      }
+      if (scheduler.waiting() > scenario_.base.queue_max) {
+        complain(fmt::format("{} wait at {}", scheduler.waiting(), node->name()));
+      }
+      for (const auto& runner : info.runners) {
+        if (runner.running <= runner.slots || runner.loading) continue;
+        complain(
+            fmt::format("{} run in {} slots of {}", runner.running, runner.slots, node->name()));
+      }
+    }
+    const auto slept = co_await sim_.clock().sleep_for(kLookInterval, {io::kNever, stop});
+    if (!slept) co_return;
+  }
+}
+
+// Somebody copies and deletes a model meanwhile, through any node; some of it may be refused.
+io::Task<void> ClusterRun::change_models(io::CancelToken stop) {
+  for (int i = 0; i < kCopiesMax; i++) {
+    const auto pause = milliseconds(random_.between(1, 3'000));
+    const auto slept = co_await sim_.clock().sleep_for(pause, io::Call{io::kNever, stop});
+    if (!slept) co_return;
+    const ClusterNode& node = *nodes_[random_.below(nodes_.size())];
+    const bool copies = random_.chance(0.5);
+    std::string body = copies ? R"({"source":"m0","destination":"copy"})" : R"({"model":"copy"})";
+    const auto done = co_await ask(node, copies ? "POST" : "DELETE",
+                                   copies ? "/api/copy" : "/api/delete", std::move(body));
+    report_.counts[done ? "changes" : "changes refused"]++;
+  }
+}
+
+}  // namespace om::sim

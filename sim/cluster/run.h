@@ -1,0 +1,97 @@
+// One run of a whole cluster in a simulated world.
+//
+// Safety first: the seed's faults under the seed's load. Then everything is healed, and the cluster
+// must find together again, answer for every model through every node, and hold nothing any more.
+#pragma once
+
+#include <boost/json.hpp>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "sim/client_for_test.h"
+#include "sim/cluster/node.h"
+#include "sim/cluster/scenario.h"
+#include "sim/path_run_for_test.h"
+
+namespace om::sim {
+
+// See above. run() once.
+class ClusterRun {
+ public:
+  explicit ClusterRun(uint64_t seed);
+  ~ClusterRun();
+  PathReport run();
+  const ClusterScenario& scenario() const { return scenario_; }
+  std::string now();  // For logs: the time since the start, and whose turn it is.
+
+ private:
+  // What a node went through: it must not answer for others meanwhile.
+  struct Absence {
+    std::string node;
+    std::string_view why;
+    io::TimePoint since{}, until = io::kNever;
+  };
+
+  // run.cpp
+  io::Task<void> drive();
+  io::Task<void> form();
+  io::Task<void> trouble();
+  io::Task<void> heal();
+  io::Task<void> liveness();
+  io::Task<void> take_down();
+  io::Task<void> watch_bounds(io::CancelToken stop);
+  io::Task<void> look_after(io::CancelToken stop);
+  io::Task<void> change_models(io::CancelToken stop);
+  bool had_traffic() const;
+
+  // operator.cpp
+  io::Task<Result<boost::json::object>> ask(const ClusterNode& node, std::string method,
+                                            std::string target, std::string body);
+  io::Task<void> ask_until_done(size_t node, std::string method, std::string target,
+                                std::string body, std::string_view what);
+  io::Task<void> join(size_t node);
+  io::Task<void> wait_for(std::function<bool()> condition, io::Duration at_most,
+                          std::string_view what);
+  // Empty: all nodes see one cluster.
+  std::string difference();
+  std::string difference_of(ClusterNode& node);
+  io::Task<void> wait_converged(std::string_view when);
+
+  // faults.cpp
+  io::Task<void> suffer(std::vector<Fault> faults);
+  io::Task<void> suffer_one(Fault fault);
+  io::Task<void> go_down(Fault fault);
+  io::Task<void> replace(Fault fault);
+  io::Task<void> be_cut_off(Fault fault);
+  io::Task<void> swizzle(Fault fault);
+  io::Task<void> be_drained(Fault fault);
+  io::Task<void> be_away(Fault fault);
+  io::Task<void> lose_runners(Fault fault);
+  io::Task<void> sleep(io::Duration duration);
+  void cut(const std::string& from, const std::string& to, Word word);
+  void heal(const std::string& from, const std::string& to);
+  bool is_plainly_up(size_t node);
+
+  // judge.cpp
+  void judge_all();
+  void judge_one(const Exchange& exchange);
+  void check_rest(std::string_view when);
+  void complain(std::string text);
+
+  ClusterScenario scenario_;
+  World sim_;
+  SimRandom random_;
+  SharedMetadata facts_;
+  SimVoters voters_;
+  std::vector<std::unique_ptr<ClusterNode>> nodes_;
+  http::Client operator_;
+  Exchanges seen_;
+  std::vector<Absence> absences_;
+  std::set<size_t> left_;  // Nodes that were on their own for a while.
+  bool replacing_ = false;
+  PathReport report_;
+};
+
+}  // namespace om::sim

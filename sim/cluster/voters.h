@@ -1,0 +1,45 @@
+// Voters of a simulated cluster: who has a majority is worked out from who runs and who reaches
+// whom; the facts themselves are one SharedMetadata.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+
+#include "app/voter.h"
+#include "sim/metadata.h"
+
+namespace om::sim {
+
+// On the io thread; outlives the voters it makes.
+class SimVoters final : public app::VoterMaker {
+ public:
+  SimVoters(World& world, SharedMetadata& facts) : world_(world), facts_(facts) {}
+
+  std::unique_ptr<app::Voter> make(app::VoterParts parts) override;
+  io::Task<Result<void>> remove(io::World& world, const security::IdentityStore& identity,
+                                std::vector<io::Endpoint> endpoints, std::string name,
+                                io::Call call) override;
+
+  // Machines died or froze, or ways between them were cut or healed.
+  void look_again();
+  void machine_died(const std::string& name);
+  void set_frozen(const std::string& name, bool frozen);
+  void set_outage(bool on);  // As while a new leader is elected: nobody has a majority.
+  bool has_majority() const;
+
+ private:
+  friend class SimVoter;
+  bool reach(const std::string& one, const std::string& other) const;
+  bool has_quorum(const std::string& name) const;
+
+  World& world_;
+  SharedMetadata& facts_;
+  std::set<std::string> members_, frozen_;
+  std::map<std::string, class SimVoter*> running_;  // By node.
+  bool outage_ = false;
+  int lives_ = 0;
+};
+
+}  // namespace om::sim

@@ -1,0 +1,57 @@
+// The Records of one node: its own store, and a second copy of each on another node.
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "engine/remote/peer_link.h"
+#include "generation/record.h"
+#include "generation/record_store.h"
+#include "http/client.h"
+#include "http/server.h"
+#include "io/world.h"
+
+namespace om::generation {
+
+inline constexpr std::string_view kRecordsPath = "/peer/v1/records/";
+// A node that does not answer within so long is done without.
+inline constexpr std::chrono::milliseconds kRecordAnswerMax{1500};
+
+// On the io thread; outlives all recordings made of it.
+class NodeRecords final : public Records {
+ public:
+  // The other nodes that can be reached now; empty where there are none.
+  using Peers = std::function<std::vector<engine::PeerLink>()>;
+
+  // References outlive it.
+  NodeRecords(io::World& world, http::Client& client, Peers peers)
+      : world_(world), client_(client), peers_(std::move(peers)), store_(world.clock) {}
+
+  io::Task<Result<std::unique_ptr<Recording>>> take(std::string name, std::string fingerprint,
+                                                    io::Call call) override;
+
+  // What other nodes ask, under kRecordsPath:
+  //   POST NAME/take?fingerprint=F         {"owner":N}, then the lines
+  //   POST NAME/put?fingerprint=F&owner=N  the body is the whole record
+  //   POST NAME/add?from=BYTES&owner=N     the body goes to its end
+  io::Task<void> handle(http::Request& request, http::BodyReader& body,
+                        http::ResponseWriter& response);
+
+ private:
+  friend class NodeRecording;
+  using Taken = RecordStore::Taken;
+
+  io::Task<void> ask(engine::PeerLink peer, std::string target, Result<Taken>& answer,
+                     io::Call call);
+  io::Task<Result<void>> tell(engine::PeerLink peer, std::string target, std::string lines,
+                              io::Call call);
+  // Those that may hold the second copy, the one meant for it first.
+  std::vector<engine::PeerLink> keepers(std::string_view name) const;
+
+  io::World& world_;
+  http::Client& client_;
+  Peers peers_;
+  RecordStore store_;
+};
+
+}  // namespace om::generation

@@ -1,0 +1,34 @@
+// A node's own scheduler behind the fetching of models: whoever asks for one whose files are not on
+// this node's disk waits until other nodes have passed them on.
+#pragma once
+
+#include <functional>
+
+#include "scheduler/scheduler.h"
+
+namespace om::peer {
+
+// On the io thread; what is given outlives it, and it outlives no request.
+class StagedScheduler final : public scheduler::Scheduler {
+ public:
+  // Gets the files of a target that are not here; returns at once when all are.
+  using Bring = std::function<io::Task<Result<void>>(const scheduler::Target& target, io::Call)>;
+
+  StagedScheduler(scheduler::Scheduler& local, Bring bring)
+      : local_(local), bring_(std::move(bring)) {}
+
+  // Besides the errors of the node's own: not_found: the files cannot be brought here, and why.
+  io::Task<Result<std::unique_ptr<scheduler::Lease>>> acquire(scheduler::Target target,
+                                                              scheduler::AcquireOptions options,
+                                                              io::Call call) override;
+  bool unload(const Digest& weights) override { return local_.unload(weights); }
+  bool pin(const Digest& weights, bool pinned) override { return local_.pin(weights, pinned); }
+  std::vector<scheduler::LoadedModel> loaded() const override { return local_.loaded(); }
+  io::Task<void> stop() override { co_await local_.stop(); }
+
+ private:
+  scheduler::Scheduler& local_;
+  Bring bring_;
+};
+
+}  // namespace om::peer

@@ -1,0 +1,53 @@
+#include "transfer/replicas/popularity.h"
+
+#include <algorithm>
+
+namespace om::transfer {
+namespace {
+
+const cluster::NodeInfo* speaker_of(const cluster::View& view, const std::string& key) {
+  const cluster::NodeInfo* best = nullptr;
+  for (const cluster::NodeInfo& node : view.nodes()) {
+    if (node.state != cluster::NodeState::ready) continue;
+    if (best == nullptr || rendezvous(node.name, key) > rendezvous(best->name, key)) best = &node;
+  }
+  return best;
+}
+
+}  // namespace
+
+int copies_busy(const cluster::View& view, const Digest& weights) {
+  int requests = 0, slots = 0;
+  for (const cluster::NodeInfo* node : view.holders_of(weights)) {
+    if (node->state != cluster::NodeState::ready) continue;
+    const cluster::RunnerInfo* runner = node->runner_of(weights);
+    requests += runner->running + runner->queued;
+    slots = std::max(slots, runner->slots);
+  }
+  return slots == 0 ? 0 : (requests + slots - 1) / slots;
+}
+
+std::vector<PopularModel> Popularity::look(const ReplicaInput& input, const std::string& self) {
+  std::vector<PopularModel> told;
+  std::map<std::string, Seen> seen;
+  for (const ReplicatedModel& model : input.models) {
+    const cluster::NodeInfo* speaker = speaker_of(input.view, model.key);
+    if (speaker == nullptr || speaker->name != self) continue;
+    Seen now = seen_[model.key];
+    const int extra = std::clamp(copies_busy(input.view, model.weights) - model.policy.factor, 0,
+                                 model.policy.popular_extra_max);
+    now.looks = extra > 0 ? now.looks + 1 : 0;
+    const int due = now.looks >= kLooksMin ? extra : 0;
+    const bool again = due > 0 && input.now - now.told >= kTellEvery;
+    if (due != now.extra || again) {
+      told.push_back({model.key, due});
+      now.told = input.now;
+    }
+    now.extra = due;
+    seen[model.key] = now;
+  }
+  seen_ = std::move(seen);
+  return told;
+}
+
+}  // namespace om::transfer

@@ -1,0 +1,63 @@
+"""Deaths for nodes and their runners at seeded moments, and what brings them back."""
+
+import contextlib
+import os
+import pathlib
+import re
+import signal
+import time
+
+# The machine a stream is served by: what can happen to it.
+RUNNER, NODE, FREEZE, CUT, HANG = "runner killed", "node killed", "machine frozen", "link cut", \
+    "runner hangs"
+
+
+def children(pid):
+    """All processes below this one."""
+    parents = {}
+    for entry in pathlib.Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError, AttributeError):
+                parent = re.match(r"\d+ \(.*\) \S (\d+)", (entry / "stat").read_text()).group(1)
+                parents.setdefault(int(parent), []).append(int(entry.name))
+    found, open_ = [], [pid]
+    while open_:
+        below = parents.get(open_.pop(), [])
+        found += below
+        open_ += below
+    return found
+
+
+def send(pids, number):
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+class Death:
+    """One death: `strike()`, later `mend()`."""
+
+    def __init__(self, kind, node, network):
+        self.kind, self.node, self.network = kind, node, network
+        self.frozen, self.moment = [], None
+
+    def strike(self):
+        self.moment = time.monotonic()
+        if self.kind == RUNNER:
+            send(self.node.runners(), signal.SIGKILL)
+        elif self.kind == NODE:
+            self.node.kill()
+        elif self.kind == CUT:
+            self.network.cut(self.node.index)
+        else:
+            self.frozen = self.node.runners() if self.kind == HANG else [
+                self.node.process.pid, *children(self.node.process.pid)]
+            send(self.frozen, signal.SIGSTOP)
+
+    def mend(self):
+        if self.kind == NODE:
+            self.node.start()
+        elif self.kind == CUT:
+            self.network.cut(self.node.index, False)
+        send(reversed(self.frozen), signal.SIGCONT)
+        self.frozen = []

@@ -1,0 +1,223 @@
+"""Streams of every API and constraint, read as clients read them, and what one of them said."""
+
+import http.client
+import json
+import threading
+import time
+
+MODEL = "smollm2-tools"
+THINK_MODEL = "thinker"
+THINK_TEMPLATE = """{{- range $i, $_ := .Messages }}<|im_start|>{{ .Role }}
+{{ if .Thinking }}<think>{{ .Thinking }}</think>{{ end }}{{ .Content }}<|im_end|>
+{{ end }}<|im_start|>assistant
+{{ if $.Think }}<think>{{ end }}"""
+SUBJECTS = ["a fox and a river", "a lighthouse in a storm", "the first bread", "a clock that lies",
+            "two friends on the moon"]
+SCHEMA = {"type": "object", "required": ["title", "story", "words"], "properties": {
+    "title": {"type": "string", "maxLength": 40}, "story": {"type": "string", "maxLength": 200},
+    "words": {"type": "array", "items": {"enum": ["a", "b", "c"]}, "minItems": 20,
+              "maxItems": 20}}}
+TRAVEL = {"type": "object", "required": ["city", "plan"], "properties": {
+    "city": {"type": "string", "maxLength": 30},
+    "plan": {"type": "array", "items": {"type": "string", "maxLength": 20}, "minItems": 4,
+             "maxItems": 4}}}
+CHAT, GENERATE = "/api/chat", "/api/generate"
+OPENAI, LEGACY = "/v1/chat/completions", "/v1/completions"
+RESPONSES, MESSAGES = "/v1/responses", "/v1/messages"
+
+
+def messages(subject):
+    return [{"role": "user", "content": f"Write a very long story about {subject}."}]
+
+
+def kinds(subject, tokens):
+    """Name to (path, body): every API; plain, JSON, tools, thinking, stop strings, logprobs."""
+    greedy = {"num_predict": tokens, "temperature": 0, "seed": 1}
+    chat = {"model": MODEL, "messages": messages(subject)}
+    openai = {**chat, "temperature": 0, "max_tokens": tokens}
+    function = {"name": "travel", "description": "Plans a journey.", "parameters": TRAVEL}
+    tool = {"type": "function", "function": function}
+    return {
+        "generate": (GENERATE, {"model": MODEL, "prompt": f"Write of {subject}.",
+                                "options": greedy}),
+        "generate, logprobs, stop": (GENERATE, {
+            "model": MODEL, "prompt": f"A long tale of {subject}.", "logprobs": True,
+            "top_logprobs": 2, "options": {**greedy, "stop": ["zebra crossing", "the the the"]}}),
+        "generate, schema": (GENERATE, {
+            "model": MODEL, "prompt": f"Describe {subject}.", "format": SCHEMA,
+            "options": {**greedy, "num_predict": 2 * tokens}}),
+        "chat": (CHAT, {**chat, "options": greedy}),
+        "chat, json": (CHAT, {**chat, "format": "json", "options": greedy}),
+        "chat, thinking": (CHAT, {**chat, "model": THINK_MODEL, "think": True,
+                                  "options": greedy}),
+        "chat, tools": (CHAT, {**chat, "tools": [tool],
+                               "options": greedy}),
+        "openai": (OPENAI, {**openai, "logprobs": True, "top_logprobs": 1,
+                            "stream_options": {"include_usage": True}}),
+        "openai, schema": (OPENAI, {
+            **openai, "max_tokens": 2 * tokens, "stream_options": {"include_usage": True},
+            "response_format": {"type": "json_schema",
+                                "json_schema": {"name": "s", "schema": SCHEMA}}}),
+        "openai, tool": (OPENAI, {
+            **openai, "tools": [tool], "tool_choice": "required",
+            "max_tokens": 3 * tokens, "stream_options": {"include_usage": True}}),
+        "openai, legacy": (LEGACY, {
+            "model": MODEL, "prompt": f"Once there was {subject}.", "temperature": 0,
+            "max_tokens": tokens, "logprobs": 1, "stop": ["\n\n\n\n"],
+            "stream_options": {"include_usage": True}}),
+        "responses": (RESPONSES, {"model": MODEL, "input": f"Write a long tale of {subject}.",
+                                  "temperature": 0, "max_output_tokens": tokens}),
+        "messages": (MESSAGES, {**openai, "stop_sequences": ["zebra crossing"]}),
+        "messages, tool": (MESSAGES, {
+            **openai, "max_tokens": 3 * tokens,
+            "tool_choice": {"type": "tool", "name": "travel"},
+            "tools": [{"name": "travel", "input_schema": TRAVEL}]}),
+    }
+
+
+class Answer:
+    """What a stream said, without what may differ between two runs (ids, times)."""
+
+    def __init__(self):
+        self.text, self.thinking, self.calls, self.usage = "", "", [], {}
+        self.logprobs, self.reason, self.context = [], None, None
+        self.error, self.ended = None, False
+
+    def said(self):
+        return {name: getattr(self, name) for name in (
+            "text", "thinking", "calls", "usage", "logprobs", "reason", "context")}
+
+    def size(self):
+        return len(self.text) + len(self.thinking) + len(self.calls) + len(self.logprobs)
+
+    def add(self, path, line):
+        if path in (CHAT, GENERATE):
+            return self.add_ollama(json.loads(line))
+        if not line.startswith(b"data:"):
+            return None
+        data = line[5:].strip()
+        if data == b"[DONE]":
+            self.ended = True
+            return None
+        event = json.loads(data)
+        if "error" in event and event["error"]:
+            self.error = event["error"]
+            return None
+        return {OPENAI: self.add_openai, LEGACY: self.add_openai, RESPONSES: self.add_response,
+                MESSAGES: self.add_message}[path](event)
+
+    def add_ollama(self, row):
+        if "error" in row:
+            self.error = row["error"]
+            return
+        message = row.get("message", {})
+        self.text += row.get("response", "") + message.get("content", "")
+        self.thinking += row.get("thinking", "") + message.get("thinking", "")
+        self.calls += [one["function"] for one in message.get("tool_calls", [])]
+        self.logprobs += [(one["token"], one["logprob"]) for one in row.get("logprobs", [])]
+        if row["done"]:
+            self.ended, self.reason, self.context = True, row["done_reason"], row.get("context")
+            self.usage = {name: row.get(name) for name in ("prompt_eval_count", "eval_count")}
+
+    def add_openai(self, event):
+        if event.get("usage"):
+            self.usage = {name: event["usage"][name]
+                          for name in ("prompt_tokens", "completion_tokens", "total_tokens")}
+        for choice in event.get("choices", []):
+            delta = choice.get("delta", {})
+            self.text += choice.get("text") or delta.get("content") or ""
+            self.thinking += delta.get("reasoning") or ""
+            for call in delta.get("tool_calls", []):
+                while len(self.calls) <= call["index"]:
+                    self.calls.append({"name": "", "arguments": ""})
+                for name in ("name", "arguments"):
+                    self.calls[call["index"]][name] += call["function"].get(name) or ""
+            given = choice.get("logprobs") or {}
+            self.logprobs += [(one["token"], one["logprob"]) for one in given.get("content", [])]
+            self.logprobs += list(zip(given.get("tokens", []), given.get("token_logprobs", [])))
+            self.reason = choice.get("finish_reason") or self.reason
+
+    def add_response(self, event):
+        if event["type"] == "response.output_text.delta":
+            self.text += event["delta"]
+        elif event["type"] in ("response.completed", "response.incomplete"):
+            self.ended, self.reason = True, event["response"]["status"]
+            usage = event["response"]["usage"]
+            self.usage = {name: usage[name] for name in ("input_tokens", "output_tokens")}
+        elif event["type"] in ("response.failed", "error"):
+            self.error = event
+
+    def add_message(self, event):
+        if event["type"] == "content_block_start" and event["content_block"]["type"] == "tool_use":
+            self.calls.append({"name": event["content_block"]["name"], "arguments": ""})
+        elif event["type"] == "content_block_delta":
+            delta = event["delta"]
+            self.text += delta.get("text", "")
+            self.thinking += delta.get("thinking", "")
+            if "partial_json" in delta:
+                self.calls[-1]["arguments"] += delta["partial_json"]
+        elif event["type"] == "message_delta":
+            self.reason = event["delta"]["stop_reason"]
+            self.usage.update(event["usage"])
+        elif event["type"] == "message_stop":
+            self.ended = True
+
+
+class Stream(threading.Thread):
+    """One streamed answer; `arrivals` are the moments when something of it came."""
+
+    def __init__(self, node, kind, path, body):
+        super().__init__(daemon=True)
+        self.node, self.kind, self.path, self.body = node, kind, path, {**body, "stream": True}
+        self.answer, self.arrivals = Answer(), []
+        self.server, self.request_id, self.failure = None, None, None
+        self.begun = time.monotonic()
+
+    def run(self):
+        connection = http.client.HTTPConnection(self.node.address, self.node.port, timeout=120)
+        try:
+            connection.request("POST", self.path, json.dumps(self.body).encode(),
+                               {"Content-Type": "application/json"})
+            reply = connection.getresponse()
+            if reply.status != 200:
+                self.failure = f"{reply.status}: {reply.read().decode(errors='replace')[:500]}"
+                return
+            self.request_id = reply.headers["X-Request-Id"]
+            self.server = reply.headers["X-OllamaMax-Node"]
+            for line in reply:
+                size = self.answer.size()
+                if line.strip():
+                    self.answer.add(self.path, line)
+                if self.answer.size() > size:
+                    self.arrivals.append(time.monotonic())
+            if self.answer.error:
+                self.failure = f"error element: {self.answer.error}"
+            elif not self.answer.ended:
+                self.failure = f"no end; {self.answer.size()} characters came"
+        except Exception as error:  # noqa: BLE001: told in the test's own thread.
+            self.failure = f"{type(error).__name__}: {error}"
+        finally:
+            connection.close()
+
+    def pause_around(self, moment):
+        """The gap in which `moment` lies, or the longest that begins soon after it."""
+        times = self.arrivals
+        gaps = [(after - before, before) for before, after in zip(times, times[1:])
+                if after >= moment and before <= moment + 0.5]
+        return max(gaps)[0] if gaps else None
+
+
+def difference(expected, got):
+    """Where two answers first differ, for people; None if they are the same."""
+    for name, value in expected.items():
+        other = got[name]
+        if value == other:
+            continue
+        at = next((i for i, (a, b) in enumerate(zip(value, other)) if a != b),
+                  min(len(value), len(other))) if isinstance(value, (str, list)) and isinstance(
+                      other, type(value)) else 0
+        if isinstance(value, (str, list)):
+            return f"{name} differs at {at} of {len(value)}: {value[at - 10 if at > 10 else 0:at + 30]!r}" \
+                   f" became {(other or '')[at - 10 if at > 10 else 0:at + 30]!r}"
+        return f"{name}: {value} became {other}"
+    return None

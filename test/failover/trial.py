@@ -1,0 +1,171 @@
+"""Three nodes, streams of every kind through them, deaths under way, and what was seen.
+
+Every stream must say, to the letter, what the same request says when nothing dies.
+"""
+
+import random
+import threading
+import time
+
+import chaos
+import load
+from support import chat_template
+from support.node import MODELS, ROOT
+
+TOOLS_TEMPLATE = ROOT / "src/prompt/testdata/hermes_thinking.jinja"
+TOKENS = 90
+
+
+def create_models(node):
+    """One model under two names: with a template that knows tools, and with one that thinks."""
+    weights = node.folder / "model.gguf"
+    chat_template.replace(MODELS["smollm2:135m"], weights, TOOLS_TEMPLATE.read_text())
+    modelfile = node.folder / "Modelfile"
+    modelfile.write_text(f"FROM {weights}\n")
+    node.cli("create", load.MODEL, "-f", str(modelfile))
+    weights.unlink()
+    node.post("/api/create", {"model": load.THINK_MODEL, "from": load.MODEL,
+                              "template": load.THINK_TEMPLATE})
+
+
+class Trial:
+    """The gateway (the last node) is never harmed; clients mostly ask it, others now and then."""
+
+    def __init__(self, cluster, seed, streams=5, variants=2, say=print):
+        self.cluster, self.random, self.say = cluster, random.Random(seed), say
+        self.nodes, self.gateway = cluster.nodes, cluster.nodes[-1]
+        self.by_name = {node.name: node for node in self.nodes}
+        self.streams, self.variants = streams, variants
+        self.lock = threading.Lock()
+        self.running, self.finished = [], []
+        self.closed = set()  # Names of nodes that no client asks now.
+        self.over = threading.Event()
+        self.expected, self.failures, self.pauses, self.struck = {}, [], {}, {}
+        self.kinds = {}
+        for variant in range(variants):
+            for name, (path, body) in load.kinds(load.SUBJECTS[variant], TOKENS).items():
+                self.kinds[f"{name} {variant}"] = (path, body)
+
+    def learn(self):
+        """What every request says when nothing dies, twice: it must be the same both times."""
+        for turn in range(2):
+            waiting = list(self.kinds.items())
+            while waiting:
+                batch, waiting = waiting[:self.streams], waiting[self.streams:]
+                streams = [load.Stream(self.gateway, name, *kind) for name, kind in batch]
+                for stream in streams:
+                    stream.start()
+                for stream in streams:
+                    stream.join()
+                    if stream.failure:
+                        raise AssertionError(f"{stream.kind}: {stream.failure}")
+                    said = stream.answer.said()
+                    before = self.expected.setdefault(stream.kind, said)
+                    if wrong := load.difference(before, said):
+                        raise AssertionError(f"{stream.kind} without any death: {wrong}")
+
+    def client(self, number):
+        """One client, who asks one thing after the other."""
+        chance = random.Random(self.random.random())
+        while not self.over.is_set():
+            name = chance.choice(list(self.kinds))
+            with self.lock:
+                others = [node for node in self.nodes[:-1] if node.name not in self.closed]
+                node = chance.choice(others) if others and chance.random() < 0.2 else self.gateway
+                stream = load.Stream(node, name, *self.kinds[name])
+                self.running.append(stream)
+            stream.start()
+            stream.join()
+            with self.lock:
+                self.running.remove(stream)
+                self.finished.append(stream)
+            self.check(stream)
+
+    def check(self, stream):
+        wrong = stream.failure
+        if not wrong:
+            wrong = load.difference(self.expected[stream.kind], stream.answer.said())
+        if wrong:
+            text = f"{stream.kind} (request {stream.request_id} at {stream.node.name}): {wrong}"
+            self.failures.append(text)
+            self.say(f"FAILED {text}", flush=True)
+
+    def served_by(self, nodes):
+        """The node of `nodes` that is somewhere in the middle of a client's answer."""
+        wanted = self.random.randint(1, TOKENS * 2 // 3)
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            with self.lock:
+                for stream in self.running:
+                    node = self.by_name.get(stream.server)
+                    if node in nodes and len(stream.arrivals) >= wanted:
+                        return node
+            if time.monotonic() > end - 50:
+                wanted = 1  # None gets that far: short answers, or none there.
+            time.sleep(0.02)
+        return None
+
+    def choose(self, kind):
+        """Whom it hits. A node that dies as a whole must have no clients of its own: those lose
+        their connection, which is another test."""
+        if kind in (chaos.RUNNER, chaos.HANG):
+            return self.served_by(self.nodes)
+        for node in self.random.sample(self.nodes[:-1], len(self.nodes) - 1):
+            with self.lock:
+                self.closed.add(node.name)
+            while any(stream.node is node for stream in list(self.running)):
+                time.sleep(0.02)
+            if self.served_by([node]):
+                return node
+            self.closed.discard(node.name)
+        return None
+
+    def kill(self, kind):
+        victim = self.choose(kind)
+        if victim is None:
+            raise AssertionError("no stream is served by a node that may die")
+        death = chaos.Death(kind, victim, self.cluster.network)
+        with self.lock:
+            touched = [stream for stream in self.running
+                       if stream.server == victim.name and stream.arrivals]
+        death.strike()
+        try:
+            self.settle(touched, death.moment, 60)
+        finally:
+            death.mend()
+        self.struck.setdefault(kind, 0)
+        self.struck[kind] += len(touched)
+        for stream in touched:
+            # Tool calls come at their end in one piece: their silence tells nothing.
+            pause = stream.pause_around(death.moment)
+            if pause is not None and "tool" not in stream.kind and "json" not in stream.kind:
+                self.pauses.setdefault(kind, []).append(pause)
+        self.cluster.wait_until_ready()
+        with self.lock:
+            self.closed.discard(victim.name)
+        return len(touched)
+
+    @staticmethod
+    def settle(streams, moment, seconds):
+        """Waits until each of them goes on or has ended."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if all(not stream.is_alive() or (stream.arrivals and stream.arrivals[-1] > moment + 0.5)
+                   for stream in streams):
+                return
+            time.sleep(0.02)
+
+    def run(self, deaths):
+        """`deaths`: kinds, one after the other, under load all the time."""
+        clients = [threading.Thread(target=self.client, args=(number,), daemon=True)
+                   for number in range(self.streams)]
+        for client in clients:
+            client.start()
+        try:
+            for number, kind in enumerate(deaths):
+                count = self.kill(kind)
+                self.say(f"{number + 1}/{len(deaths)} {kind}: {count} streams in it", flush=True)
+        finally:
+            self.over.set()
+            for client in clients:
+                client.join(120)

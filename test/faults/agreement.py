@@ -1,0 +1,110 @@
+"""Rows 1, 2, 5, 9 to 11: agreement while its leader dies, freezes, is cut off or leaves."""
+
+import os
+import signal
+import time
+
+from base import FULL, ClusterCase, children
+from load import MODEL, Load, names_of
+
+from support.node import HttpError
+
+
+class Leader(ClusterCase):
+    def report(self, load):
+        print(f"  {self.id().rsplit('.', 1)[1]}: {load.figures()}", flush=True)
+
+    def test_row_1_a_killed_leader_costs_no_write_and_no_answer(self):
+        for _ in range(5 if FULL else 1):
+            leader = self.leader()
+            alive = self.others(leader)
+            with Load(writers=alive, askers=alive) as load:
+                leader.kill()
+                load.wait_for_progress()
+                load.wait_for_progress()
+            load.check_answers(self)
+            load.check_writes(self, alive)
+            self.report(load)
+            leader.start()
+            self.cluster.wait_until_ready()
+
+    def test_row_2_a_leader_that_is_cut_off_refuses_and_the_others_go_on(self):
+        leader = self.leader()
+        alive = self.others(leader)
+        with Load(writers=alive, askers=alive) as load:
+            self.cluster.network.cut(leader.index)
+            load.wait_for_progress()
+            # From inside: nothing is ever said to be done there.
+            refused = leader.cli("cp", MODEL, "w-minority", check=False, timeout=60)
+            self.assertEqual(refused.returncode, 1)
+            self.assertIn("majority", refused.stderr)
+            load.wait_for_progress()
+            self.cluster.network.cut(leader.index, False)
+            load.wait_for_progress()
+        load.check_answers(self)
+        load.check_writes(self, self.nodes)
+        self.assertNotIn("w-minority", names_of(alive[0]))
+        self.report(load)
+
+    def test_row_2_one_way_and_ring_cuts_do_not_stop_the_writes(self):
+        leader = self.leader()
+        first, second = self.others(leader)
+        for cut in ([(leader, first)], [(first, second), (second, first)]):
+            with Load(writers=[leader], askers=[]) as load:
+                for source, target in cut:
+                    self.cluster.network.drop(source.index, target.index)
+                load.wait_for_progress()
+                load.wait_for_progress()
+                for source, _ in cut:
+                    self.cluster.network.heal(source.index)
+            load.check_writes(self, self.nodes)
+            self.report(load)
+            self.cluster.wait_until_ready()
+
+    def test_row_5_a_leader_that_was_frozen_does_not_speak_of_the_past(self):
+        leader = self.leader()
+        alive = self.others(leader)
+        frozen = [leader.process.pid, *children(leader, "etcd")]
+        with Load(writers=alive, askers=alive) as load:
+            for pid in frozen:
+                os.kill(pid, signal.SIGSTOP)
+            load.wait_for_progress()
+            time.sleep(10 if FULL else 4)
+            load.wait_for_progress()
+        load.check_answers(self)
+        written = load.acknowledged()
+        for pid in frozen:
+            os.kill(pid, signal.SIGCONT)
+        # A backup reads the facts from the engine, not from what the node remembers.
+        backup = leader.cli("cluster", "backup", check=False, timeout=60)
+        if backup.returncode == 0:
+            for name in written:
+                self.assertIn(name, backup.stdout)
+        load.check_writes(self, self.nodes)
+        self.report(load)
+
+    def test_row_11_members_change_under_load(self):
+        leader = self.leader()
+        alive = self.others(leader)
+        with Load(writers=alive, askers=alive) as load:
+            alive[0].cli("cluster", "remove", leader.name)
+            load.wait_for_progress()
+            leader.wait_until(lambda: self.was_removed(leader), f"{leader.name} knows")
+            self.assertIn("was removed", leader.cli("cluster", "status").stdout)
+            leader.cli("cluster", "leave")
+            token = alive[0].cli("cluster", "token").stdout.strip()
+            leader.cli("cluster", "join", token)
+            self.cluster.wait_until_ready()
+            load.wait_for_progress()
+        load.check_answers(self)
+        load.check_writes(self, self.nodes)
+        alive[0].wait_until(lambda: sum(n["voter"] for n in alive[0].status()["nodes"]) == 3,
+                            "three voters again")
+        self.report(load)
+
+    @staticmethod
+    def was_removed(node):
+        try:
+            return node.status()["removed"]
+        except AssertionError:
+            return False  # It starts anew.

@@ -1,0 +1,229 @@
+"""Rows 18, 19, 21, 24, 28: runners that die, talk nonsense or are left by their clients."""
+
+import http.client
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import time
+import unittest
+
+from base import FULL, children
+from load import ANSWER, MODEL, names_of
+
+from support.node import HttpError, Node
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+FAKE = pathlib.Path(os.environ.get("OLLAMAMAX", ROOT / "build/release/ollamamax")).with_name(
+    "fake_llama_server")
+OTHER = "gemma3:270m"
+LEAVERS = 10_000 if FULL else 300
+
+
+def metric(node, name):
+    text = node.get("/metrics")
+    found = re.findall(rf"^{name}(?:\{{[^}}]*\}})? ([0-9.e+]+)$", text, re.M)
+    return sum(map(float, found))
+
+
+class RealRunner(unittest.TestCase):
+    def test_rows_18_and_19_a_runner_that_dies_costs_a_pause_and_harms_no_other(self):
+        with Node({"OLLAMA_NUM_PARALLEL": "2"}) as node:
+            node.create(MODEL)
+            node.create(OTHER)
+            node.post("/api/generate", {**ANSWER, "options": {"num_predict": 1}})
+            unharmed = node.request("POST", "/api/generate", {
+                **ANSWER, "model": OTHER, "stream": True,
+                "options": {"num_predict": 150, "temperature": 0}})
+            unharmed.readline()
+            # Before its first token: nothing is seen of it.
+            for pid in self.runners_of(node, MODEL):
+                os.kill(pid, signal.SIGKILL)
+            reply = node.post("/api/generate", ANSWER)
+            self.assertEqual(reply["eval_count"], ANSWER["options"]["num_predict"])
+            # In mid-stream: a pause.
+            with node.request("POST", "/api/generate", {
+                    **ANSWER, "stream": True,
+                    "options": {"num_predict": 120, "temperature": 0}}) as stream:
+                lines = [json.loads(stream.readline()) for _ in range(5)]
+                for pid in self.runners_of(node, MODEL):
+                    os.kill(pid, signal.SIGKILL)
+                lines += [json.loads(line) for line in stream]
+            self.assertEqual(lines[-1].get("eval_count"), 120, lines[-1])
+            self.assertEqual(sum(1 for line in lines if line.get("done")), 1)
+            rest = [json.loads(line) for line in unharmed]
+            self.assertEqual(rest[-1].get("eval_count"), 150, rest[-1])
+            self.assertEqual(node.log().count('event="runner died"'), 2)
+
+    @staticmethod
+    def runners_of(node, model):
+        found = [pid for pid in node.runners() if f"--alias\0{model}\0".encode() in
+                 pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()]
+        if not found:
+            raise AssertionError(f"{model} has no runner")
+        return found
+
+    def test_row_28_sigterm_in_full_work_ends_clean_and_leaves_no_child(self):
+        with Node({"OLLAMA_NUM_PARALLEL": "4"}) as node:
+            node.create(MODEL)
+            streams = [node.request("POST", "/api/generate", {
+                **ANSWER, "stream": True, "options": {"num_predict": 60}}) for _ in range(4)]
+            for stream in streams:
+                stream.readline()
+            node.process.send_signal(signal.SIGTERM)
+            for stream in streams:
+                last = json.loads(stream.read().splitlines()[-1])
+                self.assertTrue(last.get("done"), last)
+            self.assertEqual(node.process.wait(60), 0)
+            self.assertEqual(children(node, "llama-server"), [])
+
+
+class Nonsense(unittest.TestCase):
+    """A runner that does what no llama-server should."""
+
+    def node(self, behaviour):
+        node = Node({"OLLAMA_NUM_PARALLEL": "8", "OLLAMA_KEEP_ALIVE": "-1",
+                     "OLLAMA_CONTEXT_LENGTH": "512", "FAKE_TOKEN_US": "2000", **behaviour})
+        llama = node.folder / "llama"
+        llama.mkdir()
+        (llama / "llama-server").symlink_to(FAKE)
+        node.environment["OLLAMAMAX_LLAMA_DIR"] = str(llama)
+        return node
+
+    def last_words(self, node):
+        """What a client is told at the end; never nothing."""
+        body = {**ANSWER, "stream": True, "raw": True, "options": {"num_predict": 200}}
+        try:
+            with node.request("POST", "/api/generate", body, timeout=60) as reply:
+                lines = reply.read().splitlines()
+        except HttpError as error:
+            return {"error": error.text}
+        except http.client.IncompleteRead as broken:
+            lines = broken.partial.splitlines()
+        return json.loads(lines[-1])
+
+    def test_row_21_garbage_ends_in_a_clean_error(self):
+        for kind in ("garbage", "endless_line", "bad_utf8"):
+            with self.subTest(kind), self.node({"FAKE_NONSENSE": kind}) as node:
+                node.create(MODEL)
+                last = self.last_words(node)
+                self.assertIn("error", last)
+                self.assertTrue(last["error"])
+                self.assertIsNone(node.process.poll())
+                self.assertEqual(node.get("/livez").strip(), "ok")
+
+    def test_row_24_clients_that_leave_leave_nothing_behind(self):
+        with self.node({}) as node:
+            node.create(MODEL)
+            body = json.dumps({**ANSWER, "raw": True, "stream": True,
+                               "options": {"num_predict": 400}}).encode()
+            request = (f"POST /api/generate HTTP/1.1\r\nHost: {node.host}\r\nContent-Type: "
+                       f"application/json\r\nContent-Length: {len(body)}\r\n\r\n").encode() + body
+            self.leave(node, request, 50)  # Pools and caches find their size.
+            before = self.footprint(node)
+            self.leave(node, request, LEAVERS)
+            after = self.footprint(node)
+            print(f"  row 24: {LEAVERS} clients left: {before} -> {after}", flush=True)
+            self.assertEqual(after["descriptors"], before["descriptors"])
+            self.assertEqual(after["threads"], before["threads"])
+            self.assertLess(after["kilobytes"], before["kilobytes"] * 1.05 + 2048)
+            self.assertTrue(node.post("/api/generate", {
+                **ANSWER, "raw": True, "options": {"num_predict": 3}})["done"])
+
+    @staticmethod
+    def leave(node, request, count):
+        for number in range(count):
+            with socket.create_connection(("127.0.0.1", node.port)) as client:
+                client.sendall(request)
+                if number % 3:  # Some leave before the first word.
+                    client.recv(300)
+        node.wait_until(lambda: node.get("/api/ps")["models"] and
+                        metric(node, "ollamamax_requests_running") == 0, "all slots are free")
+
+    @staticmethod
+    def footprint(node):
+        time.sleep(0.5)
+        folder = pathlib.Path(f"/proc/{node.process.pid}")
+        status = (folder / "status").read_text()
+        return {"descriptors": len(list((folder / "fd").iterdir())),
+                "threads": int(re.search(r"Threads:\s+(\d+)", status)[1]),
+                "kilobytes": int(re.search(r"VmRSS:\s+(\d+)", status)[1])}
+
+
+class FailingDisk(unittest.TestCase):
+    def test_row_9_what_was_acknowledged_outlives_failing_fsyncs(self):
+        with Node() as node:
+            node.create(MODEL)
+            node.stop()
+            kept, refused = set(), 0
+            plain, node.command = node.command, self.with_faults
+            node.start()
+            for number in range(60):
+                try:
+                    node.post("/api/copy", {"source": MODEL, "destination": f"w-{number}"})
+                    kept.add(f"w-{number}")
+                except HttpError as error:
+                    self.assertGreaterEqual(error.status, 500)
+                    refused += 1
+            self.assertIsNone(node.process.poll())
+            node.stop(signal.SIGKILL)
+            node.command = plain
+            node.start()
+            self.assertLessEqual(kept | {MODEL}, names_of(node))
+            self.assertGreater(refused, 5)
+            self.assertGreater(len(kept), 5)
+            for name in names_of(node):  # Nothing is half there.
+                node.post("/api/show", {"model": name})
+            print(f"  row 9: {len(kept)} kept, {refused} refused", flush=True)
+
+    @staticmethod
+    def with_faults(line):
+        return ["fiu-run", "-x", "-c", "enable_random name=posix/io/sync/*,probability=0.1", *line]
+
+
+class FullDisk(unittest.TestCase):
+    def test_row_16_a_full_disk_refuses_changes_and_serves_on(self):
+        with Node() as node:
+            node.stop()
+            disk = node.folder / "disk"
+            disk.mkdir()
+            self.mount(disk, "120m")  # The model and little more.
+            try:
+                node.environment["OLLAMAMAX_STATE"] = str(disk / "state")
+                node.environment["OLLAMA_MODELS"] = str(disk / "models")
+                node.start()
+                node.create(MODEL)
+                filler = os.open(disk / "filler", os.O_WRONLY | os.O_CREAT)
+                with self.assertRaises(OSError):
+                    while True:
+                        os.write(filler, b"\0" * 4096)
+                os.close(filler)
+                refused = 0
+                for number in range(40):
+                    try:
+                        node.post("/api/copy", {"source": MODEL, "destination": f"w-{number}"})
+                    except HttpError as error:
+                        self.assertGreaterEqual(error.status, 500)
+                        self.assertTrue(error.text)
+                        refused += 1
+                self.assertEqual(refused, 40)
+                self.assertEqual(names_of(node), {MODEL})
+                self.assertEqual(node.post("/api/generate", ANSWER)["eval_count"],
+                                 ANSWER["options"]["num_predict"])
+                (disk / "filler").unlink()
+                node.post("/api/copy", {"source": MODEL, "destination": "again"})
+                node.stop()
+                node.start()
+                self.assertEqual(names_of(node), {MODEL, "again"})
+            finally:
+                node.stop()
+                os.system(f"umount -l {disk}")
+                shutil.rmtree(disk, ignore_errors=True)
+
+    @staticmethod
+    def mount(folder, size):
+        if os.system(f"mount -t tmpfs -o size={size} tmpfs {folder}") != 0:
+            raise AssertionError("a tmpfs cannot be mounted: root is needed")

@@ -1,0 +1,248 @@
+#!/usr/bin/env python3
+"""Copies of models on four real nodes (network namespaces): policies, losses, fetching on demand,
+and the mirror."""
+
+import hashlib
+import json
+import pathlib
+import re
+import sys
+import threading
+import unittest
+import urllib.request
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from support import cases  # noqa: E402
+from support.cluster import Cluster  # noqa: E402
+from support.node import HttpError, MODELS, Node  # noqa: E402
+
+MODEL = "smollm2:135m"
+SMALL = "all-minilm"
+SIZE = MODELS[MODEL].stat().st_size
+# Slow enough that a copy under way can be seen.
+RATE = SIZE // 4
+COMMON = {"OLLAMAMAX_CLUSTER_NODE_GRACE": "5s", "OLLAMAMAX_CLUSTER_SURPLUS_GRACE": "5s"}
+
+
+def no_room_for_models():
+    """Bytes to keep free so that a node can run nothing."""
+    meminfo = pathlib.Path("/proc/meminfo").read_text()
+    return int(re.search(r"MemTotal:\s+(\d+)", meminfo)[1]) * 1024
+
+
+class RealReplicas(unittest.TestCase):
+    """n1 has the files first and no memory to run them. Each test leaves no model behind."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.cluster = Cluster(4, {
+            0: {**COMMON, "OLLAMA_GPU_OVERHEAD": str(no_room_for_models()),
+                "OLLAMAMAX_CLUSTER_SEND_RATE_MAX": str(RATE)},
+            1: COMMON, 2: COMMON, 3: COMMON})
+        cls.cluster.__enter__()
+        try:
+            cls.cluster.form()
+            cls.cluster.wait_until_ready()
+            cls.nodes = cls.cluster.nodes
+        except BaseException:
+            cls.cluster.__exit__(True, None, None)
+            raise
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.cluster.__exit__(None, None, None)
+
+    def setUp(self):
+        self.nodes[0].cli("replicas", "reset")
+
+    def tearDown(self):
+        for node in self.nodes:
+            if node.process.poll() is not None:
+                node.start()
+        self.cluster.wait_until_ready()
+        for name in self.names(self.nodes[0]):
+            self.nodes[0].request("DELETE", "/api/delete", {"model": name}).close()
+            self.nodes[0].cli("replicas", "reset", name)
+        self.until(lambda: not any(self.names(node) for node in self.nodes), "no models are left")
+
+    def until(self, condition, what):
+        return self.nodes[0].wait_until(condition, what)
+
+    @staticmethod
+    def names(node):
+        return [model["name"] for model in node.get("/api/tags")["models"]]
+
+    def fares(self, name=MODEL, node=None):
+        reply = json.loads((node or self.nodes[1]).cli("replicas", "list", "--json").stdout)
+        return next((model for model in reply["models"] if model["name"] == name), None)
+
+    def copies(self, name=MODEL, node=None):
+        fares = self.fares(name, node)
+        return set(fares["copies"]) if fares else set()
+
+    def wait_for_copies(self, count, name=MODEL, node=None):
+        self.until(lambda: len(self.copies(name, node)) == count, f"{count} copies of {name}")
+        return self.copies(name, node)
+
+    def held_by(self, node):
+        """Whether the blob of MODEL is on a node's disk."""
+        blobs = pathlib.Path(node.environment["OLLAMA_MODELS"]) / "blobs"
+        return any(path.stat().st_size == SIZE for path in blobs.glob("sha256-*"))
+
+    def metric(self, node, name):
+        found = re.search(rf"^{name} (\S+)$", node.get("/metrics"), re.MULTILINE)
+        return float(found[1]) if found else 0.0
+
+    def by_name(self, name):
+        return next(node for node in self.nodes if node.name == name)
+
+    def test_policies_set_how_many_copies_there_are_and_where(self):
+        self.nodes[1].create(SMALL)
+        name = SMALL + ":latest"
+        self.assertIn("n2", self.wait_for_copies(2, name))
+        self.nodes[2].cli("replicas", "set", SMALL, "--factor", "4", "--min", "2")
+        self.wait_for_copies(4, name)
+        fares = self.fares(name)
+        self.assertEqual((fares["state"], fares["minimum"]), ("ok", 2))
+        self.assertTrue(fares["own_policy"])
+        table = self.nodes[3].cli("replicas").stdout
+        self.assertRegex(table, r"all-minilm:latest +ok +4/4 +\d+ MB +n1, n2, n3, n4 +4 \(min 2\)")
+        self.assertIn("1 of 1 models have the copies they should have", table)
+        self.assertIn("default policy: 2 (min 1)", table)
+        self.nodes[2].cli("replicas", "set", SMALL, "--factor", "1", "--min", "1", "--pin", "n3,n4")
+        self.until(lambda: self.copies(name) == {"n3", "n4"}, "the pinned copies alone are left")
+        rows = self.nodes[0].cli("replicas", "status", SMALL).stdout
+        self.assertRegex(rows, r"all-minilm:latest +n3 +there")
+        self.nodes[1].cli("replicas", "set", "--factor", "1")  # Of all without one of their own.
+        self.nodes[2].cli("replicas", "reset", SMALL)
+        self.wait_for_copies(1, name)
+        self.assertFalse(self.fares(name)["own_policy"])
+        wrong = self.nodes[1].cli("replicas", "set", SMALL, "--factor", "0", check=False)
+        self.assertEqual(wrong.returncode, 1)
+        self.assertIn("factor must be 1 to 1000", wrong.stderr)
+
+    def test_copies_of_a_lost_node_are_restored_and_the_surplus_removed_when_it_returns(self):
+        self.nodes[1].create(SMALL)
+        name = SMALL + ":latest"
+        there = self.wait_for_copies(2, name)
+        lost = self.by_name(next(node for node in there if node != "n1" and node != "n2")
+                            if len(there - {"n1", "n2"}) else "n2")
+        others = [node for node in self.nodes if node is not lost]
+        lost.kill()
+        self.until(lambda: len(self.copies(name, others[0])) == 2 and
+                   lost.name not in self.copies(name, others[0]), "two other nodes have it")
+        self.assertEqual(self.fares(name, others[0])["unreachable"], [lost.name])
+        lost.start()
+        self.cluster.wait_until_ready()
+        self.until(lambda: lost.name in self.copies(name, others[0]), "its copy counts again")
+        self.wait_for_copies(2, name, others[0])
+        for node in self.nodes:
+            self.assertEqual(self.metric(node, "ollamamax_models_lost"), 0)
+        restored = sum(self.metric(node, "ollamamax_replicas_fetched_total") for node in others)
+        self.assertGreaterEqual(restored, 1)
+
+    def test_the_last_copy_goes_only_by_force(self):
+        self.nodes[0].cli("replicas", "set", "--factor", "1")
+        self.nodes[2].create(SMALL)
+        name = SMALL + ":latest"
+        self.assertEqual(self.wait_for_copies(1, name), {"n3"})
+        refused = self.nodes[2].cli("replicas", "remove", SMALL, check=False)
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn("0 of 1 copies", refused.stderr)
+        self.assertEqual(self.copies(name), {"n3"})
+        self.nodes[2].cli("replicas", "remove", SMALL, "--force")
+        self.until(lambda: self.fares(name)["state"] == "lost", "the copy is gone")
+        self.until(lambda: self.metric(self.nodes[1], "ollamamax_models_lost") == 1, "it is told")
+
+    def test_a_deleted_model_is_deleted_everywhere_and_comes_back_only_when_made_again(self):
+        name = SMALL + ":latest"
+        self.nodes[0].cli("replicas", "set", "--factor", "4")
+        self.nodes[1].create(SMALL)
+        self.wait_for_copies(4, name)
+        away = self.nodes[3]
+        away.kill()
+        self.nodes[2].request("DELETE", "/api/delete", {"model": SMALL}).close()
+        for node in self.nodes[:3]:
+            self.until(lambda node=node: not self.names(node), "it is deleted")
+            manifests = pathlib.Path(node.environment["OLLAMA_MODELS"]) / "manifests"
+            self.until(lambda manifests=manifests: not [
+                path for path in manifests.rglob("*") if path.is_file()], "no manifest is left")
+        away.start()  # Its disk still has the model: it must not bring it back.
+        self.cluster.wait_until_ready()
+        self.until(lambda: "removed as in the catalogue" in away.log(), "it follows")
+        self.assertEqual([self.names(node) for node in self.nodes], [[]] * 4)
+        self.nodes[2].create(SMALL)  # The very same bytes again.
+        self.assertEqual(self.wait_for_copies(4, name), {"n1", "n2", "n3", "n4"})
+
+    def test_a_node_without_the_files_fetches_them_for_the_request_that_waits(self):
+        self.nodes[0].cli("replicas", "set", "--factor", "1", "--popular-extra", "0")
+        self.nodes[0].create(MODEL)
+        self.assertEqual(self.wait_for_copies(1), {"n1"})  # Which has no memory to run it.
+        seen = []
+
+        def is_done():
+            status = self.nodes[3].cli("replicas", "status", MODEL).stdout
+            seen.extend(re.findall(r"(n\d) +(\d+)% of", status))
+            return not thread.is_alive()
+        replies = []
+        body = {"model": MODEL, "prompt": "Hi", "options": {"num_predict": 4}}
+        thread = threading.Thread(target=lambda: replies.append(
+            self.nodes[0].post("/api/generate", body)))
+        thread.start()
+        self.until(is_done, "the answer is there")
+        thread.join()
+        self.assertEqual(replies[0]["eval_count"], 4)
+        self.assertTrue(seen, "no progress was told")
+        fetched = [node for node in self.nodes[1:] if self.metric(
+            node, "ollamamax_replicas_on_demand_total")]
+        self.assertEqual(len(fetched), 1)
+        self.assertIn(seen[0][0], fetched[0].name)
+
+    def test_the_mirror_gives_from_any_node_what_only_another_one_has(self):
+        self.nodes[0].cli("replicas", "set", "--factor", "1", "--popular-extra", "0")
+        self.nodes[2].create(MODEL)
+        self.assertEqual(self.wait_for_copies(1), {"n3"})
+        gateway = self.nodes[3]
+        self.assertFalse(self.held_by(gateway))
+        base = gateway.url + "/v2/library/smollm2"
+        with urllib.request.urlopen(base + "/manifests/135m") as reply:
+            manifest = json.loads(reply.read())
+        weights = next(layer for layer in manifest["layers"]
+                       if layer["mediaType"].endswith("image.model"))
+        blob = f"{base}/blobs/{weights['digest']}"
+        whole = MODELS[MODEL].read_bytes()
+        ranged = urllib.request.Request(blob, headers={"Range": "bytes=1000-200999"})
+        with urllib.request.urlopen(ranged) as reply:
+            self.assertEqual(reply.status, 206)
+            self.assertEqual(reply.headers["Content-Range"], f"bytes 1000-200999/{SIZE}")
+            self.assertEqual(reply.read(), whole[1000:201000])
+        with urllib.request.urlopen(urllib.request.Request(blob, method="HEAD")) as reply:
+            self.assertEqual(int(reply.headers["Content-Length"]), SIZE)
+        with urllib.request.urlopen(blob) as reply:
+            digest = hashlib.sha256(reply.read()).hexdigest()
+        self.assertEqual("sha256:" + digest, weights["digest"])
+        with self.assertRaises(urllib.error.HTTPError) as unknown:
+            urllib.request.urlopen(f"{base}/blobs/sha256:{'0' * 64}")
+        self.assertEqual(unknown.exception.code, 404)
+        # A machine that is in no cluster pulls from it.
+        with Node() as alone:
+            alone.cli("pull", f"{gateway.host}/library/{MODEL}", "--insecure")
+            reply = alone.post("/api/generate", {
+                "model": f"{gateway.host}/library/{MODEL}", "prompt": "Hi",
+                "options": {"num_predict": 2}})
+            self.assertEqual(reply["eval_count"], 2)
+        self.assertFalse(self.held_by(gateway))
+        self.assertGreater(self.metric(gateway, "ollamamax_relayed_bytes_total"), 2 * SIZE)
+
+
+class Alone(unittest.TestCase):
+    def test_a_node_in_no_cluster_says_so(self):
+        with Node() as node:
+            with self.assertRaises(HttpError) as refused:
+                node.get("/api/v1/replicas")
+            self.assertIn("not in a cluster", refused.exception.text)
+            self.assertEqual(node.cli("replicas", check=False).returncode, 1)
+
+
+if __name__ == "__main__":
+    cases.main()
