@@ -36,7 +36,7 @@ struct RunnerInfo {
   };
   std::vector<Part> parts;
   std::string part_of;  // Not empty: no model, but a part of what that node runs.
-  double value = 0;  // Of keeping it, in seconds: cost of a reload x probability of use.
+  double value = 0;     // Of keeping it, in seconds: cost of a reload x probability of use.
 };
 
 // A model on its way to a node's disk.

@@ -54,7 +54,7 @@ class PeerServer {
   // On voters, from then on: the facts, joins, and the authority's key for other voters.
   void serve_voters(metadata::Metadata& metadata, security::IdentityStore& identity);
   void start();
-  void forget(std::string_view node);  // It is gone: its leases are given back.
+  void forget(std::string_view node);               // It is gone: its leases are given back.
   size_t leases() const { return leases_.size(); }  // By other nodes, on runners here.
   // Gives no more leases, and waits until those given are back or `grace` is over.
   io::Task<void> drain(io::Duration grace);

@@ -32,8 +32,8 @@ struct Target {
     Digest digest;
     uint64_t bytes = 0;
   };
-  std::vector<File> files;      // What a node needs on its disk to run it.
-  model::RunnerOptions runner;  // num_ctx absent: the configured default.
+  std::vector<File> files;                           // What a node needs on its disk to run it.
+  model::RunnerOptions runner;                       // num_ctx absent: the configured default.
   std::shared_ptr<const model::GgufSummary> header;  // Of the weights, where it is known.
 
   // Over several nodes: `wants_split` asks the node to plan it, `split` is the plan.
@@ -98,7 +98,7 @@ struct LoadedModel {
   std::optional<io::WallTime> expires_at;  // Absent: never.
   int running = 0, queued = 0, slots = 0;
   bool stopping = false, loading = false, pinned = false;
-  double load_progress = 0;  // 0..1 while loading.
+  double load_progress = 0;       // 0..1 while loading.
   std::vector<LoadedPart> parts;  // On other nodes.
   std::string part_of;            // Not empty: a part of what that node runs.
 };

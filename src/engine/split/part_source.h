@@ -21,6 +21,7 @@ class Part {
   virtual io::Task<Error> watch(io::CancelToken cancel) = 0;
 };
 
+// Gives parts to a SplitEngine. On the io thread; outlives the engines it is given to.
 class PartSource {
  public:
   virtual ~PartSource() = default;
