@@ -10,6 +10,7 @@
 
 #include "api/router.h"
 #include "cluster/admin.h"
+#include "cluster/backend_table.h"
 #include "generation/generation.h"
 #include "http/server.h"
 #include "io/world.h"
@@ -48,6 +49,9 @@ struct Dependencies {
   cluster::Admin* admin = nullptr;  // Null: the cluster's routes answer that there is none.
   // Of a node of a cluster; null: it stands alone.
   transfer::Distribution* distribution = nullptr;
+  // Foreign servers that answer too; both or none.
+  engine::Backends* backends = nullptr;
+  cluster::BackendTable* backend_table = nullptr;
 };
 
 // Add their routes to the router. `dependencies` outlives it: handlers may keep the reference.
@@ -57,6 +61,10 @@ void register_openai(Router& router, const Dependencies& dependencies);
 void register_anthropic(Router& router, const Dependencies& dependencies);
 void register_mirror(Router& router, const Dependencies& dependencies);  // See mirror.h.
 void register_replicas(Router& router, const Dependencies& dependencies);
+void register_backends(Router& router, const Dependencies& dependencies);
+
+// Models that only foreign servers have, each once, by name.
+std::vector<engine::ExternalModel> external_models(const Dependencies& dependencies);
 
 // Tells in X-OllamaMax-Node, -Attempts and -Resumed how the answer came about. Before start().
 void set_route_headers(Context& context, const generation::Route& route);

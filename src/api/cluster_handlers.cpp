@@ -168,7 +168,7 @@ HandlerResult dry_run(const Dependencies& dependencies, Context& context) {
   CO_TRY(const auto found,
          generation::find_model(dependencies.store, model, generation::Purpose::chat));
   CO_TRY(const model::Options merged, generation::merge_options(*found, options, 0));
-  const scheduler::Target target = generation::make_target(*found, merged.runner);
+  const scheduler::Target target = generation::make_target(found, merged.runner);
   scheduler::OutlineBuilder outline(target.weights);
   outline.add(prompt);
   scheduler::AcquireOptions acquire;

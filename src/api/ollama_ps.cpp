@@ -24,7 +24,9 @@ void write_loaded(JsonWriter& writer, const Dependencies& dependencies,
   writer.begin_object();
   writer.member("name", std::string_view(loaded.name));
   writer.member("model", std::string_view(loaded.name));
-  writer.member("size", loaded.size_bytes);
+  uint64_t size = loaded.size_bytes;
+  for (const scheduler::LoadedPart& part : loaded.parts) size += part.bytes;
+  writer.member("size", size);
   writer.member("digest", std::string_view(loaded.manifest.hex()));
   auto name = model::Name::parse(loaded.name);
   auto model = name ? dependencies.store.load(*name)
@@ -36,6 +38,16 @@ void write_loaded(JsonWriter& writer, const Dependencies& dependencies,
   writer.member("expires_at", std::string_view(expires));
   writer.member("size_vram", loaded.gpu_bytes);
   writer.member("context_length", loaded.context_length);
+  if (!loaded.parts.empty()) {
+    writer.key("parts").begin_array();
+    for (const scheduler::LoadedPart& part : loaded.parts) {
+      writer.begin_object();
+      writer.member("node", std::string_view(part.node));
+      writer.member("size", part.bytes);
+      writer.end_object();
+    }
+    writer.end_array();
+  }
   writer.end_object();
 }
 
@@ -43,7 +55,10 @@ void write_loaded(JsonWriter& writer, const Dependencies& dependencies,
 
 HandlerResult handle_ps(const Dependencies& dependencies, Context& context) {
   std::vector<scheduler::LoadedModel> models = dependencies.scheduler.loaded();
-  std::erase_if(models, [](const scheduler::LoadedModel& model) { return model.loading; });
+  // A part is told with its model.
+  std::erase_if(models, [](const scheduler::LoadedModel& model) {
+    return model.loading || !model.part_of.empty();
+  });
   std::stable_sort(models.begin(), models.end(),
                    [](const scheduler::LoadedModel& a, const scheduler::LoadedModel& b) {
                      if (!a.expires_at || !b.expires_at) return !a.expires_at && b.expires_at;

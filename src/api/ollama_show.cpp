@@ -149,11 +149,47 @@ Result<store::Model> find_shown(store::Store& store, const ShowRequest& request)
 
 }  // namespace
 
+namespace {
+
+std::shared_ptr<engine::Backend> backend_of(const Dependencies& dependencies,
+                                            const std::string& model) {
+  if (!dependencies.backends) return nullptr;
+  const auto holders = dependencies.backends->holders_of(model);
+  return holders.empty() ? nullptr : holders.front();
+}
+
+// An Ollama tells itself; of others it is known only that they answer.
+HandlerResult show_external(engine::Backend& backend, const std::string& model, Context& context) {
+  if (backend.kind() == engine::BackendKind::ollama) {
+    const std::string body =
+        boost::json::serialize(boost::json::object{{"model", backend.find(model)->name}});
+    io::Call call = context.call();
+    CO_TRY(std::string told, co_await backend.fetch("POST", "/api/show", body, std::move(call)));
+    co_return co_await context.send_json(std::move(told));
+  }
+  const boost::json::object details{{"parent_model", ""},   {"format", ""},
+                                    {"family", ""},         {"families", nullptr},
+                                    {"parameter_size", ""}, {"quantization_level", ""}};
+  const boost::json::object reply{{"modelfile", "# answered by backend " + backend.spec().name},
+                                  {"details", details},
+                                  {"model_info", boost::json::object{}},
+                                  {"capabilities", boost::json::array{"completion", "tools"}}};
+  co_return co_await context.send_json(boost::json::serialize(reply));
+}
+
+}  // namespace
+
 HandlerResult handle_show(const Dependencies& dependencies, Context& context) {
   CO_TRY(const auto body, co_await read_json(context, dependencies.settings.body_bytes_max));
   CO_TRY(const ShowRequest request, read_show_request(body));
   context.model = request.model;
-  CO_TRY(const store::Model model, find_shown(dependencies.store, request));
+  auto shown = find_shown(dependencies.store, request);
+  if (!shown && shown.error().code == Errc::not_found) {
+    if (auto backend = backend_of(dependencies, request.model)) {
+      co_return co_await show_external(*backend, request.model, context);
+    }
+  }
+  CO_TRY(const store::Model model, std::move(shown));
   io::Filesystem& files = dependencies.world.files;
   if (model.model_info && !files.exists(model.weights_path)) {
     // Another node has the files: the tensors' names are not known here.

@@ -27,6 +27,16 @@ HandlerResult handle_tags(const Dependencies& dependencies, Context& context) {
     write_list(writer, "capabilities", (*model)->capabilities);
     writer.end_object();
   }
+  for (const engine::ExternalModel& model : external_models(dependencies)) {
+    writer.begin_object();
+    writer.member("name", std::string_view(model.name));
+    writer.member("model", std::string_view(model.name));
+    writer.member("modified_at", std::string_view(format_time(io::WallTime{})));
+    writer.member("size", model.size);
+    writer.member("digest", std::string_view(model.digest));
+    write_details(writer, store::Model{});
+    writer.end_object();
+  }
   writer.end_array().end_object();
   co_return co_await context.send_json(std::move(reply));
 }

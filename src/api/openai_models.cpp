@@ -32,6 +32,21 @@ void write_anthropic_model(JsonWriter& writer, const store::StoredManifest& stor
   writer.end_object();
 }
 
+void write_external_model(JsonWriter& writer, const engine::ExternalModel& model, bool anthropic) {
+  writer.begin_object();
+  writer.member("id", std::string_view(model.name));
+  if (anthropic) {
+    writer.member("type", "model");
+    writer.member("display_name", std::string_view(model.name));
+    writer.member("created_at", format_time(io::WallTime{}));
+  } else {
+    writer.member("object", "model");
+    writer.member("created", int64_t{0});
+    writer.member("owned_by", "backend");
+  }
+  writer.end_object();
+}
+
 void write_end_id(JsonWriter& writer, std::string_view key,
                   const std::vector<store::StoredManifest>& models, bool first) {
   writer.key(key);
@@ -60,6 +75,9 @@ io::Task<Result<void>> list_models(const Dependencies& node, Context& context) {
       write_openai_model(writer, stored);
     }
   }
+  for (const engine::ExternalModel& model : external_models(node)) {
+    write_external_model(writer, model, anthropic);
+  }
   writer.end_array();
   if (anthropic) {
     writer.member("has_more", false);
@@ -79,6 +97,13 @@ io::Task<Result<void>> show_model(const Dependencies& node, Context& context) {
   if (!name) co_return fail(Errc::not_found, "model '{}' not found", wanted);
   Result<store::StoredManifest> stored = node.store.find(*name);
   if (!stored && stored.error().code == Errc::not_found) {
+    for (const engine::ExternalModel& model : external_models(node)) {
+      if (model.name != wanted) continue;
+      std::string told;
+      JsonWriter external(told);
+      write_external_model(external, model, anthropic);
+      co_return co_await context.send_json(std::move(told));
+    }
     co_return fail(Errc::not_found, "model '{}' not found", wanted);
   }
   if (!stored) co_return fail(std::move(stored.error()));

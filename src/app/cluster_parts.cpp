@@ -17,6 +17,7 @@ constexpr std::chrono::seconds kPeerWriteIdleMax{5};
 constexpr std::chrono::seconds kFirstSyncMax{5};
 constexpr std::chrono::seconds kStageMax{10};
 constexpr std::string_view kJoinPath = "/peer/v1/join";
+constexpr std::string_view kBackendKeys = "/peer/v1/backend-keys/";
 
 http::ClientLimits peer_client_limits() {
   http::ClientLimits limits;
@@ -29,6 +30,14 @@ http::ServerLimits peer_server_limits() {
   limits.write_idle_max = kPeerWriteIdleMax;
   limits.body_bytes_max = 512ull << 20;
   return limits;
+}
+
+// Only members get here: the port between nodes asks for their certificates.
+io::Task<void> hand_over_key(cluster::BackendTable& table, http::Request& request,
+                             http::ResponseWriter& response) {
+  auto key = table.key_of(request.path.substr(kBackendKeys.size()));
+  const int status = key ? 200 : 404;
+  (void)co_await response.send(status, "text/plain", key ? std::move(*key) : std::string());
 }
 
 }  // namespace
@@ -64,12 +73,14 @@ io::Task<Result<void>> ClusterParts::open(scheduler::LocalScheduler& local, http
       local, [this](const scheduler::Target& target, io::Call call) {
         return bring(target, std::move(call));
       });
-  scheduler_ = std::make_unique<scheduler::ClusterScheduler>(
-      world_, std::make_unique<scheduler::RemoteLeases>(world_, *client_, *reports_), *staged_,
-      state_.name);
+  auto leases = std::make_unique<scheduler::RemoteLeases>(world_, *client_, *reports_);
+  part_leases_ = std::make_unique<scheduler::PartLeases>(world_, *leases, state_.name);
+  scheduler_ = std::make_unique<scheduler::ClusterScheduler>(world_, std::move(leases), *staged_,
+                                                             state_.name);
   scheduler_->stage_with([this](const scheduler::Target& target, size_t copies) {
     tasks_.spawn(stage(target.name, copies));
   });
+  open_split(local);
   peer::Dependencies dependencies{
       world_,
       disk_,
@@ -79,6 +90,9 @@ io::Task<Result<void>> ClusterParts::open(scheduler::LocalScheduler& local, http
       [this](std::string_view node) {
         const cluster::Member* member = members_->find(node);
         return member && member->voter;
+      },
+      [this](scheduler::Target& target, io::Call call) {
+        return plan_split(target, std::move(call));
       }};
   peer_server_ = std::make_unique<peer::PeerServer>(std::move(dependencies));
   if (voter_) peer_server_->serve_voters(voter_->metadata(), identity_);
@@ -129,6 +143,19 @@ std::vector<std::string> ClusterParts::addresses_of(std::string_view node) const
   return addresses;
 }
 
+void ClusterParts::open_split(scheduler::LocalScheduler& local) {
+  split_planner_ = std::make_unique<scheduler::SplitPlanner>(
+      world_, *client_, *reports_, state_.name, local.plan_options(),
+      [&local](const scheduler::Target& target) { return local.wanted_context(target); });
+  scheduler_->split_with(*split_planner_);
+  local.use_engines(engine::node_engines(world_, *part_leases_));
+}
+
+io::Task<Result<void>> ClusterParts::plan_split(scheduler::Target& target, io::Call call) {
+  CO_TRY(target.split, co_await split_planner_->plan_here(target, std::move(call)));
+  co_return Result<void>{};
+}
+
 void ClusterParts::open_distribution(http::Client& client, transfer::TransferOptions options) {
   transfer::ClusterLinks links{state_.name, *metadata_, [this] { return reports_->view(); },
                                [this](const cluster::NodeInfo& node) {
@@ -173,6 +200,28 @@ io::Task<Result<std::string>> ClusterParts::describe(model::Name name, std::stri
   };
   CO_TRY(const store::Model model, co_await world_.workers.run(read));
   co_return cluster::write_card(model, bytes);
+}
+
+io::Task<Result<std::string>> ClusterParts::fetch_backend_key(std::string name, io::Call call) {
+  const cluster::View view = reports_->view();
+  for (const cluster::NodeInfo& node : view.nodes()) {
+    const engine::PeerLink* link = reports_->link_of(node.name);
+    if (!link || node.state == cluster::NodeState::unreachable) continue;
+    auto request = link->request("GET", std::string(kBackendKeys) + name);
+    auto response = co_await client_->send(std::move(request), call);
+    if (!response) continue;
+    auto key = co_await (*response)->read_all(cluster::BackendTable::kKeyBytesMax);
+    if (key && (*response)->status() == 200) co_return std::move(*key);
+  }
+  co_return fail(Errc::not_found, "no node that can be reached has the key");
+}
+
+void ClusterParts::serve_backend_keys(cluster::BackendTable& table) {
+  peer_server_->mount(std::string(kBackendKeys),
+                      [&table](http::Request& request, http::BodyReader&,
+                               http::ResponseWriter& response) -> io::Task<void> {
+                        return hand_over_key(table, request, response);
+                      });
 }
 
 io::Task<Result<void>> ClusterParts::bring(const scheduler::Target& target, io::Call call) {

@@ -6,6 +6,7 @@
 
 #include "app/cluster_state.h"
 #include "app/voter.h"
+#include "cluster/backend_table.h"
 #include "cluster/catalogue.h"
 #include "cluster/cluster_store.h"
 #include "cluster/discovery.h"
@@ -19,6 +20,8 @@
 #include "peer/staged_scheduler.h"
 #include "scheduler/cluster_scheduler.h"
 #include "scheduler/local_scheduler.h"
+#include "scheduler/part_leases.h"
+#include "scheduler/split_planner.h"
 #include "security/identity.h"
 #include "store/store.h"
 #include "transfer/distribution.h"
@@ -49,6 +52,10 @@ class ClusterParts {
   security::IdentityStore& identity() { return identity_; }
   const peer::Renewal& renewal() const { return *renewal_; }
   const ClusterState& state() const { return state_; }
+  // Another node's copy of a backend's key. not_found: none has it.
+  io::Task<Result<std::string>> fetch_backend_key(std::string name, io::Call call);
+  // Hands keys to other nodes from then on. It outlives this object.
+  void serve_backend_keys(cluster::BackendTable& table);
   cluster::NodeInfo self();
   // Another node took this one out of the cluster: it is refused there.
   bool was_removed() const { return removed_; }
@@ -78,6 +85,8 @@ class ClusterParts {
   io::Task<Result<void>> bring(const scheduler::Target& target, io::Call call);
   void refresh_blobs();
   io::Task<void> stage(std::string model, size_t copies);
+  void open_split(scheduler::LocalScheduler& local);
+  io::Task<Result<void>> plan_split(scheduler::Target& target, io::Call call);
 
   std::unique_ptr<Voter> make_voter();
   void open_renewal();
@@ -120,8 +129,10 @@ class ClusterParts {
   std::unique_ptr<cluster::ClusterStore> store_;
   std::unique_ptr<cluster::Reports> reports_;
   std::unique_ptr<transfer::Distribution> distribution_;
+  std::unique_ptr<scheduler::SplitPlanner> split_planner_;
   std::unique_ptr<peer::StagedScheduler> staged_;  // `local_`, once the model's files are here.
   std::unique_ptr<scheduler::ClusterScheduler> scheduler_;
+  std::unique_ptr<scheduler::PartLeases> part_leases_;
   std::unique_ptr<peer::PeerServer> peer_server_;
   std::unique_ptr<http::Server> http_server_;
   io::TaskGroup tasks_;

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "app/cli/backend.h"
 #include "app/cli/cluster.h"
 #include "app/cli/command.h"
 #include "app/cli/config_command.h"
@@ -26,6 +27,7 @@ struct Options {
   CreateOptions create;
   RunOptions run;
   ClusterOptions cluster;
+  BackendOptions backend;
   ReplicasOptions replicas;
   std::string think, config_output;
 };
@@ -250,6 +252,25 @@ void add_node_commands(CLI::App& cluster, Options& o, int& code) {
   }
 }
 
+void add_backend(CLI::App& program, Options& o, int& code) {
+  CLI::App* backend = program.add_subcommand(
+      "backend", "Let other servers (Ollama, vLLM, OpenAI's API) answer too");
+  backend->require_subcommand(1);
+  auto* one = add(*backend, o, code, "add", "Use a server's models",
+                  [](Cli& cli, const Options& x) { return backend_add_command(cli, x.backend); });
+  one->add_option("url", o.backend.url)->required();
+  one->add_option("--key", o.backend.key, "Its API key; \"-\": read from standard input");
+  one->add_option("--kind", o.backend.kind, "ollama, llama-server, vllm or openai; else found out");
+  one->add_option("--name", o.backend.name, "What it is called here");
+  one->add_option("--models", o.backend.models, "Offer only these")->delimiter(',');
+  add(*backend, o, code, "list", "List them and how they fare",
+      [](Cli& cli, const Options&) { return backend_list_command(cli); });
+  auto* gone = add(*backend, o, code, "remove", "Use one no more", [](Cli& cli, const Options& x) {
+    return backend_remove_command(cli, x.backend);
+  });
+  gone->add_option("name", o.backend.name)->required();
+}
+
 void add_cluster(CLI::App& program, Options& o, int& code) {
   CLI::App* cluster = program.add_subcommand("cluster", "Make several machines one Ollama");
   cluster->require_subcommand(1);
@@ -360,6 +381,7 @@ int main(int argc, char** argv) {
   add(program, options, code, "version", "Show the versions of client and server",
       [](Cli& cli, const Options&) { return version_command(cli); });
   add_cluster(program, options, code);
+  add_backend(program, options, code);
   add_replicas(program, options, code);
   add_config(program, options, code);
   CLI::App* completion =

@@ -36,14 +36,18 @@ io::Task<Result<void>> Node::build() {
   generation_options.prefer_jinja = settings_.prefer_jinja;
   generation_options.resume = settings_.resume;
   generation_options.records = make_records();
-  generation_ = generation::make_generation(world_, *models_, *scheduler_, generation_options);
+  own_generation_ = generation::make_generation(world_, *models_, *scheduler_, generation_options);
+  CO_TRY_VOID(open_backends());
+  generation_ = std::make_unique<generation::FederatedGeneration>(world_, *models_,
+                                                                  *own_generation_, *backends_);
 
   api::Settings api_settings = make_api_settings(settings_, name_);
   api_settings.ready = [this] { return ready_; };
   api_settings.shedding = [this] { return memory_watch_ && memory_watch_->shedding(); };
   api_ = std::make_unique<api::Api>(api::Dependencies{
       world_, *models_, *scheduler_, *generation_, *transfer_, std::move(api_settings),
-      admin_.get(), cluster_ ? &cluster_->distribution() : nullptr});
+      admin_.get(), cluster_ ? &cluster_->distribution() : nullptr, backends_.get(),
+      backend_table_.get()});
   http::ServerLimits limits;
   limits.connections_max = static_cast<size_t>(settings_.connections_max);
   limits.body_bytes_max = settings_.body_bytes_max;
@@ -94,6 +98,21 @@ io::Task<Result<void>> Node::enter_cluster(transfer::TransferOptions options) {
   co_return Result<void>{};
 }
 
+Result<void> Node::open_backends() {
+  backends_ = std::make_unique<engine::Backends>(world_, *client_);
+  cluster::BackendTable::FetchKey fetch;
+  if (cluster_) {
+    fetch = [this](std::string name, io::Call call) {
+      return cluster_->fetch_backend_key(std::move(name), std::move(call));
+    };
+  }
+  backend_table_ = std::make_unique<cluster::BackendTable>(
+      world_, *backends_, settings_.state_directory, cluster_ ? &cluster_->metadata() : nullptr,
+      std::move(fetch));
+  if (cluster_) cluster_->serve_backend_keys(*backend_table_);
+  return backend_table_->start();
+}
+
 Result<void> Node::listen_to_nodes() {
   if (!cluster_) return {};
   TRY(const HostPort host, parse_host(settings_.cluster_listen));
@@ -134,6 +153,8 @@ io::Task<void> Node::take_down() {
   }
   if (memory_watch_) co_await memory_watch_->stop();
   if (transfer_) co_await transfer_->stop();
+  if (backend_table_) co_await backend_table_->stop();
+  if (backends_) co_await backends_->stop();
   if (cluster_) {
     if (ready_was) co_await cluster_->drain(drained - world_.clock.now());
     co_await cluster_->stop();

@@ -10,7 +10,7 @@
 #include "app/cluster_parts.h"
 #include "app/memory_watch.h"
 #include "app/settings.h"
-#include "generation/generation.h"
+#include "generation/federated_generation.h"
 #include "generation/node_records.h"
 #include "http/client.h"
 #include "http/server.h"
@@ -47,6 +47,7 @@ class Node {
   io::Task<Result<void>> build();
   generation::Records* make_records();
   io::Task<Result<void>> enter_cluster(transfer::TransferOptions options);
+  Result<void> open_backends();
   Result<void> listen();
   Result<void> listen_to_nodes();
   io::Task<void> take_down();
@@ -69,7 +70,9 @@ class Node {
   scheduler::Scheduler* scheduler_ = nullptr;  // Of the node, or of the cluster.
   store::Store* models_ = nullptr;             // Likewise.
   std::unique_ptr<generation::NodeRecords> records_;
-  std::unique_ptr<generation::Generation> generation_;
+  std::unique_ptr<engine::Backends> backends_;
+  std::unique_ptr<cluster::BackendTable> backend_table_;
+  std::unique_ptr<generation::Generation> own_generation_, generation_;
   std::unique_ptr<transfer::Transfer> transfer_;
   std::unique_ptr<api::Api> api_;
   std::unique_ptr<http::Server> server_;

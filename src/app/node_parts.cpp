@@ -87,6 +87,7 @@ std::vector<std::string> own_names() {
 engine::LaunchOptions launch_options(const Settings& settings, const NodePaths& paths, int cores) {
   engine::LaunchOptions launch;
   launch.program = paths.server_program;
+  launch.part_program = paths.part_program;
   launch.runtime_directory = paths.runtime_directory;
   launch.threads = settings.threads > 0 ? static_cast<int>(settings.threads) : cores;
   if (settings.kv_cache_type != "f16") launch.kv_type = settings.kv_cache_type;
@@ -129,6 +130,7 @@ Result<NodePaths> find_paths(io::Filesystem& files, const Settings& settings) {
   for (const std::string& place : places) {
     if (!files.exists(place + "/llama-server")) continue;
     paths.server_program = place + "/llama-server";
+    paths.part_program = place + "/ggml-rpc-server";
     if (settings.deterministic) {
       TRY(paths.server_program, deterministic_program(files, settings, place));
     }
@@ -189,6 +191,7 @@ Result<std::unique_ptr<scheduler::LocalScheduler>> make_scheduler(io::World& wor
     options.default_context = static_cast<int>(settings.context_length);
   }
   options.loaded_max = static_cast<int>(settings.loaded_max);
+  options.num_parallel = static_cast<int>(settings.parallel);
   options.queue_max = static_cast<size_t>(settings.queue_max);
   options.keep_alive = settings.keep_alive;
 

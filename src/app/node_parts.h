@@ -13,7 +13,7 @@
 namespace om::app {
 
 struct NodePaths {
-  std::string server_program, quantize_program, convert_script;
+  std::string server_program, part_program, quantize_program, convert_script;
   std::string runtime_directory;           // For sockets; private to this process.
   std::shared_ptr<io::File> runtime_lock;  // Held as long as the folder is used.
 };

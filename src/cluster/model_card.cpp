@@ -47,6 +47,9 @@ void each_field(Summary& gguf, Each&& each) {
   each("split_count", gguf.split_count);
   each("state_bytes", gguf.state_bytes);
   each("tensor_bytes", gguf.tensor_bytes);
+  each("input_bytes", gguf.input_bytes);
+  each("output_bytes", gguf.output_bytes);
+  each("block_bytes_max", gguf.block_bytes_max);
   each("repack_bytes", gguf.repack_bytes);
   each("query_width", gguf.query_width);
   each("expert_used_count", gguf.expert_used_count);

@@ -11,6 +11,7 @@ namespace json = boost::json;
 
 constexpr size_t kRunnersMax = 1024;
 constexpr size_t kBlobsMax = 100'000;
+constexpr size_t kPartsMax = 32;
 constexpr size_t kCopyingMax = 256;
 constexpr size_t kDemandsMax = 1024;
 
@@ -31,6 +32,14 @@ json::object encode_runner(const RunnerInfo& runner) {
                       {"pinned", runner.pinned},
                       {"value", runner.value}};
   if (runner.expires_ms) object["expires_ms"] = *runner.expires_ms;
+  if (!runner.part_of.empty()) object["part_of"] = runner.part_of;
+  if (!runner.parts.empty()) {
+    json::array parts;
+    for (const RunnerInfo::Part& part : runner.parts) {
+      parts.push_back(json::object{{"node", part.node}, {"bytes", part.bytes}});
+    }
+    object["parts"] = std::move(parts);
+  }
   return object;
 }
 
@@ -56,6 +65,16 @@ std::optional<RunnerInfo> decode_runner(const json::value& value) {
   fields.read("pending_prompt_tokens", runner.pending_prompt_tokens);
   fields.read("pinned", runner.pinned);
   fields.read("value", runner.value);
+  fields.read("part_of", runner.part_of);
+  if (const json::array* parts = fields.array("parts")) {
+    for (const json::value& part : *parts) {
+      if (runner.parts.size() >= kPartsMax || !part.is_object()) break;
+      const JsonFields told(part.get_object());
+      RunnerInfo::Part& added = runner.parts.emplace_back();
+      told.read("node", added.node);
+      told.read("bytes", added.bytes);
+    }
+  }
   return runner;
 }
 

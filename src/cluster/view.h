@@ -29,7 +29,14 @@ struct RunnerInfo {
   double output_rate = 0, prompt_rate = 0;
   int64_t pending_prompt_tokens = 0;  // Of running and queued requests, not yet evaluated.
   bool pinned = false;
-  double value = 0;  // Of keeping it, in seconds: cost of a reload x probability of use.
+  // On other nodes, of a model that is larger than one.
+  struct Part {
+    std::string node;
+    uint64_t bytes = 0;
+  };
+  std::vector<Part> parts;
+  std::string part_of;  // Not empty: no model, but a part of what that node runs.
+  double value = 0;     // Of keeping it, in seconds: cost of a reload x probability of use.
 };
 
 // A model on its way to a node's disk.

@@ -1,5 +1,5 @@
-// An engine turns a prompt into a stream of tokens. local/ is a llama-server child; later ones are
-// another node, a split model, a foreign server. All of it runs on the io thread.
+// An engine turns a prompt into a stream of tokens: a llama-server child (local/), another node
+// (remote/), a child with parts on other nodes (split/). All of it runs on the io thread.
 #pragma once
 
 #include <cstdint>
@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "io/network.h"
 #include "io/task.h"
 #include "model/chat.h"
 #include "model/options.h"
@@ -101,6 +102,8 @@ class Engine {
   virtual io::Task<Result<std::vector<Token>>> tokenize(std::string text, bool add_special,
                                                         io::Call call) = 0;
   virtual io::Task<Result<std::string>> detokenize(std::vector<Token> tokens, io::Call call) = 0;
+  // Of a part of another node's model: where it is spoken to, while it runs. Models have none.
+  virtual std::optional<io::Endpoint> part_endpoint() const { return std::nullopt; }
 };
 
 }  // namespace om::engine

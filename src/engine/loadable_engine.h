@@ -25,6 +25,8 @@ class LoadableEngine : public Engine {
   virtual void on_death(std::function<void()> callback) = 0;
   virtual double load_progress() const = 0;  // 0..1.
   virtual uint64_t resident_bytes() const = 0;
+  // It ended because another node did: no request is to blame.
+  virtual bool lost_a_part() const { return false; }
 };
 
 // Makes an engine that is not loaded yet.
@@ -32,5 +34,8 @@ using EngineFactory = std::function<std::unique_ptr<LoadableEngine>(LaunchOption
 
 // Engines run by llama-server children.
 EngineFactory local_engines(io::World& world);
+// And those that take part in models over several nodes. References outlive it.
+class PartSource;
+EngineFactory node_engines(io::World& world, PartSource& source);
 
 }  // namespace om::engine

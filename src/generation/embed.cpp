@@ -99,7 +99,7 @@ io::Task<Result<model::Embedding>> NodeGeneration::embed(model::EmbedRequest req
   Job job;
   job.model = model;
   CO_TRY(job.options, merge_options(*model, request.options, options_.default_context));
-  job.target = make_target(*model, job.options.runner);
+  job.target = make_target(model, job.options.runner);
   job.acquire = make_acquire(request.keep_alive, request.standing);
 
   for (int attempt = 1;; attempt++) {

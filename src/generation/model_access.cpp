@@ -110,7 +110,8 @@ uint64_t load_bytes(const scheduler::Target& target, const store::Model& model) 
 
 }  // namespace
 
-scheduler::Target make_target(const store::Model& model, const model::RunnerOptions& runner) {
+scheduler::Target make_target(const ModelPointer& pointer, const model::RunnerOptions& runner) {
+  const store::Model& model = *pointer;
   scheduler::Target target;
   target.name = model.name.shortest();
   target.manifest = model.digest;
@@ -120,6 +121,7 @@ scheduler::Target make_target(const store::Model& model, const model::RunnerOpti
   target.projector_paths = model.projector_paths;
   target.draft_path = model.draft_path;
   target.embedding = model.gguf.has_pooling;
+  target.header = {pointer, &model.gguf};
   target.trained_context = static_cast<int>(model.gguf.context_length);
   for (const model::Layer& layer : model.manifest.layers) {
     const std::string_view kind = layer.kind();

@@ -37,7 +37,7 @@ Result<model::Options> merge_options(const store::Model& model, const boost::jso
 Result<model::Think> settle_think(const model::Think& asked, bool thinks, const store::Model& model,
                                   std::string_view name);
 
-scheduler::Target make_target(const store::Model& model, const model::RunnerOptions& runner);
+scheduler::Target make_target(const ModelPointer& pointer, const model::RunnerOptions& runner);
 
 scheduler::AcquireOptions make_acquire(const model::KeepAlive& keep_alive,
                                        const model::Standing& standing);

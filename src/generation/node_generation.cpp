@@ -131,7 +131,7 @@ Result<NodeGeneration::Job> NodeGeneration::begin(const model::RequestCommon& co
     TRY(job.think, settle_think(common.think, thinks, *model, common.model));
   }
   TRY(job.options, merge_options(*model, common.options, options_.default_context));
-  job.target = make_target(*model, job.options.runner);
+  job.target = make_target(model, job.options.runner);
   job.acquire = make_acquire(common.keep_alive, common.standing);
   job.acquire.id = common.id;
   job.model = std::move(model);

@@ -58,7 +58,11 @@ std::string Response::make_head(int status, std::string_view content_type,
     append_field(head, name, value);
   }
   append_field(head, "Date", shared.date.at(shared.world.clock.wall_now()));
-  if (!keep_alive_) append_field(head, "Connection", "close");
+  if (status == 101) {
+    append_field(head, "Connection", "Upgrade");
+  } else if (!keep_alive_) {
+    append_field(head, "Connection", "close");
+  }
   if (keep_alive_ && http10_) append_field(head, "Connection", "keep-alive");
   if (chunked_) append_field(head, "Transfer-Encoding", "chunked");
   if (length && !forbids_body(status))
@@ -117,6 +121,10 @@ io::Task<Result<void>> ResponseWriter::write_file(io::Workers& workers, io::File
     length -= count;
   }
   co_return Result<void>{};
+}
+
+io::Task<Result<std::unique_ptr<io::Stream>>> ResponseWriter::upgrade(std::string protocol) {
+  co_return fail(Errc::unsupported, "no upgrade to {} here", protocol);
 }
 
 io::Task<Result<void>> Response::write_file(io::Workers& workers, io::File& file, uint64_t offset,

@@ -74,6 +74,10 @@ class ResponseWriter {
                                             uint64_t length);
   virtual io::Task<Result<void>> finish() = 0;
   virtual bool started() const = 0;
+  // Answers 101: from then on the connection is the handler's, in both directions, until it
+  // returns; then it is closed. The stream must be gone by then. Not bounded by the server's
+  // limits, but for write_idle_max.
+  virtual io::Task<Result<std::unique_ptr<io::Stream>>> upgrade(std::string protocol);
 };
 
 using Handler = std::function<io::Task<void>(Request&, BodyReader&, ResponseWriter&)>;

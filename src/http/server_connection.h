@@ -97,6 +97,7 @@ class Response final : public ResponseWriter {
                                     uint64_t length) override;
   io::Task<Result<void>> finish() override;
   bool started() const override { return started_; }
+  io::Task<Result<std::unique_ptr<io::Stream>>> upgrade(std::string protocol) override;
 
   bool finished() const { return finished_; }
   bool keep_alive() const { return keep_alive_; }
@@ -134,6 +135,11 @@ class Connection {
   void close_if_idle();
   void cancel_request() { cancel_.cancel(); }
   void abort() { stream_->abort(); }
+  ReadAhead& input() { return input_; }
+  const std::string& peer() const { return peer_; }
+  // All parts, each piece within write_idle_max. By value: the caller need not be a coroutine.
+  using Parts = std::array<std::string_view, 3>;
+  io::Task<Result<void>> write(Parts parts, bool streaming);
 
  private:
   friend class Response;
@@ -145,9 +151,6 @@ class Connection {
   io::Task<bool> answer(const RequestHead& head, Request& request);
   io::Task<void> refuse(Refusal refusal);
   io::Task<void> linger();
-  // All parts, each piece within write_idle_max. By value: the caller need not be a coroutine.
-  using Parts = std::array<std::string_view, 3>;
-  io::Task<Result<void>> write(Parts parts, bool streaming);
   io::Task<Result<void>> write_slowly(Parts parts, bool streaming);
   // Some of these bytes, see io::Stream::send_file().
   io::Task<Result<uint64_t>> send_file(io::Workers& workers, io::File& file, uint64_t offset,

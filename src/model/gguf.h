@@ -78,8 +78,11 @@ struct GgufSummary {
   std::vector<GgufCacheLayer> cache_layers;  // Empty: the model keeps no cache (encoders).
   uint64_t state_bytes = 0;                  // Recurrent state of one sequence.
   uint64_t tensor_bytes = 0;                 // All weights in this file.
-  uint64_t repack_bytes = 0;                 // Of these, copied into another layout on x86 CPUs.
-  int64_t query_width = 0;                   // Elements of one token's queries in one layer.
+  uint64_t input_bytes = 0;                  // Of these, before the first block.
+  uint64_t output_bytes = 0;     // After the last one; a tied output is a copy of the input.
+  uint64_t block_bytes_max = 0;  // Of the largest block.
+  uint64_t repack_bytes = 0;     // Of these, copied into another layout on x86 CPUs.
+  int64_t query_width = 0;       // Elements of one token's queries in one layer.
   int64_t expert_used_count = 0, expert_feed_forward_length = 0;
 
   bool is_projector() const;  // Goes beside a model (--mmproj) and is none itself.

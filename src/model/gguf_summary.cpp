@@ -202,6 +202,28 @@ bool has_tensor_prefix(const Gguf& gguf, std::string_view prefix) {
       gguf.tensors, [prefix](const GgufTensor& tensor) { return tensor.name.starts_with(prefix); });
 }
 
+// Which bytes lie where, for cutting a model between its blocks.
+void summarize_places(const Gguf& gguf, GgufSummary& summary) {
+  std::map<std::string_view, uint64_t> blocks;  // By number.
+  bool own_output = false;
+  for (const GgufTensor& tensor : gguf.tensors) {
+    const std::string_view name = tensor.name;
+    if (name.starts_with("blk.")) {
+      const std::string_view rest = name.substr(4);
+      blocks[rest.substr(0, rest.find('.'))] += tensor.size;
+    } else if (name.starts_with("output")) {
+      summary.output_bytes += tensor.size;
+      own_output |= name == "output.weight";
+    } else {
+      summary.input_bytes += tensor.size;
+    }
+  }
+  for (const auto& [number, bytes] : blocks) {
+    summary.block_bytes_max = std::max(summary.block_bytes_max, bytes);
+  }
+  if (!own_output) summary.output_bytes += summary.input_bytes;
+}
+
 void summarize_media(const Gguf& gguf, const Keys& keys, GgufSummary& summary) {
   if (summary.is_projector()) {
     bool audio_only = keys.flag("clip.has_audio_encoder") && !keys.flag("clip.has_vision_encoder");
@@ -269,6 +291,7 @@ GgufSummary Gguf::summarize() const {
     if (is_repacked(tensor)) summary.repack_bytes += tensor.size;
   }
   summary.parameter_size = format_count(summary.parameter_count);
+  summarize_places(*this, summary);
   summarize_media(*this, keys, summary);
   summary.cache_layers = cache_layers(keys, summary);
   summary.state_bytes = state_bytes(keys, summary);

@@ -1,12 +1,17 @@
 #include "peer/lease_operations.h"
 
 #include "base/json_fields.h"
+#include "engine/remote/peer_link.h"
 #include "engine/remote/wire.h"
+#include "engine/split/relay.h"
 
 namespace om::peer {
 namespace {
 
 namespace json = boost::json;
+
+constexpr std::chrono::milliseconds kPartLook{100};
+constexpr std::chrono::seconds kPartConnectMax{5};
 
 std::string line_of(const json::object& object) { return json::serialize(object) + "\n"; }
 
@@ -52,6 +57,25 @@ io::Task<Result<void>> detokenize(scheduler::Lease& lease, std::string body, Lin
          co_await lease.engine().detokenize(std::move(tokens), std::move(call)));
   const json::object answer{{"text", text}};
   co_return co_await out.write(line_of(answer));
+}
+
+io::Task<Result<void>> watch(io::Clock& clock, engine::Engine& engine, io::Call call) {
+  while (engine.part_endpoint()) CO_TRY_VOID(co_await clock.sleep_for(kPartLook, call));
+  co_return fail(Errc::unavailable, "its process ended");
+}
+
+io::Task<Result<void>> tunnel(io::World& world, engine::Engine& engine,
+                              http::ResponseWriter& response, io::Call call) {
+  const auto at = engine.part_endpoint();
+  if (!at) co_return fail(Errc::unavailable, "this lease is on no part, or on one that ended");
+  io::Call connecting = call;
+  connecting.deadline = world.clock.now() + kPartConnectMax;
+  CO_TRY(auto far, co_await world.network.connect(*at, nullptr, connecting));
+  CO_TRY(auto near, co_await response.upgrade(std::string(engine::kPartProtocol)));
+  engine::Relay relay(world, std::move(near), std::move(far));
+  uint64_t bytes = 0;
+  co_await relay.run(call.cancel, bytes);
+  co_return Result<void>{};
 }
 
 }  // namespace om::peer

@@ -15,5 +15,10 @@ io::Task<Result<void>> tokenize(scheduler::Lease& lease, std::string body, LineS
                                 io::Call call);
 io::Task<Result<void>> detokenize(scheduler::Lease& lease, std::string body, LineStream& out,
                                   io::Call call);
+// Until the part has ended, which it tells as an error.
+io::Task<Result<void>> watch(io::Clock& clock, engine::Engine& engine, io::Call call);
+// Joins the connection to the part's process until either ends.
+io::Task<Result<void>> tunnel(io::World& world, engine::Engine& engine,
+                              http::ResponseWriter& response, io::Call call);
 
 }  // namespace om::peer

@@ -1,5 +1,7 @@
 #include "peer/lease_table.h"
 
+#include <algorithm>
+
 #include "base/log.h"
 
 namespace om::peer {
@@ -13,7 +15,8 @@ constexpr std::chrono::seconds kSweepInterval{1};
 LeaseTable::LeaseTable(io::World& world) : world_(world), tasks_(world.executor, world.clock) {}
 LeaseTable::~LeaseTable() = default;
 
-Result<std::string> LeaseTable::add(std::unique_ptr<scheduler::Lease> lease, std::string holder) {
+Result<std::string> LeaseTable::add(std::unique_ptr<scheduler::Lease> lease, std::string holder,
+                                    bool is_part) {
   if (leases_.size() >= kLeasesMax) {
     return fail(Errc::overloaded, "this node has given {} leases", kLeasesMax);
   }
@@ -22,6 +25,7 @@ Result<std::string> LeaseTable::add(std::unique_ptr<scheduler::Lease> lease, std
   held->lease = std::move(lease);
   held->holder = std::move(holder);
   held->used = world_.clock.now();
+  held->is_part = is_part;
   leases_.emplace(id, std::move(held));
   return id;
 }
@@ -48,10 +52,16 @@ void LeaseTable::remove(const std::string& id, std::string_view holder, bool fai
 template <class Condition>
 size_t LeaseTable::end_if(Condition condition) {
   return std::erase_if(leases_, [&condition](const auto& item) {
-    const bool ends = condition(item);
-    if (ends && item.second->running) item.second->running->cancel();
-    return ends;
+    if (!condition(item)) return false;
+    if (item.second->running) item.second->running->cancel();
+    item.second->ended.cancel();
+    return true;
   });
+}
+
+size_t LeaseTable::requests() const {
+  return static_cast<size_t>(
+      std::ranges::count_if(leases_, [](const auto& item) { return !item.second->is_part; }));
 }
 
 void LeaseTable::remove_all_of(std::string_view holder) {

@@ -21,7 +21,9 @@ struct HeldLease {
   std::unique_ptr<scheduler::Lease> lease;
   std::shared_ptr<RunningCompletion> running;  // Null: none was asked for.
   std::string holder;                          // Name of the node that took it.
-  int users = 0;                               // Operations under way.
+  bool is_part = false;
+  io::CancelSource ended;  // Cancelled when it is given back or taken away.
+  int users = 0;           // Operations under way.
   io::TimePoint used{};
 };
 
@@ -32,7 +34,8 @@ class LeaseTable {
   ~LeaseTable();
 
   // overloaded: kLeasesMax are held.
-  Result<std::string> add(std::unique_ptr<scheduler::Lease> lease, std::string holder);
+  Result<std::string> add(std::unique_ptr<scheduler::Lease> lease, std::string holder,
+                          bool is_part = false);
   // not_found: unknown, expired, or another node's.
   Result<std::shared_ptr<HeldLease>> find(const std::string& id, std::string_view holder);
   void remove(const std::string& id, std::string_view holder, bool failed);
@@ -45,6 +48,8 @@ class LeaseTable {
   void start();
   io::Task<void> stop();
   size_t size() const { return leases_.size(); }
+  // Without parts of models, which last as long as their models.
+  size_t requests() const;
 
  private:
   using Leases = std::map<std::string, std::shared_ptr<HeldLease>>;
@@ -75,6 +80,7 @@ class LeaseUse {
   LeaseUse(const LeaseUse&) = delete;
   LeaseUse& operator=(const LeaseUse&) = delete;
 
+  io::CancelToken ended() const { return lease_->ended.token(); }
   scheduler::Lease& lease() { return *lease_->lease; }
 
  private:

@@ -1,5 +1,7 @@
 #include "peer/peer_server.h"
 
+#include <charconv>
+
 #include "base/log.h"
 #include "base/strings.h"
 #include "cluster/report_wire.h"
@@ -20,6 +22,7 @@ constexpr std::string_view kPin = "/peer/v1/pin/", kUnpin = "/peer/v1/unpin/";
 constexpr uint64_t kBodyBytesMax = 256ull << 20;  // Images in a prompt.
 constexpr std::chrono::milliseconds kReportInterval{200};
 constexpr std::chrono::milliseconds kDrainLook{50};
+constexpr size_t kPingBytesMax = 1 << 20;
 
 // Who is gone needs no answer; the same holds for every send below.
 io::Task<void> send_error(http::ResponseWriter& response, int status, Error error) {
@@ -88,7 +91,7 @@ io::Task<void> PeerServer::drain(io::Duration grace) {
   draining_ = true;
   io::Clock& clock = dependencies_.world.clock;
   const io::TimePoint end = clock.now() + grace;
-  while (leases_.size() > 0 && clock.now() < end) {
+  while (leases_.requests() > 0 && clock.now() < end) {
     const auto slept = co_await clock.sleep_for(kDrainLook);
     if (!slept) co_return;
   }
@@ -114,6 +117,8 @@ io::Task<void> PeerServer::handle(http::Request& request, http::BodyReader& body
   }
   if (path == "/peer/v1/report" && request.method == "GET") {
     co_await report(request, response);
+  } else if (path == "/peer/v1/ping" && request.method == "GET") {
+    co_await ping(request, response);
   } else if (path == "/peer/v1/leases" && post) {
     co_await acquire(request, body, response);
   } else if (path.starts_with(kLeases)) {
@@ -188,8 +193,18 @@ io::Task<void> PeerServer::acquire(http::Request& request, http::BodyReader& bod
   auto written = co_await out.start();
   if (written) {
     const io::Call call{io::kNever, request.cancel};
-    auto lease = co_await dependencies_.local.acquire(std::move(asked->target),
-                                                      std::move(asked->options), call);
+    Result<void> planned;
+    if (asked->target.wants_split) {
+      planned = co_await dependencies_.plan_split(asked->target, call);
+    }
+    const bool is_part = asked->target.is_part();
+    Result<std::unique_ptr<scheduler::Lease>> lease = fail(Errc::internal, "not asked");
+    if (planned) {
+      lease = co_await dependencies_.local.acquire(std::move(asked->target),
+                                                   std::move(asked->options), call);
+    } else {
+      lease = fail(std::move(planned).error());
+    }
     if (!lease) {
       // The node is there: it is the model that cannot be run on it.
       Error error = std::move(lease).error();
@@ -201,13 +216,41 @@ io::Task<void> PeerServer::acquire(http::Request& request, http::BodyReader& bod
           {"load_ns", (*lease)->load_time().count()},
           {"queue_ns", (*lease)->queue_time().count()},
           {"properties", engine::encode_properties((*lease)->engine().properties())}};
-      auto id = leases_.add(std::move(*lease), holder_of(request));
+      auto id = leases_.add(std::move(*lease), holder_of(request), is_part);
       if (id) line["id"] = *id;
       written = co_await out.write(id ? boost::json::serialize(line) + "\n"
                                       : engine::error_line(id.error()));
       // Nobody knows of it: it would only wait for its end.
       if (id && !written) leases_.remove(*id, holder_of(request), false);
     }
+  }
+  co_await out.finish();
+}
+
+io::Task<void> PeerServer::ping(http::Request& request, http::ResponseWriter& response) {
+  size_t bytes = 0;
+  const std::string_view wanted = request.query_value("bytes");
+  std::from_chars(wanted.data(), wanted.data() + wanted.size(), bytes);
+  std::string body(std::min(bytes, kPingBytesMax), '.');
+  (void)co_await response.send(200, "application/octet-stream", std::move(body));
+}
+
+io::Task<void> PeerServer::serve_part(const std::string& operation, LeaseUse& use,
+                                      http::Request& request, http::ResponseWriter& response) {
+  io::CancelSource cancel;
+  const io::OnCancel on_client(request.cancel, [&cancel] { cancel.cancel(); });
+  const io::OnCancel on_end(use.ended(), [&cancel] { cancel.cancel(); });
+  const io::Call call{io::kNever, cancel.token()};
+  if (operation == "tunnel") {
+    const auto done = co_await tunnel(dependencies_.world, use.engine(), response, call);
+    if (!done && !response.started()) co_await send_error(response, 503, done.error());
+    co_return;
+  }
+  LineStream out(dependencies_.world, response);
+  auto done = co_await out.start();
+  if (done) {
+    done = co_await watch(dependencies_.world.clock, use.engine(), call);
+    if (!done) (void)co_await out.write(engine::error_line(done.error()));
   }
   co_await out.finish();
 }
@@ -221,7 +264,9 @@ io::Task<void> PeerServer::operate(std::string id, std::string operation, http::
   const auto found = kOperations.find(operation);
   const bool begins = operation == "complete";
   const bool goes_on = operation == "attach";
-  if (found == kOperations.end() && !begins && !goes_on) co_return;  // Answered as unknown.
+  const bool of_part = operation == "tunnel" || operation == "watch";
+  // Answered as unknown.
+  if (found == kOperations.end() && !begins && !goes_on && !of_part) co_return;
   auto text = co_await body.read_all(kBodyBytesMax);
   if (!text) co_return co_await send_error(response, 400, std::move(text).error());
   auto held = leases_.find(id, holder_of(request));
@@ -237,6 +282,7 @@ io::Task<void> PeerServer::operate(std::string id, std::string operation, http::
     co_return co_await send_error(response, 404, {Errc::unavailable, "nothing runs here"});
   }
   LeaseUse use(dependencies_.world.clock, std::move(*held));
+  if (of_part) co_return co_await serve_part(operation, use, request, response);
   LineStream out(dependencies_.world, response);
   auto done = co_await out.start();
   if (done) {

@@ -25,6 +25,8 @@ struct Dependencies {
   std::function<Result<void>(const http::Request&)> authorize;
   // Whether a member's record says that it is a voter, or is to become one.
   std::function<bool(std::string_view node)> votes;
+  // Fills in how a model that this node shall run goes over several.
+  std::function<io::Task<Result<void>>(scheduler::Target&, io::Call)> plan_split;
 };
 
 // On the io thread; stop() must have returned before it is destroyed, after the http::Server.
@@ -34,6 +36,8 @@ struct Dependencies {
 //   DELETE /peer/v1/leases/ID[?failed=1]    gives it back
 //   POST   /peer/v1/leases/ID/complete      pieces; also embed, tokenize, detokenize
 //   POST   /peer/v1/leases/ID/attach?from=N  the same pieces from line N on, after a break
+//   POST   /peer/v1/leases/ID/tunnel        101: bytes to and from a part; watch: until it ends
+//   GET    /peer/v1/ping?bytes=N            so many bytes: how good the link is
 //   POST   /peer/v1/unload/DIGEST           also pin, unpin
 //   POST   /peer/v1/metadata/OPERATION      the cluster's facts (voters)
 //   POST   /peer/v1/join                    a certificate for a token (voters)
@@ -66,6 +70,10 @@ class PeerServer {
   io::Task<void> operate(std::string id, std::string operation, http::Request& request,
                          http::BodyReader& body, http::ResponseWriter& response);
 
+  // Tunnel and watch; others leave the response alone.
+  io::Task<void> serve_part(const std::string& operation, LeaseUse& use, http::Request& request,
+                            http::ResponseWriter& response);
+  io::Task<void> ping(http::Request& request, http::ResponseWriter& response);
   io::Task<void> hand_over_authority(security::IdentityStore& identity, http::Request& request,
                                      http::ResponseWriter& response);
 

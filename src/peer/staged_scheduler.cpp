@@ -4,7 +4,8 @@ namespace om::peer {
 
 io::Task<Result<std::unique_ptr<scheduler::Lease>>> StagedScheduler::acquire(
     scheduler::Target target, scheduler::AcquireOptions options, io::Call call) {
-  auto brought = co_await bring_(target, call);
+  Result<void> brought;
+  if (!target.is_part()) brought = co_await bring_(target, call);  // A part has no files.
   if (!brought) {
     Error error = std::move(brought).error();
     const bool ended = error.code == Errc::cancelled || error.code == Errc::deadline_exceeded;

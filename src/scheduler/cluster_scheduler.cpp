@@ -109,6 +109,9 @@ PlacementRequest ClusterScheduler::placement_request(const Target& target,
   request.weights = target.weights;
   for (const Target::File& file : target.files) request.files.push_back({file.digest, file.bytes});
   request.load_bytes = load_bytes_of(target);
+  if (split_planner_) {
+    if (const auto bytes = split_planner_->whole_bytes(target)) request.load_bytes = *bytes;
+  }
   request.context = target.runner.num_ctx.value_or(kContextDefault);
   request.outline = options.outline;
   if (request.outline.model == 0) request.outline.model = model_key(target.weights);
@@ -161,7 +164,7 @@ io::Task<Result<std::unique_ptr<Lease>>> ClusterScheduler::acquire_on_any(
     chooser_->observe(nodes_->view());
     const io::TimePoint now = world_.clock.now();
     const PlacementDecision decision = chooser_->decide(request, now);
-    remember(options.id, decision);
+    remember(options.id, decision.to_json());
     const NodeCandidate* best = decision.best();
     if (!best && !crowded) break;
     if (!best) {
@@ -199,6 +202,10 @@ io::Task<Result<std::unique_ptr<Lease>>> ClusterScheduler::acquire_on_any(
     passed_on.add();
     request.excluded.push_back(node);
   }
+  if (last.code == Errc::unavailable && split_planner_) {
+    auto lease = co_await acquire_split(target, options, std::move(call));
+    if (lease || lease.error().code != Errc::not_found) co_return lease;
+  }
   co_return fail(std::move(last));
 }
 
@@ -208,10 +215,48 @@ bool ClusterScheduler::leaving(std::string_view node) const {
   return info && info->state == cluster::NodeState::draining;
 }
 
-void ClusterScheduler::remember(const std::string& id, const PlacementDecision& decision) {
+io::Task<Result<std::unique_ptr<Lease>>> ClusterScheduler::acquire_split(
+    const Target& target, const AcquireOptions& options, io::Call call) {
+  auto choice = split_planner_->choose(target);
+  if (!choice && choice.error().code == Errc::unsupported) co_return fail(Errc::not_found, "");
+  if (!choice) co_return fail(std::move(choice).error());
+  NodeCandidate main;
+  main.name = choice->main;
+  const auto number = chooser_->cluster().find(main.name);
+  if (!number) co_return fail(Errc::unavailable, "node {} has left", main.name);
+  main.node = *number;
+  log_info("splitting a model", field("id", options.id), field("model", target.name),
+           field("node", main.name), field("parts", choice->plan.parts.size()));
+  remember(options.id, fmt::format(R"({{"split":{}}})", choice->to_json()));
+  SentRequest sent = chooser_->begin(placement_request(target, options), main, world_.clock.now());
+  Target split = target;
+  Result<void> planned;
+  if (main.name == self_) {
+    auto plan = co_await split_planner_->plan_here(target, call);
+    if (plan) split.split = std::move(*plan);
+    if (!plan) planned = fail(std::move(plan).error());
+  } else {
+    split.wants_split = true;
+  }
+  Result<std::unique_ptr<Lease>> lease = fail(Errc::internal, "not asked");
+  if (planned) lease = co_await acquire_on(main.name, split, options, std::move(call));
+  if (!planned) lease = fail(std::move(planned).error());
+  if (!lease) {
+    Error error = std::move(lease).error();
+    const SentOutcome outcome{outcome_of(error, main.name == self_), 0, 0, 0};
+    chooser_->end(std::move(sent), outcome, world_.clock.now());
+    // A part may have been lost meanwhile: the next plan does without it.
+    if (error.code == Errc::internal) error.code = Errc::unavailable;
+    co_return fail(std::move(error));
+  }
+  co_return std::make_unique<RoutedLease>(world_.clock, alive_, chooser_, std::move(sent),
+                                          std::move(*lease), options.resumes);
+}
+
+void ClusterScheduler::remember(const std::string& id, std::string decision) {
   if (id.empty()) return;
   if (!explained_.contains(id)) explained_order_.push_back(id);
-  explained_[id] = decision.to_json();
+  explained_[id] = std::move(decision);
   if (explained_order_.size() <= kExplainedMax) return;
   explained_.erase(explained_order_.front());
   explained_order_.pop_front();
@@ -224,7 +269,14 @@ std::string ClusterScheduler::explain(const std::string& request_id) const {
 
 std::string ClusterScheduler::dry_run(const Target& target, const AcquireOptions& options) {
   chooser_->observe(nodes_->view());
-  return chooser_->decide(placement_request(target, options), world_.clock.now()).to_json();
+  const PlacementDecision decision =
+      chooser_->decide(placement_request(target, options), world_.clock.now());
+  std::string text = decision.to_json();
+  if (decision.best() || !split_planner_) return text;
+  const auto split = split_planner_->choose(target);
+  if (!split) return text;
+  text.pop_back();
+  return text + fmt::format(R"(,"split":{}}})", split->to_json());
 }
 
 bool ClusterScheduler::unload(const Digest& weights) {
@@ -269,6 +321,8 @@ std::vector<LoadedModel> ClusterScheduler::loaded() const {
       model.slots = runner.slots;
       model.loading = runner.loading;
       model.pinned = runner.pinned;
+      model.part_of = runner.part_of;
+      for (const auto& part : runner.parts) model.parts.push_back({part.node, part.bytes});
       all.push_back(std::move(model));
     }
   }
@@ -278,8 +332,8 @@ std::vector<LoadedModel> ClusterScheduler::loaded() const {
 io::Task<void> ClusterScheduler::stop() {
   alive_.reset();
   co_await keeper_.stop();
+  co_await local_.stop();  // Gives back its models' parts.
   co_await nodes_->stop();
-  co_await local_.stop();
 }
 
 }  // namespace om::scheduler

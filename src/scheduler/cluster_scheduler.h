@@ -10,6 +10,7 @@
 #include "scheduler/node_links.h"
 #include "scheduler/replica_keeper.h"
 #include "scheduler/scheduler.h"
+#include "scheduler/split_planner.h"
 
 namespace om::scheduler {
 
@@ -32,6 +33,8 @@ class ClusterScheduler final : public Scheduler {
   void start() { keeper_.start(); }  // Of the keeping of replicas.
   void stage_with(ReplicaKeeper::Stage stage) { keeper_.stage_with(std::move(stage)); }
   std::vector<cluster::ModelDemand> demand() const { return keeper_.demand(); }
+  // From then on a model that no node can hold is run by several. It outlives this object.
+  void split_with(SplitPlanner& planner) { split_planner_ = &planner; }
 
   io::Task<Result<std::unique_ptr<Lease>>> acquire(Target target, AcquireOptions options,
                                                    io::Call call) override;
@@ -48,7 +51,7 @@ class ClusterScheduler final : public Scheduler {
 
   bool leaving(std::string_view node) const;
   PlacementRequest placement_request(const Target& target, const AcquireOptions& options);
-  void remember(const std::string& id, const PlacementDecision& decision);
+  void remember(const std::string& id, std::string decision);
   // One after the other, until one gives a lease. unavailable: none is left. `since`: when the
   // request came, for its patience.
   io::Task<Result<std::unique_ptr<Lease>>> acquire_on_any(const Target& target,
@@ -58,10 +61,16 @@ class ClusterScheduler final : public Scheduler {
   io::Task<Result<std::unique_ptr<Lease>>> acquire_on(const std::string& node, const Target& target,
                                                       const AcquireOptions& options, io::Call call);
 
+  // Over several nodes. not_found: not to be split, and nothing was tried.
+  io::Task<Result<std::unique_ptr<Lease>>> acquire_split(const Target& target,
+                                                         const AcquireOptions& options,
+                                                         io::Call call);
+
   io::World& world_;
   std::unique_ptr<NodeLinks> nodes_;
   Scheduler& local_;
   std::string self_;
+  SplitPlanner* split_planner_ = nullptr;
   std::shared_ptr<NodeChooser> chooser_;  // Leases outlive this object.
   ReplicaKeeper keeper_;
   std::shared_ptr<const ClusterScheduler*> alive_;             // Until stop().

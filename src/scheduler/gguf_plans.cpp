@@ -25,13 +25,6 @@ class FileSource final : public model::GgufSource {
   uint64_t size_;
 };
 
-Result<model::GgufSummary> summary_of(io::Filesystem& files, const std::string& path) {
-  TRY(auto file, files.open(path, io::Filesystem::Open::read));
-  TRY(const uint64_t size, file->size());
-  FileSource source(*file, size);
-  return model::read_gguf_summary(source);
-}
-
 // Larger batches read long prompts faster and cost little beside a large cache.
 int batch_for(const Target& target, int context) {
   if (target.embedding) return std::clamp(context, 2, kEmbeddingBatchMax);
@@ -49,12 +42,70 @@ std::vector<int> slot_counts(int num_parallel) {
   return counts;
 }
 
+Plan launch_of(const GgufPlanOptions& options, const Target& target, int context, int slots) {
+  Plan plan;
+  plan.slots = slots;
+  plan.context = context;
+  plan.asked_for = options.num_parallel > 0;
+  plan.batch = batch_for(target, context);
+  plan.checkpoints = std::clamp(context / 8192 + 3, 3, 32);
+  return plan;
+}
+
+model::MemoryPlan memory_of(const engine::LaunchOptions& launch, const Target& target,
+                            const Plan& plan) {
+  model::MemoryPlan memory;
+  memory.context = plan.context * plan.slots;
+  memory.slots = plan.slots;
+  memory.ubatch = target.embedding ? plan.batch : std::min(plan.batch, kUbatchMax);
+  if (!launch.kv_type.empty()) memory.key_type = memory.value_type = launch.kv_type;
+  memory.unified = launch.unified_kv && plan.slots > 1;
+  memory.flash_attention = launch.flash_attention != "off";
+  memory.embeddings = target.embedding;
+  memory.checkpoints = plan.checkpoints;
+  return memory;
+}
+
 }  // namespace
+
+Result<model::GgufSummary> read_summary(io::Filesystem& files, const std::string& path) {
+  TRY(auto file, files.open(path, io::Filesystem::Open::read));
+  TRY(const uint64_t size, file->size());
+  FileSource source(*file, size);
+  return model::read_gguf_summary(source);
+}
+
+Plan split_launch(Plan plan) {
+  plan.prompt_cache_mib = 0;
+  return plan;
+}
+
+Result<uint64_t> whole_bytes(const GgufPlanOptions& options, const Target& target,
+                             const model::GgufSummary& gguf, int context) {
+  const Plan plan = launch_of(options, target, context, 1);
+  TRY(const auto needs, model::estimate_memory(gguf, memory_of(options.launch, target, plan)));
+  uint64_t bytes = needs.total();
+  for (const Target::File& file : target.files) {
+    if (file.digest != target.weights) bytes += file.bytes;
+  }
+  return bytes;
+}
+
+Result<engine::SplitNeeds> needs_of_split(const GgufPlanOptions& options, const Target& target,
+                                          const model::GgufSummary& gguf, int context) {
+  const Plan plan =
+      split_launch(launch_of(options, target, context, slot_counts(options.num_parallel).back()));
+  uint64_t extra = 0;
+  for (const Target::File& file : target.files) {
+    if (file.digest != target.weights) extra += file.bytes;
+  }
+  return engine::split_needs(gguf, memory_of(options.launch, target, plan), extra);
+}
 
 io::Task<Result<model::GgufSummary>> GgufPlans::read_header(std::string path) {
   if (const auto known = headers_.find(path); known != headers_.end()) co_return known->second;
   io::Filesystem& files = world_.files;
-  auto work = [&files, path] { return summary_of(files, path); };
+  auto work = [&files, path] { return read_summary(files, path); };
   auto read = co_await world_.workers.run(std::move(work));
   if (!read) co_return fail(annotate(std::move(read).error(), "read the model's header"));
   if (headers_.size() >= kHeadersMax) headers_.clear();
@@ -81,23 +132,8 @@ io::Task<Result<GgufPlans::Files>> GgufPlans::read_files(const Target& target) {
 
 Result<Plan> GgufPlans::plan(const Target& target, const Files& files, int context,
                              int slots) const {
-  const engine::LaunchOptions& launch = options_.launch;
-  Plan plan;
-  plan.slots = slots;
-  plan.context = context;
-  plan.asked_for = options_.num_parallel > 0;
-  plan.batch = batch_for(target, context);
-  plan.checkpoints = std::clamp(context / 8192 + 3, 3, 32);
-
-  model::MemoryPlan memory;
-  memory.context = context * slots;
-  memory.slots = slots;
-  memory.ubatch = target.embedding ? plan.batch : std::min(plan.batch, kUbatchMax);
-  if (!launch.kv_type.empty()) memory.key_type = memory.value_type = launch.kv_type;
-  memory.unified = launch.unified_kv && slots > 1;
-  memory.flash_attention = launch.flash_attention != "off";
-  memory.embeddings = target.embedding;
-  memory.checkpoints = plan.checkpoints;
+  Plan plan = launch_of(options_, target, context, slots);
+  model::MemoryPlan memory = memory_of(options_.launch, target, plan);
   memory.projector_bytes = files.projector_bytes;
   TRY(auto needs, model::estimate_memory(files.model, memory));
   if (!target.embedding) {

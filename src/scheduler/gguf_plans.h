@@ -42,4 +42,16 @@ class GgufPlans final : public MemoryPlans {
   std::map<std::string, model::GgufSummary> headers_;  // By path.
 };
 
+// The header of a model's file. Blocks: for workers.
+Result<model::GgufSummary> read_summary(io::Filesystem& files, const std::string& path);
+
+// What a model takes whole, with one slot: the least that a node must have for it.
+Result<uint64_t> whole_bytes(const GgufPlanOptions& options, const Target& target,
+                             const model::GgufSummary& gguf, int context);
+// And cut into blocks, started as split_launch() says.
+Result<engine::SplitNeeds> needs_of_split(const GgufPlanOptions& options, const Target& target,
+                                          const model::GgufSummary& gguf, int context);
+// A launch over several nodes: reading caches back over their links would cost more than it saves.
+Plan split_launch(Plan plan);
+
 }  // namespace om::scheduler

@@ -130,6 +130,11 @@ Result<std::string> encode_lease_request(const Target& target, const AcquireOpti
                       {"resumes", options.resumes},
                       {"may_evict", options.may_evict},
                       {"prompt_tokens", options.prompt_tokens}};
+  if (target.is_part()) {
+    object["part_of"] = target.part_of;
+    object["part_bytes"] = target.part_bytes;
+  }
+  if (target.wants_split) object["wants_split"] = true;
   object["files"] = encode_files(target.files);
   TRY(object["adapters"], digests_of(target.adapter_paths));
   TRY(object["projectors"], digests_of(target.projector_paths));
@@ -157,7 +162,12 @@ Result<LeaseRequest> decode_lease_request(std::string_view text, store::Store& s
   fields.read("name", target.name);
   TRY(target.manifest, Digest::parse(fields.text("manifest")));
   TRY(target.weights, Digest::parse(fields.text("weights")));
-  TRY(target.weights_path, local_path(fields.text("weights"), store));
+  fields.read("part_of", target.part_of);
+  fields.read("part_bytes", target.part_bytes);
+  fields.read("wants_split", target.wants_split);
+  if (!target.is_part()) {
+    TRY(target.weights_path, local_path(fields.text("weights"), store));
+  }
   TRY(target.adapter_paths, local_paths(fields, "adapters", store));
   TRY(target.projector_paths, local_paths(fields, "projectors", store));
   if (const std::string draft = fields.text("draft"); !draft.empty()) {

@@ -145,8 +145,20 @@ io::Task<Result<std::unique_ptr<Lease>>> LocalScheduler::acquire(Target target,
 }
 
 io::Task<Result<void>> LocalScheduler::make_plans(const Target& target, Waiter& waiter) {
+  if (target.is_part()) {
+    waiter.context = 1;
+    waiter.plans = {Plan{.slots = 1, .context = 1, .bytes = target.part_bytes}};
+    co_return Result<void>{};
+  }
   waiter.context = wanted_context(target);
   CO_TRY(waiter.plans, co_await plans_for(target, waiter.context));
+  if (target.split) {
+    Plan plan = split_launch(waiter.plans.back());
+    plan.bytes = target.split->main_bytes;
+    plan.parts = target.split->parts;
+    waiter.plans = {std::move(plan)};
+    co_return Result<void>{};
+  }
   const ModelEntry& entry = entry_of(target);
   const int current = entry.instance ? entry.instance->plan.context : 0;
   // A runner that is too small is replaced by one with room to grow, if that fits too.
@@ -292,6 +304,10 @@ LoadedModel LocalScheduler::loaded_model(const ModelKey& key, const ModelEntry& 
   model.loading = instance.phase == RunnerState::Phase::loading;
   model.stopping = instance.phase == RunnerState::Phase::leaving || instance.draining;
   model.pinned = entry.pinned;
+  model.part_of = entry.target.part_of;
+  for (const engine::PartShare& part : instance.plan.parts) {
+    model.parts.push_back({part.node, part.bytes});
+  }
   model.load_progress = model.loading ? instance.engine->load_progress() : 1;
   if (entry.keep_alive.count() >= 0 && !entry.pinned) {
     const io::TimePoint now = world_.clock.now();
@@ -316,6 +332,8 @@ cluster::RunnerInfo LocalScheduler::runner_info(const ModelEntry& entry, LoadedM
   runner.weights = model.weights;
   runner.stopping = model.stopping;
   runner.pinned = model.pinned;
+  runner.part_of = std::move(model.part_of);
+  for (LoadedPart& part : model.parts) runner.parts.push_back({std::move(part.node), part.bytes});
   runner.loading = model.loading;
   if (model.expires_at) {
     // In whole seconds: a clock that runs is no news.

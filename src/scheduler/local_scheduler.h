@@ -10,6 +10,7 @@
 #include "engine/loadable_engine.h"
 #include "io/task_group.h"
 #include "io/world.h"
+#include "scheduler/gguf_plans.h"
 #include "scheduler/memory_plans.h"
 #include "scheduler/model_entry.h"
 #include "scheduler/quarantine.h"
@@ -49,6 +50,13 @@ class LocalScheduler final : public Scheduler {
   std::vector<LoadedModel> loaded() const override;
   io::Task<void> stop() override;
 
+  GgufPlanOptions plan_options() const {
+    return {options_.launch, options_.num_parallel, options_.memory_total};
+  }
+  int wanted_context(const Target& target) const;  // That it would be loaded with.
+  // From the next load on; nothing may be loaded or loading.
+  void use_engines(engine::EngineFactory factory) { make_engine_ = std::move(factory); }
+
   cluster::NodeInfo node_info(std::string name) const;  // For the cluster's View.
   size_t waiting() const { return room_.size(); }
   uint64_t memory_used() const;  // By runners, estimated or measured, what loads reserve included.
@@ -57,7 +65,6 @@ class LocalScheduler final : public Scheduler {
   friend class LocalLease;
 
   // local_scheduler.cpp: requests.
-  int wanted_context(const Target& target) const;
   io::Task<Result<std::vector<Plan>>> plans_for(const Target& target, int context);
   Result<void> admit(const ModelEntry& entry, const AcquireOptions& options);
   io::Task<Result<void>> make_plans(const Target& target, Waiter& waiter);

@@ -8,8 +8,10 @@
 namespace om::scheduler {
 namespace {
 
+constexpr size_t kLimitFilesMax = 32;
+
 // Files of /proc and /sys tell no size: they are read until they end.
-std::string read_text(io::Filesystem& files, const char* path) {
+std::string read_text(io::Filesystem& files, const std::string& path) {
   auto file = files.open(path, io::Filesystem::Open::read);
   if (!file) return {};
   std::array<char, 16384> buffer{};
@@ -48,9 +50,33 @@ std::string_view line_value(std::string_view text, std::string_view name) {
   return {};
 }
 
+// Where our group's limit and those of the groups around it stand: in a container the root of
+// /sys/fs/cgroup is our own group, as a service or a job we are somewhere below it.
+std::vector<std::string> limit_files(std::string_view own_groups) {
+  std::vector<std::string> paths = {"/sys/fs/cgroup/memory.max",
+                                    "/sys/fs/cgroup/memory/memory.limit_in_bytes"};
+  size_t at = 0;
+  while (at < own_groups.size() && paths.size() < kLimitFilesMax) {
+    const size_t end = std::min(own_groups.find('\n', at), own_groups.size());
+    const std::string_view line = own_groups.substr(at, end - at);  // "4:memory:/a/b", "0::/a/b"
+    at = end + 1;
+    const size_t first = line.find(':'), second = line.find(':', first + 1);
+    if (first == line.npos || second == line.npos) continue;
+    const std::string_view kinds = line.substr(first + 1, second - first - 1);
+    if (!kinds.empty() && kinds != "memory") continue;
+    for (std::string_view group = line.substr(second + 1); group.size() > 1;
+         group = group.substr(0, group.rfind('/'))) {
+      if (paths.size() >= kLimitFilesMax) break;
+      paths.push_back(kinds.empty()
+                          ? fmt::format("/sys/fs/cgroup{}/memory.max", group)
+                          : fmt::format("/sys/fs/cgroup/memory{}/memory.limit_in_bytes", group));
+    }
+  }
+  return paths;
+}
+
 void limit_by_cgroup(io::Filesystem& files, NodeResources& node) {
-  for (const char* path :
-       {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"}) {
+  for (const std::string& path : limit_files(read_text(files, "/proc/self/cgroup"))) {
     const auto limit = leading_number(read_text(files, path));  // "max" is no number.
     if (!limit || *limit <= 0) continue;
     const auto bytes = static_cast<uint64_t>(*limit);

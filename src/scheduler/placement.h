@@ -9,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include "engine/split/split_plan.h"
 #include "io/task.h"
 
 namespace om::scheduler {
@@ -24,6 +25,7 @@ struct Plan {
   int checkpoints = 0;
   uint64_t weight_bytes = 0;
   int prompt_cache_mib = 0;
+  std::vector<engine::PartShare> parts;  // On other nodes; `bytes` are this one's.
 };
 
 // A loaded, loading or leaving model as far as the decision needs it.

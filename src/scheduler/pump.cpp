@@ -129,7 +129,8 @@ RunnerState LocalScheduler::runner_state(const ModelEntry& entry, const Instance
   state.slots = instance.plan.slots;
   state.running = static_cast<int>(instance.holders.size());
   state.bytes = bytes_of(instance);
-  state.pinned = entry.pinned;
+  // Another node's model stands on a part: it ends with its lease.
+  state.pinned = entry.pinned || entry.target.is_part();
   state.draining = instance.draining;
   state.exclusive = instance.exclusive;
   state.value = entry.value(world_.clock.now());

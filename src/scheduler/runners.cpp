@@ -29,6 +29,8 @@ engine::LaunchOptions LocalScheduler::launch_options(const Target& target, const
   launch.weight_bytes = plan.weight_bytes;
   launch.prompt_cache_mib = plan.prompt_cache_mib;
   launch.checkpoints = plan.checkpoints;
+  launch.parts = plan.parts;
+  launch.is_part = target.is_part();
   const model::RunnerOptions& wanted = target.runner;
   if (wanted.num_thread && *wanted.num_thread > 0) launch.threads = *wanted.num_thread;
   if (wanted.num_gpu) launch.gpu_layers = wanted.num_gpu;
@@ -140,7 +142,10 @@ void LocalScheduler::died(const ModelKey& key, const std::weak_ptr<Instance>& we
   instance->died = true;
   const io::TimePoint now = world_.clock.now();
   std::set<std::string_view> suspects;  // The same question asked by many is one suspect.
-  for (const Holder& holder : instance->holders) suspects.insert(holder.fingerprint);
+  // Where a part was lost, no request is to blame.
+  if (!instance->engine->lost_a_part()) {
+    for (const Holder& holder : instance->holders) suspects.insert(holder.fingerprint);
+  }
   for (const std::string_view suspect : suspects) quarantine_.add_death(suspect, now);
   back_off(entry);
   log_error("runner died", field("model", entry.target.name),

@@ -9,6 +9,7 @@
 
 #include "base/digest.h"
 #include "engine/engine.h"
+#include "engine/split/split_plan.h"
 #include "io/world.h"
 #include "model/chat.h"
 #include "scheduler/prompt_outline.h"
@@ -33,8 +34,24 @@ struct Target {
   };
   // Memory that it takes with the context and one slot, as estimated. 0: not known.
   uint64_t load_bytes = 0;
-  std::vector<File> files;      // What a node needs on its disk to run it.
-  model::RunnerOptions runner;  // num_ctx absent: the configured default.
+  std::vector<File> files;                           // What a node needs on its disk to run it.
+  model::RunnerOptions runner;                       // num_ctx absent: the configured default.
+  std::shared_ptr<const model::GgufSummary> header;  // Of the weights, where it is known.
+
+  // Over several nodes: `wants_split` asks the node to plan it, `split` is the plan.
+  bool wants_split = false;
+  std::optional<engine::SplitPlan> split;
+  // Not a model but a part of one, for the node `part_of`: so much memory and a process. `weights`
+  // is then a name of its own.
+  std::string part_of;
+  uint64_t part_bytes = 0;
+  bool is_part() const { return !part_of.empty(); }
+};
+
+// A model's part on another node.
+struct LoadedPart {
+  std::string node;
+  uint64_t bytes = 0;
 };
 
 enum class Priority { interactive, batch };
@@ -104,7 +121,9 @@ struct LoadedModel {
   std::optional<io::WallTime> expires_at;  // Absent: never.
   int running = 0, queued = 0, slots = 0;
   bool stopping = false, loading = false, pinned = false;
-  double load_progress = 0;  // 0..1 while loading.
+  double load_progress = 0;       // 0..1 while loading.
+  std::vector<LoadedPart> parts;  // On other nodes.
+  std::string part_of;            // Not empty: a part of what that node runs.
 };
 
 // Finds each request a slot on a loaded model, or says why there is none. stop() must be awaited

@@ -53,8 +53,9 @@ class Machine(Node):
 class Cluster:
     """Nodes that are one cluster; the first one founded it."""
 
-    def __init__(self, count, environments=None):
+    def __init__(self, count, environments=None, machine=Machine):
         self.network = Network(count)
+        self.machine = machine
         self.count, self.environments = count, environments or {}  # By index.
         self.nodes = []
 
@@ -62,7 +63,7 @@ class Cluster:
         self.network.__enter__()
         try:
             for index in range(self.count):
-                self.nodes.append(Machine(self.network, index, self.environments.get(index)))
+                self.nodes.append(self.machine(self.network, index, self.environments.get(index)))
                 self.nodes[-1].start()
         except BaseException:
             self.__exit__(True, None, None)

@@ -82,6 +82,27 @@ void print_join_advice(const std::string& token) {
                   token));
 }
 
+// A model over several nodes: who holds how much of it.
+void print_split(const json::object& split) {
+  std::vector<std::vector<std::string>> rows;
+  const auto add = [&rows](const JsonFields& holder) {
+    int blocks = 0;
+    uint64_t bytes = 0;
+    holder.read("blocks", blocks);
+    holder.read("bytes", bytes);
+    rows.push_back({holder.text("node"), std::to_string(blocks),
+                    fmt::format("{:.2f} GB", static_cast<double>(bytes) / 1e9)});
+  };
+  add(JsonFields(split));
+  if (const json::array* parts = JsonFields(split).array("parts")) {
+    for (const json::value& part : *parts) {
+      if (part.is_object()) add(JsonFields(part.get_object()));
+    }
+  }
+  const std::vector<std::string> header{"NODE", "LAYERS", "MEMORY"};
+  print("No node can hold the model; these run it together:\n\n" + format_table(header, rows));
+}
+
 // A node as a decision saw it: its cost and what it is made of, or why it was left out.
 std::vector<std::string> candidate_row(const json::object& candidate) {
   const JsonFields fields(candidate);
@@ -231,6 +252,10 @@ CommandTask explain_command(Cli& cli, std::string request_id) {
     for (const json::value& candidate : *candidates) {
       if (candidate.is_object()) rows.push_back(candidate_row(candidate.get_object()));
     }
+  }
+  if (const json::object* split = JsonFields(reply.get_object()).object("split")) {
+    print_split(*split);
+    co_return Result<void>{};
   }
   const std::vector<std::string> header{"NODE", "COST", "WHY"};
   print(format_table(header, rows));

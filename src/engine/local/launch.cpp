@@ -31,14 +31,30 @@ void add_memory_flags(const LaunchOptions& options, std::vector<std::string>& ar
   }
   if (!options.flash_attention.empty()) add("--flash-attn", options.flash_attention);
   if (options.deterministic) {
-    add("--no-repack", "-ngl", "0");
-  } else if (options.gpu_layers && *options.gpu_layers >= 0) {
+    add("--no-repack");
+    if (options.parts.empty()) add("-ngl", "0");
+  } else if (options.parts.empty() && options.gpu_layers && *options.gpu_layers >= 0) {
     add("-ngl", std::to_string(*options.gpu_layers));
   }
   if (options.main_gpu) {
     add("--split-mode", "none", "--main-gpu", std::to_string(*options.main_gpu));
   }
   if (options.use_mmap) add("--load-mode", *options.use_mmap ? "mmap" : "none");
+}
+
+// The devices stand in the order of --rpc; counts of blocks are told as proportions.
+void add_parts(const LaunchOptions& options, std::vector<std::string>& argv) {
+  if (options.parts.empty()) return;
+  std::vector<std::string> servers, counts;
+  int blocks = 0;
+  for (size_t i = 0; i < options.parts.size(); i++) {
+    servers.push_back(fmt::format("127.0.0.1:{}", options.part_ports.at(i)));
+    counts.push_back(std::to_string(options.parts[i].blocks));
+    blocks += options.parts[i].blocks;
+  }
+  auto add = [&](auto... words) { (argv.emplace_back(words), ...); };
+  add("--rpc", joined(servers), "-ngl", std::to_string(blocks), "-ts", joined(counts));
+  add("--fit", "off");
 }
 
 }  // namespace
@@ -58,6 +74,7 @@ Result<io::SpawnOptions> launch_command(const LaunchOptions& options,
   add("--host", secrets.socket_path, "--offline", "--no-webui", "--no-slots");
   add("--log-colors", "off", "--no-log-timestamps", "--log-verbosity", "3");
   add_memory_flags(options, argv);
+  add_parts(options, argv);
   if (options.threads > 0) add("-t", std::to_string(options.threads));
   if (options.embedding) {
     add("--embeddings");

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "engine/split/split_plan.h"
 #include "io/processes.h"
 
 namespace om::engine {
@@ -42,6 +43,13 @@ struct LaunchOptions {
   std::optional<int> gpu_layers, main_gpu;
   std::optional<bool> use_mmap;
   std::vector<std::pair<std::string, std::string>> environment;
+
+  // A model over several nodes: who holds its last blocks, and the loopback ports that lead there.
+  std::vector<PartShare> parts;
+  std::vector<uint16_t> part_ports;
+  // Nothing but memory and arithmetic for another node's model: ggml-rpc-server, not llama-server.
+  bool is_part = false;
+  std::string part_program;
 
   uint64_t weight_bytes = 0;  // Of all files, to tell the progress of a load. 0: unknown.
 

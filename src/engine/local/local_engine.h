@@ -32,6 +32,9 @@ class LocalEngine final : public LoadableEngine {
                                                 io::Call call) override;
   io::Task<Result<std::string>> detokenize(std::vector<Token> tokens, io::Call call) override;
 
+  // Breaks what it is working on and kills it: what it runs on is gone.
+  void condemn(std::string reason) { process_->condemn(std::move(reason)); }
+
   RunnerProcess& process() { return *process_; }
   const RunnerProcess& process() const { return *process_; }
 

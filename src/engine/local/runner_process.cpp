@@ -176,6 +176,11 @@ void RunnerProcess::break_all(std::string reason) {
   }
 }
 
+void RunnerProcess::condemn(std::string reason) {
+  break_all(std::move(reason));
+  if (child_) child_->signal(SIGKILL);
+}
+
 Error RunnerProcess::death() const {
   return {Errc::unavailable, fmt::format("{}: {}", kStopped, death_)};
 }

@@ -31,6 +31,9 @@ class RunnerProcess : public std::enable_shared_from_this<RunnerProcess> {
   // Breaks the requests in flight, asks the child to end, kills it after the grace period.
   io::Task<void> stop();
 
+  // Breaks the requests in flight for this reason and kills the child; tells as of a death.
+  void condemn(std::string reason);
+
   bool alive() const { return child_ && child_->running() && !broken_.cancelled(); }
   io::CancelToken broken() const { return broken_.token(); }
   // A signal ended it before it was ready: not its own doing, so a second try may go well.

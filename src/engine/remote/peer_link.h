@@ -14,6 +14,9 @@ namespace om::engine {
 inline constexpr std::chrono::milliseconds kPulseInterval{500};
 inline constexpr std::chrono::milliseconds kSilenceMax{2000};
 
+// What a tunnel to a part of a model carries (http::upgrade).
+inline constexpr std::string_view kPartProtocol = "ollamamax-part";
+
 struct PeerLink {
   std::string node;  // Its name.
   io::Endpoint endpoint;

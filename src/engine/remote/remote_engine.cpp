@@ -4,6 +4,7 @@
 #include "base/json_fields.h"
 #include "base/log.h"
 #include "engine/metrics.h"
+#include "http/upgrade.h"
 
 namespace om::engine {
 
@@ -151,6 +152,25 @@ io::Task<Result<std::string>> RemoteEngine::detokenize(std::vector<Token> tokens
   CO_TRY(const json::object line,
          co_await ask("detokenize", json::serialize(question), std::move(call)));
   co_return JsonFields(line).text("text");
+}
+
+io::Task<Result<std::unique_ptr<io::Stream>>> RemoteEngine::tunnel(io::Call call) {
+  auto request = link_.request("POST", path_ + "/tunnel");
+  auto stream =
+      co_await http::upgrade(world_, std::move(request), std::string(kPartProtocol), call);
+  if (!stream) co_return fail(annotate(std::move(stream).error(), "node " + link_.node));
+  co_return std::move(*stream);
+}
+
+io::Task<Error> RemoteEngine::watch(io::CancelToken cancel) {
+  auto reader = co_await open("watch", {}, {io::kNever, cancel});
+  if (!reader) co_return std::move(reader).error();
+  while (true) {
+    auto line = co_await reader->next();
+    if (line) continue;
+    if (reader->lost()) lost_ = true;
+    co_return std::move(line).error();
+  }
 }
 
 }  // namespace om::engine

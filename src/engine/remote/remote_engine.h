@@ -33,6 +33,10 @@ class RemoteEngine final : public Engine {
                                                 io::Call call) override;
   io::Task<Result<std::string>> detokenize(std::vector<Token> tokens, io::Call call) override;
 
+  // Of a lease on a part: a stream to its process, and waiting for its end (see split/).
+  io::Task<Result<std::unique_ptr<io::Stream>>> tunnel(io::Call call);
+  io::Task<Error> watch(io::CancelToken cancel);
+
   bool lost() const { return lost_; }
   const PeerLink& link() const { return link_; }
 

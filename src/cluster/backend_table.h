@@ -1,0 +1,65 @@
+// Which foreign servers answer for us: a fact that all nodes agree on; of a node of its own, a
+// file.
+//
+// Keys are no facts: they lie in files of mode 0600 on the nodes' disks, are in no backup and no
+// list, and a node that has not got one asks another node for it, inside the TLS between nodes.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cluster/fact_table.h"
+#include "engine/external/backends.h"
+
+namespace om::cluster {
+
+inline constexpr std::string_view kBackendsPrefix = "/backends/";
+inline constexpr size_t kBackendsMax = 256;
+
+// On the io thread; stop() must have returned before it is destroyed.
+class BackendTable {
+ public:
+  static constexpr size_t kKeyBytesMax = 4096;
+  static constexpr std::chrono::seconds kKeyRetry{5};
+
+  // A backend's key, from another node. not_found: none has it.
+  using FetchKey = std::function<io::Task<Result<std::string>>(std::string name, io::Call call)>;
+
+  // `directory`: of this node's state. `metadata` null: this node is in no cluster.
+  BackendTable(io::World& world, engine::Backends& backends, io::Path directory,
+               metadata::Metadata* metadata, FetchKey fetch_key);
+  ~BackendTable();
+
+  Result<void> start();
+  // invalid_argument: the key cannot be sent. overloaded: kBackendsMax. Of one that is there, what
+  // is given here replaces what was.
+  io::Task<Result<void>> add(engine::BackendSpec spec, std::string key, io::Call call);
+  io::Task<Result<void>> remove(std::string name, io::Call call);  // not_found.
+  // For other nodes of the cluster. not_found.
+  Result<std::string> key_of(const std::string& name);
+  io::Task<void> stop();
+
+ private:
+  io::Path key_path(const std::string& name) const;
+  Result<void> write_secret(const io::Path& path, std::string_view text);
+  Result<void> load_file();
+  Result<void> save_file();
+  void take(const std::string& name, const std::string* value);
+  void apply(engine::BackendSpec spec);
+  io::Task<void> obtain_key(engine::BackendSpec spec);
+  io::Task<void> adopt_file();  // What it had before it entered a cluster becomes the cluster's.
+
+  io::World& world_;
+  engine::Backends& backends_;
+  io::Path directory_;
+  metadata::Metadata* metadata_;
+  FetchKey fetch_key_;
+  std::map<std::string, engine::BackendSpec> specs_;
+  std::unique_ptr<FactTable> facts_;
+  io::TaskGroup tasks_;
+};
+
+}  // namespace om::cluster

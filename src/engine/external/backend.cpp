@@ -1,0 +1,231 @@
+#include "engine/external/backend.h"
+
+#include <algorithm>
+#include <boost/json.hpp>
+
+#include "base/json_fields.h"
+#include "base/log.h"
+
+namespace om::engine {
+namespace {
+
+namespace json = boost::json;
+
+constexpr size_t kListBytesMax = 8 << 20;
+constexpr size_t kErrorBytesMax = 64 << 10;
+constexpr size_t kErrorShownMax = 500;
+
+Errc errc_of(int status) {
+  switch (status) {
+    case 400:
+    case 413:
+    case 422:
+      return Errc::invalid_argument;
+    case 401:
+    case 403:
+      return Errc::unauthenticated;
+    case 404:
+      return Errc::not_found;
+    case 429:
+      return Errc::overloaded;
+    case 502:
+    case 503:
+    case 504:
+      return Errc::unavailable;
+    default:
+      return Errc::internal;
+  }
+}
+
+// The text of an error's body, whichever shape it has.
+std::string error_text(std::string_view body) {
+  boost::system::error_code failed;
+  const json::value value = json::parse(body, failed);
+  if (!failed && value.is_object()) {
+    const JsonFields fields(value.get_object());
+    if (const json::object* error = fields.object("error")) {
+      return JsonFields(*error).text("message");
+    }
+    for (const auto* name : {"error", "detail", "message"}) {
+      if (std::string text = fields.text(name); !text.empty()) return text;
+    }
+  }
+  return std::string(body.substr(0, kErrorShownMax));
+}
+
+std::string_view without_latest(std::string_view model) {
+  if (model.ends_with(":latest")) model.remove_suffix(7);
+  return model;
+}
+
+}  // namespace
+
+Backend::Backend(io::World& world, http::Client& client, BackendSpec spec, std::string key)
+    : world_(world),
+      client_(client),
+      spec_(std::move(spec)),
+      key_(std::move(key)),
+      kind_(spec_.kind),
+      tasks_(world.executor, world.clock) {}
+
+Backend::~Backend() = default;
+
+void Backend::start() { tasks_.spawn(watch()); }
+
+io::Task<void> Backend::stop() { co_await tasks_.stop(); }
+
+io::Task<void> Backend::watch() {
+  const io::CancelToken token = tasks_.token();
+  bool was_healthy = true;
+  while (true) {
+    const auto checked = co_await check(world_.clock.call_within(kCheckMax, token));
+    if (token.cancelled()) co_return;
+    if (!checked && was_healthy) {
+      log_warn("backend does not answer", field("backend", spec_.name),
+               field("error", checked.error()));
+    } else if (checked && !was_healthy) {
+      log_info("backend answers again", field("backend", spec_.name));
+    }
+    was_healthy = checked.has_value();
+    const auto slept = co_await world_.clock.sleep_for(kCheckInterval, {io::kNever, token});
+    if (!slept) co_return;
+  }
+}
+
+io::Task<Result<void>> Backend::check(io::Call call) {
+  Result<void> checked;
+  if (kind_ == BackendKind::unknown) {
+    const auto kind = co_await detect(call);
+    if (kind) kind_ = *kind;
+    if (!kind) checked = fail(kind.error());
+  }
+  if (checked) checked = co_await read_models(call);
+  if (checked) {
+    error_.reset();
+  } else if (checked.error().code != Errc::cancelled) {
+    error_ = checked.error();
+  }
+  co_return checked;
+}
+
+io::Task<Result<BackendKind>> Backend::detect(io::Call call) {
+  const auto version = co_await fetch("GET", "/api/version", {}, call);
+  if (version && version->contains("\"version\"")) co_return BackendKind::ollama;
+  // Who cannot be reached at all is asked nothing more.
+  if (!version && version.error().code == Errc::unavailable) co_return fail(version.error());
+  const auto properties = co_await fetch("GET", "/props", {}, call);
+  if (properties && properties->contains("default_generation_settings")) {
+    co_return BackendKind::llama_server;
+  }
+  CO_TRY(const std::string models, co_await fetch("GET", "/v1/models", {}, call));
+  if (models.contains("\"vllm\"")) co_return BackendKind::vllm;
+  co_return BackendKind::openai;
+}
+
+io::Task<Result<void>> Backend::read_models(io::Call call) {
+  const bool ollama = kind_ == BackendKind::ollama;
+  CO_TRY(const std::string text,
+         co_await fetch("GET", ollama ? "/api/tags" : "/v1/models", {}, call));
+  boost::system::error_code failed;
+  const json::value value = json::parse(text, failed);
+  const json::array* list = nullptr;
+  if (!failed && value.is_object()) {
+    list = JsonFields(value.get_object()).array(ollama ? "models" : "data");
+  }
+  if (!list) co_return fail(Errc::corrupt, "the backend's list of models is none");
+  std::vector<ExternalModel> models;
+  for (const json::value& entry : *list) {
+    if (!entry.is_object() || models.size() >= kBackendModelsMax) continue;
+    const JsonFields fields(entry.get_object());
+    ExternalModel model;
+    model.name = fields.text(ollama ? "name" : "id");
+    fields.read("size", model.size);
+    fields.read("digest", model.digest);
+    const auto offered = [&model](const std::string& wanted) {
+      return without_latest(wanted) == without_latest(model.name);
+    };
+    if (!spec_.models.empty() && std::ranges::none_of(spec_.models, offered)) continue;
+    if (!model.name.empty()) models.push_back(std::move(model));
+  }
+  models_ = std::move(models);
+  co_return Result<void>{};
+}
+
+const ExternalModel* Backend::find(std::string_view model) const {
+  const auto found = std::ranges::find_if(models_, [model](const ExternalModel& known) {
+    return without_latest(known.name) == without_latest(model);
+  });
+  return found == models_.end() ? nullptr : &*found;
+}
+
+bool Backend::may_be_asked() const {
+  if (failures_ < kFailuresMax) return true;
+  return !trying_ && world_.clock.now() >= open_until_;
+}
+
+void Backend::answered() {
+  failures_ = 0;
+  trying_ = false;
+}
+
+void Backend::failed(const Error& error) {
+  trying_ = false;
+  failures_++;
+  const int doublings = std::clamp(failures_ - kFailuresMax, 0, 8);
+  open_until_ =
+      world_.clock.now() + std::min<io::Duration>(kOpenFirst * (1 << doublings), kOpenMax);
+  log_warn("backend failed a request", field("backend", spec_.name), field("error", error),
+           field("failures", failures_));
+}
+
+http::ClientRequest Backend::request(std::string method, std::string target,
+                                     std::string body) const {
+  const auto url = http::Url::parse(spec_.url);
+  auto request = http::ClientRequest::to(std::move(method), *url);  // It was parsed before.
+  request.target = (url->target == "/" ? "" : url->target) + target;
+  request.body = std::move(body);
+  if (!request.body.empty()) request.headers.add("Content-Type", "application/json");
+  if (!key_.empty()) request.headers.add("Authorization", "Bearer " + key_);
+  return request;
+}
+
+io::Task<Result<std::unique_ptr<http::ClientResponse>>> Backend::send(http::ClientRequest request,
+                                                                      io::Call call) {
+  auto response = co_await client_.send(std::move(request), std::move(call));
+  if (!response) {
+    Error error = std::move(response).error();
+    if (error.code == Errc::not_found || error.code == Errc::deadline_exceeded) {
+      error.code = Errc::unavailable;  // Its name does not resolve, or it is too slow.
+    }
+    co_return fail(annotate(std::move(error), "backend " + spec_.name));
+  }
+  const int status = (*response)->status();
+  if (status >= 200 && status < 300) co_return std::move(*response);
+  const auto body = co_await (*response)->read_all(kErrorBytesMax);
+  co_return fail(errc_of(status), "backend {} answered {}: {}", spec_.name, status,
+                 body ? error_text(*body) : "");
+}
+
+io::Task<Result<std::string>> Backend::fetch(std::string method, std::string target,
+                                             std::string body, io::Call call) {
+  auto asked = request(std::move(method), std::move(target), std::move(body));
+  CO_TRY(const auto response, co_await send(std::move(asked), std::move(call)));
+  co_return co_await response->read_all(kListBytesMax);
+}
+
+io::Task<Result<std::unique_ptr<ExternalAnswer>>> Backend::ask(UpstreamRequest upstream,
+                                                               io::Call call) {
+  if (failures_ >= kFailuresMax) trying_ = true;
+  const bool lines = kind_ == BackendKind::ollama;
+  auto asked = request("POST", std::move(upstream.target), std::move(upstream.body));
+  auto response = co_await send(std::move(asked), std::move(call));
+  if (!response) {
+    trying_ = false;
+    co_return fail(std::move(response).error());
+  }
+  (*response)->set_idle_max(kSilenceMax);
+  co_return std::make_unique<ExternalAnswer>(std::move(*response),
+                                             lines ? ollama_events() : openai_events(), lines);
+}
+
+}  // namespace om::engine

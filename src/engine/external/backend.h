@@ -1,0 +1,85 @@
+// One foreign server while we use it: what kind it is, which models it has, how it fares.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/external/backend_spec.h"
+#include "engine/external/external_answer.h"
+#include "engine/external/external_bodies.h"
+#include "http/client.h"
+#include "io/task_group.h"
+#include "io/world.h"
+
+namespace om::engine {
+
+struct ExternalModel {
+  std::string name;
+  uint64_t size = 0;   // 0: not told.
+  std::string digest;  // Hex; empty: not told.
+};
+
+// On the io thread; stop() must have returned before it is destroyed, answers may outlive it.
+//
+// It is asked for its models every few seconds. After failures_max failures in a row nothing is
+// sent to it for a growing while; then one request is, and its answer decides.
+class Backend {
+ public:
+  static constexpr std::chrono::seconds kCheckInterval{5}, kCheckMax{5};
+  static constexpr int kFailuresMax = 3;
+  static constexpr std::chrono::seconds kOpenFirst{2}, kOpenMax{60};
+  static constexpr std::chrono::seconds kSilenceMax{120};  // Prompts of a big model take long.
+
+  Backend(io::World& world, http::Client& client, BackendSpec spec, std::string key);
+  ~Backend();
+
+  void start();
+  io::Task<Result<void>> check(io::Call call);  // Kind and models, now.
+  io::Task<void> stop();
+
+  const BackendSpec& spec() const { return spec_; }
+  void set_key(std::string key) { key_ = std::move(key); }
+  BackendKind kind() const { return kind_; }
+  const std::vector<ExternalModel>& models() const { return models_; }
+  // As it names it; null: it has no such model. A missing ":latest" is no difference.
+  const ExternalModel* find(std::string_view model) const;
+  bool healthy() const { return !error_; }
+  const std::optional<Error>& error() const { return error_; }
+  bool may_be_asked() const;  // The breaker is closed, or it is time for a trial.
+  int running() const { return running_; }
+
+  // Errors before the answer began. unavailable and overloaded, internal, unauthenticated: another
+  // holder may do better.
+  io::Task<Result<std::unique_ptr<ExternalAnswer>>> ask(UpstreamRequest request, io::Call call);
+  // One JSON answer.
+  io::Task<Result<std::string>> fetch(std::string method, std::string target, std::string body,
+                                      io::Call call);
+  void answered();
+  void failed(const Error& error);
+  void begin_request() { running_++; }
+  void end_request() { running_--; }
+
+ private:
+  http::ClientRequest request(std::string method, std::string target, std::string body) const;
+  io::Task<Result<std::unique_ptr<http::ClientResponse>>> send(http::ClientRequest request,
+                                                               io::Call call);
+  io::Task<Result<BackendKind>> detect(io::Call call);
+  io::Task<Result<void>> read_models(io::Call call);
+  io::Task<void> watch();
+
+  io::World& world_;
+  http::Client& client_;
+  BackendSpec spec_;
+  std::string key_;
+  BackendKind kind_;
+  std::vector<ExternalModel> models_;
+  std::optional<Error> error_ = Error{Errc::unavailable, "not asked yet"};
+  int failures_ = 0, running_ = 0;
+  io::TimePoint open_until_{};
+  bool trying_ = false;
+  io::TaskGroup tasks_;
+};
+
+}  // namespace om::engine

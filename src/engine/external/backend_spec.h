@@ -1,0 +1,34 @@
+// A server that others run and that answers for us: an Ollama, llama-server, vLLM, or anything that
+// speaks OpenAI's API. A slow fact: what all nodes know of it. Its key is never in here.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "http/message.h"
+
+namespace om::engine {
+
+enum class BackendKind { unknown, ollama, llama_server, vllm, openai };
+std::string_view to_string(BackendKind kind);                   // "ollama", "llama-server", ...
+Result<BackendKind> parse_backend_kind(std::string_view text);  // Empty: unknown, to be found out.
+
+struct BackendSpec {
+  std::string name;  // Unique: what it is called in lists and headers.
+  std::string url;   // Without a path that the API adds ("/v1", "/api").
+  BackendKind kind = BackendKind::unknown;
+  std::vector<std::string> models;  // Only these are offered; empty: all it has.
+  std::string key_digest;           // SHA-256 of its key; empty: it has none.
+  bool operator==(const BackendSpec&) const = default;
+};
+
+inline constexpr size_t kBackendModelsMax = 1000;
+
+// invalid_argument: no http or https URL. A URL may end in "/v1" or "/": that is taken off. The
+// name is made of host and port, unless one is given.
+Result<BackendSpec> make_backend(std::string_view url, std::string name);
+std::string write_backend(const BackendSpec& spec);
+Result<BackendSpec> read_backend(std::string_view json);  // corrupt.
+
+}  // namespace om::engine

@@ -1,0 +1,35 @@
+// An answer that a foreign server streams, as our chunks.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <string>
+
+#include "engine/external/external_events.h"
+#include "http/client.h"
+#include "http/event_stream.h"
+
+namespace om::engine {
+
+// On the io thread. Destroying it closes the connection, which ends the work there.
+class ExternalAnswer {
+ public:
+  ExternalAnswer(std::unique_ptr<http::ClientResponse> response,
+                 std::unique_ptr<EventParser> parser, bool lines);
+
+  // After a chunk with `done` it must not be asked again. unavailable: the server died, fell silent
+  // or ended early; what it says itself as its status or words say; corrupt: it sent nonsense.
+  io::Task<Result<model::Chunk>> next();
+
+ private:
+  Result<void> take(std::string_view bytes);
+
+  std::unique_ptr<http::ClientResponse> response_;
+  std::unique_ptr<EventParser> parser_;
+  bool lines_;  // JSON lines, else server-sent events.
+  http::SseReader events_;
+  http::NdjsonReader json_lines_;
+  std::deque<model::Chunk> chunks_;
+};
+
+}  // namespace om::engine

@@ -1,0 +1,293 @@
+#include "engine/external/external_bodies.h"
+
+#include <boost/json.hpp>
+
+#include "base/base64.h"
+#include "base/json_fields.h"
+
+namespace om::engine {
+namespace {
+
+namespace json = boost::json;
+
+json::value parsed_or_text(std::string_view text) {
+  boost::system::error_code failed;
+  json::value value = json::parse(text, failed);
+  return failed ? json::value(text) : value;
+}
+
+std::string_view image_type(std::string_view bytes) {
+  if (bytes.starts_with("\x89PNG")) return "image/png";
+  if (bytes.starts_with("GIF8")) return "image/gif";
+  if (bytes.starts_with("RIFF")) return "image/webp";
+  return "image/jpeg";
+}
+
+json::array openai_calls(const std::vector<model::ToolCall>& calls) {
+  json::array array;
+  for (const model::ToolCall& call : calls) {
+    array.push_back(json::object{
+        {"id", call.id},
+        {"type", "function"},
+        {"function", json::object{{"name", call.name}, {"arguments", call.arguments}}}});
+  }
+  return array;
+}
+
+json::object openai_message(const model::Message& message) {
+  json::object object{{"role", message.role}};
+  if (message.images.empty()) {
+    object["content"] = message.content;
+  } else {
+    json::array parts;
+    if (!message.content.empty()) {
+      parts.push_back(json::object{{"type", "text"}, {"text", message.content}});
+    }
+    for (const std::string& image : message.images) {
+      const std::string url =
+          fmt::format("data:{};base64,{}", image_type(image), base64_encode(image));
+      parts.push_back(
+          json::object{{"type", "image_url"}, {"image_url", json::object{{"url", url}}}});
+    }
+    object["content"] = std::move(parts);
+  }
+  if (!message.tool_calls.empty()) object["tool_calls"] = openai_calls(message.tool_calls);
+  if (!message.tool_call_id.empty()) object["tool_call_id"] = message.tool_call_id;
+  if (!message.tool_name.empty()) object["name"] = message.tool_name;
+  return object;
+}
+
+json::object ollama_message(const model::Message& message) {
+  json::object object{{"role", message.role}, {"content", message.content}};
+  if (!message.thinking.empty()) object["thinking"] = message.thinking;
+  if (!message.tool_name.empty()) object["tool_name"] = message.tool_name;
+  if (!message.tool_call_id.empty()) object["tool_call_id"] = message.tool_call_id;
+  json::array images, calls;
+  for (const std::string& image : message.images) images.emplace_back(base64_encode(image));
+  for (const model::ToolCall& call : message.tool_calls) {
+    calls.push_back(json::object{
+        {"id", call.id},
+        {"function",
+         json::object{{"name", call.name}, {"arguments", parsed_or_text(call.arguments)}}}});
+  }
+  if (!images.empty()) object["images"] = std::move(images);
+  if (!calls.empty()) object["tool_calls"] = std::move(calls);
+  return object;
+}
+
+// Tokens are counted by whoever gave them out: the rest is what may still come.
+int64_t tokens_left(const json::value& limit, const Emitted& emitted) {
+  boost::system::error_code failed;
+  const auto wanted = limit.to_number<int64_t>(failed);
+  if (failed || wanted < 0) return -1;
+  return std::max<int64_t>(1, wanted - emitted.tokens);
+}
+
+json::object ollama_options(const model::RequestCommon& common, const Emitted& emitted) {
+  json::object options = common.options;
+  if (const json::value* limit = options.if_contains("num_predict")) {
+    options["num_predict"] = tokens_left(*limit, emitted);
+  }
+  return options;
+}
+
+// Ollama's options by the names that OpenAI's API has, and those that llama-server and vLLM add.
+void add_openai_options(BackendKind kind, const model::RequestCommon& common,
+                        const Emitted& emitted, json::object& body) {
+  struct Option {
+    std::string_view ours, theirs;
+    bool everywhere;
+  };
+  const std::string_view penalty =
+      kind == BackendKind::vllm ? "repetition_penalty" : "repeat_penalty";
+  const Option options[] = {{"temperature", "temperature", true},
+                            {"top_p", "top_p", true},
+                            {"seed", "seed", true},
+                            {"stop", "stop", true},
+                            {"presence_penalty", "presence_penalty", true},
+                            {"frequency_penalty", "frequency_penalty", true},
+                            {"top_k", "top_k", false},
+                            {"min_p", "min_p", false},
+                            {"repeat_penalty", penalty, false}};
+  for (const Option& option : options) {
+    const json::value* value = common.options.if_contains(option.ours);
+    if (!value || value->is_null()) continue;
+    if (!option.everywhere && kind == BackendKind::openai) continue;
+    body[option.theirs] = *value;
+  }
+  if (const json::value* limit = common.options.if_contains("num_predict")) {
+    const int64_t left = tokens_left(*limit, emitted);
+    if (left > 0) body["max_tokens"] = left;
+  }
+}
+
+void add_openai_common(BackendKind kind, const model::RequestCommon& common, const Emitted& emitted,
+                       json::object& body) {
+  body["stream"] = true;
+  body["stream_options"] = json::object{{"include_usage", true}};
+  add_openai_options(kind, common, emitted, body);
+  if (common.format.kind == model::Format::Kind::json) {
+    body["response_format"] = json::object{{"type", "json_object"}};
+  } else if (common.format.kind == model::Format::Kind::schema) {
+    body["response_format"] = json::object{
+        {"type", "json_schema"},
+        {"json_schema", json::object{{"name", "answer"},
+                                     {"strict", true},
+                                     {"schema", parsed_or_text(common.format.schema)}}}};
+  }
+}
+
+void add_ollama_common(const model::RequestCommon& common, const Emitted& emitted,
+                       json::object& body) {
+  body["stream"] = true;
+  body["options"] = ollama_options(common, emitted);
+  if (common.format.kind == model::Format::Kind::json) body["format"] = "json";
+  if (common.format.kind == model::Format::Kind::schema) {
+    body["format"] = parsed_or_text(common.format.schema);
+  }
+  if (common.think.is_set) {
+    body["think"] = common.think.level.empty() ? json::value(common.think.enabled)
+                                               : json::value(common.think.level);
+  }
+  if (common.logprobs.enabled) {
+    body["logprobs"] = true;
+    body["top_logprobs"] = common.logprobs.top;
+  }
+  if (common.keep_alive.duration) {
+    body["keep_alive"] =
+        fmt::format("{}ns", std::max<int64_t>(-1, common.keep_alive.duration->count()));
+  }
+}
+
+Result<void> check_continuation(BackendKind kind, const Emitted& emitted) {
+  if (emitted.text.empty() || kind != BackendKind::openai) return {};
+  return fail(Errc::unsupported, "this kind of backend cannot go on from a given text");
+}
+
+}  // namespace
+
+Result<UpstreamRequest> chat_body(BackendKind kind, std::string_view model,
+                                  const model::ChatRequest& request, const Emitted& emitted) {
+  TRY_VOID(check_continuation(kind, emitted));
+  const bool ollama = kind == BackendKind::ollama;
+  json::object body{{"model", model}};
+  json::array messages, tools;
+  for (const model::Message& message : request.messages) {
+    messages.push_back(ollama ? ollama_message(message) : openai_message(message));
+  }
+  if (!emitted.text.empty()) {
+    messages.push_back(json::object{{"role", "assistant"}, {"content", emitted.text}});
+    if (kind == BackendKind::vllm) {
+      body["continue_final_message"] = true;
+      body["add_generation_prompt"] = false;
+    }
+  }
+  body["messages"] = std::move(messages);
+  for (const json::value& tool : request.tools) tools.push_back(tool);
+  if (!tools.empty()) body["tools"] = std::move(tools);
+  if (ollama) {
+    add_ollama_common(request.common, emitted, body);
+    return UpstreamRequest{"/api/chat", json::serialize(body)};
+  }
+  add_openai_common(kind, request.common, emitted, body);
+  if (request.common.logprobs.enabled) {
+    body["logprobs"] = true;
+    if (request.common.logprobs.top > 0) body["top_logprobs"] = request.common.logprobs.top;
+  }
+  if (!request.tools.empty()) {
+    const std::string& choice = request.tool_choice;
+    if (choice == "auto" || choice == "none" || choice == "required") {
+      body["tool_choice"] = choice;
+    } else if (!choice.empty()) {
+      body["tool_choice"] =
+          json::object{{"type", "function"}, {"function", json::object{{"name", choice}}}};
+    }
+    if (!request.parallel_tool_calls) body["parallel_tool_calls"] = false;
+  }
+  if (!request.common.think.level.empty()) body["reasoning_effort"] = request.common.think.level;
+  return UpstreamRequest{"/v1/chat/completions", json::serialize(body)};
+}
+
+Result<UpstreamRequest> generate_body(BackendKind kind, std::string_view model,
+                                      const model::GenerateRequest& request,
+                                      const Emitted& emitted) {
+  const bool ollama = kind == BackendKind::ollama;
+  // Without a template the text itself is the prompt, and every server goes on from one.
+  const bool as_chat = !request.raw && (!emitted.text.empty() || !ollama);
+  if (as_chat) {
+    if (!request.suffix.empty() || request.template_text || !request.context.empty()) {
+      return fail(Errc::unsupported,
+                  "suffix, template and context are not understood by this kind of backend");
+    }
+    model::ChatRequest chat;
+    chat.common = request.common;
+    if (request.system) chat.messages.push_back({.role = "system", .content = *request.system});
+    chat.messages.push_back({.role = "user", .content = request.prompt, .images = request.images});
+    return chat_body(kind, model, chat, emitted);
+  }
+  json::object body{{"model", model}, {"prompt", request.prompt + emitted.text}};
+  if (!request.suffix.empty()) body["suffix"] = request.suffix;
+  if (!ollama) {
+    add_openai_common(kind, request.common, emitted, body);
+    if (request.common.logprobs.enabled) body["logprobs"] = request.common.logprobs.top;
+    return UpstreamRequest{"/v1/completions", json::serialize(body)};
+  }
+  if (request.system) body["system"] = *request.system;
+  if (request.template_text) body["template"] = *request.template_text;
+  if (request.raw) body["raw"] = true;
+  json::array images;
+  for (const std::string& image : request.images) images.emplace_back(base64_encode(image));
+  if (!images.empty()) body["images"] = std::move(images);
+  if (!request.context.empty()) {
+    body["context"] = json::array(request.context.begin(), request.context.end());
+  }
+  add_ollama_common(request.common, emitted, body);
+  return UpstreamRequest{"/api/generate", json::serialize(body)};
+}
+
+UpstreamRequest embed_body(BackendKind kind, std::string_view model,
+                           const model::EmbedRequest& request) {
+  json::object body{{"model", model},
+                    {"input", json::array(request.input.begin(), request.input.end())}};
+  if (request.dimensions > 0) body["dimensions"] = request.dimensions;
+  if (kind != BackendKind::ollama) return {"/v1/embeddings", json::serialize(body)};
+  body["truncate"] = request.truncate;
+  body["options"] = request.options;
+  return {"/api/embed", json::serialize(body)};
+}
+
+Result<model::Embedding> read_embedding(std::string_view text, size_t count) {
+  boost::system::error_code failed;
+  const json::value value = json::parse(text, failed);
+  const auto nonsense = [] { return fail(Errc::corrupt, "the backend sent no embeddings"); };
+  if (failed || !value.is_object()) return nonsense();
+  const JsonFields fields(value.get_object());
+  model::Embedding embedding;
+  const auto add = [&embedding](const json::array& numbers) {
+    auto& vector = embedding.vectors.emplace_back();
+    for (const json::value& number : numbers) {
+      if (number.is_number()) vector.push_back(number.to_number<float>());
+    }
+  };
+  if (const json::array* data = fields.array("data")) {
+    for (const json::value& entry : *data) {
+      if (!entry.is_object()) return nonsense();
+      const json::array* numbers = JsonFields(entry.get_object()).array("embedding");
+      if (!numbers) return nonsense();
+      add(*numbers);
+    }
+    if (const json::object* usage = fields.object("usage")) {
+      JsonFields(*usage).read("prompt_tokens", embedding.prompt_tokens);
+    }
+  } else if (const json::array* vectors = fields.array("embeddings")) {
+    for (const json::value& numbers : *vectors) {
+      if (!numbers.is_array()) return nonsense();
+      add(numbers.get_array());
+    }
+    fields.read("prompt_eval_count", embedding.prompt_tokens);
+  }
+  if (embedding.vectors.size() != count) return nonsense();
+  return embedding;
+}
+
+}  // namespace om::engine

@@ -1,0 +1,174 @@
+// How foreign servers are asked and understood, without one.
+#include <gtest/gtest.h>
+
+#include <boost/json.hpp>
+
+#include "engine/external/external_bodies.h"
+#include "engine/external/external_events.h"
+
+namespace om::engine {
+namespace {
+
+namespace json = boost::json;
+
+std::deque<model::Chunk> read(EventParser& parser, const std::vector<std::string>& events) {
+  std::deque<model::Chunk> chunks;
+  for (const std::string& event : events) {
+    const auto taken = parser.take(event, chunks);
+    EXPECT_TRUE(taken.has_value()) << taken.error().what;
+  }
+  parser.end(chunks);
+  return chunks;
+}
+
+model::ChatRequest chat(std::string text) {
+  model::ChatRequest request;
+  request.messages.push_back({.role = "user", .content = std::move(text)});
+  return request;
+}
+
+json::object body_of(const Result<UpstreamRequest>& request) {
+  EXPECT_TRUE(request.has_value());
+  return json::parse(request->body).get_object();
+}
+
+TEST(OpenAiEvents, GatherToolCallsThatComeInPieces) {
+  const auto parser = openai_events();
+  const auto chunks = read(
+      *parser,
+      {R"({"choices":[{"delta":{"tool_calls":[{"index":0,"id":"a","function":{"name":"f"}}]}}]})",
+       R"({"choices":[{"delta":{"tool_calls":[{"index":0,"function":{"arguments":"{\"x\":"}}]}}]})",
+       R"({"choices":[{"delta":{"tool_calls":[{"index":0,"function":{"arguments":"1}"}}]}}]})",
+       R"({"choices":[{"delta":{},"finish_reason":"tool_calls"}]})", "[DONE]"});
+  ASSERT_EQ(chunks.size(), 1u);
+  EXPECT_TRUE(chunks[0].done);
+  ASSERT_EQ(chunks[0].tool_calls.size(), 1u);
+  EXPECT_EQ(chunks[0].tool_calls[0].name, "f");
+  EXPECT_EQ(chunks[0].tool_calls[0].arguments, R"({"x":1})");
+}
+
+TEST(OpenAiEvents, TellThoughtsUsageAndWhyItEnded) {
+  const auto parser = openai_events();
+  const auto chunks = read(
+      *parser, {R"({"choices":[{"delta":{"reasoning_content":"hm"}}]})",
+                R"({"choices":[{"delta":{"content":"yes"},"finish_reason":"length"}]})",
+                R"({"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":9}})", "[DONE]"});
+  ASSERT_EQ(chunks.size(), 3u);
+  EXPECT_EQ(chunks[0].thinking, "hm");
+  EXPECT_EQ(chunks[1].content, "yes");
+  EXPECT_EQ(chunks[2].reason, model::DoneReason::length);
+  EXPECT_EQ(chunks[2].usage.prompt_tokens, 3);
+  EXPECT_EQ(chunks[2].usage.output_tokens, 9);
+}
+
+TEST(OpenAiEvents, DoNotTakeACutAnswerForAWholeOne) {
+  const auto parser = openai_events();
+  const auto chunks = read(*parser, {R"({"choices":[{"delta":{"content":"half"}}]})"});
+  ASSERT_EQ(chunks.size(), 1u);
+  EXPECT_FALSE(chunks[0].done);
+}
+
+TEST(OpenAiEvents, PassOnWhatTheServerSaysOfItself) {
+  std::deque<model::Chunk> chunks;
+  const auto taken =
+      openai_events()->take(R"({"error":{"code":429,"message":"slow down"}})", chunks);
+  ASSERT_FALSE(taken.has_value());
+  EXPECT_EQ(taken.error().code, Errc::overloaded);
+  EXPECT_EQ(taken.error().what, "slow down");
+  const auto nonsense = openai_events()->take("<html>", chunks);
+  ASSERT_FALSE(nonsense.has_value());
+  EXPECT_EQ(nonsense.error().code, Errc::corrupt);
+}
+
+TEST(OllamaEvents, ReadBothOfItsStreams) {
+  const auto parser = ollama_events();
+  const auto chunks = read(
+      *parser, {R"({"message":{"content":"a","tool_calls":[{"function":{"name":"f",)"
+                R"("arguments":{"x":1}}}]},"done":false})",
+                R"({"response":"b","done":false})",
+                R"({"done":true,"done_reason":"length","eval_count":4,"prompt_eval_count":2})"});
+  ASSERT_EQ(chunks.size(), 3u);
+  EXPECT_EQ(chunks[0].tool_calls[0].arguments, R"({"x":1})");
+  EXPECT_EQ(chunks[1].content, "b");
+  EXPECT_TRUE(chunks[2].done);
+  EXPECT_EQ(chunks[2].usage.output_tokens, 4);
+}
+
+TEST(ExternalBodies, SendOnlyWhatTheClientAskedFor) {
+  const json::object body = body_of(chat_body(BackendKind::openai, "m", chat("hi"), {}));
+  EXPECT_EQ(body.at("model").get_string(), "m");
+  EXPECT_FALSE(body.contains("temperature"));
+  EXPECT_FALSE(body.contains("max_tokens"));
+  EXPECT_FALSE(body.contains("tools"));
+}
+
+TEST(ExternalBodies, NameOptionsAsEachServerDoes) {
+  model::ChatRequest request = chat("hi");
+  request.common.options = {{"num_predict", 5}, {"top_k", 3}, {"repeat_penalty", 1.5}};
+  const json::object plain = body_of(chat_body(BackendKind::openai, "m", request, {}));
+  EXPECT_EQ(plain.at("max_tokens").to_number<int>(), 5);
+  EXPECT_FALSE(plain.contains("top_k"));
+  const json::object vllm = body_of(chat_body(BackendKind::vllm, "m", request, {}));
+  EXPECT_EQ(vllm.at("top_k").to_number<int>(), 3);
+  EXPECT_TRUE(vllm.contains("repetition_penalty"));
+  const json::object ollama = body_of(chat_body(BackendKind::ollama, "m", request, {}));
+  EXPECT_EQ(ollama.at("options").at("num_predict").to_number<int>(), 5);
+}
+
+TEST(ExternalBodies, GoOnFromATextWithWhatIsLeftOfTheLimit) {
+  model::ChatRequest request = chat("hi");
+  request.common.options = {{"num_predict", 5}};
+  const Emitted emitted{"so far", 2};
+  const json::object vllm = body_of(chat_body(BackendKind::vllm, "m", request, emitted));
+  EXPECT_EQ(vllm.at("messages").get_array().back().at("content").get_string(), "so far");
+  EXPECT_EQ(vllm.at("max_tokens").to_number<int>(), 3);
+  EXPECT_TRUE(vllm.at("continue_final_message").get_bool());
+  const auto plain = chat_body(BackendKind::openai, "m", request, emitted);
+  ASSERT_FALSE(plain.has_value());
+  EXPECT_EQ(plain.error().code, Errc::unsupported);
+}
+
+TEST(ExternalBodies, ContinueARawPromptAsOneText) {
+  model::GenerateRequest request;
+  request.prompt = "once ";
+  request.raw = true;
+  const auto upstream = generate_body(BackendKind::openai, "m", request, {"upon", 1});
+  ASSERT_TRUE(upstream.has_value());
+  EXPECT_EQ(upstream->target, "/v1/completions");
+  EXPECT_EQ(body_of(upstream).at("prompt").get_string(), "once upon");
+}
+
+TEST(ExternalBodies, ReadEmbeddingsOfBothKinds) {
+  const auto openai =
+      read_embedding(R"({"data":[{"embedding":[1,2]}],"usage":{"prompt_tokens":4}})", 1);
+  ASSERT_TRUE(openai.has_value());
+  EXPECT_EQ(openai->vectors[0], (std::vector<float>{1, 2}));
+  EXPECT_EQ(openai->prompt_tokens, 4);
+  EXPECT_TRUE(read_embedding(R"({"embeddings":[[1],[2]]})", 2).has_value());
+  EXPECT_FALSE(read_embedding(R"({"embeddings":[[1]]})", 2).has_value());
+  EXPECT_FALSE(read_embedding("[]", 1).has_value());
+}
+
+TEST(BackendSpec, TakesWhatPeoplePaste) {
+  const auto spec = make_backend("https://api.example.org/v1/", "");
+  ASSERT_TRUE(spec.has_value());
+  EXPECT_EQ(spec->url, "https://api.example.org");
+  EXPECT_EQ(spec->name, "api.example.org-443");
+  EXPECT_EQ(make_backend("box:11434", "")->url, "http://box:11434");
+  EXPECT_FALSE(make_backend("ftp://x", "").has_value());
+  EXPECT_FALSE(make_backend("http://x", "../../etc").has_value());
+  EXPECT_FALSE(parse_backend_kind("tgi").has_value());
+}
+
+TEST(BackendSpec, SurvivesBeingWritten) {
+  BackendSpec spec = *make_backend("http://box:8000", "rack");
+  spec.kind = BackendKind::vllm;
+  spec.models = {"a", "b"};
+  spec.key_digest = "12ab";
+  const auto read = read_backend(write_backend(spec));
+  ASSERT_TRUE(read.has_value());
+  EXPECT_EQ(*read, spec);
+}
+
+}  // namespace
+}  // namespace om::engine

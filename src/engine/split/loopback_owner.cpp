@@ -1,0 +1,64 @@
+#include "engine/split/loopback_owner.h"
+
+#include <unistd.h>
+
+#include <array>
+#include <charconv>
+
+namespace om::engine {
+namespace {
+
+constexpr uint64_t kTableBytesMax = 8 << 20;
+constexpr size_t kLocalColumn = 1, kUserColumn = 7;
+
+// The nth word of a line, by blanks.
+std::string_view word(std::string_view line, size_t number) {
+  for (size_t i = 0;; i++) {
+    const size_t start = line.find_first_not_of(' ');
+    if (start == line.npos) return {};
+    line.remove_prefix(start);
+    const size_t end = std::min(line.find(' '), line.size());
+    if (i == number) return line.substr(0, end);
+    line.remove_prefix(end);
+  }
+}
+
+// Files of /proc tell no size: they are read until they end.
+std::string read_table(io::Filesystem& files) {
+  std::string text;
+  auto file = files.open("/proc/net/tcp", io::Filesystem::Open::read);
+  if (!file) return text;
+  std::array<char, 16384> piece{};
+  while (text.size() < kTableBytesMax) {
+    const auto count = (*file)->read_at(text.size(), piece);
+    if (!count || *count == 0) break;
+    text.append(piece.data(), *count);
+  }
+  return text;
+}
+
+}  // namespace
+
+bool is_owned_by(std::string_view table, uint16_t port, uint32_t user) {
+  const std::string local = fmt::format("0100007F:{:04X}", port);
+  while (!table.empty()) {
+    const size_t end = std::min(table.find('\n'), table.size());
+    const std::string_view line = table.substr(0, end);
+    table.remove_prefix(std::min(end + 1, table.size()));
+    if (word(line, kLocalColumn) != local) continue;
+    return word(line, kUserColumn) == fmt::format("{}", user);
+  }
+  return false;
+}
+
+bool is_own_connection(io::Filesystem& files, std::string_view peer) {
+  const size_t colon = peer.rfind(':');
+  if (colon == peer.npos || !peer.starts_with("127.0.0.1:")) return false;
+  uint16_t port = 0;
+  const std::string_view digits = peer.substr(colon + 1);
+  const auto read = std::from_chars(digits.data(), digits.data() + digits.size(), port);
+  if (read.ec != std::errc{}) return false;
+  return is_owned_by(read_table(files), port, ::geteuid());
+}
+
+}  // namespace om::engine

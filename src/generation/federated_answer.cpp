@@ -1,0 +1,200 @@
+#include "generation/federated_answer.h"
+
+#include "base/log.h"
+
+namespace om::generation {
+
+bool is_holders_fault(const Error& error) {
+  switch (error.code) {
+    case Errc::unavailable:
+    case Errc::overloaded:
+    case Errc::internal:
+    case Errc::corrupt:
+    case Errc::unauthenticated:
+    case Errc::not_found:
+    case Errc::unsupported:
+      return true;
+    default:
+      return false;
+  }
+}
+
+FederatedAnswer::FederatedAnswer(io::World& world, Generation& own, bool is_own,
+                                 engine::Backends& backends, Request request, io::Call call)
+    : world_(world),
+      own_(own),
+      own_left_(is_own),
+      backends_(backends),
+      request_(std::move(request)),
+      call_(std::move(call)),
+      started_(world.clock.now()) {
+  route_.attempts = 0;
+}
+
+FederatedAnswer::~FederatedAnswer() { leave(); }
+
+void FederatedAnswer::leave() {
+  external_.reset();
+  own_answer_.reset();
+  if (backend_) backend_->end_request();
+  backend_.reset();
+}
+
+const model::RequestCommon& FederatedAnswer::common() const {
+  return std::visit(
+      [](const auto& request) -> const model::RequestCommon& { return request.common; }, request_);
+}
+
+// What a grammar, a tool call or thoughts began cannot be handed over as text.
+bool FederatedAnswer::can_be_continued() const {
+  if (!plain_ || common().format.kind != model::Format::Kind::none) return false;
+  if (const auto* chat = std::get_if<model::ChatRequest>(&request_)) return chat->tools.empty();
+  return std::get<model::GenerateRequest>(request_).suffix.empty();
+}
+
+io::Task<Result<void>> FederatedAnswer::open() {
+  Error last{Errc::unavailable, "no backend that can be reached has the model"};
+  if (own_left_) {
+    auto opened = co_await open_own();
+    if (opened || !is_holders_fault(opened.error())) co_return opened;
+    last = std::move(opened).error();
+  }
+  while (route_.attempts < kHoldersMax) {
+    std::shared_ptr<engine::Backend> next;
+    for (const auto& backend : backends_.holders_of(common().model)) {
+      if (!asked_.contains(backend->spec().name)) {
+        next = backend;
+        break;
+      }
+    }
+    if (!next) break;
+    auto opened = co_await open_backend(next);
+    if (opened) co_return opened;
+    if (!is_holders_fault(opened.error())) co_return opened;
+    last = std::move(opened).error();
+  }
+  // A client takes 404 for a model that it should pull, and 401 for a key of its own.
+  if (last.code == Errc::unauthenticated || last.code == Errc::not_found) {
+    last.code = Errc::internal;
+  }
+  co_return fail(std::move(last));
+}
+
+io::Task<Result<void>> FederatedAnswer::open_own() {
+  own_left_ = false;
+  route_.attempts++;
+  Request request = continued();
+  Result<std::unique_ptr<Answer>> answer = fail(Errc::internal, "not asked");
+  if (auto* chat = std::get_if<model::ChatRequest>(&request)) {
+    answer = co_await own_.chat(std::move(*chat), call_);
+  } else {
+    answer = co_await own_.generate(std::move(std::get<model::GenerateRequest>(request)), call_);
+  }
+  CO_TRY(own_answer_, std::move(answer));
+  route_.node = own_answer_->route().node;
+  co_return Result<void>{};
+}
+
+io::Task<Result<void>> FederatedAnswer::open_backend(
+    const std::shared_ptr<engine::Backend>& backend) {
+  asked_.insert(backend->spec().name);
+  route_.attempts++;
+  CO_TRY(engine::UpstreamRequest asked, upstream(*backend));
+  backend->begin_request();
+  backend_ = backend;
+  auto answer = co_await backend->ask(std::move(asked), call_);
+  if (!answer) {
+    Error error = std::move(answer).error();
+    if (error.code != Errc::cancelled && error.code != Errc::invalid_argument) {
+      backend->failed(error);
+    }
+    leave();
+    co_return fail(std::move(error));
+  }
+  external_ = std::move(*answer);
+  route_.node = "backend/" + backend->spec().name;
+  co_return Result<void>{};
+}
+
+Result<engine::UpstreamRequest> FederatedAnswer::upstream(const engine::Backend& backend) const {
+  const engine::ExternalModel* model = backend.find(common().model);
+  if (!model) return fail(Errc::not_found, "backend {} lost the model", backend.spec().name);
+  if (const auto* chat = std::get_if<model::ChatRequest>(&request_)) {
+    return engine::chat_body(backend.kind(), model->name, *chat, emitted_);
+  }
+  return engine::generate_body(backend.kind(), model->name,
+                               std::get<model::GenerateRequest>(request_), emitted_);
+}
+
+FederatedAnswer::Request FederatedAnswer::continued() const {
+  if (emitted_.text.empty()) return request_;
+  model::ChatRequest chat;
+  if (const auto* given = std::get_if<model::ChatRequest>(&request_)) {
+    chat = *given;
+  } else {
+    model::GenerateRequest generate = std::get<model::GenerateRequest>(request_);
+    if (generate.raw) {
+      generate.prompt += emitted_.text;
+      return generate;
+    }
+    chat.common = generate.common;
+    if (generate.system) chat.messages.push_back({.role = "system", .content = *generate.system});
+    chat.messages.push_back(
+        {.role = "user", .content = generate.prompt, .images = generate.images});
+  }
+  chat.messages.push_back({.role = "assistant", .content = emitted_.text});
+  return chat;
+}
+
+void FederatedAnswer::note(model::Chunk& chunk) {
+  if (!chunk.content.empty() || !chunk.thinking.empty() || !chunk.tool_calls.empty()) {
+    begun_ = true;
+  }
+  if (!chunk.thinking.empty() || !chunk.tool_calls.empty()) plain_ = false;
+  if (chunk.done) {
+    // Whoever finished counted only its own share.
+    if (route_.resumed > 0) chunk.usage.output_tokens += emitted_.tokens;
+    chunk.usage.total = world_.clock.now() - started_;
+    return;
+  }
+  if (emitted_.text.size() + chunk.content.size() > kTextBytesMax) plain_ = false;
+  if (!plain_) return;
+  emitted_.text += chunk.content;
+}
+
+io::Task<Result<model::Chunk>> FederatedAnswer::next() {
+  while (true) {
+    Result<model::Chunk> chunk = fail(Errc::internal, "no answer is open");
+    if (external_) {
+      chunk = co_await external_->next();
+    } else if (own_answer_) {
+      chunk = co_await own_answer_->next();
+    }
+    if (chunk) {
+      note(*chunk);
+      if (!chunk->done) {
+        emitted_.tokens += 1;
+      } else if (backend_) {
+        backend_->answered();
+      }
+      co_return chunk;
+    }
+    Error error = std::move(chunk).error();
+    if (call_.cancel.cancelled() || !is_holders_fault(error)) co_return fail(std::move(error));
+    if (backend_) backend_->failed(error);
+    leave();
+    if (begun_ && !can_be_continued()) {
+      co_return fail(annotate(std::move(error), "the answer cannot be continued elsewhere"));
+    }
+    log_info("asking another holder of the model", field("id", common().id),
+             field("model", common().model), field("error", error), field("begun", begun_));
+    if (begun_) route_.resumed++;
+    auto opened = co_await open();
+    if (!opened) {
+      // The first reason tells more than that nobody is left.
+      co_return fail(std::move(error));
+    }
+  }
+}
+
+}  // namespace om::generation

@@ -1,0 +1,65 @@
+// One answer of whoever has the model: this cluster, or a foreign server, over their failures.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <variant>
+
+#include "engine/external/backends.h"
+#include "generation/generation.h"
+
+namespace om::generation {
+
+// Errors after which another holder may do better.
+bool is_holders_fault(const Error& error);
+
+// On the io thread. Destroying it cancels the generation.
+class FederatedAnswer final : public Answer {
+ public:
+  static constexpr size_t kTextBytesMax = 4 << 20;  // Of an answer that can still be continued.
+  static constexpr int kHoldersMax = 8;             // Asked for one answer.
+
+  using Request = std::variant<model::ChatRequest, model::GenerateRequest>;
+
+  // `own`: our cluster has the model too.
+  FederatedAnswer(io::World& world, Generation& own, bool is_own, engine::Backends& backends,
+                  Request request, io::Call call);
+  ~FederatedAnswer() override;
+
+  // Asks the first holder, then the next ones.
+  io::Task<Result<void>> open();
+  io::Task<Result<model::Chunk>> next() override;
+  const Route& route() const override { return route_; }
+
+ private:
+  const model::RequestCommon& common() const;
+  bool can_be_continued() const;
+  io::Task<Result<void>> open_own();
+  io::Task<Result<void>> open_backend(const std::shared_ptr<engine::Backend>& backend);
+  Result<engine::UpstreamRequest> upstream(const engine::Backend& backend) const;
+  Request continued() const;  // For our own engines.
+  void leave();               // Whoever answered until now.
+  void note(model::Chunk& chunk);
+
+  io::World& world_;
+  Generation& own_;
+  bool own_left_;
+  engine::Backends& backends_;
+  Request request_;
+  io::Call call_;
+  Route route_;
+  std::set<std::string> asked_;
+  io::TimePoint started_{};
+
+  engine::Emitted emitted_;
+  bool begun_ = false, plain_ = true;
+
+  std::shared_ptr<engine::Backend> backend_;
+  std::unique_ptr<engine::ExternalAnswer> external_;
+  std::unique_ptr<Answer> own_answer_;
+};
+
+}  // namespace om::generation

@@ -1,0 +1,39 @@
+// Models of foreign servers beside our own: each request goes to who has its model, and to the next
+// one when that fails.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/external/backends.h"
+#include "generation/generation.h"
+
+namespace om::generation {
+
+// On the io thread. References outlive it. Our own copy of a model is asked first. An answer that
+// breaks before its first text is asked of the next holder, invisibly; after it, the next one that
+// can go on from a given text does, if what came is plain text; else the error is told.
+class FederatedGeneration final : public Generation {
+ public:
+  FederatedGeneration(io::World& world, store::Store& store, Generation& own,
+                      engine::Backends& backends)
+      : world_(world), store_(store), own_(own), backends_(backends) {}
+
+  io::Task<Result<std::unique_ptr<Answer>>> chat(model::ChatRequest request,
+                                                 io::Call call) override;
+  io::Task<Result<std::unique_ptr<Answer>>> generate(model::GenerateRequest request,
+                                                     io::Call call) override;
+  io::Task<Result<model::Embedding>> embed(model::EmbedRequest request, io::Call call) override;
+  io::Task<Result<int64_t>> count_tokens(model::ChatRequest request, io::Call call) override;
+
+ private:
+  bool is_own(std::string_view model);
+
+  io::World& world_;
+  store::Store& store_;
+  Generation& own_;
+  engine::Backends& backends_;
+};
+
+}  // namespace om::generation

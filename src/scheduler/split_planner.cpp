@@ -1,0 +1,187 @@
+#include "scheduler/split_planner.h"
+
+#include <algorithm>
+#include <boost/json.hpp>
+
+#include "base/log.h"
+#include "io/task_group.h"
+
+namespace om::scheduler {
+namespace {
+
+constexpr size_t kPingBytes = 512 << 10;
+constexpr std::chrono::seconds kPingMax{2}, kLinkAgeMax{60};
+
+using cluster::NodeInfo;
+
+bool stays(const cluster::RunnerInfo& runner) {
+  return runner.pinned || !runner.part_of.empty() || !runner.parts.empty();
+}
+
+// Memory that is free, or is as soon as idle models have left.
+uint64_t room_for_part(const NodeInfo& node, const Target& target) {
+  uint64_t taken = 0;
+  for (const cluster::RunnerInfo& runner : node.runners) {
+    // What it is loaded as now leaves before it is loaded anew.
+    if (runner.weights == target.weights) continue;
+    if (!runner.part_of.empty() && runner.model == target.name) continue;
+    const bool busy = runner.loading || runner.running + runner.queued > 0;
+    if (busy || stays(runner)) taken += runner.size_bytes;
+  }
+  return node.memory_total - std::min(taken, node.memory_total);
+}
+
+// And when those that run now have ended too.
+uint64_t room_for_whole(const NodeInfo& node) {
+  uint64_t taken = 0;
+  for (const cluster::RunnerInfo& runner : node.runners) {
+    if (stays(runner)) taken += runner.size_bytes;
+  }
+  return node.memory_total - std::min(taken, node.memory_total);
+}
+
+bool has_files(const NodeInfo& node, const Target& target) {
+  return std::ranges::all_of(target.files,
+                             [&](const Target::File& file) { return node.has_blob(file.digest); });
+}
+
+}  // namespace
+
+std::string SplitChoice::to_json() const {
+  boost::json::array list;
+  for (const engine::PartShare& part : plan.parts) {
+    list.push_back(boost::json::object{{"node", part.node},
+                                       {"blocks", part.blocks},
+                                       {"bytes", part.bytes},
+                                       {"sent_bytes", part.weights}});
+  }
+  const boost::json::object object{{"node", main},
+                                   {"blocks", plan.main_blocks},
+                                   {"bytes", plan.main_bytes},
+                                   {"parts", std::move(list)},
+                                   {"links_ms_per_token", plan.token_ms},
+                                   {"send_ms", plan.load_ms}};
+  return boost::json::serialize(object);
+}
+
+SplitPlanner::SplitPlanner(io::World& world, http::Client& client, cluster::Reports& reports,
+                           std::string self, GgufPlanOptions options, ContextOf context_of)
+    : world_(world),
+      client_(client),
+      reports_(reports),
+      self_(std::move(self)),
+      options_(std::move(options)),
+      context_of_(std::move(context_of)) {}
+
+std::optional<uint64_t> SplitPlanner::whole_bytes(const Target& target) const {
+  if (!target.header) return std::nullopt;
+  const auto bytes = scheduler::whole_bytes(options_, target, *target.header, context_of_(target));
+  if (!bytes) return std::nullopt;
+  return *bytes;
+}
+
+Result<SplitChoice> SplitPlanner::choose(const Target& target) {
+  if (!target.header) return fail(Errc::not_found, "the model's header is not known");
+  TRY(const uint64_t whole,
+      scheduler::whole_bytes(options_, target, *target.header, context_of_(target)));
+  const cluster::View view = reports_.view();
+  const NodeInfo* main = nullptr;
+  for (const NodeInfo& node : view.nodes()) {
+    if (node.state != cluster::NodeState::ready) continue;
+    if (room_for_whole(node) >= whole) {
+      return fail(Errc::not_found, "node {} can hold the model alone", node.name);
+    }
+    if (!has_files(node, target)) continue;
+    // This node before others, which saves a hop; then the one with the most room.
+    const bool better =
+        !main || node.name == self_ ||
+        (main->name != self_ && room_for_part(node, target) > room_for_part(*main, target));
+    if (better) main = &node;
+  }
+  if (!main) return fail(Errc::not_found, "no node that is ready has the model's files");
+  SplitChoice choice;
+  choice.main = main->name;
+  TRY(choice.plan, plan(target, *target.header, main->name));
+  return choice;
+}
+
+Result<engine::SplitPlan> SplitPlanner::plan(const Target& target, const model::GgufSummary& gguf,
+                                             std::string_view main) {
+  TRY(const engine::SplitNeeds needs, needs_of_split(options_, target, gguf, context_of_(target)));
+  const cluster::View view = reports_.view();
+  uint64_t main_free = 0;
+  std::vector<engine::SplitNode> nodes;
+  for (const NodeInfo& node : view.nodes()) {
+    if (node.name == main) {
+      main_free = room_for_part(node, target);
+      continue;
+    }
+    if (node.state != cluster::NodeState::ready) continue;
+    engine::SplitNode& added = nodes.emplace_back();
+    added.name = node.name;
+    added.memory_free = room_for_part(node, target);
+    if (const auto link = links_.find(node.name); link != links_.end()) {
+      added.round_trip_ms = link->second.round_trip_ms;
+      added.bytes_per_second = link->second.bytes_per_second;
+    }
+  }
+  return engine::plan_split(needs, main_free, std::move(nodes));
+}
+
+io::Task<Result<engine::SplitPlan>> SplitPlanner::plan_here(Target target, io::Call call) {
+  co_await measure(call);
+  if (target.header) co_return plan(target, *target.header, self_);
+  auto read = [&files = world_.files, path = target.weights_path] {
+    return read_summary(files, path);
+  };
+  CO_TRY(const model::GgufSummary gguf, co_await world_.workers.run(read));
+  co_return plan(target, gguf, self_);
+}
+
+io::Task<void> SplitPlanner::measure(io::Call call) {
+  io::TaskGroup tasks(world_.executor, world_.clock);
+  size_t count = 0;
+  const io::TimePoint now = world_.clock.now();
+  call.deadline = std::min(call.deadline, now + kPingMax);
+  const cluster::View view = reports_.view();
+  std::erase_if(links_, [&view](const auto& item) { return !view.find(item.first); });
+  for (const NodeInfo& node : view.nodes()) {
+    if (node.state != cluster::NodeState::ready || count >= kLinksMeasuredMax) continue;
+    const auto known = links_.find(node.name);
+    if (known != links_.end() && now - known->second.measured < kLinkAgeMax) continue;
+    const engine::PeerLink* link = reports_.link_of(node.name);
+    if (!link) continue;
+    count++;
+    tasks.spawn(measure_one(*link, call));
+  }
+  co_await tasks.wait();
+}
+
+io::Task<void> SplitPlanner::measure_one(engine::PeerLink link, io::Call call) {
+  // The first one may have to connect.
+  auto time = co_await ping(link, 0, call);
+  if (time) time = co_await ping(link, 0, call);
+  if (!time) co_return;
+  const auto loaded = co_await ping(link, kPingBytes, call);
+  if (!loaded) co_return;
+  const double round_trip = std::chrono::duration<double>(*time).count();
+  const double whole = std::chrono::duration<double>(*loaded).count();
+  Link& known = links_[link.node];
+  known.round_trip_ms = 1000 * round_trip;
+  known.bytes_per_second = kPingBytes / std::max(1e-6, whole - round_trip);
+  known.measured = world_.clock.now();
+  log_info("link measured", field("node", link.node), field("round_trip_ms", known.round_trip_ms),
+           field("bytes_per_second", known.bytes_per_second));
+}
+
+io::Task<Result<io::Duration>> SplitPlanner::ping(const engine::PeerLink& link, size_t bytes,
+                                                  io::Call call) {
+  const io::TimePoint start = world_.clock.now();
+  auto request = link.request("GET", fmt::format("/peer/v1/ping?bytes={}", bytes));
+  CO_TRY(const auto response, co_await client_.send(std::move(request), std::move(call)));
+  CO_TRY_VOID(co_await response->read_all(2 * kPingBytes));
+  if (response->status() != 200) co_return fail(Errc::unavailable, "refused");
+  co_return world_.clock.now() - start;
+}
+
+}  // namespace om::scheduler

@@ -1,0 +1,60 @@
+// Who runs a model that is larger than any node, and who helps: what the View and the links tell,
+// for engine::plan_split().
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+
+#include "cluster/reports.h"
+#include "http/client.h"
+#include "scheduler/gguf_plans.h"
+#include "scheduler/scheduler.h"
+
+namespace om::scheduler {
+
+struct SplitChoice {
+  std::string main;
+  engine::SplitPlan plan;
+  std::string to_json() const;  // For people: explain and the dry run.
+};
+
+// On the io thread. References outlive it.
+class SplitPlanner {
+ public:
+  static constexpr size_t kLinksMeasuredMax = 32;
+
+  using ContextOf = std::function<int(const Target&)>;  // That a target would be loaded with.
+  SplitPlanner(io::World& world, http::Client& client, cluster::Reports& reports, std::string self,
+               GgufPlanOptions options, ContextOf context_of);
+
+  // What a node needs to hold it whole; nullopt: its header is not known.
+  std::optional<uint64_t> whole_bytes(const Target& target) const;
+  // not_found: one node alone could hold it once it is idle, or no ready node has its files.
+  // unavailable: all together have too little memory. unsupported: a model that cannot be split.
+  // Links that were never measured count as ordinary ones.
+  Result<SplitChoice> choose(const Target& target);
+  // For this node as the main one, over links measured now.
+  io::Task<Result<engine::SplitPlan>> plan_here(Target target, io::Call call);
+
+ private:
+  struct Link {
+    double round_trip_ms = 0, bytes_per_second = 0;
+    io::TimePoint measured{};
+  };
+  Result<engine::SplitPlan> plan(const Target& target, const model::GgufSummary& gguf,
+                                 std::string_view main);
+  io::Task<void> measure(io::Call call);
+  io::Task<void> measure_one(engine::PeerLink link, io::Call call);
+  io::Task<Result<io::Duration>> ping(const engine::PeerLink& link, size_t bytes, io::Call call);
+
+  io::World& world_;
+  http::Client& client_;
+  cluster::Reports& reports_;
+  std::string self_;
+  GgufPlanOptions options_;
+  ContextOf context_of_;
+  std::map<std::string, Link, std::less<>> links_;
+};
+
+}  // namespace om::scheduler

@@ -1,0 +1,290 @@
+#!/usr/bin/env python3
+"""Other servers that answer for a node: a second node as an Ollama, a real llama-server, and one
+that speaks OpenAI's API and fails in every way it can."""
+
+import json
+import pathlib
+import signal
+import subprocess
+import sys
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+from support import cases  # noqa: E402
+from support.cluster import Cluster  # noqa: E402
+from support.node import MODELS, HttpError, Node, free_port  # noqa: E402
+from upstream import Upstream  # noqa: E402
+
+MODEL = "smollm2:135m"
+KEY = "sk-very-secret-1234567890"
+CHAT = {"messages": [{"role": "user", "content": "Say hello."}],
+        "options": {"num_predict": 12, "temperature": 0, "seed": 1}}
+
+
+def text_of(lines):
+    return "".join(line.get("message", {}).get("content", "") for line in lines)
+
+
+class Federation(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.node = Node()
+        cls.node.start()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.node.stop()
+
+    def setUp(self):
+        self.closing = []
+        for backend in self.node.get("/api/v1/backends")["backends"]:
+            self.node.cli("backend", "remove", backend["name"])
+
+    def tearDown(self):
+        for upstream in self.closing:
+            upstream.close()
+
+    def upstream(self, *arguments, name, **options):
+        upstream = Upstream(*arguments, **options)
+        self.closing.append(upstream)
+        extra = ["--key", upstream.key] if upstream.key else []
+        self.node.cli("backend", "add", upstream.url, "--name", name, *extra)
+        return upstream
+
+    def chat(self, model, **more):
+        return self.node.post("/api/chat", {"model": model, **CHAT, **more})
+
+    def header(self, model, name, **more):
+        with self.node.request("POST", "/api/chat",
+                               {"model": model, "stream": False, **CHAT, **more}) as reply:
+            reply.read()
+            return reply.headers[name]
+
+
+class OpenAiServer(Federation):
+    def test_its_models_are_listed_and_answer_in_every_api(self):
+        upstream = self.upstream("big/model-7b", name="rack")
+        self.assertIn("big/model-7b", [m["name"] for m in self.node.get("/api/tags")["models"]])
+        self.assertIn("big/model-7b", [m["id"] for m in self.node.get("/v1/models")["data"]])
+        self.assertIn("big/model-7b", self.node.cli("list").stdout)
+        self.assertIn("completion", self.node.post("/api/show", {"model": "big/model-7b"})
+                      ["capabilities"])
+        whole = "".join(upstream.words)
+        reply = self.chat("big/model-7b")
+        self.assertEqual(reply["message"]["content"], whole)
+        self.assertEqual((reply["prompt_eval_count"], reply["eval_count"]), (5, 12))
+        path, sent = upstream.requests[-1]
+        self.assertEqual(path, "/v1/chat/completions")
+        self.assertEqual((sent["max_tokens"], sent["temperature"], sent["seed"]), (12, 0, 1))
+        self.assertNotIn("num_predict", sent)
+        lines = list(self.node.stream("/api/chat", {"model": "big/model-7b", **CHAT}))
+        self.assertEqual(len(lines), 13)
+        self.assertEqual(text_of(lines), whole)
+        self.assertEqual(self.node.post("/api/generate", {"model": "big/model-7b",
+                                                          "prompt": "Hi"})["response"], whole)
+        openai = self.node.post("/v1/chat/completions", {
+            "model": "big/model-7b", "messages": CHAT["messages"]})
+        self.assertEqual(openai["choices"][0]["message"]["content"], whole)
+        claude = self.node.post("/v1/messages", {"model": "big/model-7b", "max_tokens": 50,
+                                                 "messages": CHAT["messages"]})
+        self.assertEqual(claude["content"][0]["text"], whole)
+        self.assertEqual(self.header("big/model-7b", "X-OllamaMax-Node"), "backend/rack")
+        vectors = self.node.post("/api/embed", {"model": "big/model-7b", "input": ["a", "bcd"]})
+        self.assertEqual(len(vectors["embeddings"]), 2)
+        self.assertEqual(vectors["prompt_eval_count"], 7)
+
+    def test_tools_schema_and_logprobs_are_translated(self):
+        upstream = self.upstream(name="rack")
+        tool = {"type": "function", "function": {"name": "weather", "parameters": {
+            "type": "object", "properties": {"city": {"type": "string"}}}}}
+        call = self.chat("shared", tools=[tool])["message"]["tool_calls"][0]["function"]
+        self.assertEqual(call, {**call, "name": "weather", "arguments": {"city": "Rome"}})
+        self.assertEqual(upstream.requests[-1][1]["tools"], [tool])
+        schema = {"type": "object", "properties": {"a": {"type": "number"}}}
+        self.chat("shared", format=schema)
+        sent = upstream.requests[-1][1]["response_format"]
+        self.assertEqual(sent["json_schema"]["schema"], schema)
+        reply = self.chat("shared", logprobs=True)
+        self.assertEqual(len(reply["logprobs"]), 12)
+        self.assertEqual(reply["logprobs"][0]["token"], "word0 ")
+
+    def test_the_key_is_used_and_never_told(self):
+        upstream = self.upstream(key=KEY, name="paid")
+        self.assertIn("word0", self.chat("shared")["message"]["content"])
+        self.assertEqual(upstream.keys[-1], f"Bearer {KEY}")
+        told = self.node.cli("backend", "list", "--json").stdout + self.node.cli(
+            "backend", "list").stdout + self.node.log()
+        self.assertNotIn(KEY, told)
+        self.assertTrue(json.loads(self.node.cli("backend", "list", "--json").stdout)
+                        ["backends"][0]["has_key"])
+        holding = [path for path in self.node.folder.rglob("*") if path.is_file()
+                   and path.name != "node.log" and KEY.encode() in path.read_bytes()]
+        self.assertEqual(len(holding), 1)
+        self.assertEqual(holding[0].stat().st_mode & 0o777, 0o600)
+        # After a restart it is there again.
+        self.node.stop()
+        self.node.start()
+        self.node.wait_until(lambda: "shared" in [
+            m["name"] for m in self.node.get("/api/tags")["models"]], "the model is back")
+        self.assertIn("word0", self.chat("shared")["message"]["content"])
+        self.node.cli("backend", "remove", "paid")
+        self.assertFalse(holding[0].exists())
+
+    def test_only_the_named_models_are_offered(self):
+        upstream = Upstream("one")
+        self.closing.append(upstream)
+        self.node.cli("backend", "add", upstream.url, "--models", "another")
+        self.assertEqual(self.node.get("/api/tags")["models"], [])
+        with self.assertRaises(HttpError) as refused:
+            self.chat("one")
+        self.assertEqual(refused.exception.status, 404)
+
+
+class Failover(Federation):
+    def pair(self):
+        """Two servers of the same kind as vLLM: they go on from a given text."""
+        return (self.upstream(owner="vllm", name="first"),
+                self.upstream(owner="vllm", name="second"))
+
+    def test_a_refusal_before_the_first_token_is_invisible(self):
+        first, second = self.pair()
+        first.mode = "refuse"
+        self.assertEqual(self.chat("shared")["message"]["content"], "".join(first.words))
+        second.mode, first.mode = "refuse", "good"
+        self.assertEqual(self.chat("shared")["message"]["content"], "".join(first.words))
+
+    def test_a_death_in_the_middle_is_continued_by_another_holder(self):
+        first, second = self.pair()
+        # Whoever is asked first breaks off; the other one is well by then.
+        first.mode = second.mode = "cut"
+        first.on_cut = lambda: setattr(second, "mode", "good")
+        second.on_cut = lambda: setattr(first, "mode", "good")
+        lines = list(self.node.stream("/api/chat", {"model": "shared", **CHAT}))
+        self.assertEqual(text_of(lines), "".join(first.words))
+        self.assertTrue(lines[-1]["done"])
+        continued = [body for upstream in (first, second) for _, body in upstream.requests
+                     if body["messages"][-1]["role"] == "assistant"]
+        self.assertEqual(len(continued), 1)
+        self.assertTrue(continued[0]["continue_final_message"])
+        self.assertEqual(continued[0]["max_tokens"], 12 - 4)
+
+    def test_what_cannot_be_continued_ends_with_an_honest_error(self):
+        upstream = self.upstream(name="only")
+        self.upstream(name="plain")  # Speaks plain OpenAI: it cannot go on from a text.
+        upstream.mode = self.closing[-1].mode = "cut"
+        lines = list(self.node.stream("/api/chat", {"model": "shared", **CHAT}))
+        self.assertEqual(text_of(lines[:-1]), "word0 word1 word2 word3 ")
+        self.assertIn("error", lines[-1])
+
+    def test_a_server_that_keeps_failing_is_left_alone_and_tried_again(self):
+        upstream = self.upstream(name="flaky")
+        upstream.mode = "refuse"
+        for _ in range(3):
+            with self.assertRaises(HttpError):
+                self.chat("shared")
+        sent = len(upstream.requests)
+        with self.assertRaises(HttpError) as refused:
+            self.chat("shared")
+        self.assertEqual(len(upstream.requests), sent)  # Not asked.
+        self.assertGreaterEqual(refused.exception.status, 500)
+        upstream.mode = "good"
+        self.node.wait_until(lambda: self.node.get("/api/v1/backends")["backends"][0]["accepting"],
+                             "it may be asked again", 30)
+        self.assertEqual(self.chat("shared")["message"]["content"], "".join(upstream.words))
+
+    def test_our_own_copy_is_asked_first_and_a_backend_when_it_cannot(self):
+        self.node.create(MODEL)
+        upstream = self.upstream(MODEL, name="spare")
+        self.chat(MODEL)
+        self.assertEqual(upstream.requests, [])
+        # Its file is lost: our own runner cannot be started again.
+        for path in (self.node.folder / "models/blobs").iterdir():
+            if path.stat().st_size > 50 << 20:
+                path.rename(path.with_suffix(".gone"))
+        self.node.post("/api/generate", {"model": MODEL, "keep_alive": 0})
+        self.node.wait_until(lambda: not self.node.runners(), "the runner has ended")
+        self.assertEqual(self.chat(MODEL)["message"]["content"], "".join(upstream.words))
+        self.assertEqual(self.header(MODEL, "X-OllamaMax-Node"), "backend/spare")
+
+
+class RealServers(Federation):
+    def test_another_node_answers_as_an_ollama(self):
+        with Node() as other:
+            other.create(MODEL)
+            self.node.cli("backend", "add", other.url, "--name", "attic")
+            backend = self.node.get("/api/v1/backends")["backends"][0]
+            self.assertEqual((backend["kind"], backend["healthy"]), ("ollama", True))
+            direct = other.post("/api/chat", {"model": MODEL, **CHAT})
+            reply = self.chat(MODEL)
+            self.assertEqual(reply["message"]["content"], direct["message"]["content"])
+            self.assertEqual(reply["eval_count"], direct["eval_count"])
+            self.assertEqual(self.node.post("/api/show", {"model": MODEL})["model_info"],
+                             other.post("/api/show", {"model": MODEL})["model_info"])
+            shown = self.chat(MODEL, format={"type": "object", "properties": {
+                "a": {"type": "integer"}}, "required": ["a"]}, options={"num_predict": 60})
+            self.assertIn("a", json.loads(shown["message"]["content"]))
+            self.assertTrue(self.node.cli("run", MODEL, "Say hello.").stdout.strip())
+            other.stop(signal.SIGKILL)
+            with self.assertRaises(HttpError):
+                self.chat(MODEL)
+
+    def test_a_llama_server_answers_and_its_death_is_told(self):
+        port = free_port()
+        server = subprocess.Popen(
+            [self.node.environment["OLLAMAMAX_LLAMA_DIR"] + "/bin/llama-server", "-m",
+             str(MODELS[MODEL]), "--alias", "smol", "--port", str(port), "--offline",
+             "--no-webui", "-t", "1", "-c", "4096", "-np", "1", "--api-key", KEY],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            self.node.cli("backend", "add", f"http://127.0.0.1:{port}/v1", "--key", KEY)
+            self.node.wait_until(lambda: "smol" in [
+                m["name"] for m in self.node.get("/api/tags")["models"]], "its model is there")
+            backend = self.node.get("/api/v1/backends")["backends"][0]
+            self.assertEqual(backend["kind"], "llama-server")
+            reply = self.chat("smol", logprobs=True, top_logprobs=2)
+            self.assertEqual(reply["eval_count"], 12)
+            self.assertEqual(len(reply["logprobs"][0]["top_logprobs"]), 2)
+            long = {"model": "smol", "messages": [{"role": "user", "content": "Tell a long story."}],
+                    "options": {"num_predict": 400, "temperature": 0}}
+            answer = self.node.stream("/api/chat", long)
+            lines = [next(answer) for _ in range(5)]
+            server.kill()
+            lines += list(answer)
+            self.assertIn("error", lines[-1])
+        finally:
+            server.kill()
+            server.wait()
+
+
+class InACluster(unittest.TestCase):
+    def test_every_node_knows_a_backend_and_its_key_but_no_backup_does(self):
+        with Cluster(2) as cluster:
+            cluster.form()
+            cluster.wait_until_ready()
+            first, second = cluster.nodes
+            server = subprocess.Popen(
+                first.command([sys.executable, str(pathlib.Path(__file__).parent / "serve.py"),
+                               first.address, "9000", KEY]))
+            try:
+                url = f"http://{first.address}:9000"
+                first.wait_until(lambda: first.cli("backend", "add", url, "--name", "rack", "--key",
+                                                   KEY, "--json").stdout.find('"shared"') > 0,
+                                 "it is added")
+                for node in (first, second):
+                    node.wait_until(lambda node=node: "shared" in [
+                        m["name"] for m in node.get("/api/tags")["models"]],
+                        f"{node.name} knows its model")
+                    reply = node.post("/api/chat", {"model": "shared", **CHAT})
+                    self.assertIn("word0", reply["message"]["content"])
+                self.assertNotIn(KEY, first.cli("cluster", "backup").stdout)
+                second.cli("backend", "remove", "rack")
+                first.wait_until(lambda: "shared" not in [
+                    m["name"] for m in first.get("/api/tags")["models"]], "it is gone everywhere")
+            finally:
+                server.kill()
+                server.wait()
+
+
+if __name__ == "__main__":
+    cases.main()

@@ -1,0 +1,111 @@
+"""A server that speaks OpenAI's API and fails as it is told to: what a real one does on bad days."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+class Upstream:
+    """`mode`: "good"; "refuse" 503s; "cut" sends `cut_after` words and closes; "hang" says nothing.
+
+    `words` are its answer; it goes on from an assistant's last message as vLLM does.
+    """
+
+    def __init__(self, model="shared", words=None, key=None, owner="someone",
+                 address=("127.0.0.1", 0)):
+        self.model, self.words = model, words or [f"word{i} " for i in range(12)]
+        self.key, self.owner = key, owner
+        self.mode, self.cut_after = "good", 4
+        self.requests, self.keys = [], []
+        self.on_cut = lambda: None
+        upstream = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *_):
+                pass
+
+            def reply(self, status, body):
+                data = json.dumps(body).encode()
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def allowed(self):
+                given = self.headers.get("Authorization")
+                upstream.keys.append(given)
+                if upstream.key and given != f"Bearer {upstream.key}":
+                    self.reply(401, {"error": {"message": "wrong key"}})
+                    return False
+                return True
+
+            def do_GET(self):
+                if self.path != "/v1/models":
+                    return self.reply(404, {"error": {"message": "no such path"}})
+                if not self.allowed():
+                    return None
+                return self.reply(200, {"object": "list", "data": [
+                    {"id": upstream.model, "object": "model", "owned_by": upstream.owner}]})
+
+            def do_POST(self):
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                if not self.allowed():
+                    return None
+                upstream.requests.append((self.path, body))
+                if upstream.mode == "refuse":
+                    return self.reply(503, {"error": {"message": "overloaded"}})
+                if self.path == "/v1/embeddings":
+                    return self.reply(200, {"data": [
+                        {"embedding": [0.5, float(len(text))]} for text in body["input"]],
+                        "usage": {"prompt_tokens": 7}})
+                return upstream.stream(self, body)
+
+        self.server = ThreadingHTTPServer(address, Handler)
+        self.server.daemon_threads = True
+        self.url = "http://{}:{}".format(*self.server.server_address)
+        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
+        self.thread.start()
+
+    def event(self, handler, data):
+        text = data if isinstance(data, str) else json.dumps(data)
+        handler.wfile.write(f"data: {text}\n\n".encode())
+        handler.wfile.flush()
+
+    def stream(self, handler, body):
+        handler.send_response(200)
+        handler.send_header("Content-Type", "text/event-stream")
+        handler.send_header("Connection", "close")
+        handler.end_headers()
+        handler.close_connection = True
+        done = ""
+        if "messages" in body and body["messages"][-1]["role"] == "assistant":
+            done = body["messages"][-1]["content"]
+        left = "".join(self.words)[len(done):]
+        words = [word + " " for word in left.split()]
+        if body.get("tools"):
+            for piece in ({"index": 0, "id": "call_1", "function": {"name": "weather",
+                                                                   "arguments": ""}},
+                          {"index": 0, "function": {"arguments": '{"city": '}},
+                          {"index": 0, "function": {"arguments": '"Rome"}'}}):
+                self.event(handler, {"choices": [{"delta": {"tool_calls": [piece]}}]})
+            words = []
+        for i, word in enumerate(words):
+            if self.mode == "cut" and i >= self.cut_after:
+                self.on_cut()
+                return
+            choice = {"delta": {"content": word}} if "messages" in body else {"text": word}
+            if body.get("logprobs"):
+                choice["logprobs"] = {"content": [{"token": word, "logprob": -0.5,
+                                                   "top_logprobs": []}]}
+            self.event(handler, {"choices": [choice]})
+        self.event(handler, {"choices": [{"delta": {}, "finish_reason": "stop"}]})
+        self.event(handler, {"choices": [], "usage": {"prompt_tokens": 5,
+                                                      "completion_tokens": len(words)}})
+        self.event(handler, "[DONE]")
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
