@@ -32,7 +32,7 @@ class ModelShelf final : public store::Store {
     model->name = *parsed;
     model->digest = Digest::of(name);
     model->weights = Digest::of(std::string(name) + " weights");
-    model->weights_path = "/blobs/weights";
+    model->weights_path = blob_path(model->weights);
     model->capabilities = {"completion"};
     model->template_text = "{{ .System }}|{{ .Prompt }}|";
     model->gguf.architecture = "llama";
@@ -48,8 +48,13 @@ class ModelShelf final : public store::Store {
   }
 
   const io::Path& root() const override { return root_; }
-  io::Path blob_path(const Digest& digest) const override { return digest.file_name(); }
-  Result<uint64_t> blob_size(const Digest&) override { return none(); }
+  io::Path blob_path(const Digest& digest) const override { return "/blobs/" + digest.file_name(); }
+  Result<uint64_t> blob_size(const Digest& digest) override {
+    for (const auto& [name, model] : models_) {
+      if (model->weights == digest) return uint64_t{1000};
+    }
+    return fail(Errc::not_found, "no blob {}", digest.str());
+  }
   Result<std::string> read_blob(const Digest&, uint64_t) override { return none(); }
   io::Task<Result<std::unique_ptr<store::BlobWriter>>> write_blob() override { co_return none(); }
   io::Task<Result<Digest>> put_blob(std::string) override { co_return none(); }
@@ -97,6 +102,8 @@ struct Script {
   std::string media_marker;
   bool embedding = false;
   std::vector<size_t> deaths;  // Pieces each engine says before it dies; those after live on.
+  bool deaths_are_of_nodes = false;
+  std::function<io::Task<void>()> before_piece;  // Null: pieces take no time.
   std::optional<Error> refusal;
   std::optional<Error> acquire_error;
 
@@ -137,6 +144,7 @@ class ScriptedCompletion final : public engine::Completion {
 
   io::Task<Result<engine::Piece>> next() override {
     CHECK(!done_, "asked after the end");
+    if (script_.before_piece) co_await script_.before_piece();
     if (death_ && said_ >= *death_) co_return fail(Errc::unavailable, "signal 9 (Killed)");
     co_return say();
   }
@@ -237,7 +245,7 @@ class ScriptedEngine final : public engine::Engine {
 class ScriptedLease final : public scheduler::Lease {
  public:
   ScriptedLease(Script& script, std::optional<size_t> death)
-      : script_(script), engine_(script, death) {
+      : script_(script), engine_(script, death), dies_(death.has_value()) {
     script_.leases++;
   }
   ~ScriptedLease() override {
@@ -248,10 +256,12 @@ class ScriptedLease final : public scheduler::Lease {
   std::chrono::nanoseconds load_time() const override { return std::chrono::seconds(2); }
   std::chrono::nanoseconds queue_time() const override { return {}; }
   void report_failure(const Error&) override { script_.failures++; }
+  bool node_lost() const override { return dies_ && script_.deaths_are_of_nodes; }
 
  private:
   Script& script_;
   ScriptedEngine engine_;
+  bool dies_;
 };
 
 // Gives each request an engine of its own, at once.
