@@ -1,6 +1,7 @@
 #include "cluster/view.h"
 
 #include <gtest/gtest.h>
+#include <rapidcheck/gtest.h>
 
 namespace om::cluster {
 namespace {
@@ -51,6 +52,34 @@ TEST(View, TakesNewerReportsAndStaysUnchangedItself) {
   EXPECT_TRUE(second.find("a")->runners.empty());
   EXPECT_TRUE(stale.find("a")->runners.empty());
   EXPECT_EQ(second.with(node("b")).nodes().size(), 2u);
+}
+
+// What a node hears of others comes in any order, and some of it twice.
+RC_GTEST_PROP(View, HoldsTheNewestReportOfEachNodeWhateverTheOrder, ()) {
+  View view;
+  std::map<std::string, int> newest;
+  const size_t count = *rc::gen::inRange<size_t>(0, 40);
+  for (size_t i = 0; i < count; i++) {
+    const std::string name(1, static_cast<char>('a' + *rc::gen::inRange(0, 6)));
+    if (*rc::gen::inRange(0, 10) == 0) {
+      view = view.without(name);
+      newest.erase(name);
+      continue;
+    }
+    const int reported = *rc::gen::inRange(0, 100);
+    const View before = view;
+    view = view.with(node(name, reported));
+    const auto known = newest.find(name);
+    if (known == newest.end() || known->second <= reported) newest[name] = reported;
+    RC_ASSERT(before.nodes().size() <= view.nodes().size());
+  }
+  RC_ASSERT(view.nodes().size() == newest.size());
+  for (const auto& [name, reported] : newest) {
+    const NodeInfo* found = view.find(name);
+    RC_ASSERT(found != nullptr);
+    RC_ASSERT(found->reported == io::TimePoint(std::chrono::seconds(reported)));
+  }
+  RC_ASSERT(std::ranges::is_sorted(view.nodes(), {}, &NodeInfo::name));
 }
 
 }  // namespace

@@ -261,6 +261,33 @@ TEST(AnswerRun, IsCompleteWhenTheRunnerDiesBetweenTheLastTokenAndItsEnd) {
   EXPECT_EQ(bench.script.targets.size(), 1) << "no runner is needed for nothing";
 }
 
+TEST(AnswerRun, ANodeThatIsLostIsNotCountedAsARunnersDeath) {
+  for (const size_t pieces : {0u, 1u}) {
+    Bench bench;
+    bench.shelf.add("m");
+    bench.script.answer = "Hello, world. And more.";
+    bench.script.deaths = std::vector<size_t>(kAttemptsMax + 5, pieces);
+    bench.script.deaths_are_of_nodes = true;
+    const Outcome outcome = bench.chat(chat_request("m", "Hi"));
+    ASSERT_FALSE(outcome.error) << outcome.error->what;
+    EXPECT_EQ(outcome.whole.content, bench.script.answer);
+    EXPECT_EQ(outcome.route.attempts, kAttemptsMax + 6);
+    EXPECT_EQ(bench.script.acquired.back().resumes, pieces > 0);
+  }
+}
+
+TEST(AnswerRun, GivesUpWhenNodeAfterNodeIsLost) {
+  Bench bench;
+  bench.shelf.add("m");
+  bench.script.answer = "Hello, world.";
+  bench.script.deaths = std::vector<size_t>(100, 0);
+  bench.script.deaths_are_of_nodes = true;
+  const Outcome outcome = bench.chat(chat_request("m", "Hi"));
+  ASSERT_TRUE(outcome.error);
+  EXPECT_EQ(outcome.error->code, Errc::internal);
+  EXPECT_EQ(bench.script.targets.size(), kNodesLostMax + 1u);
+}
+
 TEST(AnswerRun, PassesOnTheRunnersRefusalWithoutTryingAgain) {
   Bench bench;
   bench.shelf.add("m");

@@ -33,7 +33,7 @@ class ModelShelf final : public store::Store {
     model->name = *parsed;
     model->digest = Digest::of(name);
     model->weights = Digest::of(std::string(name) + " weights");
-    model->weights_path = "/blobs/weights";
+    model->weights_path = blob_path(model->weights);
     model->capabilities = {"completion"};
     model->template_text = "{{ .System }}|{{ .Prompt }}|";
     model->gguf.architecture = "llama";
@@ -49,8 +49,13 @@ class ModelShelf final : public store::Store {
   }
 
   const io::Path& root() const override { return root_; }
-  io::Path blob_path(const Digest& digest) const override { return digest.file_name(); }
-  Result<uint64_t> blob_size(const Digest&) override { return none(); }
+  io::Path blob_path(const Digest& digest) const override { return "/blobs/" + digest.file_name(); }
+  Result<uint64_t> blob_size(const Digest& digest) override {
+    for (const auto& [name, model] : models_) {
+      if (model->weights == digest) return uint64_t{1000};
+    }
+    return fail(Errc::not_found, "no blob {}", digest.str());
+  }
   Result<std::string> read_blob(const Digest&, uint64_t) override { return none(); }
   io::Task<Result<std::unique_ptr<store::BlobWriter>>> write_blob() override { co_return none(); }
   io::Task<Result<Digest>> put_blob(std::string) override { co_return none(); }
@@ -102,6 +107,8 @@ struct Script {
   io::Clock* clock = nullptr;
   io::Duration piece_time{};
   std::vector<size_t> deaths;  // Pieces each engine says before it dies; those after live on.
+  bool deaths_are_of_nodes = false;
+  std::function<io::Task<void>()> before_piece;  // Null: pieces take no time.
   std::optional<Error> refusal;
   std::optional<Error> acquire_error;
 
@@ -146,6 +153,7 @@ class ScriptedCompletion final : public engine::Completion {
       const auto slept = co_await script_.clock->sleep_for(script_.piece_time);
       CHECK(slept.has_value());
     }
+    if (script_.before_piece) co_await script_.before_piece();
     if (death_ && said_ >= *death_) co_return fail(Errc::unavailable, "signal 9 (Killed)");
     co_return say();
   }
@@ -246,7 +254,7 @@ class ScriptedEngine final : public engine::Engine {
 class ScriptedLease final : public scheduler::Lease {
  public:
   ScriptedLease(Script& script, std::optional<size_t> death, bool leaving)
-      : script_(script), engine_(script, death), leaving_(leaving) {
+      : script_(script), engine_(script, death), leaving_(leaving), dies_(death.has_value()) {
     script_.leases++;
   }
   ~ScriptedLease() override {
@@ -258,11 +266,12 @@ class ScriptedLease final : public scheduler::Lease {
   std::chrono::nanoseconds queue_time() const override { return {}; }
   void report_failure(const Error&) override { script_.failures++; }
   bool leaving() const override { return leaving_; }
+  bool node_lost() const override { return dies_ && script_.deaths_are_of_nodes; }
 
  private:
   Script& script_;
   ScriptedEngine engine_;
-  bool leaving_;
+  bool leaving_, dies_;
 };
 
 // Gives each request an engine of its own, at once.

@@ -54,9 +54,9 @@ io::Task<Result<LineReader>> LineReader::open(io::Clock& clock, http::Client& cl
   auto limit = std::make_shared<HeadLimit>(clock, call.cancel, kSilenceMax + body_time);
   auto response = co_await client.send(std::move(request), io::Call{call.deadline, limit->token()});
   limit->head_came();
-  LineReader reader(link.node, std::move(call));
+  LineReader reader(clock, link.node, std::move(call));
   if (!response) {
-    if (reader.call_.cancel.cancelled()) co_return fail(Errc::cancelled, "cancelled");
+    if (auto error = reader.given_up()) co_return fail(std::move(*error));
     if (limit->timed_out()) co_return fail(reader.lose("it does not answer"));
     co_return fail(reader.lose(response.error().what));
   }
@@ -78,6 +78,14 @@ Error LineReader::lose(std::string_view why) {
   return {Errc::unavailable, fmt::format("node {}: {}", node_, why)};
 }
 
+std::optional<Error> LineReader::given_up() {
+  const bool cancelled = call_.cancel.cancelled();
+  if (!cancelled && clock_->now() < call_.deadline) return std::nullopt;
+  response_.reset();
+  if (cancelled) return Error{Errc::cancelled, "the request was cancelled"};
+  return Error{Errc::deadline_exceeded, "the request took too long"};
+}
+
 std::optional<Result<boost::json::object>> LineReader::ready() {
   while (true) {
     const size_t end = buffer_.find('\n', std::max(start_, scanned_));
@@ -87,7 +95,7 @@ std::optional<Result<boost::json::object>> LineReader::ready() {
     }
     const std::string_view line = std::string_view(buffer_).substr(start_, end - start_);
     start_ = scanned_ = end + 1;
-    if (line.size() + 1 == kPulseLine.size()) continue;
+    if (line == kPulseLine.substr(0, kPulseLine.size() - 1)) continue;
     auto object = parse_line(line);
     if (!object) return fail(lose(object.error().what));
     if (auto error = error_in(*object)) return fail(std::move(*error));
@@ -106,10 +114,10 @@ io::Task<Result<boost::json::object>> LineReader::next() {
     }
     if (buffer_.size() > kLineBytesMax) co_return fail(lose("a line without an end"));
     auto more = co_await response_->read_some(buffer_);
-    if (call_.cancel.cancelled()) {
-      response_.reset();
-      co_return fail(Errc::cancelled, "the request was cancelled");
+    if (call_.cancel.cancelled() || !more) {
+      if (auto error = given_up()) co_return fail(std::move(*error));
     }
+    // Silence is no cut: a node that says nothing will not say more on another connection.
     cut_ = more ? !*more : more.error().code != Errc::deadline_exceeded;
     if (!more) co_return fail(lose(more.error().what));
     if (!*more) co_return fail(lose("it ended the answer before it was complete"));

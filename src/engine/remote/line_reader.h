@@ -13,7 +13,8 @@ namespace om::engine {
 
 // Gives the lines that tell something and swallows pulses. A node that is silent for kSilenceMax,
 // closes early or writes nonsense is lost: unavailable, with its name. On the io thread; the caller
-// cancels through `call`.
+// cancels through `call`, and at its deadline has deadline_exceeded, which says nothing of the
+// node.
 class LineReader {
  public:
   // Sends the request and waits for the head of the answer, which must come within kSilenceMax
@@ -23,8 +24,8 @@ class LineReader {
                                            const PeerLink& link, http::ClientRequest request,
                                            io::Call call);
 
-  // The next object. An error line is that
-  // error. unavailable: the node is lost, or told so itself (see lost()).
+  // The next object. An error line is that error. unavailable: the node is lost, or told so itself
+  // (see lost()).
   io::Task<Result<boost::json::object>> next();
   // What has arrived already; nothing if next() would wait or fail.
   std::optional<Result<boost::json::object>> ready();
@@ -36,9 +37,13 @@ class LineReader {
   bool cut() const { return cut_; }
 
  private:
-  LineReader(std::string node, io::Call call) : node_(std::move(node)), call_(std::move(call)) {}
+  LineReader(io::Clock& clock, std::string node, io::Call call)
+      : clock_(&clock), node_(std::move(node)), call_(std::move(call)) {}
   Error lose(std::string_view why);
+  // The caller's own end of patience; nothing if it has some left.
+  std::optional<Error> given_up();
 
+  io::Clock* clock_;
   std::string node_;
   io::Call call_;
   std::shared_ptr<void> limit_;  // Carries the caller's cancel to the response: goes after it.

@@ -35,6 +35,7 @@ const std::map<std::string_view, std::vector<std::string>> kAnswers = {
     {"/lines", {"{}\n{}\n{\"a\":1}\n{}", "\n{\"b\":", "2}\n{}\n"}},
     {"/error", {"{\"a\":1}\n{\"error\":{\"code\":\"overloaded\",\"what\":\"busy\"}}\n"}},
     {"/garbage", {"{\"a\":1}\n", "what?\n"}},
+    {"/two", {"{\"a\":1}\n", "[]\n", "{\"b\":2}\n"}},
     {"/half", {"{\"a\":1}\n{\"b\""}},
     {"/silent", {"{\"a\":1}\n"}},
     {"/cut", {"{\"a\":1}\n"}},
@@ -213,6 +214,7 @@ TEST(LineReader, ANodeThatCutsOrWritesNonsenseIsLostAtOnce) {
     co_await expect_lost_after_a_line(node, "/cut", kTransport);
     co_await expect_lost_after_a_line(node, "/garbage", kTransport);
     co_await expect_lost_after_a_line(node, "/half", kTransport);
+    co_await expect_lost_after_a_line(node, "/two", kTransport);  // As long as a pulse.
   });
 }
 
@@ -236,6 +238,16 @@ TEST(LineReader, AHeadThatDoesNotComeIsNotWaitedForLongerThanTwoSeconds) {
     EXPECT_EQ(reader.error().what, "node blue: it does not answer");
     EXPECT_GE(node.clock().now() - before, kSilenceMax);
     EXPECT_LE(node.clock().now() - before, kSilenceMax + kTransport);
+  });
+}
+
+TEST(LineReader, ALargeQuestionMayTakeLonger) {
+  ScriptedNode().run([](ScriptedNode& node) -> io::Task<void> {
+    node.network().faults.delay_min = node.network().faults.delay_max = milliseconds(100);
+    auto reader = co_await node.open("/lines", {}, std::string(8 << 20, 'x'));
+    CO_ASSERT(reader.has_value());
+    const auto line = co_await reader->next();
+    EXPECT_TRUE(line.has_value());
   });
 }
 
@@ -265,6 +277,23 @@ TEST(LineReader, ACallerThatLeavesIsCancelledAndTheNodeIsNotLost) {
     EXPECT_EQ(second.error().code, Errc::cancelled);
     EXPECT_FALSE(reader->lost());
     EXPECT_LE(node.clock().now() - before, milliseconds(300) + kTransport);
+  });
+}
+
+TEST(LineReader, TheCallersOwnDeadlineSaysNothingOfTheNode) {
+  ScriptedNode().run([](ScriptedNode& node) -> io::Task<void> {
+    const auto headless =
+        co_await node.open("/headless", node.clock().call_within(milliseconds(300)));
+    CO_ASSERT(!headless.has_value());
+    EXPECT_EQ(headless.error().code, Errc::deadline_exceeded);
+    auto reader = co_await node.open("/slow", node.clock().call_within(seconds(5)));
+    CO_ASSERT(reader.has_value());
+    const io::TimePoint before = node.clock().now();
+    const auto line = co_await reader->next();
+    CO_ASSERT(!line.has_value());
+    EXPECT_EQ(line.error().code, Errc::deadline_exceeded);
+    EXPECT_FALSE(reader->lost());
+    EXPECT_LE(node.clock().now() - before, seconds(5));
   });
 }
 

@@ -82,9 +82,8 @@ io::Task<Result<LineReader>> RemoteEngine::open(std::string_view operation, std:
     if (call.cancel.cancelled()) co_return fail(Errc::cancelled, "the request was cancelled");
     // A lease that is unknown there is a node that was started again.
     Error error = std::move(reader).error();
-    const bool link_broke = error.code == Errc::unavailable ||
-                            error.code == Errc::deadline_exceeded ||
-                            error.code == Errc::not_found || error.code == Errc::unauthenticated;
+    const bool link_broke = error.code == Errc::unavailable || error.code == Errc::not_found ||
+                            error.code == Errc::unauthenticated;
     if (link_broke) {
       lost_ = true;
       error.code = Errc::unavailable;

@@ -1,0 +1,211 @@
+#include "cluster/fact_table.h"
+
+#include "cluster/members.h"
+#include "cluster/metadata_for_test.h"
+
+namespace om::cluster {
+namespace {
+
+using std::chrono::seconds;
+using testing::Bench;
+
+constexpr const char* kFile = "/tmp/facts.json";
+
+std::string value_of(const FactTable& table, const std::string& key) {
+  const Fact* fact = table.find(key);
+  return fact ? fact->value : "-";
+}
+
+TEST(FactTable, FollowsItsPrefixAndNothingElse) {
+  Bench().run([](Bench& bench) -> io::Task<void> {
+    co_await bench.put("/a/1", "before");
+    co_await bench.put("/b/1", "other");
+    FactTable table(bench.world(), *bench.metadata, "/a/", kFile);
+    table.start();
+    EXPECT_FALSE(table.synced());
+    const auto synced = co_await table.wait_synced(bench.call());
+    EXPECT_TRUE(synced.has_value());
+    EXPECT_EQ(value_of(table, "1"), "before");
+    co_await bench.put("/a/2", "after");
+    co_await bench.put("/a/1", "changed");
+    co_await bench.sleep(seconds(1));
+    EXPECT_EQ(value_of(table, "2"), "after");
+    EXPECT_EQ(value_of(table, "1"), "changed");
+    co_await bench.remove("/a/1");
+    co_await bench.sleep(seconds(1));
+    EXPECT_EQ(table.facts().size(), 1u);
+    co_await table.stop();
+  });
+}
+
+TEST(FactTable, AnswersFromItsFileAfterARestartWithoutAMajority) {
+  Bench().run([](Bench& bench) -> io::Task<void> {
+    co_await bench.put("/a/1", "kept \"safe\"");
+    {
+      FactTable table(bench.world(), *bench.metadata, "/a/", kFile);
+      table.start();
+      const auto synced = co_await table.wait_synced(bench.call());
+      EXPECT_TRUE(synced.has_value());
+      co_await bench.put("/a/2", "watched");
+      co_await bench.sleep(seconds(1));
+      co_await table.stop();
+    }
+    bench.metadata->away = true;
+    FactTable table(bench.world(), *bench.metadata, "/a/", kFile);
+    table.start();
+    EXPECT_EQ(value_of(table, "1"), "kept \"safe\"");
+    EXPECT_EQ(value_of(table, "2"), "watched");
+    const auto synced = co_await table.wait_synced(bench.call());
+    EXPECT_FALSE(synced.has_value());
+    EXPECT_EQ(value_of(table, "1"), "kept \"safe\"");
+    bench.metadata->away = false;
+    const auto now = co_await table.wait_synced(bench.call());
+    EXPECT_TRUE(now.has_value());
+    co_await table.stop();
+  });
+}
+
+TEST(FactTable, NoticesWhatWasRemovedWhileItDidNotLook) {
+  Bench().run([](Bench& bench) -> io::Task<void> {
+    co_await bench.put("/a/1", "stays");
+    co_await bench.put("/a/2", "goes");
+    {
+      FactTable table(bench.world(), *bench.metadata, "/a/", kFile);
+      table.start();
+      const auto synced = co_await table.wait_synced(bench.call());
+      EXPECT_TRUE(synced.has_value());
+      co_await table.stop();
+    }
+    co_await bench.remove("/a/2");
+    FactTable table(bench.world(), *bench.metadata, "/a/", kFile);
+    std::vector<std::string> gone;
+    table.on_change([&gone](const std::string& key, const std::string* value) {
+      if (!value) gone.push_back(key);
+    });
+    table.start();
+    EXPECT_EQ(value_of(table, "2"), "goes");  // Not known better yet.
+    const auto synced = co_await table.wait_synced(bench.call());
+    EXPECT_TRUE(synced.has_value());
+    EXPECT_EQ(value_of(table, "2"), "-");
+    EXPECT_EQ(value_of(table, "1"), "stays");
+    EXPECT_EQ(gone, std::vector<std::string>{"2"});
+    co_await table.stop();
+  });
+}
+
+TEST(FactTable, CatchesUpWhenTheMetadataComeBack) {
+  Bench().run([](Bench& bench) -> io::Task<void> {
+    co_await bench.put("/a/1", "old");
+    FactTable table(bench.world(), *bench.metadata, "/a/", kFile);
+    table.start();
+    const auto synced = co_await table.wait_synced(bench.call());
+    EXPECT_TRUE(synced.has_value());
+    bench.metadata->away = true;
+    co_await bench.sleep(seconds(30));
+    bench.metadata->away = false;
+    co_await bench.remove("/a/1");
+    co_await bench.put("/a/2", "new");
+    co_await bench.sleep(seconds(2));
+    EXPECT_EQ(value_of(table, "1"), "-");
+    EXPECT_EQ(value_of(table, "2"), "new");
+    co_await table.stop();
+  });
+}
+
+TEST(FactTable, OwnCommitsAreSeenAtOnceAndOlderNewsChangesNothing) {
+  Bench().run([](Bench& bench) -> io::Task<void> {
+    FactTable table(bench.world(), *bench.metadata, "/a/", kFile);
+    int changes = 0;
+    table.on_change([&changes](const std::string&, const std::string*) { changes++; });
+    const std::string first = "first", second = "second";
+    table.apply("1", &second, 20);
+    table.apply("1", &first, 10);  // The watch is behind.
+    table.apply("1", &second, 20);
+    EXPECT_EQ(value_of(table, "1"), "second");
+    EXPECT_EQ(changes, 1);
+    table.apply("1", nullptr, 30);
+    table.apply("1", &second, 20);
+    EXPECT_EQ(value_of(table, "1"), "-");
+    EXPECT_EQ(changes, 2);
+    co_return;
+  });
+}
+
+TEST(FactTable, ADamagedFileIsNoLoss) {
+  Bench().run([](Bench& bench) -> io::Task<void> {
+    EXPECT_TRUE(bench.world().files.write_file(kFile, "{\"1\":\"hal").has_value());
+    co_await bench.put("/a/1", "whole");
+    FactTable table(bench.world(), *bench.metadata, "/a/", kFile);
+    table.start();
+    EXPECT_TRUE(table.facts().empty());
+    const auto synced = co_await table.wait_synced(bench.call());
+    EXPECT_TRUE(synced.has_value());
+    EXPECT_EQ(value_of(table, "1"), "whole");
+    co_await table.stop();
+  });
+}
+
+Member member(std::string name) {
+  Member member;
+  member.name = std::move(name);
+  member.peer = io::Endpoint::tcp("10.0.0.1", 11435);
+  return member;
+}
+
+TEST(Members, ChangesARecordThatSomebodyElseChangesToo) {
+  Bench().run([](Bench& bench) -> io::Task<void> {
+    co_await bench.put("/nodes/blue", write_member(member("blue")));
+    Members here(bench.world(), *bench.metadata, "/tmp/here.json");
+    Members there(bench.world(), *bench.metadata, "/tmp/there.json");
+    here.start();
+    there.start();
+    const auto synced = co_await here.facts().wait_synced(bench.call());
+    EXPECT_TRUE(synced.has_value());
+    const auto drained =
+        co_await here.update("blue", [](Member& m) { m.draining = true; }, bench.call());
+    EXPECT_TRUE(drained.has_value());
+    EXPECT_TRUE(here.find("blue")->draining);
+    const auto promoted =
+        co_await there.update("blue", [](Member& m) { m.voter = true; }, bench.call());
+    EXPECT_TRUE(promoted.has_value());
+    co_await bench.sleep(seconds(1));
+    EXPECT_TRUE(here.find("blue")->draining && here.find("blue")->voter);
+    co_await here.stop();
+    co_await there.stop();
+  });
+}
+
+TEST(Members, ANodeThatIsNoMemberIsNotFound) {
+  Bench().run([](Bench& bench) -> io::Task<void> {
+    Members members(bench.world(), *bench.metadata, "/tmp/members.json");
+    const auto updated = co_await members.update("red", [](Member&) {}, bench.call());
+    CO_ASSERT(!updated.has_value());
+    EXPECT_EQ(updated.error().code, Errc::not_found);
+    const auto removed = co_await members.remove("red", bench.call());
+    CO_ASSERT(!removed.has_value());
+    EXPECT_EQ(removed.error().code, Errc::not_found);
+  });
+}
+
+TEST(Members, ARemovedOneIsGoneAtOnceAndNothingChangesWithoutAMajority) {
+  Bench().run([](Bench& bench) -> io::Task<void> {
+    co_await bench.put("/nodes/blue", write_member(member("blue")));
+    Members members(bench.world(), *bench.metadata, "/tmp/members.json");
+    members.start();
+    const auto synced = co_await members.facts().wait_synced(bench.call());
+    EXPECT_TRUE(synced.has_value());
+    bench.metadata->away = true;
+    const auto refused = co_await members.remove("blue", bench.call());
+    CO_ASSERT(!refused.has_value());
+    EXPECT_EQ(refused.error().code, Errc::not_leader);
+    EXPECT_NE(members.find("blue"), nullptr);
+    bench.metadata->away = false;
+    const auto removed = co_await members.remove("blue", bench.call());
+    EXPECT_TRUE(removed.has_value());
+    EXPECT_TRUE(members.list().empty());
+    co_await members.stop();
+  });
+}
+
+}  // namespace
+}  // namespace om::cluster
