@@ -63,8 +63,9 @@ void register_mirror(Router& router, const Dependencies& dependencies);  // See 
 void register_replicas(Router& router, const Dependencies& dependencies);
 void register_backends(Router& router, const Dependencies& dependencies);
 
-// Models that only foreign servers have, each once, by name.
-std::vector<engine::ExternalModel> external_models(const Dependencies& dependencies);
+// Models that only foreign servers have, each once, by name. None for who asks as for a backend.
+std::vector<engine::ExternalModel> external_models(const Dependencies& dependencies,
+                                                   const Context& context);
 
 // Tells in X-OllamaMax-Node, -Attempts and -Resumed how the answer came about. Before start().
 void set_route_headers(Context& context, const generation::Route& route);

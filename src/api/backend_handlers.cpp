@@ -91,9 +91,11 @@ HandlerResult refuse(Context&) {
 
 }  // namespace
 
-std::vector<engine::ExternalModel> external_models(const Dependencies& dependencies) {
+std::vector<engine::ExternalModel> external_models(const Dependencies& dependencies,
+                                                   const Context& context) {
   std::map<std::string, engine::ExternalModel> models;
-  if (!dependencies.backends) return {};
+  const bool forwarded = !context.request.headers.get(engine::kForwardedHeader).empty();
+  if (!dependencies.backends || forwarded) return {};
   for (const auto& backend : dependencies.backends->list()) {
     for (const engine::ExternalModel& model : backend->models()) {
       const auto name = model::Name::parse(model.name);

@@ -27,7 +27,7 @@ HandlerResult handle_tags(const Dependencies& dependencies, Context& context) {
     write_list(writer, "capabilities", (*model)->capabilities);
     writer.end_object();
   }
-  for (const engine::ExternalModel& model : external_models(dependencies)) {
+  for (const engine::ExternalModel& model : external_models(dependencies, context)) {
     writer.begin_object();
     writer.member("name", std::string_view(model.name));
     writer.member("model", std::string_view(model.name));

@@ -75,7 +75,7 @@ io::Task<Result<void>> list_models(const Dependencies& node, Context& context) {
       write_openai_model(writer, stored);
     }
   }
-  for (const engine::ExternalModel& model : external_models(node)) {
+  for (const engine::ExternalModel& model : external_models(node, context)) {
     write_external_model(writer, model, anthropic);
   }
   writer.end_array();
@@ -97,7 +97,7 @@ io::Task<Result<void>> show_model(const Dependencies& node, Context& context) {
   if (!name) co_return fail(Errc::not_found, "model '{}' not found", wanted);
   Result<store::StoredManifest> stored = node.store.find(*name);
   if (!stored && stored.error().code == Errc::not_found) {
-    for (const engine::ExternalModel& model : external_models(node)) {
+    for (const engine::ExternalModel& model : external_models(node, context)) {
       if (model.name != wanted) continue;
       std::string told;
       JsonWriter external(told);

@@ -4,6 +4,7 @@
 #include "base/digest.h"
 #include "base/duration.h"
 #include "base/strings.h"
+#include "engine/external/backend_spec.h"
 
 namespace om::api {
 namespace {
@@ -42,6 +43,7 @@ Result<model::Standing> read_standing(const http::Headers& headers, const Settin
     }
     standing.patience = *parsed;
   }
+  standing.forwarded = !headers.get(engine::kForwardedHeader).empty();
   return standing;
 }
 

@@ -24,11 +24,17 @@ bool FederatedGeneration::is_own(std::string_view model) {
   return name && store_.find(*name).has_value();
 }
 
+bool FederatedGeneration::is_elsewhere(std::string_view model,
+                                       const model::Standing& standing) const {
+  return !standing.forwarded && backends_.any_has(model);
+}
+
 io::Task<Result<std::unique_ptr<Answer>>> FederatedGeneration::chat(model::ChatRequest request,
                                                                     io::Call call) {
   const std::string& model = request.common.model;
   // Nothing to answer is a wish to load or unload, which only our own runners know.
-  if (!backends_.any_has(model) || (request.messages.empty() && is_own(model))) {
+  const bool elsewhere = is_elsewhere(model, request.common.standing);
+  if (!elsewhere || (request.messages.empty() && is_own(model))) {
     return own_.chat(std::move(request), std::move(call));
   }
   const bool own = is_own(model);
@@ -38,7 +44,8 @@ io::Task<Result<std::unique_ptr<Answer>>> FederatedGeneration::chat(model::ChatR
 io::Task<Result<std::unique_ptr<Answer>>> FederatedGeneration::generate(
     model::GenerateRequest request, io::Call call) {
   const std::string& model = request.common.model;
-  if (!backends_.any_has(model) || (request.prompt.empty() && is_own(model))) {
+  const bool elsewhere = is_elsewhere(model, request.common.standing);
+  if (!elsewhere || (request.prompt.empty() && is_own(model))) {
     return own_.generate(std::move(request), std::move(call));
   }
   const bool own = is_own(model);
@@ -47,11 +54,11 @@ io::Task<Result<std::unique_ptr<Answer>>> FederatedGeneration::generate(
 
 io::Task<Result<model::Embedding>> FederatedGeneration::embed(model::EmbedRequest request,
                                                               io::Call call) {
-  const bool own = is_own(request.model);
-  if (own || !backends_.any_has(request.model)) {
+  const bool elsewhere = is_elsewhere(request.model, request.standing);
+  if (!elsewhere || is_own(request.model)) {
     auto embedding = co_await own_.embed(request, call);
-    const bool elsewhere = !embedding && is_holders_fault(embedding.error());
-    if (!elsewhere || !backends_.any_has(request.model)) co_return embedding;
+    const bool may_go_on = !embedding && is_holders_fault(embedding.error());
+    if (!elsewhere || !may_go_on) co_return embedding;
   }
   const io::TimePoint started = world_.clock.now();
   Error last{Errc::unavailable, "no backend that can be reached has the model"};
@@ -84,7 +91,8 @@ io::Task<Result<model::Embedding>> FederatedGeneration::embed(model::EmbedReques
 
 io::Task<Result<int64_t>> FederatedGeneration::count_tokens(model::ChatRequest request,
                                                             io::Call call) {
-  if (!is_own(request.common.model) && backends_.any_has(request.common.model)) {
+  const bool elsewhere = is_elsewhere(request.common.model, request.common.standing);
+  if (elsewhere && !is_own(request.common.model)) {
     co_return fail(Errc::unsupported, "a backend's tokens cannot be counted before it is asked");
   }
   co_return co_await own_.count_tokens(std::move(request), std::move(call));

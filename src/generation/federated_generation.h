@@ -29,6 +29,7 @@ class FederatedGeneration final : public Generation {
 
  private:
   bool is_own(std::string_view model);
+  bool is_elsewhere(std::string_view model, const model::Standing& standing) const;
 
   io::World& world_;
   store::Store& store_;

@@ -59,6 +59,7 @@ struct Standing {
   double weight = 1;   // Of the key against others.
   bool batch = false;  // Lets others pass.
   std::optional<std::chrono::nanoseconds> patience;  // Longest time it may wait for its turn.
+  bool forwarded = false;  // By one who has us as a backend: not to be passed on again.
 };
 
 // The parts that chat and generate share.

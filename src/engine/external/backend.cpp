@@ -185,6 +185,7 @@ http::ClientRequest Backend::request(std::string method, std::string target,
   request.target = (url->target == "/" ? "" : url->target) + target;
   request.body = std::move(body);
   if (!request.body.empty()) request.headers.add("Content-Type", "application/json");
+  request.headers.add(std::string(kForwardedHeader), "1");
   if (!key_.empty()) request.headers.add("Authorization", "Bearer " + key_);
   return request;
 }

@@ -24,6 +24,9 @@ struct BackendSpec {
 };
 
 inline constexpr size_t kBackendModelsMax = 1000;
+// Sent with all that a backend is asked. One of us that gets it answers with its own models only:
+// two that are each other's backends would ask in circles, and keep models that nobody has.
+inline constexpr std::string_view kForwardedHeader = "X-OllamaMax-Forwarded";
 
 // invalid_argument: no http or https URL. A URL may end in "/v1" or "/": that is taken off. The
 // name is made of host and port, unless one is given.
