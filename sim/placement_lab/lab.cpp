@@ -112,7 +112,8 @@ class Lab {
         return deliver(event.subject, event.time);
       case Event::What::first_token:
         requests_[event.subject].first = event.time;
-        return gateways_[requests_[event.subject].gateway]->first_token(event.subject);
+        return gateways_[requests_[event.subject].gateway]->first_token(event.subject,
+                                                                        time_of(event.time));
       case Event::What::finished:
         return finish(event.subject, static_cast<int>(event.value), event.time);
     }

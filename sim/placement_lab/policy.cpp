@@ -148,7 +148,9 @@ class Ours final : public Policy {
     return std::max(1.0, wanted_.prompt_tokens - decision_.best()->sure_tokens);
   }
 
-  void first_token(size_t request) override { chooser_.first_token(sent_.at(request)); }
+  void first_token(size_t request, io::TimePoint now) override {
+    chooser_.first_token(sent_.at(request), now);
+  }
 
   void finished(size_t number, int cached_tokens, io::TimePoint now) override {
     const LabRequest& request = trace_.requests[number];

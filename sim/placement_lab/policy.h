@@ -22,7 +22,7 @@ class Policy {
   virtual void sent(size_t request, io::TimePoint now) { (void)request, (void)now; }
   // Prompt tokens that the node has to evaluate of a request that was just sent.
   virtual double expected_tokens(size_t request) const = 0;
-  virtual void first_token(size_t request) { (void)request; }
+  virtual void first_token(size_t request, io::TimePoint now) { (void)request, (void)now; }
   virtual void finished(size_t request, int cached_tokens, io::TimePoint now) = 0;
 };
 

@@ -169,29 +169,5 @@ TEST(ClusterStore, CopiesAndRemovesForAll) {
   });
 }
 
-TEST(ClusterStore, TellsOfModelsItHadBeforeButTakesNoName) {
-  Bench().run([](Bench& bench) -> io::Task<void> {
-    ClusterNode here(bench, "/here"), there(bench, "/there");
-    co_await here.start();
-    co_await there.start();
-    for (const char* model : {"m", "own"}) {
-      std::string manifest = co_await there.put_blobs("there");
-      const auto put = co_await there.local->put_manifest(name(model), std::move(manifest));
-      CO_ASSERT(put.has_value());
-    }
-    const auto put = co_await here.put("m", "here");
-    CO_ASSERT(put.has_value());
-    co_await bench.sleep(seconds(1));
-    const auto told = co_await there.store->publish_local(bench.call());
-    EXPECT_TRUE(told.has_value());
-    co_await bench.sleep(seconds(1));
-    EXPECT_THAT(here.names(), ElementsAre("m:latest", "own:latest"));
-    EXPECT_EQ(there.system_of("m"), "here");
-    EXPECT_EQ(here.system_of("own"), "there");
-    co_await here.stop();
-    co_await there.stop();
-  });
-}
-
 }  // namespace
 }  // namespace om::cluster

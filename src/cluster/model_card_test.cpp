@@ -22,15 +22,16 @@ auto fields_of(Summary& gguf) {
          bos_token, eos_token, add_bos, add_eos, has_pooling, has_vision, has_audio, block_count,
          context_length, embedding_length, parameter_count, type, pooling_type, head_count,
          feed_forward_length, vocabulary_size, expert_count, sliding_window, split_count,
-         cache_layers, state_bytes, tensor_bytes, repack_bytes, query_width, expert_used_count,
-         expert_feed_forward_length] = gguf;
+         cache_layers, state_bytes, tensor_bytes, input_bytes, output_bytes, block_bytes_max,
+         repack_bytes, query_width, expert_used_count, expert_feed_forward_length] = gguf;
   (void)cache_layers;
   return std::tie(architecture, name, file_type, parameter_size, chat_template, chat_template_tools,
                   bos_token, eos_token, add_bos, add_eos, has_pooling, has_vision, has_audio,
                   block_count, context_length, embedding_length, parameter_count, type,
                   pooling_type, head_count, feed_forward_length, vocabulary_size, expert_count,
-                  sliding_window, split_count, state_bytes, tensor_bytes, repack_bytes, query_width,
-                  expert_used_count, expert_feed_forward_length);
+                  sliding_window, split_count, state_bytes, tensor_bytes, input_bytes, output_bytes,
+                  block_bytes_max, repack_bytes, query_width, expert_used_count,
+                  expert_feed_forward_length);
 }
 
 std::string any_text() {

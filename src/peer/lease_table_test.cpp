@@ -17,7 +17,8 @@ struct Bench {
   LeaseTable table{sim.world()};
 
   std::string add(std::string holder) {
-    auto id = table.add(std::make_unique<ScriptedLease>(script, std::nullopt), std::move(holder));
+    auto id =
+        table.add(std::make_unique<ScriptedLease>(script, std::nullopt, false), std::move(holder));
     EXPECT_TRUE(id.has_value());
     return id ? *id : std::string();
   }
@@ -110,7 +111,7 @@ TEST(LeaseTable, AnOperationUnderWayOutlivesItsLease) {
     LeaseUse use(bench.sim.clock(), std::move(*held));
     bench.table.remove_all_of("blue");
     EXPECT_EQ(bench.script.leases, 1);
-    const auto tokens = co_await use.engine().tokenize("ab", false, {});
+    const auto tokens = co_await use.lease().engine().tokenize("ab", false, {});
     EXPECT_TRUE(tokens.has_value());
   });
 }
@@ -119,7 +120,7 @@ TEST(LeaseTable, RefusesMoreThanItsBound) {
   Bench().run([](Bench& bench) -> io::Task<void> {
     for (size_t i = 0; i < kLeasesMax; i++) bench.add("blue");
     const auto one_more =
-        bench.table.add(std::make_unique<ScriptedLease>(bench.script, std::nullopt), "blue");
+        bench.table.add(std::make_unique<ScriptedLease>(bench.script, std::nullopt, false), "blue");
     EXPECT_FALSE(one_more.has_value());
     if (!one_more) EXPECT_EQ(one_more.error().code, Errc::overloaded);
     EXPECT_EQ(static_cast<size_t>(bench.script.leases), kLeasesMax);

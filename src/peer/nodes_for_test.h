@@ -13,6 +13,7 @@
 #include "generation/scripted_for_test.h"
 #include "peer/peer_server.h"
 #include "scheduler/cluster_scheduler.h"
+#include "scheduler/remote_lease.h"
 
 namespace om::peer::testing {
 
@@ -28,12 +29,15 @@ using generation::testing::ScriptedScheduler;
     }                              \
   } while (false)
 
+inline constexpr uint64_t kMemory = 8ULL << 30, kModelBytes = 1 << 20;
+
 // A node that has the shelf's models and answers its peers. stop() before it is destroyed.
 class PeerNode {
  public:
   PeerNode(io::World& world, std::string name, ModelShelf& shelf, Script& script)
       : world_(world), scheduler_(script), server_(dependencies(shelf)) {
     self.name = std::move(name);
+    self.memory_total = kMemory;
     server_.start();
     start();
   }
@@ -71,7 +75,8 @@ class PeerNode {
             scheduler_,
             [this] { return self; },
             [](const http::Request&) { return Result<void>{}; },
-            [](std::string_view) { return false; }};
+            [](std::string_view) { return false; },
+            {}};
   }
 
   io::World& world_;
@@ -91,7 +96,9 @@ class Nodes {
         client_(sim_.world()),
         local_(gate_script_),
         reports_(sim_.world(), client_, [] { return gate(); }),
-        scheduler_(sim_.world(), client_, local_, reports_, "gate") {
+        scheduler_(sim_.world(),
+                   std::make_unique<scheduler::RemoteLeases>(sim_.world(), client_, reports_),
+                   local_, "gate") {
     weights = shelf.add("m").weights;
   }
 
@@ -120,6 +127,7 @@ class Nodes {
     target.name = "m";
     target.weights = weights;
     target.weights_path = shelf.blob_path(weights);
+    target.files.push_back({weights, kModelBytes});
     return target;
   }
   cluster::NodeState state_of(std::string_view name) {

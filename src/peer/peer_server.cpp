@@ -242,14 +242,14 @@ io::Task<void> PeerServer::serve_part(const std::string& operation, LeaseUse& us
   const io::OnCancel on_end(use.ended(), [&cancel] { cancel.cancel(); });
   const io::Call call{io::kNever, cancel.token()};
   if (operation == "tunnel") {
-    const auto done = co_await tunnel(dependencies_.world, use.engine(), response, call);
+    const auto done = co_await tunnel(dependencies_.world, use.lease().engine(), response, call);
     if (!done && !response.started()) co_await send_error(response, 503, done.error());
     co_return;
   }
   LineStream out(dependencies_.world, response);
   auto done = co_await out.start();
   if (done) {
-    done = co_await watch(dependencies_.world.clock, use.engine(), call);
+    done = co_await watch(dependencies_.world.clock, use.lease().engine(), call);
     if (!done) (void)co_await out.write(engine::error_line(done.error()));
   }
   co_await out.finish();

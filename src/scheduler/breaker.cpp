@@ -30,18 +30,23 @@ void Breaker::sent(io::TimePoint now) {
   if (state(now) == State::half_open) trial_ = now;
 }
 
+void Breaker::answers(io::TimePoint now) {
+  // An answer that began before the opening says nothing about now.
+  if (state(now) != State::half_open || trial_ == io::TimePoint{}) return;
+  open_ = false;
+  trial_ = {};
+  closed_at_ = now;
+}
+
 void Breaker::succeeded(io::TimePoint now) {
   failures_ = 0;
-  // An answer that began before the opening says nothing about now.
-  if (state(now) == State::half_open && trial_ != io::TimePoint{}) {
-    open_ = false;
-    trial_ = {};
-    closed_at_ = now;
-  }
+  answers(now);
   if (!open_ && now - closed_at_ > kPauseMax) openings_ = 0;
 }
 
-void Breaker::failed(io::TimePoint now) {
+void Breaker::failed(io::TimePoint sent, io::TimePoint now) {
+  if (sent < failed_at_) return;
+  failed_at_ = now;
   failures_++;
   const bool trial_failed = state(now) == State::half_open;
   if (open_ && !trial_failed) return;
@@ -76,7 +81,7 @@ double Breakers::share(NodeNumber node, uint64_t model, io::TimePoint now) const
   return share;
 }
 
-Breakers::Watched& Breakers::watched(const Key& key, io::TimePoint now) {
+void Breakers::fail(const Key& key, io::TimePoint sent, io::TimePoint now) {
   if (breakers_.size() >= kBreakersMax && !breakers_.contains(key)) {
     boost::unordered::erase_if(breakers_,
                                [&](const auto& item) { return item.second.breaker.is_idle(now); });
@@ -86,7 +91,9 @@ Breakers::Watched& Breakers::watched(const Key& key, io::TimePoint now) {
       breakers_.erase(oldest->first);
     }
   }
-  return breakers_[key];
+  Watched& watched = breakers_[key];
+  watched.failed = now;
+  watched.breaker.failed(sent, now);
 }
 
 template <class Act>
@@ -104,6 +111,10 @@ void Breakers::sent(NodeNumber node, uint64_t model, io::TimePoint now) {
   for_both(node, model, now, [&](Breaker& breaker) { breaker.sent(now); });
 }
 
+void Breakers::answers(NodeNumber node, uint64_t model, io::TimePoint now) {
+  for_both(node, model, now, [&](Breaker& breaker) { breaker.answers(now); });
+}
+
 void Breakers::succeeded(NodeNumber node, uint64_t model, io::TimePoint now) {
   for_both(node, model, now, [&](Breaker& breaker) { breaker.succeeded(now); });
 }
@@ -112,16 +123,13 @@ void Breakers::cancelled(NodeNumber node, uint64_t model, io::TimePoint now) {
   for_both(node, model, now, [&](Breaker& breaker) { breaker.cancelled(now); });
 }
 
-void Breakers::runner_failed(NodeNumber node, uint64_t model, io::TimePoint now) {
-  Watched& watched = this->watched(Key{node, false, model}, now);
-  watched.failed = now;
-  watched.breaker.failed(now);
+void Breakers::runner_failed(NodeNumber node, uint64_t model, io::TimePoint sent,
+                             io::TimePoint now) {
+  fail(Key{node, false, model}, sent, now);
 }
 
-void Breakers::node_failed(NodeNumber node, io::TimePoint now) {
-  Watched& watched = this->watched(Key{node, true, 0}, now);
-  watched.failed = now;
-  watched.breaker.failed(now);
+void Breakers::node_failed(NodeNumber node, io::TimePoint sent, io::TimePoint now) {
+  fail(Key{node, true, 0}, sent, now);
 }
 
 void Breakers::forget(NodeNumber node) {

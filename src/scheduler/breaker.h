@@ -26,8 +26,12 @@ class Breaker {
   double share(io::TimePoint now) const;
   // A request was sent. In half-open it is the trial; one that never ends counts for kTrialMax.
   void sent(io::TimePoint now);
+  // An answer has begun: a trial that got this far keeps no others waiting for its end.
+  void answers(io::TimePoint now);
   void succeeded(io::TimePoint now);
-  void failed(io::TimePoint now);
+  // `sent`: the request that failed. All that were under way at one failure tell of the same one: a
+  // runner that dies under ten requests has died once.
+  void failed(io::TimePoint sent, io::TimePoint now);
   // The request ended without telling anything of who served it, as when its client left.
   void cancelled(io::TimePoint now);
   // Nothing is to be remembered any more.
@@ -38,6 +42,7 @@ class Breaker {
   int failures_ = 0;  // In a row.
   int openings_ = 0;  // Since it last worked for long enough.
   bool open_ = false;
+  io::TimePoint failed_at_{};  // The epoch: never.
   io::TimePoint until_{};      // While open: when it may be tried.
   io::TimePoint trial_{};      // When the trial was sent. The epoch: none runs.
   io::TimePoint closed_at_{};  // The epoch: never was open.
@@ -53,10 +58,12 @@ class Breakers {
   double share(NodeNumber node, uint64_t model, io::TimePoint now) const;
   bool empty() const { return breakers_.empty(); }
   void sent(NodeNumber node, uint64_t model, io::TimePoint now);
+  void answers(NodeNumber node, uint64_t model, io::TimePoint now);
   void succeeded(NodeNumber node, uint64_t model, io::TimePoint now);
   void cancelled(NodeNumber node, uint64_t model, io::TimePoint now);
-  void runner_failed(NodeNumber node, uint64_t model, io::TimePoint now);
-  void node_failed(NodeNumber node, io::TimePoint now);  // It cannot be reached, or its link broke.
+  void runner_failed(NodeNumber node, uint64_t model, io::TimePoint sent, io::TimePoint now);
+  // It cannot be reached, or its link broke.
+  void node_failed(NodeNumber node, io::TimePoint sent, io::TimePoint now);
   void forget(NodeNumber node);
 
  private:
@@ -73,7 +80,7 @@ class Breakers {
     Breaker breaker;
     io::TimePoint failed{};
   };
-  Watched& watched(const Key& key, io::TimePoint now);
+  void fail(const Key& key, io::TimePoint sent, io::TimePoint now);
   template <class Act>
   void for_both(NodeNumber node, uint64_t model, io::TimePoint now, Act act);
 

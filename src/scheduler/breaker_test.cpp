@@ -11,15 +11,15 @@ constexpr io::TimePoint kNow{std::chrono::hours(1)};
 
 Breaker opened() {
   Breaker breaker;
-  for (int i = 0; i < Breaker::kFailuresMax; i++) breaker.failed(kNow);
+  for (int i = 0; i < Breaker::kFailuresMax; i++) breaker.failed(kNow, kNow);
   return breaker;
 }
 
 TEST(Breaker, OpensAfterFailuresInARowOnly) {
   Breaker breaker;
   for (int i = 0; i < 10; i++) {
-    breaker.failed(kNow);
-    breaker.failed(kNow);
+    breaker.failed(kNow, kNow);
+    breaker.failed(kNow, kNow);
     breaker.succeeded(kNow);
   }
   EXPECT_EQ(breaker.state(kNow), Breaker::State::closed);
@@ -51,7 +51,7 @@ TEST(Breaker, WaitsTwiceAsLongAfterEachFailedTrialUpToABound) {
     now += pause;
     ASSERT_EQ(breaker.state(now), Breaker::State::half_open);
     breaker.sent(now);
-    breaker.failed(now);
+    breaker.failed(now, now);
     pause = std::min<io::Duration>(2 * pause, Breaker::kPauseMax);
   }
 }
@@ -60,6 +60,32 @@ TEST(Breaker, IsNotClosedByAnAnswerThatBeganBefore) {
   Breaker breaker = opened();
   breaker.succeeded(kNow + Breaker::kPause);
   EXPECT_EQ(breaker.state(kNow + Breaker::kPause), Breaker::State::half_open);
+}
+
+TEST(Breaker, CountsAllThatOneDeathBrokeAsOneFailure) {
+  Breaker breaker;
+  io::TimePoint now = kNow;
+  for (int death = 1; death <= Breaker::kFailuresMax; death++) {
+    EXPECT_EQ(breaker.state(now), Breaker::State::closed) << death;
+    const io::TimePoint sent = now;
+    now += seconds(1);
+    for (int i = 0; i < 10; i++) breaker.failed(sent, now);
+  }
+  EXPECT_EQ(breaker.state(now), Breaker::State::open);
+}
+
+TEST(Breaker, KeepsNobodyWaitingForTheEndOfATrialThatAnswers) {
+  Breaker breaker = opened();
+  io::TimePoint now = kNow + Breaker::kPause;
+  breaker.answers(now);
+  EXPECT_EQ(breaker.state(now), Breaker::State::half_open) << "it was sent before";
+  breaker.sent(now);
+  breaker.answers(now);
+  EXPECT_EQ(breaker.state(now), Breaker::State::closed);
+  EXPECT_GT(breaker.share(now), 0);
+  // It broke off after all, as it did before.
+  breaker.failed(now, now + seconds(1));
+  EXPECT_EQ(breaker.state(now + seconds(1)), Breaker::State::open);
 }
 
 TEST(Breaker, TriesAgainWhenATrialWasCancelledOrNeverEnded) {
@@ -75,11 +101,11 @@ TEST(Breaker, TriesAgainWhenATrialWasCancelledOrNeverEnded) {
 
 TEST(Breakers, WatchNodesAndRunnersApart) {
   Breakers breakers;
-  for (int i = 0; i < Breaker::kFailuresMax; i++) breakers.runner_failed(1, 7, kNow);
+  for (int i = 0; i < Breaker::kFailuresMax; i++) breakers.runner_failed(1, 7, kNow, kNow);
   EXPECT_EQ(breakers.share(1, 7, kNow), 0);
   EXPECT_EQ(breakers.share(1, 8, kNow), 1);
   EXPECT_EQ(breakers.share(2, 7, kNow), 1);
-  for (int i = 0; i < Breaker::kFailuresMax; i++) breakers.node_failed(2, kNow);
+  for (int i = 0; i < Breaker::kFailuresMax; i++) breakers.node_failed(2, kNow, kNow);
   EXPECT_EQ(breakers.share(2, 7, kNow), 0);
   EXPECT_EQ(breakers.share(2, 8, kNow), 0);
   breakers.forget(2);
@@ -88,13 +114,12 @@ TEST(Breakers, WatchNodesAndRunnersApart) {
 
 TEST(Breakers, RememberOnlyWhatFailedLately) {
   Breakers breakers;
-  breakers.runner_failed(1, 7, kNow);
+  breakers.runner_failed(1, 7, kNow, kNow);
   breakers.succeeded(1, 7, kNow);
   EXPECT_TRUE(breakers.empty());
   for (NodeNumber node = 0; node < Breakers::kBreakersMax + 100; node++) {
-    breakers.node_failed(node, kNow + seconds(node));
-    breakers.node_failed(node, kNow + seconds(node));
-    breakers.node_failed(node, kNow + seconds(node));
+    const io::TimePoint now = kNow + seconds(node);
+    for (int i = 0; i < Breaker::kFailuresMax; i++) breakers.node_failed(node, now, now);
   }
   EXPECT_EQ(breakers.share(0, 7, kNow), 1) << "the oldest is forgotten";
   const NodeNumber last = Breakers::kBreakersMax + 99;

@@ -63,7 +63,7 @@ class RoutedLease final : public Lease {
     return scheduler && (*scheduler)->leaving(node_);
   }
   void note_first_token() override {
-    chooser_->first_token(sent_);
+    chooser_->first_token(sent_, clock_.now());
     lease_->note_first_token();
   }
   void note_prompt_left(int64_t tokens) override { lease_->note_prompt_left(tokens); }

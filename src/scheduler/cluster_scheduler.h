@@ -18,7 +18,7 @@ namespace om::scheduler {
 inline constexpr size_t kNodesTriedMax = 8;
 // How long a request waits for a node that has its model's files to come back, when none can be
 // reached; one whose answer has begun waits longer.
-inline constexpr std::chrono::seconds kReturnPatience{3}, kResumePatience{20};
+inline constexpr std::chrono::seconds kReturnPatience{10}, kResumePatience{20};
 inline constexpr std::chrono::milliseconds kReturnInterval{200};
 
 // Asks the placement for the best node, then that node for a lease: it knows better and may refuse,

@@ -45,7 +45,8 @@ PlacementDecision NodeChooser::decide(const PlacementRequest& request, io::TimeP
 
 SentRequest NodeChooser::begin(const PlacementRequest& request, const NodeCandidate& chosen,
                                io::TimePoint now) {
-  SentRequest sent{.node = chosen.node,
+  SentRequest sent{.at = now,
+                   .node = chosen.node,
                    .name = chosen.name,
                    .outline = request.outline,
                    .expected = chosen.warm};
@@ -67,7 +68,10 @@ double NodeChooser::output_tokens(uint64_t model) const {
   return known == output_tokens_.end() ? kOutputTokensFirst : known->second;
 }
 
-void NodeChooser::first_token(const SentRequest& sent) { overlay_.first_token(sent.ticket); }
+void NodeChooser::first_token(const SentRequest& sent, io::TimePoint now) {
+  overlay_.first_token(sent.ticket);
+  if (cluster_.find(sent.name) == sent.node) breakers_.answers(sent.node, sent.outline.model, now);
+}
 
 void NodeChooser::end(SentRequest sent, const SentOutcome& outcome, io::TimePoint now) {
   overlay_.finish(sent.ticket, now);
@@ -92,9 +96,9 @@ void NodeChooser::end(SentRequest sent, const SentOutcome& outcome, io::TimePoin
       return breakers_.cancelled(sent.node, model, now);
     case SentOutcome::Result::runner_failed:
       prefixes_.forget(sent.node, model);
-      return breakers_.runner_failed(sent.node, model, now);
+      return breakers_.runner_failed(sent.node, model, sent.at, now);
     case SentOutcome::Result::node_failed:
-      return breakers_.node_failed(sent.node, now);
+      return breakers_.node_failed(sent.node, sent.at, now);
   }
 }
 

@@ -3,8 +3,8 @@
 //
 //   chooser.observe(view);                                     // Whenever it changed.
 //   PlacementDecision decision = chooser.decide(request, now);  // Changes nothing: also the dry
-//   run. auto sent = chooser.begin(request, decision.ranked[0], now); chooser.first_token(sent);
-//   chooser.end(std::move(sent), outcome, now);                // Once for each begin().
+//   run. auto sent = chooser.begin(request, decision.ranked[0], now); chooser.first_token(sent,
+//   now); chooser.end(std::move(sent), outcome, now);                // Once for each begin().
 #pragma once
 
 #include <unordered_map>
@@ -16,6 +16,7 @@ namespace om::scheduler {
 // A request on its way. Holds what is needed to learn from its reply.
 struct SentRequest {
   LoadOverlay::Ticket ticket = 0;
+  io::TimePoint at{};
   NodeNumber node = 0;
   std::string name;
   PromptOutline outline;
@@ -43,7 +44,7 @@ class NodeChooser {
   PlacementDecision decide(const PlacementRequest& request, io::TimePoint now) const;
   SentRequest begin(const PlacementRequest& request, const NodeCandidate& chosen,
                     io::TimePoint now);
-  void first_token(const SentRequest& sent);
+  void first_token(const SentRequest& sent, io::TimePoint now);
   void end(SentRequest sent, const SentOutcome& outcome, io::TimePoint now);
 
   const ClusterIndex& cluster() const { return cluster_; }

@@ -46,8 +46,8 @@ Exclusion NodeCost::exclusion_of(const cluster::NodeInfo& node, double breaker_s
   if (std::ranges::find(request_.excluded, node.name) != request_.excluded.end()) {
     return Exclusion::asked_out;
   }
-  if (breaker_share <= 0) return Exclusion::broken;
   if (now_ - node.reported > options_.too_old_after) return Exclusion::too_old;
+  if (breaker_share <= 0) return Exclusion::broken;
   return Exclusion::none;
 }
 
@@ -171,7 +171,8 @@ void NodeCost::make_room(NodeCandidate& candidate, const cluster::NodeInfo& node
   // Idle ones first, then least worth first, as the node itself will do.
   std::vector<const cluster::RunnerInfo*> victims;
   for (const cluster::RunnerInfo& runner : node.runners) {
-    if (!runner.pinned && runner.weights != request_.weights) victims.push_back(&runner);
+    const bool stays = runner.pinned || !runner.part_of.empty();
+    if (!stays && runner.weights != request_.weights) victims.push_back(&runner);
   }
   const auto is_busy = [](const cluster::RunnerInfo& runner) {
     return runner.loading || runner.running + runner.queued > 0;

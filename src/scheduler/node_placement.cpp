@@ -112,6 +112,21 @@ class Search {
   std::vector<NodeCandidate> found_;
 };
 
+std::vector<NodeCandidate> find_nodes(const PlacementState& state, const PlacementRequest& request,
+                                      const PlacementOptions& options, io::TimePoint now,
+                                      io::Random& random) {
+  std::vector<NodeCandidate> found = Search(state, request, options, now, random).run();
+  const auto is = [](Exclusion exclusion) {
+    return [exclusion](const NodeCandidate& node) { return node.excluded == exclusion; };
+  };
+  const bool none_left = std::ranges::none_of(found, is(Exclusion::none));
+  if (!none_left || std::ranges::none_of(found, is(Exclusion::broken))) return found;
+  // Breakers that keep the last ones out protect nobody: a try is better than a refusal.
+  const Breakers closed;
+  const PlacementState trusting{state.cluster, state.prefixes, state.overlay, closed};
+  return Search(trusting, request, options, now, random).run();
+}
+
 // Where one runner could serve it, a second has to save more than it takes: it holds memory that
 // other models may want.
 void charge_for_copies(const PlacementOptions& options, std::span<NodeCandidate> found) {
@@ -241,7 +256,7 @@ PlacementDecision place(const PlacementState& state, const PlacementRequest& req
   decision.nodes = state.cluster.size();
   decision.prompt_tokens = request.prompt_tokens;
   decision.load_bytes = request.load_bytes;
-  std::vector<NodeCandidate> found = Search(state, request, options, now, random).run();
+  std::vector<NodeCandidate> found = find_nodes(state, request, options, now, random);
   charge_for_copies(options, found);
   charge_for_work(options, request, found);
   decision.ranked = sorted_by_cost(std::move(found));

@@ -216,6 +216,9 @@ TEST_F(NodePlacement, LeavesOutWhatFailedAgainAndAgain) {
   const auto decision = decide(request("x"));
   EXPECT_EQ(decision.best()->name, "b");
   EXPECT_EQ(exclusion_of(decision, "a"), Exclusion::broken);
+  PlacementRequest left = request("x");
+  left.excluded = {"b"};
+  EXPECT_EQ(decide(left).best()->name, "a") << "better than nobody";
   report(kNow + Breaker::kPause);
   EXPECT_EQ(exclusion_of(decide(request("x"), kNow + Breaker::kPause), "a"), Exclusion::none);
 }

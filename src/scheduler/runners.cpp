@@ -147,7 +147,12 @@ void LocalScheduler::died(const ModelKey& key, const std::weak_ptr<Instance>& we
     for (const Holder& holder : instance->holders) suspects.insert(holder.fingerprint);
   }
   for (const std::string_view suspect : suspects) quarantine_.add_death(suspect, now);
-  back_off(entry);
+  // The first death in a row may be chance: it starts again at once.
+  if (entry.failures > 0) {
+    back_off(entry);
+  } else {
+    entry.failures = 1;
+  }
   log_error("runner died", field("model", entry.target.name),
             field("requests", instance->holders.size()));
   end(key, instance, "died");
