@@ -102,14 +102,14 @@ engine::LaunchOptions launch_options(const Settings& settings, const NodePaths& 
   return launch;
 }
 
-// Where llama-server lies whose sums always come out the same; beside the ordinary one.
-Result<std::string> deterministic_program(io::Filesystem& files, const Settings& settings,
-                                          const std::string& place) {
+// Where the runners' programs lie whose sums always come out the same; beside the ordinary ones.
+Result<std::string> deterministic_place(io::Filesystem& files, const Settings& settings,
+                                        const std::string& place) {
   if (settings.kv_cache_type != "f16") {  // They need flash attention.
     return fail(Errc::invalid_argument, "runner.deterministic needs runner.kv_cache_type f16");
   }
   const std::string folder = place + "/../deterministic/bin";
-  if (files.exists(folder + "/llama-server")) return folder + "/llama-server";
+  if (files.exists(folder + "/llama-server")) return folder;
   return fail(Errc::not_found,
               "runner.deterministic: {} has no llama-server (build it with "
               "tools/build_llama.sh deterministic)",
@@ -129,11 +129,12 @@ Result<NodePaths> find_paths(io::Filesystem& files, const Settings& settings) {
   }
   for (const std::string& place : places) {
     if (!files.exists(place + "/llama-server")) continue;
-    paths.server_program = place + "/llama-server";
-    paths.part_program = place + "/ggml-rpc-server";
+    std::string runners = place;
     if (settings.deterministic) {
-      TRY(paths.server_program, deterministic_program(files, settings, place));
+      TRY(runners, deterministic_place(files, settings, place));
     }
+    paths.server_program = runners + "/llama-server";
+    paths.part_program = runners + "/ggml-rpc-server";
     paths.quantize_program = place + "/llama-quantize";
     for (const auto* script : {"/convert_hf_to_gguf.py", "/../convert_hf_to_gguf.py"}) {
       if (files.exists(place + script)) paths.convert_script = place + script;

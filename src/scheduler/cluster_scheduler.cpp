@@ -1,6 +1,7 @@
 #include "scheduler/cluster_scheduler.h"
 
 #include <algorithm>
+#include <boost/json.hpp>
 #include <cmath>
 
 #include "base/log.h"
@@ -274,9 +275,10 @@ std::string ClusterScheduler::dry_run(const Target& target, const AcquireOptions
   std::string text = decision.to_json();
   if (decision.best() || !split_planner_) return text;
   const auto split = split_planner_->choose(target);
-  if (!split) return text;
   text.pop_back();
-  return text + fmt::format(R"(,"split":{}}})", split->to_json());
+  if (split) return text + fmt::format(R"(,"split":{}}})", split->to_json());
+  return text + fmt::format(R"(,"split_refused":{}}})",
+                            boost::json::serialize(boost::json::string(split.error().what)));
 }
 
 bool ClusterScheduler::unload(const Digest& weights) {

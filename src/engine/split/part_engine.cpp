@@ -52,6 +52,7 @@ io::Task<Result<void>> PartEngine::load(io::Call call) {
       spawn.argv.insert(spawn.argv.end(), {"-t", std::to_string(options_.threads)});
     }
     spawn.environment = {{"GGML_NO_BACKTRACE", "1"}};
+    if (options_.deterministic) spawn.environment.emplace_back("GGML_CPU_TILED_MM", "0");
     // A main node that dies must not take it along before its lease ends.
     spawn.ignore_sigpipe = true;
     CO_TRY(child_, world_.processes.spawn(std::move(spawn)));
