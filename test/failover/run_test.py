@@ -21,7 +21,7 @@ PICKED_UP = ["generate", "chat, thinking", "openai", "openai, schema", "openai, 
 
 
 class Failover(ClusterCase):
-    environments = kills.ENVIRONMENTS
+    environments = kills.environments()
 
     @classmethod
     def prepare(cls):

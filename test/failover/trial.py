@@ -32,11 +32,12 @@ def create_models(node):
 class Trial:
     """The gateway (the last node) is never harmed; clients mostly ask it, others now and then."""
 
-    def __init__(self, cluster, seed, streams=5, variants=2, say=print):
+    def __init__(self, cluster, seed, streams=5, variants=2, say=print, exact=True):
         self.cluster, self.random, self.say = cluster, random.Random(seed), say
         self.nodes, self.gateway = cluster.nodes, cluster.nodes[-1]
         self.by_name = {node.name: node for node in self.nodes}
         self.streams, self.variants = streams, variants
+        self.exact = exact  # Else what is said is not compared: ordinary kernels may round.
         self.lock = threading.Lock()
         self.running, self.finished = [], []
         self.closed = set()  # Names of nodes that no client asks now.
@@ -62,7 +63,8 @@ class Trial:
                         raise AssertionError(f"{stream.kind}: {stream.failure}")
                     said = stream.answer.said()
                     before = self.expected.setdefault(stream.kind, said)
-                    if wrong := load.difference(before, said):
+                    wrong = self.exact and load.difference(before, said)
+                    if wrong:
                         raise AssertionError(f"{stream.kind} without any death: {wrong}")
 
     def client(self):
@@ -86,7 +88,7 @@ class Trial:
 
     def check(self, stream):
         wrong = stream.failure
-        if not wrong:
+        if not wrong and self.exact:
             wrong = load.difference(self.expected[stream.kind], stream.answer.said())
         if wrong:
             text = f"{stream.kind} (request {stream.request_id} at {stream.node.name}): {wrong}"

@@ -98,7 +98,11 @@ std::optional<Result<boost::json::object>> LineReader::ready() {
     if (line == kPulseLine.substr(0, kPulseLine.size() - 1)) continue;
     auto object = parse_line(line);
     if (!object) return fail(lose(object.error().what));
-    if (auto error = error_in(*object)) return fail(std::move(*error));
+    if (auto error = error_in(*object)) {
+      // Not by us: the node took this one for dead, and ends what it held for it.
+      const bool given_up = error->code == Errc::cancelled && !call_.cancel.cancelled();
+      return fail(given_up ? lose("it gave the request up") : std::move(*error));
+    }
     return object;
   }
 }

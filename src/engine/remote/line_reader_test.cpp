@@ -34,6 +34,7 @@ io::Task<void> be_silent(io::World& world, const http::Request& request) {
 const std::map<std::string_view, std::vector<std::string>> kAnswers = {
     {"/lines", {"{}\n{}\n{\"a\":1}\n{}", "\n{\"b\":", "2}\n{}\n"}},
     {"/error", {"{\"a\":1}\n{\"error\":{\"code\":\"overloaded\",\"what\":\"busy\"}}\n"}},
+    {"/gave_up", {"{\"a\":1}\n{\"error\":{\"code\":\"cancelled\",\"what\":\"over\"}}\n"}},
     {"/garbage", {"{\"a\":1}\n", "what?\n"}},
     {"/two", {"{\"a\":1}\n", "[]\n", "{\"b\":2}\n"}},
     {"/half", {"{\"a\":1}\n{\"b\""}},
@@ -206,6 +207,12 @@ TEST(LineReader, ANodeThatFallsSilentIsLostAfterTwoSeconds) {
     const io::TimePoint before = node.clock().now();
     co_await expect_lost_after_a_line(node, "/silent", kSilenceMax + milliseconds(500));
     EXPECT_GE(node.clock().now() - before, kSilenceMax);
+  });
+}
+
+TEST(LineReader, ANodeThatGivesARequestUpWhichItsCallerDidNotIsLost) {
+  ScriptedNode().run([](ScriptedNode& node) -> io::Task<void> {
+    co_await expect_lost_after_a_line(node, "/gave_up", kTransport);
   });
 }
 

@@ -11,8 +11,8 @@ namespace om::engine {
 
 // A node that shows no sign of life for so long is taken for dead: it writes something every
 // kPulseInterval while it works for us.
-inline constexpr std::chrono::milliseconds kPulseInterval{300};
-inline constexpr std::chrono::milliseconds kSilenceMax{1500};
+inline constexpr std::chrono::milliseconds kPulseInterval{500};
+inline constexpr std::chrono::milliseconds kSilenceMax{2000};
 
 // What a tunnel to a part of a model carries (http::upgrade).
 inline constexpr std::string_view kPartProtocol = "ollamamax-part";
