@@ -148,6 +148,10 @@ bool SharedMetadata::keep_alive(LeaseId id) {
   return true;
 }
 
+void SharedMetadata::end_all_leases() {
+  while (!leases_.empty()) end_lease(leases_.begin()->first);
+}
+
 void SharedMetadata::end_lease(LeaseId id) {
   const auto found = leases_.find(id);
   if (found == leases_.end()) return;

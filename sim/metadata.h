@@ -39,7 +39,9 @@ class SharedMetadata {
   // lost. Healed, its watches go on where they were.
   void cut(const std::string& node);
   void heal(const std::string& node);
-  void forget_history();  // Watches from before are told corrupt.
+  void forget_history();
+  void end_all_leases();  // As time would, of holders that are gone.  // Watches from before are
+                          // told corrupt.
   void end_lease(metadata::LeaseId lease);
 
   // For oracles: the truth, without a call.

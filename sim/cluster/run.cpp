@@ -59,6 +59,7 @@ PathReport ClusterRun::run() {
     }
   }
   nodes_.clear();
+  facts_.end_all_leases();
   if (!sim_.is_idle()) complain("a task or a timer outlived the nodes");
   if (sim_.network().streams_open() != 0) {
     complain(fmt::format("{} connections are still open", sim_.network().streams_open()));

@@ -55,6 +55,9 @@ struct ClusterScenario {
 
   // Answers through an anchor may fail only by a full queue.
   bool anchors_hold() const { return base.network.reset_chance == 0; }
+  bool has_bad_runners() const {
+    return base.crash_chance + base.wedge_chance + base.garbage_chance > 0;
+  }
   std::string describe() const;
 };
 

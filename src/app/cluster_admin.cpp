@@ -247,6 +247,14 @@ io::Task<Result<void>> ClusterAdmin::join(std::string text, cluster::EnterOption
 
 io::Task<Result<void>> ClusterAdmin::leave(bool force, io::Call call) {
   CO_TRY_VOID(check_in_cluster());
+  // A node on its way to a vote would write of it where nothing is to be any more.
+  co_await parts_->stop_voting();
+  auto left = co_await leave_now(force, std::move(call));
+  if (!left) parts_->start_voting();
+  co_return left;
+}
+
+io::Task<Result<void>> ClusterAdmin::leave_now(bool force, io::Call call) {
   if (!parts_->was_removed()) {
     const auto told = co_await take_leave(std::move(call));
     if (!told && told.error().code == Errc::invalid_argument) co_return told;
@@ -274,8 +282,10 @@ io::Task<Result<void>> ClusterAdmin::take_leave(io::Call call) {
                    "this node keeps the only copy of the cluster's facts: `ollamamax cluster "
                    "promote NODE` another one first");
   }
-  if (members.size() > 1 && parts_->members().find(name_)) {
-    if (parts_->state().voter) CO_TRY_VOID(co_await parts_->remove_voter(name_, call));
+  const cluster::Member* self = parts_->members().find(name_);
+  if (members.size() > 1 && self) {
+    const bool votes = parts_->state().voter || self->voter;  // Or it was about to.
+    if (votes) CO_TRY_VOID(co_await parts_->remove_voter(name_, call));
     CO_TRY_VOID(co_await parts_->members().remove(name_, call));
   }
   if (members.size() <= 1) CO_TRY_VOID(co_await keep_facts(call));

@@ -42,6 +42,7 @@ class ClusterAdmin final : public cluster::Admin {
   Result<void> check_in_cluster() const;
   // Where others reach this node; `towards_loopback`: only this machine is meant.
   Result<io::Endpoint> advertised(const std::string& wanted, bool towards_loopback) const;
+  io::Task<Result<void>> leave_now(bool force, io::Call call);
   io::Task<Result<void>> take_leave(io::Call call);  // Tells the cluster.
   io::Task<Result<std::string>> found(const io::Endpoint& advertise, io::Call call);
   io::Task<Result<std::string>> write_first_facts(Voter& voter, cluster::Member self, Digest ca_pin,

@@ -109,7 +109,7 @@ io::Task<Result<void>> ClusterParts::open(scheduler::LocalScheduler& local, http
   members_->start();
   catalogue_->start();
   connect_members();
-  tasks_.spawn(keep_voters());
+  start_voting();
   renewal_->start();
   const io::Call call = world_.clock.call_within(kFirstSyncMax, tasks_.token());
   auto synced = co_await members_->facts().wait_synced(call);
@@ -361,6 +361,7 @@ cluster::NodeInfo ClusterParts::self() {
 }
 
 io::Task<void> ClusterParts::stop() {
+  if (voting_) co_await voting_->stop();
   co_await tasks_.stop();
   if (announcement_) co_await announcement_->stop();
   if (renewal_) co_await renewal_->stop();

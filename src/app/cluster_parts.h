@@ -56,6 +56,9 @@ class ClusterParts {
   io::Task<Result<std::string>> fetch_backend_key(std::string name, io::Call call);
   // Hands keys to other nodes from then on. It outlives this object.
   void serve_backend_keys(cluster::BackendTable& table);
+  // Looking after the voters, this node's own vote included. On from open() on.
+  void start_voting();
+  io::Task<void> stop_voting();
   cluster::NodeInfo self();
   // Another node took this one out of the cluster: it is refused there.
   bool was_removed() const { return removed_; }
@@ -92,7 +95,7 @@ class ClusterParts {
   void open_renewal();
   std::vector<std::string> addresses_of(std::string_view node) const;
   io::Task<Result<void>> open_facts();
-  io::Task<void> keep_voters();
+  io::Task<void> keep_voters(io::CancelToken token);
   io::Task<void> notice_removal(io::Call call);
   void tell_removal(bool removed);
   Result<void> step_down();
@@ -135,6 +138,7 @@ class ClusterParts {
   std::unique_ptr<scheduler::PartLeases> part_leases_;
   std::unique_ptr<peer::PeerServer> peer_server_;
   std::unique_ptr<http::Server> http_server_;
+  std::unique_ptr<io::TaskGroup> voting_;
   io::TaskGroup tasks_;
 };
 

@@ -77,8 +77,14 @@ io::Task<void> ClusterParts::notice_removal(io::Call call) {
   if (self || self.error().code == Errc::forbidden) tell_removal(!self);
 }
 
-io::Task<void> ClusterParts::keep_voters() {
-  const io::CancelToken token = tasks_.token();
+void ClusterParts::start_voting() {
+  voting_ = std::make_unique<io::TaskGroup>(world_.executor, world_.clock);
+  voting_->spawn(keep_voters(voting_->token()));
+}
+
+io::Task<void> ClusterParts::stop_voting() { return voting_->stop(); }
+
+io::Task<void> ClusterParts::keep_voters(io::CancelToken token) {
   while (true) {
     const auto slept = co_await world_.clock.sleep_for(kLookInterval, {io::kNever, token});
     if (!slept) co_return;

@@ -62,7 +62,12 @@ io::Task<Result<std::unique_ptr<Lease>>> RemoteLeases::acquire(const std::string
   auto request = link.request("POST", "/peer/v1/leases", std::move(body));
   auto reader =
       co_await engine::LineReader::open(world_.clock, client_, link, std::move(request), call);
-  if (!reader) co_return fail(annotate(std::move(reader).error(), "node " + link.node));
+  if (!reader) {
+    Error error = annotate(std::move(reader).error(), "node " + link.node);
+    // It takes this node for no member (any more): that says nothing of the request.
+    if (error.code == Errc::forbidden) error.code = Errc::unavailable;
+    co_return fail(std::move(error));
+  }
   CO_TRY(const boost::json::object line, co_await reader->next());
   co_await reader->finish();
   const JsonFields fields(line);

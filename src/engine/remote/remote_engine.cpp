@@ -80,10 +80,11 @@ io::Task<Result<LineReader>> RemoteEngine::open(std::string_view operation, std:
   auto reader = co_await LineReader::open(world_.clock, client_, link_, std::move(request), call);
   if (!reader) {
     if (call.cancel.cancelled()) co_return fail(Errc::cancelled, "the request was cancelled");
-    // A lease that is unknown there is a node that was started again.
+    // A lease that is unknown there is a node that was started again; forbidden is who is no member
+    // any more.
     Error error = std::move(reader).error();
     const bool link_broke = error.code == Errc::unavailable || error.code == Errc::not_found ||
-                            error.code == Errc::unauthenticated;
+                            error.code == Errc::unauthenticated || error.code == Errc::forbidden;
     if (link_broke) {
       lost_ = true;
       error.code = Errc::unavailable;
