@@ -86,14 +86,15 @@ io::Task<void> ClusterParts::stop_voting() { return voting_->stop(); }
 
 io::Task<void> ClusterParts::keep_voters(io::CancelToken token) {
   while (true) {
-    const auto slept = co_await world_.clock.sleep_for(kLookInterval, {io::kNever, token});
-    if (!slept) co_return;
     if (voter_ && voter_->was_removed()) {
       const auto stepped = step_down();
       if (!stepped) log_error("cannot be a plain node", field("error", stepped.error()));
       if (restart_) restart_();
       co_return;
     }
+    const auto slept = co_await world_.clock.sleep_for(kLookInterval, {io::kNever, token});
+    if (!slept) co_return;
+    if (voter_ && voter_->was_removed()) continue;
     if (!members_->facts().synced()) {
       co_await notice_removal(world_.clock.call_within(kChooseMax, token));
       continue;

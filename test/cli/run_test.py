@@ -164,9 +164,14 @@ class CommandLine(unittest.TestCase):
             terminal.type("/save saved\r")
             terminal.expect("Created new model 'saved'")
             terminal.expect(">>> ")
-            # Ctrl-C ends the answer, not the program.
-            terminal.type("/set parameter num_predict 2000\r")
-            terminal.expect("Set parameter")
+            # Ctrl-C ends the answer, not the program. Left to chance, or to what was said before, the
+            # story may be over in a few words.
+            for name, value in (("num_predict", 2000), ("temperature", 0)):
+                terminal.type(f"/set parameter {name} {value}\r")
+                terminal.expect("Set parameter")
+                terminal.expect(">>> ")
+            terminal.type("/clear\r")
+            terminal.expect("Cleared session context")
             terminal.expect(">>> ")
             terminal.type("Tell a very long story about a fox.\r")
             terminal.expect(r"fox\.\r?\n")  # The echo; what follows is the answer.
