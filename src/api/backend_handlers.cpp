@@ -104,6 +104,7 @@ std::vector<engine::ExternalModel> external_models(const Dependencies& dependenc
     }
   }
   std::vector<engine::ExternalModel> list;
+  list.reserve(models.size());
   for (auto& [name, model] : models) list.push_back(std::move(model));
   return list;
 }

@@ -108,7 +108,7 @@ Result<std::string> deterministic_place(io::Filesystem& files, const Settings& s
   if (settings.kv_cache_type != "f16") {  // They need flash attention.
     return fail(Errc::invalid_argument, "runner.deterministic needs runner.kv_cache_type f16");
   }
-  const std::string folder = place + "/../deterministic/bin";
+  std::string folder = place + "/../deterministic/bin";
   if (files.exists(folder + "/llama-server")) return folder;
   return fail(Errc::not_found,
               "runner.deterministic: {} has no llama-server (build it with "

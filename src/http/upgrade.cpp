@@ -27,7 +27,8 @@ class UpgradedStream final : public io::Stream {
       }
     }
     const size_t count = std::min(into.size(), input.bytes().size());
-    std::copy_n(input.bytes().data(), count, into.data());
+    const std::string_view piece = input.bytes().substr(0, count);
+    std::ranges::copy(piece, into.begin());
     input.consume(count);
     co_return count;
   }

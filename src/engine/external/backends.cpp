@@ -36,6 +36,7 @@ io::Task<void> Backends::end(std::shared_ptr<Backend> backend) { co_await backen
 
 std::vector<std::shared_ptr<Backend>> Backends::list() const {
   std::vector<std::shared_ptr<Backend>> all;
+  all.reserve(backends_.size());
   for (const auto& [name, backend] : backends_) all.push_back(backend);
   return all;
 }

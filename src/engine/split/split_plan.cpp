@@ -129,6 +129,7 @@ Result<SplitPlan> plan_split(const SplitNeeds& needs, uint64_t main_free,
   for (size_t parts = 1; parts <= nodes.size(); parts++) {
     // The roomiest ones first, then better links in their place as long as all still fits.
     std::vector<const SplitNode*> chosen;
+    chosen.reserve(parts);
     for (size_t i = 0; i < parts; i++) chosen.push_back(&nodes[i]);
     auto best = cut(needs, main_free, chosen);
     if (!best) continue;
