@@ -51,7 +51,7 @@ def suites():
     yield "build", ["ninja", "-C", str(ASAN)]
     yield "units", None
     yield "simulation", [str(ROOT / "build/release/cluster_sim"),
-                         "--seeds", os.environ.get("SIMULATION_SEEDS", "500")]
+                         "--seeds", os.environ.get("SIMULATION_SEEDS", "140")]
     for script in sorted((ROOT / "test").glob("*/run_test.py")):
         yield script.parent.name, ["python3", str(script)]
     yield "clients", ["python3", "test/clients/run_all.py"]
