@@ -137,4 +137,9 @@ void add_preflight_headers(http::Headers& headers) {
   headers.set("Access-Control-Max-Age", "43200");
 }
 
+bool is_local_peer(std::string_view peer) {
+  return peer.starts_with("127.") || peer.starts_with("[::1]") ||
+         peer.starts_with("[::ffff:127.") || peer.starts_with("unix");
+}
+
 }  // namespace om::api

@@ -32,6 +32,10 @@ class AccessRules {
   std::vector<std::string> origins_;
 };
 
+// Whether a peer, as http::Request tells it, is on this machine: only who is may look after the
+// node.
+bool is_local_peer(std::string_view peer);
+
 // What an allowed foreign page is told.
 void add_origin_headers(http::Headers& headers, std::string_view origin);
 // In addition, for OPTIONS requests that ask beforehand.

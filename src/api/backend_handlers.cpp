@@ -5,6 +5,7 @@
 //   DELETE /api/v1/backends/<name>
 //
 // Only this machine may ask: whoever can change them can send others' prompts anywhere.
+#include "api/access.h"
 #include "api/json_input.h"
 #include "api/json_output.h"
 #include "api/ollama_handlers.h"
@@ -17,11 +18,6 @@ namespace json = boost::json;
 
 constexpr uint64_t kBodyBytesMax = 256 << 10;
 constexpr std::chrono::seconds kChangeMax{30}, kFirstCheckMax{5};
-
-bool is_local(std::string_view peer) {
-  return peer.starts_with("127.") || peer.starts_with("[::1]") ||
-         peer.starts_with("[::ffff:127.") || peer.starts_with("unix");
-}
 
 json::object describe(const engine::Backend& backend) {
   json::array models;
@@ -113,7 +109,7 @@ void register_backends(Router& router, const Dependencies& dependencies) {
   using Handle = HandlerResult (*)(const Dependencies& dependencies, Context& context);
   const auto add = [&](std::string_view method, std::string_view pattern, Handle handle) {
     router.add(method, pattern, ErrorShape::ollama, [&dependencies, handle](Context& context) {
-      const bool allowed = is_local(context.request.peer) && dependencies.backend_table;
+      const bool allowed = is_local_peer(context.request.peer) && dependencies.backend_table;
       return allowed ? handle(dependencies, context) : refuse(context);
     });
   };

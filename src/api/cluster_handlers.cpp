@@ -2,6 +2,7 @@
 // can read all that is asked of it.
 #include "api/cluster_handlers.h"
 
+#include "api/access.h"
 #include "api/json_input.h"
 #include "base/duration.h"
 #include "generation/model_access.h"
@@ -15,11 +16,6 @@ constexpr uint64_t kBodyBytesMax = 1 << 20;
 constexpr uint64_t kBackupBytesMax = 512ull << 20;
 constexpr std::chrono::seconds kChangeMax{30};
 constexpr std::chrono::hours kTokenLifeDefault{24};
-
-bool is_local(std::string_view peer) {
-  return peer.starts_with("127.") || peer.starts_with("[::1]") ||
-         peer.starts_with("[::ffff:127.") || peer.starts_with("unix");
-}
 
 using Action = io::Task<Result<void>> (*)(cluster::Admin&, Context&, io::Call);
 
@@ -181,7 +177,7 @@ HandlerResult dry_run(const Dependencies& dependencies, Context& context) {
 }
 
 HandlerResult run(const Dependencies& dependencies, Context& context, Action action) {
-  if (!is_local(context.request.peer)) {
+  if (!is_local_peer(context.request.peer)) {
     co_return fail(
         Errc::forbidden,
         "the cluster is looked after from the node's own machine: run the command there");

@@ -3,35 +3,20 @@
 #include <malloc.h>
 
 #include "base/log.h"
+#include "io/pseudo_file.h"
 
 namespace om::app {
 namespace {
 
-constexpr uint64_t kTextMax = 256 * 1024;
-
-std::string read_text(io::Filesystem& files, const std::string& path) {
-  // Files of /proc say they are empty: read until the end instead of asking for the size.
-  auto file = files.open(path, io::Filesystem::Open::read);
-  if (!file) return {};
-  std::string text(kTextMax, '\0');
-  size_t filled = 0;
-  while (filled < text.size()) {
-    const auto count = (*file)->read_at(filled, std::span(text).subspan(filled));
-    if (!count || *count == 0) break;
-    filled += *count;
-  }
-  text.resize(filled);
-  return text;
-}
-
 // The limit of one control group and what counts against it; false if it has no limit.
 bool read_group(io::Filesystem& files, const std::string& folder, std::string_view limit_name,
                 std::string_view usage_name, MemorySample& sample) {
-  const auto limit = parse_cgroup_limit(read_text(files, io::join(folder, limit_name)));
+  const auto limit = parse_cgroup_limit(io::read_pseudo_file(files, io::join(folder, limit_name)));
   if (!limit || !*limit) return false;
-  const auto usage = parse_cgroup_usage(read_text(files, io::join(folder, usage_name)));
+  const auto usage = parse_cgroup_usage(io::read_pseudo_file(files, io::join(folder, usage_name)));
   if (!usage) return false;
-  const auto cache = parse_file_cache_bytes(read_text(files, io::join(folder, "memory.stat")));
+  const auto cache =
+      parse_file_cache_bytes(io::read_pseudo_file(files, io::join(folder, "memory.stat")));
   sample.limit_bytes = **limit;
   sample.used_bytes = *usage - std::min(*usage, cache.value_or(0));
   return true;
@@ -41,7 +26,7 @@ bool read_group(io::Filesystem& files, const std::string& folder, std::string_vi
 
 MemorySample sample_memory(io::Filesystem& files) {
   MemorySample sample;
-  const CgroupPaths groups = parse_cgroup_paths(read_text(files, "/proc/self/cgroup"));
+  const CgroupPaths groups = parse_cgroup_paths(io::read_pseudo_file(files, "/proc/self/cgroup"));
   std::string pressure_file = "/proc/pressure/memory";
   bool limited = false;
   if (groups.unified) {
@@ -54,19 +39,19 @@ MemorySample sample_memory(io::Filesystem& files) {
                          "memory.limit_in_bytes", "memory.usage_in_bytes", sample);
   }
   if (!limited) {
-    const auto machine = parse_machine_memory(read_text(files, "/proc/meminfo"));
+    const auto machine = parse_machine_memory(io::read_pseudo_file(files, "/proc/meminfo"));
     if (machine) {
       sample.limit_bytes = machine->total_bytes;
       sample.used_bytes =
           machine->total_bytes - std::min(machine->total_bytes, machine->available_bytes);
     }
   }
-  const auto pressure = parse_pressure(read_text(files, pressure_file));
+  const auto pressure = parse_pressure(io::read_pseudo_file(files, pressure_file));
   if (pressure) {
     sample.some_avg10 = pressure->some_avg10;
     sample.full_avg10 = pressure->full_avg10;
   }
-  const auto resident = parse_resident_bytes(read_text(files, "/proc/self/status"));
+  const auto resident = parse_resident_bytes(io::read_pseudo_file(files, "/proc/self/status"));
   sample.own_bytes = resident.value_or(0);
   return sample;
 }

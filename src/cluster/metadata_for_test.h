@@ -7,18 +7,11 @@
 #include <memory>
 #include <string>
 
+#include "io/co_assert_for_test.h"
 #include "metadata/sqlite/sqlite_metadata.h"
 #include "sim/world.h"
 
 namespace om::cluster::testing {
-
-#define CO_ASSERT(condition)       \
-  do {                             \
-    if (!(condition)) {            \
-      ADD_FAILURE() << #condition; \
-      co_return;                   \
-    }                              \
-  } while (false)
 
 // A watch that breaks while they are away, as one of a real engine may.
 class BreakableWatch final : public metadata::Watch {

@@ -145,7 +145,7 @@ TEST(AnswerRun, MovesBetweenTwoTokensWhenItsNodeIsDrained) {
   Bench bench;
   bench.shelf.add("m");
   bench.script.answer = "Hello, world.";
-  bench.script.piece_time = std::chrono::milliseconds(150);
+  bench.take_per_piece(std::chrono::milliseconds(150));
   bench.script.leaving = 1;
   const Outcome outcome = bench.chat(chat_request("m", "Hi"));
   ASSERT_FALSE(outcome.error);
@@ -162,7 +162,7 @@ TEST(AnswerRun, StaysWhereItIsWhenNoOtherNodeTakesIt) {
   Bench bench;
   bench.shelf.add("m");
   bench.script.answer = "Hello, world.";
-  bench.script.piece_time = std::chrono::milliseconds(150);
+  bench.take_per_piece(std::chrono::milliseconds(150));
   bench.script.leaving = 1;
   bench.script.leases_max = 1;
   const Outcome outcome = bench.chat(chat_request("m", "Hi"));

@@ -102,10 +102,8 @@ struct Script {
   int slots = 1;
   std::string media_marker;
   bool embedding = false;
-  size_t leases_max = 1000;  // More are refused.
-  size_t leaving = 0;        // Of the leases, the first so many are on a node that is drained.
-  io::Clock* clock = nullptr;
-  io::Duration piece_time{};
+  size_t leases_max = 1000;    // More are refused.
+  size_t leaving = 0;          // Of the leases, the first so many are on a node that is drained.
   std::vector<size_t> deaths;  // Pieces each engine says before it dies; those after live on.
   bool deaths_are_of_nodes = false;
   std::function<io::Task<void>()> before_piece;  // Null: pieces take no time.
@@ -149,10 +147,6 @@ class ScriptedCompletion final : public engine::Completion {
 
   io::Task<Result<engine::Piece>> next() override {
     CHECK(!done_, "asked after the end");
-    if (script_.piece_time.count() > 0) {
-      const auto slept = co_await script_.clock->sleep_for(script_.piece_time);
-      CHECK(slept.has_value());
-    }
     if (script_.before_piece) co_await script_.before_piece();
     if (death_ && said_ >= *death_) co_return fail(Errc::unavailable, "signal 9 (Killed)");
     co_return say();
@@ -320,10 +314,13 @@ class Bench {
     options.node_name = "here";
     options.records = &records_;
     options.resume = resume;
-    script.clock = &world_.world().clock;
     generation_ = make_generation(world_.world(), shelf, scheduler_, options);
   }
   Generation& generation() { return *generation_; }
+  // From then on every piece of an answer takes so long.
+  void take_per_piece(io::Duration time) {
+    script.before_piece = [this, time] { return sleep(time); };
+  }
 
   Outcome chat(model::ChatRequest request) {
     Outcome outcome;
@@ -360,6 +357,10 @@ class Bench {
   }
 
  private:
+  io::Task<void> sleep(io::Duration time) {
+    const auto slept = co_await world_.clock().sleep_for(time);
+    CHECK(slept.has_value());
+  }
   io::Task<void> collect(Result<std::unique_ptr<Answer>> answer, Outcome& outcome) {
     if (!answer) {
       outcome.error = std::move(answer).error();

@@ -11,6 +11,7 @@
 
 #include "cluster/reports.h"
 #include "generation/scripted_for_test.h"
+#include "io/co_assert_for_test.h"
 #include "peer/peer_server.h"
 #include "scheduler/cluster_scheduler.h"
 #include "scheduler/remote_lease.h"
@@ -20,14 +21,6 @@ namespace om::peer::testing {
 using generation::testing::ModelShelf;
 using generation::testing::Script;
 using generation::testing::ScriptedScheduler;
-
-#define CO_ASSERT(condition)       \
-  do {                             \
-    if (!(condition)) {            \
-      ADD_FAILURE() << #condition; \
-      co_return;                   \
-    }                              \
-  } while (false)
 
 inline constexpr uint64_t kMemory = 8ULL << 30, kModelBytes = 1 << 20;
 

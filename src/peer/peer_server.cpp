@@ -1,7 +1,5 @@
 #include "peer/peer_server.h"
 
-#include <charconv>
-
 #include "base/log.h"
 #include "base/strings.h"
 #include "cluster/report_wire.h"
@@ -228,9 +226,7 @@ io::Task<void> PeerServer::acquire(http::Request& request, http::BodyReader& bod
 }
 
 io::Task<void> PeerServer::ping(http::Request& request, http::ResponseWriter& response) {
-  size_t bytes = 0;
-  const std::string_view wanted = request.query_value("bytes");
-  std::from_chars(wanted.data(), wanted.data() + wanted.size(), bytes);
+  const size_t bytes = parse_number<size_t>(request.query_value("bytes")).value_or(0);
   std::string body(std::min(bytes, kPingBytesMax), '.');
   (void)co_await response.send(200, "application/octet-stream", std::move(body));
 }

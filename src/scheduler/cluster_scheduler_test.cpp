@@ -7,6 +7,7 @@
 #include <set>
 
 #include "base/log.h"
+#include "io/co_assert_for_test.h"
 #include "scheduler/local_scheduler.h"
 #include "scheduler/testing.h"
 #include "sim/world.h"
@@ -210,12 +211,6 @@ void Nodes::add(std::string name, uint64_t memory) {
   });
   member.gateway->start();
 }
-
-#define CO_ASSERT(condition)     \
-  if (!(condition)) {            \
-    ADD_FAILURE() << #condition; \
-    co_return;                   \
-  }
 
 io::Task<void> spreads(Nodes& nodes) {
   // All at the same moment and through different gateways: nobody sees what the others do.

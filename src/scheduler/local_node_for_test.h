@@ -6,14 +6,9 @@
 #include <deque>
 
 #include "base/log.h"
+#include "io/co_assert_for_test.h"
 #include "scheduler/testing.h"
 #include "sim/world.h"
-
-#define CO_ASSERT(condition)     \
-  if (!(condition)) {            \
-    ADD_FAILURE() << #condition; \
-    co_return;                   \
-  }
 
 namespace om::scheduler::testing {
 

@@ -1,28 +1,17 @@
 #include "scheduler/node_resources.h"
 
 #include <algorithm>
-#include <array>
 #include <charconv>
+#include <iterator>
 #include <optional>
+
+#include "base/memory/memory_sample.h"
+#include "io/pseudo_file.h"
 
 namespace om::scheduler {
 namespace {
 
-constexpr size_t kLimitFilesMax = 32;
-
-// Files of /proc and /sys tell no size: they are read until they end.
-std::string read_text(io::Filesystem& files, const std::string& path) {
-  auto file = files.open(path, io::Filesystem::Open::read);
-  if (!file) return {};
-  std::array<char, 16384> buffer{};
-  std::string text;
-  while (text.size() < 256 * 1024) {
-    auto count = (*file)->read_at(text.size(), buffer);
-    if (!count || *count == 0) break;
-    text.append(buffer.data(), *count);
-  }
-  return text;
-}
+constexpr size_t kLevelsMax = 32;
 
 std::optional<int64_t> leading_number(std::string_view text) {
   int64_t value = 0;
@@ -50,47 +39,43 @@ std::string_view line_value(std::string_view text, std::string_view name) {
   return {};
 }
 
-// Where our group's limit and those of the groups around it stand: in a container the root of
-// /sys/fs/cgroup is our own group, as a service or a job we are somewhere below it.
-std::vector<std::string> limit_files(std::string_view own_groups) {
-  std::vector<std::string> paths = {"/sys/fs/cgroup/memory.max",
-                                    "/sys/fs/cgroup/memory/memory.limit_in_bytes"};
-  size_t at = 0;
-  while (at < own_groups.size() && paths.size() < kLimitFilesMax) {
-    const size_t end = std::min(own_groups.find('\n', at), own_groups.size());
-    const std::string_view line = own_groups.substr(at, end - at);  // "4:memory:/a/b", "0::/a/b"
-    at = end + 1;
-    const size_t first = line.find(':'), second = line.find(':', first + 1);
-    if (first == line.npos || second == line.npos) continue;
-    const std::string_view kinds = line.substr(first + 1, second - first - 1);
-    if (!kinds.empty() && kinds != "memory") continue;
-    for (std::string_view group = line.substr(second + 1); group.size() > 1;
-         group = group.substr(0, group.rfind('/'))) {
-      if (paths.size() >= kLimitFilesMax) break;
-      paths.push_back(kinds.empty()
-                          ? fmt::format("/sys/fs/cgroup{}/memory.max", group)
-                          : fmt::format("/sys/fs/cgroup/memory{}/memory.limit_in_bytes", group));
-    }
+// Where the limits of a group and of those around it stand, from the root down to it.
+std::vector<io::Path> limit_files(const io::Path& root, std::string_view group,
+                                  std::string_view name) {
+  std::vector<io::Path> paths = {io::join(root, name)};
+  for (; group.size() > 1 && paths.size() < kLevelsMax; group = group.substr(0, group.rfind('/'))) {
+    paths.push_back(io::join(root + std::string(group), name));
   }
   return paths;
 }
 
+// In a container the root of /sys/fs/cgroup is our own group, as a service or a job we are
+// somewhere below it.
+std::vector<io::Path> limit_files(io::Filesystem& files) {
+  const CgroupPaths own = parse_cgroup_paths(io::read_pseudo_file(files, "/proc/self/cgroup"));
+  std::vector<io::Path> paths =
+      limit_files("/sys/fs/cgroup", own.unified.value_or("/"), "memory.max");
+  std::ranges::move(
+      limit_files("/sys/fs/cgroup/memory", own.memory_v1.value_or("/"), "memory.limit_in_bytes"),
+      std::back_inserter(paths));
+  return paths;
+}
+
 void limit_by_cgroup(io::Filesystem& files, NodeResources& node) {
-  for (const std::string& path : limit_files(read_text(files, "/proc/self/cgroup"))) {
-    const auto limit = leading_number(read_text(files, path));  // "max" is no number.
-    if (!limit || *limit <= 0) continue;
-    const auto bytes = static_cast<uint64_t>(*limit);
-    if (bytes >= node.memory_total) continue;
-    node.memory_total = bytes;
-    node.memory_available = std::min(node.memory_available, bytes);
+  for (const io::Path& path : limit_files(files)) {
+    const auto limit = parse_cgroup_limit(io::read_pseudo_file(files, path));
+    if (!limit || limit->value_or(0) == 0 || **limit >= node.memory_total) continue;
+    node.memory_total = **limit;
+    node.memory_available = std::min(node.memory_available, **limit);
   }
-  const std::string quota = read_text(files, "/sys/fs/cgroup/cpu.max");  // "200000 100000"
+  const std::string quota =
+      io::read_pseudo_file(files, "/sys/fs/cgroup/cpu.max");  // "200000 100000"
   std::optional<int64_t> used = leading_number(quota), period;
   if (used) {
     period = leading_number(trimmed(std::string_view(quota).substr(quota.find(' ') + 1)));
   } else {
-    used = leading_number(read_text(files, "/sys/fs/cgroup/cpu/cpu.cfs_quota_us"));
-    period = leading_number(read_text(files, "/sys/fs/cgroup/cpu/cpu.cfs_period_us"));
+    used = leading_number(io::read_pseudo_file(files, "/sys/fs/cgroup/cpu/cpu.cfs_quota_us"));
+    period = leading_number(io::read_pseudo_file(files, "/sys/fs/cgroup/cpu/cpu.cfs_period_us"));
   }
   if (used && period && *used > 0 && *period > 0) {
     node.cores = std::min<int>(node.cores, std::max<int>(1, static_cast<int>(*used / *period)));
@@ -128,10 +113,10 @@ uint64_t NodeResources::memory_for_models() const {
 
 NodeResources read_node_resources(io::Filesystem& files) {
   NodeResources node;
-  const std::string memory = read_text(files, "/proc/meminfo");
+  const std::string memory = io::read_pseudo_file(files, "/proc/meminfo");
   node.memory_total = meminfo_bytes(memory, "MemTotal");
   node.memory_available = meminfo_bytes(memory, "MemAvailable");
-  const std::string status = read_text(files, "/proc/self/status");
+  const std::string status = io::read_pseudo_file(files, "/proc/self/status");
   node.cores = std::max(1, count_cpus(line_value(status, "Cpus_allowed_list")));
   limit_by_cgroup(files, node);
   return node;

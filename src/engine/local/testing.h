@@ -10,15 +10,8 @@
 #include <string>
 
 #include "engine/local/launch.h"
+#include "io/co_assert_for_test.h"
 #include "io/real.h"
-
-#define CO_ASSERT(condition, ...)                             \
-  do {                                                        \
-    if (!(condition)) {                                       \
-      ADD_FAILURE() << #condition __VA_OPT__(<<) __VA_ARGS__; \
-      co_return;                                              \
-    }                                                         \
-  } while (false)
 
 namespace om::engine::testing {
 

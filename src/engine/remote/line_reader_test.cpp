@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "http/server.h"
+#include "io/co_assert_for_test.h"
 #include "sim/world.h"
 
 namespace om::engine {
@@ -120,14 +121,6 @@ class ScriptedNode {
   http::Client client_;
   PeerLink link_;
 };
-
-#define CO_ASSERT(condition)       \
-  do {                             \
-    if (!(condition)) {            \
-      ADD_FAILURE() << #condition; \
-      co_return;                   \
-    }                              \
-  } while (false)
 
 TEST(LineReader, GivesWhatIsToldAndSwallowsPulses) {
   ScriptedNode().run([](ScriptedNode& node) -> io::Task<void> {

@@ -2,13 +2,13 @@
 
 #include <unistd.h>
 
-#include <array>
-#include <charconv>
+#include "base/strings.h"
+#include "io/pseudo_file.h"
 
 namespace om::engine {
 namespace {
 
-constexpr uint64_t kTableBytesMax = 8 << 20;
+constexpr size_t kTableBytesMax = 8 << 20;
 constexpr size_t kLocalColumn = 1, kUserColumn = 7;
 
 // The nth word of a line, by blanks.
@@ -21,20 +21,6 @@ std::string_view word(std::string_view line, size_t number) {
     if (i == number) return line.substr(0, end);
     line.remove_prefix(end);
   }
-}
-
-// Files of /proc tell no size: they are read until they end.
-std::string read_table(io::Filesystem& files) {
-  std::string text;
-  auto file = files.open("/proc/net/tcp", io::Filesystem::Open::read);
-  if (!file) return text;
-  std::array<char, 16384> piece{};
-  while (text.size() < kTableBytesMax) {
-    const auto count = (*file)->read_at(text.size(), piece);
-    if (!count || *count == 0) break;
-    text.append(piece.data(), *count);
-  }
-  return text;
 }
 
 }  // namespace
@@ -54,11 +40,10 @@ bool is_owned_by(std::string_view table, uint16_t port, uint32_t user) {
 bool is_own_connection(io::Filesystem& files, std::string_view peer) {
   const size_t colon = peer.rfind(':');
   if (colon == peer.npos || !peer.starts_with("127.0.0.1:")) return false;
-  uint16_t port = 0;
-  const std::string_view digits = peer.substr(colon + 1);
-  const auto read = std::from_chars(digits.data(), digits.data() + digits.size(), port);
-  if (read.ec != std::errc{}) return false;
-  return is_owned_by(read_table(files), port, ::geteuid());
+  const auto port = parse_number<uint16_t>(peer.substr(colon + 1));
+  if (!port) return false;
+  const std::string table = io::read_pseudo_file(files, "/proc/net/tcp", kTableBytesMax);
+  return is_owned_by(table, *port, ::geteuid());
 }
 
 }  // namespace om::engine
