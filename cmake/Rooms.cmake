@@ -37,6 +37,11 @@ function(ollamamax_room name)
   target_precompile_headers(om_${name} REUSE_FROM om_pch)
   list(TRANSFORM ARGN PREPEND om_)
   target_link_libraries(om_${name} PUBLIC ${ARGN} om_pch Boost::json fmt::fmt)
+  if(OLLAMAMAX_TESTS AND OLLAMAMAX_SANITIZE MATCHES "address")
+    # What libFuzzer sees of a target's way through our code.
+    target_compile_options(om_${name} PRIVATE
+      -fsanitize-coverage=inline-8bit-counters,indirect-calls,trace-cmp,pc-table)
+  endif()
 
   if(OLLAMAMAX_TESTS AND tests)
     add_executable(${name}_test ${tests})
@@ -44,26 +49,21 @@ function(ollamamax_room name)
     target_link_libraries(${name}_test PRIVATE om_${name} om_sim om_testing GTest::gmock_main rapidcheck)
     add_test(NAME ${name} COMMAND ${name}_test WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
   endif()
-  if(OLLAMAMAX_TESTS)
+  if(OLLAMAMAX_TESTS AND OLLAMAMAX_SANITIZE MATCHES "address")
     foreach(source ${fuzzers})
       ollamamax_fuzzer(${name} ${source})
     endforeach()
   endif()
 endfunction()
 
-# A fuzz target links libFuzzer with OLLAMAMAX_FUZZ, else a program that replays its corpus once.
-# The corpus lies in test/corpus/<target>/.
+# A libFuzzer target; its corpus lies in test/corpus/<target>/. With -runs=0 it only replays it.
 function(ollamamax_fuzzer room source)
   get_filename_component(target ${source} NAME_WE)
   add_executable(${target} ${source})
   target_precompile_headers(${target} REUSE_FROM om_pch)
   target_link_libraries(${target} PRIVATE om_${room})
-  if(OLLAMAMAX_FUZZ)
-    target_link_options(${target} PRIVATE -fsanitize=fuzzer)
-  else()
-    target_sources(${target} PRIVATE ${CMAKE_SOURCE_DIR}/test/fuzz/replay_main.cpp)
-    add_test(NAME ${target} COMMAND ${target} ${CMAKE_SOURCE_DIR}/test/corpus/${target})
-  endif()
+  target_link_options(${target} PRIVATE -fsanitize=fuzzer)
+  add_test(NAME ${target} COMMAND ${target} -runs=0 ${CMAKE_SOURCE_DIR}/test/corpus/${target})
 endfunction()
 
 # The simulated world, and whole clusters in it (sim/cluster stands on app: a program of its own).

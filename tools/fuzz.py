@@ -15,7 +15,7 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CACHE = pathlib.Path(os.environ.get("OLLAMAMAX_CACHE", pathlib.Path.home() / ".cache/ollamamax"))
-BUILD = ROOT / "build/fuzz"
+BUILD = ROOT / "build/asan"
 
 
 def targets():
@@ -47,7 +47,7 @@ def main():
         print(f"no target {unknown.pop()}; there are: {', '.join(targets())}", file=sys.stderr)
         return 2
     if not (BUILD / "build.ninja").exists():
-        subprocess.run(["cmake", "--preset", "fuzz"], cwd=ROOT, check=True)
+        subprocess.run(["cmake", "--preset", "asan"], cwd=ROOT, check=True)
     subprocess.run(["ninja", "-C", str(BUILD), *wanted], cwd=ROOT, check=True)
     failed = 0
     with concurrent.futures.ThreadPoolExecutor(2) as pool:

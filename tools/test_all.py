@@ -29,7 +29,7 @@ def count(output):
     if passed:
         failed = re.findall(r"^\[  FAILED  \] (\d+) test", output, re.M)
         return sum(map(int, passed)), sum(map(int, failed))
-    if found := re.findall(r"^(\d+) corpus files replayed", output, re.M):
+    if found := re.findall(r"(\d+) files found in", output):
         return int(found[-1]), 0
     return None
 
@@ -40,7 +40,8 @@ def program_suites():
     for program in programs:
         arguments = [str(program)]
         if program.name.endswith("_fuzz"):
-            arguments.append(str(ROOT / "test/corpus" / program.name))
+            arguments += ["-runs=0", f"-artifact_prefix={ASAN}/",
+                          str(ROOT / "test/corpus" / program.name)]
         yield program.name, arguments
 
 
@@ -51,11 +52,11 @@ def suites():
     yield "build", ["ninja", "-C", str(ASAN)]
     yield "units", None
     yield "simulation", [str(ROOT / "build/release/cluster_sim"),
-                         "--seeds", os.environ.get("SIMULATION_SEEDS", "140")]
+                         "--seeds", os.environ.get("SIMULATION_SEEDS", "500")]
     for script in sorted((ROOT / "test").glob("*/run_test.py")):
         yield script.parent.name, ["python3", str(script)]
     yield "clients", ["python3", "test/clients/run_all.py"]
-    yield "fuzz", ["python3", "tools/fuzz.py", "--seconds", os.environ.get("FUZZ_SECONDS", "30")]
+    yield "fuzz", ["python3", "tools/fuzz.py", "--seconds", os.environ.get("FUZZ_SECONDS", "20")]
 
 
 class Totals:

@@ -55,7 +55,8 @@ TEST(Urls, AreTakenApart) {
   EXPECT_EQ(v6->port, 80);
   EXPECT_EQ(v6->str(), "http://[::1]/?q=1");
   for (const auto* text : {"example.com", "ftp://a/", "http://", "http://a:b/", "http://a:0/",
-                           "http://a:70000/", "http://[::1/", "http://a/ b", "http://a b/"}) {
+                           "http://a:70000/", "http://[::1/", "http://[]/", "http://[a]/",
+                           "http://a]b/", "http://[[]", "http://a/ b", "http://a b/"}) {
     EXPECT_FALSE(Url::parse(text).has_value()) << text;
   }
 }

@@ -68,6 +68,14 @@ Result<uint16_t> parse_port(std::string_view text) {
   return port;
 }
 
+// RFC 3986 section 3.2.2, with the zone of RFC 6874 as people write it: fe80::1%eth0.
+bool is_ip_literal(std::string_view text) {
+  const std::string_view address = text.substr(0, text.find('%'));
+  return address.contains(':') && std::ranges::all_of(address, [](char c) {
+           return hex_value(c) >= 0 || c == ':' || c == '.';
+         });
+}
+
 // host, host:port or [v6]:port into `url`.
 Result<void> parse_authority(std::string_view text, Url& url) {
   std::string_view port;
@@ -75,6 +83,9 @@ Result<void> parse_authority(std::string_view text, Url& url) {
     const size_t close = text.find(']');
     if (close == std::string_view::npos) return fail(Errc::invalid_argument, "unclosed '[' in URL");
     url.host = text.substr(1, close - 1);
+    if (!is_ip_literal(url.host)) {
+      return fail(Errc::invalid_argument, "'[{}]' in a URL is not an IPv6 address", url.host);
+    }
     port = text.substr(close + 1);
     if (!port.empty() && port[0] != ':') {
       return fail(Errc::invalid_argument, "unexpected text after ']' in URL");
@@ -87,7 +98,8 @@ Result<void> parse_authority(std::string_view text, Url& url) {
   if (url.host.empty()) return fail(Errc::invalid_argument, "a URL without a host");
   for (const char c : url.host) {
     const auto byte = static_cast<uint8_t>(c);
-    if (byte <= ' ' || byte == 127 || c == '"' || c == '<' || c == '>' || c == '\\') {
+    if (byte <= ' ' || byte == 127 || c == '"' || c == '<' || c == '>' || c == '\\' || c == '[' ||
+        c == ']') {
       return fail(Errc::invalid_argument, "a bad character in the host of a URL");
     }
   }
