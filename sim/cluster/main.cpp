@@ -27,7 +27,7 @@ struct Options {
 };
 
 std::string replay_line(uint64_t seed) {
-  return fmt::format("build/asan/cluster_sim --seed {}", seed);
+  return fmt::format("build/release/cluster_sim --seed {}", seed);
 }
 
 // Told also when a check aborts the run.

@@ -1,5 +1,7 @@
 #include "sim/cluster/voters.h"
 
+#include <algorithm>
+
 #include "base/check.h"
 
 namespace om::sim {
@@ -114,6 +116,11 @@ bool SimVoters::has_majority() const {
     if (has_quorum(name)) return true;
   }
   return false;
+}
+
+size_t SimVoters::voting() const {
+  return static_cast<size_t>(std::ranges::count_if(
+      members_, [this](const std::string& name) { return running_.contains(name); }));
 }
 
 void SimVoters::look_again() {

@@ -28,6 +28,7 @@ class SimVoters final : public app::VoterMaker {
   void set_frozen(const std::string& name, bool frozen);
   void set_outage(bool on);  // As while a new leader is elected: nobody has a majority.
   bool has_majority() const;
+  size_t voting() const;  // Members that run.
 
  private:
   friend class SimVoter;

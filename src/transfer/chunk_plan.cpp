@@ -1,5 +1,6 @@
 #include "transfer/chunk_plan.h"
 
+#include <algorithm>
 #include <limits>
 
 #include "base/check.h"
@@ -40,8 +41,7 @@ void ChunkPlan::remove_source(SourceId source) {
   for (size_t i = 0; i < chunks_.size(); i++) {
     Chunk& chunk = chunks_[i];
     if (found->second.kind == Kind::node && found->second.has[i]) chunk.nodes--;
-    if (chunk.state == State::claimed && chunk.source == source) chunk.state = State::missing;
-    if (chunk.stolen_from == source) chunk.stolen_from.reset();
+    release(source, i);
   }
   sources_.erase(found);
 }
@@ -75,7 +75,6 @@ void ChunkPlan::done(size_t chunk) {
 void ChunkPlan::missing(size_t chunk) {
   if (chunks_[chunk].state == State::done) left_++;
   chunks_[chunk].state = State::missing;
-  chunks_[chunk].stolen_from.reset();
 }
 
 void ChunkPlan::release(SourceId source, size_t chunk) {
@@ -98,7 +97,7 @@ std::optional<size_t> ChunkPlan::next(SourceId source) {
       best = i;  // In order: the blob's hash is made in order too.
       break;
     }
-    if (!found->second.has[i] || chunk.stolen_from == source) continue;
+    if (!found->second.has[i]) continue;
     if (!best || std::pair(chunk.nodes, chunk.order) <
                      std::pair(chunks_[*best].nodes, chunks_[*best].order)) {
       best = i;
@@ -108,6 +107,7 @@ std::optional<size_t> ChunkPlan::next(SourceId source) {
   Chunk& chunk = chunks_[*best];
   chunk.state = State::claimed;
   chunk.source = source;
+  chunk.stolen_from.clear();
   chunk.bytes_left = std::numeric_limits<uint64_t>::max();
   chunk.rate = 0;
   return best;
@@ -126,7 +126,8 @@ std::optional<ChunkPlan::Stolen> ChunkPlan::steal(SourceId thief, double bytes_p
   for (size_t i = 0; i < chunks_.size(); i++) {
     const Chunk& chunk = chunks_[i];
     if (chunk.state != State::claimed || chunk.source == thief) continue;
-    if (!found->second.has[i] || chunk.stolen_from == thief) continue;
+    const bool had_it = std::ranges::find(chunk.stolen_from, thief) != chunk.stolen_from.end();
+    if (!found->second.has[i] || had_it) continue;
     if (chunk.bytes_left == std::numeric_limits<uint64_t>::max()) continue;  // Just begun.
     const double theirs = seconds_for(chunk.bytes_left, chunk.rate);
     const double ours = seconds_for(chunk.bytes_left, bytes_per_second);
@@ -143,7 +144,7 @@ std::optional<ChunkPlan::Stolen> ChunkPlan::steal(SourceId thief, double bytes_p
   if (!best) return {};
   Chunk& chunk = chunks_[*best];
   const Stolen stolen{*best, chunk.source};
-  chunk.stolen_from = chunk.source;
+  chunk.stolen_from.push_back(chunk.source);
   chunk.source = thief;
   chunk.bytes_left = std::numeric_limits<uint64_t>::max();
   chunk.rate = 0;

@@ -16,7 +16,8 @@ using SourceId = uint32_t;
 // equally rare ones each receiver begins with others (`seed`), so that receivers have something to
 // give each other. (2) The registry is asked only for what no node has: its bytes are fetched once.
 // (3) A source with nothing left to do takes over the chunk that would otherwise come last, if it
-// would be done with it much sooner than the one who has it; that one does not get it back.
+// would be done with it much sooner than the one who has it. Each has it taken away once: sources
+// that are all slow to begin would else take it from each other in turn, and none ever bring it.
 class ChunkPlan {
  public:
   enum class Kind { node, registry };
@@ -59,7 +60,7 @@ class ChunkPlan {
     SourceId source = 0;
     uint64_t bytes_left = 0;
     double rate = 0;
-    std::optional<SourceId> stolen_from;
+    std::vector<SourceId> stolen_from;  // Since it was last missing.
   };
   struct Source {
     Kind kind = Kind::node;

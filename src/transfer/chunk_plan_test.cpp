@@ -75,6 +75,23 @@ TEST(ChunkPlan, StealsWhatStandsStillEvenForWhoHasShownNothingYet) {
   EXPECT_TRUE(plan.steal(fresh, 0));
 }
 
+// Found by cluster_sim, seed 164: three sources that each need more than a second to begin.
+TEST(ChunkPlan, TakesAChunkFromEachSourceOnlyOnce) {
+  ChunkPlan plan(1, 1);
+  std::vector<SourceId> sources;
+  for (int i = 0; i < 3; i++) sources.push_back(plan.add_source(Kind::node));
+  for (const SourceId source : sources) plan.offered(source, 0);
+  ASSERT_TRUE(plan.next(sources[0]));
+  for (size_t i = 1; i < 3; i++) {
+    plan.progress(0, 1000, 0);
+    ASSERT_TRUE(plan.steal(sources[i], 0)) << i;
+  }
+  plan.progress(0, 1000, 0);
+  for (const SourceId source : sources) EXPECT_FALSE(plan.steal(source, 1e9)) << source;
+  plan.release(sources[2], 0);  // It failed: now anybody may bring it.
+  EXPECT_EQ(plan.next(sources[0]), 0U);
+}
+
 // Sources come, learn, fail and leave in any order: no chunk is ever asked of two at once or of one
 // that does not have it, and once a source that has everything stays, all chunks get done.
 RC_GTEST_PROP(ChunkPlan, EndsWhateverSourcesDo, ()) {
