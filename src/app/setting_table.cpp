@@ -107,9 +107,11 @@ Result<void> set_discover(Settings& settings, const SettingValue& value) {
 }
 
 Result<void> set_certificate_life(Settings& settings, const SettingValue& value) {
-  TRY_VOID(set_duration<&Settings::certificate_life>(settings, value));
-  if (settings.certificate_life >= std::chrono::seconds(10) &&
-      settings.certificate_life <= std::chrono::days(825)) {
+  Settings wanted = settings;
+  TRY_VOID(set_duration<&Settings::certificate_life>(wanted, value));
+  if (wanted.certificate_life >= std::chrono::seconds(10) &&
+      wanted.certificate_life <= std::chrono::days(825)) {
+    settings.certificate_life = wanted.certificate_life;
     return {};
   }
   return wrong_type("a duration from \"10s\" to \"19800h\"");

@@ -40,6 +40,8 @@ std::string quoted(std::string_view text) {
     if (c == '"' || c == '\\') out += '\\';
     if (c == '\n') {
       out += "\\n";
+    } else if ((c >= 0 && c < ' ') || c == 127) {
+      out += fmt::format("\\u{:04X}", static_cast<int>(c));
     } else {
       out += c;
     }

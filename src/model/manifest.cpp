@@ -6,7 +6,8 @@ namespace om::model {
 namespace {
 
 constexpr size_t kLayersMax = 100'000;
-constexpr uint64_t kLayerBytesMax = uint64_t{1} << 50;  // So that the sum cannot overflow.
+constexpr uint64_t kLayerBytesMax = uint64_t{1} << 46;  // So that the sum cannot overflow.
+static_assert(kLayerBytesMax <= UINT64_MAX / (kLayersMax + 1));
 
 std::string string_or_empty(const boost::json::object& object, std::string_view key) {
   const auto* value = object.if_contains(key);

@@ -16,11 +16,13 @@ constexpr std::array<std::pair<BackendKind, std::string_view>, 5> kKinds = {
      {BackendKind::vllm, "vllm"},
      {BackendKind::openai, "openai"}}};
 
+// It names a file, too: "." and ".." are none.
 bool is_name(std::string_view name) {
-  return !name.empty() && name.size() <= kNameLengthMax && std::ranges::all_of(name, [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-           c == '.' || c == '_';
-  });
+  if (name.find_first_not_of('.') == name.npos) return false;
+  return name.size() <= kNameLengthMax && std::ranges::all_of(name, [](char c) {
+           return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                  c == '-' || c == '.' || c == '_';
+         });
 }
 
 }  // namespace
@@ -43,9 +45,23 @@ Result<BackendKind> parse_backend_kind(std::string_view text) {
 Result<BackendSpec> make_backend(std::string_view url, std::string name) {
   std::string text(url);
   if (text.find("://") == std::string::npos) text = "http://" + text;
-  while (text.ends_with('/')) text.pop_back();
-  if (text.ends_with("/v1")) text.resize(text.size() - 3);
+  // As often as they come: what was written down must be the same when it is read again.
+  const size_t host = text.find("://") + 3;
+  for (size_t before = 0; before != text.size();) {
+    before = text.size();
+    if (text.ends_with('/')) text.pop_back();
+    if (text.ends_with("/v1") && text.size() - 3 > host) text.resize(text.size() - 3);
+  }
+  if (url.empty()) return fail(Errc::invalid_argument, "a backend needs a URL");
   TRY(const http::Url parsed, http::Url::parse(text));
+  // Every node and every backup sees the URL.
+  if (text.substr(host, text.find('/', host) - host).contains('@')) {
+    return fail(Errc::invalid_argument,
+                "a user or password in the URL would be seen by all: give it as the key");
+  }
+  if (text.find_first_of("?#") != text.npos) {
+    return fail(Errc::invalid_argument, "{}: a backend's URL has no '?' and no '#'", url);
+  }
   if (parsed.scheme != "http" && parsed.scheme != "https") {
     return fail(Errc::invalid_argument, "{}: not an http or https address", url);
   }

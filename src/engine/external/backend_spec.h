@@ -24,6 +24,8 @@ struct BackendSpec {
 };
 
 inline constexpr size_t kBackendModelsMax = 1000;
+// No count of tokens that a backend tells is taken for more: we add them up.
+inline constexpr int64_t kBackendTokensMax = int64_t{1} << 40;
 // Sent with all that a backend is asked. One of us that gets it answers with its own models only:
 // two that are each other's backends would ask in circles, and keep models that nobody has.
 inline constexpr std::string_view kForwardedHeader = "X-OllamaMax-Forwarded";

@@ -25,6 +25,7 @@ Result<void> ExternalAnswer::take(std::string_view bytes) {
 
 io::Task<Result<model::Chunk>> ExternalAnswer::next() {
   while (chunks_.empty()) {
+    if (failed_) co_return fail(*failed_);
     if (!response_) co_return fail(Errc::unavailable, "the backend's answer was cut off");
     std::string bytes;
     auto more = co_await response_->read_some(bytes);
@@ -35,7 +36,8 @@ io::Task<Result<model::Chunk>> ExternalAnswer::next() {
     if (!more) co_return fail(std::move(more).error());
     if (const auto taken = take(bytes); !taken) {
       response_.reset();
-      co_return fail(taken.error());
+      failed_ = taken.error();
+      continue;
     }
     if (*more) continue;
     response_.reset();

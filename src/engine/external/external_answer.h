@@ -3,6 +3,7 @@
 
 #include <deque>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "engine/external/external_events.h"
@@ -30,6 +31,7 @@ class ExternalAnswer {
   http::SseReader events_;
   http::NdjsonReader json_lines_;
   std::deque<model::Chunk> chunks_;
+  std::optional<Error> failed_;  // Told after the chunks that came before it.
 };
 
 }  // namespace om::engine

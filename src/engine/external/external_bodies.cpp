@@ -287,6 +287,7 @@ Result<model::Embedding> read_embedding(std::string_view text, size_t count) {
     fields.read("prompt_eval_count", embedding.prompt_tokens);
   }
   if (embedding.vectors.size() != count) return nonsense();
+  embedding.prompt_tokens = std::clamp<int64_t>(embedding.prompt_tokens, 0, kBackendTokensMax);
   return embedding;
 }
 

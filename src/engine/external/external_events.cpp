@@ -1,8 +1,10 @@
 #include "engine/external/external_events.h"
 
+#include <algorithm>
 #include <boost/json.hpp>
 
 #include "base/json_fields.h"
+#include "engine/external/backend_spec.h"
 
 namespace om::engine {
 namespace {
@@ -23,8 +25,11 @@ Result<json::object> parse_event(std::string_view data) {
 std::optional<Error> error_of(const json::object& event) {
   const json::value* error = event.if_contains("error");
   if (!error || error->is_null()) return std::nullopt;
-  if (error->is_string()) return Error{Errc::internal, std::string(error->get_string())};
-  if (!error->is_object()) return Error{Errc::internal, "the backend failed"};
+  if (error->is_string() && !error->get_string().empty()) {
+    return Error{Errc::internal, std::string(error->get_string())};
+  }
+  const std::string_view unsaid = "the backend failed";
+  if (!error->is_object()) return Error{Errc::internal, std::string(unsaid)};
   const JsonFields fields(error->get_object());
   int code = 500;
   fields.read("code", code);
@@ -32,7 +37,24 @@ std::optional<Error> error_of(const json::object& event) {
                     : code == 503 ? Errc::unavailable
                     : code == 400 ? Errc::invalid_argument
                                   : Errc::internal;
-  return Error{errc, fields.text("message")};
+  std::string message = fields.text("message");
+  if (message.empty()) message = unsaid;
+  return Error{errc, std::move(message)};
+}
+
+void read_count(const JsonFields& fields, std::string_view name, int64_t& count) {
+  fields.read(name, count);
+  count = std::clamp<int64_t>(count, 0, kBackendTokensMax);
+}
+
+// Makes it the text of an object on one line, as model::ToolCall has it; false: it is none. In JSON
+// a line ends between tokens only.
+bool tidy_arguments(std::string& text) {
+  if (text.empty()) text = "{}";
+  boost::system::error_code failed;
+  if (!json::parse(text, failed).is_object() || failed) return false;
+  std::ranges::replace_if(text, [](char c) { return c == '\n' || c == '\r'; }, ' ');
+  return true;
 }
 
 model::Logprob read_logprob(const json::object& object) {
@@ -134,10 +156,10 @@ class OpenAiEvents final : public EventParser {
 
   void read_usage(const json::object& object) {
     const JsonFields fields(object);
-    fields.read("prompt_tokens", usage_.prompt_tokens);
-    fields.read("completion_tokens", usage_.output_tokens);
+    read_count(fields, "prompt_tokens", usage_.prompt_tokens);
+    read_count(fields, "completion_tokens", usage_.output_tokens);
     if (const json::object* details = fields.object("prompt_tokens_details")) {
-      JsonFields(*details).read("cached_tokens", usage_.prompt_cached_tokens);
+      read_count(JsonFields(*details), "cached_tokens", usage_.prompt_cached_tokens);
     }
   }
 
@@ -145,10 +167,15 @@ class OpenAiEvents final : public EventParser {
     if (finished_) return;
     finished_ = true;
     model::Chunk last;
+    model::Chunk no_calls;  // One that a limit cut off, say: content, as in our own answers.
     for (auto& [index, call] : calls_) {
-      if (call.arguments.empty()) call.arguments = "{}";
-      last.tool_calls.push_back(std::move(call));
+      if (tidy_arguments(call.arguments)) {
+        last.tool_calls.push_back(std::move(call));
+      } else {
+        no_calls.content += call.arguments;
+      }
     }
+    if (tells_anything(no_calls)) into.push_back(std::move(no_calls));
     last.done = true;
     last.reason = reason_ == "length" ? model::DoneReason::length : model::DoneReason::stop;
     last.usage = usage_;
@@ -205,10 +232,10 @@ class OllamaEvents final : public EventParser {
     const auto nanoseconds = [&fields](std::string_view name) {
       int64_t value = 0;
       fields.read(name, value);
-      return std::chrono::nanoseconds(value);
+      return std::chrono::nanoseconds(std::max<int64_t>(value, 0));
     };
-    fields.read("prompt_eval_count", chunk.usage.prompt_tokens);
-    fields.read("eval_count", chunk.usage.output_tokens);
+    read_count(fields, "prompt_eval_count", chunk.usage.prompt_tokens);
+    read_count(fields, "eval_count", chunk.usage.output_tokens);
     chunk.usage.total = nanoseconds("total_duration");
     chunk.usage.load = nanoseconds("load_duration");
     chunk.usage.prompt_eval = nanoseconds("prompt_eval_duration");

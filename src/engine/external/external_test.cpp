@@ -156,7 +156,12 @@ TEST(BackendSpec, TakesWhatPeoplePaste) {
   EXPECT_EQ(spec->name, "api.example.org-443");
   EXPECT_EQ(make_backend("box:11434", "")->url, "http://box:11434");
   EXPECT_FALSE(make_backend("ftp://x", "").has_value());
-  EXPECT_FALSE(make_backend("http://x", "../../etc").has_value());
+  for (const auto* url : {"", "http://u:secret@x", "u@x", "http://x/?a=b", "http://x#a"}) {
+    EXPECT_FALSE(make_backend(url, "x").has_value()) << url;
+  }
+  for (const auto* name : {"../../etc", ".", ".."}) {
+    EXPECT_FALSE(make_backend("http://x", name).has_value()) << name;
+  }
   EXPECT_FALSE(parse_backend_kind("tgi").has_value());
 }
 
