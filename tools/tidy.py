@@ -3,9 +3,11 @@
 
 Imports go down only (the table is CMakeLists.txt's list of rooms); files under 500 lines, functions
 under 70, lines within 100 columns; calls that belong into io/ stay there; public classes say what
-they are for; every room has a README; no notes to self are left behind.
+they are for; every room has a README; docs/openapi.yaml describes every route; no notes to self are
+left behind.
 """
 
+import itertools
 import pathlib
 import re
 import subprocess
@@ -32,6 +34,10 @@ BANNED = {
 # What the command line may do: it is a client of the node and owns the terminal.
 BANNED_EXCEPT = {"src/app/cli/", "src/app/main.cpp"}
 
+# A loop over literals (variable, values) or the registration of a route (method, pattern).
+ROUTES = re.compile(r'for \(const std::string_view (\w+) : \{([^}]*)\}|'
+                    r'(?:\badd\(|\{)\s*("[A-Z]+"|\w+),\s*("/[^"]*"|\w+)\s*,')
+
 
 def tracked():
     listed = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard"],
@@ -46,6 +52,24 @@ def is_test(path):
 
 def relative(path):
     return str(path.relative_to(ROOT))
+
+
+def routes_in(text):
+    """The routes that a source of api/ registers, as (method, path of OpenAPI).
+
+    They stand in calls of add() and in rows of tables: a method and a pattern, each a literal or
+    the variable of a loop over literals.
+    """
+    loops = {}
+    for found in ROUTES.finditer(text):
+        variable, values, *words = found.groups()
+        if variable:
+            loops[variable] = re.findall(r'"([^"]*)"', values)
+            continue
+        methods, patterns = ([word[1:-1]] if word.startswith('"') else loops.get(word, [])
+                             for word in words)
+        for method, pattern in itertools.product(methods, patterns):
+            yield method, re.sub(r"/[:*](\w+)", r"/{\1}", pattern)
 
 
 class Rules:
@@ -147,6 +171,22 @@ class Rules:
                 yield f"src/{room.name}/README.md is missing"
             elif len(readme.read_text().splitlines()) > README_LINES_MAX:
                 yield f"src/{room.name}/README.md: more than {README_LINES_MAX} lines"
+
+    def routes_are_described(self):
+        registered, described = {}, set()
+        for path in self.cpp:
+            if relative(path).startswith("src/api/") and not is_test(path):
+                for route in routes_in("\n".join(self.text[path])):
+                    registered[route] = relative(path)
+        for line in (ROOT / "docs/openapi.yaml").read_text().split("\n"):
+            if match := re.match(r"  (/\S*):$", line):
+                where = match.group(1)
+            elif match := re.match(r"    (get|head|post|put|patch|delete|options):$", line):
+                described.add((match.group(1).upper(), where))
+        for route in registered.keys() - described:
+            yield f"{registered[route]}: docs/openapi.yaml does not describe {' '.join(route)}"
+        for route in described - registered.keys():
+            yield f"docs/openapi.yaml: src/api registers no {' '.join(route)}"
 
     def nothing_is_left_for_later(self):
         note = "|".join(["FIX" + "ME", "TO" + "DO", "X" * 3 + r"\b", "HA" + "CK"])

@@ -27,7 +27,7 @@ io::Task<Result<void>> send_done(Context& context) { return context.send_json("{
 
 // The body's members; an empty body is an empty object.
 io::Task<Result<json::object>> read_arguments(Context& context) {
-  CO_TRY(const std::string body, co_await context.body.read_all(kBodyBytesMax));
+  CO_TRY(const std::string body, co_await read_body(context, kBodyBytesMax));
   if (body.empty()) co_return json::object{};
   CO_TRY(const json::value value, parse_json(body));
   if (!value.is_object()) co_return fail(Errc::invalid_argument, "the body is not a JSON object");
@@ -113,9 +113,13 @@ io::Task<Result<void>> backup(cluster::Admin& admin, Context& context, io::Call 
 }
 
 io::Task<Result<void>> restore(cluster::Admin& admin, Context& context, io::Call call) {
-  CO_TRY(std::string text, co_await context.body.read_all(kBackupBytesMax));
-  CO_TRY(const size_t count, co_await admin.restore(std::move(text), std::move(call)));
-  const json::object reply{{"entries", count}};
+  CO_TRY(std::string text, co_await read_body(context, kBackupBytesMax));
+  const auto count = co_await admin.restore(std::move(text), std::move(call));
+  if (!count) {
+    if (count.error().code == Errc::corrupt) context.error_status = 400;  // What was sent is.
+    co_return fail(count.error());
+  }
+  const json::object reply{{"entries", *count}};
   co_return co_await send_object(context, reply);
 }
 

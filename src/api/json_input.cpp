@@ -100,19 +100,20 @@ Result<json::value> parse_json(std::string_view text, json::storage_ptr storage)
   return parser.release();
 }
 
-io::Task<Result<json::value>> read_json(Context& context, uint64_t size_max) {
+io::Task<Result<std::string>> read_body(Context& context, uint64_t size_max) {
   Result<std::string> body = co_await context.body.read_all(size_max);
-  if (!body) {
-    Error error = std::move(body).error();
-    if (error.code == Errc::overloaded) {
-      context.error_status = 413;
-      error.what = fmt::format("the request body is larger than {} bytes", size_max);
-    }
-    co_return fail(std::move(error));
+  if (!body && body.error().code == Errc::overloaded) {
+    context.error_status = 413;
+    co_return fail(Errc::overloaded, "the request body is larger than {} bytes", size_max);
   }
-  if (context.pick_up) context.body_fingerprint = Digest::of(*body).hex();
+  co_return body;
+}
+
+io::Task<Result<json::value>> read_json(Context& context, uint64_t size_max) {
+  CO_TRY(const std::string body, co_await read_body(context, size_max));
+  if (context.pick_up) context.body_fingerprint = Digest::of(body).hex();
   context.arena = arenas().get();
-  co_return parse_json(*body, context.arena->json_storage());
+  co_return parse_json(body, context.arena->json_storage());
 }
 
 ObjectReader::ObjectReader(std::string_view type_name, const json::value& value, std::string path)

@@ -22,9 +22,11 @@ inline constexpr size_t kJsonDepthMax = 64;
 // The value and its copies live in `storage`.
 Result<boost::json::value> parse_json(std::string_view text, boost::json::storage_ptr storage = {});
 
+// The whole body. Larger than `size_max`: answered 413 (sets context.error_status).
+io::Task<Result<std::string>> read_body(Context& context, uint64_t size_max);
+
 // Reads the whole body and parses it into the context's arena: neither the value nor a copy of it
 // that was not given a storage of its own may outlive the context. Content-Type is not looked at.
-// Larger than `size_max`: answered 413 (sets context.error_status).
 io::Task<Result<boost::json::value>> read_json(Context& context, uint64_t size_max);
 
 // Takes an object apart into variables. Absent and null members leave their target as it is. The

@@ -4,6 +4,7 @@
 //   DELETE /api/v1/replicas/<model>         this node's copy goes; ?force=true: also the last one
 //   GET, PUT, DELETE /api/v1/policies/<model>
 //   GET, PUT, DELETE /api/v1/policies       of all models that have none of their own
+#include "api/json_input.h"
 #include "api/json_output.h"
 #include "api/ollama_handlers.h"
 #include "transfer/distribution.h"
@@ -54,7 +55,7 @@ HandlerResult show_policy(transfer::Distribution& distribution, Context& context
 
 HandlerResult put_policy(transfer::Distribution& distribution, Context& context) {
   CO_TRY(const auto name, policy_name_of(context));
-  CO_TRY(const auto body, co_await context.body.read_all(kPolicyBytesMax));
+  CO_TRY(const auto body, co_await read_body(context, kPolicyBytesMax));
   CO_TRY(const auto policy, transfer::Policy::parse(body));
   CO_TRY_VOID(co_await distribution.catalogue().set_policy(name, policy, context.call()));
   distribution.replicas().look_now();

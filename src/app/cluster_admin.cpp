@@ -22,6 +22,9 @@ constexpr size_t kRestoreBatch = 50;
 // Facts of the cluster that was backed up, not of the one they are read back into.
 constexpr std::string_view kNotRestored[] = {"/nodes/", "/tokens/", "/pulls/"};
 
+bool is_any_address(const std::string& host) { return host == "0.0.0.0" || host == "::"; }
+
+// Where to listen: also an empty host, for all addresses.
 Result<io::Endpoint> parse_peer(const std::string& text) {
   TRY(const HostPort host, parse_host(text));
   const bool has_port = text.rfind(':') != std::string::npos && host.port != 0 &&
@@ -78,12 +81,16 @@ Result<io::Endpoint> ClusterAdmin::advertised(const std::string& wanted,
   TRY(io::Endpoint listen, parse_peer(settings_.cluster_listen));
   const std::string& chosen = wanted.empty() ? settings_.cluster_advertise : wanted;
   if (!chosen.empty()) {
-    TRY(io::Endpoint endpoint, parse_peer(chosen));
-    if (chosen.find(':') == std::string::npos) endpoint.port = listen.port;
+    auto endpoint = cluster::parse_endpoint(chosen, listen.port);
+    if (!endpoint || is_any_address(endpoint->host)) {
+      return fail(Errc::invalid_argument,
+                  "'{}' cannot be advertised: say the HOST[:PORT] under which other nodes reach "
+                  "this one",
+                  chosen);
+    }
     return endpoint;
   }
-  const bool any = listen.host == "0.0.0.0" || listen.host == "::";
-  if (!any) return listen;
+  if (!is_any_address(listen.host)) return listen;
   if (towards_loopback) return io::Endpoint::tcp("127.0.0.1", listen.port);
   const std::string address = outside_address();
   if (address.empty()) {

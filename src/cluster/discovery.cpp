@@ -15,27 +15,6 @@ constexpr size_t kAvahiLinesMax = 1000;
 // Fields of a resolved line: "=", interface, protocol, name, type, domain, host, address, port.
 constexpr size_t kAddressField = 7, kPortField = 8;
 
-Result<io::Endpoint> parse_endpoint(std::string_view text) {
-  const auto wrong = [text] {
-    return fail(Errc::invalid_argument, "'{}' is not HOST[:PORT], dns:NAME[:PORT] or mdns", text);
-  };
-  std::string_view host = text;
-  uint16_t port = kPeerPort;
-  const size_t colon = text.rfind(':'), bracket = text.rfind(']');
-  const bool bare_ipv6 = bracket == text.npos && text.find(':') != colon;
-  const bool has_port =
-      colon != text.npos && !bare_ipv6 && (bracket == text.npos || colon > bracket);
-  if (has_port) {
-    const auto number = parse_number<uint16_t>(text.substr(colon + 1));
-    if (!number || *number == 0) return wrong();
-    port = *number;
-    host = text.substr(0, colon);
-  }
-  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
-  if (host.empty() || host.find_first_of("/ []") != host.npos) return wrong();
-  return io::Endpoint::tcp(std::string(host), port);
-}
-
 io::Task<Result<std::vector<io::Endpoint>>> browse(io::World& world, io::Call call) {
   io::SpawnOptions options;
   options.argv = {std::string(kBrowse), "--parsable",     "--resolve",
@@ -78,6 +57,29 @@ std::string_view name_of(DiscoverySource::Kind kind) {
 
 }  // namespace
 
+Result<io::Endpoint> parse_endpoint(std::string_view text, uint16_t default_port) {
+  const auto wrong = [text] {
+    return fail(Errc::invalid_argument, "'{}' is not HOST[:PORT]", text);
+  };
+  std::string_view host = text;
+  uint16_t port = default_port;
+  const size_t colon = text.rfind(':'), bracket = text.rfind(']');
+  const bool bare_ipv6 = bracket == text.npos && text.find(':') != colon;
+  const bool has_port =
+      colon != text.npos && !bare_ipv6 && (bracket == text.npos || colon > bracket);
+  if (has_port) {
+    const auto number = parse_number<uint16_t>(text.substr(colon + 1));
+    if (!number || *number == 0) return wrong();
+    port = *number;
+    host = text.substr(0, colon);
+  }
+  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
+  const bool is_clean = std::ranges::all_of(
+      host, [](char c) { return c > ' ' && c != 127 && c != '/' && c != '[' && c != ']'; });
+  if (host.empty() || !is_clean) return wrong();
+  return io::Endpoint::tcp(std::string(host), port);
+}
+
 Result<std::vector<DiscoverySource>> parse_discovery(std::span<const std::string> texts) {
   if (texts.size() > kDiscoverySourcesMax) {
     return fail(Errc::invalid_argument, "more than {} places to look for nodes",
@@ -96,7 +98,11 @@ Result<std::vector<DiscoverySource>> parse_discovery(std::span<const std::string
       source.kind = DiscoverySource::Kind::dns;
       rest.remove_prefix(4);
     }
-    TRY(source.endpoint, parse_endpoint(rest));
+    auto endpoint = parse_endpoint(rest);
+    if (!endpoint) {
+      return fail(Errc::invalid_argument, "'{}' is not HOST[:PORT], dns:NAME[:PORT] or mdns", rest);
+    }
+    source.endpoint = std::move(*endpoint);
     sources.push_back(std::move(source));
   }
   return sources;

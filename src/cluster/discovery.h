@@ -27,6 +27,9 @@ struct DiscoverySource {
   io::Endpoint endpoint;  // Not of mdns.
 };
 
+// HOST[:PORT], [V6]:PORT or a bare V6 address. invalid_argument: something else.
+Result<io::Endpoint> parse_endpoint(std::string_view text, uint16_t default_port = kPeerPort);
+
 // invalid_argument: none of those.
 Result<std::vector<DiscoverySource>> parse_discovery(std::span<const std::string> texts);
 

@@ -52,7 +52,8 @@ TEST(DiscoverySources, AreReadFromTheirTexts) {
   EXPECT_EQ(sources[2].endpoint, io::Endpoint::tcp("nodes.example", 99));
   EXPECT_EQ(sources[3].endpoint.port, kPeerPort);
   EXPECT_EQ(sources[4].kind, Kind::mdns);
-  for (const std::string wrong : {"", "dns:", "host:0", "host:port", "http://host", "[::1"}) {
+  for (const std::string wrong :
+       {"", "dns:", "host:0", "host:port", "http://host", "[::1", "a b", "a\n"}) {
     const std::vector<std::string> one{wrong};
     EXPECT_FALSE(parse_discovery(one)) << wrong;
   }

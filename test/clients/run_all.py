@@ -43,7 +43,8 @@ class Node:
         self.log = open(pathlib.Path(folder) / "node.log", "w+")
         program = os.environ.get("OLLAMAMAX", str(ROOT / "build/release/ollamamax"))
         environment = dict(os.environ, OLLAMA_HOST=self.host,
-                           OLLAMA_MODELS=str(pathlib.Path(folder) / "models"))
+                           OLLAMA_MODELS=str(pathlib.Path(folder) / "models"),
+                           OLLAMAMAX_STATE=str(pathlib.Path(folder) / "state"))
         self.process = subprocess.Popen([program, "serve"], env=environment, stdout=self.log,
                                         stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
 

@@ -257,6 +257,15 @@ class RealCluster(ClusterCase):
         for node in self.nodes:
             node.wait_until(lambda node=node: "other:latest" not in names(node), "it is gone")
 
+    def test_what_is_no_backup_is_refused_and_changes_nothing(self):
+        backup = self.nodes[0].request("GET", "/api/v1/cluster/backup").read()
+        for wrong in (b"hello", b"", backup[:-20], backup.replace(b"m", b"n", 1)):
+            with self.assertRaises(HttpError) as refused:
+                self.nodes[1].request("POST", "/api/v1/cluster/restore", wrong).read()
+            self.assertEqual(refused.exception.status, 400, refused.exception.body)
+        tags = self.nodes[2].get("/api/tags")["models"]
+        self.assertIn("smollm2:135m", [model["name"] for model in tags])
+
     def test_tokens_are_good_once_and_names_are_taken_once(self):
         token = self.nodes[0].cli("cluster", "token").stdout.strip()
         again = self.nodes[1].cli("cluster", "join", token, check=False)
