@@ -104,10 +104,12 @@ io::Task<void> ClusterRun::go_down(Fault fault) {
 
 // Its disk is lost. The operator takes the old one out and brings the machine in as a new node.
 io::Task<void> ClusterRun::replace(Fault fault) {
-  if (replacing_) co_return;  // The voters must not lose two at once for good.
-  replacing_ = true;
   const auto number = static_cast<size_t>(fault.node);
   ClusterNode& node = *nodes_[number];
+  // No cluster outlives what a majority of its voters wrote: two at once, or one of two while the
+  // third is on its way.
+  if (replacing_ || !voters_.can_lose(node.name())) co_return;
+  replacing_ = true;
   left_.insert(number);
   node.kill(Word::none, DiskFate::lost);
   for (const auto& other : nodes_) cut(other->name(), node.name(), Word::none);

@@ -123,6 +123,10 @@ size_t SimVoters::voting() const {
       members_, [this](const std::string& name) { return running_.contains(name); }));
 }
 
+bool SimVoters::can_lose(const std::string& name) const {
+  return !members_.contains(name) || members_.size() - 1 > members_.size() / 2;
+}
+
 void SimVoters::look_again() {
   for (const auto& [name, voter] : running_) {
     if (has_quorum(name)) {

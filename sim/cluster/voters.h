@@ -29,6 +29,8 @@ class SimVoters final : public app::VoterMaker {
   void set_outage(bool on);  // As while a new leader is elected: nobody has a majority.
   bool has_majority() const;
   size_t voting() const;  // Members that run.
+  // Whether the others are a majority without it, if what it wrote is lost.
+  bool can_lose(const std::string& name) const;
 
  private:
   friend class SimVoter;
