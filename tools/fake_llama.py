@@ -12,8 +12,8 @@ How it behaves is set by --fake-NAME VALUE or by the environment, FAKE_LLAMA_NAM
   prefill_s      seconds before the first token                    (0)
   token_s        seconds between tokens                            (0)
   tokens         tokens of an answer that names no limit           (16)
-  crash_after    die (SIGKILL) after this many tokens of a stream  (none; 0: before the first)
-  crash_on       die when the prompt contains this text            (none)
+  crash_after    end by SIGKILL after this many tokens of a stream (none; 0: before the first)
+  crash_on       abort when the prompt contains this text          (none)
   wedge_after    stay healthy but send nothing more after n tokens (none)
   garbage_after  send bytes that are no event after n tokens       (none)
   utf8_after     send a broken UTF-8 byte after n tokens           (none)
@@ -193,7 +193,7 @@ class Server:
     async def completion(self, request, writer):
         tokens, text = self.prompt_of(request)
         if self.fake.crash_on and self.fake.crash_on in text:
-            die("crash_on")
+            die("crash_on", signal.SIGABRT)
         async with self.slots:
             if not request.get("stream"):
                 words = [self.words[i % len(self.words)] for i in range(self.limit_of(request))]
@@ -255,7 +255,7 @@ class Server:
         fake = self.fake
         if count == fake.crash_after:
             await asyncio.sleep(0.02)  # Let what was written leave.
-            die("crash_after")
+            die("crash_after", signal.SIGKILL)
         if count == fake.wedge_after:
             await asyncio.sleep(1e9)
         if count == fake.end_after:
@@ -286,9 +286,9 @@ class Server:
         writer.write(b"%x\r\n%s\r\n" % (len(data), data))
 
 
-def die(reason):
+def die(reason, by):
     print("error: fake llama dies: " + reason, file=sys.stderr, flush=True)
-    os.kill(os.getpid(), signal.SIGKILL)
+    os.kill(os.getpid(), by)
 
 
 def say(text):

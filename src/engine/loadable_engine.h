@@ -25,8 +25,9 @@ class LoadableEngine : public Engine {
   virtual void on_death(std::function<void()> callback) = 0;
   virtual double load_progress() const = 0;  // 0..1.
   virtual uint64_t resident_bytes() const = 0;
-  // It ended because another node did: no request is to blame.
-  virtual bool lost_a_part() const { return false; }
+  // Another node's end ended it, or somebody's signal (an operator's, or the kernel's for want of
+  // memory: slots have theirs from the start on): no request is to blame.
+  virtual bool ended_by_others() const { return false; }
 };
 
 // Makes an engine that is not loaded yet.

@@ -313,6 +313,20 @@ io::Task<void> quarantines(Node& node) {
 }
 TEST(LocalScheduler, RefusesARequestThatKilledTwoRunners) { Node().run(quarantines); }
 
+io::Task<void> blames_nobody(Node& node) {
+  AcquireOptions innocent;
+  innocent.fingerprint = "innocent";
+  for (int i = 0; i < 3; i++) {
+    auto lease = co_await node.acquire(target("a"), innocent);
+    CO_ASSERT(lease);
+    node.script.find("a")->die(true);
+    (*lease)->report_failure({Errc::unavailable, "gone"});
+    lease->reset();
+  }
+  EXPECT_TRUE(co_await node.acquire(target("a"), innocent));
+}
+TEST(LocalScheduler, BlamesNoRequestForWhatASignalEnded) { Node().run(blames_nobody); }
+
 io::Task<void> counts_a_death_once(Node& node) {
   AcquireOptions popular;
   popular.fingerprint = "popular";

@@ -12,8 +12,9 @@
 namespace om::scheduler {
 
 // After one death under it a request is a suspect and runs alone, so that the second death is
-// surely its own; after two it is refused. Entries are forgotten after kMemory, and the least
-// recently seen ones above kEntriesMax. A plain value, used from one thread.
+// surely its own; after two it is refused. What somebody's signal ended counts for none. Entries
+// are forgotten after kMemory, and the least recently seen ones above kEntriesMax. A plain value,
+// used from one thread.
 class Quarantine {
  public:
   static constexpr size_t kEntriesMax = 1024;

@@ -142,8 +142,7 @@ void LocalScheduler::died(const ModelKey& key, const std::weak_ptr<Instance>& we
   instance->died = true;
   const io::TimePoint now = world_.clock.now();
   std::set<std::string_view> suspects;  // The same question asked by many is one suspect.
-  // Where a part was lost, no request is to blame.
-  if (!instance->engine->lost_a_part()) {
+  if (!instance->engine->ended_by_others()) {
     for (const Holder& holder : instance->holders) suspects.insert(holder.fingerprint);
   }
   for (const std::string_view suspect : suspects) quarantine_.add_death(suspect, now);

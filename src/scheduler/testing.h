@@ -53,12 +53,14 @@ class ScriptedEngine final : public engine::LoadableEngine {
     EXPECT_TRUE(slept);
     running_ = false;
   }
-  void die() {
+  void die(bool by_others = false) {
     alive_ = false;
+    ended_by_others_ = by_others;
     if (on_death_) std::exchange(on_death_, nullptr)();
   }
 
   bool alive() const override { return alive_; }
+  bool ended_by_others() const override { return ended_by_others_; }
   void on_death(std::function<void()> callback) override { on_death_ = std::move(callback); }
   double load_progress() const override { return 0.5; }
   uint64_t resident_bytes() const override { return 0; }
@@ -85,7 +87,7 @@ class ScriptedEngine final : public engine::LoadableEngine {
   Script& script_;
   engine::LaunchOptions options_;
   engine::Properties properties_;
-  bool running_ = false, alive_ = false;
+  bool running_ = false, alive_ = false, ended_by_others_ = false;
   std::function<void()> on_death_;
 };
 

@@ -258,11 +258,13 @@ class RealCluster(ClusterCase):
             node.wait_until(lambda node=node: "other:latest" not in names(node), "it is gone")
 
     def test_what_is_no_backup_is_refused_and_changes_nothing(self):
-        backup = self.nodes[0].request("GET", "/api/v1/cluster/backup").read()
-        for wrong in (b"hello", b"", backup[:-20], backup.replace(b"m", b"n", 1)):
-            with self.assertRaises(HttpError) as refused:
-                self.nodes[1].request("POST", "/api/v1/cluster/restore", wrong).read()
-            self.assertEqual(refused.exception.status, 400, refused.exception.body)
+        backup = self.nodes[0].cli("cluster", "backup").stdout
+        path = self.nodes[1].folder / "wrong"
+        for wrong in ("hello", "", backup[:-20], backup.replace("m", "n", 1)):
+            path.write_text(wrong)
+            refused = self.nodes[1].cli("cluster", "restore", str(path), check=False)
+            self.assertEqual(refused.returncode, 1)
+            self.assertRegex(refused.stderr, "backup")
         tags = self.nodes[2].get("/api/tags")["models"]
         self.assertIn("smollm2:135m", [model["name"] for model in tags])
 

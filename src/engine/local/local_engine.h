@@ -22,6 +22,7 @@ class LocalEngine final : public LoadableEngine {
   }
   double load_progress() const override { return process_->load_progress(); }
   uint64_t resident_bytes() const override { return process_->resident_bytes(); }
+  bool ended_by_others() const override { return process_->was_killed(); }
 
   const Properties& properties() const override { return properties_; }
   io::Task<Result<std::unique_ptr<Completion>>> complete(CompletionRequest request,

@@ -162,6 +162,7 @@ io::Task<void> tells_death(io::World& world, LocalEngine& engine) {
   EXPECT_THAT(outcome.error->what, HasSubstr("signal 9"));
   EXPECT_THAT(outcome.error->what, HasSubstr("fake llama dies"));
   EXPECT_FALSE(engine.process().alive());
+  EXPECT_TRUE(engine.ended_by_others());
   auto again = co_await engine.complete(prompt("x"), soon(world));
   CO_ASSERT(!again);
   EXPECT_EQ(again.error().code, Errc::unavailable);
@@ -186,6 +187,7 @@ io::Task<void> wedges(io::World& world, LocalEngine& engine) {
   CO_ASSERT(outcome.error.has_value());
   EXPECT_EQ(outcome.error->code, Errc::unavailable);
   EXPECT_THAT(outcome.error->what, HasSubstr("brought no token for"));
+  EXPECT_FALSE(engine.ended_by_others()) << "we end it ourselves";
   EXPECT_GE(world.clock.now() - start, milliseconds(300));
   // It ignores SIGTERM and has to be killed.
   auto slept = co_await world.clock.sleep_for(milliseconds(50));

@@ -80,6 +80,10 @@ io::Task<Result<void>> RunnerProcess::spawn_child() {
   co_return Result<void>{};
 }
 
+bool RunnerProcess::was_killed() const {
+  return exit_signal_ == SIGKILL || exit_signal_ == SIGTERM;
+}
+
 io::Task<Result<void>> RunnerProcess::wait_ready(io::Call call) {
   io::Duration pause = kPollFirst;
   uint64_t resident_before = 0;
@@ -89,7 +93,7 @@ io::Task<Result<void>> RunnerProcess::wait_ready(io::Call call) {
     if (exited_ || broken_.cancelled()) {
       co_await settle();
       // A crash of its own (SIGSEGV, SIGABRT) would only come again.
-      killed_while_loading_ = !stopping_ && (exit_signal_ == SIGKILL || exit_signal_ == SIGTERM);
+      killed_while_loading_ = !stopping_ && was_killed();
       co_return fail(Errc::unavailable, "llama-server process has terminated: {}", death_);
     }
     const uint64_t resident = resident_bytes();

@@ -36,6 +36,8 @@ class RunnerProcess : public std::enable_shared_from_this<RunnerProcess> {
 
   bool alive() const { return child_ && child_->running() && !broken_.cancelled(); }
   io::CancelToken broken() const { return broken_.token(); }
+  // By somebody else's signal, SIGKILL or SIGTERM. Meaningful once broken() is cancelled.
+  bool was_killed() const;
   // A signal ended it before it was ready: not its own doing, so a second try may go well.
   bool killed_while_loading() const { return killed_while_loading_; }
   Error death() const;  // unavailable, with the reason. Meaningful once broken() is cancelled.

@@ -24,7 +24,7 @@ class SplitEngine final : public LoadableEngine {
   void on_death(std::function<void()> callback) override { on_death_ = std::move(callback); }
   double load_progress() const override;  // By the weights that were sent.
   uint64_t resident_bytes() const override { return main_ ? main_->resident_bytes() : 0; }
-  bool lost_a_part() const override { return lost_.has_value(); }
+  bool ended_by_others() const override { return lost_ || (main_ && main_->ended_by_others()); }
 
   const Properties& properties() const override { return main_->properties(); }
   io::Task<Result<std::unique_ptr<Completion>>> complete(CompletionRequest request,
