@@ -14,21 +14,13 @@ import subprocess
 import sys
 import tempfile
 import time
-import types
 
-import support
+import common
 
-# The tests' folder is called as our own module is: it gets another name here.
-machines = types.ModuleType("machines")
-machines.__path__ = [str(support.ROOT / "test/support")]
-sys.modules["machines"] = machines
-sys.path.append(str(support.ROOT / "test/registry"))
+sys.path.append(str(common.ROOT / "test/registry"))
 import gguf  # noqa: E402
-from machines import cluster as clusters  # noqa: E402
-from machines import gate as gates  # noqa: E402
-from machines import node as machine_nodes  # noqa: E402
-
-machine_nodes.PROGRAM = support.nodes.PROGRAM
+from support import cluster as clusters  # noqa: E402
+from support import gate as gates  # noqa: E402
 
 NODES = 7
 BLOB = 128 << 20
@@ -121,24 +113,24 @@ def report(count, rounds, size):
     for name, results in rounds.items():
         seconds = [second for second, _ in results]
         drawn = [bytes_drawn / size for _, bytes_drawn in results]
-        rows.append([name, f"{support.median(seconds):.1f}", support.spread(seconds),
-                     f"{support.median(seconds) / ideal:.2f}", f"{max(drawn):.2f}"])
-    support.table([f"registry to {count}", "s", "from..to", "times the ideal",
+        rows.append([name, f"{common.median(seconds):.1f}", common.spread(seconds),
+                     f"{common.median(seconds) / ideal:.2f}", f"{max(drawn):.2f}"])
+    common.table([f"registry to {count}", "s", "from..to", "times the ideal",
                    "times the blob drawn"], rows)
     ours, theirs = rounds["nodes"], rounds["curl from nginx"]
-    times = support.median([second for second, _ in ours]) / ideal
+    times = common.median([second for second, _ in ours]) / ideal
     drawn = max(bytes_drawn / size for _, bytes_drawn in ours)
-    rival = support.median([second for second, _ in theirs]) / ideal
+    rival = common.median([second for second, _ in theirs]) / ideal
     # Heads, manifests and the config come through the gate too.
-    support.figure(f"model from a slow registry to {count} node{'s' if count > 1 else ''} at once",
+    common.figure(f"model from a slow registry to {count} node{'s' if count > 1 else ''} at once",
                    f"{times:.2f} times the ideal; one-source copies {rival:.2f}")
-    support.figure(f"drawn from the registry for {count} node{'s' if count > 1 else ''}",
+    common.figure(f"drawn from the registry for {count} node{'s' if count > 1 else ''}",
                    f"{drawn:.3f} times the blob", "1.0", drawn < 1.01)
 
 
 def main(rounds):
-    nginx = support.need("nginx", "nginx-light")
-    support.need("curl", "curl")
+    nginx = common.need("nginx", "nginx-light")
+    common.need("curl", "curl")
     with tempfile.TemporaryDirectory() as directory:
         os.chmod(directory, 0o755)
         config = pathlib.Path(directory) / "nginx.conf"
@@ -146,7 +138,7 @@ def main(rounds):
         digest = publish(directory)
         size = (pathlib.Path(directory) / "v2/library/big/blobs" / digest).stat().st_size
         with clusters.Cluster(NODES) as cluster:
-            origin = support.start([nginx, "-c", str(config), "-p", directory], NGINX_PORT)
+            origin = common.start([nginx, "-c", str(config), "-p", directory], NGINX_PORT)
             gate = gates.Gate(NGINX_PORT, cluster.network.address(NODES), GATE_PORT, RATE)
             try:
                 cluster.form()
@@ -160,5 +152,5 @@ def main(rounds):
                         results["curl from nginx"].append(curl(cluster, gate, digest, count))
                     report(count, results, size)
             finally:
-                support.end([origin])
+                common.end([origin])
                 gate.close()

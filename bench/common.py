@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import shutil
 import statistics
 import subprocess
@@ -10,10 +11,10 @@ import sys
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / "test/support"), str(ROOT / "tools")]
+sys.path[:0] = [str(ROOT / "test"), str(ROOT / "tools")]
 
 import make_gguf  # noqa: E402
-import node as nodes  # noqa: E402
+from support import node as nodes  # noqa: E402
 
 CACHE = nodes.CACHE
 BUILD = pathlib.Path(os.environ.get("OLLAMAMAX_BUILD", ROOT / "build/release"))
@@ -41,17 +42,21 @@ def load(**arguments):
     return figures
 
 
-def fake_node(folder, token_us, slots, context=512, models=1):
-    """A node whose runners are fake_llama_server."""
+def fake_runner(folder, token_us, slots, context=512):
+    """The environment of a node whose runners are fake_llama_server."""
     llama = pathlib.Path(folder) / "llama"
     llama.mkdir(exist_ok=True)
     (llama / "llama-server").unlink(missing_ok=True)
     (llama / "llama-server").symlink_to(BUILD / "fake_llama_server")
+    return {"OLLAMAMAX_LLAMA_DIR": str(llama), "FAKE_TOKEN_US": str(token_us),
+            "OLLAMA_NUM_PARALLEL": str(slots), "OLLAMA_CONTEXT_LENGTH": str(context),
+            "OLLAMA_KEEP_ALIVE": "-1"}
+
+
+def fake_node(folder, token_us, slots, context=512, models=1):
     return nodes.Node(environment={
-        "OLLAMAMAX_LLAMA_DIR": str(llama), "FAKE_TOKEN_US": str(token_us),
-        "OLLAMA_NUM_PARALLEL": str(slots), "OLLAMA_CONTEXT_LENGTH": str(context),
-        "OLLAMA_MAX_LOADED_MODELS": str(models), "OLLAMA_KEEP_ALIVE": "-1",
-        "OLLAMA_MAX_QUEUE": "4096"})
+        **fake_runner(folder, token_us, slots, context),
+        "OLLAMA_MAX_LOADED_MODELS": str(models), "OLLAMA_MAX_QUEUE": "4096"})
 
 
 def create_tiny(node, name, number):
@@ -61,6 +66,11 @@ def create_tiny(node, name, number):
     modelfile = node.folder / "Modelfile"
     modelfile.write_text(f"FROM {path}\n")
     node.cli("create", name, "-f", str(modelfile))
+
+
+def resident_megabytes(pid):
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024
 
 
 def start(arguments, port, environment=None):
