@@ -37,11 +37,6 @@ function(ollamamax_room name)
   target_precompile_headers(om_${name} REUSE_FROM om_pch)
   list(TRANSFORM ARGN PREPEND om_)
   target_link_libraries(om_${name} PUBLIC ${ARGN} om_pch Boost::json fmt::fmt)
-  if(OLLAMAMAX_TESTS AND OLLAMAMAX_SANITIZE MATCHES "address")
-    # What libFuzzer sees of a target's way through our code.
-    target_compile_options(om_${name} PRIVATE
-      -fsanitize-coverage=inline-8bit-counters,indirect-calls,trace-cmp,pc-table)
-  endif()
 
   if(OLLAMAMAX_TESTS AND tests)
     add_executable(${name}_test ${tests})
@@ -50,6 +45,9 @@ function(ollamamax_room name)
     add_test(NAME ${name} COMMAND ${name}_test WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
   endif()
   if(OLLAMAMAX_TESTS AND OLLAMAMAX_SANITIZE MATCHES "address")
+    # What libFuzzer sees of a target's way through our code.
+    target_compile_options(om_${name} PRIVATE
+      -fsanitize-coverage=inline-8bit-counters,indirect-calls,trace-cmp,pc-table)
     foreach(source ${fuzzers})
       ollamamax_fuzzer(${name} ${source})
     endforeach()

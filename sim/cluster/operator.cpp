@@ -15,7 +15,6 @@ constexpr int kAsksMax = 200;
 constexpr auto kJoinMax = std::chrono::seconds(60);
 constexpr auto kConvergeMax = std::chrono::minutes(3);
 constexpr auto kLook = std::chrono::milliseconds(100);
-constexpr size_t kVoters = 3;
 constexpr uint64_t kAnswerBytesMax = 1 << 20;
 
 }  // namespace
@@ -130,7 +129,7 @@ std::string ClusterRun::difference() {
   for (const auto& node : nodes_) {
     if (std::string found = difference_of(*node); !found.empty()) return found;
   }
-  if (voters_.voting() < std::min(kVoters, nodes_.size())) {
+  if (voters_.voting() < std::min(app::kVotersWanted, nodes_.size())) {
     return fmt::format("{} nodes vote", voters_.voting());
   }
   return {};

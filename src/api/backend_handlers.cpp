@@ -39,8 +39,7 @@ HandlerResult list_backends(const Dependencies& dependencies, Context& context) 
 }
 
 HandlerResult add_backend(const Dependencies& dependencies, Context& context) {
-  CO_TRY(const std::string body, co_await read_body(context, kBodyBytesMax));
-  CO_TRY(const json::value value, parse_json(body));
+  CO_TRY(const json::value value, co_await read_json(context, kBodyBytesMax));
   ObjectReader reader("Backend", value);
   std::string url, key, kind, name;
   std::vector<std::string> models;

@@ -13,7 +13,6 @@ constexpr std::chrono::seconds kLookInterval{2};
 constexpr std::chrono::seconds kOpenMax{20}, kBecomeMax{60}, kChooseMax{10};
 // A voter that cannot be reached for so long is replaced, if another node is there to take over.
 constexpr std::chrono::seconds kVoterGoneMax{60};
-constexpr size_t kVotersWanted = 3;
 constexpr uint64_t kAuthorityBytesMax = 64 << 10;
 
 // etcd's client endpoints of voters that are there, the others last.

@@ -65,16 +65,19 @@ SettingValue get_list(const Settings& settings) {
   return settings.*member;
 }
 
-template <nanoseconds Settings::* member>
-Result<void> set_duration(Settings& settings, const SettingValue& value) {
+Result<nanoseconds> read_duration(const SettingValue& value) {
   if (const auto* seconds = std::get_if<int64_t>(&value)) {
     if (*seconds > 1'000'000'000) return wrong_type("less than 1000000000 seconds");
-    settings.*member = std::chrono::seconds(std::max<int64_t>(*seconds, -1));
-    return {};
+    return std::chrono::seconds(std::max<int64_t>(*seconds, -1));
   }
   const auto* text = std::get_if<std::string>(&value);
   if (text == nullptr) return wrong_type("a duration such as \"5m\", or seconds");
-  TRY(settings.*member, parse_duration(*text));
+  return parse_duration(*text);
+}
+
+template <nanoseconds Settings::* member>
+Result<void> set_duration(Settings& settings, const SettingValue& value) {
+  TRY(settings.*member, read_duration(value));
   return {};
 }
 template <nanoseconds Settings::* member>
@@ -107,14 +110,12 @@ Result<void> set_discover(Settings& settings, const SettingValue& value) {
 }
 
 Result<void> set_certificate_life(Settings& settings, const SettingValue& value) {
-  Settings wanted = settings;
-  TRY_VOID(set_duration<&Settings::certificate_life>(wanted, value));
-  if (wanted.certificate_life >= std::chrono::seconds(10) &&
-      wanted.certificate_life <= std::chrono::days(825)) {
-    settings.certificate_life = wanted.certificate_life;
-    return {};
+  TRY(const nanoseconds life, read_duration(value));
+  if (life < std::chrono::seconds(10) || life > std::chrono::days(825)) {
+    return wrong_type("a duration from \"10s\" to \"19800h\"");
   }
-  return wrong_type("a duration from \"10s\" to \"19800h\"");
+  settings.certificate_life = life;
+  return {};
 }
 
 template <std::string Settings::* member>

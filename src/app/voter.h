@@ -16,6 +16,9 @@ namespace om::app {
 // The ports of etcd itself follow that of the node: clients (voters only), then members.
 inline constexpr uint16_t kEtcdClientOffset = 1, kEtcdPeerOffset = 2;
 
+// So many nodes vote, once a cluster has as many.
+inline constexpr size_t kVotersWanted = 3;
+
 // Where etcd's member keeps what it knows, below the cluster's directory.
 inline io::Path voter_directory(const io::Path& cluster_directory) {
   return io::join(cluster_directory, "etcd");

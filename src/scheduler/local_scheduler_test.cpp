@@ -295,16 +295,21 @@ io::Task<void> restarts(Node& node) {
 }
 TEST(LocalScheduler, RestartsACrashingRunnerMoreAndMoreSlowly) { Node().run(restarts); }
 
-io::Task<void> quarantines(Node& node) {
-  AcquireOptions poison;
-  poison.fingerprint = "poison";
-  for (int i = 0; i < 2; i++) {
-    auto lease = co_await node.acquire(target("a"), poison);
+// Runners of "a" die under this request so many times.
+io::Task<void> die_under(Node& node, AcquireOptions options, int times, bool by_others) {
+  for (int i = 0; i < times; i++) {
+    auto lease = co_await node.acquire(target("a"), options);
     CO_ASSERT(lease);
-    node.script.find("a")->die();
+    node.script.find("a")->die(by_others);
     (*lease)->report_failure({Errc::unavailable, "gone"});
     lease->reset();
   }
+}
+
+io::Task<void> quarantines(Node& node) {
+  AcquireOptions poison;
+  poison.fingerprint = "poison";
+  co_await die_under(node, poison, 2, false);
   auto refused = co_await node.acquire(target("a"), poison);
   CO_ASSERT(!refused);
   EXPECT_EQ(refused.error().code, Errc::invalid_argument);
@@ -316,13 +321,7 @@ TEST(LocalScheduler, RefusesARequestThatKilledTwoRunners) { Node().run(quarantin
 io::Task<void> blames_nobody(Node& node) {
   AcquireOptions innocent;
   innocent.fingerprint = "innocent";
-  for (int i = 0; i < 3; i++) {
-    auto lease = co_await node.acquire(target("a"), innocent);
-    CO_ASSERT(lease);
-    node.script.find("a")->die(true);
-    (*lease)->report_failure({Errc::unavailable, "gone"});
-    lease->reset();
-  }
+  co_await die_under(node, innocent, 3, true);
   EXPECT_TRUE(co_await node.acquire(target("a"), innocent));
 }
 TEST(LocalScheduler, BlamesNoRequestForWhatASignalEnded) { Node().run(blames_nobody); }

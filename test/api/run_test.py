@@ -42,10 +42,7 @@ class Api(unittest.TestCase):
         cls.node.create(MODEL)
 
     def refused(self, status, path, body, method="POST"):
-        with self.assertRaises(HttpError) as refusal:
-            self.node.request(method, path, body)
-        self.assertEqual(refusal.exception.status, status, refusal.exception.body)
-        return refusal.exception.text
+        return self.node.refused(status, path, body, method)
 
     def generate(self, prompt=SAY, **fields):
         fields["options"] = {"num_predict": 16, "temperature": 0, **fields.get("options", {})}

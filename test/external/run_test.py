@@ -246,19 +246,15 @@ class RealServers(Federation):
             self.assertEqual(refused.exception.status, 404)
 
     def test_wrong_input_is_refused_with_what_is_wrong(self):
-        def refused(path, body, status):
-            with self.assertRaises(HttpError) as refusal:
-                self.node.request("POST", path, body).read()
-            self.assertEqual(refusal.exception.status, status, refusal.exception.body)
-            return refusal.exception.text
+        refused = self.node.refused
         add, secret = "/api/v1/backends", "http://user:secret@127.0.0.1:1"
-        self.assertIn("needs a URL", refused(add, {}, 400))
-        self.assertIn("as the key", refused(add, {"url": secret}, 400))
-        self.assertIn("name", refused(add, {"url": "127.0.0.1:1", "name": "..", "key": "k"}, 400))
+        self.assertIn("needs a URL", refused(400, add, {}))
+        self.assertIn("as the key", refused(400, add, {"url": secret}))
+        self.assertIn("name", refused(400, add, {"url": "127.0.0.1:1", "name": "..", "key": "k"}))
         for path in (add, "/api/v1/placement", "/api/v1/cluster/token"):
-            self.assertIn("larger than", refused(path, b" " * (2 << 20), 413))
+            self.assertIn("larger than", refused(413, path, b" " * (2 << 20)))
         for address in ("a b", "a\n", "x:0", "http://x", "0.0.0.0", "::"):
-            text = refused("/api/v1/cluster/init", {"advertise": address}, 400)
+            text = refused(400, "/api/v1/cluster/init", {"advertise": address})
             self.assertIn("cannot be advertised", text)
         self.assertEqual(self.node.get(add)["backends"], [])
 

@@ -131,6 +131,16 @@ class Node:
             raise HttpError(error.code, error.read().decode(errors="replace"),
                             error.headers) from None
 
+    def refused(self, status, path, body, method="POST"):
+        """The message of a request that must be refused so."""
+        try:
+            self.request(method, path, body).close()
+        except HttpError as refusal:
+            if refusal.status != status:
+                raise AssertionError(f"{method} {path}: {refusal}, not {status}") from None
+            return refusal.text
+        raise AssertionError(f"{method} {path} was not refused")
+
     def get(self, path, **options):
         with self.request("GET", path, **options) as reply:
             text = reply.read().decode()
