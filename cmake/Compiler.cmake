@@ -11,10 +11,18 @@ if(CCACHE)
   set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
 endif()
 
+# Deprecated: libstdc++ 12 itself uses what it calls so (std::get_temporary_buffer in stable_sort).
 add_compile_options(-Wall -Wextra -Werror -Wno-missing-field-initializers -Wshadow
-                    -Wno-error=deprecated-declarations -fno-omit-frame-pointer
+                    -Wno-deprecated-declarations -fno-omit-frame-pointer
                     "SHELL:-Xclang -fno-pch-timestamp" "-ffile-prefix-map=${CMAKE_SOURCE_DIR}/=")
+if(BUILD_SHARED_LIBS)
+  add_compile_options(-fPIC)  # for programs too (and not -fPIE): they share a precompiled header
+endif()
 add_link_options(-fuse-ld=mold)
+# Thin archives: a changed file does not copy its whole room; the linker needs no index.
+set(CMAKE_CXX_ARCHIVE_CREATE "<CMAKE_AR> qcST <TARGET> <OBJECTS>")
+set(CMAKE_CXX_ARCHIVE_APPEND "<CMAKE_AR> qST <TARGET> <OBJECTS>")
+set(CMAKE_CXX_ARCHIVE_FINISH "")
 
 # The same everywhere, or Asio's classes would differ between files.
 add_compile_definitions(BOOST_ASIO_SEPARATE_COMPILATION BOOST_ASIO_NO_DEPRECATED

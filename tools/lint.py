@@ -20,6 +20,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build/asan"
 CACHE = pathlib.Path(os.environ.get("OLLAMAMAX_CACHE", pathlib.Path.home() / ".cache/ollamamax"))
 PASSED = CACHE / "lint"
+PCH = ROOT / "cmake/pch"
 
 
 def digest(*parts):
@@ -62,7 +63,8 @@ def main():
     parser.add_argument("rooms", nargs="*", help="folders of src/; all if none is named")
     arguments = parser.parse_args()
     PASSED.mkdir(parents=True, exist_ok=True)
-    subprocess.run(["ninja", "-C", str(BUILD), "om_pch"], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(["ninja", "-C", str(BUILD), "om_pch_lower", "om_pch_upper"], check=True,
+                   stdout=subprocess.DEVNULL)
     commands = json.loads((BUILD / "compile_commands.json").read_text())
     files = sorted({pathlib.Path(entry["file"]) for entry in commands})
     files = [path for path in files if (ROOT / "src") in path.parents
@@ -70,7 +72,7 @@ def main():
     if arguments.rooms:
         files = [path for path in files
                  if path.relative_to(ROOT / "src").parts[0] in arguments.rooms]
-    rules = digest((ROOT / ".clang-tidy").read_bytes(), (ROOT / "cmake/pch.h").read_bytes())
+    rules = digest((ROOT / ".clang-tidy").read_bytes(), *[path.read_bytes() for path in sorted(PCH.glob("*.h"))])
     failed = 0
     with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
         for path, code, output in pool.map(lambda path: check(path, rules), files):

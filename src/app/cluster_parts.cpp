@@ -14,6 +14,8 @@ namespace {
 constexpr std::chrono::seconds kBlobsAgeMax{1};
 constexpr std::chrono::seconds kPeerConnectMax{2};
 constexpr std::chrono::seconds kPeerWriteIdleMax{5};
+// An answer from another node takes two connections, and making one costs a mutual TLS handshake.
+constexpr size_t kPeerIdleMax = 256;
 constexpr std::chrono::seconds kFirstSyncMax{5};
 constexpr std::chrono::seconds kStageMax{10};
 constexpr std::string_view kJoinPath = "/peer/v1/join";
@@ -22,6 +24,7 @@ constexpr std::string_view kBackendKeys = "/peer/v1/backend-keys/";
 http::ClientLimits peer_client_limits() {
   http::ClientLimits limits;
   limits.connect_max = kPeerConnectMax;
+  limits.idle_per_endpoint_max = kPeerIdleMax;
   return limits;
 }
 

@@ -1,0 +1,1 @@
+// Owns a precompiled header; see the headers beside it.
