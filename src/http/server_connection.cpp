@@ -21,6 +21,29 @@ HeadLimits head_limits(const ServerLimits& limits) {
   return head;
 }
 
+constexpr size_t kWritePieceBytes = 256 * 1024;
+
+using Parts = Connection::Parts;
+
+size_t bytes_of(const Parts& parts) { return parts[0].size() + parts[1].size() + parts[2].size(); }
+
+std::string_view cut_front(std::string_view& text, size_t bytes_max) {
+  const std::string_view front = text.substr(0, bytes_max);
+  text.remove_prefix(front.size());
+  return front;
+}
+
+// The front of all parts together: one TLS record for a small chunk with its framing.
+Parts take_piece(Parts& parts) {
+  Parts piece;
+  size_t room = kWritePieceBytes;
+  for (size_t i = 0; i < parts.size(); i++) {
+    piece[i] = cut_front(parts[i], room);
+    room -= piece[i].size();
+  }
+  return piece;
+}
+
 }  // namespace
 
 void RequestMemory::reset() {
@@ -220,8 +243,7 @@ io::Task<void> Connection::refuse(Refusal refusal) {
 }
 
 io::Task<Result<void>> Connection::write(Parts parts, bool streaming) {
-  size_t total = 0;
-  for (const std::string_view part : parts) total += part.size();
+  const size_t total = bytes_of(parts);
   Result<size_t> taken = stream_->write_now(parts);
   if (taken && *taken == total) {  // Nearly always: the socket's buffer has room.
     metrics::sent_bytes.add(total);
@@ -233,11 +255,7 @@ io::Task<Result<void>> Connection::write(Parts parts, bool streaming) {
     co_return fail(std::move(taken).error());
   }
   metrics::sent_bytes.add(*taken);
-  for (std::string_view& part : parts) {
-    const size_t done = std::min(*taken, part.size());
-    part.remove_prefix(done);
-    *taken -= done;
-  }
+  for (std::string_view& part : parts) *taken -= cut_front(part, *taken).size();
   co_return co_await write_slowly(parts, streaming);
 }
 
@@ -262,14 +280,13 @@ io::Task<Result<void>> Connection::write_slowly(Parts parts, bool streaming) {
   const io::Clock& clock = shared_.world.clock;
   streaming_ = streaming;
   Result<void> result;
-  for (std::string_view part : parts) {
-    while (!part.empty() && result) {
-      const std::array<std::string_view, 1> piece{part.substr(0, kWritePieceBytes)};
-      part.remove_prefix(piece[0].size());
-      stream_->set_deadline(clock.now() + shared_.limits.write_idle_max);
-      result = co_await stream_->write(piece);
-      if (result) metrics::sent_bytes.add(piece[0].size());
-    }
+  while (result) {
+    const Parts piece = take_piece(parts);
+    const size_t size = bytes_of(piece);
+    if (size == 0) break;
+    stream_->set_deadline(clock.now() + shared_.limits.write_idle_max);
+    result = co_await stream_->write(piece);
+    if (result) metrics::sent_bytes.add(size);
   }
   streaming_ = false;
   // The read that is always outstanding has no deadline of its own.

@@ -62,5 +62,44 @@ TEST(Tls, CarriesRequestsAndRefusesForeignCertificates) {
   EXPECT_EQ(loopback.seen.requests, 2);
 }
 
+io::Task<void> stream_over_tls(Loopback& loopback, const Certificate& files,
+                               std::vector<std::string>& records) {
+  auto own = std::make_shared<io::Tls>();
+  own->certificate_file = files.certificate;
+  own->key_file = files.key;
+  auto listening = loopback.server.listen(io::Endpoint::tcp("127.0.0.1", 0), own);
+  EXPECT_TRUE(listening.has_value());
+  if (!listening) co_return;
+  auto trusting = std::make_shared<io::Tls>();
+  trusting->server_name = "localhost";
+  trusting->ca_file = files.certificate;
+  auto stream =
+      co_await loopback.world().network.connect(*listening, std::move(trusting), loopback.soon());
+  EXPECT_TRUE(stream.has_value());
+  if (!stream) co_return;
+  const auto asked = co_await (*stream)->write(
+      "GET /stream?n=3 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+  EXPECT_TRUE(asked.has_value());
+  std::array<char, 4096> buffer;
+  while (true) {
+    const auto count = co_await (*stream)->read_some(buffer);  // OpenSSL gives one record a time.
+    if (!count || *count == 0) co_return;
+    records.emplace_back(buffer.data(), *count);
+  }
+}
+
+TEST(Tls, AChunkAndItsFramingAreOneRecord) {
+  const Certificate files;
+  Loopback loopback;
+  std::vector<std::string> records;
+  loopback.run(stream_over_tls(loopback, files, records));
+  ASSERT_GE(records.size(), 4u);
+  EXPECT_EQ(records.back(), "0\r\n\r\n");
+  for (size_t i = 1; i + 1 < records.size(); i++) {
+    EXPECT_GT(records[i].size(), 5u) << records[i];  // Not the size line or the line end alone.
+    EXPECT_TRUE(records[i].ends_with("\r\n")) << records[i];
+  }
+}
+
 }  // namespace
 }  // namespace om::http

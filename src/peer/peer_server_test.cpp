@@ -1,6 +1,7 @@
 // Answers of scripted engines on other nodes, over the simulated network, while nodes are killed.
 #include "peer/peer_server.h"
 
+#include "http/metrics.h"
 #include "peer/nodes_for_test.h"
 
 namespace om::peer {
@@ -63,6 +64,26 @@ TEST(PeerServer, AnswersForANodeThatHasNotTheModel) {
   EXPECT_EQ(outcome.route.node, "n0");
   EXPECT_EQ(outcome.route.attempts, 1);
   EXPECT_EQ(script.leases, 0);
+}
+
+io::Task<void> ask_again(Nodes& nodes, std::vector<double>& connects) {
+  for (int i = 0; i < 6; i++) {
+    Outcome outcome;
+    co_await ask(nodes, outcome);
+    EXPECT_EQ(outcome.error, "");
+    co_await nodes.sleep(seconds(1));  // The lease is given back behind the answer.
+    connects.push_back(http::metrics::client_connects.value());
+  }
+}
+
+TEST(PeerServer, AnswersOneAfterTheOtherUseTheSameConnections) {
+  Script script = story();
+  Nodes nodes;
+  nodes.add(script);
+  std::vector<double> connects;
+  nodes.run(ask_again(nodes, connects));
+  ASSERT_EQ(connects.size(), 6u);
+  EXPECT_EQ(connects.back(), connects.front());
 }
 
 // Kills the node that answers after so many pieces, once for each number, and brings it back.

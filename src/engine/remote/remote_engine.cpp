@@ -19,6 +19,7 @@ class RemoteCompletion final : public Completion {
 
   io::Task<Result<Piece>> next() override {
     CHECK(!done_, "next() after the end");
+    if (last_) co_return co_await end();
     auto line = co_await reader_.next();
     while (!line && reader_.cut() && attaches_++ < kAttachesMax) {
       const bool again = co_await attach();
@@ -30,28 +31,37 @@ class RemoteCompletion final : public Completion {
       co_return fail(std::move(line).error());
     }
     Piece piece = read(*line);
-    if (done_) co_await reader_.finish();
-    co_return piece;
+    if (!piece.done) co_return piece;
+    last_ = std::move(piece);
+    co_return co_await end();
   }
 
   std::optional<Result<Piece>> ready() override {
-    if (done_) return std::nullopt;
+    if (done_ || last_) return std::nullopt;
     auto line = reader_.ready();
     if (!line) return std::nullopt;
     if (!*line) {
       if (reader_.lost()) engine_.lost_ = true;
       return fail(std::move(*line).error());
     }
-    return read(**line);  // Whoever ends without next() gives up one connection, no more.
+    Piece piece = read(**line);
+    if (!piece.done) return piece;
+    last_ = std::move(piece);  // For next(), which can wait for the end of the answer.
+    return std::nullopt;
   }
 
  private:
   Piece read(const json::object& line) {
-    Piece piece = decode_piece(line);
-    done_ = piece.done;
     lines_++;
     attaches_ = 0;
-    return piece;
+    return decode_piece(line);
+  }
+
+  // The connection serves the next request, if the answer is read to its end.
+  io::Task<Result<Piece>> end() {
+    done_ = true;
+    co_await reader_.finish();
+    co_return std::move(*last_);
   }
 
   // The runner may live and only the connection be gone: then nothing is to be computed again.
@@ -71,6 +81,7 @@ class RemoteCompletion final : public Completion {
   io::Call call_;
   size_t lines_ = 1;  // The first one told that the runner took the request.
   int attaches_ = 0;  // Since the last piece.
+  std::optional<Piece> last_;
   bool done_ = false;
 };
 

@@ -51,6 +51,15 @@ class OperationLimit {
   OnCancel on_cancel_;
 };
 
+// Tokens go out as they come, also under TLS: Nagle's algorithm would keep the second of two for
+// the 40 ms that the peer delays its acknowledgement. A socket that cannot do this still works.
+void set_tcp_options(Socket& socket) {
+  error_code ignored;
+  if (socket.local_endpoint(ignored).protocol().family() == AF_UNIX) return;
+  socket.set_option(asio::ip::tcp::no_delay(true), ignored);
+  socket.set_option(asio::socket_base::keep_alive(true), ignored);
+}
+
 }  // namespace
 
 Task<Result<std::vector<Socket::endpoint_type>>> RealNetwork::resolve(const Endpoint& to,
@@ -100,6 +109,7 @@ Task<Result<Socket>> RealNetwork::connect_socket(Socket::endpoint_type to, Call 
         Errc::unavailable, fmt::format("connect {}: {}", endpoint_of(to).str(), error.message())));
   }
   if (limit.ended()) co_return fail(limit.explain(Errc::unavailable, "connect"));
+  set_tcp_options(socket);
   co_return socket;
 }
 
@@ -172,6 +182,7 @@ Task<Result<std::unique_ptr<Stream>>> SocketListener::accept() {
       continue;
     }
     if (error) continue;  // That client left before we answered.
+    set_tcp_options(socket);
     if (!tls_) co_return make_stream(tick_, std::move(socket));
     co_return accept_tls(tick_, clock_, std::move(socket), tls_->current());
   }

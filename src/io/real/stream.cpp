@@ -114,10 +114,6 @@ class SocketStream final : public TickedStream {
       : TickedStream(tick), socket_(std::move(socket)), peer_(peer_name(socket_)) {
     boost::system::error_code ignored;  // A socket that cannot do this still works, only slower.
     socket_.native_non_blocking(true, ignored);
-    if (socket_.local_endpoint(ignored).protocol().family() != AF_UNIX) {
-      socket_.set_option(asio::ip::tcp::no_delay(true), ignored);
-      socket_.set_option(asio::socket_base::keep_alive(true), ignored);
-    }
   }
 
   Task<Result<size_t>> read_some(std::span<char> into) override;
