@@ -118,9 +118,12 @@ TEST_F(Spread, GoesOnFromWhatIsOnDiskAfterACrash) {
 
 TEST_F(Spread, DropsASourceAfterItsFirstWrongChunk) {
   make_nodes(3);
-  const std::string data = random_bytes(36 * kMega, 6);
+  // More chunks than streams, all equally quick: none is taken over half done, when one could not
+  // tell whose bytes are the wrong ones.
+  const std::string data = random_bytes(68 * kMega, 6);
   put(node(0), data);
   put(node(1), data);
+  node(0).slow_down = node(1).slow_down = 10 * kMega;
   node(1).send_garbage = true;
   expect_all(fetch_all({2}, data, false));
   EXPECT_TRUE(has(node(2), data));
