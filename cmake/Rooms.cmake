@@ -25,8 +25,8 @@ endfunction()
 
 # What libraries leave to their users to compile.
 add_library(om_libraries ${CMAKE_SOURCE_DIR}/cmake/libraries.cpp)
-target_link_libraries(om_libraries PUBLIC Boost::boost Boost::json fmt::fmt spdlog::spdlog OpenSSL::SSL
-                      OpenSSL::Crypto Threads::Threads)
+target_link_libraries(om_libraries PUBLIC Boost::boost Boost::json fmt::fmt spdlog::spdlog
+                      OpenSSL::SSL OpenSSL::Crypto Threads::Threads)
 ollamamax_pch(lower)
 ollamamax_pch(upper)
 if(OLLAMAMAX_TESTS)

@@ -20,7 +20,6 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build/asan"
 CACHE = pathlib.Path(os.environ.get("OLLAMAMAX_CACHE", pathlib.Path.home() / ".cache/ollamamax"))
 PASSED = CACHE / "lint"
-PCH = ROOT / "cmake/pch"
 
 
 def digest(*parts):
@@ -72,7 +71,8 @@ def main():
     if arguments.rooms:
         files = [path for path in files
                  if path.relative_to(ROOT / "src").parts[0] in arguments.rooms]
-    rules = digest((ROOT / ".clang-tidy").read_bytes(), *[path.read_bytes() for path in sorted(PCH.glob("*.h"))])
+    rules = digest(*[(ROOT / path).read_bytes()
+                     for path in (".clang-tidy", "cmake/pch/lower.h", "cmake/pch/upper.h")])
     failed = 0
     with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
         for path, code, output in pool.map(lambda path: check(path, rules), files):

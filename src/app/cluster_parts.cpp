@@ -14,7 +14,7 @@ namespace {
 constexpr std::chrono::seconds kBlobsAgeMax{1};
 constexpr std::chrono::seconds kPeerConnectMax{2};
 constexpr std::chrono::seconds kPeerWriteIdleMax{5};
-// An answer from another node takes two connections, and making one costs a mutual TLS handshake.
+// So many answers at once come from a node without a new mutual TLS handshake for each.
 constexpr size_t kPeerIdleMax = 256;
 constexpr std::chrono::seconds kFirstSyncMax{5};
 constexpr std::chrono::seconds kStageMax{10};

@@ -15,6 +15,20 @@ struct Certificate {
     self.write_chain(certificate);
     self.write_key(key);
   }
+
+  std::shared_ptr<const io::Tls> as_server() const {
+    io::Tls tls;
+    tls.certificate_file = certificate;
+    tls.key_file = key;
+    return std::make_shared<const io::Tls>(tls);
+  }
+  // Who trusts it and expects it to be of that name.
+  std::shared_ptr<const io::Tls> trusted_as(std::string name) const {
+    io::Tls tls;
+    tls.server_name = std::move(name);
+    tls.ca_file = certificate;
+    return std::make_shared<const io::Tls>(tls);
+  }
 };
 
 io::Task<void> ask(Loopback& loopback, io::Endpoint at, std::shared_ptr<const io::Tls> tls,
@@ -33,25 +47,16 @@ io::Task<void> ask(Loopback& loopback, io::Endpoint at, std::shared_ptr<const io
 }
 
 io::Task<void> over_tls(Loopback& loopback, const Certificate& files) {
-  auto own = std::make_shared<io::Tls>();
-  own->certificate_file = files.certificate;
-  own->key_file = files.key;
-  auto listening = loopback.server.listen(io::Endpoint::tcp("127.0.0.1", 0), own);
+  auto listening = loopback.server.listen(io::Endpoint::tcp("127.0.0.1", 0), files.as_server());
   EXPECT_TRUE(listening.has_value()) << listening.error().what;
   if (!listening) co_return;
-  io::Tls trusting;
-  trusting.server_name = "localhost";
-  trusting.ca_file = files.certificate;
-  const auto trusted = std::make_shared<const io::Tls>(trusting);
+  const auto trusted = files.trusted_as("localhost");
   // Errc::internal: no error is expected.
   co_await ask(loopback, *listening, trusted, "secret", Errc::internal);
   co_await ask(loopback, *listening, trusted, std::string(500'000, 's'), Errc::internal);
   EXPECT_EQ(loopback.server.connections(), 1u);
-  trusting.server_name = "example.com";
-  const auto other_name = std::make_shared<const io::Tls>(trusting);
-  co_await ask(loopback, *listening, other_name, "x", Errc::unauthenticated);
-  trusting = {.server_name = "localhost"};
-  const auto not_trusted = std::make_shared<const io::Tls>(trusting);
+  co_await ask(loopback, *listening, files.trusted_as("example.com"), "x", Errc::unauthenticated);
+  const auto not_trusted = std::make_shared<const io::Tls>(io::Tls{.server_name = "localhost"});
   co_await ask(loopback, *listening, not_trusted, "x", Errc::unauthenticated);
 }
 
@@ -64,17 +69,11 @@ TEST(Tls, CarriesRequestsAndRefusesForeignCertificates) {
 
 io::Task<void> stream_over_tls(Loopback& loopback, const Certificate& files,
                                std::vector<std::string>& records) {
-  auto own = std::make_shared<io::Tls>();
-  own->certificate_file = files.certificate;
-  own->key_file = files.key;
-  auto listening = loopback.server.listen(io::Endpoint::tcp("127.0.0.1", 0), own);
+  auto listening = loopback.server.listen(io::Endpoint::tcp("127.0.0.1", 0), files.as_server());
   EXPECT_TRUE(listening.has_value());
   if (!listening) co_return;
-  auto trusting = std::make_shared<io::Tls>();
-  trusting->server_name = "localhost";
-  trusting->ca_file = files.certificate;
-  auto stream =
-      co_await loopback.world().network.connect(*listening, std::move(trusting), loopback.soon());
+  auto stream = co_await loopback.world().network.connect(*listening, files.trusted_as("localhost"),
+                                                          loopback.soon());
   EXPECT_TRUE(stream.has_value());
   if (!stream) co_return;
   const auto asked = co_await (*stream)->write(

@@ -19,49 +19,46 @@ class RemoteCompletion final : public Completion {
 
   io::Task<Result<Piece>> next() override {
     CHECK(!done_, "next() after the end");
-    if (last_) co_return co_await end();
-    auto line = co_await reader_.next();
-    while (!line && reader_.cut() && attaches_++ < kAttachesMax) {
-      const bool again = co_await attach();
-      if (!again) break;
-      line = co_await reader_.next();
+    if (!last_) {
+      auto line = co_await reader_.next();
+      while (!line && reader_.cut() && attaches_++ < kAttachesMax) {
+        const bool again = co_await attach();
+        if (!again) break;
+        line = co_await reader_.next();
+      }
+      if (!line) co_return fail(broken(std::move(line).error()));
+      if (auto piece = read(*line)) co_return std::move(*piece);
     }
-    if (!line) {
-      if (reader_.lost()) engine_.lost_ = true;
-      co_return fail(std::move(line).error());
-    }
-    Piece piece = read(*line);
-    if (!piece.done) co_return piece;
-    last_ = std::move(piece);
-    co_return co_await end();
-  }
-
-  std::optional<Result<Piece>> ready() override {
-    if (done_ || last_) return std::nullopt;
-    auto line = reader_.ready();
-    if (!line) return std::nullopt;
-    if (!*line) {
-      if (reader_.lost()) engine_.lost_ = true;
-      return fail(std::move(*line).error());
-    }
-    Piece piece = read(**line);
-    if (!piece.done) return piece;
-    last_ = std::move(piece);  // For next(), which can wait for the end of the answer.
-    return std::nullopt;
-  }
-
- private:
-  Piece read(const json::object& line) {
-    lines_++;
-    attaches_ = 0;
-    return decode_piece(line);
-  }
-
-  // The connection serves the next request, if the answer is read to its end.
-  io::Task<Result<Piece>> end() {
+    // The connection serves the next request, if the answer is read to its end.
     done_ = true;
     co_await reader_.finish();
     co_return std::move(*last_);
+  }
+
+  std::optional<Result<Piece>> ready() override {
+    if (last_) return std::nullopt;
+    auto line = reader_.ready();
+    if (!line) return std::nullopt;
+    if (!*line) return fail(broken(std::move(*line).error()));
+    auto piece = read(**line);
+    if (!piece) return std::nullopt;  // The last one: next() can wait for the end of the answer.
+    return std::move(*piece);
+  }
+
+ private:
+  // Keeps the last piece for next(), and gives any other.
+  std::optional<Piece> read(const json::object& line) {
+    lines_++;
+    attaches_ = 0;
+    Piece piece = decode_piece(line);
+    if (!piece.done) return piece;
+    last_ = std::move(piece);
+    return std::nullopt;
+  }
+
+  Error broken(Error error) {
+    if (reader_.lost()) engine_.lost_ = true;
+    return error;
   }
 
   // The runner may live and only the connection be gone: then nothing is to be computed again.

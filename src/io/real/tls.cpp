@@ -96,7 +96,7 @@ class TlsStream final : public TickedStream {
   std::string peer_;
   std::string certificate_name_, certificate_serial_;
   ssl::stream<Socket> stream_;
-  std::string gathered_;  // TLS wants one buffer a record.
+  std::vector<asio::const_buffer> buffers_;  // What is being written.
 };
 
 void TlsStream::expect_server(std::shared_ptr<const Tls> tls) {
@@ -157,15 +157,13 @@ Task<Result<size_t>> TlsStream::read_some(std::span<char> into) {
 
 Task<Result<void>> TlsStream::write(std::span<const std::string_view> parts) {
   if (ended()) co_return fail(explain({}, "write"));
-  std::string_view data = parts.size() == 1 ? parts[0] : std::string_view{};
-  if (parts.size() != 1) {
-    gathered_.clear();
-    for (const std::string_view part : parts) gathered_ += part;
-    data = gathered_;
+  buffers_.clear();
+  for (const std::string_view part : parts) {
+    if (!part.empty()) buffers_.emplace_back(part.data(), part.size());
   }
-  const auto buffer = asio::buffer(data.data(), data.size());
-  const auto [error, count] =
-      co_await asio::async_write(stream_, buffer, asio::as_tuple(asio::use_awaitable));
+  // Asio copies small parts together for one record, and large ones not at all.
+  const auto [error, count] = co_await asio::async_write(
+      stream_, std::span<const asio::const_buffer>(buffers_), asio::as_tuple(asio::use_awaitable));
   if (error) co_return fail(explain(error, "write"));
   co_return Result<void>{};
 }
