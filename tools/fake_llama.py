@@ -15,6 +15,7 @@ How it behaves is set by --fake-NAME VALUE or by the environment, FAKE_LLAMA_NAM
   crash_after    end by SIGKILL after this many tokens of a stream (none; 0: before the first)
   crash_on       abort when the prompt contains this text          (none)
   wedge_after    stay healthy but send nothing more after n tokens (none)
+  ping_s         seconds between signs of life of a wedged stream  (none)
   garbage_after  send bytes that are no event after n tokens       (none)
   utf8_after     send a broken UTF-8 byte after n tokens           (none)
   endless_after  send a line without an end after n tokens         (none)
@@ -36,12 +37,12 @@ FIRST_WORD = 2000000
 BOS = 1
 DEFAULTS = {
     "load_s": 0.0, "load_silent": 0, "load_exit": None, "prefill_s": 0.0, "token_s": 0.0,
-    "tokens": 16, "crash_after": None, "crash_on": None, "wedge_after": None,
+    "tokens": 16, "crash_after": None, "crash_on": None, "wedge_after": None, "ping_s": None,
     "garbage_after": None, "utf8_after": None, "endless_after": None, "end_after": None,
     "error_after": None, "ignore_term": 0,
     "text": "The quick brown fox jumps over the lazy dog and runs on through the \u00e9toile",
 }
-NUMBERS = {name: float for name in ("load_s", "prefill_s", "token_s")}
+NUMBERS = {name: float for name in ("load_s", "prefill_s", "token_s", "ping_s")}
 TEXTS = {"crash_on", "text"}
 
 
@@ -256,8 +257,10 @@ class Server:
         if count == fake.crash_after:
             await asyncio.sleep(0.02)  # Let what was written leave.
             die("crash_after", signal.SIGKILL)
-        if count == fake.wedge_after:
-            await asyncio.sleep(1e9)
+        while count == fake.wedge_after and not writer.is_closing():
+            await asyncio.sleep(fake.ping_s or 1e9)
+            self.chunk(writer, b":\n\n")
+            await writer.drain()
         if count == fake.end_after:
             writer.write(b"0\r\n\r\n")
             await writer.drain()

@@ -55,7 +55,7 @@ io::Task<Result<void>> CompletionStream::open() {
   auto request = runner_->request("POST", "/completion", std::move(body));
   auto response = co_await runner_->client().send(std::move(request),
                                                   io::Call{call_.deadline, cancel_.token()});
-  watch_->end_wait(response.has_value());
+  watch_->end_wait();
   if (!response) co_return fail(co_await broken(std::move(response).error()));
   response_ = std::move(*response);
   const int status = response_->status();
@@ -77,6 +77,7 @@ std::optional<Result<Piece>> CompletionStream::ready() {
     if (!*data) return std::nullopt;
     auto event = read_stream_event(**data);
     if (!event) return fail(garbage(std::move(event).error()));
+    watch_->heard();
     if (event->kind == StreamEvent::Kind::error) {
       response_.reset();
       const Errc code = event->code == 0 ? Errc::internal : errc_of_status(event->code);
@@ -102,7 +103,7 @@ io::Task<Result<Piece>> CompletionStream::next() {
     }
     watch_->begin_wait();
     auto more = co_await response_->read_some(lines_.buffer());
-    watch_->end_wait(more.has_value());
+    watch_->end_wait();
     if (!more) co_return fail(co_await broken(std::move(more).error()));
     ended_ = !*more;
   }

@@ -150,7 +150,8 @@ io::Task<Result<EmbeddingResult>> LocalEngine::embed(std::vector<Token> tokens, 
   RunnerProcess::Watch watch(process_);
   watch.begin_wait();
   auto answer = co_await ask("POST", "/embedding", std::move(body), call);
-  watch.end_wait(answer.has_value());
+  watch.end_wait();
+  if (answer) watch.heard();
   if (!answer) co_return fail(std::move(answer).error());
   EmbeddingResult result;
   CO_TRY(result.vector, read_vector(*answer));

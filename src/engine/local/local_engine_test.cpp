@@ -203,6 +203,31 @@ TEST(LocalEngine, EndsARunnerThatAnswersButBringsNoToken) {
   run_with(options, wedges);
 }
 
+TEST(LocalEngine, TakesSignsOfLifeForNoToken) {
+  LaunchOptions options =
+      fake_options({{"WEDGE_AFTER", "2"}, {"IGNORE_TERM", "1"}, {"PING_S", "0.05"}});
+  options.stall_floor = options.stall_first = milliseconds(300);
+  options.prefill_stall_floor = options.prefill_stall_first = milliseconds(300);
+  options.stop_grace = milliseconds(200);
+  run_with(options, wedges);
+}
+
+// Each gives up long before it may take the runner for wedged.
+io::Task<void> give_up_soon(io::World& world, LocalEngine& engine) {
+  for (int i = 0; i < 40 && engine.process().alive(); i++) {
+    const auto outcome =
+        co_await read_all(engine, prompt("x"), world.clock.call_within(milliseconds(100)));
+    EXPECT_TRUE(outcome.error.has_value());
+  }
+  EXPECT_FALSE(engine.process().alive());
+}
+TEST(LocalEngine, EndsAWedgedRunnerThoughEverybodyGivesUpSoon) {
+  LaunchOptions options = fake_options({{"PREFILL_S", "1000"}});
+  options.stall_floor = options.stall_first = milliseconds(400);
+  options.prefill_stall_floor = options.prefill_stall_first = milliseconds(400);
+  run_with(options, give_up_soon);
+}
+
 io::Task<void> is_patient(io::World& world, LocalEngine& engine) {
   auto outcome = co_await read_all(engine, prompt("x", 3), soon(world));
   EXPECT_FALSE(outcome.error.has_value());

@@ -15,6 +15,7 @@ constexpr size_t kAnswerBytesMax = 64 * 1024;
 constexpr auto kPollFirst = std::chrono::milliseconds(10);
 constexpr auto kPollMax = std::chrono::milliseconds(100);
 constexpr auto kHealthMax = std::chrono::seconds(10);
+constexpr auto kPromptMax = std::chrono::milliseconds(50);  // From an event to the next wait.
 constexpr auto kSettleMax = std::chrono::milliseconds(500);
 constexpr std::string_view kStopped =
     "model runner has unexpectedly stopped, this may be due to resource limitations or an "
@@ -64,7 +65,6 @@ io::Task<Result<void>> RunnerProcess::start(io::Call call) {
     co_return started;
   }
   ready_ = true;
-  last_event_ = world_.clock.now();
   tasks_.spawn(watch_stalls());
   co_return started;
 }
@@ -210,9 +210,12 @@ io::Task<void> RunnerProcess::watch_stalls() {
   const io::Duration pause = std::clamp<io::Duration>(
       options_.stall_floor / 20, std::chrono::milliseconds(10), std::chrono::milliseconds(500));
   while (true) {
+    const io::TimePoint looked = world_.clock.now();
     auto slept = co_await world_.clock.sleep_for(pause, call);
     if (!slept || broken_.cancelled()) co_return;
-    const auto silence = stalled(world_.clock.now());
+    // A node that was frozen or suspended in between blames nobody for that.
+    count_waits(looked, std::min<io::Duration>(world_.clock.now() - looked, 2 * pause));
+    const auto silence = stalled();
     if (!silence) continue;
     runner_wedged.add();
     break_all(fmt::format("it answered but brought no token for {:.1f} s{}",
@@ -222,7 +225,19 @@ io::Task<void> RunnerProcess::watch_stalls() {
   }
 }
 
-std::optional<io::Duration> RunnerProcess::stalled(io::TimePoint now) const {
+// Those who leave before anything came take nothing away: a child that is wedged keeps everybody
+// waiting, however soon each of them gives up.
+void RunnerProcess::count_waits(io::TimePoint since, io::Duration passed) {
+  bool somebody_waits = false;
+  for (Watched& watched : watched_) {
+    if (!watched.waiting || watched.waiting_since > since) continue;
+    somebody_waits = true;
+    watched.waited += passed;
+  }
+  if (somebody_waits) silence_ += passed;
+}
+
+std::optional<io::Duration> RunnerProcess::stalled() const {
   // One long prompt keeps everybody's tokens waiting.
   const bool prefilling =
       std::ranges::any_of(watched_, [](const Watched& w) { return w.waiting && !w.generating; });
@@ -230,10 +245,9 @@ std::optional<io::Duration> RunnerProcess::stalled(io::TimePoint now) const {
   if (prefilling) limit = std::max(limit, prefill_stall_.limit());
   for (const Watched& watched : watched_) {
     if (!watched.waiting) continue;
-    const io::Duration own = now - watched.waiting_since;
-    const io::Duration all = now - std::max(watched.waiting_since, last_event_);
+    if (silence_ > limit) return silence_;
     // While others advance, one that starves is given longer.
-    if (all > limit || own > 4 * limit) return own;
+    if (watched.waited > 4 * limit) return watched.waited;
   }
   return std::nullopt;
 }
@@ -293,19 +307,19 @@ RunnerProcess::Watch::~Watch() { runner_->watched_.erase(entry_); }
 void RunnerProcess::Watch::begin_wait() {
   entry_->waiting = true;
   entry_->waiting_since = runner_->world_.clock.now();
+  if (!entry_->first_waited) entry_->first_waited = entry_->waiting_since;
 }
 
-void RunnerProcess::Watch::end_wait(bool brought_something) {
-  entry_->waiting = false;
-  if (!brought_something) return;
+void RunnerProcess::Watch::heard() {
   const io::TimePoint now = runner_->world_.clock.now();
   // A reader that came late says nothing about the runner.
-  const bool prompt = entry_->waiting_since - entry_->last_event < std::chrono::milliseconds(50);
-  if (prompt) {
+  if (entry_->first_waited && *entry_->first_waited - entry_->last_event < kPromptMax) {
     auto& limit = entry_->generating ? runner_->token_stall_ : runner_->prefill_stall_;
     limit.add(now - entry_->last_event);
   }
-  entry_->last_event = runner_->last_event_ = now;
+  entry_->first_waited.reset();
+  entry_->last_event = now;
+  entry_->waited = runner_->silence_ = io::Duration{};
 }
 
 }  // namespace om::engine

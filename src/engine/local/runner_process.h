@@ -5,6 +5,7 @@
 #include <functional>
 #include <list>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "engine/local/launch.h"
@@ -61,6 +62,8 @@ class RunnerProcess : public std::enable_shared_from_this<RunnerProcess> {
   struct Watched {
     bool waiting = false, generating = false;
     io::TimePoint waiting_since{}, last_event{};
+    std::optional<io::TimePoint> first_waited;  // Since the last event.
+    io::Duration waited{};                      // Altogether since then.
   };
   // Registers one for as long as it lives.
   class Watch {
@@ -70,7 +73,9 @@ class RunnerProcess : public std::enable_shared_from_this<RunnerProcess> {
     Watch(const Watch&) = delete;
     Watch& operator=(const Watch&) = delete;
     void begin_wait();
-    void end_wait(bool brought_something);
+    void end_wait() { entry_->waiting = false; }
+    // An event came. The head of an answer is none, nor is what only keeps a connection open.
+    void heard();
     void set_generating() { entry_->generating = true; }
 
    private:
@@ -88,7 +93,8 @@ class RunnerProcess : public std::enable_shared_from_this<RunnerProcess> {
   io::Task<void> end_child(bool force);
   void keep_line(std::string line);
   void break_all(std::string reason);
-  std::optional<io::Duration> stalled(io::TimePoint now) const;
+  void count_waits(io::TimePoint since, io::Duration passed);
+  std::optional<io::Duration> stalled() const;
   std::string last_words() const;
   void remove_socket();
 
@@ -107,7 +113,7 @@ class RunnerProcess : public std::enable_shared_from_this<RunnerProcess> {
   io::CancelSource broken_;
   std::function<void()> on_death_;
   std::list<Watched> watched_;
-  io::TimePoint last_event_{};
+  io::Duration silence_{};  // How long somebody waited since the last event.
   StallLimit token_stall_, prefill_stall_;
   io::Event changed_;
   io::TaskGroup tasks_;
