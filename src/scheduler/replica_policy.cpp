@@ -9,6 +9,8 @@ namespace om::scheduler {
 namespace {
 
 constexpr std::chrono::minutes kHalfLife{1};
+// What is told is rounded to steps of a twentieth: not to be taken for news.
+constexpr double kToldInSteps = 1.05;
 
 struct Usage {
   size_t runners = 0, loading = 0;
@@ -37,6 +39,19 @@ bool is_pressed(const Usage& usage, const cluster::ModelDemand& demand,
   if (demand.requests < options.requests_min) return false;
   return demand.wait_seconds > options.wait_seconds * demand.requests ||
          demand.lost_hits > options.lost_hits;
+}
+
+// Waits of before ask for no further runner.
+cluster::ModelDemand demand_since(const ReplicaState& state, cluster::ModelDemand demand,
+                                  io::TimePoint now) {
+  const double left = kToldInSteps * ModelPressure::left_after(now - state.before_at);
+  const auto subtract = [left](double& value, double before) {
+    value = std::max(0.0, value - before * left);
+  };
+  subtract(demand.requests, state.before.requests);
+  subtract(demand.wait_seconds, state.before.wait_seconds);
+  subtract(demand.lost_hits, state.before.lost_hits);
+  return demand;
 }
 
 bool is_idle(const Usage& usage, const ReplicaOptions& options) {
@@ -86,9 +101,13 @@ std::optional<ReplicaChange> find_shrinking(const ClusterIndex& cluster,
 
 }  // namespace
 
+double ModelPressure::left_after(io::Duration passed) {
+  const double half_lives = std::chrono::duration<double>(passed) / kHalfLife;
+  return std::exp2(-std::max(0.0, half_lives));
+}
+
 double ModelPressure::now_of(const Faded& faded, io::TimePoint now) {
-  const double half_lives = std::chrono::duration<double>(now - faded.at) / kHalfLife;
-  return faded.value * std::exp2(-std::max(0.0, half_lives));
+  return faded.value * left_after(now - faded.at);
 }
 
 void ModelPressure::add(Faded& faded, double amount, io::TimePoint now) {
@@ -125,12 +144,17 @@ std::optional<ReplicaChange> decide_replicas(const ClusterIndex& cluster,
                                              ReplicaState& state, const ReplicaOptions& options,
                                              io::TimePoint now) {
   const Usage usage = usage_of(cluster, target.weights);
-  const bool pressed = usage.runners > 0 && is_pressed(usage, demand, options);
+  const bool pressed =
+      usage.runners > 0 && is_pressed(usage, demand_since(state, demand, now), options);
   const bool idle = usage.runners > std::max<size_t>(1, target.runners_min) && !pressed &&
                     is_idle(usage, options);
   state.pressed_since = pressed ? std::min(state.pressed_since, now) : io::kNever;
   state.idle_since = idle ? std::min(state.idle_since, now) : io::kNever;
-  if (usage.loading > 0) return std::nullopt;  // The last change has not shown its effect.
+  if (usage.loading > 0) {  // The last change has not shown its effect.
+    state.before = demand;
+    state.before_at = now;
+    return std::nullopt;
+  }
   if (state.changed != io::TimePoint{} && now - state.changed < options.rest) return std::nullopt;
 
   std::optional<ReplicaChange> change;
@@ -140,7 +164,7 @@ std::optional<ReplicaChange> decide_replicas(const ClusterIndex& cluster,
   } else if (idle && now - state.idle_since >= options.shrink_after) {
     change = find_shrinking(cluster, target);
   }
-  if (change) state = ReplicaState{.changed = now};
+  if (change) state = ReplicaState{.changed = now, .before = demand, .before_at = now};
   return change;
 }
 

@@ -21,6 +21,8 @@ class ModelPressure {
   void add_request(io::Duration waited, io::TimePoint now);
   // In the last minutes, about; without the weights.
   cluster::ModelDemand at(io::TimePoint now) const;
+  // How much is left of what was told so long ago.
+  static double left_after(io::Duration passed);
 
  private:
   struct Faded {
@@ -60,6 +62,9 @@ struct ReplicaChange {
 struct ReplicaState {
   io::TimePoint pressed_since = io::kNever, idle_since = io::kNever;
   io::TimePoint changed{};
+  // What was suffered before the runners there are now: they are the answer to it.
+  cluster::ModelDemand before;
+  io::TimePoint before_at{};
 };
 
 // At most one change. Grows onto free memory only, files at hand first; never evicts for it. To be

@@ -110,6 +110,21 @@ TEST_F(ReplicaPolicy, WaitsForALoadAndRestsBetweenChanges) {
   EXPECT_TRUE(within(seconds(10)));
 }
 
+TEST_F(ReplicaPolicy, GrowsNoSecondTimeForTheSameWaits) {
+  runner("a", 2);
+  node("b");
+  node("c");
+  for (int i = 0; i < 40; i++) pressure_.add_request(seconds(9), now_);
+  ASSERT_TRUE(within(seconds(10)));
+  runner("b", 0).loading = true;
+  for (int i = 0; i < 20; i++) pressure_.add_request(seconds(9), now_);
+  EXPECT_FALSE(within(seconds(10)));
+  runner("b", 1).loading = false;
+  EXPECT_FALSE(within(minutes(3))) << "nobody has waited since";
+  for (int i = 0; i < 5; i++) pressure_.add_request(seconds(9), now_);
+  EXPECT_TRUE(within(seconds(10)));
+}
+
 TEST_F(ReplicaPolicy, ShrinksLateAndNotBelowWhatIsWanted) {
   runner("a", 1);
   runner("b", 0);
