@@ -6,6 +6,8 @@ namespace {
 
 // News of a change arrives within, and who was asked before it is not to blame.
 constexpr auto kNewsMax = std::chrono::seconds(5);
+constexpr auto kRestMax = std::chrono::minutes(1);
+constexpr auto kRestLook = std::chrono::milliseconds(500);
 
 bool is_refusal(const Exchange& exchange) {
   return exchange.status == 503 && exchange.error.contains("server busy");
@@ -61,33 +63,40 @@ void ClusterRun::judge_all() {
   }
 }
 
-void ClusterRun::check_rest(std::string_view when) {
-  for (const auto& node : nodes_) {
-    if (!node->node()) continue;
-    app::Node& app = *node->node();
-    const cluster::NodeInfo info = app.local_scheduler().node_info(node->name());
-    if (app.local_scheduler().waiting() != 0) {
-      complain(fmt::format("{}: somebody waits at {}", when, node->name()));
-    }
-    uint64_t charged = 0;
-    for (const auto& runner : info.runners) {
-      charged += runner.size_bytes;
-      if (runner.running != 0) {
-        complain(fmt::format("{}: {} is leased at {}", when, runner.model, node->name()));
-      }
-    }
-    if (charged != info.memory_used) {
-      complain(fmt::format("{}: {} charges {} bytes for runners of {}", when, node->name(),
-                           info.memory_used, charged));
-    }
-    if (app.server().requests_running() != 0) {
-      complain(fmt::format("{}: requests run at {}", when, node->name()));
-    }
-    if (app.cluster() && app.cluster()->leases_held() != 0) {
-      complain(fmt::format("{}: {} has given {} leases", when, node->name(),
-                           app.cluster()->leases_held()));
-    }
+std::vector<std::string> ClusterRun::held_by(ClusterNode& node) {
+  std::vector<std::string> held;
+  if (!node.node()) return held;
+  app::Node& app = *node.node();
+  const std::string& name = node.name();
+  const cluster::NodeInfo info = app.local_scheduler().node_info(name);
+  if (app.local_scheduler().waiting() != 0) held.push_back("somebody waits at " + name);
+  uint64_t charged = 0;
+  for (const auto& runner : info.runners) {
+    charged += runner.size_bytes;
+    if (runner.running != 0) held.push_back(fmt::format("{} is leased at {}", runner.model, name));
   }
+  if (charged != info.memory_used) {
+    held.push_back(
+        fmt::format("{} charges {} bytes for runners of {}", name, info.memory_used, charged));
+  }
+  if (app.server().requests_running() != 0) held.push_back("requests run at " + name);
+  if (app.cluster() && app.cluster()->leases_held() != 0) {
+    held.push_back(fmt::format("{} has given {} leases", name, app.cluster()->leases_held()));
+  }
+  return held;
+}
+
+// Of its own accord a cluster still loads one more runner, now and then.
+io::Task<void> ClusterRun::come_to_rest(std::string_view when) {
+  const io::TimePoint end = sim_.clock().now() + kRestMax;
+  std::vector<std::string> held;
+  while (true) {
+    held.clear();
+    for (const auto& node : nodes_) std::ranges::move(held_by(*node), std::back_inserter(held));
+    if (held.empty() || sim_.clock().now() >= end) break;
+    co_await sleep(kRestLook);
+  }
+  for (const std::string& text : held) complain(fmt::format("{}: {}", when, text));
 }
 
 }  // namespace om::sim

@@ -156,7 +156,7 @@ io::Task<void> ClusterRun::heal() {
   co_await wait_converged("after healing");
   co_await sleep(kSettleTime);
   co_await around.stop();
-  check_rest("after the last client");
+  co_await come_to_rest("after the last client");
 }
 
 // Each node must answer a fresh request for each model, exactly.
@@ -174,7 +174,7 @@ io::Task<void> ClusterRun::liveness() {
     }
   }
   co_await sleep(kSettleTime);
-  check_rest("at the end");
+  co_await come_to_rest("at the end");
 }
 
 io::Task<void> ClusterRun::take_down() {

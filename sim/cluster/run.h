@@ -77,7 +77,9 @@ class ClusterRun {
   // judge.cpp
   void judge_all();
   void judge_one(const Exchange& exchange);
-  void check_rest(std::string_view when);
+  // What a node holds that nobody needs any more.
+  static std::vector<std::string> held_by(ClusterNode& node);
+  io::Task<void> come_to_rest(std::string_view when);
   void complain(std::string text);
 
   ClusterScenario scenario_;
