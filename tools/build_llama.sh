@@ -57,7 +57,7 @@ configure_source() { # FOLDER OPTION...: the processor libraries it can make are
 }
 
 if [ ! -e "$target/complete" ]; then
-  step "llama.cpp $LLAMA_VERSION: about 10 minutes on 2 cores, once"
+  step "llama.cpp $LLAMA_VERSION: 10 to 17 minutes on 2 cores, once"
   unpack_source
   configure_source "$work/b"
   mapfile -t devices < <(ninja -C "$work/b" -t targets all | sed -n 's/^\(ggml-\(cuda\|vulkan\|hip\)\): phony$/\1/p' | sort -u)

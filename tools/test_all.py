@@ -18,6 +18,9 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CACHE = pathlib.Path(os.environ.get("OLLAMAMAX_CACHE", pathlib.Path.home() / ".cache/ollamamax"))
 ASAN = ROOT / "build/asan"
+RELEASE = ROOT / "build/release"
+# Suites that start no program of the release build.
+STATIC = {"tidy", "lint", "dependencies", "build", "units", "fuzz"}
 SUITE_SECONDS_MAX = 2700  # clang-tidy over all files, nothing remembered
 
 
@@ -50,8 +53,11 @@ def suites():
     yield "lint", ["python3", "tools/lint.py"]
     yield "dependencies", ["python3", "tools/count_dependencies.py"]
     yield "build", ["ninja", "-C", str(ASAN)]
+    # What the other suites start: else a stale one would be tested.
+    yield "programs", ["ninja", "-C", str(RELEASE),
+                       "ollamamax", "fake_llama_server", "cluster_sim"]
     yield "units", None
-    yield "simulation", [str(ROOT / "build/release/cluster_sim"),
+    yield "simulation", [str(RELEASE / "cluster_sim"),
                          "--seeds", os.environ.get("SIMULATION_SEEDS", "500")]
     for script in sorted((ROOT / "test").glob("*/run_test.py")):
         yield script.parent.name, ["python3", str(script)]
@@ -70,7 +76,7 @@ class Totals:
         environment["UBSAN_OPTIONS"] = "print_stacktrace=1"
         # Idle blocks of our pools are poisoned, and the links between them lie inside.
         environment["LSAN_OPTIONS"] = "use_poisoned=1"
-        environment["OLLAMAMAX"] = str(ROOT / "build/release/ollamamax")
+        environment["OLLAMAMAX"] = str(RELEASE / "ollamamax")
         started = time.monotonic()
         with tempfile.TemporaryFile("w+", errors="replace") as log:
             try:
@@ -103,6 +109,14 @@ class Totals:
         return not failed
 
 
+def is_wanted(name, wanted):
+    if not wanted or name in wanted:
+        return True
+    if name == "build":
+        return "units" in wanted
+    return name == "programs" and bool(wanted - STATIC)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--list", action="store_true", help="print the names of the suites")
@@ -128,10 +142,11 @@ def main():
             for program, line in chosen:
                 totals.run(program, line)
             continue
-        if wanted and name not in wanted and not (name == "build" and "units" in wanted):
+        if not is_wanted(name, wanted):
             continue
-        ok = totals.run(name, command, counts=name not in ("build",))
-        if name == "build" and not ok:
+        builds = name in ("build", "programs")
+        ok = totals.run(name, command, counts=not builds)
+        if builds and not ok:
             break
     if totals.broken:
         print("failed: " + ", ".join(totals.broken))
