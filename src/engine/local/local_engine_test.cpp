@@ -228,6 +228,28 @@ TEST(LocalEngine, EndsAWedgedRunnerThoughEverybodyGivesUpSoon) {
   run_with(options, give_up_soon);
 }
 
+io::Task<void> wait_behind_a_prompt(io::World& world, LocalEngine& engine) {
+  RunnerProcess& process = engine.process();
+  RunnerProcess::Watch tokens(process.shared_from_this());
+  tokens.set_generating();
+  tokens.begin_wait();
+  std::optional<RunnerProcess::Watch> prompt(process.shared_from_this());
+  prompt->begin_wait();
+  (void)co_await world.clock.sleep_for(milliseconds(800));
+  prompt.reset();  // Its client leaves; the runner may be in the midst of it.
+  (void)co_await world.clock.sleep_for(milliseconds(400));
+  EXPECT_TRUE(process.alive());
+  tokens.heard();
+  (void)co_await world.clock.sleep_for(milliseconds(800));
+  EXPECT_FALSE(process.alive()) << "no prompt is to blame any more";
+}
+TEST(LocalEngine, IsPatientWithAPromptThatNobodyWaitsForAnyMore) {
+  LaunchOptions options = fake_options();
+  options.stall_floor = options.stall_first = milliseconds(200);
+  options.prefill_stall_floor = options.prefill_stall_first = seconds(30);
+  run_with(options, wait_behind_a_prompt);
+}
+
 io::Task<void> is_patient(io::World& world, LocalEngine& engine) {
   auto outcome = co_await read_all(engine, prompt("x", 3), soon(world));
   EXPECT_FALSE(outcome.error.has_value());

@@ -239,8 +239,8 @@ void RunnerProcess::count_waits(io::TimePoint since, io::Duration passed) {
 
 std::optional<io::Duration> RunnerProcess::stalled() const {
   // One long prompt keeps everybody's tokens waiting.
-  const bool prefilling =
-      std::ranges::any_of(watched_, [](const Watched& w) { return w.waiting && !w.generating; });
+  bool prefilling = prompt_left_;
+  for (const Watched& watched : watched_) prefilling |= watched.waiting && !watched.generating;
   io::Duration limit = token_stall_.limit();
   if (prefilling) limit = std::max(limit, prefill_stall_.limit());
   for (const Watched& watched : watched_) {
@@ -302,7 +302,10 @@ RunnerProcess::Watch::Watch(std::shared_ptr<RunnerProcess> runner) : runner_(std
   entry_ = runner_->watched_.insert(runner_->watched_.end(), watched);
 }
 
-RunnerProcess::Watch::~Watch() { runner_->watched_.erase(entry_); }
+RunnerProcess::Watch::~Watch() {
+  if (!entry_->generating && entry_->waited > io::Duration{}) runner_->prompt_left_ = true;
+  runner_->watched_.erase(entry_);
+}
 
 void RunnerProcess::Watch::begin_wait() {
   entry_->waiting = true;
@@ -320,6 +323,7 @@ void RunnerProcess::Watch::heard() {
   entry_->first_waited.reset();
   entry_->last_event = now;
   entry_->waited = runner_->silence_ = io::Duration{};
+  runner_->prompt_left_ = false;
 }
 
 }  // namespace om::engine

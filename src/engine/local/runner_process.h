@@ -113,7 +113,8 @@ class RunnerProcess : public std::enable_shared_from_this<RunnerProcess> {
   io::CancelSource broken_;
   std::function<void()> on_death_;
   std::list<Watched> watched_;
-  io::Duration silence_{};  // How long somebody waited since the last event.
+  io::Duration silence_{};    // How long somebody waited since the last event.
+  bool prompt_left_ = false;  // By who gave up on it; the child may still read it.
   StallLimit token_stall_, prefill_stall_;
   io::Event changed_;
   io::TaskGroup tasks_;
