@@ -156,9 +156,15 @@ class Failover(Federation):
         self.assertEqual(self.chat("shared")["message"]["content"], "".join(first.words))
 
     def test_a_death_in_the_middle_is_continued_by_another_holder(self):
+        self.check_continued("cut")
+
+    def test_a_server_that_freezes_is_given_up_and_another_one_goes_on(self):
+        self.check_continued("freeze")
+
+    def check_continued(self, mode):
         first, second = self.pair()
         # Whoever is asked first breaks off; the other one is well by then.
-        first.mode = second.mode = "cut"
+        first.mode = second.mode = mode
         first.on_cut = lambda: setattr(second, "mode", "good")
         second.on_cut = lambda: setattr(first, "mode", "good")
         lines = list(self.node.stream("/api/chat", {"model": "shared", **CHAT}))
@@ -274,7 +280,8 @@ class RealServers(Federation):
             reply = self.chat("smol", logprobs=True, top_logprobs=2)
             self.assertEqual(reply["eval_count"], 12)
             self.assertEqual(len(reply["logprobs"][0]["top_logprobs"]), 2)
-            long = {"model": "smol", "messages": [{"role": "user", "content": "Tell a long story."}],
+            story = {"role": "user", "content": "Tell a long story."}
+            long = {"model": "smol", "messages": [story],
                     "options": {"num_predict": 400, "temperature": 0}}
             answer = self.node.stream("/api/chat", long)
             lines = [next(answer) for _ in range(5)]

@@ -1,4 +1,4 @@
-"""A server that speaks OpenAI's API and fails as it is told to: what a real one does on bad days."""
+"""A server that speaks OpenAI's API and fails as it is told to, as a real one on its bad days."""
 
 import json
 import threading
@@ -6,7 +6,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Upstream:
-    """`mode`: "good"; "refuse" 503s; "cut" sends `cut_after` words and closes; "hang" says nothing.
+    """`mode`: "good"; "refuse" 503s; "cut" sends `cut_after` words and closes; "freeze" sends them
+    and then nothing more, to anybody.
 
     `words` are its answer; it goes on from an assistant's last message as vLLM does.
     """
@@ -18,6 +19,7 @@ class Upstream:
         self.mode, self.cut_after = "good", 4
         self.requests, self.keys = [], []
         self.on_cut = lambda: None
+        self.frozen, self.closed = False, threading.Event()
         upstream = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -43,6 +45,9 @@ class Upstream:
                 return True
 
             def do_GET(self):
+                if upstream.frozen:
+                    upstream.closed.wait()
+                    return None
                 if self.path != "/v1/models":
                     return self.reply(404, {"error": {"message": "no such path"}})
                 if not self.allowed():
@@ -96,6 +101,11 @@ class Upstream:
             if self.mode == "cut" and i >= self.cut_after:
                 self.on_cut()
                 return
+            if self.mode == "freeze" and i >= self.cut_after:
+                self.frozen = True
+                self.on_cut()
+                self.closed.wait()
+                return
             choice = {"delta": {"content": word}} if "messages" in body else {"text": word}
             if body.get("logprobs"):
                 choice["logprobs"] = {"content": [{"token": word, "logprob": -0.5,
@@ -107,5 +117,6 @@ class Upstream:
         self.event(handler, "[DONE]")
 
     def close(self):
+        self.closed.set()
         self.server.shutdown()
         self.server.server_close()

@@ -102,8 +102,10 @@ io::Task<Result<void>> Backend::check(io::Call call) {
   if (checked) checked = co_await read_models(call);
   if (checked) {
     error_.reset();
+    health_->failed_checks = 0;
   } else if (checked.error().code != Errc::cancelled) {
     error_ = checked.error();
+    health_->failed_checks++;
   }
   co_return checked;
 }
@@ -219,13 +221,16 @@ io::Task<Result<std::unique_ptr<ExternalAnswer>>> Backend::ask(UpstreamRequest u
   if (failures_ >= kFailuresMax) trying_ = true;
   const bool lines = kind_ == BackendKind::ollama;
   auto asked = request("POST", std::move(upstream.target), std::move(upstream.body));
-  auto response = co_await send(std::move(asked), std::move(call));
+  auto limit = std::make_unique<SilenceLimit>(world_.clock, call.cancel, health_);
+  limit->begin_wait();
+  auto response = co_await send(std::move(asked), io::Call{call.deadline, limit->token()});
+  limit->end_wait();
   if (!response) {
     trying_ = false;
+    if (limit->passed()) co_return fail(Errc::unavailable, "backend {} is silent", spec_.name);
     co_return fail(std::move(response).error());
   }
-  (*response)->set_idle_max(kSilenceMax);
-  co_return std::make_unique<ExternalAnswer>(std::move(*response),
+  co_return std::make_unique<ExternalAnswer>(std::move(limit), std::move(*response),
                                              lines ? ollama_events() : openai_events(), lines);
 }
 

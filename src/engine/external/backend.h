@@ -30,7 +30,6 @@ class Backend {
   static constexpr std::chrono::seconds kCheckInterval{5}, kCheckMax{5};
   static constexpr int kFailuresMax = 3;
   static constexpr std::chrono::seconds kOpenFirst{2}, kOpenMax{60};
-  static constexpr std::chrono::seconds kSilenceMax{120};  // Prompts of a big model take long.
 
   Backend(io::World& world, http::Client& client, BackendSpec spec, std::string key);
   ~Backend();
@@ -73,6 +72,7 @@ class Backend {
   http::Client& client_;
   BackendSpec spec_;
   std::string key_;
+  std::shared_ptr<BackendHealth> health_ = std::make_shared<BackendHealth>();
   BackendKind kind_;
   std::vector<ExternalModel> models_;
   std::optional<Error> error_ = Error{Errc::unavailable, "not asked yet"};

@@ -2,9 +2,20 @@
 
 namespace om::engine {
 
-ExternalAnswer::ExternalAnswer(std::unique_ptr<http::ClientResponse> response,
+ExternalAnswer::ExternalAnswer(std::unique_ptr<SilenceLimit> limit,
+                               std::unique_ptr<http::ClientResponse> response,
                                std::unique_ptr<EventParser> parser, bool lines)
-    : response_(std::move(response)), parser_(std::move(parser)), lines_(lines) {}
+    : limit_(std::move(limit)),
+      response_(std::move(response)),
+      parser_(std::move(parser)),
+      lines_(lines) {}
+
+Result<void> ExternalAnswer::take_event(std::string_view data) {
+  const size_t before = chunks_.size();
+  TRY_VOID(parser_->take(data, chunks_));
+  limit_->heard(chunks_.size() > before);
+  return {};
+}
 
 Result<void> ExternalAnswer::take(std::string_view bytes) {
   if (lines_) {
@@ -12,14 +23,14 @@ Result<void> ExternalAnswer::take(std::string_view bytes) {
     while (true) {
       TRY(const bool whole, json_lines_.next(bytes, line));
       if (!whole) return {};
-      TRY_VOID(parser_->take(line, chunks_));
+      TRY_VOID(take_event(line));
     }
   }
   http::SseEvent event;
   while (true) {
     TRY(const bool whole, events_.next(bytes, event));
     if (!whole) return {};
-    TRY_VOID(parser_->take(event.data, chunks_));
+    TRY_VOID(take_event(event.data));
   }
 }
 
@@ -28,8 +39,10 @@ io::Task<Result<model::Chunk>> ExternalAnswer::next() {
     if (failed_) co_return fail(*failed_);
     if (!response_) co_return fail(Errc::unavailable, "the backend's answer was cut off");
     std::string bytes;
+    limit_->begin_wait();
     auto more = co_await response_->read_some(bytes);
-    if (!more && more.error().code == Errc::deadline_exceeded) {
+    limit_->end_wait();
+    if (!more && limit_->passed()) {
       response_.reset();
       co_return fail(Errc::unavailable, "the backend fell silent");
     }

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "engine/external/external_events.h"
+#include "engine/external/silence_limit.h"
 #include "http/client.h"
 #include "http/event_stream.h"
 
@@ -15,7 +16,9 @@ namespace om::engine {
 // On the io thread. Destroying it closes the connection, which ends the work there.
 class ExternalAnswer {
  public:
-  ExternalAnswer(std::unique_ptr<http::ClientResponse> response,
+  // The response was asked for under the limit's token.
+  ExternalAnswer(std::unique_ptr<SilenceLimit> limit,
+                 std::unique_ptr<http::ClientResponse> response,
                  std::unique_ptr<EventParser> parser, bool lines);
 
   // After a chunk with `done` it must not be asked again. unavailable: the server died, fell silent
@@ -24,7 +27,9 @@ class ExternalAnswer {
 
  private:
   Result<void> take(std::string_view bytes);
+  Result<void> take_event(std::string_view data);
 
+  std::unique_ptr<SilenceLimit> limit_;  // Outlives the response.
   std::unique_ptr<http::ClientResponse> response_;
   std::unique_ptr<EventParser> parser_;
   bool lines_;  // JSON lines, else server-sent events.

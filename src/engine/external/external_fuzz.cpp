@@ -126,7 +126,7 @@ std::string told(const model::Chunk& chunk) {
   return text + "]";
 }
 
-io::Task<void> read_answer(ExternalAnswer* answer, std::string* log) {
+io::Task<void> read_answer(std::unique_ptr<ExternalAnswer> answer, std::string* log) {
   while (true) {
     const auto chunk = co_await answer->next();
     *log += chunk ? told(*chunk) : told(chunk.error());
@@ -138,10 +138,13 @@ io::Task<void> read_answer(ExternalAnswer* answer, std::string* log) {
 }
 
 std::string answer_of(std::string_view body, size_t slice, bool lines) {
-  ExternalAnswer answer(std::make_unique<SlicedResponse>(body, slice),
-                        lines ? ollama_events() : openai_events(), lines);
+  auto limit = std::make_unique<SilenceLimit>(real_world().world().clock, io::CancelToken{},
+                                              std::make_shared<BackendHealth>());
+  auto answer = std::make_unique<ExternalAnswer>(std::move(limit),
+                                                 std::make_unique<SlicedResponse>(body, slice),
+                                                 lines ? ollama_events() : openai_events(), lines);
   std::string log;
-  real_world().run_until_done(read_answer(&answer, &log));
+  real_world().run_until_done(read_answer(std::move(answer), &log));
   return log;
 }
 

@@ -1,0 +1,171 @@
+// A foreign server on its bad days, over the simulated network: how long we wait for it.
+#include "engine/external/backend.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "http/server.h"
+#include "io/co_assert_for_test.h"
+#include "sim/world.h"
+
+namespace om::engine {
+namespace {
+
+using std::chrono::minutes;
+using std::chrono::seconds;
+using ::testing::HasSubstr;
+
+constexpr std::string_view kWord = "data: {\"choices\":[{\"delta\":{\"content\":\"word \"}}]}\n\n";
+constexpr std::string_view kEnd =
+    "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n"
+    "data: [DONE]\n\n";
+
+class ForeignServer {
+ public:
+  ForeignServer()
+      : server_(world().world(), {},
+                [this](http::Request& request, http::BodyReader& body,
+                       http::ResponseWriter& response) { return speak(request, body, response); }),
+        client_(world().world()) {
+    auto at = server_.listen(io::Endpoint::tcp("127.0.0.1", 0));
+    EXPECT_TRUE(at.has_value());
+    if (!at) return;
+    BackendSpec spec = *make_backend(fmt::format("http://{}", at->str()), "far");
+    spec.kind = BackendKind::openai;
+    backend_.emplace(world().world(), client_, std::move(spec), "");
+  }
+
+  // What it does.
+  io::Duration silent_before_head{}, silent_after_word{};
+  bool pings = false;        // Meanwhile, where the answer has begun.
+  bool tells_models = true;  // In time.
+
+  sim::World& world() { return sim_; }
+  io::TimePoint now() { return sim_.clock().now(); }
+
+  io::Task<Result<std::unique_ptr<ExternalAnswer>>> ask(io::Call call = {}) {
+    model::ChatRequest chat;
+    chat.messages.push_back({.role = "user", .content = "Hello"});
+    CO_TRY(auto asked, chat_body(BackendKind::openai, "m", chat, {}));
+    co_return co_await backend_->ask(std::move(asked), std::move(call));
+  }
+  using Body = io::Task<void> (*)(ForeignServer&);
+  void run(Body body) { sim_.run(run_and_stop(body)); }
+
+ private:
+  io::Task<void> speak(http::Request& request, http::BodyReader& body,
+                       http::ResponseWriter& response) {
+    const auto read = co_await body.read_all(1 << 20);
+    if (!read) co_return;
+    if (request.path == "/v1/models") {
+      if (!tells_models) co_return co_await be_silent(request, minutes(60), nullptr);
+      (void)co_await response.send(200, "application/json", R"({"data":[{"id":"m"}]})");
+      co_return;
+    }
+    co_await be_silent(request, silent_before_head, nullptr);
+    const auto started = co_await response.start(200, "text/event-stream");
+    if (started) (void)co_await response.write(kWord);
+    co_await be_silent(request, silent_after_word, pings ? &response : nullptr);
+    (void)co_await response.write(kEnd);
+    (void)co_await response.finish();
+  }
+
+  io::Task<void> be_silent(http::Request& request, io::Duration time,
+                           http::ResponseWriter* pinged) {
+    for (const io::TimePoint end = now() + time; now() < end;) {
+      const auto slept = co_await sim_.clock().sleep_for(std::min<io::Duration>(time, seconds(5)),
+                                                         {io::kNever, request.cancel});
+      if (!slept) co_return;
+      if (pinged) (void)co_await pinged->write(": ping\n\n");
+    }
+  }
+
+  io::Task<void> run_and_stop(Body body) {
+    backend_->start();
+    co_await body(*this);
+    co_await backend_->stop();
+    client_.close_idle();
+    co_await server_.stop(seconds(1));
+  }
+
+  sim::World sim_{1};
+  http::Server server_;
+  http::Client client_;
+  std::optional<Backend> backend_;
+};
+
+// After its first word: unavailable, in so much time.
+io::Task<void> expect_silent(ForeignServer& server, io::Duration at_least, io::Duration at_most) {
+  auto answer = co_await server.ask();
+  CO_ASSERT(answer.has_value(), answer.error().what);
+  const auto word = co_await (*answer)->next();
+  CO_ASSERT(word.has_value());
+  EXPECT_EQ(word->content, "word ");
+  const io::TimePoint before = server.now();
+  const auto more = co_await (*answer)->next();
+  CO_ASSERT(!more.has_value());
+  EXPECT_EQ(more.error().code, Errc::unavailable);
+  EXPECT_THAT(more.error().what, HasSubstr("fell silent"));
+  EXPECT_GE(server.now() - before, at_least);
+  EXPECT_LE(server.now() - before, at_most);
+}
+
+TEST(Backend, IsGivenUpThoughItKeepsTheConnectionOpen) {
+  ForeignServer server;
+  server.silent_after_word = minutes(60);
+  server.pings = true;
+  server.run([](ForeignServer& far) -> io::Task<void> {
+    co_await expect_silent(far, SilenceLimit::kNextMax, SilenceLimit::kNextMax + seconds(3));
+  });
+}
+
+TEST(Backend, IsGivenUpSoonWhenItsChecksFailToo) {
+  ForeignServer server;
+  server.silent_after_word = minutes(60);
+  server.tells_models = false;
+  server.run([](ForeignServer& far) -> io::Task<void> {
+    co_await expect_silent(far, SilenceLimit::kLostMax, seconds(20));
+  });
+}
+
+TEST(Backend, MayLoadAModelForMinutes) {
+  ForeignServer server;
+  server.silent_before_head = minutes(8);
+  server.run([](ForeignServer& far) -> io::Task<void> {
+    auto answer = co_await far.ask();
+    CO_ASSERT(answer.has_value(), answer.error().what);
+    const auto word = co_await (*answer)->next();
+    CO_ASSERT(word.has_value());
+    const auto end = co_await (*answer)->next();
+    CO_ASSERT(end.has_value());
+    EXPECT_TRUE(end->done);
+  });
+}
+
+TEST(Backend, ThatNeverBeginsIsGivenUp) {
+  ForeignServer server;
+  server.silent_before_head = minutes(60);
+  server.run([](ForeignServer& far) -> io::Task<void> {
+    const auto answer = co_await far.ask();
+    CO_ASSERT(!answer.has_value());
+    EXPECT_EQ(answer.error().code, Errc::unavailable);
+    EXPECT_EQ(answer.error().what, "backend far is silent");
+  });
+}
+
+TEST(Backend, IsLeftAloneWhenTheClientLeaves) {
+  ForeignServer server;
+  server.silent_before_head = minutes(60);
+  server.run([](ForeignServer& far) -> io::Task<void> {
+    io::CancelSource client;
+    const auto timer =
+        far.world().clock().start_timer(far.now() + seconds(3), [&] { client.cancel(); });
+    const auto answer = co_await far.ask({io::kNever, client.token()});
+    far.world().clock().cancel_timer(timer);
+    CO_ASSERT(!answer.has_value());
+    EXPECT_EQ(answer.error().code, Errc::cancelled);
+  });
+}
+
+}  // namespace
+}  // namespace om::engine
