@@ -2,7 +2,8 @@
 
 if(NOT CMAKE_CXX_COMPILER_ID STREQUAL "Clang" OR CMAKE_CXX_COMPILER_VERSION VERSION_LESS 19)
   message(FATAL_ERROR "OllamaMax builds with clang 19 or newer (found ${CMAKE_CXX_COMPILER_ID} "
-                      "${CMAKE_CXX_COMPILER_VERSION}). Run ./run build, which installs and selects it.")
+                      "${CMAKE_CXX_COMPILER_VERSION}). Run ./run build, which installs and "
+                      "selects it.")
 endif()
 
 find_program(CCACHE ccache)

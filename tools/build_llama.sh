@@ -4,7 +4,7 @@
 #
 # Options for graphics cards, for example:
 #   OLLAMAMAX_LLAMA_CMAKE="-DGGML_CUDA=ON -DCMAKE_CUDA_ARCHITECTURES=native" ./run build   (CUDA)
-#   OLLAMAMAX_LLAMA_CMAKE="-DGGML_VULKAN=ON" ./run build                    (needs libvulkan-dev glslc)
+#   OLLAMAMAX_LLAMA_CMAKE="-DGGML_VULKAN=ON" ./run build          (needs libvulkan-dev, glslc)
 #   OLLAMAMAX_LLAMA_CMAKE="-DGGML_HIP=ON -DGPU_TARGETS=gfx1100" ./run build (ROCm)
 #
 # `tools/build_llama.sh deterministic` adds deterministic/bin: the same programs with processor
@@ -18,15 +18,16 @@ options=(
   -DCMAKE_MODULE_LINKER_FLAGS=-fuse-ld=mold
   -DCMAKE_BUILD_WITH_INSTALL_RPATH=ON '-DCMAKE_INSTALL_RPATH=$ORIGIN'
   # Nothing fetched while building, no web page, no tools that start programs.
-  -DLLAMA_BUILD_UI=OFF -DLLAMA_USE_PREBUILT_UI=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF
-  -DLLAMA_BUILD_APP=OFF -DLLAMA_OPENSSL=OFF -DLLAMA_SUBPROCESS=OFF
+  -DLLAMA_BUILD_UI=OFF -DLLAMA_USE_PREBUILT_UI=OFF -DLLAMA_BUILD_TESTS=OFF
+  -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_APP=OFF -DLLAMA_OPENSSL=OFF -DLLAMA_SUBPROCESS=OFF
   # One library per processor kind, the best chosen when a runner starts.
   -DBUILD_SHARED_LIBS=ON -DGGML_NATIVE=OFF -DGGML_BACKEND_DL=ON -DGGML_CPU_ALL_VARIANTS=ON
   -DGGML_OPENMP=OFF -DGGML_RPC=ON -DGGML_CCACHE=OFF
 )
 read -r -a extra <<<"${OLLAMAMAX_LLAMA_CMAKE:-}"
-key=$LLAMA_VERSION-$(printf '%s\n' "$LLAMA_SHA256" "${options[@]}" "${extra[@]}" "$(uname -m)" layout1 |
+key=$(printf '%s\n' "$LLAMA_SHA256" "${options[@]}" "${extra[@]}" "$(uname -m)" layout1 |
   sha256sum | cut -c1-12)
+key=$LLAMA_VERSION-$key
 target=$CACHE/llama/$key
 
 work=$CACHE/build/llama-$key
@@ -35,16 +36,22 @@ unpack_source() {
   local archive=$CACHE/downloads/llama_cpp_python-$LLAMA_VERSION.tar.gz
   if [ ! -f "$archive" ]; then
     note "fetching the source release"
-    pip_download "$CACHE/downloads" --no-deps --no-binary llama-cpp-python "llama-cpp-python==$LLAMA_VERSION"
+    pip_download "$CACHE/downloads" --no-deps --no-binary llama-cpp-python \
+      "llama-cpp-python==$LLAMA_VERSION"
   fi
   check_sha256 "$archive" "$LLAMA_SHA256"
   mkdir -p "$work"
   [ ! -e "$work/source/CMakeLists.txt" ] || return 0
   rm -rf "$work/unpack"
   mkdir -p "$work/unpack"
-  tar -xzf "$archive" -C "$work/unpack" --strip-components=1 "llama_cpp_python-$LLAMA_VERSION/vendor/llama.cpp"
+  tar -xzf "$archive" -C "$work/unpack" --strip-components=1 \
+    "llama_cpp_python-$LLAMA_VERSION/vendor/llama.cpp"
   rm -rf "$work/source"
   mv "$work/unpack/vendor/llama.cpp" "$work/source"
+}
+
+targets_like() { # FOLDER PATTERN
+  ninja -C "$1" -t targets all | sed -n "s/^\\($2\\): phony\$/\\1/p" | sort -u
 }
 
 configure_source() { # FOLDER OPTION...: the processor libraries it can make are in `variants`.
@@ -52,30 +59,34 @@ configure_source() { # FOLDER OPTION...: the processor libraries it can make are
   shift
   logged llama-configure "see the log; a missing package is the usual cause" \
     cmake -S "$work/source" -B "$folder" -G Ninja "${options[@]}" "${extra[@]}" "$@"
-  mapfile -t variants < <(ninja -C "$folder" -t targets all | sed -n 's/^\(ggml-cpu-[a-z0-9]*\): phony$/\1/p' | sort -u)
-  [ ${#variants[@]} -gt 0 ] || die "no CPU variants found in llama.cpp's build" "see $CACHE/logs/llama-configure.log"
+  mapfile -t variants < <(targets_like "$folder" 'ggml-cpu-[a-z0-9]*')
+  [ ${#variants[@]} -gt 0 ] ||
+    die "no CPU variants found in llama.cpp's build" "see $CACHE/logs/llama-configure.log"
 }
 
 if [ ! -e "$target/complete" ]; then
   step "llama.cpp $LLAMA_VERSION: 10 to 17 minutes on 2 cores, once"
   unpack_source
   configure_source "$work/b"
-  mapfile -t devices < <(ninja -C "$work/b" -t targets all | sed -n 's/^\(ggml-\(cuda\|vulkan\|hip\)\): phony$/\1/p' | sort -u)
-  build_with_ninja llama "$work/b" llama-server llama-quantize ggml-rpc-server "${variants[@]}" "${devices[@]}"
+  mapfile -t devices < <(targets_like "$work/b" 'ggml-cuda\|ggml-vulkan\|ggml-hip')
+  build_with_ninja llama "$work/b" llama-server llama-quantize ggml-rpc-server \
+    "${variants[@]}" "${devices[@]}"
 
   rm -rf "$target"
   mkdir -p "$target/bin" "$target/lib" "$target/include/common"
   cp -a "$work"/b/bin/* "$target/bin/"
   find "$target/bin" -type f -exec strip --strip-unneeded {} + 2>/dev/null || true
   # Templates, grammars and answer parsers for the gateway: the same objects, as one archive.
-  find "$work"/b/{src,common,vendor} "$work"/b/ggml/src/CMakeFiles/{ggml,ggml-base}.dir -name '*.o' -print0 |
+  find "$work"/b/{src,common,vendor} "$work"/b/ggml/src/CMakeFiles/{ggml,ggml-base}.dir \
+    -name '*.o' -print0 |
     sort -z | xargs -0 ar qcs "$target/lib/libllama_gateway.a"
   cp -r "$work"/source/include/* "$work"/source/ggml/include/* "$target/include/"
-  cp -r "$work"/source/common/*.h "$work"/source/common/*.hpp "$work"/source/common/jinja "$target/include/common/"
+  cp -r "$work"/source/common/*.h "$work"/source/common/*.hpp "$work"/source/common/jinja \
+    "$target/include/common/"
   cp -r "$work/source/vendor/nlohmann" "$target/include/"
   cp "$work/source/LICENSE" "$target/"
   # The converter for safetensors folders; it needs Python packages that are not installed here.
-  cp -r "$work/source/convert_hf_to_gguf.py" "$work/source/conversion" "$work/source/gguf-py" "$target/"
+  cp -r "$work"/source/{convert_hf_to_gguf.py,conversion,gguf-py} "$target/"
   touch "$target/complete"
   rm -rf "$work"
 fi

@@ -43,7 +43,10 @@ build_with_ninja() {
   if [ -t 1 ]; then
     NINJA_STATUS="    [%f/%t] " ninja -C "$folder" "$@" 2>&1 | tee "$log" |
       while IFS= read -r line; do
-        if [[ $line == "    ["* ]]; then printf '\r\033[K%.100s' "$line"; else printf '\n%s' "$line"; fi
+        case $line in
+          "    ["*) printf '\r\033[K%.100s' "$line" ;;
+          *) printf '\n%s' "$line" ;;
+        esac
       done
     local rc=${PIPESTATUS[0]}
     printf '\r\033[K'
@@ -63,7 +66,8 @@ as_root() {
 need_packages() {
   local missing=() package
   for package in "$@"; do
-    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' ||
+      missing+=("$package")
   done
   [ ${#missing[@]} -eq 0 ] && return 0
   note "installing: ${missing[*]}"
@@ -71,7 +75,8 @@ need_packages() {
     die "missing packages: ${missing[*]}" "install them with your distribution's package manager"
   logged apt-update "check the network and /etc/apt/sources.list" as_root apt-get update
   logged apt-install "this needs Debian 12 (bookworm) or newer package names; see the log" \
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}"
+    as_root env DEBIAN_FRONTEND=noninteractive \
+      apt-get install -y --no-install-recommends "${missing[@]}"
 }
 
 check_sha256() { # FILE SHA256

@@ -49,9 +49,10 @@ def libraries(program):
 
 
 def closure(names):
-    """The packages and everything they depend on, as installed here (the first alternative that is)."""
+    """The packages and all they depend on, as installed here (the first alternative that is)."""
     provides, depends = {}, {}
-    listing = output("dpkg-query", "-W", "-f", "${Package}\t${Provides}\t${Pre-Depends}, ${Depends}\n")
+    fields = "${Package}\t${Provides}\t${Pre-Depends}, ${Depends}\n"
+    listing = output("dpkg-query", "-W", "-f", fields)
     for line in listing.splitlines():
         package, provided, needed = line.split("\t")
         depends[package] = needed

@@ -131,7 +131,8 @@ def convert(folder):
         half = len(shape) > 1 and not name.startswith(KEPT_F32)
         kind, letter = (TENSOR_F16, "e") if half else (TENSOR_F32, "f")
         # GGUF counts dimensions from the innermost one.
-        gguf.tensor(name, shape[::-1], kind, weights=struct.pack(f"<{len(floats)}{letter}", *floats))
+        weights = struct.pack(f"<{len(floats)}{letter}", *floats)
+        gguf.tensor(name, shape[::-1], kind, weights=weights)
     return gguf.bytes()
 
 

@@ -86,11 +86,12 @@ class Rules:
 
     def files_are_short(self):
         for path in self.code:
-            if len(self.text[path]) - 1 >= FILE_LINES_MAX:
-                yield f"{relative(path)}: {len(self.text[path]) - 1} lines, split it by what it does"
+            lines = len(self.text[path]) - 1
+            if lines >= FILE_LINES_MAX:
+                yield f"{relative(path)}: {lines} lines, split it by what it does"
 
     def lines_are_short(self):
-        for path, number, line in self.lines(self.cpp):
+        for path, number, line in self.lines(self.code):
             if len(line) > COLUMNS_MAX and "http" not in line:
                 yield f"{relative(path)}:{number}: {len(line)} columns"
 

@@ -164,8 +164,8 @@ class CommandLine(unittest.TestCase):
             terminal.type("/save saved\r")
             terminal.expect("Created new model 'saved'")
             terminal.expect(">>> ")
-            # Ctrl-C ends the answer, not the program. Left to chance, or to what was said before, the
-            # story may be over in a few words.
+            # Ctrl-C ends the answer, not the program. Left to chance, or to what was said before,
+            # the story may be over in a few words.
             for name, value in (("num_predict", 2000), ("temperature", 0)):
                 terminal.type(f"/set parameter {name} {value}\r")
                 terminal.expect("Set parameter")

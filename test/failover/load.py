@@ -250,7 +250,8 @@ def difference(expected, got):
                   min(len(value), len(other))) if isinstance(value, (str, list)) and isinstance(
                       other, type(value)) else 0
         if isinstance(value, (str, list)):
-            return f"{name} differs at {at} of {len(value)}: {value[at - 10 if at > 10 else 0:at + 30]!r}" \
-                   f" became {(other or '')[at - 10 if at > 10 else 0:at + 30]!r}"
+            seam = slice(max(0, at - 10), at + 30)
+            return f"{name} differs at {at} of {len(value)}: {value[seam]!r}" \
+                   f" became {(other or '')[seam]!r}"
         return f"{name}: {value} became {other}"
     return None

@@ -372,7 +372,8 @@ def main():
                 traceback.print_exc()
                 failed += 1
                 verdict = "FAIL"
-            print(f"{verdict}  {test.__name__[5:]} ({time.monotonic() - started:.1f} s)", flush=True)
+            seconds = time.monotonic() - started
+            print(f"{verdict}  {test.__name__[5:]} ({seconds:.1f} s)", flush=True)
     finally:
         world.stop()
         if failed:

@@ -157,7 +157,8 @@ func TestSchemaBindsTheAnswer(t *testing.T) {
 		Options: map[string]any{"num_predict": 60}}
 	err := node.Chat(ctx, request, func(reply api.ChatResponse) error {
 		var answer struct{ Warm *bool }
-		if err := json.Unmarshal([]byte(reply.Message.Content), &answer); err != nil || answer.Warm == nil {
+		err := json.Unmarshal([]byte(reply.Message.Content), &answer)
+		if err != nil || answer.Warm == nil {
 			t.Errorf("%q %v", reply.Message.Content, err)
 		}
 		return nil
@@ -171,7 +172,8 @@ func TestToolsAndThinkingNeedAModelThatHasThem(t *testing.T) {
 	node, ctx := client(t)
 	none := func(api.ChatResponse) error { return nil }
 	tool := api.Tool{Type: "function", Function: api.ToolFunction{Name: "f"}}
-	err := node.Chat(ctx, &api.ChatRequest{Model: model, Messages: hello(), Tools: api.Tools{tool}}, none)
+	request := &api.ChatRequest{Model: model, Messages: hello(), Tools: api.Tools{tool}}
+	err := node.Chat(ctx, request, none)
 	wantStatus(t, err, http.StatusBadRequest, "does not support tools")
 	err = node.Chat(ctx, &api.ChatRequest{Model: model, Messages: hello(),
 		Think: &api.ThinkValue{Value: true}}, none)

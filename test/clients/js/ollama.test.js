@@ -23,7 +23,8 @@ test('list, show and ps', async () => {
 })
 
 test('generate and its stream say the same', async () => {
-  const request = { model, prompt: 'Name three fruits.', options: { num_predict: 12, temperature: 0 } }
+  const options = { num_predict: 12, temperature: 0 }
+  const request = { model, prompt: 'Name three fruits.', options }
   const whole = await node.generate(request)
   assert.ok(whole.response && whole.done && whole.eval_count > 0)
   let text = ''
@@ -41,12 +42,14 @@ test('chat and its stream say the same', async () => {
   const whole = await node.chat(request)
   assert.equal(whole.message.role, 'assistant')
   let text = ''
-  for await (const part of await node.chat({ ...request, stream: true })) text += part.message.content
+  const stream = await node.chat({ ...request, stream: true })
+  for await (const part of stream) text += part.message.content
   assert.equal(text, whole.message.content)
 })
 
 test('abort in mid-stream', async () => {
-  const stream = await node.chat({ model, messages, stream: true, options: { num_predict: 100000 } })
+  const options = { num_predict: 100000 }
+  const stream = await node.chat({ model, messages, stream: true, options })
   await assert.rejects(async () => {
     let count = 0
     for await (const part of stream) {
@@ -65,7 +68,8 @@ test('JSON schema binds the answer', async () => {
 })
 
 test('tools and thinking need a model that has them', async () => {
-  const tools = [{ type: 'function', function: { name: 'f', description: '', parameters: { type: 'object', properties: {} } } }]
+  const parameters = { type: 'object', properties: {} }
+  const tools = [{ type: 'function', function: { name: 'f', description: '', parameters } }]
   await assert.rejects(node.chat({ model, messages, tools }),
     (error) => error.status_code === 400 && /does not support tools/.test(error.message))
   await assert.rejects(node.chat({ model, messages, think: true }),
@@ -74,7 +78,8 @@ test('tools and thinking need a model that has them', async () => {
 
 test('embeddings', async (context) => {
   const { models } = await node.list()
-  if (!models.some((entry) => entry.name.startsWith('all-minilm'))) return context.skip('no all-minilm')
+  const known = models.some((entry) => entry.name.startsWith('all-minilm'))
+  if (!known) return context.skip('no all-minilm')
   const { embeddings } = await node.embed({ model: 'all-minilm', input: ['a', 'b'] })
   assert.equal(embeddings.length, 2)
   assert.equal(embeddings[0].length, 384)
@@ -82,7 +87,8 @@ test('embeddings', async (context) => {
 
 test('create, copy, delete', async () => {
   const progress = []
-  for await (const line of await node.create({ model: 'client-test-js', from: model, system: 'Be brief.', stream: true })) {
+  const wanted = { model: 'client-test-js', from: model, system: 'Be brief.' }
+  for await (const line of await node.create({ ...wanted, stream: true })) {
     progress.push(line.status)
   }
   assert.equal(progress.at(-1), 'success')
@@ -96,6 +102,7 @@ test('create, copy, delete', async () => {
 test('errors tell status and text', async () => {
   await assert.rejects(node.chat({ model: 'no-such-model', messages }),
     { status_code: 404, message: "model 'no-such-model' not found" })
-  await assert.rejects(node.chat({ model: 'no-such-model', messages, stream: true }), { status_code: 404 })
+  await assert.rejects(node.chat({ model: 'no-such-model', messages, stream: true }),
+    { status_code: 404 })
   await assert.rejects(node.delete({ model: 'no-such-model' }), { status_code: 404 })
 })

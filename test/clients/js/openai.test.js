@@ -3,7 +3,8 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import OpenAI from 'openai'
 
-const node = new OpenAI({ baseURL: process.env.NODE_URL + '/v1', apiKey: 'anything', maxRetries: 0 })
+const baseURL = process.env.NODE_URL + '/v1'
+const node = new OpenAI({ baseURL, apiKey: 'anything', maxRetries: 0 })
 const model = 'smollm2:135m'
 const messages = [{ role: 'user', content: 'Say hello.' }]
 
@@ -20,7 +21,8 @@ test('chat and its stream say the same', async () => {
   assert.ok(['stop', 'length'].includes(whole.choices[0].finish_reason))
   let text = ''
   let usage
-  const stream = await node.chat.completions.create({ ...request, stream: true, stream_options: { include_usage: true } })
+  const stream = await node.chat.completions.create(
+    { ...request, stream: true, stream_options: { include_usage: true } })
   for await (const chunk of stream) {
     text += chunk.choices[0]?.delta.content ?? ''
     usage = chunk.usage ?? usage
@@ -42,7 +44,8 @@ test('abort in mid-stream', async () => {
 test('completions, n and logprobs', async () => {
   const reply = await node.completions.create({ model, prompt: 'One,', max_tokens: 3, n: 2 })
   assert.equal(reply.choices.length, 2)
-  const chat = await node.chat.completions.create({ model, messages, max_tokens: 2, logprobs: true, top_logprobs: 1 })
+  const chat = await node.chat.completions.create(
+    { model, messages, max_tokens: 2, logprobs: true, top_logprobs: 1 })
   assert.equal(chat.choices[0].logprobs.content[0].top_logprobs.length, 1)
 })
 
@@ -51,7 +54,9 @@ test('responses', async () => {
   assert.equal(reply.status, 'incomplete')
   assert.ok(reply.output_text)
   const types = []
-  for await (const event of await node.responses.create({ model, input: 'Hi', max_output_tokens: 3, stream: true })) {
+  const stream = await node.responses.create(
+    { model, input: 'Hi', max_output_tokens: 3, stream: true })
+  for await (const event of stream) {
     types.push(event.type)
   }
   assert.equal(types[0], 'response.created')
@@ -68,5 +73,6 @@ test('embeddings', async (context) => {
 test('errors', async () => {
   await assert.rejects(node.chat.completions.create({ model: 'no-such-model', messages }),
     (error) => error instanceof OpenAI.NotFoundError && error.type === 'not_found_error')
-  await assert.rejects(node.chat.completions.create({ model, messages: [] }), OpenAI.BadRequestError)
+  await assert.rejects(node.chat.completions.create({ model, messages: [] }),
+    OpenAI.BadRequestError)
 })

@@ -38,7 +38,8 @@ def test_leaving_a_stream(claude):
 
 
 def test_stop_sequences_are_told(claude):
-    reply = claude.messages.create(model=CHAT, max_tokens=60, extra_body=GREEDY, stop_sequences=["e"],
+    reply = claude.messages.create(model=CHAT, max_tokens=60, extra_body=GREEDY,
+                                   stop_sequences=["e"],
                                    messages=[{"role": "user", "content": "Tell me of the sea."}])
     assert reply.stop_reason == "stop_sequence" and reply.stop_sequence == "e"
 
@@ -94,7 +95,8 @@ def test_errors_have_anthropics_shape(claude):
     with pytest.raises(anthropic.NotFoundError) as missing:
         claude.messages.create(model="no-such-model", max_tokens=1, messages=HELLO)
     assert missing.value.body["error"]["type"] == "not_found_error"
-    for change in (dict(max_tokens=0), dict(messages=[]), dict(model=""), dict(extra_body={"top_k": "x"})):
+    for change in (dict(max_tokens=0), dict(messages=[]), dict(model=""),
+                   dict(extra_body={"top_k": "x"})):
         with pytest.raises(anthropic.BadRequestError) as caught:
             claude.messages.create(**{"model": CHAT, "max_tokens": 1, "messages": HELLO, **change})
         assert caught.value.body["error"]["type"] == "invalid_request_error", change
