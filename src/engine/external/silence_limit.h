@@ -8,7 +8,7 @@
 
 namespace om::engine {
 
-// What looks after a server know of it; shared with its answers, which may outlive them.
+// How a server fares at the checks of it; shared with its answers, which may outlive the Backend.
 struct BackendHealth {
   int failed_checks = 0;  // In a row.
   bool lost() const { return failed_checks >= 2; }
