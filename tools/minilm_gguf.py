@@ -131,8 +131,8 @@ def convert(folder):
         half = len(shape) > 1 and not name.startswith(KEPT_F32)
         kind, letter = (TENSOR_F16, "e") if half else (TENSOR_F32, "f")
         # GGUF counts dimensions from the innermost one.
-        weights = struct.pack(f"<{len(floats)}{letter}", *floats)
-        gguf.tensor(name, shape[::-1], kind, weights=weights)
+        packed = struct.pack(f"<{len(floats)}{letter}", *floats)
+        gguf.tensor(name, shape[::-1], kind, weights=packed)
     return gguf.bytes()
 
 
