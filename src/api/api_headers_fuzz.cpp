@@ -6,7 +6,6 @@
 #include "api/pick_up.h"
 #include "base/check.h"
 #include "base/digest.h"
-#include "model/name.h"
 
 namespace om::api {
 namespace {
@@ -22,10 +21,8 @@ void read_path(std::string_view path) {
   const auto parsed = MirrorPath::parse(path);
   if (!parsed) return;
   // They become parts of a file's path.
-  for (const std::string_view part :
-       {std::string_view(parsed->host), std::string_view(parsed->name_space),
-        std::string_view(parsed->model)}) {
-    CHECK(part != "." && part != ".." && part.find('/') == std::string_view::npos);
+  for (const std::string& part : {parsed->host, parsed->name_space, parsed->model}) {
+    CHECK(part != "." && part != ".." && part.find('/') == std::string::npos);
   }
   CHECK(!parsed->name_space.empty() && !parsed->model.empty() && !parsed->reference.empty());
   if (parsed->kind == MirrorPath::Kind::blob) CHECK(Digest::parse(parsed->reference).has_value());

@@ -10,10 +10,8 @@ namespace om::metadata {
 namespace {
 
 bool are_equal(const Snapshot& one, const Snapshot& other) {
-  return std::ranges::equal(
-      one.entries, other.entries, {},
-      [](const Entry& entry) { return std::tie(entry.key, entry.value); },
-      [](const Entry& entry) { return std::tie(entry.key, entry.value); });
+  const auto fact = [](const Entry& entry) { return std::tie(entry.key, entry.value); };
+  return std::ranges::equal(one.entries, other.entries, {}, fact, fact);
 }
 
 void read(std::string_view text) {

@@ -151,8 +151,8 @@ io::Task<Result<EmbeddingResult>> LocalEngine::embed(std::vector<Token> tokens, 
   watch.begin_wait();
   auto answer = co_await ask("POST", "/embedding", std::move(body), call);
   watch.end_wait();
-  if (answer) watch.heard();
   if (!answer) co_return fail(std::move(answer).error());
+  watch.heard();
   EmbeddingResult result;
   CO_TRY(result.vector, read_vector(*answer));
   result.tokens = static_cast<int64_t>(tokens.size());

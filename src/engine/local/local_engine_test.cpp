@@ -195,21 +195,26 @@ io::Task<void> wedges(io::World& world, LocalEngine& engine) {
   co_await engine.stop();
   EXPECT_FALSE(engine.process().alive());
 }
-TEST(LocalEngine, EndsARunnerThatAnswersButBringsNoToken) {
-  LaunchOptions options = fake_options({{"WEDGE_AFTER", "2"}, {"IGNORE_TERM", "1"}});
-  options.stall_floor = options.stall_first = milliseconds(300);
-  options.prefill_stall_floor = options.prefill_stall_first = milliseconds(300);
+// How long it may bring no token, and how long while a prompt is read.
+LaunchOptions patient_options(Behaviour behaviour, io::Duration tokens, io::Duration prompts) {
+  LaunchOptions options = fake_options(std::move(behaviour));
+  options.stall_floor = options.stall_first = tokens;
+  options.prefill_stall_floor = options.prefill_stall_first = prompts;
+  return options;
+}
+
+void expect_wedged(Behaviour behaviour) {
+  LaunchOptions options =
+      patient_options(std::move(behaviour), milliseconds(300), milliseconds(300));
   options.stop_grace = milliseconds(200);
   run_with(options, wedges);
 }
+TEST(LocalEngine, EndsARunnerThatAnswersButBringsNoToken) {
+  expect_wedged({{"WEDGE_AFTER", "2"}, {"IGNORE_TERM", "1"}});
+}
 
 TEST(LocalEngine, TakesSignsOfLifeForNoToken) {
-  LaunchOptions options =
-      fake_options({{"WEDGE_AFTER", "2"}, {"IGNORE_TERM", "1"}, {"PING_S", "0.05"}});
-  options.stall_floor = options.stall_first = milliseconds(300);
-  options.prefill_stall_floor = options.prefill_stall_first = milliseconds(300);
-  options.stop_grace = milliseconds(200);
-  run_with(options, wedges);
+  expect_wedged({{"WEDGE_AFTER", "2"}, {"IGNORE_TERM", "1"}, {"PING_S", "0.05"}});
 }
 
 // Each gives up long before it may take the runner for wedged.
@@ -222,10 +227,8 @@ io::Task<void> give_up_soon(io::World& world, LocalEngine& engine) {
   EXPECT_FALSE(engine.process().alive());
 }
 TEST(LocalEngine, EndsAWedgedRunnerThoughEverybodyGivesUpSoon) {
-  LaunchOptions options = fake_options({{"PREFILL_S", "1000"}});
-  options.stall_floor = options.stall_first = milliseconds(400);
-  options.prefill_stall_floor = options.prefill_stall_first = milliseconds(400);
-  run_with(options, give_up_soon);
+  run_with(patient_options({{"PREFILL_S", "1000"}}, milliseconds(400), milliseconds(400)),
+           give_up_soon);
 }
 
 io::Task<void> wait_behind_a_prompt(io::World& world, LocalEngine& engine) {
@@ -244,10 +247,7 @@ io::Task<void> wait_behind_a_prompt(io::World& world, LocalEngine& engine) {
   EXPECT_FALSE(process.alive()) << "no prompt is to blame any more";
 }
 TEST(LocalEngine, IsPatientWithAPromptThatNobodyWaitsForAnyMore) {
-  LaunchOptions options = fake_options();
-  options.stall_floor = options.stall_first = milliseconds(200);
-  options.prefill_stall_floor = options.prefill_stall_first = seconds(30);
-  run_with(options, wait_behind_a_prompt);
+  run_with(patient_options({}, milliseconds(200), seconds(30)), wait_behind_a_prompt);
 }
 
 io::Task<void> is_patient(io::World& world, LocalEngine& engine) {
@@ -255,10 +255,7 @@ io::Task<void> is_patient(io::World& world, LocalEngine& engine) {
   EXPECT_FALSE(outcome.error.has_value());
 }
 TEST(LocalEngine, IsMorePatientWhileAPromptIsRead) {
-  LaunchOptions options = fake_options({{"PREFILL_S", "0.6"}});
-  options.stall_floor = options.stall_first = milliseconds(200);
-  options.prefill_stall_floor = options.prefill_stall_first = seconds(30);
-  run_with(options, is_patient);
+  run_with(patient_options({{"PREFILL_S", "0.6"}}, milliseconds(200), seconds(30)), is_patient);
 }
 
 io::Task<void> refuses_garbage(io::World& world, LocalEngine& engine) {
