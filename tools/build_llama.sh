@@ -9,6 +9,7 @@
 #
 # `tools/build_llama.sh deterministic` adds deterministic/bin: the same programs with processor
 # libraries whose sums do not depend on the batch (docs/failover.md), for `runner.deterministic`.
+# `tools/build_llama.sh templates` adds templates/: chat templates of real models, for the tests.
 source "$(dirname "$0")/common.sh"
 
 options=(
@@ -32,20 +33,25 @@ target=$CACHE/llama/$key
 
 work=$CACHE/build/llama-$key
 
-unpack_source() {
-  local archive=$CACHE/downloads/llama_cpp_python-$LLAMA_VERSION.tar.gz
+archive=$CACHE/downloads/llama_cpp_python-$LLAMA_VERSION.tar.gz
+in_archive=llama_cpp_python-$LLAMA_VERSION/vendor/llama.cpp
+
+fetch_archive() {
   if [ ! -f "$archive" ]; then
     note "fetching the source release"
     pip_download "$CACHE/downloads" --no-deps --no-binary llama-cpp-python \
       "llama-cpp-python==$LLAMA_VERSION"
   fi
   check_sha256 "$archive" "$LLAMA_SHA256"
+}
+
+unpack_source() {
+  fetch_archive
   mkdir -p "$work"
   [ ! -e "$work/source/CMakeLists.txt" ] || return 0
   rm -rf "$work/unpack"
   mkdir -p "$work/unpack"
-  tar -xzf "$archive" -C "$work/unpack" --strip-components=1 \
-    "llama_cpp_python-$LLAMA_VERSION/vendor/llama.cpp"
+  tar -xzf "$archive" -C "$work/unpack" --strip-components=1 "$in_archive"
   rm -rf "$work/source"
   mv "$work/unpack/vendor/llama.cpp" "$work/source"
 }
@@ -92,7 +98,16 @@ if [ ! -e "$target/complete" ]; then
 fi
 ln -sfn "$key" "$CACHE/llama/current"
 
-if [ "${1:-}" = deterministic ] && [ ! -e "$target/deterministic/complete" ]; then
+if [[ " $* " = *" templates "* ]] && [ ! -d "$target/templates" ]; then
+  fetch_archive
+  rm -rf "$target/templates.part"
+  mkdir "$target/templates.part"
+  tar -xzf "$archive" -C "$target/templates.part" --strip-components=5 \
+    "$in_archive/models/templates"
+  mv "$target/templates.part" "$target/templates"
+fi
+
+if [[ " $* " = *" deterministic "* ]] && [ ! -e "$target/deterministic/complete" ]; then
   step "llama.cpp's processor libraries once more, with sums that always come out the same"
   unpack_source
   configure_source "$work/d" -DGGML_LLAMAFILE=OFF

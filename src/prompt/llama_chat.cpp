@@ -7,7 +7,9 @@
 #include <algorithm>
 #include <exception>
 
-#include "prompt/media.h"
+#include "prompt/llama_direct.h"
+#include "prompt/llama_inputs.h"
+#include "prompt/llama_known.h"
 
 namespace om::prompt::llama {
 
@@ -103,63 +105,10 @@ class Parser : public OutputParser {
   bool plain_ = false;
 };
 
-common_chat_msg convert(const model::Message& message, const std::string& marker) {
-  common_chat_msg out;
-  out.role = message.role;
-  out.content = with_media_markers(message, marker);
-  out.reasoning_content = message.thinking;
-  out.tool_name = message.tool_name;
-  out.tool_call_id = message.tool_call_id;
-  for (const auto& call : message.tool_calls) {
-    out.tool_calls.push_back({call.name, call.arguments.empty() ? "{}" : call.arguments, call.id});
-  }
-  return out;
-}
-
-std::vector<common_chat_tool> convert_tools(const ChatInput& input) {
-  std::vector<common_chat_tool> tools;
-  for (const auto& tool : input.tools) {
-    auto json = common_json::array();
-    json.push_back(common_json::parse(boost::json::serialize(tool)));
-    auto parsed = common_chat_tools_parse_oaicompat(json);
-    tools.insert(tools.end(), parsed.begin(), parsed.end());
-  }
-  return tools;
-}
-
-void choose_tools(const ChatInput& input, common_chat_templates_inputs& inputs) {
-  inputs.tools = convert_tools(input);
-  inputs.parallel_tool_calls = input.parallel_tool_calls;
-  const std::string& choice = input.tool_choice;
-  if (choice.empty() || choice == "auto") return;
-  if (choice == "none") {
-    inputs.tool_choice = COMMON_CHAT_TOOL_CHOICE_NONE;
-    return;
-  }
-  inputs.tool_choice = COMMON_CHAT_TOOL_CHOICE_REQUIRED;
-  if (choice == "required") {
-    if (inputs.tools.empty()) throw std::invalid_argument("tool_choice needs tools");
-    return;
-  }
-  std::erase_if(inputs.tools, [&](const auto& tool) { return tool.name != choice; });
-  if (inputs.tools.empty()) {
-    throw std::invalid_argument("tool_choice names the unknown function '" + choice + "'");
-  }
-}
-
-void choose_thinking(const model::Think& think, common_chat_templates_inputs& inputs) {
-  inputs.reasoning_format = COMMON_REASONING_FORMAT_DEEPSEEK;
-  if (!think.is_set) return;
-  inputs.enable_thinking = think.enabled;
-  inputs.chat_template_kwargs["enable_thinking"] = think.enabled ? "true" : "false";
-  if (think.enabled && !think.level.empty()) {
-    inputs.chat_template_kwargs["reasoning_effort"] = "\"" + think.level + "\"";
-  }
-}
-
 class Compiled : public ChatTemplate {
  public:
-  explicit Compiled(common_chat_templates_ptr templates) : templates_(std::move(templates)) {}
+  Compiled(common_chat_templates_ptr templates, std::optional<DirectRenderer> direct)
+      : templates_(std::move(templates)), direct_(std::move(direct)) {}
 
   Result<Applied> apply(const ChatInput& input) const override {
     return guarded(Errc::invalid_argument, "chat template", [&] { return apply_throwing(input); });
@@ -167,34 +116,33 @@ class Compiled : public ChatTemplate {
 
  private:
   Applied apply_throwing(const ChatInput& input) const {
-    common_chat_templates_inputs inputs;
-    for (const auto& message : input.messages) {
-      inputs.messages.push_back(convert(message, input.media_marker));
+    const common_chat_templates_inputs inputs = to_inputs(input);
+    if (!direct_ || continues(input)) return apply_anew(input, inputs).applied;
+    const Digest key = KnownAnswers::key_of(input);
+    if (auto known = known_.find(key)) {
+      std::string prompt = direct_->render(inputs);
+      if (prompt.ends_with(known->generation_prompt)) {
+        known->applied.prompt = std::move(prompt);
+        return std::move(known->applied);
+      }
     }
-    inputs.now = std::chrono::system_clock::time_point(std::chrono::seconds(input.now_seconds));
-    bool continues = !input.messages.empty() && input.messages.back().role == "assistant" &&
-                     input.messages.back().tool_calls.empty();
-    inputs.add_generation_prompt = !continues;
-    if (continues) inputs.continue_final_message = COMMON_CHAT_CONTINUATION_AUTO;
-    if (input.format.kind == model::Format::Kind::json) {
-      // An empty schema would mean no constraint to the library.
-      inputs.json_schema = R"({"type":"object"})";
-    } else if (input.format.kind == model::Format::Kind::schema) {
-      inputs.json_schema = input.format.schema;
-    }
-    choose_tools(input, inputs);
-    choose_thinking(input.think, inputs);
+    Known made = apply_anew(input, inputs);
+    if (direct_->render(inputs) == made.applied.prompt) known_.put(key, made);
+    return std::move(made.applied);
+  }
 
+  Known apply_anew(const ChatInput& input, const common_chat_templates_inputs& inputs) const {
     auto params = common_chat_templates_apply(templates_.get(), inputs);
-    Applied applied;
+    Known made{.applied = {}, .generation_prompt = params.generation_prompt};
+    Applied& applied = made.applied;
     applied.thinks = params.supports_thinking;
-    bool may_be_plain =
+    const bool may_be_plain =
         !params.supports_thinking && input.tools.empty() && inputs.json_schema.empty();
-    applied.parser = std::make_shared<const Parser>(params, continues, may_be_plain);
+    applied.parser = std::make_shared<const Parser>(params, continues(input), may_be_plain);
     applied.prompt = std::move(params.prompt);
     applied.stops = std::move(params.additional_stops);
     applied.constraint = constraint_of(params);
-    return applied;
+    return made;
   }
 
   static Constraint constraint_of(common_chat_params& params) {
@@ -212,6 +160,8 @@ class Compiled : public ChatTemplate {
   }
 
   common_chat_templates_ptr templates_;
+  std::optional<DirectRenderer> direct_;
+  mutable KnownAnswers known_;
 };
 
 }  // namespace
@@ -222,8 +172,10 @@ Result<std::shared_ptr<const ChatTemplate>> compile(const std::string& text,
   return guarded(Errc::invalid_argument, "chat template", [&] {
     auto templates =
         common_chat_templates_init(nullptr, text.empty() ? "chatml" : text, bos_token, eos_token);
+    auto direct =
+        DirectRenderer::make(common_chat_templates_source(templates.get()), bos_token, eos_token);
     return std::shared_ptr<const ChatTemplate>(
-        std::make_shared<const Compiled>(std::move(templates)));
+        std::make_shared<const Compiled>(std::move(templates), std::move(direct)));
   });
 }
 

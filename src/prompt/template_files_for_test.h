@@ -3,6 +3,8 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 
@@ -22,11 +24,19 @@ inline std::string test_data(const std::string& name) {
   return read_test_file("src/prompt/testdata/" + name).value_or("missing " + name);
 }
 
-// A template that comes with llama.cpp's sources; absent where only its library is installed.
-inline std::optional<std::string> llama_template(const std::string& name) {
+// Chat templates of real models, by file name; put there by `tools/build_llama.sh templates`.
+inline std::map<std::string, std::string> llama_templates() {
   const char* home = std::getenv("HOME");
-  return read_test_file(std::string(home ? home : "") +
-                        "/.cache/ollamamax/src/llama.cpp-0.3.36/models/templates/" + name);
+  const char* given = std::getenv("OLLAMAMAX_LLAMA_DIR");
+  const std::string llama =
+      given ? given : std::string(home ? home : "") + "/.cache/ollamamax/llama/current";
+  std::map<std::string, std::string> templates;
+  std::error_code none;
+  for (const auto& file : std::filesystem::directory_iterator(llama + "/templates", none)) {
+    if (file.path().extension() != ".jinja") continue;
+    templates[file.path().filename()] = read_test_file(file.path()).value_or("");
+  }
+  return templates;
 }
 
 }  // namespace om::prompt

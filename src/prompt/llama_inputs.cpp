@@ -1,0 +1,90 @@
+#include "prompt/llama_inputs.h"
+
+#include <stdexcept>
+
+#include "prompt/media.h"
+
+namespace om::prompt::llama {
+namespace {
+
+common_chat_msg convert(const model::Message& message, const std::string& marker) {
+  common_chat_msg out;
+  out.role = message.role;
+  out.content = with_media_markers(message, marker);
+  out.reasoning_content = message.thinking;
+  out.tool_name = message.tool_name;
+  out.tool_call_id = message.tool_call_id;
+  for (const auto& call : message.tool_calls) {
+    out.tool_calls.push_back({call.name, call.arguments.empty() ? "{}" : call.arguments, call.id});
+  }
+  return out;
+}
+
+std::vector<common_chat_tool> convert_tools(const ChatInput& input) {
+  std::vector<common_chat_tool> tools;
+  for (const auto& tool : input.tools) {
+    auto json = common_json::array();
+    json.push_back(common_json::parse(boost::json::serialize(tool)));
+    auto parsed = common_chat_tools_parse_oaicompat(json);
+    tools.insert(tools.end(), parsed.begin(), parsed.end());
+  }
+  return tools;
+}
+
+void choose_tools(const ChatInput& input, common_chat_templates_inputs& inputs) {
+  inputs.tools = convert_tools(input);
+  inputs.parallel_tool_calls = input.parallel_tool_calls;
+  const std::string& choice = input.tool_choice;
+  if (choice.empty() || choice == "auto") return;
+  if (choice == "none") {
+    inputs.tool_choice = COMMON_CHAT_TOOL_CHOICE_NONE;
+    return;
+  }
+  inputs.tool_choice = COMMON_CHAT_TOOL_CHOICE_REQUIRED;
+  if (choice == "required") {
+    if (inputs.tools.empty()) throw std::invalid_argument("tool_choice needs tools");
+    return;
+  }
+  std::erase_if(inputs.tools, [&](const auto& tool) { return tool.name != choice; });
+  if (inputs.tools.empty()) {
+    throw std::invalid_argument("tool_choice names the unknown function '" + choice + "'");
+  }
+}
+
+void choose_thinking(const model::Think& think, common_chat_templates_inputs& inputs) {
+  inputs.reasoning_format = COMMON_REASONING_FORMAT_DEEPSEEK;
+  if (!think.is_set) return;
+  inputs.enable_thinking = think.enabled;
+  inputs.chat_template_kwargs["enable_thinking"] = think.enabled ? "true" : "false";
+  if (think.enabled && !think.level.empty()) {
+    inputs.chat_template_kwargs["reasoning_effort"] = "\"" + think.level + "\"";
+  }
+}
+
+}  // namespace
+
+bool continues(const ChatInput& input) {
+  return !input.messages.empty() && input.messages.back().role == "assistant" &&
+         input.messages.back().tool_calls.empty();
+}
+
+common_chat_templates_inputs to_inputs(const ChatInput& input) {
+  common_chat_templates_inputs inputs;
+  for (const auto& message : input.messages) {
+    inputs.messages.push_back(convert(message, input.media_marker));
+  }
+  inputs.now = std::chrono::system_clock::time_point(std::chrono::seconds(input.now_seconds));
+  inputs.add_generation_prompt = !continues(input);
+  if (continues(input)) inputs.continue_final_message = COMMON_CHAT_CONTINUATION_AUTO;
+  if (input.format.kind == model::Format::Kind::json) {
+    // An empty schema would mean no constraint to the library.
+    inputs.json_schema = R"({"type":"object"})";
+  } else if (input.format.kind == model::Format::Kind::schema) {
+    inputs.json_schema = input.format.schema;
+  }
+  choose_tools(input, inputs);
+  choose_thinking(input.think, inputs);
+  return inputs;
+}
+
+}  // namespace om::prompt::llama
