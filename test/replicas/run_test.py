@@ -113,6 +113,8 @@ class RealReplicas(ClusterCase):
         lost = self.by_name(next(node for node in there if node != "n1" and node != "n2")
                             if len(there - {"n1", "n2"}) else "n2")
         others = [node for node in self.nodes if node is not lost]
+        # Each node hears of it for itself; who dies before it was heard is not missed.
+        self.until(lambda: lost.name in self.copies(name, others[0]), f"{others[0].name} knows it")
         lost.kill()
         self.until(lambda: len(self.copies(name, others[0])) == 2 and
                    lost.name not in self.copies(name, others[0]), "two other nodes have it")
