@@ -1,4 +1,6 @@
 // Answers to jinja templates. llama-common parses the whole text each time; its state is the text.
+#include <algorithm>
+
 #include "prompt/answer_format.h"
 #include "prompt/stop_matcher.h"
 #include "prompt/value.h"
@@ -11,6 +13,13 @@ namespace {
 // least this fraction of the whole, so that a long answer costs O(n log n) and not O(n^2).
 constexpr size_t kParseAlwaysBytes = 8 * 1024;
 constexpr size_t kParseFraction = 1024;
+
+// Letters and what stands among them in prose. No blank or line at the end: those may belong to a
+// marker.
+bool is_prose(std::string_view text) {
+  if (text.empty() || text.back() == ' ') return false;
+  return std::ranges::all_of(text, [](char c) { return llama::is_prose_character(c); });
+}
 
 bool is_object(const std::string& text) {
   boost::system::error_code code;
@@ -37,7 +46,10 @@ class JinjaAnswerParser : public AnswerParser {
     if (text.size() > kAnswerBytesMax - text_.size()) {
       return fail(Errc::overloaded, "the answer exceeds {} bytes", kAnswerBytesMax);
     }
+    const bool all_parsed = parsed_bytes_ == text_.size();
     text_ += text;
+    if (prose_goes_to_ && all_parsed && is_prose(text)) return pass_on(text);
+    prose_goes_to_ = nullptr;
     size_t whole = text_.size() - incomplete_utf8_tail(text_);
     size_t fresh = whole - parsed_bytes_;
     if (fresh == 0 || (whole > kParseAlwaysBytes && fresh * kParseFraction < whole)) {
@@ -47,7 +59,9 @@ class JinjaAnswerParser : public AnswerParser {
     auto parsed = parser_->parse(text_.substr(0, whole), true);
     // A text that does not fit yet may fit later; finish() decides.
     if (!parsed) return AnswerDelta{};
-    return difference(*parsed, false);
+    AnswerDelta delta = difference(*parsed, false);
+    if (parser_->markers_are_signs() && is_prose(text)) note_where_prose_goes(text, delta);
+    return delta;
   }
 
   Result<AnswerDelta> finish() override {
@@ -65,6 +79,23 @@ class JinjaAnswerParser : public AnswerParser {
   bool called_tools() const override { return calls_ > 0; }
 
  private:
+  // Where all markers begin with a sign, prose right behind prose that came out as it went in comes
+  // out the same way: nothing was held back before the first piece, for that begins with a sign or
+  // is space, and what is given out begins there. Most of an answer is spared the parsing.
+  void note_where_prose_goes(std::string_view text, const AnswerDelta& delta) {
+    if (!delta.tool_calls.empty()) return;
+    if (delta.content == text && delta.thinking.empty()) prose_goes_to_ = &content_;
+    if (delta.thinking == text && delta.content.empty()) prose_goes_to_ = &thinking_;
+  }
+
+  AnswerDelta pass_on(std::string_view text) {
+    parsed_bytes_ = text_.size();
+    *prose_goes_to_ += text;
+    AnswerDelta delta;
+    (prose_goes_to_ == &content_ ? delta.content : delta.thinking) = text;
+    return delta;
+  }
+
   static bool calls_whole(const llama::Parsed& parsed) {
     for (const auto& call : parsed.tool_calls) {
       if (call.name.empty() || !is_object(call.arguments.empty() ? "{}" : call.arguments)) {
@@ -118,6 +149,7 @@ class JinjaAnswerParser : public AnswerParser {
   std::string text_;
   size_t parsed_bytes_ = 0;
   std::string content_, thinking_;
+  std::string* prose_goes_to_ = nullptr;  // One of these; null: not known.
   size_t calls_ = 0;
 };
 

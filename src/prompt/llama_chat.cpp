@@ -58,18 +58,33 @@ bool takes_all(const common_chat_parser_params& params) {
   return true;
 }
 
+// Those of a template that the library has found out itself; of others it does not tell all.
+bool begin_with_signs(const common_chat_params& applied) {
+  std::vector<std::string> markers = applied.preserved_tokens;
+  markers.insert(markers.end(), applied.additional_stops.begin(), applied.additional_stops.end());
+  for (const auto& trigger : applied.grammar_triggers) markers.push_back(trigger.value);
+  return std::ranges::none_of(markers, [](const std::string& marker) {
+    return marker.empty() || is_prose_character(marker.front());
+  });
+}
+
 class Parser : public OutputParser {
  public:
-  Parser(common_chat_params& applied, bool continuation, bool may_be_plain) : params_(applied) {
+  struct Hints {
+    bool continuation = false, may_be_plain = false, markers_known = false;
+  };
+
+  Parser(common_chat_params& applied, Hints hints)
+      : params_(applied), markers_are_signs_(hints.markers_known && begin_with_signs(applied)) {
     params_.reasoning_format = COMMON_REASONING_FORMAT_DEEPSEEK;
-    params_.is_continuation = continuation;
+    params_.is_continuation = hints.continuation;
     if (!applied.parser.empty()) params_.parser.load(applied.parser);
-    if (continuation) {
+    if (hints.continuation) {
       auto before = common_chat_parse("", true, params_);
       content_before_ = before.content;
       thinking_before_ = before.reasoning_content;
     }
-    plain_ = may_be_plain && !continuation && probe();
+    plain_ = hints.may_be_plain && !hints.continuation && probe();
   }
 
   Result<Parsed> parse(const std::string& text, bool partial) const override {
@@ -86,6 +101,7 @@ class Parser : public OutputParser {
   }
 
   bool plain() const override { return plain_; }
+  bool markers_are_signs() const override { return markers_are_signs_; }
 
  private:
   // The library parses the part of the turn that was there before, too.
@@ -102,7 +118,7 @@ class Parser : public OutputParser {
 
   common_chat_parser_params params_;
   std::string content_before_, thinking_before_;
-  bool plain_ = false;
+  bool plain_ = false, markers_are_signs_ = false;
 };
 
 class Compiled : public ChatTemplate {
@@ -138,7 +154,10 @@ class Compiled : public ChatTemplate {
     applied.thinks = params.supports_thinking;
     const bool may_be_plain =
         !params.supports_thinking && input.tools.empty() && inputs.json_schema.empty();
-    applied.parser = std::make_shared<const Parser>(params, continues(input), may_be_plain);
+    applied.parser =
+        std::make_shared<const Parser>(params, Parser::Hints{.continuation = continues(input),
+                                                             .may_be_plain = may_be_plain,
+                                                             .markers_known = direct_.has_value()});
     applied.prompt = std::move(params.prompt);
     applied.stops = std::move(params.additional_stops);
     applied.constraint = constraint_of(params);
@@ -165,6 +184,11 @@ class Compiled : public ChatTemplate {
 };
 
 }  // namespace
+
+bool is_prose_character(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+         std::string_view(" ,.;:!?'()-").find(c) != std::string_view::npos;
+}
 
 Result<std::shared_ptr<const ChatTemplate>> compile(const std::string& text,
                                                     const std::string& bos_token,

@@ -18,6 +18,9 @@ struct Parsed {
   std::vector<model::ToolCall> tool_calls;  // The last may be unfinished.
 };
 
+// Letters, digits, and the signs that no marker may begin with if markers_are_signs().
+bool is_prose_character(char c);
+
 // Parses the output for one rendered prompt. Immutable.
 class OutputParser {
  public:
@@ -25,6 +28,8 @@ class OutputParser {
   // internal: the text is not what the template's grammar says.
   virtual Result<Parsed> parse(const std::string& text, bool partial) const = 0;
   virtual bool plain() const = 0;  // All text is content.
+  // All texts that mean something to it are known, and none begins as prose goes on.
+  virtual bool markers_are_signs() const = 0;
 };
 
 struct Applied {
