@@ -17,6 +17,8 @@ io::Task<Result<void>> Node::build() {
   CO_TRY(const NodePaths paths, find_paths(world_.files, settings_));
   name_ = node_name(settings_);
   client_ = std::make_unique<http::Client>(world_);
+  CO_TRY(auto proxies, http::Proxies::make(settings_.proxies));
+  client_->use_proxies(std::move(proxies));
   CO_TRY(store_, co_await store::Store::open(world_, settings_.models_directory, settings_.prune));
   CO_TRY(local_scheduler_, make_scheduler(world_, settings_, paths));
   scheduler_ = local_scheduler_.get();

@@ -196,6 +196,9 @@ Result<void> Config::apply_environment(const Environment& environment) {
   for (const SettingRow& row : setting_table()) {
     if (row.variable.empty()) continue;
     const char* raw = environment(std::string(row.variable).c_str());
+    if (raw == nullptr && row.variable.ends_with("_PROXY")) {
+      raw = environment(to_lower(row.variable).c_str());  // Written in both ways everywhere.
+    }
     if (raw == nullptr) continue;
     std::string_view text = trim(raw);
     if (text.size() >= 2 && (text.front() == '"' || text.front() == '\'') &&

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "http/proxy.h"
 
 namespace om::app {
 
@@ -48,6 +49,8 @@ struct Settings {
   bool announce_mdns = false;
   std::chrono::nanoseconds node_grace{}, surplus_grace{};
   uint64_t receive_rate_max = 0, send_rate_max = 0;  // Bytes a second; 0: no cap.
+
+  http::ProxySettings proxies;  // For registries and foreign servers.
 
   std::string log_level, log_format;
 };

@@ -65,17 +65,41 @@ struct Client::Impl {
   io::Task<Result<std::unique_ptr<ClientResponse>>> send(ClientRequest request, io::Call call);
   io::Task<Result<std::unique_ptr<io::Stream>>> connect(const ClientRequest& request,
                                                         const io::Call& call);
+  void choose_way(ClientRequest& request) const;
 
   io::World& world;
   ClientLimits limits;
+  Proxies proxies;
   std::shared_ptr<ClientPool> pool;
 };
+
+// A proxy opens a way for TLS; what is not encrypted it is asked for itself.
+void Client::Impl::choose_way(ClientRequest& request) const {
+  const io::Endpoint& to = request.endpoint;
+  if (!request.outside || !to.unix_path.empty()) return;
+  const io::Proxy* proxy = proxies.choose(request.tls != nullptr, to.host, to.port);
+  if (!proxy) return;
+  if (request.tls) {
+    request.proxy = *proxy;
+    return;
+  }
+  const std::string authority = request.host.empty() ? to.str() : request.host;
+  request.target = "http://" + authority + request.target;
+  request.endpoint = proxy->at;
+  if (!proxy->authorization.empty()) {
+    request.headers.set("Proxy-Authorization", proxy->authorization);
+  }
+}
 
 io::Task<Result<std::unique_ptr<io::Stream>>> Client::Impl::connect(const ClientRequest& request,
                                                                     const io::Call& call) {
   io::Call within = call;
   within.deadline = std::min(call.deadline, world.clock.now() + limits.connect_max);
-  auto stream = co_await world.network.connect(request.endpoint, request.tls, std::move(within));
+  auto connecting = request.proxy
+                        ? world.network.connect_through(*request.proxy, request.endpoint,
+                                                        request.tls, std::move(within))
+                        : world.network.connect(request.endpoint, request.tls, std::move(within));
+  auto stream = co_await std::move(connecting);
   if (!stream && stream.error().code == Errc::deadline_exceeded &&
       world.clock.now() < call.deadline) {
     // Only connecting took too long: the caller's time is not over, and another node may answer.
@@ -86,6 +110,7 @@ io::Task<Result<std::unique_ptr<io::Stream>>> Client::Impl::connect(const Client
 
 io::Task<Result<std::unique_ptr<ClientResponse>>> Client::Impl::send(ClientRequest request,
                                                                      io::Call call) {
+  choose_way(request);
   CO_TRY(const std::string head, make_request_head(request));
   const std::string key = ClientPool::key(request);
   metrics::client_requests.add();
@@ -124,6 +149,8 @@ io::Task<Result<std::unique_ptr<ClientResponse>>> Client::send(ClientRequest req
                                                                io::Call call) {
   return impl_->send(std::move(request), std::move(call));
 }
+
+void Client::use_proxies(Proxies proxies) { impl_->proxies = std::move(proxies); }
 
 void Client::close_idle() { impl_->pool->clear(); }
 

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "http/message.h"
+#include "http/proxy.h"
 #include "io/world.h"
 
 namespace om::http {
@@ -21,6 +22,8 @@ struct ClientRequest {
   // A streamed body of `body_length` bytes: called until it answers an empty string.
   std::function<io::Task<Result<std::string>>()> body_source;
   uint64_t body_length = 0;
+  bool outside = false;            // May go through the client's proxies.
+  std::optional<io::Proxy> proxy;  // That it goes through; the client chooses.
 
   // From a URL: endpoint, tls (for https), host and target.
   static ClientRequest to(std::string method, const Url& url);
@@ -60,6 +63,8 @@ class Client {
   // The call's token and deadline hold until the response is destroyed.
   io::Task<Result<std::unique_ptr<ClientResponse>>> send(ClientRequest request, io::Call call);
   void close_idle();
+  // For requests to the outside from now on.
+  void use_proxies(Proxies proxies);
 
  private:
   struct Impl;

@@ -12,6 +12,7 @@ std::string ClientPool::key(const ClientRequest& request) {
                        tls->ca_pin ? tls->ca_pin->hex() : "", tls->certificate_file, tls->key_file,
                        tls->verify);
   }
+  if (request.proxy) key += "|" + request.proxy->at.str();
   return key;
 }
 

@@ -17,4 +17,9 @@ Task<Result<uint64_t>> Stream::send_file(Workers&, File&, uint64_t, uint64_t) {
   co_return fail(Errc::unsupported, "this stream copies no files");
 }
 
+Task<Result<std::unique_ptr<Stream>>> Network::connect_through(Proxy, Endpoint,
+                                                               std::shared_ptr<const Tls>, Call) {
+  co_return fail(Errc::unsupported, "this network has no proxies");
+}
+
 }  // namespace om::io

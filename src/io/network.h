@@ -50,6 +50,12 @@ struct Tls {
   bool verify = true;                                                 // As a client.
 };
 
+// An HTTP proxy that opens ways to others (RFC 9110, 9.3.6: CONNECT).
+struct Proxy {
+  Endpoint at;
+  std::string authorization;  // The value of Proxy-Authorization; empty: none.
+};
+
 class File;
 class Workers;
 
@@ -117,6 +123,11 @@ class Network {
   // the peer's certificate is not trusted. Also cancelled, deadline_exceeded.
   virtual Task<Result<std::unique_ptr<Stream>>> connect(Endpoint to, std::shared_ptr<const Tls> tls,
                                                         Call call) = 0;
+  // The same on a way that a proxy opens, which looks the name up. unavailable: the proxy refused;
+  // unauthenticated: it wants a login, or as above.
+  virtual Task<Result<std::unique_ptr<Stream>>> connect_through(Proxy proxy, Endpoint to,
+                                                                std::shared_ptr<const Tls> tls,
+                                                                Call call);
   // already_exists: the address is in use. A stale unix socket file is replaced.
   virtual Result<std::unique_ptr<Listener>> listen(Endpoint at, std::shared_ptr<const Tls> tls) = 0;
 };

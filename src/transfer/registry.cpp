@@ -102,6 +102,7 @@ Result<http::Url> Registry::resolve(const http::Url& base, std::string_view loca
 io::Task<Result<Response>> Registry::send_to(http::Url url, http::ClientRequest request,
                                              io::Call call) {
   auto target = http::ClientRequest::to(request.method, url);
+  target.outside = true;
   target.headers = request.headers;
   target.headers.set("User-Agent", "ollamamax/" OLLAMAMAX_VERSION);
   if (is_own(url) && !token_.empty()) target.headers.set("Authorization", "Bearer " + token_);
@@ -139,6 +140,7 @@ io::Task<Result<void>> Registry::log_in(std::string challenge_text, io::Call cal
          security::RegistryKey::load_or_make(context_.world.files, context_.world.random,
                                              context_.options.key_path));
   auto request = http::ClientRequest::to("GET", url);
+  request.outside = true;
   request.headers.set("Authorization", token_authorization(key, "GET", url.str()));
   call.deadline = std::min(call.deadline, context_.world.clock.now() + kSmallRequestMax);
   CO_TRY(auto response, co_await context_.client.send(std::move(request), call));

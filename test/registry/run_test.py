@@ -27,6 +27,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "support")]
 import gguf  # noqa: E402
 from gate import Gate  # noqa: E402
 from ports import free_port  # noqa: E402
+from proxy import Proxy  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = os.environ.get("OLLAMAMAX", str(ROOT / "build/release/ollamamax"))
@@ -52,21 +53,23 @@ def get(url):
 
 
 class Registry:
-    """docker-registry on a folder of its own."""
+    """docker-registry on a folder of its own; with TLS if there is a `certificate` with its key."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, certificate=None):
         self.folder = folder
         self.port = free_port()
+        tls = f", tls: {{certificate: {certificate}, key: {certificate}}}" if certificate else ""
         config = folder / "config.yml"
         config.write_text(
             "version: 0.1\n"
             "log: {level: error, accesslog: {disabled: true}}\n"
             f"storage: {{filesystem: {{rootdirectory: {folder}/data}}}}\n"
-            f"http: {{addr: '127.0.0.1:{self.port}'}}\n")
+            f"http: {{addr: '127.0.0.1:{self.port}'{tls}}}\n")
         self.log = open(folder / "log", "wb")
         self.process = subprocess.Popen(["docker-registry", "serve", str(config)],
                                         stdout=self.log, stderr=self.log)
-        wait_for("docker-registry", lambda: get(f"http://127.0.0.1:{self.port}/v2/") is not None)
+        wait_for("docker-registry",
+                 lambda: socket.create_connection(("127.0.0.1", self.port)).close() is None)
 
     def blob_file(self, digest):
         hex_digits = digest.split(":")[1]
@@ -89,16 +92,17 @@ class Registry:
 class Node:
     """`ollamamax serve` on a models folder."""
 
-    def __init__(self, home, models):
-        self.home, self.models = home, models
+    def __init__(self, home, models, **environment):
+        self.home, self.models, self.environment = home, models, environment
         self.port = free_port()
         self.start()
 
     def start(self):
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("OLLAMA")}
+        environment = {k: v for k, v in os.environ.items()
+                       if not k.startswith("OLLAMA") and not k.upper().endswith("_PROXY")}
         environment.setdefault("OLLAMAMAX_LLAMA_DIR", LLAMA)  # HOME is not the user's below.
         environment |= {"HOME": str(self.home), "OLLAMA_MODELS": str(self.models),
-                        "OLLAMA_HOST": f"127.0.0.1:{self.port}"}
+                        "OLLAMA_HOST": f"127.0.0.1:{self.port}"} | self.environment
         self.log = open(self.home / "serve.log", "ab")
         self.process = subprocess.Popen([PROGRAM, "serve"], env=environment, stdout=self.log,
                                         stderr=self.log, start_new_session=True)
@@ -346,6 +350,67 @@ def test_two_processes_share_one_models_folder(world):
         assert blob_hash(world.node, world.digest) == world.digest
     finally:
         other.stop()
+
+
+@contextlib.contextmanager
+def node_behind(proxy, folder, login="", **more):
+    """A node with a proxy for all outside; `registry.test` is a name that only that one knows."""
+    address = f"http://{login}127.0.0.1:{proxy.port}"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    node = Node(folder, folder / "models", HTTPS_PROXY=address, http_proxy=address, **more)
+    try:
+        yield node
+    finally:
+        node.stop()
+
+
+def test_reaches_registries_through_a_proxy(world):
+    folder = world.folder / "proxied"
+    folder.mkdir()
+    certificate = folder / "both.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                    "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=test",
+                    "-addext", "subjectAltName=DNS:registry.test", "-keyout", str(certificate),
+                    "-out", str(folder / "cert.pem")], check=True, capture_output=True)
+    certificate.write_text((folder / "cert.pem").read_text() + certificate.read_text())
+    weights = folder / "small.gguf"
+    gguf.make(weights, 8 * MEGA)
+    registry, proxy = Registry(folder, certificate), Proxy("me:two words")
+    home, trust = folder / "home", {"SSL_CERT_FILE": str(certificate)}
+    host = f"registry.test:{registry.port}"
+    name = f"{host}/test/small:latest"
+    try:
+        with node_behind(proxy, home, "me:two%20words@", **trust) as node:
+            digest = "sha256:" + hashlib.sha256(weights.read_bytes()).hexdigest()
+            node.post("/api/blobs/" + digest, weights.read_bytes())
+            assert_success(node.post("/api/create", {"model": name,
+                                                     "files": {"small.gguf": digest}}))
+            assert_success(node.post("/api/push", {"model": name}))
+            node.post("/api/delete", {"model": name}, "DELETE")
+            assert node.blobs() == []
+            assert_success(node.post("/api/pull", {"model": name}))
+            assert blob_hash(node, digest) == digest
+            assert set(proxy.asked) == {("CONNECT", host)}, proxy.asked
+            host = f"registry.test:{world.registry.port}"
+            plain = f"{host}/test/plain:latest"
+            node.post("/api/copy", {"source": name, "destination": plain})
+            for what in ("push", "pull"):
+                assert_success(node.post(f"/api/{what}", {"model": "http://" + plain,
+                                                          "insecure": True}))
+            assert {("GET", host), ("PUT", host)} < set(proxy.asked), proxy.asked
+            assert "two" not in (home / "serve.log").read_text()
+        with node_behind(proxy, home, "me:wrong@", **trust) as node:
+            error = node.post("/api/pull", {"model": name})[-1]["error"]
+            assert "wants a login" in error and "407" in error, error
+        asked = len(proxy.asked) + proxy.refused
+        with node_behind(proxy, home, NO_PROXY="other.example, .test", **trust) as node:
+            error = node.post("/api/pull", {"model": name})[-1]["error"]
+            assert "registry.test" in error and "no such host" in error, error
+        assert asked == len(proxy.asked) + proxy.refused
+    finally:
+        proxy.stop()
+        registry.stop()
 
 
 TESTS = [value for key, value in list(globals().items()) if key.startswith("test_")]

@@ -49,7 +49,8 @@ class Node:
         self.host = f"127.0.0.1:{self.port}"
         self.url = f"http://{self.host}"
         self.environment = {name: value for name, value in os.environ.items()
-                            if not name.startswith(("OLLAMA_", "OLLAMAMAX_"))}
+                            if not name.startswith(("OLLAMA_", "OLLAMAMAX_"))
+                            and not name.upper().endswith("_PROXY")}
         self.environment.update({
             "OLLAMA_HOST": self.host,
             "OLLAMA_MODELS": str(self.folder / "models"),

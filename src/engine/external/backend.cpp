@@ -184,6 +184,7 @@ http::ClientRequest Backend::request(std::string method, std::string target,
                                      std::string body) const {
   const auto url = http::Url::parse(spec_.url);
   auto request = http::ClientRequest::to(std::move(method), *url);  // It was parsed before.
+  request.outside = true;
   request.target = (url->target == "/" ? "" : url->target) + target;
   request.body = std::move(body);
   if (!request.body.empty()) request.headers.add("Content-Type", "application/json");

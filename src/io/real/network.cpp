@@ -8,6 +8,7 @@
 #include <boost/asio/use_awaitable.hpp>
 
 #include "io/real/peer_name.h"
+#include "io/real/proxy_tunnel.h"
 #include "io/real/tls.h"
 
 namespace om::io {
@@ -113,23 +114,46 @@ Task<Result<Socket>> RealNetwork::connect_socket(Socket::endpoint_type to, Call 
   co_return socket;
 }
 
-Task<Result<std::unique_ptr<Stream>>> RealNetwork::connect(Endpoint to,
-                                                           std::shared_ptr<const Tls> tls,
-                                                           Call call) {
+Task<Result<Socket>> RealNetwork::connect_any(Endpoint to, Call call) {
   if (call.cancel.cancelled()) co_return fail(Errc::cancelled, "connect: cancelled");
   CO_TRY(const auto addresses, co_await resolve(to, call));
   Error last{Errc::not_found, fmt::format("lookup {}: no addresses", to.host)};
   for (const auto& address : addresses) {
     auto socket = co_await connect_socket(address, call);
-    if (!socket) {
-      last = socket.error();
-      if (last.code != Errc::unavailable) break;
-      continue;
-    }
-    if (!tls) co_return make_stream(tick_, std::move(*socket));
-    co_return co_await connect_tls(tick_, clock_, std::move(*socket), tls, call);
+    if (socket) co_return socket;
+    last = socket.error();
+    if (last.code != Errc::unavailable) break;
   }
   co_return fail(std::move(last));
+}
+
+Task<Result<std::unique_ptr<Stream>>> RealNetwork::connect(Endpoint to,
+                                                           std::shared_ptr<const Tls> tls,
+                                                           Call call) {
+  CO_TRY(Socket socket, co_await connect_any(std::move(to), call));
+  if (!tls) co_return make_stream(tick_, std::move(socket));
+  co_return co_await connect_tls(tick_, clock_, std::move(socket), std::move(tls), std::move(call));
+}
+
+Task<Result<std::unique_ptr<Stream>>> RealNetwork::connect_through(Proxy proxy, Endpoint to,
+                                                                   std::shared_ptr<const Tls> tls,
+                                                                   Call call) {
+  auto socket = co_await connect_any(proxy.at, call);
+  if (!socket) co_return fail(annotate(std::move(socket).error(), "proxy"));
+  {
+    OperationLimit limit(clock_, call, [&socket] {
+      error_code ignored;  // Closing has no useful failure.
+      socket->close(ignored);
+    });
+    const auto opened = co_await open_tunnel(*socket, proxy, to);
+    if (!opened || limit.ended()) {
+      const Error error = opened ? Error{Errc::unavailable, "proxy"} : opened.error();
+      co_return fail(limit.explain(error.code, error.what));
+    }
+  }
+  if (!tls) co_return make_stream(tick_, std::move(*socket));
+  co_return co_await connect_tls(tick_, clock_, std::move(*socket), std::move(tls),
+                                 std::move(call));
 }
 
 namespace {

@@ -15,12 +15,16 @@ class RealNetwork final : public Network, public NameService {
 
   Task<Result<std::unique_ptr<Stream>>> connect(Endpoint to, std::shared_ptr<const Tls> tls,
                                                 Call call) override;
+  Task<Result<std::unique_ptr<Stream>>> connect_through(Proxy proxy, Endpoint to,
+                                                        std::shared_ptr<const Tls> tls,
+                                                        Call call) override;
   Result<std::unique_ptr<Listener>> listen(Endpoint at, std::shared_ptr<const Tls> tls) override;
   Task<Result<std::vector<Endpoint>>> lookup(Endpoint name, Call call) override;
 
  private:
   Task<Result<std::vector<Socket::endpoint_type>>> resolve(const Endpoint& to, Call call);
   Task<Result<Socket>> connect_socket(Socket::endpoint_type to, Call call);
+  Task<Result<Socket>> connect_any(Endpoint to, Call call);
 
   boost::asio::io_context& context_;
   Clock& clock_;
