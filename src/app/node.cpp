@@ -40,8 +40,8 @@ io::Task<Result<void>> Node::build() {
   generation_options.records = make_records();
   own_generation_ = generation::make_generation(world_, *models_, *scheduler_, generation_options);
   CO_TRY_VOID(open_backends());
-  generation_ = std::make_unique<generation::FederatedGeneration>(world_, *models_,
-                                                                  *own_generation_, *backends_);
+  generation_ = std::make_unique<generation::FederatedGeneration>(
+      world_, *models_, *own_generation_, *backends_, generation_options.records);
 
   api::Settings api_settings = make_api_settings(settings_, name_);
   api_settings.ready = [this] { return ready_; };

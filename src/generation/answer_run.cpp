@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "engine/remote/wire.h"
+#include "generation/chunk_wire.h"
 #include "generation/metrics.h"
 #include "generation/prompt_tokens.h"
 #include "io/task_group.h"
@@ -101,6 +102,9 @@ io::Task<Result<void>> AnswerRun::open() {
 
 Result<void> AnswerRun::read_past() {
   const std::string past = plan_.recording->take_past();
+  if (are_chunks(past)) {
+    return fail(Errc::unavailable, "the server that began this answer is no backend any more");
+  }
   std::string_view rest = past;
   while (!rest.empty()) {
     const size_t end = std::min(rest.find('\n'), rest.size() - 1);

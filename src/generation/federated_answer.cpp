@@ -1,8 +1,22 @@
 #include "generation/federated_answer.h"
 
+#include <algorithm>
+
 #include "base/log.h"
 
 namespace om::generation {
+namespace {
+
+// What is left of the tokens that were asked for.
+model::RequestCommon with_tokens_left(model::RequestCommon common, int64_t said) {
+  boost::json::value* const limit = common.options.if_contains("num_predict");
+  if (limit && limit->is_int64() && limit->get_int64() > 0) {
+    *limit = std::max<int64_t>(1, limit->get_int64() - said);
+  }
+  return common;
+}
+
+}  // namespace
 
 bool is_holders_fault(const Error& error) {
   switch (error.code) {
@@ -17,6 +31,16 @@ bool is_holders_fault(const Error& error) {
     default:
       return false;
   }
+}
+
+io::Task<Result<std::unique_ptr<Answer>>> ask(Generation& generation, model::ChatRequest request,
+                                              io::Call call) {
+  return generation.chat(std::move(request), std::move(call));
+}
+
+io::Task<Result<std::unique_ptr<Answer>>> ask(Generation& generation,
+                                              model::GenerateRequest request, io::Call call) {
+  return generation.generate(std::move(request), std::move(call));
 }
 
 FederatedAnswer::FederatedAnswer(io::World& world, Generation& own, bool is_own,
@@ -53,6 +77,7 @@ bool FederatedAnswer::can_be_continued() const {
 }
 
 io::Task<Result<void>> FederatedAnswer::open() {
+  said_before_ = begun_ ? emitted_.tokens : 0;
   Error last{Errc::unavailable, "no backend that can be reached has the model"};
   if (own_left_) {
     auto opened = co_await open_own();
@@ -83,14 +108,10 @@ io::Task<Result<void>> FederatedAnswer::open() {
 io::Task<Result<void>> FederatedAnswer::open_own() {
   own_left_ = false;
   route_.attempts++;
-  Request request = continued();
-  Result<std::unique_ptr<Answer>> answer = fail(Errc::internal, "not asked");
-  if (auto* chat = std::get_if<model::ChatRequest>(&request)) {
-    answer = co_await own_.chat(std::move(*chat), call_);
-  } else {
-    answer = co_await own_.generate(std::move(std::get<model::GenerateRequest>(request)), call_);
-  }
-  CO_TRY(own_answer_, std::move(answer));
+  auto asked = std::visit(
+      [this](auto&& request) { return ask(own_, std::forward<decltype(request)>(request), call_); },
+      continued());
+  CO_TRY(own_answer_, co_await std::move(asked));
   route_.node = own_answer_->route().node;
   co_return Result<void>{};
 }
@@ -131,8 +152,10 @@ FederatedAnswer::Request FederatedAnswer::continued() const {
   model::ChatRequest chat;
   if (const auto* given = std::get_if<model::ChatRequest>(&request_)) {
     chat = *given;
+    chat.common = with_tokens_left(std::move(chat.common), emitted_.tokens);
   } else {
     model::GenerateRequest generate = std::get<model::GenerateRequest>(request_);
+    generate.common = with_tokens_left(std::move(generate.common), emitted_.tokens);
     if (generate.raw) {
       generate.prompt += emitted_.text;
       return generate;
@@ -153,7 +176,7 @@ void FederatedAnswer::note(model::Chunk& chunk) {
   if (!chunk.thinking.empty() || !chunk.tool_calls.empty()) plain_ = false;
   if (chunk.done) {
     // Whoever finished counted only its own share.
-    if (route_.resumed > 0) chunk.usage.output_tokens += emitted_.tokens;
+    chunk.usage.output_tokens += said_before_;
     chunk.usage.total = world_.clock.now() - started_;
     return;
   }
@@ -162,7 +185,31 @@ void FederatedAnswer::note(model::Chunk& chunk) {
   emitted_.text += chunk.content;
 }
 
+void FederatedAnswer::assume(model::Chunk chunk) {
+  route_.resumed = 1;
+  if (chunk.done) return;
+  note(chunk);
+  emitted_.tokens += 1;
+}
+
+// `error`: why whoever answered until now does not any more.
+io::Task<Result<void>> FederatedAnswer::go_on(Error error) {
+  if (begun_ && !can_be_continued()) {
+    co_return fail(annotate(std::move(error), "the answer cannot be continued elsewhere"));
+  }
+  log_info("asking another holder of the model", field("id", common().id),
+           field("model", common().model), field("error", error), field("begun", begun_));
+  // The first reason tells more than that nobody is left.
+  if (!co_await open()) co_return fail(std::move(error));
+  co_return Result<void>{};
+}
+
 io::Task<Result<model::Chunk>> FederatedAnswer::next() {
+  if (!external_ && !own_answer_) {
+    CO_TRY_VOID(co_await go_on(
+        {Errc::unavailable,
+         "no server that has the model could go on with the answer where its client left it"}));
+  }
   while (true) {
     Result<model::Chunk> chunk = fail(Errc::internal, "no answer is open");
     if (external_) {
@@ -183,17 +230,8 @@ io::Task<Result<model::Chunk>> FederatedAnswer::next() {
     if (call_.cancel.cancelled() || !is_holders_fault(error)) co_return fail(std::move(error));
     if (backend_) backend_->failed(error);
     leave();
-    if (begun_ && !can_be_continued()) {
-      co_return fail(annotate(std::move(error), "the answer cannot be continued elsewhere"));
-    }
-    log_info("asking another holder of the model", field("id", common().id),
-             field("model", common().model), field("error", error), field("begun", begun_));
     if (begun_) route_.resumed++;
-    auto opened = co_await open();
-    if (!opened) {
-      // The first reason tells more than that nobody is left.
-      co_return fail(std::move(error));
-    }
+    CO_TRY_VOID(co_await go_on(std::move(error)));
   }
 }
 

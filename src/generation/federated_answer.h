@@ -16,6 +16,11 @@ namespace om::generation {
 // Errors after which another holder may do better.
 bool is_holders_fault(const Error& error);
 
+io::Task<Result<std::unique_ptr<Answer>>> ask(Generation& generation, model::ChatRequest request,
+                                              io::Call call);
+io::Task<Result<std::unique_ptr<Answer>>> ask(Generation& generation,
+                                              model::GenerateRequest request, io::Call call);
+
 // On the io thread. Destroying it cancels the generation.
 class FederatedAnswer final : public Answer {
  public:
@@ -31,6 +36,8 @@ class FederatedAnswer final : public Answer {
 
   // Asks the first holder, then the next ones.
   io::Task<Result<void>> open();
+  // Instead of open(): this much of the answer was said already; next() asks for the rest.
+  void assume(model::Chunk chunk);
   io::Task<Result<model::Chunk>> next() override;
   const Route& route() const override { return route_; }
 
@@ -41,7 +48,8 @@ class FederatedAnswer final : public Answer {
   io::Task<Result<void>> open_backend(const std::shared_ptr<engine::Backend>& backend);
   Result<engine::UpstreamRequest> upstream(const engine::Backend& backend) const;
   Request continued() const;  // For our own engines.
-  void leave();               // Whoever answered until now.
+  io::Task<Result<void>> go_on(Error error);
+  void leave();  // Whoever answered until now.
   void note(model::Chunk& chunk);
 
   io::World& world_;
@@ -55,6 +63,7 @@ class FederatedAnswer final : public Answer {
   io::TimePoint started_{};
 
   engine::Emitted emitted_;
+  int64_t said_before_ = 0;  // Tokens of it, before who answers now.
   bool begun_ = false, plain_ = true;
 
   std::shared_ptr<engine::Backend> backend_;

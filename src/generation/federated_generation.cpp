@@ -1,23 +1,52 @@
 #include "generation/federated_generation.h"
 
 #include "generation/federated_answer.h"
+#include "generation/kept_answer.h"
 
 namespace om::generation {
 namespace {
 
 constexpr std::chrono::minutes kEmbedMax{5};
 
+}  // namespace
+
 template <class Request>
-io::Task<Result<std::unique_ptr<Answer>>> run(io::World& world, Generation& own, bool is_own,
-                                              engine::Backends& backends, Request request,
-                                              io::Call call) {
-  auto answer = std::make_unique<FederatedAnswer>(world, own, is_own, backends, std::move(request),
-                                                  std::move(call));
+io::Task<Result<std::unique_ptr<Answer>>> FederatedGeneration::run(Request request, bool is_own,
+                                                                   io::Call call) {
+  if (records_ && !request.common.record.empty()) {
+    co_return co_await run_kept(std::move(request), is_own, std::move(call));
+  }
+  auto answer = std::make_unique<FederatedAnswer>(world_, own_, is_own, backends_,
+                                                  std::move(request), std::move(call));
   CO_TRY_VOID(co_await answer->open());
   co_return std::unique_ptr<Answer>(std::move(answer));
 }
 
-}  // namespace
+template <class Request>
+io::Task<Result<std::unique_ptr<Answer>>> FederatedGeneration::run_kept(Request request,
+                                                                        bool is_own,
+                                                                        io::Call call) {
+  const std::string record = request.common.record;
+  const std::string fingerprint = request.common.record_fingerprint;
+  CO_TRY(auto recording, co_await records_->take(record, fingerprint, call));
+  std::string past = recording->take_past();
+  if (is_own && !are_chunks(past)) {
+    recording.reset();  // Our own engines take it for themselves.
+    auto answer = co_await ask(own_, request, call);
+    if (answer || !past.empty() || !is_holders_fault(answer.error())) co_return answer;
+    is_own = false;
+    CO_TRY(recording, co_await records_->take(record, fingerprint, call));
+    past = recording->take_past();
+  }
+  request.common.record.clear();
+  auto make = [this, is_own, request = std::move(request)](io::Call kept_call) {
+    return std::make_unique<FederatedAnswer>(world_, own_, is_own, backends_, request,
+                                             std::move(kept_call));
+  };
+  auto answer = std::make_unique<KeptAnswer>(std::move(recording), std::move(make), call);
+  CO_TRY_VOID(co_await answer->open(std::move(past)));
+  co_return std::unique_ptr<Answer>(std::move(answer));
+}
 
 bool FederatedGeneration::is_own(std::string_view model) {
   const auto name = model::Name::parse(model);
@@ -38,7 +67,7 @@ io::Task<Result<std::unique_ptr<Answer>>> FederatedGeneration::chat(model::ChatR
     return own_.chat(std::move(request), std::move(call));
   }
   const bool own = is_own(model);
-  return run(world_, own_, own, backends_, std::move(request), std::move(call));
+  return run(std::move(request), own, std::move(call));
 }
 
 io::Task<Result<std::unique_ptr<Answer>>> FederatedGeneration::generate(
@@ -49,7 +78,7 @@ io::Task<Result<std::unique_ptr<Answer>>> FederatedGeneration::generate(
     return own_.generate(std::move(request), std::move(call));
   }
   const bool own = is_own(model);
-  return run(world_, own_, own, backends_, std::move(request), std::move(call));
+  return run(std::move(request), own, std::move(call));
 }
 
 io::Task<Result<model::Embedding>> FederatedGeneration::embed(model::EmbedRequest request,

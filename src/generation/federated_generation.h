@@ -13,12 +13,15 @@ namespace om::generation {
 
 // On the io thread. References outlive it. Our own copy of a model is asked first. An answer that
 // breaks before its first text is asked of the next holder, invisibly; after it, the next one that
-// can go on from a given text does, if what came is plain text; else the error is told.
+// can go on from a given text does, if what came is plain text; else the error is told. An answer
+// that its client may pick up is kept by whoever begins it: our own engines keep their tokens, and
+// such an answer is not handed to a foreign server once it has begun.
 class FederatedGeneration final : public Generation {
  public:
+  // `records` null: no answer of a foreign server can be picked up.
   FederatedGeneration(io::World& world, store::Store& store, Generation& own,
-                      engine::Backends& backends)
-      : world_(world), store_(store), own_(own), backends_(backends) {}
+                      engine::Backends& backends, Records* records)
+      : world_(world), store_(store), own_(own), backends_(backends), records_(records) {}
 
   io::Task<Result<std::unique_ptr<Answer>>> chat(model::ChatRequest request,
                                                  io::Call call) override;
@@ -30,11 +33,16 @@ class FederatedGeneration final : public Generation {
  private:
   bool is_own(std::string_view model);
   bool is_elsewhere(std::string_view model, const model::Standing& standing) const;
+  template <class Request>
+  io::Task<Result<std::unique_ptr<Answer>>> run(Request request, bool is_own, io::Call call);
+  template <class Request>
+  io::Task<Result<std::unique_ptr<Answer>>> run_kept(Request request, bool is_own, io::Call call);
 
   io::World& world_;
   store::Store& store_;
   Generation& own_;
   engine::Backends& backends_;
+  Records* records_;
 };
 
 }  // namespace om::generation

@@ -2,6 +2,7 @@
 """Other servers that answer for a node: a second node as an Ollama, a real llama-server, and one
 that speaks OpenAI's API and fails in every way it can."""
 
+import http.client
 import json
 import os
 import pathlib
@@ -21,6 +22,27 @@ MODEL = "smollm2:135m"
 KEY = "sk-very-secret-1234567890"
 CHAT = {"messages": [{"role": "user", "content": "Say hello."}],
         "options": {"num_predict": 12, "temperature": 0, "seed": 1}}
+
+
+def picked_up(node, body, key, last=0, count=None):
+    """The lines of an answer after the `last` one; its client leaves after `count` of them."""
+    headers = {"Content-Type": "application/json", "Idempotency-Key": key}
+    if last:
+        headers["Last-Event-ID"] = str(last)
+    connection = http.client.HTTPConnection(node.url.removeprefix("http://"), timeout=60)
+    try:
+        connection.request("POST", "/api/chat", json.dumps({**body, "stream": True}), headers)
+        reply = connection.getresponse()
+        if reply.status != 200:
+            raise AssertionError(f"{reply.status}: {reply.read()}")
+        lines = []
+        for line in reply:
+            lines.append(json.loads(line))
+            if len(lines) == count:
+                break
+        return lines
+    finally:
+        connection.close()
 
 
 def text_of(lines):
@@ -169,12 +191,50 @@ class Failover(Federation):
         second.on_cut = lambda: setattr(first, "mode", "good")
         lines = list(self.node.stream("/api/chat", {"model": "shared", **CHAT}))
         self.assertEqual(text_of(lines), "".join(first.words))
-        self.assertTrue(lines[-1]["done"])
+        self.assertEqual((lines[-1]["done"], lines[-1]["eval_count"]), (True, 12))
         continued = [body for upstream in (first, second) for _, body in upstream.requests
                      if body["messages"][-1]["role"] == "assistant"]
         self.assertEqual(len(continued), 1)
         self.assertTrue(continued[0]["continue_final_message"])
         self.assertEqual(continued[0]["max_tokens"], 12 - 4)
+
+    def test_its_client_picks_an_answer_up_where_it_left_it(self):
+        first, second = self.pair()
+        first.pause = second.pause = 0.1
+        body = {"model": "shared", **CHAT, "logprobs": True}
+        lines = picked_up(self.node, body, "fox", count=4)
+        lines += picked_up(self.node, body, "fox", last=4)
+        self.assertEqual(text_of(lines), "".join(first.words))
+        self.assertEqual([line["logprobs"][0]["token"] for line in lines[:-1]], first.words)
+        self.assertEqual((lines[-1]["done"], lines[-1]["eval_count"]), (True, 12))
+        asked = [body["messages"][-1] for upstream in (first, second)
+                 for _, body in upstream.requests]
+        self.assertEqual(sorted(message["role"] for message in asked), ["assistant", "user"])
+        # It is over: all of it once more, and nobody is asked.
+        self.assertEqual(text_of(picked_up(self.node, body, "fox")), "".join(first.words))
+        self.assertEqual(len(first.requests) + len(second.requests), 2)
+        with self.assertRaises(AssertionError) as other:
+            picked_up(self.node, {**body, "messages": [{"role": "user", "content": "?"}]}, "fox")
+        self.assertIn("400", str(other.exception))
+
+    def test_a_kept_answer_is_told_again_as_it_was_and_an_unfinished_one_ends_honestly(self):
+        upstream = self.upstream(name="plain")  # It cannot go on from a text.
+        tool = {"type": "function", "function": {"name": "weather", "parameters": {
+            "type": "object", "properties": {"city": {"type": "string"}}}}}
+        body = {"model": "shared", **CHAT, "tools": [tool]}
+        told = picked_up(self.node, body, "tool")
+        again = picked_up(self.node, body, "tool")
+        self.assertEqual(len(upstream.requests), 1)
+        self.assertEqual([line["message"].get("tool_calls") for line in told],
+                         [line["message"].get("tool_calls") for line in again])
+        self.assertEqual(told[-1]["done_reason"], again[-1]["done_reason"])
+        upstream.pause = 0.1
+        body = {"model": "shared", **CHAT}
+        begun = picked_up(self.node, body, "text", count=3)
+        rest = picked_up(self.node, body, "text", last=3)
+        self.assertEqual(text_of(begun + rest[:-1]), "".join(upstream.words)[
+            :len(text_of(begun + rest[:-1]))])
+        self.assertIn("where its client left it", rest[-1]["error"])
 
     def test_what_cannot_be_continued_ends_with_an_honest_error(self):
         upstream = self.upstream(name="only")
@@ -314,6 +374,15 @@ class InACluster(unittest.TestCase):
                     reply = node.post("/api/chat", {"model": "shared", **CHAT})
                     self.assertIn("word0", reply["message"]["content"])
                 self.assertNotIn(KEY, first.cli("cluster", "backup").stdout)
+                # What one node has told can be asked of the other one, also if the first is gone.
+                body = {"model": "shared", **CHAT}
+                told = picked_up(first, body, "fox")
+                first.stop(signal.SIGKILL)
+                rest = picked_up(second, body, "fox", last=3)
+                self.assertEqual([line["message"] for line in rest],
+                                 [line["message"] for line in told[3:]])
+                first.start()
+                cluster.wait_until_ready()
                 second.cli("backend", "remove", "rack")
                 first.wait_until(lambda: "shared" not in [
                     m["name"] for m in first.get("/api/tags")["models"]], "it is gone everywhere")

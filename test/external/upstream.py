@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
@@ -9,14 +10,15 @@ class Upstream:
     """`mode`: "good"; "refuse" 503s; "cut" sends `cut_after` words and closes; "freeze" sends them
     and then nothing more, to anybody.
 
-    `words` are its answer; it goes on from an assistant's last message as vLLM does.
+    `words` are its answer, `pause` seconds apart; it goes on from an assistant's last message as
+    vLLM does.
     """
 
     def __init__(self, model="shared", words=None, key=None, owner="someone",
                  address=("127.0.0.1", 0)):
         self.model, self.words = model, words or [f"word{i} " for i in range(12)]
         self.key, self.owner = key, owner
-        self.mode, self.cut_after = "good", 4
+        self.mode, self.cut_after, self.pause = "good", 4, 0
         self.requests, self.keys = [], []
         self.on_cut = lambda: None
         self.frozen, self.closed = False, threading.Event()
@@ -98,6 +100,7 @@ class Upstream:
                 self.event(handler, {"choices": [{"delta": {"tool_calls": [piece]}}]})
             words = []
         for i, word in enumerate(words):
+            time.sleep(self.pause)
             if self.mode == "cut" and i >= self.cut_after:
                 self.on_cut()
                 return

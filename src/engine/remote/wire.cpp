@@ -120,25 +120,6 @@ bool read_pair(const json::value& value, std::string& token, double& logprob) {
   return true;
 }
 
-std::vector<model::Logprob> decode_logprobs(const json::array& array) {
-  std::vector<model::Logprob> logprobs;
-  for (const json::value& value : array) {
-    model::Logprob logprob;
-    if (!read_pair(value, logprob.token, logprob.logprob)) continue;
-    const json::array& parts = value.get_array();
-    if (parts.size() > 2 && parts[2].is_array()) {
-      for (const json::value& top : parts[2].get_array()) {
-        model::TopLogprob alternative;
-        if (read_pair(top, alternative.token, alternative.logprob)) {
-          logprob.top.push_back(std::move(alternative));
-        }
-      }
-    }
-    logprobs.push_back(std::move(logprob));
-  }
-  return logprobs;
-}
-
 Errc errc_named(std::string_view name) {
   for (int code = 0; code <= static_cast<int>(Errc::internal); code++) {
     if (to_string(static_cast<Errc>(code)) == name) return static_cast<Errc>(code);
@@ -212,18 +193,42 @@ Result<CompletionRequest> decode_completion(std::string_view text) {
   return request;
 }
 
+void append_logprobs(std::string& out, const std::vector<model::Logprob>& logprobs) {
+  out += '[';
+  for (size_t i = 0; i < logprobs.size(); i++) {
+    if (i > 0) out += ',';
+    append_logprob(out, logprobs[i]);
+  }
+  out += ']';
+}
+
+std::vector<model::Logprob> decode_logprobs(const json::array& array) {
+  std::vector<model::Logprob> logprobs;
+  for (const json::value& value : array) {
+    model::Logprob logprob;
+    if (!read_pair(value, logprob.token, logprob.logprob)) continue;
+    const json::array& parts = value.get_array();
+    if (parts.size() > 2 && parts[2].is_array()) {
+      for (const json::value& top : parts[2].get_array()) {
+        model::TopLogprob alternative;
+        if (read_pair(top, alternative.token, alternative.logprob)) {
+          logprob.top.push_back(std::move(alternative));
+        }
+      }
+    }
+    logprobs.push_back(std::move(logprob));
+  }
+  return logprobs;
+}
+
 void append_piece(std::string& out, const Piece& piece) {
   out += R"({"t":)";
   append_quoted(out, piece.text);
   fmt::format_to(std::back_inserter(out), R"(,"n":{},"k":)", piece.output_tokens);
   append_tokens(out, piece.tokens);
   if (!piece.logprobs.empty()) {
-    out += R"(,"l":[)";
-    for (size_t i = 0; i < piece.logprobs.size(); i++) {
-      if (i > 0) out += ',';
-      append_logprob(out, piece.logprobs[i]);
-    }
-    out += ']';
+    out += R"(,"l":)";
+    append_logprobs(out, piece.logprobs);
   }
   if (piece.done) {
     fmt::format_to(std::back_inserter(out), R"(,"done":{{"limit":{},"stop_word":)", piece.limit);

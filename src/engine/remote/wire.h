@@ -22,6 +22,10 @@ Result<CompletionRequest> decode_completion(std::string_view text);
 void append_piece(std::string& out, const Piece& piece);  // With its line feed.
 Piece decode_piece(const boost::json::object& line);
 
+// [["token", -0.5, [["alternative", -1.5]]]]
+void append_logprobs(std::string& out, const std::vector<model::Logprob>& logprobs);
+std::vector<model::Logprob> decode_logprobs(const boost::json::array& array);
+
 boost::json::object encode_properties(const Properties& properties);
 Properties decode_properties(const boost::json::object& object);
 

@@ -1,0 +1,24 @@
+// Chunks of an answer as lines of JSON, for records (record.h).
+#pragma once
+
+#include <boost/json.hpp>
+#include <string>
+#include <string_view>
+
+#include "model/chat.h"
+
+namespace om::generation {
+
+// Who made it and what it is; without `context` and `rendered_prompt`, which no foreign server
+// gives.
+struct KeptChunk {
+  std::string by;
+  model::Chunk chunk;
+};
+
+void append_chunk(std::string& out, std::string_view by, const model::Chunk& chunk);
+KeptChunk decode_chunk(const boost::json::object& line);
+// Whether a record is of such lines.
+bool are_chunks(std::string_view lines);
+
+}  // namespace om::generation
