@@ -58,9 +58,10 @@ def summary(trial, deaths, seed, seconds):
     }
 
 
-def tell(result, exact):
+def tell(result, streams, exact):
     """The figures, also for bench/run."""
-    kills = f"{result['kills']} kills under load" + ("" if exact else ", ordinary kernels")
+    kills = f"{result['kills']} kills under {streams} streams on {os.cpu_count()} cores"
+    kills += "" if exact else ", ordinary kernels"
     figures = [
         {"what": f"requests failed{' or changed' if exact else ''} in {kills}",
          "value": f"{result['failed']} of {result['requests']}", "budget": "0",
@@ -81,7 +82,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("count", nargs="?", type=int, default=100)
     parser.add_argument("--seed", type=int, default=int(time.time()))
-    parser.add_argument("--streams", type=int, default=5)
+    parser.add_argument("--streams", type=int, default=os.cpu_count(),
+                        help="at once; one a core if not said")
     parser.add_argument("--variants", type=int, default=2, help="prompts of each kind")
     parser.add_argument("--hangs", type=int, help="of the kills: runners that only stop (slow)")
     parser.add_argument("--ordinary", action="store_true",
@@ -112,7 +114,7 @@ def main():
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "kills.json").write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result, indent=1))
-    tell(result, exact)
+    tell(result, arguments.streams, exact)
     return 1 if trial.failures else 0
 
 
