@@ -136,15 +136,24 @@ class Compiled : public ChatTemplate {
     if (!direct_ || continues(input)) return apply_anew(input, inputs).applied;
     const Digest key = KnownAnswers::key_of(input);
     if (auto known = known_.find(key)) {
-      std::string prompt = direct_->render(inputs);
-      if (prompt.ends_with(known->generation_prompt)) {
-        known->applied.prompt = std::move(prompt);
+      auto prompt = render_once(inputs);
+      if (prompt && prompt->ends_with(known->generation_prompt)) {
+        known->applied.prompt = std::move(*prompt);
         return std::move(known->applied);
       }
     }
     Known made = apply_anew(input, inputs);
-    if (direct_->render(inputs) == made.applied.prompt) known_.put(key, made);
+    if (render_once(inputs) == made.applied.prompt) known_.put(key, made);
     return std::move(made.applied);
+  }
+
+  // Nothing where it fails: the library decides whether that is so.
+  std::optional<std::string> render_once(const common_chat_templates_inputs& inputs) const {
+    try {
+      return direct_->render(inputs);
+    } catch (const std::exception&) {
+      return std::nullopt;
+    }
   }
 
   Known apply_anew(const ChatInput& input, const common_chat_templates_inputs& inputs) const {

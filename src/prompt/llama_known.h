@@ -19,8 +19,8 @@ struct Known {
 // Of one template; the least recently used go. From any thread.
 class KnownAnswers {
  public:
-  static constexpr size_t kEntriesMax = 16;
-  static constexpr size_t kGrammarBytesMax = 256 * 1024;  // Of one that is kept.
+  static constexpr size_t kEntriesMax = 8;
+  static constexpr size_t kGrammarBytesMax = 128 * 1024;  // Of one that is kept.
 
   // Names all of a request that matters but for what its messages say.
   static Digest key_of(const ChatInput& input);
