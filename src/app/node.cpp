@@ -17,7 +17,9 @@ io::Task<Result<void>> Node::build() {
   CO_TRY(const NodePaths paths, find_paths(world_.files, settings_));
   name_ = node_name(settings_);
   client_ = std::make_unique<http::Client>(world_);
-  CO_TRY(auto proxies, http::Proxies::make(settings_.proxies));
+  CO_TRY(auto proxies, http::Proxies::make({.https = settings_.https_proxy,
+                                            .http = settings_.http_proxy,
+                                            .none = settings_.no_proxy}));
   client_->use_proxies(std::move(proxies));
   CO_TRY(store_, co_await store::Store::open(world_, settings_.models_directory, settings_.prune));
   CO_TRY(local_scheduler_, make_scheduler(world_, settings_, paths));

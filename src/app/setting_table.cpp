@@ -3,6 +3,7 @@
 #include "base/duration.h"
 #include "base/strings.h"
 #include "cluster/discovery.h"
+#include "http/proxy.h"
 
 namespace om::app {
 namespace {
@@ -118,26 +119,19 @@ Result<void> set_certificate_life(Settings& settings, const SettingValue& value)
   return {};
 }
 
-template <std::string http::ProxySettings::* member>
+template <std::string Settings::* member>
 Result<void> set_proxy(Settings& settings, const SettingValue& value) {
   const auto* text = std::get_if<std::string>(&value);
   if (text == nullptr) return wrong_type("a string");
   TRY_VOID(http::Proxies::make({.https = *text}));
-  settings.proxies.*member = *text;
+  settings.*member = *text;
   return {};
 }
 // A login is not for those who look over a shoulder.
-template <std::string http::ProxySettings::* member>
+template <std::string Settings::* member>
 SettingValue get_proxy(const Settings& settings) {
-  return http::without_credentials(settings.proxies.*member);
+  return http::without_credentials(settings.*member);
 }
-Result<void> set_no_proxy(Settings& settings, const SettingValue& value) {
-  const auto* list = std::get_if<Strings>(&value);
-  if (list == nullptr) return wrong_type("a list of strings");
-  settings.proxies.none = *list;
-  return {};
-}
-SettingValue get_no_proxy(const Settings& settings) { return settings.proxies.none; }
 
 template <std::string Settings::* member>
 Result<void> choose(Settings& settings, const SettingValue& value,
@@ -286,12 +280,12 @@ const SettingRow kTable[] = {
      set_bool<&Settings::announce_mdns>, get_bool<&Settings::announce_mdns>},
     {"network.https_proxy", "HTTPS_PROXY",
      "http://[USER:PASSWORD@]HOST[:PORT] of a proxy that leads to registries and foreign servers.",
-     set_proxy<&http::ProxySettings::https>, get_proxy<&http::ProxySettings::https>},
+     set_proxy<&Settings::https_proxy>, get_proxy<&Settings::https_proxy>},
     {"network.http_proxy", "HTTP_PROXY", "The same for those at http://.",
-     set_proxy<&http::ProxySettings::http>, get_proxy<&http::ProxySettings::http>},
+     set_proxy<&Settings::http_proxy>, get_proxy<&Settings::http_proxy>},
     {"network.no_proxy", "NO_PROXY",
      "Names (with all below them), addresses and CIDR ranges that are asked directly.",
-     set_no_proxy, get_no_proxy},
+     set_list<&Settings::no_proxy>, get_list<&Settings::no_proxy>},
     {"log.level", "OLLAMA_DEBUG", "debug, info, warn or error.", set_log_level,
      get_text<&Settings::log_level>, debug_from},
     {"log.format", "OLLAMAMAX_LOG_FORMAT", "text or json.", set_log_format,

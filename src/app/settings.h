@@ -9,7 +9,6 @@
 #include <vector>
 
 #include "base/result.h"
-#include "http/proxy.h"
 
 namespace om::app {
 
@@ -50,7 +49,8 @@ struct Settings {
   std::chrono::nanoseconds node_grace{}, surplus_grace{};
   uint64_t receive_rate_max = 0, send_rate_max = 0;  // Bytes a second; 0: no cap.
 
-  http::ProxySettings proxies;  // For registries and foreign servers.
+  std::string https_proxy, http_proxy;  // For registries and foreign servers.
+  std::vector<std::string> no_proxy;
 
   std::string log_level, log_format;
 };

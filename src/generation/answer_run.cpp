@@ -105,15 +105,10 @@ Result<void> AnswerRun::read_past() {
   if (are_chunks(past)) {
     return fail(Errc::unavailable, "the server that began this answer is no backend any more");
   }
-  std::string_view rest = past;
-  while (!rest.empty()) {
-    const size_t end = std::min(rest.find('\n'), rest.size() - 1);
-    TRY(const auto line, engine::parse_line(rest.substr(0, end)));
-    rest.remove_prefix(end + 1);
+  return for_each_line(past, [this](const boost::json::object& line) {
     Kept& kept = kept_.emplace_back();
     if (!line.contains("runner")) kept.piece = engine::decode_piece(line);
-  }
-  return {};
+  });
 }
 
 // Nothing is told before it would outlive this node.

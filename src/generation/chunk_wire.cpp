@@ -1,5 +1,6 @@
 #include "generation/chunk_wire.h"
 
+#include <algorithm>
 #include <iterator>
 
 #include "base/json_fields.h"
@@ -111,5 +112,16 @@ KeptChunk decode_chunk(const boost::json::object& line) {
 }
 
 bool are_chunks(std::string_view lines) { return lines.starts_with(kBegin); }
+
+Result<void> for_each_line(std::string_view lines,
+                           const std::function<void(const boost::json::object&)>& take) {
+  while (!lines.empty()) {
+    const size_t end = std::min(lines.find('\n'), lines.size() - 1);
+    TRY(const auto line, engine::parse_line(lines.substr(0, end)));
+    lines.remove_prefix(end + 1);
+    take(line);
+  }
+  return {};
+}
 
 }  // namespace om::generation

@@ -2,9 +2,11 @@
 #pragma once
 
 #include <boost/json.hpp>
+#include <functional>
 #include <string>
 #include <string_view>
 
+#include "base/result.h"
 #include "model/chat.h"
 
 namespace om::generation {
@@ -20,5 +22,9 @@ void append_chunk(std::string& out, std::string_view by, const model::Chunk& chu
 KeptChunk decode_chunk(const boost::json::object& line);
 // Whether a record is of such lines.
 bool are_chunks(std::string_view lines);
+
+// The lines of a record of any kind, one after the other. corrupt: one is no JSON object.
+Result<void> for_each_line(std::string_view lines,
+                           const std::function<void(const boost::json::object&)>& take);
 
 }  // namespace om::generation

@@ -1,22 +1,8 @@
 #include "generation/federated_answer.h"
 
-#include <algorithm>
-
 #include "base/log.h"
 
 namespace om::generation {
-namespace {
-
-// What is left of the tokens that were asked for.
-model::RequestCommon with_tokens_left(model::RequestCommon common, int64_t said) {
-  boost::json::value* const limit = common.options.if_contains("num_predict");
-  if (limit && limit->is_int64() && limit->get_int64() > 0) {
-    *limit = std::max<int64_t>(1, limit->get_int64() - said);
-  }
-  return common;
-}
-
-}  // namespace
 
 bool is_holders_fault(const Error& error) {
   switch (error.code) {
@@ -152,10 +138,10 @@ FederatedAnswer::Request FederatedAnswer::continued() const {
   model::ChatRequest chat;
   if (const auto* given = std::get_if<model::ChatRequest>(&request_)) {
     chat = *given;
-    chat.common = with_tokens_left(std::move(chat.common), emitted_.tokens);
+    chat.common.options = engine::options_left(chat.common, emitted_);
   } else {
     model::GenerateRequest generate = std::get<model::GenerateRequest>(request_);
-    generate.common = with_tokens_left(std::move(generate.common), emitted_.tokens);
+    generate.common.options = engine::options_left(generate.common, emitted_);
     if (generate.raw) {
       generate.prompt += emitted_.text;
       return generate;

@@ -1,9 +1,5 @@
 #include "generation/kept_answer.h"
 
-#include <algorithm>
-
-#include "engine/remote/wire.h"
-
 namespace om::generation {
 
 KeptAnswer::KeptAnswer(std::unique_ptr<Recording> recording, MakeAnswer make, const io::Call& call)
@@ -19,16 +15,12 @@ const Route& KeptAnswer::route() const {
 }
 
 Result<void> KeptAnswer::read(std::string_view past) {
-  while (!past.empty()) {
-    const size_t end = std::min(past.find('\n'), past.size() - 1);
-    TRY(const auto line, engine::parse_line(past.substr(0, end)));
-    past.remove_prefix(end + 1);
+  return for_each_line(past, [this](const boost::json::object& line) {
     KeptChunk kept = decode_chunk(line);
     answer_->assume(kept.chunk);
     route_ = {.node = std::move(kept.by), .resumed = 1};
     past_.push_back(std::move(kept.chunk));
-  }
-  return {};
+  });
 }
 
 io::Task<Result<void>> KeptAnswer::open(std::string past) {

@@ -143,7 +143,9 @@ class Compiled : public ChatTemplate {
       }
     }
     Known made = apply_anew(input, inputs);
-    if (render_once(inputs) == made.applied.prompt) known_.put(key, made);
+    std::string prompt = std::exchange(made.applied.prompt, {});  // Not to be kept: it may be long.
+    if (render_once(inputs) == prompt) known_.put(key, made);
+    made.applied.prompt = std::move(prompt);
     return std::move(made.applied);
   }
 

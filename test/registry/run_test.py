@@ -14,6 +14,7 @@ import pathlib
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -47,8 +48,8 @@ def wait_for(what, check, seconds=30.0):
     raise AssertionError(f"{what}: nothing after {seconds} s")
 
 
-def get(url):
-    with urllib.request.urlopen(url, timeout=30) as reply:
+def get(url, context=None):
+    with urllib.request.urlopen(url, timeout=30, context=context) as reply:
         return reply.read()
 
 
@@ -68,8 +69,9 @@ class Registry:
         self.log = open(folder / "log", "wb")
         self.process = subprocess.Popen(["docker-registry", "serve", str(config)],
                                         stdout=self.log, stderr=self.log)
-        wait_for("docker-registry",
-                 lambda: socket.create_connection(("127.0.0.1", self.port)).close() is None)
+        url = f"{'https' if certificate else 'http'}://127.0.0.1:{self.port}/v2/"
+        trusting = ssl._create_unverified_context() if certificate else None
+        wait_for("docker-registry", lambda: get(url, trusting) is not None)
 
     def blob_file(self, digest):
         hex_digits = digest.split(":")[1]

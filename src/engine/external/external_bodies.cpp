@@ -83,14 +83,6 @@ int64_t tokens_left(const json::value& limit, const Emitted& emitted) {
   return std::max<int64_t>(1, wanted - emitted.tokens);
 }
 
-json::object ollama_options(const model::RequestCommon& common, const Emitted& emitted) {
-  json::object options = common.options;
-  if (const json::value* limit = options.if_contains("num_predict")) {
-    options["num_predict"] = tokens_left(*limit, emitted);
-  }
-  return options;
-}
-
 // Ollama's options by the names that OpenAI's API has, and those that llama-server and vLLM add.
 void add_openai_options(BackendKind kind, const model::RequestCommon& common,
                         const Emitted& emitted, json::object& body) {
@@ -140,7 +132,7 @@ void add_openai_common(BackendKind kind, const model::RequestCommon& common, con
 void add_ollama_common(const model::RequestCommon& common, const Emitted& emitted,
                        json::object& body) {
   body["stream"] = true;
-  body["options"] = ollama_options(common, emitted);
+  body["options"] = options_left(common, emitted);
   if (common.format.kind == model::Format::Kind::json) body["format"] = "json";
   if (common.format.kind == model::Format::Kind::schema) {
     body["format"] = parsed_or_text(common.format.schema);
@@ -165,6 +157,14 @@ Result<void> check_continuation(BackendKind kind, const Emitted& emitted) {
 }
 
 }  // namespace
+
+json::object options_left(const model::RequestCommon& common, const Emitted& emitted) {
+  json::object options = common.options;
+  if (const json::value* limit = options.if_contains("num_predict")) {
+    options["num_predict"] = tokens_left(*limit, emitted);
+  }
+  return options;
+}
 
 Result<UpstreamRequest> chat_body(BackendKind kind, std::string_view model,
                                   const model::ChatRequest& request, const Emitted& emitted) {

@@ -1,6 +1,7 @@
 // Our requests in the words of foreign servers. Pure.
 #pragma once
 
+#include <boost/json.hpp>
 #include <string>
 
 #include "engine/external/backend_spec.h"
@@ -13,6 +14,9 @@ struct Emitted {
   std::string text;
   int64_t tokens = 0;
 };
+
+// The request's options for who goes on: `num_predict` is what may still come.
+boost::json::object options_left(const model::RequestCommon& common, const Emitted& emitted);
 
 struct UpstreamRequest {
   std::string target;  // "/v1/chat/completions"
