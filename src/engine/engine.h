@@ -33,6 +33,12 @@ struct Constraint {
   bool tool_grammar = false;      // Sent as grammar_type "tool_calls".
 };
 
+// How far a runner is with a prompt; what it had cached is in neither count.
+struct PromptProgress {
+  int64_t evaluated = 0, left = 0;
+  std::chrono::nanoseconds time{};  // Since it began with it.
+};
+
 struct CompletionRequest {
   std::string prompt;              // Rendered text with special tokens in it; or, if not empty:
   std::vector<Token> tokens;       // the prompt as token ids (BOS included).
@@ -42,8 +48,8 @@ struct CompletionRequest {
   int logprobs = -1;  // Alternatives per token; negative: no log probabilities.
   bool shift = true;
   std::string id;  // Of the request, for logs.
-  // Told by an engine of this node, while it works on the prompt, how many tokens are left of it.
-  std::function<void(int64_t)> on_prompt_left;
+  // Told by an engine of this node while it works on the prompt.
+  std::function<void(const PromptProgress&)> on_prompt_progress;
 };
 
 // What one event of the stream brought. Text ends on a whole UTF-8 character.

@@ -201,7 +201,9 @@ io::Task<Result<void>> AnswerRun::start_runner() {
     CO_TRY(auto generated, co_await transcript_.tokens(engine, call_));
     CO_TRY(request, continuation(std::move(generated)));
   }
-  request.on_prompt_left = [lease = lease_.get()](int64_t left) { lease->note_prompt_left(left); };
+  request.on_prompt_progress = [lease = lease_.get()](const engine::PromptProgress& progress) {
+    lease->note_prompt_progress(progress);
+  };
   transcript_.begin_runner();
   runner_began_ = true;
   runner_started_ = world_.clock.now();

@@ -30,7 +30,9 @@ io::Task<void> RunningCompletion::run(scheduler::Lease& lease, std::string body)
 io::Task<Result<void>> RunningCompletion::speak(scheduler::Lease& lease, std::string body) {
   CO_TRY(engine::CompletionRequest request, engine::decode_completion(body));
   const io::Call call{io::kNever, cancel_.token()};
-  request.on_prompt_left = [&lease](int64_t left) { lease.note_prompt_left(left); };
+  request.on_prompt_progress = [&lease](const engine::PromptProgress& progress) {
+    lease.note_prompt_progress(progress);
+  };
   CO_TRY(const auto completion, co_await lease.engine().complete(std::move(request), call));
   std::string lines = "{\"started\":true}\n";
   size_t count = 1;

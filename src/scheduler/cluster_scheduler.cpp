@@ -67,7 +67,9 @@ class RoutedLease final : public Lease {
     chooser_->first_token(sent_, clock_.now());
     lease_->note_first_token();
   }
-  void note_prompt_left(int64_t tokens) override { lease_->note_prompt_left(tokens); }
+  void note_prompt_progress(const engine::PromptProgress& progress) override {
+    lease_->note_prompt_progress(progress);
+  }
   void note_end(const RunTimes& times) override {
     // One that went on elsewhere has what was emitted in its prompt, which the outline has not.
     if (!resumes_) {

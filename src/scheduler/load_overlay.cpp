@@ -32,11 +32,11 @@ std::vector<LoadOverlay::Entry>* LoadOverlay::list_of(Ticket ticket) {
   return list == nodes_.end() ? nullptr : &list->second;
 }
 
-void LoadOverlay::first_token(Ticket ticket) {
+void LoadOverlay::first_token(Ticket ticket, io::TimePoint now) {
   std::vector<Entry>* list = list_of(ticket);
   if (list == nullptr) return;
   const auto entry = std::ranges::find(*list, ticket, &Entry::ticket);
-  if (entry != list->end()) entry->answered = true;
+  if (entry != list->end()) entry->answered = now;
 }
 
 void LoadOverlay::finish(Ticket ticket, io::TimePoint now) {
@@ -55,8 +55,13 @@ LoadOverlay::Extra LoadOverlay::of(NodeNumber node, uint64_t model, io::TimePoin
   if (list == nodes_.end()) return extra;
   for (const Entry& entry : list->second) {
     if (entry.request.model != model) continue;
-    const bool ended = entry.ended != io::kNever;
+    const bool ended = entry.ended != io::kNever, answered = entry.answered != io::kNever;
     const bool in_report = entry.routed + kSettle <= reported;
+    // A late first token is news until a report that was made after it.
+    if (answered ? entry.answered + kSettle > reported : !ended) {
+      const io::TimePoint first = std::min(entry.answered, now);
+      extra.overdue = std::max(extra.overdue, first - entry.routed - entry.request.expected_first);
+    }
     if (ended) {
       if (in_report && entry.ended + kSettle > reported) extra.requests--;
       continue;
@@ -64,14 +69,11 @@ LoadOverlay::Extra LoadOverlay::of(NodeNumber node, uint64_t model, io::TimePoin
     extra.own++;
     if (!in_report) {
       extra.requests++;
-      if (!entry.answered) extra.prompt_tokens += entry.request.prompt_tokens;
+      if (!answered) extra.prompt_tokens += entry.request.prompt_tokens;
       if (entry.request.load_bytes > 0) {
         extra.load_since = extra.loading ? std::min(extra.load_since, entry.routed) : entry.routed;
         extra.loading = true;
       }
-    }
-    if (!entry.answered) {
-      extra.overdue = std::max(extra.overdue, now - entry.routed - entry.request.expected_first);
     }
   }
   return extra;

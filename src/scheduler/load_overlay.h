@@ -36,11 +36,12 @@ class LoadOverlay {
     int own = 0;               // Of this gateway and not ended, reported or not.
     bool loading = false;      // Sent there to be loaded; no report of it yet.
     io::TimePoint load_since{};
-    io::Duration overdue{};  // How late the latest first token is.
+    // How late the latest first token is, or was: reports tell the node's rate only afterwards.
+    io::Duration overdue{};
   };
 
   Ticket add(const RoutedRequest& request, io::TimePoint now);
-  void first_token(Ticket ticket);
+  void first_token(Ticket ticket, io::TimePoint now);
   void finish(Ticket ticket, io::TimePoint now);
 
   // `reported`: when the node's last report was made.
@@ -55,8 +56,7 @@ class LoadOverlay {
     Ticket ticket = 0;
     RoutedRequest request;
     io::TimePoint routed{};
-    bool answered = false;
-    io::TimePoint ended = io::kNever;
+    io::TimePoint answered = io::kNever, ended = io::kNever;
   };
 
   std::vector<Entry>* list_of(Ticket ticket);

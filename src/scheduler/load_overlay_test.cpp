@@ -54,8 +54,12 @@ TEST(LoadOverlay, NoticesALateFirstToken) {
   const auto ticket = overlay.add(request(100), kNow);
   EXPECT_EQ(overlay.of(1, kModel, kNow, kNow + seconds(1)).overdue, io::Duration(0));
   EXPECT_EQ(overlay.of(1, kModel, kNow, kNow + seconds(5)).overdue, seconds(3));
-  overlay.first_token(ticket);
-  EXPECT_EQ(overlay.of(1, kModel, kNow, kNow + seconds(5)).overdue, io::Duration(0));
+  overlay.first_token(ticket, kNow + seconds(5));
+  const auto overdue = [&](io::TimePoint reported) {
+    return overlay.of(1, kModel, reported, kNow + seconds(9)).overdue;
+  };
+  EXPECT_EQ(overdue(kNow + seconds(4)), seconds(3)) << "the report was made before";
+  EXPECT_EQ(overdue(kNow + seconds(6)), io::Duration(0));
 }
 
 TEST(LoadOverlay, CountsOneLoadForAllWhoWaitForIt) {

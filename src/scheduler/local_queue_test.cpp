@@ -158,7 +158,7 @@ io::Task<void> counts_pending(Node& node) {
     return node.scheduler.node_info("n").runners.at(0).pending_prompt_tokens;
   };
   EXPECT_EQ(pending(), 2000);
-  (*busy)->note_prompt_left(300);
+  (*busy)->note_prompt_progress({.evaluated = 700, .left = 300});
   EXPECT_EQ(pending(), 1300);
   (*busy)->note_first_token();
   EXPECT_EQ(pending(), 1000);
@@ -184,6 +184,31 @@ io::Task<void> measures(Node& node) {
   EXPECT_NEAR(runner.output_rate, 10, 0.3);
 }
 TEST(LocalQueue, MeasuresHowFastItIs) { Node().run(measures); }
+
+io::Task<void> measures_under_way(Node& node) {
+  auto lease = co_await node.acquire(target("a"));
+  CO_ASSERT(lease);
+  const auto rate = [&] { return node.scheduler.node_info("n").runners.at(0).prompt_rate; };
+  (*lease)->note_prompt_progress({.evaluated = 0, .left = 600, .time = milliseconds(0)});
+  EXPECT_EQ(rate(), 0);
+  (*lease)->note_prompt_progress({.evaluated = 512, .left = 88, .time = seconds(8)});
+  EXPECT_NEAR(rate(), 64, 2);
+  // Only what came since counts: 8 tokens after another second are too few.
+  (*lease)->note_prompt_progress({.evaluated = 520, .left = 80, .time = seconds(9)});
+  EXPECT_NEAR(rate(), 64, 2);
+  (*lease)->note_end({.prompt_tokens = 700, .cached_tokens = 100, .prompt_time = seconds(19)});
+  EXPECT_NEAR(rate(), (0.8 * 512 + 88) / (0.8 * 8 + 11), 1);
+}
+TEST(LocalQueue, MeasuresAPromptUnderWay) { Node().run(measures_under_way); }
+
+io::Task<void> starts_anew(Node& node) {
+  auto lease = co_await node.acquire(target("a"));
+  CO_ASSERT(lease);
+  (*lease)->note_prompt_progress({.evaluated = 500, .time = seconds(5)});
+  (*lease)->note_prompt_progress({.evaluated = 400, .time = seconds(4)});
+  EXPECT_NEAR(node.scheduler.node_info("n").runners.at(0).prompt_rate, 100, 3);
+}
+TEST(LocalQueue, MeasuresASecondPromptOfOneLease) { Node().run(starts_anew); }
 
 io::Task<void> measures_batches(Node& node) {
   auto one = co_await node.acquire(target("a"));

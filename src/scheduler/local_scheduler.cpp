@@ -50,10 +50,14 @@ class LocalLease final : public Lease {
     failed_ = true;
     if (auto scheduler = scheduler_.lock()) (*scheduler)->distrust(instance_, error);
   }
-  void note_prompt_left(int64_t tokens) override { holder_->prompt_left = tokens; }
+  void note_prompt_progress(const engine::PromptProgress& progress) override {
+    auto scheduler = scheduler_.lock();
+    if (scheduler) (*scheduler)->note_progress(key_, *instance_, *holder_, progress);
+  }
   void note_first_token() override { holder_->prompt_left = 0; }
   void note_end(const RunTimes& times) override {
-    if (auto scheduler = scheduler_.lock()) (*scheduler)->learn(key_, *instance_, times);
+    auto scheduler = scheduler_.lock();
+    if (scheduler) (*scheduler)->learn(key_, *instance_, *holder_, times);
   }
 
  private:
@@ -243,15 +247,39 @@ void LocalScheduler::release(const ModelKey& key, const std::shared_ptr<Instance
   pump();
 }
 
-void LocalScheduler::learn(const ModelKey& key, const Instance& instance, const RunTimes& times) {
+ModelEntry* LocalScheduler::entry_of(const ModelKey& key, const Instance& instance) {
   const auto found = models_.find(key);
-  if (found == models_.end() || found->second->instance.get() != &instance) return;
-  ModelEntry& entry = *found->second;
-  const auto evaluated = static_cast<double>(times.prompt_tokens - times.cached_tokens);
-  entry.prompt_rate.add(evaluated, times.prompt_time);
+  const bool has_it = found != models_.end() && found->second->instance.get() == &instance;
+  return has_it ? found->second.get() : nullptr;
+}
+
+// The rate is learned while the prompt is evaluated: a slow node is to be known as one before it
+// has given its first answer.
+void LocalScheduler::note_progress(const ModelKey& key, const Instance& instance, Holder& holder,
+                                   const engine::PromptProgress& progress) {
+  holder.prompt_left = progress.left;
+  if (progress.evaluated < holder.prompt_learned) {  // Another prompt, under the same lease.
+    holder.prompt_learned = 0;
+    holder.prompt_time_learned = {};
+  }
+  const int64_t tokens = progress.evaluated - holder.prompt_learned;
+  ModelEntry* entry = entry_of(key, instance);
+  if (entry == nullptr || tokens < kPromptTokensMin) return;
+  entry->prompt_rate.add(static_cast<double>(tokens), progress.time - holder.prompt_time_learned);
+  holder.prompt_learned = progress.evaluated;
+  holder.prompt_time_learned = progress.time;
+}
+
+void LocalScheduler::learn(const ModelKey& key, const Instance& instance, const Holder& holder,
+                           const RunTimes& times) {
+  ModelEntry* entry = entry_of(key, instance);
+  if (entry == nullptr) return;
+  const int64_t evaluated = times.prompt_tokens - times.cached_tokens - holder.prompt_learned;
+  entry->prompt_rate.add(static_cast<double>(evaluated),
+                         times.prompt_time - holder.prompt_time_learned);
   // Told as if it had run alone, so that it means the same whoever runs there when it is used.
   const double beside = static_cast<double>(instance.holders.size()) - 1;
-  entry.output_rate.add(
+  entry->output_rate.add(
       static_cast<double>(times.output_tokens) * (1 + kBatchSlowdown * std::max(0.0, beside)),
       times.output_time);
 }

@@ -75,7 +75,11 @@ class LocalScheduler final : public Scheduler {
   bool can_grant(const ModelKey& key, const ModelEntry& entry, const Waiter& waiter) const;
   void release(const ModelKey& key, const std::shared_ptr<Instance>& instance,
                std::list<Holder>::iterator holder, bool answered);
-  void learn(const ModelKey& key, const Instance& instance, const RunTimes& times);
+  ModelEntry* entry_of(const ModelKey& key, const Instance& instance);  // Null: it has another now.
+  void note_progress(const ModelKey& key, const Instance& instance, Holder& holder,
+                     const engine::PromptProgress& progress);
+  void learn(const ModelKey& key, const Instance& instance, const Holder& holder,
+             const RunTimes& times);
   void distrust(const std::shared_ptr<Instance>& instance, const Error& error);
   ModelEntry& entry_of(const Target& target);
   LoadedModel loaded_model(const ModelKey& key, const ModelEntry& entry) const;

@@ -69,7 +69,7 @@ double NodeChooser::output_tokens(uint64_t model) const {
 }
 
 void NodeChooser::first_token(const SentRequest& sent, io::TimePoint now) {
-  overlay_.first_token(sent.ticket);
+  overlay_.first_token(sent.ticket, now);
   if (cluster_.find(sent.name) == sent.node) breakers_.answers(sent.node, sent.outline.model, now);
 }
 

@@ -84,7 +84,7 @@ class Lease {
   // Its node takes no new requests any more, and this one had better go on elsewhere.
   virtual bool leaving() const { return false; }
   // What the runner tells of the request; placement and load reports learn from it.
-  virtual void note_prompt_left(int64_t tokens) { (void)tokens; }  // Not yet evaluated.
+  virtual void note_prompt_progress(const engine::PromptProgress& progress) { (void)progress; }
   virtual void note_first_token() {}
   virtual void note_end(const RunTimes& times) { (void)times; }
 };

@@ -119,7 +119,7 @@ Error CompletionStream::garbage(Error error) {
 std::optional<Piece> CompletionStream::take(StreamEvent& event) {
   evaluated_ = std::max(evaluated_, event.evaluated);
   if (event.kind == StreamEvent::Kind::progress) {
-    if (request_.on_prompt_left) request_.on_prompt_left(event.prompt_left);
+    if (request_.on_prompt_progress) request_.on_prompt_progress(event.progress);
     return std::nullopt;
   }
   watch_->set_generating();

@@ -89,6 +89,11 @@ int64_t number(const json::object& object, std::string_view name) {
   return error ? 0 : result;
 }
 
+// Of tokens or milliseconds: far from where sums of them overflow.
+int64_t count(const json::object& object, std::string_view name) {
+  return std::clamp<int64_t>(number(object, name), 0, int64_t{1} << 40);
+}
+
 double real(const json::object& object, std::string_view name) {
   const json::value* value = object.if_contains(name);
   if (!value) return 0;
@@ -211,7 +216,10 @@ Result<StreamEvent> parse_event(std::string_view text) {
     event.kind = StreamEvent::Kind::progress;  // Its token id is a filler.
     if (progress->is_object()) {
       const json::object& told = progress->get_object();
-      event.prompt_left = std::max<int64_t>(0, number(told, "total") - number(told, "processed"));
+      const int64_t processed = count(told, "processed");
+      event.progress.evaluated = std::max<int64_t>(0, processed - count(told, "cache"));
+      event.progress.left = std::max<int64_t>(0, count(told, "total") - processed);
+      event.progress.time = std::chrono::milliseconds(count(told, "time_ms"));
     }
     return event;
   }

@@ -23,7 +23,7 @@ struct StreamEvent {
   int64_t predicted = 0;  // Tokens produced so far.
   int64_t evaluated = 0;  // Tokens of the prompt.
 
-  int64_t prompt_left = 0;  // progress: tokens of the prompt that are not evaluated yet.
+  PromptProgress progress;
 
   // final
   std::string stop_type, stop_word;

@@ -63,7 +63,9 @@ TEST(StreamEvent, KnowsAllKinds) {
   ASSERT_TRUE(progress);
   EXPECT_EQ(progress->kind, StreamEvent::Kind::progress);
   EXPECT_TRUE(progress->tokens.empty());
-  EXPECT_EQ(progress->prompt_left, 3);
+  EXPECT_EQ(progress->progress.evaluated, 2);
+  EXPECT_EQ(progress->progress.left, 3);
+  EXPECT_EQ(progress->progress.time, std::chrono::milliseconds(4));
 
   auto final = read_stream_event(
       R"({"stop":true,"stop_type":"word","stopping_word":"END","tokens_predicted":4,)"
