@@ -136,7 +136,7 @@ io::Task<Result<void>> Response::write_file(io::Workers& workers, io::File& file
   if (!unsent_head_.empty()) CO_TRY_VOID(co_await write_after_head({}));
   while (length > 0) {
     if (connection_.cancel_.cancelled()) co_return fail(Errc::cancelled, "the client is gone");
-    const auto sent = co_await connection_.send_file(workers, file, offset, length);
+    const auto sent = co_await connection_.send_file(file, offset, length);
     if (!sent) {
       if (sent.error().code != Errc::unsupported) co_return fail(sent.error());
       co_return co_await ResponseWriter::write_file(workers, file, offset, length);

@@ -259,11 +259,10 @@ io::Task<Result<void>> Connection::write(Parts parts, bool streaming) {
   co_return co_await write_slowly(parts, streaming);
 }
 
-io::Task<Result<uint64_t>> Connection::send_file(io::Workers& workers, io::File& file,
-                                                 uint64_t offset, uint64_t length) {
+io::Task<Result<uint64_t>> Connection::send_file(io::File& file, uint64_t offset, uint64_t length) {
   stream_->set_deadline(shared_.world.clock.now() + shared_.limits.write_idle_max);
   streaming_ = true;
-  auto sent = co_await stream_->send_file(workers, file, offset, length);
+  auto sent = co_await stream_->send_file(file, offset, length);
   streaming_ = false;
   stream_->set_deadline(io::kNever);
   if (sent) {

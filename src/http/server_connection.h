@@ -152,8 +152,7 @@ class Connection {
   io::Task<void> linger();
   io::Task<Result<void>> write_slowly(Parts parts, bool streaming);
   // Some of these bytes, see io::Stream::send_file().
-  io::Task<Result<uint64_t>> send_file(io::Workers& workers, io::File& file, uint64_t offset,
-                                       uint64_t length);
+  io::Task<Result<uint64_t>> send_file(io::File& file, uint64_t offset, uint64_t length);
   Refusal fill_request(const RequestHead& head, Request& request);
   void on_input_end();
 

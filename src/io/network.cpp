@@ -13,7 +13,7 @@ Task<Result<void>> Stream::write(std::string_view data) {
   co_return co_await write(std::span<const std::string_view>(parts));
 }
 
-Task<Result<uint64_t>> Stream::send_file(Workers&, File&, uint64_t, uint64_t) {
+Task<Result<uint64_t>> Stream::send_file(File&, uint64_t, uint64_t) {
   co_return fail(Errc::unsupported, "this stream copies no files");
 }
 

@@ -57,7 +57,6 @@ struct Proxy {
 };
 
 class File;
-class Workers;
 
 // One open connection. At most one read and one write may be pending at a time; both may be.
 // Used from the io thread. Destroying it closes it; nothing may be pending then.
@@ -79,11 +78,10 @@ class Stream {
     return size_t{0};
   }
 
-  // Sends bytes of a file that the kernel copies on a worker: at least one and at most `length` of
-  // them; tells how many. unsupported: not with this stream or file, nothing was sent: read() and
-  // write() do it. io_failed: the file ends before `offset`.
-  virtual Task<Result<uint64_t>> send_file(Workers& workers, File& file, uint64_t offset,
-                                           uint64_t length);
+  // Sends bytes of a file that the kernel copies: at least one and at most `length` of them; tells
+  // how many. unsupported: not with this stream or file, nothing was sent: read() and write() do
+  // it. io_failed: the file ends before `offset`.
+  virtual Task<Result<uint64_t>> send_file(File& file, uint64_t offset, uint64_t length);
 
   // Pending and later reads and writes fail with deadline_exceeded from then on (checked a few
   // times a second). A plain store: cheap enough for every chunk. kNever: no limit.

@@ -131,7 +131,7 @@ Task<Result<std::unique_ptr<Stream>>> RealNetwork::connect(Endpoint to,
                                                            std::shared_ptr<const Tls> tls,
                                                            Call call) {
   CO_TRY(Socket socket, co_await connect_any(std::move(to), call));
-  if (!tls) co_return make_stream(tick_, std::move(socket));
+  if (!tls) co_return make_stream(tick_, copier_, std::move(socket));
   co_return co_await connect_tls(tick_, clock_, std::move(socket), std::move(tls), std::move(call));
 }
 
@@ -151,7 +151,7 @@ Task<Result<std::unique_ptr<Stream>>> RealNetwork::connect_through(Proxy proxy, 
       co_return fail(limit.explain(error.code, error.what));
     }
   }
-  if (!tls) co_return make_stream(tick_, std::move(*socket));
+  if (!tls) co_return make_stream(tick_, copier_, std::move(*socket));
   co_return co_await connect_tls(tick_, clock_, std::move(*socket), std::move(tls),
                                  std::move(call));
 }
@@ -162,9 +162,10 @@ using Acceptor = asio::basic_socket_acceptor<asio::generic::stream_protocol>;
 
 class SocketListener final : public Listener {
  public:
-  SocketListener(DeadlineTick& tick, Clock& clock, Acceptor acceptor, Endpoint local,
-                 std::unique_ptr<ServerTls> tls)
+  SocketListener(DeadlineTick& tick, FileCopier& copier, Clock& clock, Acceptor acceptor,
+                 Endpoint local, std::unique_ptr<ServerTls> tls)
       : tick_(tick),
+        copier_(copier),
         clock_(clock),
         acceptor_(std::move(acceptor)),
         local_(std::move(local)),
@@ -177,6 +178,7 @@ class SocketListener final : public Listener {
 
  private:
   DeadlineTick& tick_;
+  FileCopier& copier_;
   Clock& clock_;
   Acceptor acceptor_;
   Endpoint local_;
@@ -207,7 +209,7 @@ Task<Result<std::unique_ptr<Stream>>> SocketListener::accept() {
     }
     if (error) continue;  // That client left before we answered.
     set_tcp_options(socket);
-    if (!tls_) co_return make_stream(tick_, std::move(socket));
+    if (!tls_) co_return make_stream(tick_, copier_, std::move(socket));
     co_return accept_tls(tick_, clock_, std::move(socket), tls_->current());
   }
   co_return fail(Errc::cancelled, "the listener is closed");
@@ -247,8 +249,8 @@ Result<std::unique_ptr<Listener>> RealNetwork::listen(Endpoint at, std::shared_p
     TRY(server_tls, ServerTls::make(std::move(tls)));
   }
   Endpoint local = endpoint_of(acceptor.local_endpoint(error));
-  return std::make_unique<SocketListener>(tick_, clock_, std::move(acceptor), std::move(local),
-                                          std::move(server_tls));
+  return std::make_unique<SocketListener>(tick_, copier_, clock_, std::move(acceptor),
+                                          std::move(local), std::move(server_tls));
 }
 
 }  // namespace om::io

@@ -4,6 +4,7 @@
 #include <boost/asio/ip/tcp.hpp>
 
 #include "io/name_service.h"
+#include "io/real/file_copier.h"
 #include "io/real/stream.h"
 
 namespace om::io {
@@ -11,7 +12,8 @@ namespace om::io {
 class RealNetwork final : public Network, public NameService {
  public:
   RealNetwork(boost::asio::io_context& context, Clock& clock)
-      : context_(context), clock_(clock), tick_(clock), resolver_(context) {}
+      : context_(context), clock_(clock), tick_(clock), copier_(context), resolver_(context) {}
+  void stop_copies() { copier_.stop(); }
 
   Task<Result<std::unique_ptr<Stream>>> connect(Endpoint to, std::shared_ptr<const Tls> tls,
                                                 Call call) override;
@@ -29,6 +31,7 @@ class RealNetwork final : public Network, public NameService {
   boost::asio::io_context& context_;
   Clock& clock_;
   DeadlineTick tick_;
+  FileCopier copier_;
   boost::asio::ip::tcp::resolver resolver_;
 };
 

@@ -98,16 +98,16 @@ Task<void> copy_file(World& world, std::string path, std::string& received, Errc
   TaskGroup group(world.executor, world.clock);
   group.spawn(receive_into(**from, size - 10, received));
   for (uint64_t at = 10; at < size;) {
-    const auto sent = co_await (*to)->send_file(world.workers, **file, at, size - at);
+    const auto sent = co_await (*to)->send_file(**file, at, size - at);
     EXPECT_TRUE(sent.has_value()) << (sent ? "" : sent.error().what);
     if (!sent) break;
     at += *sent;
   }
   co_await group.wait();
-  past_end = (co_await (*to)->send_file(world.workers, **file, size, 1)).error().code;
+  past_end = (co_await (*to)->send_file(**file, size, 1)).error().code;
   from->reset();
   Result<uint64_t> sent;
-  while (sent) sent = co_await (*to)->send_file(world.workers, **file, 0, size);
+  while (sent) sent = co_await (*to)->send_file(**file, 0, size);
   after_close = sent.error().code;
 }
 

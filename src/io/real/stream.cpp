@@ -1,11 +1,7 @@
 #include "io/real/stream.h"
 
-#include <fcntl.h>
-#include <poll.h>
-#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
-#include <unistd.h>
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/async_result.hpp>
@@ -15,8 +11,8 @@
 #include <boost/asio/use_awaitable.hpp>
 
 #include "io/filesystem.h"
+#include "io/real/file_copier.h"
 #include "io/real/peer_name.h"
-#include "io/workers.h"
 
 namespace om::io {
 
@@ -65,53 +61,10 @@ void DeadlineTick::run() {
 
 namespace {
 
-// A descriptor of its own for a socket: while a worker copies into it, the stream may be closed and
-// its number given to another file.
-class DuplicateDescriptor {
- public:
-  explicit DuplicateDescriptor(int original) : descriptor_(::fcntl(original, F_DUPFD_CLOEXEC, 0)) {}
-  ~DuplicateDescriptor() {
-    if (descriptor_ >= 0) ::close(descriptor_);
-  }
-  DuplicateDescriptor(const DuplicateDescriptor&) = delete;
-  DuplicateDescriptor& operator=(const DuplicateDescriptor&) = delete;
-  int get() const { return descriptor_; }
-
- private:
-  int descriptor_;
-};
-
-struct FilePiece {
-  int descriptor = -1;
-  uint64_t offset = 0, length = 0;
-};
-
-// How long a worker waits for room before the io thread does: a fast receiver makes some sooner.
-constexpr int kRoomWaitMs = 1;
-
-// The bytes copied until the socket is full; an error number (negative) if none were.
-int64_t copy_file(int socket, FilePiece piece) {
-  uint64_t copied = 0;
-  while (copied < piece.length) {
-    auto offset = static_cast<off_t>(piece.offset + copied);
-    const ssize_t count = ::sendfile(socket, piece.descriptor, &offset, piece.length - copied);
-    if (count > 0) {
-      copied += static_cast<uint64_t>(count);
-      continue;
-    }
-    if (count < 0 && errno == EINTR) continue;
-    if (count == 0) return copied > 0 ? static_cast<int64_t>(copied) : -ENODATA;
-    if (errno != EAGAIN) return copied > 0 ? static_cast<int64_t>(copied) : -errno;
-    pollfd room{socket, POLLOUT, 0};
-    if (::poll(&room, 1, kRoomWaitMs) <= 0) break;
-  }
-  return static_cast<int64_t>(copied);
-}
-
 class SocketStream final : public TickedStream {
  public:
-  SocketStream(DeadlineTick& tick, Socket socket)
-      : TickedStream(tick), socket_(std::move(socket)), peer_(peer_name(socket_)) {
+  SocketStream(DeadlineTick& tick, FileCopier& copier, Socket socket)
+      : TickedStream(tick), copier_(copier), socket_(std::move(socket)), peer_(peer_name(socket_)) {
     boost::system::error_code ignored;  // A socket that cannot do this still works, only slower.
     socket_.native_non_blocking(true, ignored);
   }
@@ -119,8 +72,7 @@ class SocketStream final : public TickedStream {
   Task<Result<size_t>> read_some(std::span<char> into) override;
   Task<Result<void>> write(std::span<const std::string_view> parts) override;
   Result<size_t> write_now(std::span<const std::string_view> parts) override;
-  Task<Result<uint64_t>> send_file(Workers& workers, File& file, uint64_t offset,
-                                   uint64_t length) override;
+  Task<Result<uint64_t>> send_file(File& file, uint64_t offset, uint64_t length) override;
   bool is_idle() override;
   std::string peer() const override { return peer_; }
 
@@ -136,8 +88,8 @@ class SocketStream final : public TickedStream {
   Result<size_t> send_now(std::span<const std::string_view> parts, size_t skip);
 
   static constexpr size_t kPartsMax = 16;
-  static constexpr uint64_t kCopyBytesMax = 8 << 20;  // With one turn of a worker.
 
+  FileCopier& copier_;
   Socket socket_;
   std::string peer_;
 };
@@ -212,27 +164,22 @@ Task<Result<void>> SocketStream::write(std::span<const std::string_view> parts) 
   co_return Result<void>{};
 }
 
-Task<Result<uint64_t>> SocketStream::send_file(Workers& workers, File& file, uint64_t offset,
-                                               uint64_t length) {
-  const FilePiece piece{file.descriptor(), offset, std::min(length, kCopyBytesMax)};
-  if (piece.descriptor < 0) co_return fail(Errc::unsupported, "a file without a descriptor");
+Task<Result<uint64_t>> SocketStream::send_file(File& file, uint64_t offset, uint64_t length) {
+  if (file.descriptor() < 0) co_return fail(Errc::unsupported, "a file without a descriptor");
   while (true) {
     if (ended()) co_return fail(explain({}, "write"));
-    const DuplicateDescriptor target(socket_.native_handle());
-    if (target.get() < 0) co_return fail(Errc::unsupported, "no descriptor to copy with");
-    auto copy = [&target, piece] { return copy_file(target.get(), piece); };
-    const int64_t copied = co_await workers.run(std::move(copy));
+    const int64_t copied =
+        co_await copier_.copy(socket_.native_handle(), file.descriptor(), offset, length);
     if (copied > 0) co_return static_cast<uint64_t>(copied);
     if (copied == -ENODATA) co_return fail(Errc::io_failed, "the file ends before {}", offset);
-    if (copied == -EINVAL) co_return fail(Errc::unsupported, "a file the kernel cannot copy");
+    // The kernel cannot copy this file; or there is no thread or descriptor left to do it with.
+    if (copied == -EINVAL || copied == -EAGAIN || copied == -EMFILE || copied == -ENFILE) {
+      co_return fail(Errc::unsupported, "the kernel does not copy it now");
+    }
     if (copied < 0) {
       co_return fail(
           explain({static_cast<int>(-copied), boost::system::system_category()}, "write"));
     }
-    if (ended()) co_return fail(explain({}, "write"));
-    const auto [error] = co_await socket_.async_wait(asio::socket_base::wait_write,
-                                                     asio::as_tuple(asio::use_awaitable));
-    if (error) co_return fail(explain(error, "write"));
   }
 }
 
@@ -245,8 +192,8 @@ bool SocketStream::is_idle() {
 
 }  // namespace
 
-std::unique_ptr<Stream> make_stream(DeadlineTick& tick, Socket socket) {
-  return std::make_unique<SocketStream>(tick, std::move(socket));
+std::unique_ptr<Stream> make_stream(DeadlineTick& tick, FileCopier& copier, Socket socket) {
+  return std::make_unique<SocketStream>(tick, copier, std::move(socket));
 }
 
 }  // namespace om::io

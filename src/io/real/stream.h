@@ -13,6 +13,7 @@ namespace om::io {
 using Socket = boost::asio::generic::stream_protocol::socket;
 
 class DeadlineTick;
+class FileCopier;
 
 // The part of a stream that the tick sees.
 class TickedStream : public Stream {
@@ -56,6 +57,6 @@ class DeadlineTick {
 };
 
 // Plain socket: TCP or unix.
-std::unique_ptr<Stream> make_stream(DeadlineTick& tick, Socket socket);
+std::unique_ptr<Stream> make_stream(DeadlineTick& tick, FileCopier& copier, Socket socket);
 
 }  // namespace om::io

@@ -1,7 +1,5 @@
 #include "io/real/workers.h"
 
-#include <signal.h>
-
 #include <boost/asio/any_completion_handler.hpp>
 #include <boost/asio/async_result.hpp>
 #include <boost/asio/executor_work_guard.hpp>
@@ -50,11 +48,6 @@ Task<void> RealWorkers::post(std::function<void()> job) {
 }
 
 void RealWorkers::work() {
-  // Copying a file to a peer that has left must fail, not end the process.
-  sigset_t broken_pipe;
-  sigemptyset(&broken_pipe);
-  sigaddset(&broken_pipe, SIGPIPE);
-  ::pthread_sigmask(SIG_BLOCK, &broken_pipe, nullptr);
   std::unique_lock lock(mutex_);
   while (true) {
     ready_.wait(lock, [this] { return stopping_ || !jobs_.empty(); });

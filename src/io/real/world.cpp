@@ -31,6 +31,7 @@ struct RealWorld::Impl {
         signals(context),
         world{context.get_executor(), clock, random, network, files, processes, *workers} {}
   ~Impl() {
+    network.stop_copies();
     workers.reset();
     context.abandon();
   }
