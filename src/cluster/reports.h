@@ -22,7 +22,7 @@ inline constexpr double kRampFirst = 0.1;
 
 // On the io thread; stop() must have returned before it is destroyed.
 //
-// One stream a node brings its reports and a beat every kPulseInterval. Silence of kSilenceMax or
+// One stream a node brings its reports and a beat every kBeatInterval. Silence of kSilenceMax or
 // a broken connection makes the node unreachable at once: nobody is asked, so a dead majority does
 // not matter. Connecting is tried again without end, with pauses up to kRetryMax.
 class Reports {

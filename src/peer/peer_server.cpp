@@ -163,7 +163,7 @@ io::Task<void> PeerServer::report(http::Request& request, http::ResponseWriter& 
     const bool blobs_changed = self.blobs != blobs;
     std::string line = cluster::encode_report(self, false);
     const bool changed = blobs_changed || line != told;
-    if (changed || clock.now() - written >= engine::kPulseInterval) {
+    if (changed || clock.now() - written >= engine::kBeatInterval) {
       if (changed) told = line;
       if (blobs_changed) line = cluster::encode_report(self, true);
       blobs = self.blobs;

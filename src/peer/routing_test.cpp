@@ -58,8 +58,8 @@ TEST(Reports, ANodeThatComesBackShowsThreeSignsOfLifeAndGetsAGrowingShare) {
     co_await nodes.sleep(seconds(30));
     nodes.nodes[0]->start();
     const io::Duration taken = co_await nodes.wait_for("n0", NodeState::ready);
-    EXPECT_GE(taken, 2 * engine::kPulseInterval);
-    EXPECT_LE(taken, cluster::Reports::kRetryMax + 4 * engine::kPulseInterval);
+    EXPECT_GE(taken, 2 * engine::kBeatInterval);
+    EXPECT_LE(taken, cluster::Reports::kRetryMax + 4 * engine::kBeatInterval);
     double ramp = nodes.reports().view().find("n0")->ramp;
     EXPECT_NEAR(ramp, cluster::kRampFirst, 0.05);
     for (int i = 0; i < 4; i++) {

@@ -15,6 +15,7 @@ from support.node import MODELS, ROOT
 
 TOOLS_TEMPLATE = ROOT / "src/prompt/testdata/hermes_thinking.jinja"
 TOKENS = 90
+GAP = 5  # Seconds.
 
 
 def create_models(node):
@@ -192,9 +193,12 @@ class Trial:
                 client.join(180)
 
     def run(self, deaths):
-        """`deaths`: kinds, one after the other, under load all the time."""
+        """`deaths`: kinds, one after the other, under load all the time. The next one comes
+        within GAP once all nodes are there and all answers go on, perhaps before what was lost is
+        loaded again."""
         with self.load():
             for number, kind in enumerate(deaths):
+                time.sleep(self.random.uniform(0, GAP))
                 count = self.kill(kind)
                 self.say(f"{number + 1}/{len(deaths)} {kind}: {count} streams in it", flush=True)
 

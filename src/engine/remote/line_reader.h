@@ -11,10 +11,10 @@
 
 namespace om::engine {
 
-// Gives the lines that tell something and swallows pulses. A node that is silent for kSilenceMax,
-// closes early or writes nonsense is lost: unavailable, with its name. On the io thread; the caller
-// cancels through `call`, and at its deadline has deadline_exceeded, which says nothing of the
-// node.
+// Gives the lines that tell something and swallows pulses. A node that is silent for kSilenceMax
+// (if not set otherwise), closes early or writes nonsense is lost: unavailable, with its name. On
+// the io thread; the caller cancels through `call`, and at its deadline has deadline_exceeded,
+// which says nothing of the node.
 class LineReader {
  public:
   // Sends the request and waits for the head of the answer, which must come within kSilenceMax
@@ -29,6 +29,7 @@ class LineReader {
   io::Task<Result<boost::json::object>> next();
   // What has arrived already; nothing if next() would wait or fail.
   std::optional<Result<boost::json::object>> ready();
+  void set_silence_max(io::Duration silence) { response_->set_idle_max(silence); }
   // Reads to the end, so that the connection can be used again.
   io::Task<void> finish();
 

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "engine/remote/remote_engine.h"
 #include "http/server.h"
 #include "io/co_assert_for_test.h"
 #include "sim/world.h"
@@ -31,6 +32,16 @@ io::Task<void> be_silent(io::World& world, const http::Request& request) {
   EXPECT_FALSE(slept) << "the reader stayed";
 }
 
+constexpr std::string_view kCompletion = "/peer/v1/leases/7/complete";
+
+std::string piece_line(std::string text) {
+  Piece piece;
+  piece.text = std::move(text);
+  std::string line;
+  append_piece(line, piece);
+  return line;
+}
+
 // Parts of an answer, each with a pause before it, by the path asked for.
 const std::map<std::string_view, std::vector<std::string>> kAnswers = {
     {"/lines", {"{}\n{}\n{\"a\":1}\n{}", "\n{\"b\":", "2}\n{}\n"}},
@@ -41,6 +52,7 @@ const std::map<std::string_view, std::vector<std::string>> kAnswers = {
     {"/half", {"{\"a\":1}\n{\"b\""}},
     {"/silent", {"{\"a\":1}\n"}},
     {"/cut", {"{\"a\":1}\n"}},
+    {kCompletion, {"{\"started\":true}\n", piece_line("once")}},
 };
 
 io::Task<void> speak(io::World& world, http::Request& request, http::BodyReader& body,
@@ -76,7 +88,10 @@ io::Task<void> speak(io::World& world, http::Request& request, http::BodyReader&
       if (!slept || !sent) co_return;
     }
   }
-  if (request.path == "/silent") co_return co_await be_silent(world, request);
+  if (request.path == kCompletion) co_await pulse_for(world, response, 20);
+  if (request.path == "/silent" || request.path == kCompletion) {
+    co_return co_await be_silent(world, request);
+  }
   if (request.path == "/cut") co_return;  // Without an end.
   (void)co_await response.finish();
 }
@@ -98,6 +113,7 @@ class ScriptedNode {
   }
 
   io::Clock& clock() { return sim_.clock(); }
+  RemoteEngine engine() { return {sim_.world(), client_, link_, "7", {}}; }
   io::Task<Result<LineReader>> open(std::string path, io::Call call = {}, std::string body = {}) {
     auto request = link_.request("POST", std::move(path), std::move(body));
     auto reader = co_await LineReader::open(sim_.clock(), client_, link_, std::move(request), call);
@@ -200,6 +216,25 @@ TEST(LineReader, ANodeThatFallsSilentIsLostAfterTwoSeconds) {
     const io::TimePoint before = node.clock().now();
     co_await expect_lost_after_a_line(node, "/silent", kSilenceMax + milliseconds(500));
     EXPECT_GE(node.clock().now() - before, kSilenceMax);
+  });
+}
+
+TEST(RemoteEngine, ANodeThatFallsSilentInAnAnswerIsLostAfterASecond) {
+  ScriptedNode().run([](ScriptedNode& node) -> io::Task<void> {
+    RemoteEngine engine = node.engine();
+    auto completion = co_await engine.complete({}, {});
+    CO_ASSERT(completion.has_value());
+    const auto piece = co_await (*completion)->next();
+    CO_ASSERT(piece.has_value());
+    EXPECT_EQ(piece->text, "once");
+    const io::TimePoint before = node.clock().now();
+    const auto lost = co_await (*completion)->next();
+    CO_ASSERT(!lost.has_value());
+    EXPECT_EQ(lost.error().code, Errc::unavailable);
+    EXPECT_TRUE(engine.lost());
+    const io::Duration taken = node.clock().now() - before - 20 * kPulseInterval;
+    EXPECT_GE(taken, kAnswerSilenceMax) << "pulses are signs of life";
+    EXPECT_LE(taken, kAnswerSilenceMax + milliseconds(500));
   });
 }
 

@@ -10,9 +10,12 @@
 namespace om::engine {
 
 // A node that shows no sign of life for so long is taken for dead: it writes something every
-// kPulseInterval while it works for us.
-inline constexpr std::chrono::milliseconds kPulseInterval{500};
+// kPulseInterval while it works for us, and a beat every kBeatInterval in its load reports.
+inline constexpr std::chrono::milliseconds kPulseInterval{250}, kBeatInterval{500};
 inline constexpr std::chrono::milliseconds kSilenceMax{2000};
+// In the midst of an answer, which a client waits for. Shorter, because to be wrong costs little
+// there: the answer goes on elsewhere, and the node stays a member.
+inline constexpr std::chrono::milliseconds kAnswerSilenceMax{1000};
 
 // What a tunnel to a part of a model carries (http::upgrade).
 inline constexpr std::string_view kPartProtocol = "ollamamax-part";

@@ -15,7 +15,9 @@ class RemoteCompletion final : public Completion {
  public:
   // `call` is the one that `reader` was opened with.
   RemoteCompletion(RemoteEngine& engine, LineReader reader, io::Call call)
-      : engine_(engine), reader_(std::move(reader)), call_(std::move(call)) {}
+      : engine_(engine), reader_(std::move(reader)), call_(std::move(call)) {
+    reader_.set_silence_max(kAnswerSilenceMax);
+  }
 
   io::Task<Result<Piece>> next() override {
     CHECK(!done_, "next() after the end");
@@ -70,6 +72,7 @@ class RemoteCompletion final : public Completion {
     log_info("connection broke, reading on", field("node", engine_.link_.node),
              field("lines", lines_));
     reader_ = std::move(*reader);
+    reader_.set_silence_max(kAnswerSilenceMax);
     co_return true;
   }
 
