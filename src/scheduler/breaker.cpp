@@ -81,6 +81,11 @@ double Breakers::share(NodeNumber node, uint64_t model, io::TimePoint now) const
   return share;
 }
 
+io::TimePoint Breakers::node_failed_at(NodeNumber node) const {
+  const auto found = breakers_.find(Key{node, true, 0});
+  return found == breakers_.end() ? io::TimePoint{} : found->second.failed;
+}
+
 void Breakers::fail(const Key& key, io::TimePoint sent, io::TimePoint now) {
   if (breakers_.size() >= kBreakersMax && !breakers_.contains(key)) {
     boost::unordered::erase_if(breakers_,

@@ -56,6 +56,9 @@ class Breakers {
 
   // Of both the node and its runner of the model: the smaller.
   double share(NodeNumber node, uint64_t model, io::TimePoint now) const;
+  // When the node as such last failed: until it reports again, nobody knows that it lives. The
+  // epoch: not lately.
+  io::TimePoint node_failed_at(NodeNumber node) const;
   bool empty() const { return breakers_.empty(); }
   void sent(NodeNumber node, uint64_t model, io::TimePoint now);
   void answers(NodeNumber node, uint64_t model, io::TimePoint now);

@@ -41,13 +41,16 @@ double NodeCost::service_ms(const cluster::RunnerInfo* runner) const {
   return request_.output_tokens / output_rate(runner, slots) * kMsPerSecond;
 }
 
-Exclusion NodeCost::exclusion_of(const cluster::NodeInfo& node, double breaker_share) const {
+Exclusion NodeCost::exclusion_of(NodeNumber number, double breaker_share) const {
+  const cluster::NodeInfo& node = state_.cluster.node(number);
   if (node.state != cluster::NodeState::ready) return Exclusion::not_ready;
   if (std::ranges::find(request_.excluded, node.name) != request_.excluded.end()) {
     return Exclusion::asked_out;
   }
   if (now_ - node.reported > options_.too_old_after) return Exclusion::too_old;
   if (breaker_share <= 0) return Exclusion::broken;
+  // Who fell silent in an answer is asked again once it has shown that it lives.
+  if (state_.breakers.node_failed_at(number) > node.reported) return Exclusion::broken;
   return Exclusion::none;
 }
 
@@ -58,7 +61,7 @@ NodeCandidate NodeCost::estimate(NodeNumber number, io::Random& random) const {
   candidate.name = node.name;
   candidate.free_bytes = room_of(node);
   const double breaker_share = state_.breakers.share(number, request_.outline.model, now_);
-  candidate.excluded = exclusion_of(node, breaker_share);
+  candidate.excluded = exclusion_of(number, breaker_share);
   if (candidate.excluded != Exclusion::none) return candidate;
   candidate.stale = now_ - node.reported > options_.stale_after;
 

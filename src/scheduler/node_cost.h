@@ -21,7 +21,7 @@ class NodeCost {
   NodeCandidate estimate(NodeNumber number, io::Random& random) const;
 
  private:
-  Exclusion exclusion_of(const cluster::NodeInfo& node, double breaker_share) const;
+  Exclusion exclusion_of(NodeNumber number, double breaker_share) const;
   void serve(NodeCandidate& candidate, const cluster::NodeInfo& node,
              const cluster::RunnerInfo& runner, const LoadOverlay::Extra& extra) const;
   void load(NodeCandidate& candidate, const cluster::NodeInfo& node, uint64_t own_bytes) const;

@@ -294,7 +294,7 @@ std::string_view to_string(Exclusion exclusion) {
     case Exclusion::asked_out:
       return "refused or failed this request";
     case Exclusion::broken:
-      return "failed too often lately";
+      return "failed lately";
     case Exclusion::too_old:
       return "has not reported for too long";
     case Exclusion::no_memory:

@@ -91,7 +91,7 @@ enum class Exclusion {
   none,
   not_ready,  // Draining, unreachable, joining, removed.
   asked_out,  // By the request: it refused or failed it.
-  broken,     // Its circuit breaker is open.
+  broken,     // Its circuit breaker is open, or it has not reported since it failed.
   too_old,    // Its last report is.
   no_memory,  // The model can never fit there beside what is pinned.
   no_disk,    // No room for the files.

@@ -223,6 +223,24 @@ TEST_F(NodePlacement, LeavesOutWhatFailedAgainAndAgain) {
   EXPECT_EQ(exclusion_of(decide(request("x"), kNow + Breaker::kPause), "a"), Exclusion::none);
 }
 
+TEST_F(NodePlacement, AsksANodeThatFellSilentAgainOnceItHasReported) {
+  runner("a", "x");
+  runner("b", "x", 3);
+  report();
+  PlacementRequest wanted = request("x");
+  wanted.excluded = {"b"};
+  const io::TimePoint lost = kNow + std::chrono::seconds(1);
+  chooser_.end(send(wanted), {.result = SentOutcome::Result::node_failed}, lost);
+  const auto decision = decide(request("x"), lost);
+  EXPECT_EQ(exclusion_of(decision, "a"), Exclusion::broken);
+  EXPECT_EQ(decision.best()->name, "b");
+  PlacementRequest left = request("x");
+  left.excluded = {"b"};
+  EXPECT_EQ(decide(left, lost).best()->name, "a") << "better than nobody";
+  report(lost);
+  EXPECT_EQ(exclusion_of(decide(request("x"), lost), "a"), Exclusion::none);
+}
+
 TEST_F(NodePlacement, GivesANodeThatCameBackItsShareOnly) {
   runner("a", "x").running = 3;
   runner("b", "x");
