@@ -238,16 +238,14 @@ void LocalScheduler::release(const ModelKey& key, const std::shared_ptr<Instance
   instance->holders.erase(holder);
   instance->exclusive = false;
   requests_running.subtract();
-  const auto found = models_.find(key);
-  if (found != models_.end() && found->second->instance == instance) {
-    ModelEntry& entry = *found->second;
-    if (answered && !instance->died) entry.failures = 0;
-    start_keep_alive(entry);
+  if (ModelEntry* entry = find_entry(key, *instance)) {
+    if (answered && !instance->died) entry->failures = 0;
+    start_keep_alive(*entry);
   }
   pump();
 }
 
-ModelEntry* LocalScheduler::entry_of(const ModelKey& key, const Instance& instance) {
+ModelEntry* LocalScheduler::find_entry(const ModelKey& key, const Instance& instance) {
   const auto found = models_.find(key);
   const bool has_it = found != models_.end() && found->second->instance.get() == &instance;
   return has_it ? found->second.get() : nullptr;
@@ -258,25 +256,21 @@ ModelEntry* LocalScheduler::entry_of(const ModelKey& key, const Instance& instan
 void LocalScheduler::note_progress(const ModelKey& key, const Instance& instance, Holder& holder,
                                    const engine::PromptProgress& progress) {
   holder.prompt_left = progress.left;
-  if (progress.evaluated < holder.prompt_learned) {  // Another prompt, under the same lease.
-    holder.prompt_learned = 0;
-    holder.prompt_time_learned = {};
-  }
-  const int64_t tokens = progress.evaluated - holder.prompt_learned;
-  ModelEntry* entry = entry_of(key, instance);
+  // Another prompt, under the same lease.
+  if (progress.evaluated < holder.learned.evaluated) holder.learned = {};
+  const int64_t tokens = progress.evaluated - holder.learned.evaluated;
+  ModelEntry* entry = find_entry(key, instance);
   if (entry == nullptr || tokens < kPromptTokensMin) return;
-  entry->prompt_rate.add(static_cast<double>(tokens), progress.time - holder.prompt_time_learned);
-  holder.prompt_learned = progress.evaluated;
-  holder.prompt_time_learned = progress.time;
+  entry->prompt_rate.add(static_cast<double>(tokens), progress.time - holder.learned.time);
+  holder.learned = progress;
 }
 
 void LocalScheduler::learn(const ModelKey& key, const Instance& instance, const Holder& holder,
                            const RunTimes& times) {
-  ModelEntry* entry = entry_of(key, instance);
+  ModelEntry* entry = find_entry(key, instance);
   if (entry == nullptr) return;
-  const int64_t evaluated = times.prompt_tokens - times.cached_tokens - holder.prompt_learned;
-  entry->prompt_rate.add(static_cast<double>(evaluated),
-                         times.prompt_time - holder.prompt_time_learned);
+  const int64_t evaluated = times.prompt_tokens - times.cached_tokens - holder.learned.evaluated;
+  entry->prompt_rate.add(static_cast<double>(evaluated), times.prompt_time - holder.learned.time);
   // Told as if it had run alone, so that it means the same whoever runs there when it is used.
   const double beside = static_cast<double>(instance.holders.size()) - 1;
   entry->output_rate.add(

@@ -75,7 +75,7 @@ class LocalScheduler final : public Scheduler {
   bool can_grant(const ModelKey& key, const ModelEntry& entry, const Waiter& waiter) const;
   void release(const ModelKey& key, const std::shared_ptr<Instance>& instance,
                std::list<Holder>::iterator holder, bool answered);
-  ModelEntry* entry_of(const ModelKey& key, const Instance& instance);  // Null: it has another now.
+  ModelEntry* find_entry(const ModelKey& key, const Instance& instance);  // Null: has another now.
   void note_progress(const ModelKey& key, const Instance& instance, Holder& holder,
                      const engine::PromptProgress& progress);
   void learn(const ModelKey& key, const Instance& instance, const Holder& holder,

@@ -28,10 +28,8 @@ struct ModelKey {
 // A request that holds a slot.
 struct Holder {
   std::string fingerprint;
-  int64_t prompt_left = 0;  // Tokens of its prompt that the runner has not evaluated yet.
-  // Those that were, and their time, as far as the entry's rate has learned of them.
-  int64_t prompt_learned = 0;
-  io::Duration prompt_time_learned{};
+  int64_t prompt_left = 0;         // Tokens of its prompt that the runner has not evaluated yet.
+  engine::PromptProgress learned;  // What the entry's rate has learned of it.
 };
 
 // One child and who works on it. Shared by the model's entry and the leases on it.

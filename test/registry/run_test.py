@@ -25,6 +25,7 @@ import urllib.request
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "support")]
+import certificate  # noqa: E402
 import gguf  # noqa: E402
 from gate import Gate  # noqa: E402
 from ports import free_port  # noqa: E402
@@ -370,16 +371,12 @@ def node_behind(proxy, folder, login="", **more):
 def test_reaches_registries_through_a_proxy(world):
     folder = world.folder / "proxied"
     folder.mkdir()
-    certificate = folder / "both.pem"
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
-                    "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=test",
-                    "-addext", "subjectAltName=DNS:registry.test", "-keyout", str(certificate),
-                    "-out", str(folder / "cert.pem")], check=True, capture_output=True)
-    certificate.write_text((folder / "cert.pem").read_text() + certificate.read_text())
+    both = folder / "both.pem"
+    certificate.make(both, "registry.test")
     weights = folder / "small.gguf"
     gguf.make(weights, 8 * MEGA)
-    registry, proxy = Registry(folder, certificate), Proxy("me:two words")
-    home, trust = folder / "home", {"SSL_CERT_FILE": str(certificate)}
+    registry, proxy = Registry(folder, both), Proxy("me:two words")
+    home, trust = folder / "home", {"SSL_CERT_FILE": str(both)}
     host = f"registry.test:{registry.port}"
     name = f"{host}/test/small:latest"
     try:

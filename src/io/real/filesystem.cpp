@@ -11,6 +11,8 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "io/real/descriptor.h"
+
 namespace om::io {
 namespace {
 
@@ -23,13 +25,13 @@ std::unexpected<Error> fail_errno(std::string_view path, int error = errno) {
 
 class RealFile final : public File {
  public:
-  RealFile(int descriptor, Path path) : descriptor_(descriptor), path_(std::move(path)) {}
-  ~RealFile() override { ::close(descriptor_); }
+  RealFile(Descriptor descriptor, Path path)
+      : descriptor_(std::move(descriptor)), path_(std::move(path)) {}
 
   Result<size_t> read_at(uint64_t offset, std::span<char> into) override {
     while (true) {
       const ssize_t count =
-          ::pread(descriptor_, into.data(), into.size(), static_cast<off_t>(offset));
+          ::pread(descriptor_.get(), into.data(), into.size(), static_cast<off_t>(offset));
       if (count >= 0) return static_cast<size_t>(count);
       if (errno != EINTR) return fail_errno(path_);
     }
@@ -37,7 +39,7 @@ class RealFile final : public File {
   Result<void> write_at(uint64_t offset, std::string_view data) override {
     while (!data.empty()) {
       const ssize_t count =
-          ::pwrite(descriptor_, data.data(), data.size(), static_cast<off_t>(offset));
+          ::pwrite(descriptor_.get(), data.data(), data.size(), static_cast<off_t>(offset));
       if (count < 0 && errno == EINTR) continue;
       if (count < 0) return fail_errno(path_);
       offset += static_cast<uint64_t>(count);
@@ -47,21 +49,21 @@ class RealFile final : public File {
   }
   Result<uint64_t> size() override {
     struct stat status{};
-    if (::fstat(descriptor_, &status) != 0) return fail_errno(path_);
+    if (::fstat(descriptor_.get(), &status) != 0) return fail_errno(path_);
     return static_cast<uint64_t>(status.st_size);
   }
   Result<void> truncate(uint64_t size) override {
-    if (::ftruncate(descriptor_, static_cast<off_t>(size)) != 0) return fail_errno(path_);
+    if (::ftruncate(descriptor_.get(), static_cast<off_t>(size)) != 0) return fail_errno(path_);
     return {};
   }
-  int descriptor() const override { return descriptor_; }
+  int descriptor() const override { return descriptor_.get(); }
   Result<void> sync() override {
-    if (::fsync(descriptor_) != 0) return fail_errno(path_);
+    if (::fsync(descriptor_.get()) != 0) return fail_errno(path_);
     return {};
   }
   Result<void> lock(bool exclusive, bool wait) override {
     const int how = (exclusive ? LOCK_EX : LOCK_SH) | (wait ? 0 : LOCK_NB);
-    while (::flock(descriptor_, how) != 0) {
+    while (::flock(descriptor_.get(), how) != 0) {
       if (errno == EINTR) continue;
       if (errno == EWOULDBLOCK) {
         return fail(Errc::overloaded, "{}: locked by another process", path_);
@@ -72,7 +74,7 @@ class RealFile final : public File {
   }
 
  private:
-  int descriptor_;
+  Descriptor descriptor_;
   Path path_;
 };
 
@@ -93,9 +95,9 @@ int open_flags(Filesystem::Open mode) {
 }  // namespace
 
 Result<std::unique_ptr<File>> RealFilesystem::open(const Path& path, Open mode) {
-  const int descriptor = ::open(path.c_str(), open_flags(mode) | O_CLOEXEC, 0644);
-  if (descriptor < 0) return fail_errno(path);
-  return std::make_unique<RealFile>(descriptor, path);
+  Descriptor descriptor(::open(path.c_str(), open_flags(mode) | O_CLOEXEC, 0644));
+  if (descriptor.get() < 0) return fail_errno(path);
+  return std::make_unique<RealFile>(std::move(descriptor), path);
 }
 
 Result<FileInfo> RealFilesystem::info(const Path& path) {
@@ -155,11 +157,8 @@ Result<void> RealFilesystem::remove_all(const Path& path) {
 }
 
 Result<void> RealFilesystem::sync_directory(const Path& path) {
-  const int descriptor = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (descriptor < 0) return fail_errno(path);
-  const int failed = ::fsync(descriptor) != 0 ? errno : 0;
-  ::close(descriptor);
-  if (failed != 0) return fail_errno(path, failed);
+  const Descriptor descriptor(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (descriptor.get() < 0 || ::fsync(descriptor.get()) != 0) return fail_errno(path);
   return {};
 }
 
