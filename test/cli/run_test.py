@@ -208,6 +208,21 @@ class CommandLine(unittest.TestCase):
         finally:
             terminal.end()
 
+    def test_ctrl_c_while_a_line_is_typed_gives_the_prompt_again(self):
+        terminal = Terminal([PROGRAM, "run", MODEL], self.node.environment)
+        try:
+            terminal.expect(">>> ")
+            for turn in range(100):  # The signal meets the editor at work, not only waiting.
+                terminal.type("Tell a very long story about a fox")
+                time.sleep(turn % 10 * 0.0001)
+                terminal.type("\x03")
+                terminal.expect("Use Ctrl")
+                terminal.expect(">>> ")
+            terminal.type("/bye\r")
+            self.assertEqual(terminal.process.wait(30), 0)
+        finally:
+            terminal.end()
+
     def test_errors_go_to_standard_error_with_exit_1(self):
         wrong = self.node.cli("show", "no-such-model", check=False)
         self.assertEqual((wrong.returncode, wrong.stdout), (1, ""))

@@ -67,6 +67,8 @@ CommandTask ChatSession::run() {
   CO_TRY_VOID(co_await preload());
   std::string line;
   while (true) {
+    // What was pressed during the last answer shall not end the next one: it is told by now.
+    CO_TRY_VOID(co_await cli_.world().clock.sleep_for(std::chrono::milliseconds(1)));
     interrupt_.forget();
     const bool inside = in_block_ != Block::none;
     const auto end = editor_.read(inside ? "... " : ">>> ", line);
