@@ -38,6 +38,7 @@ void write_loaded(JsonWriter& writer, const Dependencies& dependencies,
   writer.member("expires_at", std::string_view(expires));
   writer.member("size_vram", loaded.gpu_bytes);
   writer.member("context_length", loaded.context_length);
+  if (!loaded.node.empty()) writer.member("node", std::string_view(loaded.node));
   if (!loaded.parts.empty()) {
     writer.key("parts").begin_array();
     for (const scheduler::LoadedPart& part : loaded.parts) {

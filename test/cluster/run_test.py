@@ -120,10 +120,13 @@ class RealCluster(ClusterCase):
 
         def is_told():
             models = self.gateway().get("/api/ps")["models"]
-            return models and models[0]["digest"] != "0" * 64
+            return (models and models[0]["digest"] != "0" * 64
+                    and all(model["node"] in names for model in models))
+        names = [node.name for node in self.cluster.nodes]
         self.gateway().wait_until(is_told, "the loaded model is told")
         table = self.gateway().cli("ps").stdout
         self.assertIn(MODEL, table)
+        self.assertRegex(table, r"^NAME .* UNTIL +NODE")
         self.assertNotIn("Stopping", table)
 
     def test_a_decision_can_be_explained_and_tried_without_effect(self):

@@ -91,6 +91,10 @@ CommandTask ps_command(Cli& cli) {
     co_return Result<void>{};
   }
   CO_TRY(const json::array models, models_of(reply));
+  // Ollama's columns, and in a cluster one more.
+  const bool in_cluster = std::ranges::any_of(models, [](const json::value& entry) {
+    return entry.is_object() && entry.as_object().contains("node");
+  });
   std::vector<std::vector<std::string>> rows;
   for (const json::value& entry : models) {
     if (!entry.is_object()) continue;
@@ -99,8 +103,10 @@ CommandTask ps_command(Cli& cli) {
     if (until.ends_with(" ago")) until = "Stopping...";
     rows.push_back({text_of(model, "name"), short_id(model), format_size(number_of(model, "size")),
                     processor(model), std::to_string(number_of(model, "context_length")), until});
+    if (in_cluster) rows.back().push_back(text_of(model, "node"));
   }
-  const std::vector<std::string> header{"NAME", "ID", "SIZE", "PROCESSOR", "CONTEXT", "UNTIL"};
+  std::vector<std::string> header{"NAME", "ID", "SIZE", "PROCESSOR", "CONTEXT", "UNTIL"};
+  if (in_cluster) header.emplace_back("NODE");
   print(format_table(header, rows));
   co_return Result<void>{};
 }
