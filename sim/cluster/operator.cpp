@@ -129,7 +129,7 @@ std::string ClusterRun::difference() {
   for (const auto& node : nodes_) {
     if (std::string found = difference_of(*node); !found.empty()) return found;
   }
-  if (voters_.voting() < std::min(app::kVotersWanted, nodes_.size())) {
+  if (voters_.voting() < app::voters_of(nodes_.size(), 3)) {
     return fmt::format("{} nodes vote", voters_.voting());
   }
   return {};

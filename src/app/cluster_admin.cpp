@@ -4,6 +4,7 @@
 
 #include "app/node_parts.h"
 #include "base/log.h"
+#include "cluster/backend_table.h"
 #include "cluster/report_wire.h"
 #include "engine/remote/wire.h"
 #include "metadata/backup.h"
@@ -303,6 +304,10 @@ io::Task<Result<void>> ClusterAdmin::take_leave(io::Call call) {
 io::Task<Result<void>> ClusterAdmin::keep_facts(io::Call call) {
   CO_TRY(metadata::Snapshot all, co_await parts_->metadata().list("/", call));
   erase_cluster_facts(all);
+  CO_TRY_VOID(hooks_.keep_backends());
+  std::erase_if(all.entries, [](const metadata::Entry& entry) {
+    return entry.key.starts_with(cluster::kBackendsPrefix);
+  });
   const io::Path own_facts = io::join(settings_.state_directory, kOwnFacts);
   for (const char* suffix : {"", "-wal", "-shm"}) {
     const io::Path file = own_facts + suffix;

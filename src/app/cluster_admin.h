@@ -16,10 +16,12 @@ namespace om::app {
 // On the io thread. References outlive it.
 class ClusterAdmin final : public cluster::Admin {
  public:
-  // `restart` makes the node begin anew once the answer was sent; `ready`: whether it serves.
+  // `restart` makes the node begin anew once the answer was sent; `ready`: whether it serves;
+  // `keep_backends`: a node by itself has them in a file of its own.
   struct Hooks {
     std::function<void()> restart;
     std::function<bool()> ready;
+    std::function<Result<void>()> keep_backends;
   };
   // `parts`: null as long as this node is in no cluster.
   ClusterAdmin(io::World& world, io::NameService& names, const Settings& settings, std::string name,

@@ -128,7 +128,6 @@ bool ClusterParts::decides_voters() {
   return false;
 }
 
-// One voter until there are three nodes: two would need each other.
 io::Task<Result<void>> ClusterParts::choose_voters(io::Call call) {
   const cluster::View view = reports_->view();
   const std::vector<cluster::Member> members = members_->list();
@@ -150,7 +149,8 @@ io::Task<Result<void>> ClusterParts::choose_voters(io::Call call) {
     }
   }
   if (candidate.empty()) co_return Result<void>{};
-  if (members.size() >= kVotersWanted && voters < kVotersWanted) {
+  const auto wanted = static_cast<size_t>(settings_.voters);
+  if (voters < voters_of(members.size(), wanted)) {
     log_info("a node becomes a voter", field("node", candidate));
     auto change = [](cluster::Member& member) { member.voter = true; };
     co_return co_await members_->update(candidate, change, call);

@@ -96,7 +96,8 @@ io::Task<Result<void>> Node::enter_cluster(transfer::TransferOptions options) {
     stop_event_.notify_all();
   };
   if (cluster_) cluster_->on_change_of_role(restart);
-  ClusterAdmin::Hooks hooks{restart, [this] { return ready_; }};
+  ClusterAdmin::Hooks hooks{restart, [this] { return ready_; },
+                            [this] { return backend_table_->keep_as_own(); }};
   admin_ = std::make_unique<ClusterAdmin>(world_, names_, settings_, name_, cluster_.get(), voters_,
                                           std::move(hooks));
   co_return Result<void>{};

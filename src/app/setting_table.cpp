@@ -275,6 +275,14 @@ const SettingRow kTable[] = {
     {"cluster.discover", "OLLAMAMAX_CLUSTER_DISCOVER",
      "Where a join looks for nodes beside its token's: HOST[:PORT], dns:NAME[:PORT], mdns.",
      set_discover, get_list<&Settings::cluster_discover>},
+    {"cluster.voters", "OLLAMAMAX_CLUSTER_VOTERS",
+     "How many nodes keep the cluster's facts, once there are so many: 3, or 5 to survive two "
+     "deaths at once. The same on all nodes.",
+     set_number<&Settings::voters, 3, 5>, get_number<&Settings::voters>},
+    {"cluster.standby_runners", "OLLAMAMAX_CLUSTER_STANDBY_RUNNERS",
+     "So many more nodes load a model that answers, where memory is free: an answer whose node "
+     "dies goes on without waiting for a load.",
+     set_number<&Settings::standby_runners, kNone, 64>, get_number<&Settings::standby_runners>},
     {"cluster.announce_mdns", "OLLAMAMAX_CLUSTER_ANNOUNCE_MDNS",
      "Let machines of the local network find this node by mDNS (needs avahi-utils).",
      set_bool<&Settings::announce_mdns>, get_bool<&Settings::announce_mdns>},

@@ -2,6 +2,7 @@
 // ones.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <vector>
@@ -16,8 +17,12 @@ namespace om::app {
 // The ports of etcd itself follow that of the node: clients (voters only), then members.
 inline constexpr uint16_t kEtcdClientOffset = 1, kEtcdPeerOffset = 2;
 
-// So many nodes vote, once a cluster has as many.
-inline constexpr size_t kVotersWanted = 3;
+// How many of a cluster's nodes vote if `wanted` of them should: an odd number, for an even one
+// survives no more deaths, and one until there are three, for two would need each other.
+inline size_t voters_of(size_t members, size_t wanted) {
+  const size_t most = std::min(members, wanted);
+  return most < 3 ? 1 : most - (most % 2 == 0 ? 1 : 0);
+}
 
 // Where etcd's member keeps what it knows, below the cluster's directory.
 inline io::Path voter_directory(const io::Path& cluster_directory) {

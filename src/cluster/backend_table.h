@@ -38,6 +38,8 @@ class BackendTable {
   // is given here replaces what was.
   io::Task<Result<void>> add(engine::BackendSpec spec, std::string key, io::Call call);
   io::Task<Result<void>> remove(std::string name, io::Call call);  // not_found.
+  // What the cluster has becomes this node's own when it is the last one and leaves.
+  Result<void> keep_as_own() { return save_file(); }
   // For other nodes of the cluster. not_found.
   Result<std::string> key_of(const std::string& name);
   io::Task<void> stop();

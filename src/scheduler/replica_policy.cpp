@@ -144,11 +144,15 @@ std::optional<ReplicaChange> decide_replicas(const ClusterIndex& cluster,
                                              ReplicaState& state, const ReplicaOptions& options,
                                              io::TimePoint now) {
   const Usage usage = usage_of(cluster, target.weights);
+  const bool answers = usage.running + usage.queued > 0;
+  const size_t runners_min = std::max(target.runners_min, answers ? 1 + options.standby : 0);
+  const bool exposed = options.standby > 0 && answers && usage.runners < runners_min;
   const bool pressed =
       usage.runners > 0 && is_pressed(usage, demand_since(state, demand, now), options);
-  const bool idle = usage.runners > std::max<size_t>(1, target.runners_min) && !pressed &&
-                    is_idle(usage, options);
+  const bool idle =
+      usage.runners > std::max<size_t>(1, runners_min) && !pressed && is_idle(usage, options);
   state.pressed_since = pressed ? std::min(state.pressed_since, now) : io::kNever;
+  state.exposed_since = exposed ? std::min(state.exposed_since, now) : io::kNever;
   state.idle_since = idle ? std::min(state.idle_since, now) : io::kNever;
   if (usage.loading > 0) {  // The last change has not shown its effect.
     state.before = demand;
@@ -158,7 +162,8 @@ std::optional<ReplicaChange> decide_replicas(const ClusterIndex& cluster,
   if (state.changed != io::TimePoint{} && now - state.changed < options.rest) return std::nullopt;
 
   std::optional<ReplicaChange> change;
-  const bool too_few = usage.runners < target.runners_min;
+  const bool too_few = usage.runners < target.runners_min ||
+                       (exposed && now - state.exposed_since >= options.standby_after);
   if (too_few || (pressed && now - state.pressed_since >= options.grow_after)) {
     if (usage.runners < options.runners_max) change = find_growth(cluster, target);
   } else if (idle && now - state.idle_since >= options.shrink_after) {

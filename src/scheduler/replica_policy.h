@@ -43,6 +43,9 @@ struct ReplicaOptions {
   io::Duration grow_after = std::chrono::seconds(5), shrink_after = std::chrono::minutes(5);
   io::Duration rest = std::chrono::seconds(20);  // After a change, before the next.
   size_t runners_max = 64;
+  // Beyond one, while the model answers: where an answer goes on at once when its node dies.
+  size_t standby = 0;
+  io::Duration standby_after = std::chrono::seconds(2);
 };
 
 // What is wanted of a model, from its manifest and policy.
@@ -61,6 +64,7 @@ struct ReplicaChange {
 // The memory between two looks at one model: since when it is under pressure or idle.
 struct ReplicaState {
   io::TimePoint pressed_since = io::kNever, idle_since = io::kNever;
+  io::TimePoint exposed_since = io::kNever;  // It answers with less than its standby.
   io::TimePoint changed{};
   // What was suffered before the runners there are now: they are the answer to it.
   cluster::ModelDemand before;

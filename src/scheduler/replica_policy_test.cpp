@@ -43,7 +43,7 @@ class ReplicaPolicy : public ::testing::Test {
     for (const auto& [name, info] : nodes_) cluster_.put(info);
     return decide_replicas(cluster_,
                            {.weights = kWeights, .load_bytes = kBytes, .runners_min = runners_min_},
-                           pressure_.at(now), state_, {}, now);
+                           pressure_.at(now), state_, options_, now);
   }
   // The first change within a time, looked for every second.
   std::optional<ReplicaChange> within(io::Duration time) {
@@ -58,6 +58,7 @@ class ReplicaPolicy : public ::testing::Test {
   ModelPressure pressure_;
   ReplicaState state_;
   size_t runners_min_ = 0;
+  ReplicaOptions options_;
   io::TimePoint now_ = kNow;
 };
 
@@ -162,6 +163,34 @@ TEST_F(ReplicaPolicy, PreloadsUpToTheMinimum) {
   const auto change = within(seconds(2));
   ASSERT_TRUE(change);
   EXPECT_EQ(change->kind, ReplicaChange::Kind::grow);
+}
+
+TEST_F(ReplicaPolicy, KeepsAStandbyForAModelThatAnswersForAWhile) {
+  options_.standby = 1;
+  runner("a", 0);
+  node("b");
+  EXPECT_FALSE(within(minutes(20)));  // Nothing would be lost with its node.
+  runner("a", 1);
+  EXPECT_FALSE(within(seconds(2)));  // A short answer is over before a load is.
+  const auto change = within(seconds(2));
+  ASSERT_TRUE(change);
+  EXPECT_EQ(change->kind, ReplicaChange::Kind::grow);
+  EXPECT_EQ(change->node, "b");
+  runner("b", 0).loading = true;
+  EXPECT_FALSE(within(minutes(2)));
+  runner("b", 0).loading = false;
+  EXPECT_FALSE(within(minutes(20)));  // There it is, and there it stays as long as "a" answers.
+  runner("a", 0);
+  const auto idle = within(minutes(20));
+  ASSERT_TRUE(idle);
+  EXPECT_EQ(idle->kind, ReplicaChange::Kind::shrink);
+}
+
+TEST_F(ReplicaPolicy, EvictsNothingForAStandby) {
+  options_.standby = 1;
+  runner("a", 1);
+  node("b", 250);
+  EXPECT_FALSE(within(minutes(20)));
 }
 
 TEST_F(ReplicaPolicy, IsDecidedByOneNodeForEachModel) {

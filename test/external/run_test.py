@@ -386,6 +386,18 @@ class InACluster(unittest.TestCase):
                 second.cli("backend", "remove", "rack")
                 first.wait_until(lambda: "shared" not in [
                     m["name"] for m in first.get("/api/tags")["models"]], "it is gone everywhere")
+                # The last one to leave keeps what the cluster had.
+                second.cli("backend", "add", url, "--name", "rack", "--key", KEY)
+                first.wait_until(lambda: "shared" in [
+                    m["name"] for m in first.get("/api/tags")["models"]], "it is there again")
+                for node in (second, first):
+                    node.cli("cluster", "leave")
+                    node.wait_until(lambda node=node: not node.status()["in_cluster"], "it left")
+                first.wait_until(lambda: "shared" in [
+                    m["name"] for m in first.get("/api/tags")["models"]], "it was kept")
+                reply = first.post("/api/chat", {"model": "shared", **CHAT})
+                self.assertIn("word0", reply["message"]["content"])
+                self.assertEqual(second.get("/api/tags")["models"], [])
             finally:
                 server.kill()
                 server.wait()

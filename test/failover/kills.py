@@ -27,7 +27,9 @@ def environments(exact=True):
     """Of each node, by its number."""
     return dict.fromkeys(range(NODES), {
         "OLLAMAMAX_DETERMINISTIC": "1" if exact else "0", "OLLAMA_NUM_PARALLEL": "8",
-        "OLLAMA_CONTEXT_LENGTH": "1024", "OLLAMAMAX_DRAIN_TIME": "180s"})
+        "OLLAMA_CONTEXT_LENGTH": "1024", "OLLAMAMAX_DRAIN_TIME": "180s",
+        # An answer goes on without waiting for a load.
+        "OLLAMAMAX_CLUSTER_STANDBY_RUNNERS": "1"})
 
 
 def schedule(count, seed, hangs):
