@@ -32,10 +32,10 @@ def command(node, *arguments):
     print("".join(f"    {line[:110]}\n" for line in output.rstrip().split("\n")), flush=True)
 
 
-def chat(gateway, nodes):
+def chat(gateway, nodes, model):
     """Streams one answer and kills, with -9, the machine that makes it."""
     started = time.monotonic()
-    request = {"model": MODEL, "messages": [{"role": "user", "content": QUESTION}],
+    request = {"model": model, "messages": [{"role": "user", "content": QUESTION}],
                "stream": True, "options": {"num_predict": 160, "temperature": 0}}
     with gateway.request("POST", "/api/chat", request) as reply:
         server = reply.headers["X-OllamaMax-Node"]
@@ -59,26 +59,41 @@ def chat(gateway, nodes):
     return server
 
 
+def wait_for_copies(node, name, count):
+    """The names of the nodes that have the model, once there are so many."""
+    def holders():
+        models = json.loads(node.cli("replicas", "--json").stdout)["models"]
+        return next(model["copies"] for model in models if model["name"] == name)
+    node.wait_until(lambda: len(holders()) >= count, f"there are {count} copies")
+    return holders()
+
+
 def main():
     if os.geteuid() != 0:
         sys.exit("demo-cluster makes network namespaces and needs root: sudo ./run demo-cluster")
-    with Cluster(3) as cluster:
-        first, second, third = cluster.nodes
+    with Cluster(4) as cluster:
+        first, second, third, registry = cluster.nodes
+        machines = [first, second, third]
+        registry.create(MODEL)
         say("1. Three machines, each with one `ollamamax serve`. Make them one Ollama:")
         command(first, "cluster", "init")
         for node in (second, third):
             command(node, "cluster", "join", first.cli("cluster", "token").stdout.strip())
-        cluster.wait_until_ready()
-        say("2. A model comes to one of them; all know it.")
-        for node in (first, second):
-            node.create(MODEL)
-        command(third, "list")
-        say(f"3. A chat, asked of {third.name}, which has no model. In the middle of the answer "
+        cluster.wait_until_ready([node.name for node in machines])
+        first.wait_until(lambda: cluster.voters() == 3, "all three keep the facts")
+        say("2. One of them pulls a model, from a registry (here: a fourth machine by itself). "
+            "They share it out among themselves:")
+        model = f"{registry.host}/library/{MODEL}"
+        command(first, "pull", model, "--insecure")
+        holders = wait_for_copies(first, model, 2)
+        command(first, "replicas")
+        gateway = next(node for node in machines if node.name not in holders)
+        say(f"3. A chat, asked of {gateway.name}, which has no copy. In the middle of the answer "
             "the machine that makes it dies.")
-        chat(third, cluster.nodes)
+        chat(gateway, machines, model)
         say()
         say("4. What the cluster says:")
-        command(third, "cluster", "status")
+        command(gateway, "cluster", "status")
     print(f"{GREEN}Nothing of it is left.{PLAIN}")
 
 
