@@ -9,6 +9,9 @@
 namespace om::app {
 namespace {
 
+static_assert(voters_of(1, 3) == 1 && voters_of(2, 3) == 1 && voters_of(3, 3) == 3);
+static_assert(voters_of(4, 5) == 3 && voters_of(5, 5) == 5 && voters_of(9, 4) == 3);
+
 constexpr std::chrono::seconds kLookInterval{2};
 constexpr std::chrono::seconds kOpenMax{20}, kBecomeMax{60}, kChooseMax{10};
 // A voter that cannot be reached for so long is replaced, if another node is there to take over.

@@ -19,7 +19,7 @@ inline constexpr uint16_t kEtcdClientOffset = 1, kEtcdPeerOffset = 2;
 
 // How many of a cluster's nodes vote if `wanted` of them should: an odd number, for an even one
 // survives no more deaths, and one until there are three, for two would need each other.
-inline size_t voters_of(size_t members, size_t wanted) {
+constexpr size_t voters_of(size_t members, size_t wanted) {
   const size_t most = std::min(members, wanted);
   return most < 3 ? 1 : most - (most % 2 == 0 ? 1 : 0);
 }
