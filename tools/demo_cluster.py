@@ -63,9 +63,9 @@ def wait_for_copies(node, name, count):
     """The names of the nodes that have the model, once there are so many."""
     def holders():
         models = json.loads(node.cli("replicas", "--json").stdout)["models"]
-        return next(model["copies"] for model in models if model["name"] == name)
-    node.wait_until(lambda: len(holders()) >= count, f"there are {count} copies")
-    return holders()
+        copies = next(model["copies"] for model in models if model["name"] == name)
+        return copies if len(copies) >= count else None
+    return node.wait_until(holders, f"there are {count} copies")
 
 
 def main():
@@ -80,7 +80,7 @@ def main():
         for node in (second, third):
             command(node, "cluster", "join", first.cli("cluster", "token").stdout.strip())
         cluster.wait_until_ready([node.name for node in machines])
-        first.wait_until(lambda: cluster.voters() == 3, "all three keep the facts")
+        cluster.wait_for_voters()
         say("2. One of them pulls a model, from a registry (here: a fourth machine by itself). "
             "They share it out among themselves:")
         model = f"{registry.host}/library/{MODEL}"

@@ -129,7 +129,7 @@ std::string ClusterRun::difference() {
   for (const auto& node : nodes_) {
     if (std::string found = difference_of(*node); !found.empty()) return found;
   }
-  if (voters_.voting() < app::voters_of(nodes_.size(), 3)) {
+  if (voters_.voting() < app::voters_of(nodes_.size(), app::Settings{}.voters)) {
     return fmt::format("{} nodes vote", voters_.voting());
   }
   return {};

@@ -1,6 +1,7 @@
 #include "app/cluster_admin.h"
 
 #include <algorithm>
+#include <span>
 
 #include "app/node_parts.h"
 #include "base/log.h"
@@ -33,10 +34,10 @@ Result<io::Endpoint> parse_peer(const std::string& text) {
   return io::Endpoint::tcp(host.host, has_port ? host.port : cluster::kPeerPort);
 }
 
-void erase_cluster_facts(metadata::Snapshot& snapshot) {
-  std::erase_if(snapshot.entries, [](const metadata::Entry& entry) {
+void erase_facts(metadata::Snapshot& snapshot, std::span<const std::string_view> prefixes) {
+  std::erase_if(snapshot.entries, [prefixes](const metadata::Entry& entry) {
     return std::ranges::any_of(
-        kNotRestored, [&entry](std::string_view prefix) { return entry.key.starts_with(prefix); });
+        prefixes, [&entry](std::string_view prefix) { return entry.key.starts_with(prefix); });
   });
 }
 
@@ -303,11 +304,9 @@ io::Task<Result<void>> ClusterAdmin::take_leave(io::Call call) {
 // The last one to leave takes the facts along, as it brought its own.
 io::Task<Result<void>> ClusterAdmin::keep_facts(io::Call call) {
   CO_TRY(metadata::Snapshot all, co_await parts_->metadata().list("/", call));
-  erase_cluster_facts(all);
   CO_TRY_VOID(hooks_.keep_backends());
-  std::erase_if(all.entries, [](const metadata::Entry& entry) {
-    return entry.key.starts_with(cluster::kBackendsPrefix);
-  });
+  erase_facts(all, kNotRestored);
+  erase_facts(all, {&cluster::kBackendsPrefix, 1});
   const io::Path own_facts = io::join(settings_.state_directory, kOwnFacts);
   for (const char* suffix : {"", "-wal", "-shm"}) {
     const io::Path file = own_facts + suffix;
@@ -418,7 +417,7 @@ io::Task<Result<std::string>> ClusterAdmin::backup(io::Call call) {
 io::Task<Result<size_t>> ClusterAdmin::restore(std::string text, io::Call call) {
   CO_TRY_VOID(check_in_cluster());
   CO_TRY(metadata::Snapshot snapshot, metadata::read_backup(text));
-  erase_cluster_facts(snapshot);
+  erase_facts(snapshot, kNotRestored);
   for (size_t i = 0; i < snapshot.entries.size(); i += kRestoreBatch) {
     metadata::Transaction transaction;
     for (size_t j = i; j < std::min(i + kRestoreBatch, snapshot.entries.size()); j++) {

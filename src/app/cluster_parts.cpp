@@ -79,7 +79,7 @@ io::Task<Result<void>> ClusterParts::open(scheduler::LocalScheduler& local, http
   auto leases = std::make_unique<scheduler::RemoteLeases>(world_, *client_, *reports_);
   part_leases_ = std::make_unique<scheduler::PartLeases>(world_, *leases, state_.name);
   scheduler::ReplicaOptions replicas;
-  replicas.standby = static_cast<size_t>(settings_.standby_runners);
+  replicas.standby = settings_.standby_runners;
   scheduler_ = std::make_unique<scheduler::ClusterScheduler>(world_, std::move(leases), *staged_,
                                                              state_.name, replicas);
   scheduler_->stage_with([this](const scheduler::Target& target, size_t copies) {

@@ -152,8 +152,7 @@ io::Task<Result<void>> ClusterParts::choose_voters(io::Call call) {
     }
   }
   if (candidate.empty()) co_return Result<void>{};
-  const auto wanted = static_cast<size_t>(settings_.voters);
-  if (voters < voters_of(members.size(), wanted)) {
+  if (voters < voters_of(members.size(), settings_.voters)) {
     log_info("a node becomes a voter", field("node", candidate));
     auto change = [](cluster::Member& member) { member.voter = true; };
     co_return co_await members_->update(candidate, change, call);

@@ -46,8 +46,8 @@ struct Settings {
   std::chrono::nanoseconds certificate_life{};
   std::vector<std::string> cluster_discover;
   bool announce_mdns = false;
-  int64_t voters = 3;
-  int64_t standby_runners = 0;
+  size_t voters = 3;
+  size_t standby_runners = 0;
   std::chrono::nanoseconds node_grace{}, surplus_grace{};
   uint64_t receive_rate_max = 0, send_rate_max = 0;  // Bytes a second; 0: no cap.
 

@@ -144,13 +144,12 @@ std::optional<ReplicaChange> decide_replicas(const ClusterIndex& cluster,
                                              ReplicaState& state, const ReplicaOptions& options,
                                              io::TimePoint now) {
   const Usage usage = usage_of(cluster, target.weights);
-  const bool answers = usage.running + usage.queued > 0;
-  const size_t runners_min = std::max(target.runners_min, answers ? 1 + options.standby : 0);
-  const bool exposed = options.standby > 0 && answers && usage.runners < runners_min;
+  const size_t standby_min = usage.running + usage.queued > 0 ? 1 + options.standby : 1;
+  const bool exposed = usage.runners > 0 && usage.runners < standby_min;
   const bool pressed =
       usage.runners > 0 && is_pressed(usage, demand_since(state, demand, now), options);
-  const bool idle =
-      usage.runners > std::max<size_t>(1, runners_min) && !pressed && is_idle(usage, options);
+  const bool idle = usage.runners > std::max(standby_min, target.runners_min) && !pressed &&
+                    is_idle(usage, options);
   state.pressed_since = pressed ? std::min(state.pressed_since, now) : io::kNever;
   state.exposed_since = exposed ? std::min(state.exposed_since, now) : io::kNever;
   state.idle_since = idle ? std::min(state.idle_since, now) : io::kNever;

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """The command line as its users and their scripts meet it."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -142,10 +143,20 @@ class CommandLine(unittest.TestCase):
         self.assertEqual(json.loads(self.node.cli("version", "--json").stdout)["server"],
                          self.node.get("/api/version")["version"])
 
-    def test_chat_on_a_terminal(self):
-        terminal = Terminal([PROGRAM, "run", MODEL], self.node.environment)
+    @contextlib.contextmanager
+    def chat(self, environment=None):
+        """`run` on a terminal, from its first prompt until it is left."""
+        terminal = Terminal([PROGRAM, "run", MODEL], environment or self.node.environment)
         try:
             terminal.expect(">>> ")
+            yield terminal
+            terminal.type("/bye\r")
+            self.assertEqual(terminal.process.wait(30), 0)
+        finally:
+            terminal.end()
+
+    def test_chat_on_a_terminal(self):
+        with self.chat() as terminal:
             terminal.type("/set verbose\r")
             terminal.expect("Set 'verbose' mode")
             terminal.type("/set parameter num_predict 12\r")
@@ -187,41 +198,25 @@ class CommandLine(unittest.TestCase):
             terminal.type("/show info\r")
             terminal.expect("architecture")
             terminal.expect(">>> ")
-            terminal.type("/bye\r")
-            self.assertEqual(terminal.process.wait(30), 0)
-        finally:
-            terminal.end()
         self.assertIn("MESSAGE user", self.node.cli("show", "--modelfile", "saved").stdout)
 
     def test_letters_of_all_languages_are_typed_and_shown_without_a_locale(self):
         environment = {name: value for name, value in self.node.environment.items()
                        if name != "LANG" and not name.startswith("LC_")}
-        terminal = Terminal([PROGRAM, "run", MODEL], environment)
-        try:
-            terminal.expect(">>> ")
+        with self.chat(environment) as terminal:
             terminal.type("/load grüße\r")
             terminal.expect("Loading model 'grüße'")
             terminal.expect("Error: ")
             terminal.expect(">>> ")
-            terminal.type("/bye\r")
-            self.assertEqual(terminal.process.wait(30), 0)
-        finally:
-            terminal.end()
 
     def test_ctrl_c_while_a_line_is_typed_gives_the_prompt_again(self):
-        terminal = Terminal([PROGRAM, "run", MODEL], self.node.environment)
-        try:
-            terminal.expect(">>> ")
+        with self.chat() as terminal:
             for turn in range(100):  # The signal meets the editor at work, not only waiting.
                 terminal.type("Tell a very long story about a fox")
                 time.sleep(turn % 10 * 0.0001)
                 terminal.type("\x03")
                 terminal.expect("Use Ctrl")
                 terminal.expect(">>> ")
-            terminal.type("/bye\r")
-            self.assertEqual(terminal.process.wait(30), 0)
-        finally:
-            terminal.end()
 
     def test_errors_go_to_standard_error_with_exit_1(self):
         wrong = self.node.cli("show", "no-such-model", check=False)

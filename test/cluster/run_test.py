@@ -79,7 +79,7 @@ class RealCluster(ClusterCase):
     def prepare(cls):
         cls.nodes[0].create(MODEL)
         cls.nodes[1].create(MODEL)
-        cls.nodes[0].wait_until(lambda: cls.cluster.voters() == 3, "three voters")
+        cls.cluster.wait_for_voters()
 
     def by_name(self, name):
         return next(node for node in self.nodes if node.name == name)

@@ -353,6 +353,10 @@ class RealServers(Federation):
             server.wait()
 
 
+def offers(node):
+    return "shared" in [model["name"] for model in node.get("/api/tags")["models"]]
+
+
 class InACluster(unittest.TestCase):
     def test_every_node_knows_a_backend_and_its_key_but_no_backup_does(self):
         with Cluster(2) as cluster:
@@ -368,9 +372,7 @@ class InACluster(unittest.TestCase):
                                                    KEY, "--json").stdout.find('"shared"') > 0,
                                  "it is added")
                 for node in (first, second):
-                    node.wait_until(lambda node=node: "shared" in [
-                        m["name"] for m in node.get("/api/tags")["models"]],
-                        f"{node.name} knows its model")
+                    node.wait_until(lambda node=node: offers(node), f"{node.name} knows its model")
                     reply = node.post("/api/chat", {"model": "shared", **CHAT})
                     self.assertIn("word0", reply["message"]["content"])
                 self.assertNotIn(KEY, first.cli("cluster", "backup").stdout)
@@ -384,17 +386,14 @@ class InACluster(unittest.TestCase):
                 first.start()
                 cluster.wait_until_ready()
                 second.cli("backend", "remove", "rack")
-                first.wait_until(lambda: "shared" not in [
-                    m["name"] for m in first.get("/api/tags")["models"]], "it is gone everywhere")
+                first.wait_until(lambda: not offers(first), "it is gone everywhere")
                 # The last one to leave keeps what the cluster had.
                 second.cli("backend", "add", url, "--name", "rack", "--key", KEY)
-                first.wait_until(lambda: "shared" in [
-                    m["name"] for m in first.get("/api/tags")["models"]], "it is there again")
+                first.wait_until(lambda: offers(first), "it is there again")
                 for node in (second, first):
                     node.cli("cluster", "leave")
                     node.wait_until(lambda node=node: not node.status()["in_cluster"], "it left")
-                first.wait_until(lambda: "shared" in [
-                    m["name"] for m in first.get("/api/tags")["models"]], "it was kept")
+                first.wait_until(lambda: offers(first), "it was kept")
                 reply = first.post("/api/chat", {"model": "shared", **CHAT})
                 self.assertIn("word0", reply["message"]["content"])
                 self.assertEqual(second.get("/api/tags")["models"], [])

@@ -98,7 +98,7 @@ class Leader(ClusterCase):
             load.wait_for_progress()
         load.check_answers(self)
         load.check_writes(self, self.nodes)
-        alive[0].wait_until(lambda: self.cluster.voters() == 3, "three voters again")
+        self.cluster.wait_for_voters()
         self.report(load)
 
     @staticmethod

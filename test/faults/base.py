@@ -56,7 +56,7 @@ class ClusterCase(cluster.ClusterCase):
     def prepare(cls):
         for node in cls.nodes:
             node.create(MODEL)
-        cls.nodes[0].wait_until(lambda: cls.cluster.voters() == 3, "three voters")
+        cls.cluster.wait_for_voters()
 
     def tearDown(self):
         for index, node in enumerate(self.nodes):

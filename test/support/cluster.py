@@ -94,6 +94,9 @@ class Cluster:
                     name for name, state in node.states().items() if state == "ready"},
                     f"{node.name} sees all as ready")
 
+    def wait_for_voters(self, count=3):
+        self.nodes[0].wait_until(lambda: self.voters() == count, f"{count} voters")
+
     def voters(self):
         return sum(node["voter"] for node in self.nodes[0].status()["nodes"])
 

@@ -31,14 +31,13 @@ int interrupts = -1;
 
 void on_interrupt(int) {
   const int before = errno;
-  const uint64_t one = 1;
-  (void)::write(interrupts, &one, sizeof one);
+  (void)::eventfd_write(interrupts, 1);
   errno = before;
 }
 
 bool take_interrupt() {
-  uint64_t count = 0;
-  return ::read(interrupts, &count, sizeof count) == sizeof count;
+  eventfd_t count = 0;
+  return ::eventfd_read(interrupts, &count) == 0;
 }
 
 // A terminal drops what was typed when Ctrl-C comes, also between poll() and read(), which then
