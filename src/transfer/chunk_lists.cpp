@@ -30,10 +30,10 @@ Result<Digest> hash_chunk(io::File& file, uint64_t offset, uint64_t length, Hash
 
 }  // namespace
 
-ChunkLists::ChunkLists(io::World& world, store::Store& store, OnCorrupt on_corrupt)
+ChunkLists::ChunkLists(io::World& world, store::Store& store, OnDoubt on_doubt)
     : world_(world),
       store_(store),
-      on_corrupt_(std::move(on_corrupt)),
+      on_doubt_(std::move(on_doubt)),
       turn_(world.clock),
       tasks_(world.executor, world.clock) {}
 
@@ -43,6 +43,11 @@ void ChunkLists::forget(const Digest& digest) {
   std::erase_if(entries_, [&](const auto& entry) { return entry->digest == digest; });
   // Mostly there is none; one that stays is checked by whoever receives the chunks.
   (void)world_.files.remove(chunk_list_path(store_, digest));
+}
+
+void ChunkLists::doubt(const Digest& digest) {
+  log_warn("blob is doubted by another node", field("blob", digest));
+  on_doubt_(digest);
 }
 
 Result<std::shared_ptr<ChunkLists::Entry>> ChunkLists::find(const Digest& digest) {
@@ -87,7 +92,7 @@ io::Task<void> ChunkLists::fill(std::shared_ptr<Entry> entry) {
   if (!done && done.error().code != Errc::cancelled) {
     entry->bad = true;
     log_warn("blob cannot be offered", field("blob", entry->digest), field("error", done.error()));
-    if (done.error().code == Errc::corrupt) on_corrupt_(entry->digest);
+    if (done.error().code == Errc::corrupt) on_doubt_(entry->digest);
   }
   entry->changed.notify_all();
 }

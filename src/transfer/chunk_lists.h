@@ -24,15 +24,17 @@ class ChunkLists {
     bool bad = false;   // The blob is not what its digest says, or cannot be read.
     io::Event changed;  // A chunk more, or bad.
   };
-  // Called once with a blob whose bytes are wrong.
-  using OnCorrupt = std::function<void(const Digest&)>;
+  // Called with a blob whose bytes are wrong, or are said to be.
+  using OnDoubt = std::function<void(const Digest&)>;
 
-  ChunkLists(io::World& world, store::Store& store, OnCorrupt on_corrupt);
+  ChunkLists(io::World& world, store::Store& store, OnDoubt on_doubt);
 
   // not_found: the blob is not whole in the store.
   Result<std::shared_ptr<Entry>> find(const Digest& digest);
   // The blob has been replaced or found wrong: what is known of it is forgotten.
   void forget(const Digest& digest);
+  // Another node got wrong bytes of it.
+  void doubt(const Digest& digest);
   io::Task<void> stop();
 
  private:
@@ -44,7 +46,7 @@ class ChunkLists {
 
   io::World& world_;
   store::Store& store_;
-  OnCorrupt on_corrupt_;
+  OnDoubt on_doubt_;
   std::list<std::shared_ptr<Entry>> entries_;  // The last asked first.
   bool reading_ = false;
   io::Event turn_;

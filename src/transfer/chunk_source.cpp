@@ -25,6 +25,7 @@ class PeerSource final : public ChunkSource {
   io::Task<Result<Offer>> offer(size_t after, io::Call call) override;
   io::Task<Result<std::unique_ptr<ByteStream>>> open(uint64_t offset, uint64_t length,
                                                      io::Call call) override;
+  io::Task<Result<void>> doubt(io::Call call) override;
 
  private:
   http::ClientRequest request(std::string_view what) const {
@@ -74,6 +75,13 @@ io::Task<Result<std::unique_ptr<ByteStream>>> PeerSource::open(uint64_t offset, 
   co_return std::make_unique<ResponseStream>(std::move(response));
 }
 
+io::Task<Result<void>> PeerSource::doubt(io::Call call) {
+  auto told = request("/doubt");
+  told.method = "POST";
+  CO_TRY_VOID(co_await ask(std::move(told), 202, std::move(call)));
+  co_return Result<void>{};
+}
+
 class RegistrySource final : public ChunkSource {
  public:
   RegistrySource(std::shared_ptr<Registry> registry, Digest digest, uint64_t size)
@@ -95,6 +103,9 @@ class RegistrySource final : public ChunkSource {
       co_return fail(Errc::unsupported, "{} knows no ranges", name_);
     }
     co_return std::make_unique<ResponseStream>(std::move(source.response));
+  }
+  io::Task<Result<void>> doubt(io::Call) override {
+    co_return fail(Errc::unsupported, "a registry is not told of doubts");
   }
 
  private:

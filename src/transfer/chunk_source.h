@@ -31,6 +31,8 @@ class ChunkSource {
   // unsupported: the registry knows no ranges. corrupt: it has a blob of another size.
   virtual io::Task<Result<std::unique_ptr<ByteStream>>> open(uint64_t offset, uint64_t length,
                                                              io::Call call) = 0;
+  // Tells it that its bytes were wrong, so that it looks at its copy. A registry's is never told.
+  virtual io::Task<Result<void>> doubt(io::Call call) = 0;
 };
 
 inline constexpr std::chrono::seconds kOfferWait{10};

@@ -128,6 +128,8 @@ TEST_F(Spread, DropsASourceAfterItsFirstWrongChunk) {
   expect_all(fetch_all({2}, data, false));
   EXPECT_TRUE(has(node(2), data));
   EXPECT_LE(node(1).bytes_asked, kStreamsPerNode * kChunkBytes);
+  EXPECT_THAT(node(1).corrupt, ::testing::ElementsAre(Digest::of(data)));  // It was told.
+  EXPECT_TRUE(node(0).corrupt.empty());
 }
 
 TEST_F(Spread, DoesNotWaitForASlowSource) {

@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::string_view kPrefix = "/peer/v1/blobs/";
 constexpr std::string_view kChunks = "/chunks";
+constexpr std::string_view kDoubt = "/doubt";
 
 size_t number_of(std::string_view text) {
   size_t number = 0;
@@ -42,11 +43,15 @@ io::Task<bool> PeerBlobs::handle(http::Request& request, http::ResponseWriter& r
   path.remove_prefix(kPrefix.size());
   const bool asks_for_chunks = path.ends_with(kChunks);
   if (asks_for_chunks) path.remove_suffix(kChunks.size());
+  const bool doubts = path.ends_with(kDoubt);
+  if (doubts) path.remove_suffix(kDoubt.size());
   const auto digest = Digest::parse(path);
   const bool is_get = request.method == "GET";
   if (!digest) {
     co_await refuse(response, 404, "no digest");
-  } else if (!is_get && (asks_for_chunks || request.method != "HEAD")) {
+  } else if (doubts && request.method == "POST") {
+    co_await take_doubt(response, *digest);
+  } else if (doubts || (!is_get && (asks_for_chunks || request.method != "HEAD"))) {
     co_await refuse(response, 405, "method not allowed");
   } else if (asks_for_chunks) {
     co_await send_offer(request, response, *digest);
@@ -54,6 +59,15 @@ io::Task<bool> PeerBlobs::handle(http::Request& request, http::ResponseWriter& r
     co_await send_bytes(request, response, *digest);
   }
   co_return true;
+}
+
+io::Task<void> PeerBlobs::take_doubt(http::ResponseWriter& response, Digest digest) {
+  if (!store_.blob_size(digest)) {
+    co_await refuse(response, 404, "the blob is not here");
+    co_return;
+  }
+  lists_.doubt(digest);
+  (void)co_await response.send(202, "application/json", "{}");  // As in refuse().
 }
 
 std::optional<Offer> PeerBlobs::offer_now(const Digest& digest, size_t after) {

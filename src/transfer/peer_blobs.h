@@ -2,6 +2,7 @@
 //
 //   GET|HEAD /peer/v1/blobs/<digest>                   bytes; a node asks for parts with Range
 //   GET      /peer/v1/blobs/<digest>/chunks?after=<n>  an Offer (chunk_list.h)
+//   POST     /peer/v1/blobs/<digest>/doubt             202: the bytes were wrong; it will look
 #pragma once
 
 #include "http/server.h"
@@ -23,6 +24,7 @@ class PeerBlobs {
   io::Task<bool> handle(http::Request& request, http::ResponseWriter& response);
 
  private:
+  io::Task<void> take_doubt(http::ResponseWriter& response, Digest digest);
   io::Task<void> send_offer(http::Request& request, http::ResponseWriter& response, Digest digest);
   io::Task<void> send_bytes(http::Request& request, http::ResponseWriter& response, Digest digest);
   io::Task<Result<void>> send_part(http::Request& request, http::ResponseWriter& response,

@@ -112,6 +112,17 @@ TEST_F(PeerServer, KnowsNothingOfOtherBlobs) {
   EXPECT_EQ(ask("GET", Digest::of("x")).status, 404);
   EXPECT_EQ(ask("GET", Digest::of("x"), "/chunks").status, 404);
   EXPECT_EQ(ask("POST", Digest::of("x")).status, 405);
+  EXPECT_EQ(ask("POST", Digest::of("x"), "/doubt").status, 404);
+}
+
+TEST_F(PeerServer, LooksAtABlobThatAnotherNodeDoubts) {
+  const std::string data = random_bytes(1000, 4);
+  const Digest digest = Digest::of(data);
+  put(node(0), data);
+  EXPECT_EQ(ask("GET", digest, "/doubt").status, 405);
+  EXPECT_TRUE(node(0).corrupt.empty());
+  EXPECT_EQ(ask("POST", digest, "/doubt").status, 202);
+  EXPECT_THAT(node(0).corrupt, ::testing::ElementsAre(digest));
 }
 
 }  // namespace

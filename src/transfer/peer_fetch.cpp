@@ -102,12 +102,20 @@ void PeerFetch::drop(Source& source, std::string_view why, bool for_good) {
   if (for_good) {
     dropped_.insert(name);
     sources_dropped.add();
+    if (!source.from->is_registry()) tasks_.spawn(tell_doubt(sources_.find(name)->second));
   } else {
     resting_.insert_or_assign(name, world_.clock.now() + kSourceRest);
   }
   sources_.erase(name);
   source.cancel.cancel();
   changed_.notify_all();
+}
+
+io::Task<void> PeerFetch::tell_doubt(std::shared_ptr<Source> source) {
+  const auto told = co_await source->from->doubt(world_.clock.call_within(kDoubtMax));
+  if (told) co_return;
+  log_info("source not told that its copy is wrong", field("source", source->from->name()),
+           field("error", told.error()));
 }
 
 void PeerFetch::fail_with(Error error) {

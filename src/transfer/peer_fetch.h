@@ -19,11 +19,13 @@ inline constexpr size_t kStreamsPerNode = 2;  // One is on its way while the oth
 inline constexpr size_t kStreamsToRegistry = 4;
 inline constexpr int kSourceFailuresMax = 3;  // In a row.
 inline constexpr std::chrono::seconds kFetchSilenceMax{30};
+inline constexpr std::chrono::seconds kDoubtMax{2};
 inline constexpr std::chrono::seconds kSourceRest{5};  // After it fell silent or failed too often.
 
 // The I/O around a ChunkPlan. Each chunk is checked against what its source said of it; the first
-// wrong one drops the source for good. What is in the IncomingBlob already is not fetched again.
-// run() once; sources may come and go meanwhile. On the io thread.
+// wrong one drops the source for good, and tells it (ChunkSource::doubt). What is in the
+// IncomingBlob already is not fetched again. run() once; sources may come and go meanwhile. On the
+// io thread.
 class PeerFetch {
  public:
   PeerFetch(io::World& world, std::shared_ptr<IncomingBlob> blob, Bandwidth& bandwidth,
@@ -64,6 +66,7 @@ class PeerFetch {
   std::optional<size_t> claim(Source& source);
   void judge_failure(Source& source, size_t chunk, const Request& request, const Error& error);
   void drop(Source& source, std::string_view why, bool for_good);
+  io::Task<void> tell_doubt(std::shared_ptr<Source> source);
   void start(const std::shared_ptr<Source>& source);
   void note_bytes(Source& source, Request& request, uint64_t count);
   void fail_with(Error error);

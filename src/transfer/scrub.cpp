@@ -27,7 +27,13 @@ Scrubber::Scrubber(io::World& world, store::Store& store, ScrubOptions options, 
 
 void Scrubber::start() { tasks_.spawn(run()); }
 io::Task<void> Scrubber::stop() { co_await tasks_.stop(); }
-void Scrubber::suspect(const Digest& digest) { tasks_.spawn(look_at(digest)); }
+
+void Scrubber::suspect(const Digest& digest) {
+  const io::TimePoint now = world_.clock.now();
+  std::erase_if(suspected_, [&](const auto& at) { return now - at.second >= kDoubtRest; });
+  if (suspected_.size() >= kDoubtsMax || !suspected_.emplace(digest, now).second) return;
+  tasks_.spawn(look_at(digest));
+}
 
 io::Task<void> Scrubber::run() {
   const io::CancelToken cancel = tasks_.token();

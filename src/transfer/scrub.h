@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 
 #include "io/event.h"
 #include "io/task_group.h"
@@ -10,6 +11,9 @@
 #include "transfer/bandwidth.h"
 
 namespace om::transfer {
+
+inline constexpr std::chrono::minutes kDoubtRest{10};
+inline constexpr size_t kDoubtsMax = 64;  // Remembered; further ones wait for the next pass.
 
 struct ScrubOptions {
   uint64_t bytes_per_second = 20 << 20;
@@ -29,7 +33,7 @@ class Scrubber {
 
   // One pass; the number of blobs put aside. Ends with the token.
   io::Task<Result<size_t>> pass(io::CancelToken cancel);
-  // Somebody else doubts this blob: it is read soon.
+  // Somebody doubts this blob: it is read soon, but not if it was less than kDoubtRest ago.
   void suspect(const Digest& digest);
 
  private:
@@ -43,6 +47,7 @@ class Scrubber {
   store::Store& store_;
   ScrubOptions options_;
   OnRotten on_rotten_;
+  std::map<Digest, io::TimePoint> suspected_;  // When last.
   Bandwidth bandwidth_;
   io::TaskGroup tasks_;
 };

@@ -146,6 +146,11 @@ class RealReplicas(ClusterCase):
         for path in others:
             self.assertEqual("sha256-" + hashlib.sha256(path.read_bytes()).hexdigest(), wanted)
             self.assertEqual(path.name, wanted)
+        # The one that has it is told, puts it aside and gets it anew.
+        self.until(lambda: self.metric(rotten, "ollamamax_rotten_blobs_total") == 1, "it looked")
+        self.until(lambda: [hashlib.sha256(path.read_bytes()).hexdigest()
+                            for path in self.held_by(rotten)] == [wanted.removeprefix("sha256-")],
+                   "the copy is mended")
 
     def test_the_last_copy_goes_only_by_force(self):
         self.nodes[0].cli("replicas", "set", "--factor", "1")

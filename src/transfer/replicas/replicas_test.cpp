@@ -1,5 +1,6 @@
 #include "transfer/replicas/replicas.h"
 
+#include "transfer/metrics.h"
 #include "transfer/replicas/health.h"
 #include "transfer/scrub.h"
 #include "transfer/testing/cluster.h"
@@ -382,6 +383,32 @@ TEST_F(Replicated, MendsARottenBlobFromAnotherNode) {
   EXPECT_EQ(holders("m"), "ab");
   EXPECT_TRUE(has(node(1), layer));
   EXPECT_EQ(wait(scrubber.pass({})).value(), 0U);
+  sim_.run(scrubber.stop());
+}
+
+TEST_F(Replicated, ReadsADoubtedBlobSoonAndNotAgainAtOnce) {
+  make_nodes(1);
+  const std::string data = random_bytes(kMegabyte, 15);
+  put(node(0), data);
+  size_t rotten = 0;
+  Scrubber scrubber(world_, *node(0).store, {.bytes_per_second = 10 * kMegabyte},
+                    [&](const Digest&) { rotten++; });
+  const auto read_by_a_doubt = [&] {
+    const auto before = scrubbed_bytes.value();
+    scrubber.suspect(Digest::of(data));
+    pass(seconds(2));
+    return scrubbed_bytes.value() - before;
+  };
+  EXPECT_EQ(read_by_a_doubt(), data.size());
+  EXPECT_EQ(read_by_a_doubt(), 0U);
+  {
+    auto file = world_.files.open(node(0).store->blob_path(Digest::of(data)),
+                                  io::Filesystem::Open::read_write);
+    ASSERT_TRUE((*file)->write_at(500'000, "rot"));
+  }
+  pass(kDoubtRest);
+  EXPECT_EQ(read_by_a_doubt(), 2 * data.size());
+  EXPECT_EQ(rotten, 1U);
   sim_.run(scrubber.stop());
 }
 
