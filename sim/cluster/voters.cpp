@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "metadata/sqlite/sqlite_metadata.h"
 
 namespace om::sim {
 namespace {
@@ -92,6 +93,11 @@ class SimVoter final : public app::Voter {
 
 std::unique_ptr<app::Voter> SimVoters::make(app::VoterParts parts) {
   return std::make_unique<SimVoter>(*this, std::move(parts), lives_++);
+}
+
+io::Task<Result<std::unique_ptr<metadata::Metadata>>> SimVoters::open_own(io::World& world,
+                                                                          io::Path) {
+  return metadata::open_sqlite(world, ":memory:");
 }
 
 bool SimVoters::reach(const std::string& one, const std::string& other) const {

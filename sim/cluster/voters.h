@@ -18,6 +18,9 @@ class SimVoters final : public app::VoterMaker {
   SimVoters(World& world, SharedMetadata& facts) : world_(world), facts_(facts) {}
 
   std::unique_ptr<app::Voter> make(app::VoterParts parts) override;
+  // In memory: what a node by itself knows is no part of the simulation.
+  io::Task<Result<std::unique_ptr<metadata::Metadata>>> open_own(io::World& world,
+                                                                 io::Path file) override;
   io::Task<Result<void>> remove(io::World& world, const security::IdentityStore& identity,
                                 std::vector<io::Endpoint> endpoints, std::string name,
                                 io::Call call) override;

@@ -4,12 +4,11 @@
 #include <span>
 
 #include "app/node_parts.h"
+#include "app/own_facts.h"
 #include "base/log.h"
-#include "cluster/backend_table.h"
 #include "cluster/report_wire.h"
 #include "engine/remote/wire.h"
 #include "metadata/backup.h"
-#include "metadata/sqlite/sqlite_metadata.h"
 
 namespace om::app {
 
@@ -17,12 +16,19 @@ namespace json = boost::json;
 
 namespace {
 
-constexpr std::string_view kOwnFacts = "facts.db";  // Of a node by itself.
 constexpr uint64_t kAnswerBytesMax = 16 << 20;
 constexpr std::chrono::seconds kJoinAskMax{8};
 constexpr size_t kRestoreBatch = 50;
 // Facts of the cluster that was backed up, not of the one they are read back into.
 constexpr std::string_view kNotRestored[] = {"/nodes/", "/tokens/", "/pulls/"};
+
+// In an engine that goes on without the cluster they would be in a later one's way.
+io::Task<Result<void>> forget_facts(metadata::Metadata& metadata, io::Call call) {
+  metadata::Transaction transaction;
+  transaction.operations.push_back(metadata::Operation::remove_prefix("/"));
+  CO_TRY_VOID(co_await metadata.commit(std::move(transaction), std::move(call)));
+  co_return Result<void>{};
+}
 
 bool is_any_address(const std::string& host) { return host == "0.0.0.0" || host == "::"; }
 
@@ -56,13 +62,15 @@ json::object describe_runners(const cluster::RunnerInfo& runner) {
 }  // namespace
 
 ClusterAdmin::ClusterAdmin(io::World& world, io::NameService& names, const Settings& settings,
-                           std::string name, ClusterParts* parts, VoterMaker& voters, Hooks hooks)
+                           std::string name, ClusterParts* parts, metadata::Metadata* own_facts,
+                           VoterMaker& voters, Hooks hooks)
     : world_(world),
       names_(names),
       settings_(settings),
       name_(std::move(name)),
       directory_(cluster_directory(settings.state_directory)),
       parts_(parts),
+      own_facts_(own_facts),
       voters_(voters),
       hooks_(std::move(hooks)) {}
 
@@ -146,9 +154,19 @@ io::Task<Result<std::string>> ClusterAdmin::found(const io::Endpoint& advertise,
   self.serial = facts.serial;
   self.version = OLLAMAMAX_VERSION;
   self.joined_seconds = std::chrono::floor<std::chrono::seconds>(now).time_since_epoch().count();
-  ClusterState state{name_, advertise, true, {self}};
+  const bool external = !settings_.etcd_endpoints.empty();
+  ClusterState state{name_, advertise, true, external, {self}};
   const auto voter = voters_.make({world_, settings_, state, directory_, identity});
-  auto text = co_await write_first_facts(*voter, self, authority_facts.fingerprint, call);
+  auto text = Result<std::string>();
+  if (auto begun = co_await voter->begin(call); !begun) {
+    text = fail(std::move(begun).error());
+  } else {
+    text = co_await write_first_facts(*voter, self, authority_facts.fingerprint, call);
+    if (!text && external) {
+      const auto forgotten = co_await forget_facts(voter->metadata(), call);
+      if (!forgotten) log_warn("facts left behind in etcd", field("error", forgotten.error()));
+    }
+  }
   co_await voter->stop();
   if (!text) co_return text;
   CO_TRY_VOID(save_cluster_state(world_.files, directory_, state));
@@ -158,15 +176,10 @@ io::Task<Result<std::string>> ClusterAdmin::found(const io::Endpoint& advertise,
 // The facts that this node kept for itself, its own record and the first token.
 io::Task<Result<std::string>> ClusterAdmin::write_first_facts(Voter& voter, cluster::Member self,
                                                               Digest ca_pin, io::Call call) {
-  CO_TRY_VOID(co_await voter.begin(call));
   metadata::Metadata& metadata = voter.metadata();
-  const io::Path own_facts = io::join(settings_.state_directory, kOwnFacts);
-  if (world_.files.exists(own_facts)) {
-    CO_TRY(const auto own, co_await metadata::open_sqlite(world_, own_facts));
-    auto all = co_await own->list("/", call);
-    co_await own->stop();
-    if (!all) co_return fail(std::move(all).error());
-    CO_TRY_VOID(co_await metadata::import_entries(metadata, std::move(*all), call));
+  CO_TRY(auto own, co_await own_facts_->list("/", call));
+  if (!own.entries.empty()) {
+    CO_TRY_VOID(co_await metadata::import_entries(metadata, std::move(own), call));
   }
   self.etcd_client = voter.client_url();
   self.etcd_peer = voter.peer_url();
@@ -248,7 +261,7 @@ io::Task<Result<void>> ClusterAdmin::join(std::string text, cluster::EnterOption
   CO_TRY_VOID(world_.files.make_directories(directory_));
   CO_TRY_VOID(identity.save(answer.authority, answer.certificate, certificate_request.key,
                             world_.clock.wall_now()));
-  ClusterState state{name_, advertise, false, answer.members};
+  ClusterState state{name_, advertise, false, false, answer.members};
   CO_TRY_VOID(save_cluster_state(world_.files, directory_, state));
   hooks_.restart();
   co_return Result<void>{};
@@ -286,16 +299,18 @@ io::Task<Result<void>> ClusterAdmin::take_leave(io::Call call) {
   const std::vector<cluster::Member> members = parts_->members().list();
   const bool last_voter =
       parts_->state().voter && std::ranges::count_if(members, &cluster::Member::has_vote) <= 1;
+  if (last_voter && members.size() > 1 && parts_->state().external_etcd) {
+    co_return fail(Errc::invalid_argument,
+                   "only this node reaches the etcd with the cluster's facts: set "
+                   "cluster.etcd_endpoints on another one first");
+  }
   if (last_voter && members.size() > 1) {
     co_return fail(Errc::invalid_argument,
                    "this node keeps the only copy of the cluster's facts: `ollamamax cluster "
                    "promote NODE` another one first");
   }
-  const cluster::Member* self = parts_->members().find(name_);
-  if (members.size() > 1 && self) {
-    const bool votes = parts_->state().voter || self->voter;  // Or it was about to.
-    if (votes) CO_TRY_VOID(co_await parts_->remove_voter(name_, call));
-    CO_TRY_VOID(co_await parts_->members().remove(name_, call));
+  if (members.size() > 1 && parts_->members().find(name_)) {
+    CO_TRY_VOID(co_await parts_->withdraw(call));
   }
   if (members.size() <= 1) CO_TRY_VOID(co_await keep_facts(call));
   co_return Result<void>{};
@@ -304,18 +319,16 @@ io::Task<Result<void>> ClusterAdmin::take_leave(io::Call call) {
 // The last one to leave takes the facts along, as it brought its own.
 io::Task<Result<void>> ClusterAdmin::keep_facts(io::Call call) {
   CO_TRY(metadata::Snapshot all, co_await parts_->metadata().list("/", call));
-  CO_TRY_VOID(hooks_.keep_backends());
   erase_facts(all, kNotRestored);
-  erase_facts(all, {&cluster::kBackendsPrefix, 1});
-  const io::Path own_facts = io::join(settings_.state_directory, kOwnFacts);
-  for (const char* suffix : {"", "-wal", "-shm"}) {
-    const io::Path file = own_facts + suffix;
-    if (world_.files.exists(file)) CO_TRY_VOID(world_.files.remove(file));
-  }
-  CO_TRY(const auto own, co_await metadata::open_sqlite(world_, own_facts));
+  CO_TRY_VOID(remove_own_facts(world_.files, settings_.state_directory));
+  CO_TRY(const auto own,
+         co_await voters_.open_own(world_, own_facts_file(settings_.state_directory)));
   auto imported = co_await metadata::import_entries(*own, std::move(all), call);
   co_await own->stop();
   if (!imported) co_return fail(std::move(imported).error());
+  if (parts_->state().external_etcd) {
+    CO_TRY_VOID(co_await forget_facts(parts_->metadata(), call));
+  }
   co_return Result<void>{};
 }
 
@@ -374,6 +387,7 @@ json::object ClusterAdmin::status() {
   status["nodes"] = std::move(nodes);
   status["majority"] = parts_->metadata().healthy();
   status["voter"] = parts_->state().voter;
+  status["external_etcd"] = parts_->facts_are_external();
   status["removed"] = parts_->was_removed();
   const peer::Renewal& renewal = parts_->renewal();
   const auto end = std::chrono::floor<std::chrono::seconds>(renewal.not_after());
@@ -403,6 +417,11 @@ io::Task<Result<void>> ClusterAdmin::promote(std::string node, io::Call call) {
   const cluster::Member* member = parts_->members().find(node);
   if (member && member->voter) {
     co_return fail(Errc::already_exists, "node '{}' is a voter already", node);
+  }
+  if (parts_->facts_are_external()) {
+    co_return fail(Errc::invalid_argument,
+                   "the cluster's facts are in an etcd that no node runs: a node with "
+                   "cluster.etcd_endpoints becomes a voter by itself");
   }
   auto change = [](cluster::Member& record) { record.voter = true; };
   co_return co_await parts_->members().update(std::move(node), change, std::move(call));

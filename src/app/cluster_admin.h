@@ -16,16 +16,15 @@ namespace om::app {
 // On the io thread. References outlive it.
 class ClusterAdmin final : public cluster::Admin {
  public:
-  // `restart` makes the node begin anew once the answer was sent; `ready`: whether it serves;
-  // `keep_backends`: a node by itself has them in a file of its own.
+  // `restart` makes the node begin anew once the answer was sent; `ready`: whether it serves.
   struct Hooks {
     std::function<void()> restart;
     std::function<bool()> ready;
-    std::function<Result<void>()> keep_backends;
   };
-  // `parts`: null as long as this node is in no cluster.
+  // As long as this node is in no cluster, `parts` is null; then, and only then, it has
+  // `own_facts`.
   ClusterAdmin(io::World& world, io::NameService& names, const Settings& settings, std::string name,
-               ClusterParts* parts, VoterMaker& voters, Hooks hooks);
+               ClusterParts* parts, metadata::Metadata* own_facts, VoterMaker& voters, Hooks hooks);
 
   io::Task<Result<std::string>> init(cluster::EnterOptions options, io::Call call) override;
   io::Task<Result<void>> join(std::string token, cluster::EnterOptions options,
@@ -66,6 +65,7 @@ class ClusterAdmin final : public cluster::Admin {
   std::string name_;
   io::Path directory_;
   ClusterParts* parts_;
+  metadata::Metadata* own_facts_;
   VoterMaker& voters_;
   Hooks hooks_;
 };

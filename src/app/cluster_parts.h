@@ -47,6 +47,10 @@ class ClusterParts {
   metadata::Metadata& metadata() { return *metadata_; }
   // Takes a node out of those that keep the facts; its record says that it is no voter any more.
   io::Task<Result<void>> remove_voter(std::string name, io::Call call);
+  // Takes this node out of the cluster, its vote first. Asked again after half of it was done, it
+  // does the rest.
+  io::Task<Result<void>> withdraw(io::Call call);
+  bool facts_are_external() const;  // In an etcd that no node runs.
   cluster::Members& members() { return *members_; }
   cluster::Reports& reports() { return *reports_; }
   security::IdentityStore& identity() { return identity_; }
@@ -101,6 +105,7 @@ class ClusterParts {
   Result<void> step_down();
   io::Task<Result<void>> become_voter(io::Call call);
   io::Task<Result<void>> choose_voters(io::Call call);
+  io::Task<Result<void>> set_voter(std::string name, io::Call call);
   io::Task<Result<void>> fetch_authority(io::Call call);
   bool decides_voters();
 

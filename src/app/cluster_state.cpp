@@ -26,6 +26,7 @@ Result<ClusterState> load_cluster_state(io::Filesystem& files, const io::Path& d
   fields.read("host", state.advertise.host);
   fields.read("port", state.advertise.port);
   fields.read("voter", state.voter);
+  fields.read("external_etcd", state.external_etcd);
   if (const json::array* known = fields.array("known")) {
     for (const json::value& value : *known) {
       if (!value.is_string()) continue;
@@ -50,6 +51,7 @@ Result<void> save_cluster_state(io::Filesystem& files, const io::Path& directory
                             {"host", state.advertise.host},
                             {"port", state.advertise.port},
                             {"voter", state.voter},
+                            {"external_etcd", state.external_etcd},
                             {"known", std::move(known)}};
   TRY_VOID(files.make_directories(directory));
   TRY_VOID(files.set_mode(directory, 0700));

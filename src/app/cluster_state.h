@@ -15,6 +15,7 @@ struct ClusterState {
   std::string name;        // Of this node.
   io::Endpoint advertise;  // Where others reach it.
   bool voter = false;
+  bool external_etcd = false;          // As a voter: the facts are in the user's own etcd.
   std::vector<cluster::Member> known;  // When this was written: whom to ask first.
 };
 

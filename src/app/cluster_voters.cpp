@@ -55,6 +55,11 @@ io::Task<Result<void>> ClusterParts::open_facts() {
   co_return Result<void>{};
 }
 
+bool ClusterParts::facts_are_external() const {
+  if (voter_) return state_.external_etcd;
+  return std::ranges::any_of(members_->list(), &cluster::Member::uses_external_etcd);
+}
+
 std::unique_ptr<Voter> ClusterParts::make_voter() {
   return voters_maker_.make({world_, settings_, state_, directory_, identity_});
 }
@@ -110,6 +115,8 @@ io::Task<void> ClusterParts::keep_voters(io::CancelToken token) {
       done = co_await members_->update(state_.name, upgrade, call);
     } else if (self && self->voter && !voter_) {
       done = co_await become_voter(world_.clock.call_within(kBecomeMax, token));
+    } else if (self && !voter_ && !settings_.etcd_endpoints.empty() && facts_are_external()) {
+      done = co_await set_voter(state_.name, world_.clock.call_within(kChooseMax, token));
     } else if (decides_voters()) {
       done = co_await choose_voters(world_.clock.call_within(kChooseMax, token));
     }
@@ -121,7 +128,7 @@ io::Task<void> ClusterParts::keep_voters(io::CancelToken token) {
 
 // One of the voters looks after their number: the first by name that can be reached.
 bool ClusterParts::decides_voters() {
-  if (!voter_) return false;
+  if (!voter_ || state_.external_etcd) return false;
   const cluster::View view = reports_->view();
   for (const cluster::Member& member : members_->list()) {
     if (!member.has_vote()) continue;
@@ -154,26 +161,57 @@ io::Task<Result<void>> ClusterParts::choose_voters(io::Call call) {
   if (candidate.empty()) co_return Result<void>{};
   if (voters < voters_of(members.size(), settings_.voters)) {
     log_info("a node becomes a voter", field("node", candidate));
-    auto change = [](cluster::Member& member) { member.voter = true; };
-    co_return co_await members_->update(candidate, change, call);
+    co_return co_await set_voter(candidate, call);
   }
   if (lost.empty()) co_return Result<void>{};
   log_warn("a voter is lost and replaced", field("node", lost), field("by", candidate));
   CO_TRY_VOID(co_await remove_voter(lost, call));
   voters_gone_.erase(lost);
+  co_return co_await set_voter(candidate, call);
+}
+
+io::Task<Result<void>> ClusterParts::set_voter(std::string name, io::Call call) {
   auto change = [](cluster::Member& member) { member.voter = true; };
-  co_return co_await members_->update(candidate, change, call);
+  return members_->update(std::move(name), change, std::move(call));
 }
 
 io::Task<Result<void>> ClusterParts::remove_voter(std::string name, io::Call call) {
-  std::vector<io::Endpoint> there = etcd_endpoints(members_->list(), reports_->view());
-  CO_TRY_VOID(co_await voters_maker_.remove(world_, identity_, std::move(there), name, call));
+  if (!facts_are_external()) {
+    std::vector<io::Endpoint> there = etcd_endpoints(members_->list(), reports_->view());
+    CO_TRY_VOID(co_await voters_maker_.remove(world_, identity_, std::move(there), name, call));
+  }
   auto change = [](cluster::Member& member) {
     member.voter = false;
     member.etcd_client.clear();
     member.etcd_peer.clear();
   };
   co_return co_await members_->update(std::move(name), change, call);
+}
+
+io::Task<Result<void>> ClusterParts::withdraw(io::Call call) {
+  if (!voter_ || state_.external_etcd) {
+    const cluster::Member* self = members_->find(state_.name);
+    if (self && self->voter) CO_TRY_VOID(co_await remove_voter(state_.name, call));
+    co_return co_await members_->remove(state_.name, std::move(call));
+  }
+  // This node's etcd ends with its vote: the others are asked from then on.
+  std::vector<cluster::Member> others = members_->list();
+  std::erase_if(others, [this](const auto& member) { return member.name == state_.name; });
+  std::vector<io::Endpoint> there = etcd_endpoints(others, reports_->view());
+  CO_TRY_VOID(
+      co_await voters_maker_.remove(world_, identity_, std::move(there), state_.name, call));
+  cluster::RemoteMetadata facts(world_, *client_, [this] {
+    std::vector<engine::PeerLink> links = voters();
+    std::erase_if(links, [this](const auto& link) { return link.node == state_.name; });
+    return links;
+  });
+  metadata::Transaction transaction;
+  transaction.operations.push_back(
+      metadata::Operation::remove(std::string(cluster::kNodesPrefix) + state_.name));
+  const auto done = co_await facts.commit(std::move(transaction), std::move(call));
+  co_await facts.stop();
+  if (!done) co_return fail(done.error());
+  co_return Result<void>{};
 }
 
 // Voters give certificates: the authority's key comes along.
@@ -200,6 +238,7 @@ io::Task<Result<void>> ClusterParts::fetch_authority(io::Call call) {
 
 io::Task<Result<void>> ClusterParts::become_voter(io::Call call) {
   CO_TRY_VOID(co_await fetch_authority(call));
+  state_.external_etcd = facts_are_external();
   auto voter = make_voter();
   auto joined = Result<void>();
   if (voter->has_begun()) {

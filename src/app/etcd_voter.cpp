@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "metadata/etcd/etcd_metadata.h"
 #include "metadata/etcd/member.h"
+#include "metadata/sqlite/sqlite_metadata.h"
 
 namespace om::app {
 namespace {
@@ -112,7 +113,12 @@ io::Task<void> EtcdVoter::stop() {
 class EtcdVoters final : public VoterMaker {
  public:
   std::unique_ptr<Voter> make(VoterParts parts) override {
+    if (parts.state.external_etcd) return external_etcd_voter(std::move(parts));
     return std::make_unique<EtcdVoter>(std::move(parts));
+  }
+  io::Task<Result<std::unique_ptr<metadata::Metadata>>> open_own(io::World& world,
+                                                                 io::Path file) override {
+    return metadata::open_sqlite(world, std::move(file));
   }
   io::Task<Result<void>> remove(io::World& world, const security::IdentityStore& identity,
                                 std::vector<io::Endpoint> endpoints, std::string name,

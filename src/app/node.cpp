@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "app/node_parts.h"
+#include "app/own_facts.h"
 #include "base/log.h"
 
 namespace om::app {
@@ -21,7 +22,9 @@ io::Task<Result<void>> Node::build() {
                                             .http = settings_.http_proxy,
                                             .none = settings_.no_proxy}));
   client_->use_proxies(std::move(proxies));
-  CO_TRY(store_, co_await store::Store::open(world_, settings_.models_directory, settings_.prune));
+  auto store = co_await store::Store::open(world_, settings_.models_directory, settings_.prune);
+  if (!store) co_return fail(annotate(store.error(), "models.directory (OLLAMA_MODELS)"));
+  store_ = std::move(*store);
   CO_TRY(local_scheduler_, make_scheduler(world_, settings_, paths));
   scheduler_ = local_scheduler_.get();
   models_ = store_.get();
@@ -41,7 +44,7 @@ io::Task<Result<void>> Node::build() {
   generation_options.resume = settings_.resume;
   generation_options.records = make_records();
   own_generation_ = generation::make_generation(world_, *models_, *scheduler_, generation_options);
-  CO_TRY_VOID(open_backends());
+  CO_TRY_VOID(co_await open_backends());
   generation_ = std::make_unique<generation::FederatedGeneration>(
       world_, *models_, *own_generation_, *backends_, generation_options.records);
 
@@ -96,14 +99,16 @@ io::Task<Result<void>> Node::enter_cluster(transfer::TransferOptions options) {
     stop_event_.notify_all();
   };
   if (cluster_) cluster_->on_change_of_role(restart);
-  ClusterAdmin::Hooks hooks{restart, [this] { return ready_; },
-                            [this] { return backend_table_->keep_as_own(); }};
-  admin_ = std::make_unique<ClusterAdmin>(world_, names_, settings_, name_, cluster_.get(), voters_,
-                                          std::move(hooks));
+  if (!cluster_) {
+    CO_TRY(own_facts_, co_await open_own_facts(world_, voters_, settings_.state_directory));
+  }
+  ClusterAdmin::Hooks hooks{restart, [this] { return ready_; }};
+  admin_ = std::make_unique<ClusterAdmin>(world_, names_, settings_, name_, cluster_.get(),
+                                          own_facts_.get(), voters_, std::move(hooks));
   co_return Result<void>{};
 }
 
-Result<void> Node::open_backends() {
+io::Task<Result<void>> Node::open_backends() {
   backends_ = std::make_unique<engine::Backends>(world_, *client_);
   cluster::BackendTable::FetchKey fetch;
   if (cluster_) {
@@ -111,11 +116,29 @@ Result<void> Node::open_backends() {
       return cluster_->fetch_backend_key(std::move(name), std::move(call));
     };
   }
+  const io::Path copy = io::join(settings_.state_directory, "cluster-backends.json");
   backend_table_ = std::make_unique<cluster::BackendTable>(
-      world_, *backends_, settings_.state_directory, cluster_ ? &cluster_->metadata() : nullptr,
-      std::move(fetch));
+      world_, *backends_, settings_.state_directory, cluster_ ? cluster_->metadata() : *own_facts_,
+      cluster_ ? copy : io::Path(), std::move(fetch));
   if (cluster_) cluster_->serve_backend_keys(*backend_table_);
-  return backend_table_->start();
+  backend_table_->start();
+  if (cluster_) {
+    tasks_.spawn(bring_backends());
+    co_return Result<void>{};
+  }
+  co_return co_await backend_table_->wait_synced(world_.clock.call_within(metadata::kCallMax));
+}
+
+io::Task<void> Node::bring_backends() {
+  if (!world_.files.exists(own_facts_file(settings_.state_directory))) co_return;
+  const io::Call call{io::kNever, tasks_.token()};
+  auto own = co_await read_own_facts(world_, voters_, settings_.state_directory, call);
+  Result<void> done;
+  if (own) done = co_await backend_table_->adopt(std::move(*own), call);
+  if (own && done) done = remove_own_facts(world_.files, settings_.state_directory);
+  if (own && done) co_return;
+  log_warn("this node's own backends are not the cluster's yet; at the next start",
+           field("error", own ? done.error() : own.error()));
 }
 
 Result<void> Node::listen_to_nodes() {
@@ -139,7 +162,7 @@ Result<void> Node::listen() {
                   "{} (is Ollama or another node running? Choose another port with OLLAMA_HOST)",
                   bound.error().what);
     }
-    if (!bound) return fail(bound.error());
+    if (!bound) return fail(annotate(bound.error(), "server.listen (OLLAMA_HOST)"));
     log_info("listening", field("address", bound->str()), field("version", OLLAMAMAX_VERSION));
     if (!is_loopback(host.host)) {
       log_warn("this address is open to everyone who can reach it", field("address", bound->str()));
@@ -157,6 +180,7 @@ io::Task<void> Node::take_down() {
     co_await server_->stop(settings_.drain_time);
   }
   if (memory_watch_) co_await memory_watch_->stop();
+  co_await tasks_.stop();
   if (transfer_) co_await transfer_->stop();
   if (backend_table_) co_await backend_table_->stop();
   if (backends_) co_await backends_->stop();
@@ -164,6 +188,7 @@ io::Task<void> Node::take_down() {
     if (ready_was) co_await cluster_->drain(drained - world_.clock.now());
     co_await cluster_->stop();
   }
+  if (own_facts_) co_await own_facts_->stop();
   if (scheduler_) co_await scheduler_->stop();
   if (client_) client_->close_idle();
   if (!runtime_directory_.empty()) {

@@ -27,7 +27,8 @@ class Node {
         names_(names),
         settings_(settings),
         voters_(voters),
-        stop_event_(world.clock) {}
+        stop_event_(world.clock),
+        tasks_(world.executor, world.clock) {}
 
   // Serves until stop(); then it takes no new requests, lets running ones end within the drain
   // time, and ends its runners. Once. `on_ready` is called when it listens.
@@ -47,7 +48,8 @@ class Node {
   io::Task<Result<void>> build();
   generation::Records* make_records();
   io::Task<Result<void>> enter_cluster(transfer::TransferOptions options);
-  Result<void> open_backends();
+  io::Task<Result<void>> open_backends();
+  io::Task<void> bring_backends();  // Into the cluster that this node has entered.
   Result<void> listen();
   Result<void> listen_to_nodes();
   io::Task<void> take_down();
@@ -65,6 +67,7 @@ class Node {
   std::unique_ptr<http::Client> client_;
   std::unique_ptr<store::Store> store_;
   std::unique_ptr<scheduler::LocalScheduler> local_scheduler_;
+  std::unique_ptr<metadata::Metadata> own_facts_;  // As long as it is in no cluster.
   std::unique_ptr<ClusterParts> cluster_;
   std::unique_ptr<ClusterAdmin> admin_;
   scheduler::Scheduler* scheduler_ = nullptr;  // Of the node, or of the cluster.
@@ -77,6 +80,7 @@ class Node {
   std::unique_ptr<api::Api> api_;
   std::unique_ptr<http::Server> server_;
   std::unique_ptr<MemoryWatch> memory_watch_;
+  io::TaskGroup tasks_;
 };
 
 // Runs one until SIGTERM or SIGINT, anew when it entered or left a cluster. A second signal ends it

@@ -3,6 +3,7 @@
 #include "base/duration.h"
 #include "base/strings.h"
 #include "cluster/discovery.h"
+#include "http/message.h"
 #include "http/proxy.h"
 
 namespace om::app {
@@ -99,6 +100,27 @@ Result<void> set_key_weights(Settings& settings, const SettingValue& value) {
   if (list == nullptr) return wrong_type("a list of strings");
   for (const std::string& weight : *list) TRY_VOID(parse_key_weight(weight));
   settings.key_weights = *list;
+  return {};
+}
+
+Result<void> set_etcd_endpoints(Settings& settings, const SettingValue& value) {
+  const auto* list = std::get_if<Strings>(&value);
+  if (list == nullptr) return wrong_type("a list of strings");
+  std::string scheme;
+  for (const std::string& text : *list) {
+    TRY(const http::Url url, http::Url::parse(text));
+    if (!scheme.empty() && url.scheme != scheme) return wrong_type("http:// for all, or https://");
+    scheme = url.scheme;
+  }
+  settings.etcd_endpoints = *list;
+  return {};
+}
+
+Result<void> set_etcd_prefix(Settings& settings, const SettingValue& value) {
+  const auto* text = std::get_if<std::string>(&value);
+  const bool is_prefix = text != nullptr && text->starts_with('/') && text->ends_with('/');
+  if (!is_prefix) return wrong_type("a string such as \"/ollamamax/\", between slashes");
+  settings.etcd_prefix = *text;
   return {};
 }
 
@@ -256,6 +278,22 @@ const SettingRow kTable[] = {
     {"cluster.etcd_program", "OLLAMAMAX_ETCD",
      "etcd 3.4 or newer, which voters run to keep the cluster's facts.",
      set_text<&Settings::etcd_program>, get_text<&Settings::etcd_program>},
+    {"cluster.etcd_endpoints", "OLLAMAMAX_ETCD_ENDPOINTS",
+     "URLs of an etcd of yours (3.4 or newer) that is to keep the cluster's facts; empty: voters "
+     "run one. On the node where the cluster begins, and on all that should reach it themselves.",
+     set_etcd_endpoints, get_list<&Settings::etcd_endpoints>},
+    {"cluster.etcd_ca_file", "OLLAMAMAX_ETCD_CA_FILE",
+     "PEM file of the authority of that etcd's certificates; empty: the system's.",
+     set_text<&Settings::etcd_ca_file>, get_text<&Settings::etcd_ca_file>},
+    {"cluster.etcd_certificate_file", "OLLAMAMAX_ETCD_CERTIFICATE_FILE",
+     "PEM file of the certificate to show to that etcd.",
+     set_text<&Settings::etcd_certificate_file>, get_text<&Settings::etcd_certificate_file>},
+    {"cluster.etcd_key_file", "OLLAMAMAX_ETCD_KEY_FILE",
+     "PEM file of its key; empty: in the same file.", set_text<&Settings::etcd_key_file>,
+     get_text<&Settings::etcd_key_file>},
+    {"cluster.etcd_prefix", "OLLAMAMAX_ETCD_PREFIX",
+     "What all of the cluster's keys in that etcd begin with.", set_etcd_prefix,
+     get_text<&Settings::etcd_prefix>},
     {"cluster.certificate_life", "OLLAMAMAX_CLUSTER_CERTIFICATE_LIFE",
      "How long the certificates are good that nodes get; they renew themselves.",
      set_certificate_life, get_duration<&Settings::certificate_life>, duration_from},

@@ -134,6 +134,7 @@ Settings defaults() {
   settings.node_grace = std::chrono::seconds(60);
   settings.surplus_grace = std::chrono::minutes(10);
   settings.etcd_program = "/usr/bin/etcd";
+  settings.etcd_prefix = "/ollamamax/";
   settings.listen = {"127.0.0.1:11434"};
   settings.body_bytes_max = 64ull << 20;
   settings.connections_max = 4096;
@@ -251,6 +252,17 @@ std::string Config::example() const {
                        line.key.substr(dot + 1), line.value);
   }
   return out;
+}
+
+Result<void> Config::check() const {
+  if (settings_.kv_cache_type == "f16") return {};
+  const char* other = settings_.deterministic              ? "runner.deterministic must be off"
+                      : settings_.flash_attention == "off" ? "runner.flash_attention "
+                                                             "(OLLAMA_FLASH_ATTENTION) must be on"
+                                                           : nullptr;
+  if (other == nullptr) return {};
+  return fail(Errc::invalid_argument, "runner.kv_cache_type (OLLAMA_KV_CACHE_TYPE): for {} {}",
+              settings_.kv_cache_type, other);
 }
 
 Result<std::pair<std::string, double>> parse_key_weight(std::string_view text) {

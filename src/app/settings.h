@@ -43,6 +43,8 @@ struct Settings {
   bool deterministic = false;
 
   std::string cluster_listen, cluster_advertise, etcd_program;
+  std::vector<std::string> etcd_endpoints;  // URLs of the user's own etcd; empty: nodes run one.
+  std::string etcd_ca_file, etcd_certificate_file, etcd_key_file, etcd_prefix;
   std::chrono::nanoseconds certificate_life{};
   std::vector<std::string> cluster_discover;
   bool announce_mdns = false;
@@ -83,6 +85,9 @@ class Config {
 
   Result<void> set(std::string_view key, std::string_view toml_value, Source source,
                    std::string_view from);
+
+  // invalid_argument: settings that contradict each other. To be asked once all are there.
+  Result<void> check() const;
 
   const Settings& settings() const { return settings_; }
   std::vector<SettingView> view() const;

@@ -1,5 +1,5 @@
-// A node's share in keeping the cluster's facts, and who makes it: etcd's members, or simulated
-// ones.
+// A node's share in keeping the cluster's facts, and who makes it: etcd's members, the user's own
+// etcd, or simulated ones.
 #pragma once
 
 #include <algorithm>
@@ -44,7 +44,7 @@ class Voter {
 
   virtual metadata::Metadata& metadata() = 0;
   virtual std::string client_url() const = 0;  // As other voters reach it.
-  virtual std::string peer_url() const = 0;
+  virtual std::string peer_url() const = 0;    // Empty: it is no member of the engine itself.
   virtual io::Task<void> stop() = 0;
 };
 
@@ -62,6 +62,9 @@ class VoterMaker {
  public:
   virtual ~VoterMaker() = default;
   virtual std::unique_ptr<Voter> make(VoterParts parts) = 0;
+  // The facts of a node by itself. Errors as metadata::open_sqlite()'s.
+  virtual io::Task<Result<std::unique_ptr<metadata::Metadata>>> open_own(io::World& world,
+                                                                         io::Path file) = 0;
   // Takes the node out of those that keep the facts, asking voters at `endpoints`; one that is none
   // stays none. For whoever has the cluster's certificate.
   virtual io::Task<Result<void>> remove(io::World& world, const security::IdentityStore& identity,
@@ -69,7 +72,10 @@ class VoterMaker {
                                         io::Call call) = 0;
 };
 
-// Runs etcd as a child. Lives for ever.
+// Runs etcd as a child, or asks the user's own, as the state says. Lives for ever.
 VoterMaker& etcd_voters();
+
+// Reaches an etcd that no node runs, as `settings` says: nothing is started, joined or removed.
+std::unique_ptr<Voter> external_etcd_voter(VoterParts parts);
 
 }  // namespace om::app

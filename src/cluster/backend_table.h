@@ -1,5 +1,4 @@
-// Which foreign servers answer for us: a fact that all nodes agree on; of a node of its own, a
-// file.
+// Which foreign servers answer for us: a fact that all nodes agree on.
 //
 // Keys are no facts: they lie in files of mode 0600 on the nodes' disks, are in no backup and no
 // list, and a node that has not got one asks another node for it, inside the TLS between nodes.
@@ -7,7 +6,6 @@
 
 #include <functional>
 #include <map>
-#include <memory>
 #include <string>
 #include <vector>
 
@@ -28,18 +26,21 @@ class BackendTable {
   // A backend's key, from another node. not_found: none has it.
   using FetchKey = std::function<io::Task<Result<std::string>>(std::string name, io::Call call)>;
 
-  // `directory`: of this node's state. `metadata` null: this node is in no cluster.
+  // `directory`: of this node's state. `copy`: as FactTable's file.
   BackendTable(io::World& world, engine::Backends& backends, io::Path directory,
-               metadata::Metadata* metadata, FetchKey fetch_key);
+               metadata::Metadata& metadata, io::Path copy, FetchKey fetch_key);
   ~BackendTable();
 
-  Result<void> start();
+  void start() { facts_.start(); }
+  // Until the metadata were read once. Errors as the call says.
+  io::Task<Result<void>> wait_synced(io::Call call) { return facts_.wait_synced(std::move(call)); }
   // invalid_argument: the key cannot be sent. overloaded: kBackendsMax. Of one that is there, what
   // is given here replaces what was.
   io::Task<Result<void>> add(engine::BackendSpec spec, std::string key, io::Call call);
   io::Task<Result<void>> remove(std::string name, io::Call call);  // not_found.
-  // What the cluster has becomes this node's own when it is the last one and leaves.
-  Result<void> keep_as_own() { return save_file(); }
+  // What this node had before it entered a cluster becomes the cluster's. May be called again
+  // after a failure.
+  io::Task<Result<void>> adopt(metadata::Snapshot own, io::Call call);
   // For other nodes of the cluster. not_found.
   Result<std::string> key_of(const std::string& name);
   io::Task<void> stop();
@@ -47,20 +48,17 @@ class BackendTable {
  private:
   io::Path key_path(const std::string& name) const;
   Result<void> write_secret(const io::Path& path, std::string_view text);
-  Result<void> load_file();
-  Result<void> save_file();
   void take(const std::string& name, const std::string* value);
   void apply(engine::BackendSpec spec);
   io::Task<void> obtain_key(engine::BackendSpec spec);
-  io::Task<void> adopt_file();  // What it had before it entered a cluster becomes the cluster's.
 
   io::World& world_;
   engine::Backends& backends_;
   io::Path directory_;
-  metadata::Metadata* metadata_;
+  metadata::Metadata& metadata_;
   FetchKey fetch_key_;
   std::map<std::string, engine::BackendSpec> specs_;
-  std::unique_ptr<FactTable> facts_;
+  FactTable facts_;
   io::TaskGroup tasks_;
 };
 

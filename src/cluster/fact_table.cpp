@@ -38,6 +38,7 @@ const Fact* FactTable::find(const std::string& key) const {
 }
 
 void FactTable::load_file() {
+  if (file_.empty()) return;
   const auto text = world_.files.read_file(file_, kFileBytesMax);
   if (!text) return;  // The first start.
   boost::system::error_code failed;
@@ -56,6 +57,7 @@ void FactTable::load_file() {
 }
 
 void FactTable::save_file() {
+  if (file_.empty()) return;
   json::object object;
   for (const auto& [key, fact] : facts_) object[key] = fact.value;
   const auto saved = world_.files.write_file(file_, json::serialize(object));

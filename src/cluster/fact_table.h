@@ -21,7 +21,7 @@ struct Fact {
 // On the io thread; stop() must have returned before it is destroyed.
 class FactTable {
  public:
-  // `file`: where the last state is kept.
+  // `file`: where the last state is kept; empty: nowhere, as the metadata are on this disk anyway.
   FactTable(io::World& world, metadata::Metadata& metadata, std::string prefix, io::Path file);
   ~FactTable();
 

@@ -16,16 +16,19 @@ inline constexpr std::string_view kNodesPrefix = "/nodes/";
 
 struct Member {
   std::string name;
-  io::Endpoint peer;                   // Where other nodes reach it.
-  bool draining = false;               // Gets no new requests until it is undrained.
-  bool voter = false;                  // Is to keep a copy of the metadata.
-  std::string etcd_client, etcd_peer;  // URLs of a voter's member, once it has a vote.
+  io::Endpoint peer;      // Where other nodes reach it.
+  bool draining = false;  // Gets no new requests until it is undrained.
+  bool voter = false;     // Is to keep a copy of the metadata.
+  // URLs of a voter's etcd member, once it has a vote. Where the facts are kept in an etcd that
+  // nodes do not run, a voter is a node that reaches it itself, and has no `etcd_peer`.
+  std::string etcd_client, etcd_peer;
   std::string serial;          // Of its certificate, or an older one: earlier ones are refused.
   std::string version;         // Of the program it runs.
   int64_t joined_seconds = 0;  // Unix time.
 
   // Before, its death or life changes nothing for a majority.
   bool has_vote() const { return voter && !etcd_client.empty(); }
+  bool uses_external_etcd() const { return has_vote() && etcd_peer.empty(); }
 };
 
 std::string write_member(const Member& member);

@@ -4,6 +4,7 @@
 import json
 import os
 import pathlib
+import shutil
 import signal
 import sys
 import threading
@@ -305,6 +306,58 @@ class LostDisk(unittest.TestCase):
             self.assertEqual([node["name"] for node in first.status()["nodes"]], ["n1"])
             first.cli("cluster", "leave")
             self.assertFalse(first.status()["in_cluster"])
+
+
+class Disaster(unittest.TestCase):
+    def test_another_node_is_promoted_before_the_only_voter_leaves(self):
+        with Cluster(2) as cluster:
+            first, second = cluster.nodes
+            cluster.form()
+            cluster.wait_until_ready()
+            first.create(MODEL)
+            refused = first.cli("cluster", "leave", check=False)
+            self.assertEqual(refused.returncode, 1)
+            self.assertIn("cluster promote NODE", refused.stderr)
+            first.cli("cluster", "promote", "n2")
+            cluster.wait_for_voters(2)
+            again = first.cli("cluster", "promote", "n2", check=False)
+            self.assertIn("a voter already", again.stderr)
+            first.cli("cluster", "leave")
+            second.wait_until(lambda: [(node["name"], node["voter"]) for node in
+                                       second.status()["nodes"]] == [("n2", True)], "n2 alone")
+            second.post("/api/copy", {"source": MODEL, "destination": "other"})
+            self.assertIn("other:latest", names(second))
+
+    def test_a_backup_brings_back_the_facts_of_a_cluster_that_is_gone(self):
+        with Cluster(2) as cluster:
+            first, second = cluster.nodes
+            cluster.form()
+            cluster.wait_until_ready()
+            second.create(MODEL)
+            first.post("/api/copy", {"source": MODEL, "destination": "other"})
+            first.cli("replicas", "set", MODEL, "--factor", "1", "--min", "1")
+            path = second.folder / "backup"
+            first.cli("cluster", "backup", str(path))
+            for node in cluster.nodes:  # Their models stay, all that they knew of a cluster goes.
+                node.kill()
+                shutil.rmtree(node.environment["OLLAMAMAX_STATE"])
+                node.start()
+                self.assertFalse(node.status()["in_cluster"])
+            second.cli("cluster", "init")
+            second.wait_until(lambda: second.status().get("majority"), "it is a cluster")
+            told = second.cli("cluster", "restore", str(path))
+            self.assertRegex(told.stdout, r"[1-9]\d* ")
+            token = second.cli("cluster", "token").stdout.strip()
+            first.cli("cluster", "join", token)
+            cluster.wait_until_ready()
+            for node in cluster.nodes:
+                node.wait_until(lambda node=node: {MODEL, "other:latest"} <= set(names(node)),
+                                "both models are known")
+            kept = json.loads(first.cli("replicas", "--json").stdout)["models"]
+            policy = next(model["policy"] for model in kept if model["name"] == MODEL)
+            self.assertEqual((policy["factor"], policy["minimum"]), (1, 1))
+            reply = first.post("/api/generate", {**LONG, "options": {"num_predict": 2}})
+            self.assertEqual(reply["eval_count"], 2)
 
 
 if __name__ == "__main__":

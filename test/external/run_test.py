@@ -357,7 +357,47 @@ def offers(node):
     return "shared" in [model["name"] for model in node.get("/api/tags")["models"]]
 
 
+def backend_names(node):
+    told = json.loads(node.cli("backend", "list", "--json").stdout)
+    return sorted(backend["name"] for backend in told["backends"])
+
+
 class InACluster(unittest.TestCase):
+    def test_what_nodes_had_by_themselves_becomes_the_clusters(self):
+        with Cluster(2) as cluster:
+            first, second = cluster.nodes
+            server = subprocess.Popen(
+                first.command([sys.executable, str(pathlib.Path(__file__).parent / "serve.py"),
+                               first.address, "9000", KEY]))
+            try:
+                url = f"http://{first.address}:9000"
+                for node, name in ((first, "a"), (second, "b")):
+                    node.wait_until(lambda node=node, name=name: node.cli(
+                        "backend", "add", url, "--name", name, "--key", KEY,
+                        "--json").stdout.find('"shared"') > 0, "it is added")
+                second.stop(signal.SIGKILL)
+                second.start()
+                self.assertEqual(backend_names(second), ["b"])
+                cluster.form()
+                cluster.wait_until_ready()
+                for node in cluster.nodes:
+                    node.wait_until(lambda node=node: backend_names(node) == ["a", "b"],
+                                    f"{node.name} knows both")
+                    reply = node.post("/api/chat", {"model": "shared", **CHAT})
+                    self.assertIn("word0", reply["message"]["content"])
+                # What is removed stays removed: the node's own facts were moved, not copied.
+                first.cli("backend", "remove", "a")
+                for node in cluster.nodes:
+                    node.stop(signal.SIGKILL)
+                for node in cluster.nodes:
+                    node.start()
+                cluster.wait_until_ready()
+                first.wait_until(lambda: first.status()["majority"], "changes are possible")
+                self.assertEqual(backend_names(first), ["b"])
+            finally:
+                server.kill()
+                server.wait()
+
     def test_every_node_knows_a_backend_and_its_key_but_no_backup_does(self):
         with Cluster(2) as cluster:
             cluster.form()

@@ -1,0 +1,43 @@
+#include "app/own_facts.h"
+
+#include "base/log.h"
+#include "metadata/sqlite/sqlite_metadata.h"
+
+namespace om::app {
+
+io::Path own_facts_file(const std::string& state_directory) {
+  return io::join(state_directory, "facts.db");
+}
+
+io::Task<Result<std::unique_ptr<metadata::Metadata>>> open_own_facts(io::World& world,
+                                                                     VoterMaker& voters,
+                                                                     std::string state_directory) {
+  CO_TRY_VOID(world.files.make_directories(state_directory));
+  auto own = co_await voters.open_own(world, own_facts_file(state_directory));
+  if (own || own.error().code != Errc::unavailable) co_return own;
+  log_warn(
+      "another node has this state directory (OLLAMAMAX_STATE): backends of this one are gone when "
+      "it ends",
+      field("error", own.error()));
+  co_return co_await metadata::open_sqlite(world, ":memory:");
+}
+
+io::Task<Result<metadata::Snapshot>> read_own_facts(io::World& world, VoterMaker& voters,
+                                                    std::string state_directory, io::Call call) {
+  const io::Path file = own_facts_file(state_directory);
+  if (!world.files.exists(file)) co_return metadata::Snapshot{};
+  CO_TRY(const auto own, co_await voters.open_own(world, file));
+  auto all = co_await own->list("/", std::move(call));
+  co_await own->stop();
+  co_return all;
+}
+
+Result<void> remove_own_facts(io::Filesystem& files, const std::string& state_directory) {
+  for (const char* suffix : {"", "-wal", "-shm"}) {
+    const io::Path file = own_facts_file(state_directory) + suffix;
+    if (files.exists(file)) TRY_VOID(files.remove(file));
+  }
+  return {};
+}
+
+}  // namespace om::app

@@ -1,0 +1,24 @@
+// The facts of a node by itself: a file in its state directory, which `cluster init` moves into the
+// cluster and the last `cluster leave` brings back.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "app/voter.h"
+
+namespace om::app {
+
+io::Path own_facts_file(const std::string& state_directory);
+
+// Where another node of the same state directory has the file, this one's are in memory, and gone
+// when it ends. Other errors as metadata::open_sqlite()'s.
+io::Task<Result<std::unique_ptr<metadata::Metadata>>> open_own_facts(io::World& world,
+                                                                     VoterMaker& voters,
+                                                                     std::string state_directory);
+// All of what the file holds; nothing if there is none.
+io::Task<Result<metadata::Snapshot>> read_own_facts(io::World& world, VoterMaker& voters,
+                                                    std::string state_directory, io::Call call);
+Result<void> remove_own_facts(io::Filesystem& files, const std::string& state_directory);
+
+}  // namespace om::app
