@@ -135,6 +135,9 @@ io::Task<void> FakeLlama::handle(http::Request& request, http::BodyReader& body,
       reply["content"] = text;
     }
     sent = co_await response.send(200, type, json::serialize(reply));
+  } else if (request.path == "/completion" && read->contains(R"("generation_prompt":"abc")")) {
+    // The question that a runner's engine asks first of all, and llama-server's answer.
+    sent = co_await response.send(200, type, R"({"content":"xyz","stop":true})");
   } else if (request.path == "/completion") {
     co_await complete(request, std::move(*read), response);
   } else {

@@ -22,6 +22,7 @@ How it behaves is set by --fake-NAME VALUE or by the environment, FAKE_LLAMA_NAM
   end_after      end the stream without a final event              (none)
   error_after    send an error event after n tokens                (none)
   ignore_term    ignore SIGTERM                                    (0)
+  anew           begin a grammar anew, whatever was said           (0)
   text           words of the answers
 Tokens are code points of the prompt; answers use ids from 2000000 on. Standard library only.
 """
@@ -30,6 +31,7 @@ import argparse
 import asyncio
 import json
 import os
+import re
 import signal
 import sys
 
@@ -39,7 +41,7 @@ DEFAULTS = {
     "load_s": 0.0, "load_silent": 0, "load_exit": None, "prefill_s": 0.0, "token_s": 0.0,
     "tokens": 16, "crash_after": None, "crash_on": None, "wedge_after": None, "ping_s": None,
     "garbage_after": None, "utf8_after": None, "endless_after": None, "end_after": None,
-    "error_after": None, "ignore_term": 0,
+    "error_after": None, "ignore_term": 0, "anew": 0,
     "text": "The quick brown fox jumps over the lazy dog and runs on through the \u00e9toile",
 }
 NUMBERS = {name: float for name in ("load_s", "prefill_s", "token_s", "ping_s")}
@@ -193,6 +195,11 @@ class Server:
 
     async def completion(self, request, writer):
         tokens, text = self.prompt_of(request)
+        if literal := re.fullmatch(r'root ::= "(.*)"', request.get("grammar", "")):
+            said = "" if self.fake.anew else request.get("generation_prompt", "")
+            self.reply(writer, 200, {"content": literal[1].removeprefix(said), "stop": True})
+            await writer.drain()
+            return True
         if self.fake.crash_on and self.fake.crash_on in text:
             die("crash_on", signal.SIGABRT)
         async with self.slots:

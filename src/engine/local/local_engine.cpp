@@ -13,6 +13,7 @@ namespace json = boost::json;
 
 constexpr size_t kAnswerBytesMax = 64 << 20;
 constexpr auto kPropertiesMax = std::chrono::seconds(30);
+constexpr auto kProbeMax = std::chrono::seconds(20);
 
 const json::value* member(const json::value& value, std::string_view name) {
   return value.is_object() ? value.get_object().if_contains(name) : nullptr;
@@ -55,8 +56,10 @@ Result<std::vector<float>> read_vector(const json::value& answer) {
 
 }  // namespace
 
-LocalEngine::LocalEngine(io::World& world, LaunchOptions options)
-    : process_(std::make_shared<RunnerProcess>(world, std::move(options))) {}
+LocalEngine::LocalEngine(io::World& world, LaunchOptions options,
+                         std::shared_ptr<GrammarProbe> probe)
+    : process_(std::make_shared<RunnerProcess>(world, std::move(options))),
+      probe_(std::move(probe)) {}
 
 io::Task<Result<void>> LocalEngine::load(io::Call call) {
   auto started = co_await process_->start(call);
@@ -73,6 +76,25 @@ io::Task<Result<void>> LocalEngine::load(io::Call call) {
     co_await process_->stop();
     co_return fail(annotate(std::move(known).error(), "read the runner's properties"));
   }
+  if (probe_->is_due() && !properties_.embedding) {
+    auto probed = co_await probe_grammar(call);
+    if (!probed && process_->broken().cancelled()) {
+      co_await process_->stop();
+      co_return probed;
+    }
+    // The next one is asked then.
+    if (!probed) log_warn("runner not probed", field("error", probed.error()));
+  }
+  co_return Result<void>{};
+}
+
+io::Task<Result<void>> LocalEngine::probe_grammar(io::Call call) {
+  call.deadline = std::min(call.deadline, process_->world().clock.now() + kProbeMax);
+  CO_TRY(const auto answer,
+         co_await ask("POST", "/completion", GrammarProbe::body(), std::move(call)));
+  const json::value* content = member(answer, "content");
+  if (!content || !content->is_string()) co_return fail(Errc::corrupt, "the runner sent no text");
+  probe_->take(content->get_string());
   co_return Result<void>{};
 }
 
@@ -136,6 +158,7 @@ io::Task<Result<json::value>> LocalEngine::ask(std::string method, std::string t
 io::Task<Result<std::unique_ptr<Completion>>> LocalEngine::complete(CompletionRequest request,
                                                                     io::Call call) {
   if (!process_->alive()) co_return fail(process_->death());
+  if (!request.constraint.generation_prompt.empty()) CO_TRY_VOID(probe_->check());
   auto stream = std::make_unique<CompletionStream>(process_, std::move(request),
                                                    properties_.context_length, std::move(call));
   CO_TRY_VOID(co_await stream->open());
@@ -188,8 +211,9 @@ io::Task<Result<std::string>> LocalEngine::detokenize(std::vector<Token> tokens,
 }
 
 EngineFactory local_engines(io::World& world) {
-  return [&world](LaunchOptions options) -> std::unique_ptr<LoadableEngine> {
-    return std::make_unique<LocalEngine>(world, std::move(options));
+  auto probe = std::make_shared<GrammarProbe>();
+  return [&world, probe](LaunchOptions options) -> std::unique_ptr<LoadableEngine> {
+    return std::make_unique<LocalEngine>(world, std::move(options), probe);
   };
 }
 

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "engine/loadable_engine.h"
+#include "engine/local/grammar_probe.h"
 #include "engine/local/runner_process.h"
 
 namespace om::engine {
@@ -12,7 +13,9 @@ namespace om::engine {
 // completions must be gone before the engine.
 class LocalEngine final : public LoadableEngine {
  public:
-  explicit LocalEngine(io::World& world, LaunchOptions options);
+  // `probe`: what is known of the program's children; filled by the first one that is loaded.
+  LocalEngine(io::World& world, LaunchOptions options,
+              std::shared_ptr<GrammarProbe> probe = std::make_shared<GrammarProbe>());
 
   io::Task<Result<void>> load(io::Call call) override;
   io::Task<void> stop() override;
@@ -41,11 +44,13 @@ class LocalEngine final : public LoadableEngine {
 
  private:
   io::Task<Result<void>> read_properties(io::Call call);
+  io::Task<Result<void>> probe_grammar(io::Call call);
   // One small JSON request and its answer.
   io::Task<Result<boost::json::value>> ask(std::string method, std::string target, std::string body,
                                            io::Call call);
 
   std::shared_ptr<RunnerProcess> process_;
+  std::shared_ptr<GrammarProbe> probe_;
   Properties properties_;
 };
 

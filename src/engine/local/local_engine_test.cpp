@@ -133,6 +133,40 @@ io::Task<void> tokenizes(io::World& world, LocalEngine& engine) {
 }
 TEST(LocalEngine, TokenizesAndBack) { run_with(fake_options(), tokenizes); }
 
+io::Task<void> goes_on_under_a_grammar(io::World& world, LocalEngine& engine) {
+  CompletionRequest request;
+  request.prompt = "x";
+  request.constraint.grammar = "root ::= [a-z]+";
+  auto begun = co_await engine.complete(request, world.clock.call_within(seconds(20)));
+  CO_ASSERT(begun, begun.error().what);
+  request.constraint.generation_prompt = "said";
+  auto gone_on = co_await engine.complete(request, world.clock.call_within(seconds(20)));
+  const bool begins_anew = engine.process().options().environment.back().second == "1";
+  EXPECT_EQ(gone_on.has_value(), !begins_anew);
+  if (!gone_on) {
+    EXPECT_EQ(gone_on.error().code, Errc::unsupported);
+    EXPECT_THAT(gone_on.error().what, HasSubstr("does not advance a grammar"));
+  }
+}
+TEST(LocalEngine, GoesOnUnderAGrammarWhereTheRunnerAdvancesIt) {
+  run_with(fake_options({{"ANEW", "0"}}), goes_on_under_a_grammar);
+}
+TEST(LocalEngine, RefusesToGoOnWhereTheRunnerWouldBeginTheGrammarAnew) {
+  run_with(fake_options({{"ANEW", "1"}}), goes_on_under_a_grammar);
+}
+
+TEST(GrammarProbe, TakesOnlyTheRestForAnAdvancedGrammar) {
+  GrammarProbe probe;
+  EXPECT_TRUE(probe.is_due());
+  EXPECT_TRUE(probe.check());
+  for (const auto& [content, advances] :
+       {std::pair("x", true), {"xyz", true}, {"", false}, {"a", false}, {" x", false}}) {
+    probe.take(content);
+    EXPECT_FALSE(probe.is_due());
+    EXPECT_EQ(probe.check().has_value(), advances) << content;
+  }
+}
+
 io::Task<void> embeds(io::World& world, LocalEngine& engine) {
   auto raw = co_await engine.embed({5, 6}, false, soon(world));
   CO_ASSERT(raw, raw.error().what);

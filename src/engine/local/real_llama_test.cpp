@@ -94,9 +94,12 @@ io::Task<void> refuses_bad_grammar(io::World& world, LocalEngine& engine) {
 }
 
 io::Task<void> real_life(io::World& world) {
-  LocalEngine engine(world, real_options());
+  auto probe = std::make_shared<GrammarProbe>();
+  LocalEngine engine(world, real_options(), probe);
   auto loaded = co_await engine.load(world.clock.call_within(seconds(120)));
   CO_ASSERT(loaded, loaded.error().what);
+  EXPECT_FALSE(probe->is_due());
+  EXPECT_TRUE(probe->check());  // The build that is pinned advances grammars.
   co_await answers(world, engine);
   co_await holds_back_stop_strings(world, engine);
   co_await refuses_bad_grammar(world, engine);

@@ -75,6 +75,8 @@ io::Task<Result<void>> RunnerProcess::spawn_child() {
   CO_TRY_VOID(world_.files.set_mode(options_.runtime_directory, 0700));
   remove_socket();  // A stale one makes the child fail.
   CO_TRY(auto command, launch_command(options_, secrets_));
+  log_debug("runner starts", field("model", options_.name),
+            field("command", fmt::format("{}", fmt::join(command.argv, " "))));
   CO_TRY(child_, world_.processes.spawn(std::move(command)));
   last_line_ = world_.clock.now();
   co_return Result<void>{};
@@ -142,6 +144,7 @@ void RunnerProcess::keep_line(std::string line) {
   if (line.empty()) return;
   if (line.size() > kLineBytesMax) line.resize(kLineBytesMax);
   if (!ready_ && first_trouble_.empty() && tells_trouble(line)) first_trouble_ = line;
+  log_debug("runner says", field("model", options_.name), field("line", line));
   lines_.push_back(std::move(line));
   if (lines_.size() > kLinesMax) lines_.pop_front();
 }

@@ -15,7 +15,8 @@ namespace om::engine {
 class SplitEngine final : public LoadableEngine {
  public:
   // `options.parts` says where. References outlive it.
-  SplitEngine(io::World& world, PartSource& source, LaunchOptions options);
+  SplitEngine(io::World& world, PartSource& source, LaunchOptions options,
+              std::shared_ptr<GrammarProbe> probe);
   ~SplitEngine() override;
 
   io::Task<Result<void>> load(io::Call call) override;
@@ -47,6 +48,7 @@ class SplitEngine final : public LoadableEngine {
   io::World& world_;
   PartSource& source_;
   LaunchOptions options_;
+  std::shared_ptr<GrammarProbe> probe_;
   std::list<Held> held_;
   std::unique_ptr<LocalEngine> main_;
   bool loaded_ = false, stopping_ = false;
