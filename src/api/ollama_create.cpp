@@ -54,7 +54,6 @@ void read_licenses(ObjectReader& reader, std::vector<std::string>& target) {
 struct CreateBody {
   std::string name;
   bool stream = true;
-  bool has_drafts = false;
   std::string remote_host;
   transfer::CreateRequest request;
 };
@@ -75,17 +74,17 @@ Result<CreateBody> read_create_request(const json::value& body) {
   reader.read("quantization", request.quantize);
   reader.read("quantize", request.quantize);
   reader.read("remote_host", create.remote_host);
-  json::object drafts;
-  reader.read("draft_files", drafts);
-  create.has_drafts = !drafts.empty();
+  reader.read("draft_quantize", request.draft_quantize);
   read_licenses(reader, request.licenses);
   request.messages = read_messages(reader, "messages");
   Result<void> files = read_files(reader, "files", request.files);
   Result<void> adapters = read_files(reader, "adapters", request.adapters);
+  Result<void> drafts = read_files(reader, "draft_files", request.drafts);
   TRY_VOID(reader.done());
   TRY(request.name, model::Name::parse(create.name));
   TRY_VOID(files);
   TRY_VOID(adapters);
+  TRY_VOID(drafts);
   return create;
 }
 
@@ -94,12 +93,11 @@ Result<void> check_create(const CreateBody& create) {
   if (!create.remote_host.empty()) {
     return fail(Errc::invalid_argument, "remote models are not supported");
   }
-  if (create.has_drafts) return fail(Errc::invalid_argument, "draft models are not supported");
+  if (request.drafts.size() > 1) {
+    return fail(Errc::invalid_argument, "only one draft model is supported");
+  }
   if (request.from.empty() && request.files.empty()) {
     return fail(Errc::invalid_argument, "neither 'from' or 'files' was specified");
-  }
-  if (request.adapters.size() > 1) {
-    return fail(Errc::invalid_argument, "only one adapter is currently supported");
   }
   if (request.template_text) {
     Result<void> checked = prompt::check_go_template(*request.template_text);

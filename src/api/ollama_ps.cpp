@@ -73,4 +73,27 @@ HandlerResult handle_ps(const Dependencies& dependencies, Context& context) {
   co_return co_await context.send_json(std::move(reply));
 }
 
+HandlerResult handle_loads(const Dependencies& dependencies, Context& context) {
+  CO_TRY(std::string wanted, http::percent_decode(context.request.query_value("model")));
+  if (!wanted.empty()) {
+    CO_TRY(const model::Name name, model::Name::parse(wanted));
+    wanted = name.shortest();
+  }
+  std::string reply;
+  JsonWriter writer(reply);
+  writer.begin_object().key("loads").begin_array();
+  for (const scheduler::LoadedModel& model : dependencies.scheduler.loaded()) {
+    if (!model.loading || !model.part_of.empty()) continue;
+    if (!wanted.empty() && model.name != wanted) continue;
+    writer.begin_object();
+    writer.member("model", std::string_view(model.name));
+    if (!model.node.empty()) writer.member("node", std::string_view(model.node));
+    writer.member("progress", model.load_progress);
+    writer.member("size", model.size_bytes);
+    writer.end_object();
+  }
+  writer.end_array().end_object();
+  co_return co_await context.send_json(std::move(reply));
+}
+
 }  // namespace om::api

@@ -38,6 +38,7 @@ void register_ollama(Router& router, const Dependencies& dependencies) {
   }
   add("GET", "/api/status", handle_status);
   add("GET", "/api/ps", handle_ps);
+  add("GET", "/api/v1/loads", handle_loads);
   add("POST", "/api/show", handle_show);
   add("POST", "/api/generate", handle_generate);
   add("POST", "/api/chat", handle_chat);

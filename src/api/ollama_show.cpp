@@ -46,13 +46,14 @@ Result<HeaderFacts> read_header(io::Filesystem& files, const std::string& path, 
   return facts;
 }
 
-model::Modelfile modelfile_of(const store::Model& model, const std::string& template_text) {
+// What made it: a template that only its GGUF has is none of its own.
+model::Modelfile modelfile_of(const store::Model& model) {
   model::Modelfile file;
   file.from.push_back(model.weights_path);
   file.from.insert(file.from.end(), model.projector_paths.begin(), model.projector_paths.end());
   file.adapters = model.adapter_paths;
   if (!model.draft_path.empty()) file.drafts.push_back(model.draft_path);
-  if (!template_text.empty()) file.template_text = template_text;
+  file.template_text = model.template_text;
   if (!model.system.empty()) file.system = model.system;
   file.renderer = model.config.renderer;
   file.parser = model.config.parser;
@@ -102,7 +103,7 @@ void write_messages(JsonWriter& writer, const std::vector<model::Message>& messa
 std::string write_show(const store::Model& model, const HeaderFacts& weights,
                        const std::optional<HeaderFacts>& projector, bool verbose) {
   const std::string template_text = used_template(model);
-  const model::Modelfile file = modelfile_of(model, template_text);
+  const model::Modelfile file = modelfile_of(model);
   std::string reply;
   JsonWriter writer(reply);
   writer.begin_object();

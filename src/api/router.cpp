@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "http/content_coding.h"
 
 namespace om::api {
 namespace {
@@ -36,6 +37,14 @@ std::string_view Context::parameter(std::string_view name) const {
 
 io::Task<Result<void>> Context::send(int code, std::string content_type, std::string text) {
   status = code;
+  // Lists and documents. Answers to POST are small, or streams.
+  if (code == 200 && request.method == "GET") {
+    if (auto packed = http::gzip_if_useful(request.headers, content_type, text)) {
+      response.headers().set("Content-Encoding", "gzip");
+      response.headers().set("Vary", "Accept-Encoding");
+      text = std::move(*packed);
+    }
+  }
   co_return co_await response.send(code, std::move(content_type), std::move(text));
 }
 

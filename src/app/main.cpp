@@ -64,6 +64,7 @@ Result<Config> load_config(const Options& options, io::Filesystem& files) {
     TRY_VOID(
         config.set(setting.substr(0, equals), setting.substr(equals + 1), Source::flag, "--set"));
   }
+  TRY_VOID(config.check());
   return config;
 }
 
@@ -182,6 +183,7 @@ void add_making_commands(CLI::App& program, Options& o, int& code) {
   create->add_option("model", o.create.model)->required();
   create->add_option("-f,--file", o.create.file, "The Modelfile (default: ./Modelfile)");
   create->add_option("-q,--quantize", o.create.quantize, "Quantize to this type, such as q4_K_M");
+  create->add_option("--draft-quantize", o.create.draft_quantize, "The same for the draft model");
 
   auto* run = add(program, o, code, "run", "Chat with a model, or ask it once",
                   [](Cli& cli, const Options& x) {
@@ -217,11 +219,17 @@ void add_config(CLI::App& program, Options& o, int& code) {
   config->require_subcommand(1);
   CLI::App* validate = config->add_subcommand("validate", "Check the file and the environment");
   validate->add_option("file", o.config_file, "The file to check, if not the usual one");
+  validate->add_flag("--json", o.json, "As JSON");
   validate->callback([&o, &code] {
     io::RealWorld real;
     const auto loaded = load_config(o, real.world().files);
-    if (loaded) print("the configuration is valid\n");
-    code = loaded ? 0 : report(fail(loaded.error()));
+    if (o.json) {
+      print_json(loaded ? boost::json::object{{"valid", true}}
+                        : boost::json::object{{"valid", false}, {"error", loaded.error().what}});
+    } else if (loaded) {
+      print("the configuration is valid\n");
+    }
+    code = loaded ? 0 : o.json ? kFailed : report(fail(loaded.error()));
   });
   CLI::App* show = config->add_subcommand("show", "Every key, its value and where it came from");
   show->add_flag("--json", o.json, "As JSON");
@@ -232,8 +240,9 @@ void add_config(CLI::App& program, Options& o, int& code) {
     code = loaded ? 0 : report(fail(loaded.error()));
   });
   CLI::App* generate = config->add_subcommand("generate", "Print a file with every key");
-  generate->callback([&code] {
-    print(Config().example());
+  generate->add_flag("--json", o.json, "The keys and their defaults, as JSON");
+  generate->callback([&o, &code] {
+    print(o.json ? show_config(Config(), true) : Config().example());
     code = 0;
   });
 }

@@ -8,6 +8,13 @@
 namespace om::app {
 namespace {
 
+// How full a group, or the machine, is.
+double fill(const MemorySample& sample) {
+  return sample.limit_bytes == 0
+             ? 0
+             : static_cast<double>(sample.used_bytes) / static_cast<double>(sample.limit_bytes);
+}
+
 // The limit of one control group and what counts against it; false if it has no limit.
 bool read_group(io::Filesystem& files, const std::string& folder, std::string_view limit_name,
                 std::string_view usage_name, MemorySample& sample) {
@@ -22,30 +29,44 @@ bool read_group(io::Filesystem& files, const std::string& folder, std::string_vi
   return true;
 }
 
+// Of all that hold for us, the limit that is nearest: our group's, one around it, the machine's.
+// Answers where the pressure on it is told.
+std::string read_nearest_limit(io::Filesystem& files, MemorySample& nearest) {
+  std::string pressure_file = "/proc/pressure/memory";
+  const auto machine = parse_machine_memory(io::read_pseudo_file(files, "/proc/meminfo"));
+  if (machine) {
+    nearest.limit_bytes = machine->total_bytes;
+    nearest.used_bytes =
+        machine->total_bytes - std::min(machine->total_bytes, machine->available_bytes);
+  }
+  const CgroupPaths groups = parse_cgroup_paths(io::read_pseudo_file(files, "/proc/self/cgroup"));
+  const auto look_at = [&](const std::string& folder, std::string_view limit_name,
+                           std::string_view usage_name) {
+    MemorySample sample;
+    if (!read_group(files, folder, limit_name, usage_name, sample)) return false;
+    if (nearest.limit_bytes > 0 && fill(sample) < fill(nearest)) return false;
+    nearest = sample;
+    return true;
+  };
+  // In a container the root is our own group.
+  for (const std::string_view group : groups_around(groups.unified.value_or(""))) {
+    const std::string folder = "/sys/fs/cgroup" + std::string(group);
+    if (look_at(folder, "memory.max", "memory.current")) {
+      pressure_file = io::join(folder, "memory.pressure");
+    }
+  }
+  for (const std::string_view group : groups_around(groups.memory_v1.value_or(""))) {
+    const std::string folder = "/sys/fs/cgroup/memory" + std::string(group);
+    (void)look_at(folder, "memory.limit_in_bytes", "memory.usage_in_bytes");
+  }
+  return pressure_file;
+}
+
 }  // namespace
 
 MemorySample sample_memory(io::Filesystem& files) {
   MemorySample sample;
-  const CgroupPaths groups = parse_cgroup_paths(io::read_pseudo_file(files, "/proc/self/cgroup"));
-  std::string pressure_file = "/proc/pressure/memory";
-  bool limited = false;
-  if (groups.unified) {
-    const std::string folder = "/sys/fs/cgroup" + *groups.unified;
-    limited = read_group(files, folder, "memory.max", "memory.current", sample);
-    if (limited) pressure_file = io::join(folder, "memory.pressure");
-  }
-  if (!limited && groups.memory_v1) {
-    limited = read_group(files, "/sys/fs/cgroup/memory" + *groups.memory_v1,
-                         "memory.limit_in_bytes", "memory.usage_in_bytes", sample);
-  }
-  if (!limited) {
-    const auto machine = parse_machine_memory(io::read_pseudo_file(files, "/proc/meminfo"));
-    if (machine) {
-      sample.limit_bytes = machine->total_bytes;
-      sample.used_bytes =
-          machine->total_bytes - std::min(machine->total_bytes, machine->available_bytes);
-    }
-  }
+  const std::string pressure_file = read_nearest_limit(files, sample);
   const auto pressure = parse_pressure(io::read_pseudo_file(files, pressure_file));
   if (pressure) {
     sample.some_avg10 = pressure->some_avg10;

@@ -103,11 +103,7 @@ engine::LaunchOptions launch_options(const Settings& settings, const NodePaths& 
 }
 
 // Where the runners' programs lie whose sums always come out the same; beside the ordinary ones.
-Result<std::string> deterministic_place(io::Filesystem& files, const Settings& settings,
-                                        const std::string& place) {
-  if (settings.kv_cache_type != "f16") {  // They need flash attention.
-    return fail(Errc::invalid_argument, "runner.deterministic needs runner.kv_cache_type f16");
-  }
+Result<std::string> deterministic_place(io::Filesystem& files, const std::string& place) {
   std::string folder = place + "/../deterministic/bin";
   if (files.exists(folder + "/llama-server")) return folder;
   return fail(Errc::not_found,
@@ -131,7 +127,7 @@ Result<NodePaths> find_paths(io::Filesystem& files, const Settings& settings) {
     if (!files.exists(place + "/llama-server")) continue;
     std::string runners = place;
     if (settings.deterministic) {
-      TRY(runners, deterministic_place(files, settings, place));
+      TRY(runners, deterministic_place(files, place));
     }
     paths.server_program = runners + "/llama-server";
     paths.part_program = runners + "/ggml-rpc-server";
@@ -180,7 +176,10 @@ Result<std::unique_ptr<scheduler::LocalScheduler>> make_scheduler(io::World& wor
     return fail(Errc::unsupported, "this machine's memory size is unknown: /proc is missing");
   }
   if (settings.memory_reserve >= memory) {
-    return fail(Errc::invalid_argument, "runner.memory_reserve leaves no memory for models");
+    return fail(Errc::invalid_argument,
+                "runner.memory_reserve (OLLAMA_GPU_OVERHEAD): {} bytes leave no memory for models, "
+                "which may take {} here",
+                settings.memory_reserve, memory);
   }
   memory -= settings.memory_reserve;
   log_info("resources", field("memory_for_models", memory), field("cores", resources.cores));

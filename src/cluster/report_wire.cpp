@@ -26,6 +26,7 @@ json::object encode_runner(const RunnerInfo& runner) {
                       {"queued", runner.queued},
                       {"size_bytes", runner.size_bytes},
                       {"loading", runner.loading},
+                      {"load_progress", runner.load_progress},
                       {"output_rate", runner.output_rate},
                       {"prompt_rate", runner.prompt_rate},
                       {"pending_prompt_tokens", runner.pending_prompt_tokens},
@@ -60,6 +61,7 @@ std::optional<RunnerInfo> decode_runner(const json::value& value) {
   fields.read("queued", runner.queued);
   fields.read("size_bytes", runner.size_bytes);
   fields.read("loading", runner.loading);
+  fields.read("load_progress", runner.load_progress);
   fields.read("output_rate", runner.output_rate);
   fields.read("prompt_rate", runner.prompt_rate);
   fields.read("pending_prompt_tokens", runner.pending_prompt_tokens);

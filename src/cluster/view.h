@@ -25,6 +25,7 @@ struct RunnerInfo {
   int slots = 0, running = 0, queued = 0;
   uint64_t size_bytes = 0;
   bool loading = false;
+  double load_progress = 0;  // 0..1 while it loads, in steps: each one is a report.
   // Measured; 0: not yet. Tokens a second of one stream that runs alone, and of prompts.
   double output_rate = 0, prompt_rate = 0;
   int64_t pending_prompt_tokens = 0;  // Of running and queued requests, not yet evaluated.

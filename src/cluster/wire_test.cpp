@@ -41,6 +41,7 @@ RunnerInfo any_runner() {
   runner.queued = *rc::gen::arbitrary<int>();
   runner.size_bytes = *rc::gen::arbitrary<uint64_t>();
   runner.loading = *rc::gen::arbitrary<bool>();
+  runner.load_progress = *rc::gen::inRange(0, 21) / 20.0;
   runner.output_rate = any_fraction();
   runner.prompt_rate = any_fraction();
   runner.pending_prompt_tokens = *rc::gen::arbitrary<int64_t>();
@@ -56,6 +57,7 @@ void expect_same(const RunnerInfo& a, const RunnerInfo& b) {
   RC_ASSERT(a.queued == b.queued);
   RC_ASSERT(a.size_bytes == b.size_bytes);
   RC_ASSERT(a.loading == b.loading);
+  RC_ASSERT(a.load_progress == b.load_progress);
   RC_ASSERT(a.output_rate == b.output_rate);
   RC_ASSERT(a.prompt_rate == b.prompt_rate);
   RC_ASSERT(a.pending_prompt_tokens == b.pending_prompt_tokens);

@@ -16,7 +16,7 @@ namespace {
 
 constexpr size_t kStepBytes = 64 * 1024;
 constexpr size_t kGzipBytesMin = 1400;     // Below it fits one packet anyway.
-constexpr size_t kGzipBytesMax = 4 << 20;  // Above it would hold up the io thread.
+constexpr size_t kGzipBytesMax = 1 << 20;  // Above it would hold up the io thread.
 
 std::unexpected<Error> too_large(uint64_t size_max) {
   return fail(Errc::overloaded, "the decoded body is larger than {} bytes", size_max);

@@ -357,6 +357,7 @@ cluster::RunnerInfo LocalScheduler::runner_info(const ModelEntry& entry, LoadedM
   runner.part_of = std::move(model.part_of);
   for (LoadedPart& part : model.parts) runner.parts.push_back({std::move(part.node), part.bytes});
   runner.loading = model.loading;
+  if (model.loading) runner.load_progress = std::floor(model.load_progress * 20) / 20;
   if (model.expires_at) {
     // In whole seconds: a clock that runs is no news.
     const auto left = *model.expires_at - world_.clock.wall_now();

@@ -11,8 +11,6 @@
 namespace om::scheduler {
 namespace {
 
-constexpr size_t kLevelsMax = 32;
-
 std::optional<int64_t> leading_number(std::string_view text) {
   int64_t value = 0;
   const auto result = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -42,9 +40,9 @@ std::string_view line_value(std::string_view text, std::string_view name) {
 // Where the limits of a group and of those around it stand, from the root down to it.
 std::vector<io::Path> limit_files(const io::Path& root, std::string_view group,
                                   std::string_view name) {
-  std::vector<io::Path> paths = {io::join(root, name)};
-  for (; group.size() > 1 && paths.size() < kLevelsMax; group = group.substr(0, group.rfind('/'))) {
-    paths.push_back(io::join(root + std::string(group), name));
+  std::vector<io::Path> paths;
+  for (const std::string_view around : groups_around(group)) {
+    paths.push_back(io::join(root + std::string(around), name));
   }
   return paths;
 }

@@ -42,7 +42,9 @@ class Creation {
       CO_TRY_VOID(co_await take_files(request_.files, "model"));
     }
     CO_TRY_VOID(co_await take_files(request_.adapters, "adapter"));
-    CO_TRY_VOID(co_await quantize_weights());
+    CO_TRY_VOID(co_await take_files(request_.drafts, "draft"));
+    CO_TRY_VOID(co_await quantize_layer("model", request_.quantize));
+    CO_TRY_VOID(co_await quantize_layer("draft", request_.draft_quantize));
     CO_TRY_VOID(co_await take_texts());
     co_return co_await write();
   }
@@ -52,10 +54,11 @@ class Creation {
     if (request_.from.empty() && request_.files.empty()) {
       return fail(Errc::invalid_argument, "neither 'from' or 'files' was specified");
     }
-    if (!request_.quantize.empty()) {
-      TRY(request_.quantize, quantization_type(request_.quantize));
+    for (std::string* type : {&request_.quantize, &request_.draft_quantize}) {
+      if (type->empty()) continue;
+      TRY(*type, quantization_type(*type));
     }
-    for (const auto* files : {&request_.files, &request_.adapters}) {
+    for (const auto* files : {&request_.files, &request_.adapters, &request_.drafts}) {
       for (const auto& [path, digest] : *files) TRY_VOID(check_relative_path(path));
     }
     return {};
@@ -63,7 +66,7 @@ class Creation {
 
   std::vector<Digest> uploaded() const {
     std::vector<Digest> digests;
-    for (const auto* files : {&request_.files, &request_.adapters}) {
+    for (const auto* files : {&request_.files, &request_.adapters, &request_.drafts}) {
       for (const auto& [path, digest] : *files) digests.push_back(digest);
     }
     return digests;
@@ -97,25 +100,24 @@ class Creation {
   io::Task<Result<void>> take_files(const std::map<std::string, Digest>& files,
                                     std::string_view kind) {
     if (files.empty()) co_return Result<void>{};
-    CO_TRY(auto sources,
-           co_await read_sources(context_, files, kind == "adapter", *hold_, sink_, call_));
+    CO_TRY(auto sources, co_await read_sources(context_, files, kind, *hold_, sink_, call_));
     for (ModelSource& source : sources) {
       if (source.kind == "adapter" && layers_.find("adapter") != nullptr) {
         co_return fail(Errc::invalid_argument, "only one adapter is currently supported");
       }
+      if (source.kind == "draft") layers_.remove("draft");  // Of the model it is made from.
       CO_TRY_VOID(co_await layers_.add_blob(source.kind, source.digest, source.is_new));
     }
     co_return Result<void>{};
   }
 
-  io::Task<Result<void>> quantize_weights() {
-    if (request_.quantize.empty()) co_return Result<void>{};
-    const model::Layer* weights = layers_.find("model");
+  io::Task<Result<void>> quantize_layer(std::string_view kind, std::string type) {
+    if (type.empty()) co_return Result<void>{};
+    const model::Layer* weights = layers_.find(kind);
     if (weights == nullptr) co_return Result<void>{};
     const Digest before = weights->digest;
-    CO_TRY(const auto after,
-           co_await quantize_blob(context_, before, request_.quantize, *hold_, sink_, call_));
-    if (after) CO_TRY_VOID(co_await layers_.replace_blob("model", *after));
+    CO_TRY(const auto after, co_await quantize_blob(context_, before, type, *hold_, sink_, call_));
+    if (after) CO_TRY_VOID(co_await layers_.replace_blob(kind, *after));
     co_return Result<void>{};
   }
 

@@ -218,6 +218,21 @@ TEST_F(Create, RecognisesProjectorsAndAdapters) {
   EXPECT_EQ(create(wanted).error().what, "only one adapter is currently supported");
 }
 
+TEST_F(Create, TakesADraftModelAndReplacesItsBases) {
+  auto wanted = request("d");
+  wanted.files = {{"model.gguf", put(gguf(kF16))}};
+  wanted.drafts = {{"small.gguf", put(gguf(kQ8))}};
+  must_create(wanted);
+  EXPECT_EQ(load("d")->weights, Digest::of(gguf(kF16)));
+  EXPECT_EQ(load("d")->draft_path, store_->blob_path(Digest::of(gguf(kQ8))));
+  EXPECT_THAT(load("d")->config.model_families, ElementsAre("llama"));
+  auto derived = request("e");
+  derived.from = "d";
+  derived.drafts = {{"other.gguf", put(gguf(kF16))}};
+  must_create(derived);
+  EXPECT_EQ(load("e")->draft_path, store_->blob_path(Digest::of(gguf(kF16))));
+}
+
 TEST_F(Create, MergesSplitFilesAndMissesAPart) {
   auto wanted = request("s");
   wanted.files = {{"m-00001-of-00002.gguf", put(gguf(kF16) + "1")},

@@ -25,11 +25,11 @@ io::Task<Result<Digest>> take_output(Context& context, io::Path output, store::H
 
 class SourceReader {
  public:
-  SourceReader(Context& context, const std::map<std::string, Digest>& files, bool are_adapters,
-               store::Hold& hold, const ProgressSink& sink, io::Call call)
+  SourceReader(Context& context, const std::map<std::string, Digest>& files,
+               std::string_view purpose, store::Hold& hold, const ProgressSink& sink, io::Call call)
       : context_(context),
         files_(files),
-        are_adapters_(are_adapters),
+        purpose_(purpose),
         hold_(hold),
         sink_(sink),
         call_(std::move(call)) {}
@@ -74,7 +74,7 @@ class SourceReader {
   }
 
   io::Task<Result<void>> convert() {
-    if (are_adapters_) {
+    if (purpose_ == "adapter") {
       co_return fail(Errc::unsupported,
                      "adapters in safetensors format are not supported; convert them to GGUF with "
                      "llama.cpp's convert_lora_to_gguf.py first");
@@ -86,7 +86,7 @@ class SourceReader {
     CO_TRY_VOID(context_.world.files.make_directories(folder));
     CO_TRY_VOID(co_await convert_safetensors(context_, files_, folder, output, call_));
     CO_TRY(const Digest digest, co_await take_output(context_, output, hold_, sink_));
-    sources_.push_back({"model", digest, true});
+    sources_.push_back({std::string(purpose_), digest, true});
     co_return Result<void>{};
   }
 
@@ -122,10 +122,10 @@ class SourceReader {
                      "<name>-00001-of-{:05}.gguf and so on",
                      path, summary->split_count, summary->split_count);
     }
-    const std::string kind = are_adapters_ || summary->is_adapter() ? "adapter"
-                             : summary->is_projector()              ? "projector"
-                                                                    : "model";
-    sources_.push_back({kind, digest, false});
+    std::string kind(purpose_);
+    if (summary->is_adapter()) kind = "adapter";
+    if (purpose_ == "model" && summary->is_projector()) kind = "projector";
+    sources_.push_back({std::move(kind), digest, false});
     co_return Result<void>{};
   }
 
@@ -154,13 +154,13 @@ class SourceReader {
     const io::Path output = job.output;
     CO_TRY_VOID(co_await quantize(context_, std::move(job), sink_, call_));
     CO_TRY(const Digest digest, co_await take_output(context_, output, hold_, sink_));
-    sources_.push_back({"model", digest, true});
+    sources_.push_back({std::string(purpose_), digest, true});
     co_return Result<void>{};
   }
 
   Context& context_;
   const std::map<std::string, Digest>& files_;
-  const bool are_adapters_;
+  const std::string_view purpose_;
   store::Hold& hold_;
   const ProgressSink& sink_;
   io::Call call_;
@@ -176,9 +176,9 @@ io::Task<Result<model::GgufSummary>> summary_of(io::World& world, io::Path path)
 
 io::Task<Result<std::vector<ModelSource>>> read_sources(Context& context,
                                                         const std::map<std::string, Digest>& files,
-                                                        bool are_adapters, store::Hold& hold,
+                                                        std::string_view purpose, store::Hold& hold,
                                                         const ProgressSink& sink, io::Call call) {
-  SourceReader reader(context, files, are_adapters, hold, sink, std::move(call));
+  SourceReader reader(context, files, purpose, hold, sink, std::move(call));
   co_return co_await reader.run();
 }
 
@@ -187,13 +187,13 @@ io::Task<Result<std::optional<Digest>>> quantize_blob(Context& context, Digest w
                                                       const ProgressSink& sink, io::Call call) {
   const io::Path input = context.store.blob_path(weights);
   CO_TRY(const auto summary, co_await summary_of(context.world, input));
-  if (summary.file_type == type) co_return std::optional<Digest>{};
   const bool is_full =
       summary.file_type == "F16" || summary.file_type == "BF16" || summary.file_type == "F32";
   if (!is_full) {
     co_return fail(Errc::invalid_argument,
                    "quantization is only supported for F16, BF16 and F32 models");
   }
+  if (summary.file_type == type) co_return std::optional<Digest>{};
   CO_TRY(const uint64_t size, context.store.blob_size(weights));
   CO_TRY(const auto workspace, co_await context.store.make_workspace());
   QuantizeJob job{input,   io::join(workspace->path(), "quantized.gguf"),

@@ -7,21 +7,22 @@
 namespace om::transfer {
 
 struct ModelSource {
-  std::string kind;  // "model", "projector" or "adapter".
+  std::string kind;  // "model", "projector", "adapter" or "draft".
   Digest digest;
   bool is_new = false;  // Made here; else it is the uploaded blob itself.
 };
 
 // GGUF headers are read to the end before a file counts; safetensors are converted, split files
-// merged. not_found "open PATH: no such file or directory": a blob was not uploaded.
-// invalid_argument "unknown type": neither GGUF nor safetensors.
+// merged. `purpose` is what they were given as: "model", "adapter" or "draft". not_found "open
+// PATH: no such file or directory": a blob was not uploaded. invalid_argument "unknown type":
+// neither GGUF nor safetensors.
 io::Task<Result<std::vector<ModelSource>>> read_sources(Context& context,
                                                         const std::map<std::string, Digest>& files,
-                                                        bool are_adapters, store::Hold& hold,
+                                                        std::string_view purpose, store::Hold& hold,
                                                         const ProgressSink& sink, io::Call call);
 
 // The blob in another type; nothing if it is of that type already. invalid_argument
-// "quantization is only supported for F16, BF16 and F32 models".
+// "quantization is only supported for F16, BF16 and F32 models", whatever the type.
 io::Task<Result<std::optional<Digest>>> quantize_blob(Context& context, Digest weights,
                                                       const std::string& type, store::Hold& hold,
                                                       const ProgressSink& sink, io::Call call);

@@ -35,13 +35,13 @@ struct CreateRequest {
   model::Name name;
   std::string from;                     // Another model's name, or empty.
   std::map<std::string, Digest> files;  // Relative path to uploaded blob.
-  std::map<std::string, Digest> adapters;
+  std::map<std::string, Digest> adapters, drafts;
   std::optional<std::string> template_text, system;
   std::vector<std::string> licenses;
   boost::json::object parameters;
   std::vector<model::Message> messages;
   std::string renderer, parser, requires_version;
-  std::string quantize;  // "Q4_K_M", ... or empty.
+  std::string quantize, draft_quantize;  // "Q4_K_M", ... or empty.
 };
 
 class Transfer {

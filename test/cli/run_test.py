@@ -3,11 +3,7 @@
 
 import contextlib
 import json
-import os
 import pathlib
-import pty
-import re
-import select
 import signal
 import subprocess
 import sys
@@ -16,46 +12,11 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from support import cases  # noqa: E402
-from support.node import MODELS, PROGRAM, Node  # noqa: E402
+from support.node import MODELS, PROGRAM, ROOT, Node  # noqa: E402
+from support.terminal import Terminal  # noqa: E402
 
 MODEL = "smollm2:135m"
 BRIEF = "brief"
-
-
-class Terminal:
-    """A program on a terminal: what a person types and sees."""
-
-    def __init__(self, arguments, environment):
-        self.master, slave = pty.openpty()
-        self.process = subprocess.Popen(arguments, env={**environment, "TERM": "xterm"},
-                                        stdin=slave, stdout=slave, stderr=slave,
-                                        start_new_session=True,
-                                        preexec_fn=lambda: __import__("fcntl").ioctl(
-                                            0, __import__("termios").TIOCSCTTY, 0))
-        os.close(slave)
-        self.seen = ""
-
-    def type(self, text):
-        os.write(self.master, text.encode())
-
-    def expect(self, pattern, seconds=60):
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            if match := re.search(pattern, self.seen, re.S):
-                self.seen = self.seen[match.end():]
-                return match
-            ready, _, _ = select.select([self.master], [], [], 0.2)
-            if ready:
-                try:
-                    self.seen += os.read(self.master, 65536).decode(errors="replace")
-                except OSError:
-                    break
-        raise AssertionError(f"never seen: {pattern}\nseen: {self.seen[-2000:]!r}")
-
-    def end(self):
-        self.process.kill()
-        self.process.wait()
-        os.close(self.master)
 
 
 class CommandLine(unittest.TestCase):
@@ -140,6 +101,9 @@ class CommandLine(unittest.TestCase):
     def test_json_is_what_the_api_says(self):
         self.assertEqual(json.loads(self.node.cli("list", "--json").stdout),
                          self.node.get("/api/tags"))
+        found = json.loads(self.node.cli("list", "smol", "--json").stdout)["models"]
+        self.assertEqual({model["name"][:4] for model in found}, {"smol"})
+        self.assertEqual(json.loads(self.node.cli("list", "no", "--json").stdout)["models"], [])
         self.assertEqual(json.loads(self.node.cli("version", "--json").stdout)["server"],
                          self.node.get("/api/version")["version"])
 
@@ -200,6 +164,56 @@ class CommandLine(unittest.TestCase):
             terminal.expect(">>> ")
         self.assertIn("MESSAGE user", self.node.cli("show", "--modelfile", "saved").stdout)
 
+    def test_what_a_chat_is_set_to_is_what_it_asks_for(self):
+        with self.chat() as terminal:
+            for typed, told in (
+                    ("/set parameter num_predict 30", "Set parameter 'num_predict' to '30'"),
+                    ("/set parameter temperature 0", "Set parameter 'temperature' to '0'"),
+                    ("/set system You know one fox, Rufus.", "Set system message"),
+                    ("/show system", "You know one fox, Rufus"),
+                    ("/set format json", "Set format to 'json' mode")):
+                terminal.type(typed + "\r")
+                terminal.expect(told)
+                terminal.expect(">>> ")
+            terminal.type("Name the fox.\r")
+            terminal.expect(r"fox\.\r?\n")
+            terminal.expect(r"\{")  # A small model may say anything, but only in JSON.
+            terminal.expect(">>> ")
+            terminal.type("/set noformat\r")
+            terminal.expect("Disabled format")
+            terminal.expect(">>> ")
+            terminal.type("/set think\r")  # It does not think: told once asked.
+            terminal.expect("Set 'think' mode|does not support thinking")
+            terminal.expect(">>> ")
+            terminal.type("/set nothink\r")
+            terminal.expect(">>> ")
+            terminal.type(f"/load {BRIEF}\r")
+            terminal.expect(f"Loading model '{BRIEF}'")
+            terminal.expect(">>> ")
+            terminal.type("/show info\r")
+            terminal.expect("num_predict +40")
+            terminal.expect(">>> ")
+
+    def test_what_was_typed_is_there_again_next_time(self):
+        with self.chat() as terminal:
+            terminal.type("/set parameter num_predict 3\r")
+            terminal.expect("Set parameter")
+            terminal.expect(">>> ")
+        with self.chat() as terminal:
+            terminal.type("\x1b[A\x1b[A\r")  # Up, over the last /bye.
+            terminal.expect("Set parameter 'num_predict' to '3'")
+            terminal.expect(">>> ")
+
+    def test_an_interrupted_answer_ends_with_130(self):
+        process = subprocess.Popen([PROGRAM, "run", MODEL, "Tell a very long story about a fox."],
+                                   env=self.node.environment, stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.assertTrue(process.stdout.read(8))
+        process.send_signal(signal.SIGINT)
+        self.assertEqual(process.wait(30), 130)
+        process.stdout.close()
+        process.stderr.close()
+
     def test_letters_of_all_languages_are_typed_and_shown_without_a_locale(self):
         environment = {name: value for name, value in self.node.environment.items()
                        if name != "LANG" and not name.startswith("LC_")}
@@ -246,6 +260,15 @@ class CommandLine(unittest.TestCase):
         generated = self.node.cli("config", "generate").stdout
         path.write_text(generated)
         self.node.cli("config", "validate", str(path))
+        checked = self.node.cli("config", "validate", str(path), "--json").stdout
+        self.assertEqual(json.loads(checked), {"valid": True})
+        defaults = json.loads(self.node.cli("config", "generate", "--json").stdout)
+        self.assertIn({"key": "runner.queue_max", "value": "512"},
+                      [{name: row[name] for name in ("key", "value")} for row in defaults])
+        path.write_text("[server]\nlisten = 7\n")
+        wrong = self.node.cli("config", "validate", str(path), "--json", check=False)
+        self.assertEqual(wrong.returncode, 1)
+        self.assertIn("c.toml:2: server.listen", json.loads(wrong.stdout)["error"])
         path.write_text("[runner]\nqueue_max = 7\n")
         shown = self.node.cli("--config", str(path), "config", "show").stdout
         self.assertRegex(shown, r"runner.queue_max +7 +.*c.toml:2")
@@ -260,6 +283,45 @@ class CommandLine(unittest.TestCase):
         done = subprocess.run(["bash", "-c", script + "\nCOMP_WORDS=(ollamamax ru); COMP_CWORD=1;"
                                " _ollamamax; echo ${COMPREPLY[@]}"], capture_output=True, text=True)
         self.assertEqual(done.stdout.strip(), "run")
+
+
+class SlowLoad(unittest.TestCase):
+    """Beside a stand-in for llama-server that takes its time."""
+
+    def setUp(self):
+        self.node = Node()
+        self.addCleanup(self.node.__exit__, None, None, None)
+        program = self.node.folder / "llama/bin/llama-server"
+        program.parent.mkdir(parents=True)
+        program.write_text("#!/bin/sh\nexport FAKE_LLAMA_LOAD_S=3\n"
+                           f"exec {sys.executable} {ROOT}/tools/fake_llama.py \"$@\"\n")
+        program.chmod(0o755)
+        self.node.environment["OLLAMAMAX_LLAMA_DIR"] = str(program.parents[1])
+        self.node.start()
+        self.node.create(MODEL)
+
+    def test_a_load_shows_how_far_it_is(self):
+        self.assertEqual(self.node.get("/api/v1/loads"), {"loads": []})
+        terminal = Terminal([PROGRAM, "run", MODEL], self.node.environment)
+        try:
+            terminal.expect(rf"loading {MODEL}: +\d+%")
+            for path in ("/api/v1/loads", f"/api/v1/loads?model={MODEL}"):
+                load, = self.node.get(path)["loads"]
+                self.assertEqual(load["model"], MODEL)
+                self.assertGreaterEqual(load["progress"], 0)
+                self.assertLess(load["progress"], 1)
+                self.assertGreater(load["size"], 50 << 20)
+            self.assertEqual(self.node.get("/api/v1/loads?model=other")["loads"], [])
+            self.assertEqual(self.node.get("/api/ps")["models"], [])
+            terminal.expect(">>> ")
+            self.assertEqual(self.node.get("/api/v1/loads"), {"loads": []})
+        finally:
+            terminal.end()
+
+    def test_what_is_no_terminal_sees_no_bar(self):
+        asked = self.node.cli("run", MODEL, "Hi")
+        self.assertIn("quick brown fox", asked.stdout)
+        self.assertEqual(asked.stderr, "")
 
 
 if __name__ == "__main__":

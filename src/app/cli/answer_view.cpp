@@ -4,7 +4,7 @@
 
 #include <cstdio>
 
-#include "app/cli/spinner.h"
+#include "app/cli/load_view.h"
 #include "base/duration.h"
 
 namespace om::app {
@@ -63,11 +63,8 @@ void take_tool_calls(const json::object& message, AnswerText& answer) {
   for (const json::value& call : calls->as_array()) answer.tool_calls.push_back(call);
 }
 
-}  // namespace
-
-io::Task<Result<AnswerText>> print_answer(Cli& cli, const Interrupt& interrupt, std::string path,
-                                          json::object body, AnswerStyle style) {
-  Spinner spinner(cli.world().clock);
+io::Task<Result<AnswerText>> print_lines(Cli& cli, const Interrupt& interrupt, std::string path,
+                                         json::object body, AnswerStyle style, LoadView& view) {
   auto lines = co_await cli.api.stream(std::move(path), std::move(body), interrupt.token());
   AnswerText answer;
   if (!lines) {
@@ -79,7 +76,7 @@ io::Task<Result<AnswerText>> print_answer(Cli& cli, const Interrupt& interrupt, 
     auto line = co_await (*lines)->next();
     if (!line) {
       if (interrupt.came()) co_return answer;
-      spinner.stop();
+      view.hide();
       print("\n");
       co_return fail(line.error());
     }
@@ -90,9 +87,9 @@ io::Task<Result<AnswerText>> print_answer(Cli& cli, const Interrupt& interrupt, 
         message != nullptr && message->is_object() ? message->as_object() : chunk;
     const std::string thinking = text_of(said, "thinking");
     const std::string content = text_of(said, message != nullptr ? "content" : "response");
-    if (!thinking.empty() || !content.empty()) spinner.stop();
+    if (!thinking.empty() || !content.empty()) view.hide();
     if (style.json) {
-      spinner.stop();
+      view.hide();
       print_json(chunk);
     } else {
       printer.thinking(thinking);
@@ -104,7 +101,7 @@ io::Task<Result<AnswerText>> print_answer(Cli& cli, const Interrupt& interrupt, 
     const json::value* done = chunk.if_contains("done");
     if (done == nullptr || !done->is_bool() || !done->as_bool()) continue;
     answer.complete = true;
-    spinner.stop();
+    view.hide();
     if (style.json) break;
     for (const json::value& call : answer.tool_calls) print(json::serialize(call) + "\n");
     print("\n");
@@ -112,6 +109,16 @@ io::Task<Result<AnswerText>> print_answer(Cli& cli, const Interrupt& interrupt, 
     break;
   }
   if (!answer.complete) co_return fail(Errc::unavailable, "the answer broke off");
+  co_return answer;
+}
+
+}  // namespace
+
+io::Task<Result<AnswerText>> print_answer(Cli& cli, const Interrupt& interrupt, std::string path,
+                                          json::object body, AnswerStyle style) {
+  LoadView view(cli, text_of(body, "model"));
+  auto answer = co_await print_lines(cli, interrupt, std::move(path), std::move(body), style, view);
+  co_await view.end();
   co_return answer;
 }
 

@@ -34,7 +34,7 @@ class ApiClient {
  public:
   ApiClient(io::World& world, HostPort host);
 
-  io::Task<Result<boost::json::value>> get(std::string path);
+  io::Task<Result<boost::json::value>> get(std::string path, io::CancelToken cancel = {});
   io::Task<Result<std::string>> get_text(std::string path);
   io::Task<Result<boost::json::value>> post(std::string path, boost::json::object body,
                                             io::CancelToken cancel = {});

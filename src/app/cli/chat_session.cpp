@@ -1,7 +1,7 @@
 #include "app/cli/chat_session.h"
 
 #include "app/cli/chat_help.h"
-#include "app/cli/spinner.h"
+#include "app/cli/load_view.h"
 #include "app/cli/terminal.h"
 #include "base/base64.h"
 #include "base/strings.h"
@@ -57,8 +57,9 @@ io::Task<Result<void>> ChatSession::preload() {
   body["messages"] = json::array{};
   body["stream"] = false;
   body["options"] = options_;
-  const Spinner spinner(cli_.world().clock);  // A large model loads for minutes.
+  LoadView view(cli_, text_of(request_, "model"));  // A large model loads for minutes.
   const auto loaded = co_await cli_.api.post("/api/chat", std::move(body), interrupt_.token());
+  co_await view.end();
   if (interrupt_.came()) co_return fail(Errc::cancelled, "interrupted");
   co_return loaded ? Result<void>{} : Result<void>(fail(loaded.error()));
 }

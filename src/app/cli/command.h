@@ -43,7 +43,7 @@ struct CreateOptions {
   std::string model;
   std::string file;  // The Modelfile; "Modelfile" if not given.
   bool file_given = false;
-  std::string quantize;
+  std::string quantize, draft_quantize;
 };
 CommandTask create_command(Cli& cli, CreateOptions options);
 

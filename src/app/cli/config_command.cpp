@@ -31,6 +31,7 @@ std::string show_config(const Config& config, bool json) {
       entry["value"] = line.value;
       entry["from"] = line.from;
       entry["variable"] = line.variable;
+      entry["help"] = line.help;
       entries.push_back(std::move(entry));
     }
     return boost::json::serialize(entries) + "\n";

@@ -108,6 +108,7 @@ json::object request_from(const model::Modelfile& file, const CreateOptions& opt
   json::object body;
   body["model"] = options.model;
   if (!options.quantize.empty()) body["quantize"] = options.quantize;
+  if (!options.draft_quantize.empty()) body["draft_quantize"] = options.draft_quantize;
   if (file.template_text) body["template"] = *file.template_text;
   if (file.system) body["system"] = *file.system;
   if (!file.renderer.empty()) body["renderer"] = file.renderer;

@@ -65,18 +65,19 @@ std::string processor(const json::object& model) {
 
 CommandTask list_command(Cli& cli, std::string prefix) {
   CO_TRY(const json::value reply, co_await cli.api.get("/api/tags"));
+  CO_TRY(json::array models, models_of(reply));
+  const auto is_other = [&prefix](const json::value& entry) {
+    return !entry.is_object() || !text_of(entry.as_object(), "name").starts_with(prefix);
+  };
+  models.erase(std::remove_if(models.begin(), models.end(), is_other), models.end());
   if (cli.json) {
-    print_json(reply);
+    print_json(json::object{{"models", std::move(models)}});
     co_return Result<void>{};
   }
-  CO_TRY(const json::array models, models_of(reply));
   std::vector<std::vector<std::string>> rows;
   for (const json::value& entry : models) {
-    if (!entry.is_object()) continue;
     const json::object& model = entry.as_object();
-    const std::string name = text_of(model, "name");
-    if (!name.starts_with(prefix)) continue;
-    rows.push_back({name, short_id(model), format_size(number_of(model, "size")),
+    rows.push_back({text_of(model, "name"), short_id(model), format_size(number_of(model, "size")),
                     when(cli, model, "modified_at")});
   }
   const std::vector<std::string> header{"NAME", "ID", "SIZE", "MODIFIED"};

@@ -124,6 +124,10 @@ CommandTask run_command(Cli& cli, RunOptions options) {
   }
   const bool sees = has_capability(shown, "vision");
   if (interactive) {
+    if (!options.history_file.empty()) {
+      // Whoever only asks other machines has no folder of a node's yet.
+      CO_TRY_VOID(cli.world().files.make_directories(io::parent(options.history_file)));
+    }
     ChatSession session(cli, std::move(request), style, sees, options.history_file);
     co_return co_await session.run();
   }

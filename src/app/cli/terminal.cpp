@@ -262,6 +262,12 @@ void Progress::draw(io::TimePoint now, bool force) {
   std::fwrite(out.data(), 1, out.size(), stderr);
 }
 
+void Progress::clear() {
+  if (drawn_ > 0) std::fprintf(stderr, "\033[%zuA\r\033[J", drawn_);
+  lines_.clear();
+  drawn_ = 0;
+}
+
 void Progress::finish() {
   if (!lines_.empty()) draw({}, true);
   lines_.clear();

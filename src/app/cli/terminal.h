@@ -57,6 +57,7 @@ class Progress {
   void status(const std::string& text);
   void bar(const std::string& text, uint64_t completed, uint64_t total, io::TimePoint now);
   void finish();  // Leaves the last state on the screen.
+  void clear();   // Leaves nothing.
 
  private:
   struct Line {

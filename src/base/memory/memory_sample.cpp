@@ -66,6 +66,18 @@ CgroupPaths parse_cgroup_paths(std::string_view text) {
   return paths;
 }
 
+std::vector<std::string_view> groups_around(std::string_view group) {
+  constexpr size_t kLevelsMax = 32;
+  std::vector<std::string_view> around;
+  for (; group.size() > 1 && around.size() + 1 < kLevelsMax;
+       group = group.substr(0, group.rfind('/'))) {
+    around.push_back(group);
+  }
+  around.emplace_back();
+  std::ranges::reverse(around);
+  return around;
+}
+
 Result<std::optional<uint64_t>> parse_cgroup_limit(std::string_view text) {
   if (trim(text) == "max") return std::nullopt;
   TRY(const uint64_t limit, parse_cgroup_usage(text));

@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
 
@@ -35,6 +36,10 @@ struct CgroupPaths {
   std::optional<std::string> memory_v1;  // v1: /sys/fs/cgroup/memory + path.
 };
 CgroupPaths parse_cgroup_paths(std::string_view text);
+
+// A group's path and those of the groups around it, whose limits hold for it, too: the root ("")
+// first; at most 32.
+std::vector<std::string_view> groups_around(std::string_view group);
 
 // memory.max or memory.limit_in_bytes. Nothing: no limit ("max", or v1's huge number).
 Result<std::optional<uint64_t>> parse_cgroup_limit(std::string_view text);
