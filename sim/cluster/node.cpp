@@ -44,6 +44,7 @@ ClusterNode::ClusterNode(World& world, SimVoters& voters, const Scenario& scenar
   settings_.keep_alive = scenario.keep_alive;
   settings_.context_length = scenario.default_context;
   settings_.threads = 2;
+  settings_.standby_runners = scenario.standby ? 1 : 0;
   prepare_disk();
 }
 

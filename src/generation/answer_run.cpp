@@ -70,6 +70,7 @@ AnswerRun::AnswerRun(io::World& world, scheduler::Scheduler& scheduler, RunPlan 
       on_caller_(call.cancel, [this] { cancel_.cancel(); }),
       call_{call.deadline, cancel_.token()},
       route_{.node = std::move(node)},
+      read_ahead_(world, scheduler),
       stops_(plan_.request.sampling.stop),
       parser_(plan_.format.make_parser(make_ids(world.random, plan_.id_seed))),
       lease_(std::move(lease)) {
@@ -82,6 +83,7 @@ AnswerRun::AnswerRun(io::World& world, scheduler::Scheduler& scheduler, RunPlan 
 }
 
 AnswerRun::~AnswerRun() {
+  if (!ended_) count_tokens();
   if (move_) move_->cancel.cancel();
 }
 
@@ -193,6 +195,20 @@ io::Task<Result<void>> AnswerRun::move_if_wanted() {
   co_return Result<void>{};
 }
 
+void AnswerRun::read_ahead_if_due() {
+  if (!plan_.resume || plan_.request.tokens.empty() || !read_ahead_.is_due(transcript_.count())) {
+    return;
+  }
+  engine::CompletionRequest request = plan_.request;
+  request.on_prompt_progress = nullptr;
+  const std::vector<engine::Token> said = transcript_.known_tokens();
+  request.tokens.insert(request.tokens.end(), said.begin(), said.end());
+  request.tokens =
+      truncate_tokens(std::move(request.tokens), plan_.context, request.sampling.num_keep);
+  read_ahead_.read(plan_.target, plan_.acquire, std::move(request), std::string(lease_->node()),
+                   transcript_.count());
+}
+
 io::Task<Result<void>> AnswerRun::start_runner() {
   engine::Engine& engine = lease_->engine();
   engine::CompletionRequest request = plan_.request;
@@ -239,6 +255,7 @@ bool AnswerRun::may_try_again(bool node_lost) {
 }
 
 io::Task<Result<void>> AnswerRun::recover(Error error) {
+  read_ahead_.stop();
   while (true) {
     completion_.reset();
     if (error.code != Errc::unavailable) co_return fail(std::move(error));
@@ -357,6 +374,7 @@ Result<void> AnswerRun::take(engine::Piece piece) {
     waiting_.push_back({transcript_.text().size(), std::move(piece.logprobs)});
   }
   transcript_.add(piece);
+  if (!piece.done) read_ahead_if_due();
   prompt::StopMatcher::Output output = stops_.feed(piece.text);
   TRY_VOID(hand_out(output.text));
   if (output.stop) {
@@ -404,9 +422,15 @@ Result<void> AnswerRun::end(model::DoneReason reason, std::string stop_word) {
   }
   usage_.total = world_.clock.now() - plan_.started;
   last.usage = usage_;
-  prompt_tokens.add(static_cast<uint64_t>(usage_.prompt_tokens));
-  output_tokens.add(static_cast<uint64_t>(usage_.output_tokens));
+  count_tokens();
   return {};
+}
+
+// Of an answer that nobody waited for, what was made of it until then.
+void AnswerRun::count_tokens() const {
+  const int64_t produced = std::max(usage_.output_tokens, transcript_.count());
+  if (ended_ || produced > 0) prompt_tokens.add(static_cast<uint64_t>(usage_.prompt_tokens));
+  output_tokens.add(static_cast<uint64_t>(produced));
 }
 
 // Each token's probabilities leave with or after its text, never before and never not at all;

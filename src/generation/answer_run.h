@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "generation/generation.h"
+#include "generation/read_ahead.h"
 #include "generation/transcript.h"
 #include "prompt/render.h"
 #include "prompt/stop_matcher.h"
@@ -90,6 +91,7 @@ class AnswerRun final : public Answer {
   static io::Task<void> find_place(scheduler::Scheduler& scheduler, scheduler::Target target,
                                    scheduler::AcquireOptions options, std::shared_ptr<Move> move);
   io::Task<Result<void>> move_if_wanted();
+  void read_ahead_if_due();
   io::Task<Result<void>> start_runner();
   io::Task<Result<void>> recover(Error error);
   bool may_try_again(bool node_lost);
@@ -98,6 +100,7 @@ class AnswerRun final : public Answer {
   Result<void> hand_out(std::string_view text);
   Result<void> end_without_runner();
   Result<void> end(model::DoneReason reason, std::string stop_word);
+  void count_tokens() const;
   void take_logprobs(model::Chunk& chunk);
   void note_usage(const engine::Piece& piece);
   io::Task<Result<void>> add_context(model::Chunk& chunk);
@@ -112,6 +115,7 @@ class AnswerRun final : public Answer {
   Route route_;
   int runners_used_ = 1, nodes_lost_ = 0;
 
+  ReadAhead read_ahead_;
   prompt::StopMatcher stops_;
   std::unique_ptr<prompt::AnswerParser> parser_;
   Transcript transcript_;

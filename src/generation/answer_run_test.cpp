@@ -64,6 +64,32 @@ TEST(AnswerRun, BoundsEndlessAnswersByTenContexts) {
   EXPECT_EQ(bench.script.requests.at(0).sampling.num_predict, 640);
 }
 
+TEST(AnswerRun, HasAStandbyReadWhatWasSaidSoFar) {
+  Bench bench;
+  bench.shelf.add("m");
+  bench.script.answer = std::string(200, 'x');
+  bench.script.has_standby = true;
+  bench.take_per_piece(std::chrono::milliseconds(10));
+  EXPECT_FALSE(bench.chat(chat_request("m", "Hi")).error);
+  ASSERT_EQ(bench.script.read_ahead.size(), 4U);
+  const auto& first = bench.script.requests.at(0).tokens;
+  for (size_t i = 0; i < 4; i++) {
+    const engine::CompletionRequest& request = bench.script.read_ahead[i];
+    EXPECT_EQ(request.sampling.num_predict, 1);
+    ASSERT_EQ(request.tokens.size(), first.size() + 1 + i * kReadAheadTokens);
+    EXPECT_TRUE(std::equal(first.begin(), first.end(), request.tokens.begin()));
+  }
+}
+
+TEST(AnswerRun, AsksOnceWhereNoStandbyIsWanted) {
+  Bench bench;
+  bench.shelf.add("m");
+  bench.script.answer = std::string(200, 'x');
+  bench.take_per_piece(std::chrono::milliseconds(10));
+  EXPECT_FALSE(bench.chat(chat_request("m", "Hi")).error);
+  EXPECT_EQ(bench.script.read_ahead.size(), 1U);
+}
+
 TEST(AnswerRun, FindsStopStringsOverTheSeamsOfPieces) {
   Bench bench;
   bench.shelf.add("m").params["stop"] = boost::json::array{"###"};

@@ -108,6 +108,8 @@ struct Script {
   bool deaths_are_of_nodes = false;
   std::function<io::Task<void>()> before_piece;  // Null: pieces take no time.
   std::optional<Error> refusal;
+  bool has_standby = false;
+  std::vector<engine::CompletionRequest> read_ahead;  // What a standby was asked to read.
   std::optional<Error> acquire_error;
 
   std::vector<engine::CompletionRequest> requests;
@@ -289,6 +291,13 @@ class ScriptedScheduler final : public scheduler::Scheduler {
     return true;
   }
   std::vector<scheduler::LoadedModel> loaded() const override { return {}; }
+  io::Task<Result<void>> read_ahead(scheduler::Target, scheduler::AcquireOptions,
+                                    engine::CompletionRequest request, std::string,
+                                    io::Call) override {
+    script_.read_ahead.push_back(std::move(request));
+    if (!script_.has_standby) co_return fail(Errc::unsupported, "no other node");
+    co_return Result<void>{};
+  }
   io::Task<void> stop() override { co_return; }
 
  private:

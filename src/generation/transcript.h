@@ -29,6 +29,11 @@ class Transcript {
   int64_t count_before_runner() const { return base_; }
   bool empty() const { return count_ == 0 && text_.empty(); }
 
+  // Those that stand for the begin of text(), as far as all are known.
+  std::vector<engine::Token> known_tokens() const {
+    const size_t count = gaps_.empty() ? ids_.size() : gaps_.front().position;
+    return {ids_.begin(), ids_.begin() + static_cast<std::ptrdiff_t>(count)};
+  }
   // The ids that stand for text(), asking `engine` for those of pieces that came without.
   io::Task<Result<std::vector<engine::Token>>> tokens(engine::Engine& engine, io::Call call) const;
 

@@ -6,10 +6,12 @@
 
 #include "base/log.h"
 #include "scheduler/metrics.h"
+#include "scheduler/rendezvous.h"
 
 namespace om::scheduler {
 namespace {
 
+constexpr std::chrono::milliseconds kReadAheadPatience{200};
 constexpr uint64_t kLoadBaseBytes = 256 << 20;
 constexpr int kContextDefault = 4096;
 
@@ -100,6 +102,7 @@ ClusterScheduler::ClusterScheduler(io::World& world, std::unique_ptr<NodeLinks> 
       nodes_(std::move(nodes)),
       local_(local),
       self_(std::move(self)),
+      standby_(replicas.standby),
       chooser_(std::make_shared<NodeChooser>(world.random)),
       keeper_(world, *chooser_, *nodes_, local, self_, replicas),
       alive_(std::make_shared<const ClusterScheduler*>(this)) {}
@@ -212,6 +215,62 @@ io::Task<Result<std::unique_ptr<Lease>>> ClusterScheduler::acquire_on_any(
   co_return fail(std::move(last));
 }
 
+std::string ClusterScheduler::standby_for(const Target& target, std::string_view busy,
+                                          uint64_t answer) {
+  std::string best;
+  uint64_t weight = 0;
+  const cluster::View view = nodes_->view();
+  for (const cluster::NodeInfo& node : view.nodes()) {
+    if (node.name == busy || node.state != cluster::NodeState::ready) continue;
+    const bool has_room = std::ranges::any_of(node.runners, [&](const auto& runner) {
+      return runner.weights == target.weights && !runner.loading && !runner.stopping &&
+             runner.part_of.empty() && runner.queued == 0 && runner.running < runner.slots;
+    });
+    if (!has_room || (!best.empty() && rendezvous(answer, node.name) <= weight)) continue;
+    best = node.name;
+    weight = rendezvous(answer, node.name);
+  }
+  return best;
+}
+
+io::Task<Result<void>> ClusterScheduler::read_ahead(Target target, AcquireOptions options,
+                                                    engine::CompletionRequest request,
+                                                    std::string busy, io::Call call) {
+  if (standby_ == 0) co_return fail(Errc::unsupported, "no standby runners are wanted");
+  if (busy.empty()) busy = self_;
+  const uint64_t answer = std::hash<std::string>()(options.id);
+  const std::string node = standby_for(target, busy, answer);
+  if (node.empty()) co_return fail(Errc::not_found, "no standby runner has room");
+  chooser_->observe(nodes_->view());
+  NodeCandidate chosen;
+  chosen.name = node;
+  const auto number = chooser_->cluster().find(node);
+  if (!number) co_return fail(Errc::not_found, "node {} has left", node);
+  chosen.node = *number;
+  options.priority = Priority::batch;
+  options.may_evict = false;
+  options.patience = kReadAheadPatience;
+  const io::TimePoint now = world_.clock.now();
+  SentRequest sent = chooser_->begin(placement_request(target, options), chosen, now);
+  auto lease = co_await acquire_on(node, target, options, call);
+  if (!lease) {
+    chooser_->end(std::move(sent), {SentOutcome::Result::cancelled, 0, 0, 0}, world_.clock.now());
+    co_return fail(std::move(lease).error());
+  }
+  // What was said so far is in the prompt, and not in the outline, as when an answer goes on.
+  RoutedLease routed(world_.clock, alive_, chooser_, std::move(sent), std::move(*lease), true);
+  CO_TRY(const auto completion, co_await routed.engine().complete(std::move(request), call));
+  while (true) {
+    CO_TRY(const engine::Piece piece, co_await completion->next());
+    if (!piece.done) continue;
+    routed.note_end({.prompt_tokens = piece.prompt_tokens,
+                     .cached_tokens = piece.cached_tokens,
+                     .prompt_time = piece.prompt_time});
+    read_ahead_tokens.add(static_cast<uint64_t>(piece.prompt_tokens - piece.cached_tokens));
+    co_return Result<void>{};
+  }
+}
+
 bool ClusterScheduler::leaving(std::string_view node) const {
   const cluster::View view = nodes_->view();
   const cluster::NodeInfo* info = view.find(node);
@@ -257,6 +316,7 @@ io::Task<Result<std::unique_ptr<Lease>>> ClusterScheduler::acquire_split(
 }
 
 void ClusterScheduler::remember(const std::string& id, std::string decision) {
+  log_debug("request placed", field("id", id), field("decision", decision));
   if (id.empty()) return;
   if (!explained_.contains(id)) explained_order_.push_back(id);
   explained_[id] = std::move(decision);
@@ -324,6 +384,7 @@ std::vector<LoadedModel> ClusterScheduler::loaded() const {
       model.queued = runner.queued;
       model.slots = runner.slots;
       model.loading = runner.loading;
+      model.load_progress = runner.loading ? runner.load_progress : 1;
       model.pinned = runner.pinned;
       model.part_of = runner.part_of;
       for (const auto& part : runner.parts) model.parts.push_back({part.node, part.bytes});

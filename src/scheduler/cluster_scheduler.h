@@ -43,6 +43,9 @@ class ClusterScheduler final : public Scheduler {
   std::vector<LoadedModel> loaded() const override;       // Of all nodes.
   std::string explain(const std::string& request_id) const override;
   std::string dry_run(const Target& target, const AcquireOptions& options) override;
+  io::Task<Result<void>> read_ahead(Target target, AcquireOptions options,
+                                    engine::CompletionRequest request, std::string busy,
+                                    io::Call call) override;
   io::Task<void> stop() override;
 
  private:
@@ -50,6 +53,8 @@ class ClusterScheduler final : public Scheduler {
   static constexpr size_t kExplainedMax = 1000;
 
   bool leaving(std::string_view node) const;
+  // The same for all prompts of an answer, as long as it has a slot free. Empty: none has.
+  std::string standby_for(const Target& target, std::string_view busy, uint64_t answer);
   PlacementRequest placement_request(const Target& target, const AcquireOptions& options);
   void remember(const std::string& id, std::string decision);
   // One after the other, until one gives a lease. unavailable: none is left. `since`: when the
@@ -70,6 +75,7 @@ class ClusterScheduler final : public Scheduler {
   std::unique_ptr<NodeLinks> nodes_;
   Scheduler& local_;
   std::string self_;
+  const size_t standby_;
   SplitPlanner* split_planner_ = nullptr;
   std::shared_ptr<NodeChooser> chooser_;  // Leases outlive this object.
   ReplicaKeeper keeper_;

@@ -66,7 +66,8 @@ class OnDisk final : public Scheduler {
 
 class Nodes {
  public:
-  explicit Nodes(size_t count, uint64_t memory = kModelBytes + 10) : sim(1) {
+  explicit Nodes(size_t count, uint64_t memory = kModelBytes + 10, size_t standby = 0) : sim(1) {
+    replicas.standby = standby;
     set_log_level(LogLevel::off);
     for (size_t i = 0; i < count; i++) add(fmt::format("n{}", i), memory);
   }
@@ -121,6 +122,7 @@ class Nodes {
   std::deque<Member> members;
   std::deque<Client> clients;
   std::vector<std::string> models{"a", "b", "c", "d"};
+  ReplicaOptions replicas;
 
  private:
   class Links;
@@ -205,7 +207,7 @@ void Nodes::add(std::string name, uint64_t memory) {
       std::make_unique<testing::SimplePlans>(std::vector<int>{1}));
   member.own = std::make_unique<OnDisk>(member);
   member.gateway = std::make_unique<ClusterScheduler>(
-      sim.world(), std::make_unique<Links>(*this, name), *member.own, name);
+      sim.world(), std::make_unique<Links>(*this, name), *member.own, name, replicas);
   member.gateway->stage_with([&member](const Target& target, size_t copies) {
     member.staged.emplace_back(target.name, copies);
   });
@@ -222,6 +224,48 @@ io::Task<void> spreads(Nodes& nodes) {
   for (Member& member : nodes.members) EXPECT_EQ(member.script.loads.size(), 1u) << member.name;
 }
 TEST(ClusterScheduler, LoadsModelsOnDifferentNodesBeforeAnyIsSwapped) { Nodes(3).run(spreads); }
+
+Errc read_ahead_error(const Result<void>& done) {
+  return done ? Errc::internal : done.error().code;
+}
+
+io::Task<void> reads_ahead(Nodes& nodes) {
+  engine::CompletionRequest prompt;
+  prompt.tokens = {1, 2, 3};
+  const auto read = [&](std::string busy) {
+    const io::Call call = nodes.sim.clock().call_within(seconds(10));
+    return nodes[0].gateway->read_ahead(model("a"), {}, prompt, std::move(busy), call);
+  };
+  nodes.start(0, model("a"));
+  co_await nodes.pass(seconds(5));
+  CO_ASSERT(nodes.clients.back().lease);
+  const std::string busy(nodes.clients.back().lease->node());
+  auto done = co_await read(busy);
+  EXPECT_EQ(read_ahead_error(done), Errc::not_found) << "nobody else has it yet";
+  co_await nodes.pass(seconds(10));  // A standby is loaded.
+  const auto holders = nodes.holders("a");
+  CO_ASSERT(holders.size() == 2);
+  const std::string standby = holders[0] == busy ? holders[1] : holders[0];
+  done = co_await read(busy);
+  EXPECT_EQ(read_ahead_error(done), Errc::unsupported) << "what a scripted engine says";
+  const auto& asked = nodes.named(standby).script.asked;
+  CO_ASSERT(asked.size() == 1);
+  EXPECT_EQ(asked[0].tokens, prompt.tokens);
+  EXPECT_TRUE(nodes.named(busy).script.asked.empty());
+  nodes.start(0, model("a"));  // It has one slot, and now none to spare.
+  co_await nodes.pass(seconds(1));
+  done = co_await read(busy);
+  EXPECT_EQ(read_ahead_error(done), Errc::not_found);
+}
+TEST(ClusterScheduler, HasAStandbyReadAheadWhereItHasRoom) {
+  Nodes(3, kModelBytes + 10, 1).run(reads_ahead);
+}
+
+io::Task<void> reads_nothing_ahead(Nodes& nodes) {
+  const auto done = co_await nodes[0].gateway->read_ahead(model("a"), {}, {}, "n1", {});
+  EXPECT_EQ(read_ahead_error(done), Errc::unsupported);
+}
+TEST(ClusterScheduler, ReadsNothingAheadWithoutStandbys) { Nodes(2).run(reads_nothing_ahead); }
 
 io::Task<void> swaps(Nodes& nodes) {
   for (const auto* name : {"a", "b", "c", "d"}) {

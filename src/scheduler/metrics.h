@@ -24,6 +24,9 @@ inline Counter passed_on{"ollamamax_requests_passed_on_total",
 inline Counter lost_hits{"ollamamax_prefix_hits_lost_total",
                          "Requests that came to a node where their prompt is not warm because the "
                          "one where it is was too busy."};
+inline Counter read_ahead_tokens{
+    "ollamamax_read_ahead_tokens_total",
+    "Prompt tokens that standby runners evaluated ahead, for answers of other nodes."};
 inline CounterFamily replica_changes{
     "ollamamax_runner_replicas_total",
     "Changes of the number of runners by load: grown, shrunk, failed, staged (files first).",

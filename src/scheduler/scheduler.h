@@ -156,6 +156,15 @@ class Scheduler {
     (void)target, (void)options;
     return {};
   }
+  // Has another node than `busy` that has the model in memory read a prompt ahead, so that an
+  // answer whose node dies goes on there at once. Never waits for a slot. unsupported: standby
+  // runners are not wanted. not_found: none has room now.
+  virtual io::Task<Result<void>> read_ahead(Target target, AcquireOptions options,
+                                            engine::CompletionRequest request, std::string busy,
+                                            io::Call call) {
+    (void)target, (void)options, (void)request, (void)busy, (void)call;
+    co_return fail(Errc::unsupported, "no other node");
+  }
   virtual io::Task<void> stop() = 0;  // Ends all children.
 };
 

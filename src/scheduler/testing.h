@@ -21,6 +21,7 @@ struct Script {
   std::map<std::string, Error> load_errors;  // By model name.
   std::set<ScriptedEngine*> engines;         // Those that exist.
   std::vector<std::string> loads;            // "name@context" in order.
+  std::vector<engine::CompletionRequest> asked;
 
   ScriptedEngine* find(const std::string& name) const;
 };
@@ -67,8 +68,9 @@ class ScriptedEngine final : public engine::LoadableEngine {
   const engine::Properties& properties() const override { return properties_; }
   const engine::LaunchOptions& options() const { return options_; }
 
-  io::Task<Result<std::unique_ptr<engine::Completion>>> complete(engine::CompletionRequest,
+  io::Task<Result<std::unique_ptr<engine::Completion>>> complete(engine::CompletionRequest request,
                                                                  io::Call) override {
+    script_.asked.push_back(std::move(request));
     co_return fail(Errc::unsupported, "a scripted engine answers nothing");
   }
   io::Task<Result<engine::EmbeddingResult>> embed(std::vector<engine::Token>, bool,
