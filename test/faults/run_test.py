@@ -12,7 +12,8 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 from agreement import Leader  # noqa: E402, F401
-from serving import FailingDisk, FullDisk, Nonsense, RealRunner  # noqa: E402, F401
+from serving import (FailingDisk, FullDisk, FullDiskOfAVoter, Nonsense,  # noqa: E402, F401
+                     RealRunner)
 from versions import Clocks, Upgrade  # noqa: E402, F401
 
 from support import cases  # noqa: E402

@@ -1,5 +1,7 @@
 """Rows 18, 19, 21, 24, 28: runners that die, talk nonsense or are left by their clients."""
 
+import contextlib
+import errno
 import http.client
 import json
 import os
@@ -8,11 +10,13 @@ import re
 import shutil
 import signal
 import socket
+import subprocess
+import tempfile
 import time
 import unittest
 
-from base import FULL, children
-from load import ANSWER, MODEL, names_of
+from base import FULL, ClusterCase, children
+from load import ANSWER, MODEL, Load, names_of
 
 from support.node import HttpError, Node
 
@@ -160,7 +164,7 @@ class FailingDisk(unittest.TestCase):
             node.stop()
             kept, refused = set(), 0
             plain, node.command = node.command, self.with_faults
-            node.start()
+            self.start_at_last(node)
             for number in range(60):
                 try:
                     node.post("/api/copy", {"source": MODEL, "destination": f"w-{number}"})
@@ -179,9 +183,102 @@ class FailingDisk(unittest.TestCase):
                 node.post("/api/show", {"model": name})
             print(f"  row 9: {len(kept)} kept, {refused} refused", flush=True)
 
+    def test_row_9_facts_end_the_node_before_they_are_lost(self):
+        with Node() as node:
+            node.stop()
+            plain, node.command = node.command, self.with_faults
+            kept, deaths = set(), 0
+            while deaths < 3 or len(kept) < 10:
+                self.start_at_last(node)
+                while node.process.poll() is None:
+                    name = f"b-{len(kept)}"
+                    try:
+                        node.post("/api/v1/backends", {"url": "http://127.0.0.1:1", "name": name})
+                        kept.add(name)
+                    except (HttpError, OSError):
+                        with contextlib.suppress(subprocess.TimeoutExpired):
+                            node.process.wait(5)
+                self.assertEqual(node.process.wait(), -signal.SIGABRT)
+                self.assertIn("fsync failed", node.log())
+                deaths += 1
+            node.command = plain
+            node.start()
+            there = {backend["name"] for backend in
+                     node.get("/api/v1/backends")["backends"]}
+            self.assertLessEqual(kept, there)
+            print(f"  row 9: {len(kept)} facts kept over {deaths} deaths", flush=True)
+
+    def start_at_last(self, node):
+        """It also ends at once where its facts cannot be opened safely."""
+        for _ in range(100):
+            with contextlib.suppress(AssertionError):
+                node.start()
+                return
+            self.assertEqual(node.process.returncode, -signal.SIGABRT, node.log()[-2000:])
+        raise AssertionError("it never starts")
+
     @staticmethod
     def with_faults(line):
         return ["fiu-run", "-x", "-c", "enable_random name=posix/io/sync/*,probability=0.1", *line]
+
+
+def mount(folder, size):
+    if os.system(f"mount -t tmpfs -o size={size} tmpfs {folder}") != 0:
+        raise AssertionError("a tmpfs cannot be mounted: root is needed")
+
+
+def fill(disk):
+    filler = os.open(disk / "filler", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    try:
+        while True:
+            os.write(filler, b"\0" * 4096)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+    finally:
+        os.close(filler)
+
+
+class FullDiskOfAVoter(ClusterCase):
+    """n2 keeps what it knows of the cluster, its etcd's log too, on a small disk of its own."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.disk = pathlib.Path(tempfile.mkdtemp(prefix="ollamamax-disk-"))
+        mount(cls.disk, "300m")
+        cls.environments = {1: {"OLLAMAMAX_STATE": str(cls.disk / "state")}}
+        try:
+            super().setUpClass()
+        except BaseException:
+            cls.remove_disk()
+            raise
+
+    @classmethod
+    def tearDownClass(cls):
+        super().tearDownClass()
+        cls.remove_disk()
+
+    @classmethod
+    def remove_disk(cls):
+        os.system(f"umount -l {cls.disk}")
+        shutil.rmtree(cls.disk, ignore_errors=True)
+
+    def test_row_16_the_others_go_on_and_it_comes_back(self):
+        full, others = self.nodes[1], [self.nodes[0], self.nodes[2]]
+        with Load(writers=others, askers=self.nodes) as load:
+            fill(self.disk)
+            load.wait_for_progress(writes=40, answers=2)
+            self.assertIn("No space left", full.log())  # It noticed, and said so.
+            (self.disk / "filler").unlink()
+            load.wait_for_progress()
+        load.check_answers(self)
+        load.check_writes(self, self.nodes)
+        full.wait_until(lambda: children(full, "etcd"), "its etcd runs")
+        full.wait_until(lambda: full.status()["majority"], "it reaches the facts")
+        full.post("/api/copy", {"source": MODEL, "destination": "w-again"})
+        self.assertIn("w-again", names_of(self.nodes[0]))
+        self.cluster.wait_for_voters()
+        print(f"  row 16: {load.figures()}", flush=True)
 
 
 class FullDisk(unittest.TestCase):
@@ -190,17 +287,13 @@ class FullDisk(unittest.TestCase):
             node.stop()
             disk = node.folder / "disk"
             disk.mkdir()
-            self.mount(disk, "120m")  # The model and little more.
+            mount(disk, "120m")  # The model and little more.
             try:
                 node.environment["OLLAMAMAX_STATE"] = str(disk / "state")
                 node.environment["OLLAMA_MODELS"] = str(disk / "models")
                 node.start()
                 node.create(MODEL)
-                filler = os.open(disk / "filler", os.O_WRONLY | os.O_CREAT)
-                with self.assertRaises(OSError):
-                    while True:
-                        os.write(filler, b"\0" * 4096)
-                os.close(filler)
+                fill(disk)
                 refused = 0
                 for number in range(40):
                     try:
@@ -223,7 +316,3 @@ class FullDisk(unittest.TestCase):
                 os.system(f"umount -l {disk}")
                 shutil.rmtree(disk, ignore_errors=True)
 
-    @staticmethod
-    def mount(folder, size):
-        if os.system(f"mount -t tmpfs -o size={size} tmpfs {folder}") != 0:
-            raise AssertionError("a tmpfs cannot be mounted: root is needed")

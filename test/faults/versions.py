@@ -49,6 +49,18 @@ class Clocks(ClusterCase):
 class Upgrade(ClusterCase):
     """The same program under another version's name stands for the next release."""
 
+    def change(self, nodes, binary, asked):
+        with Load(writers=[asked], askers=[asked]) as load:
+            for node in nodes:
+                self.assertEqual(node.stop(), 0)
+                node.program = binary
+                node.start()
+                self.cluster.wait_until_ready()
+                load.wait_for_progress()
+        load.check_answers(self)
+        load.check_writes(self, self.nodes)
+        print(f"  row 12: {load.figures()}", flush=True)
+
     def test_row_12_a_rolling_upgrade_and_back_fails_no_request(self):
         new = pathlib.Path(nodes.PROGRAM).resolve()
         folder = pathlib.Path(tempfile.mkdtemp(prefix="ollamamax-next-"))
@@ -62,21 +74,13 @@ class Upgrade(ClusterCase):
         (folder / "ollamamax").chmod(0o755)
         (folder / "llama").symlink_to(new.parent / "llama")
         try:
-            gateway, *others = self.nodes
-            with Load(writers=[gateway], askers=[gateway]) as load:
-                for binary in (str(folder / "ollamamax"), str(new)):
-                    for node in others:
-                        self.assertEqual(node.stop(), 0)
-                        node.program = binary
-                        node.start()
-                        self.cluster.wait_until_ready()
-                        load.wait_for_progress()
-                    wanted = following if binary.startswith(str(folder)) else version
-                    gateway.wait_until(lambda wanted=wanted: {
-                        n["version"] for n in gateway.status()["nodes"] if not n["self"]
-                    } == {wanted.decode()}, f"both run {wanted.decode()}")
-            load.check_answers(self)
-            load.check_writes(self, self.nodes)
-            print(f"  row 12: {load.figures()}", flush=True)
+            for binary, wanted in ((str(folder / "ollamamax"), following), (str(new), version)):
+                # All of them, in two turns: who is asked is not stopped.
+                first, *others = self.nodes
+                self.change(others, binary, asked=first)
+                self.change([first], binary, asked=others[0])
+                others[0].wait_until(
+                    lambda wanted=wanted: {node["version"] for node in others[0].status()["nodes"]}
+                    == {wanted.decode()}, f"all run {wanted.decode()}")
         finally:
             shutil.rmtree(folder)
