@@ -120,7 +120,7 @@ def figure(what, value, budget="", met=None):
     print(f"{what}: {value}" + (f"  (budget {budget}: {mark})" if budget else ""), flush=True)
     if path := os.environ.get("BENCH_FIGURES"):
         with open(path, "a") as file:
-            file.write(json.dumps({"what": what, "value": value, "budget": budget,
+            file.write(json.dumps({"what": what, "value": str(value), "budget": budget,
                                    "met": mark}) + "\n")
 
 
