@@ -62,7 +62,7 @@ def suites():
     for script in sorted((ROOT / "test").glob("*/run_test.py")):
         yield script.parent.name, ["python3", str(script)]
     yield "clients", ["python3", "test/clients/run_all.py"]
-    yield "fuzz", ["python3", "tools/fuzz.py", "--seconds", os.environ.get("FUZZ_SECONDS", "20")]
+    yield "fuzz", ["python3", "tools/fuzz.py", "--seconds", os.environ.get("FUZZ_SECONDS", "12")]
 
 
 class Totals:

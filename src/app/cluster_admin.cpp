@@ -22,14 +22,6 @@ constexpr size_t kRestoreBatch = 50;
 // Facts of the cluster that was backed up, not of the one they are read back into.
 constexpr std::string_view kNotRestored[] = {"/nodes/", "/tokens/", "/pulls/"};
 
-// In an engine that goes on without the cluster they would be in a later one's way.
-io::Task<Result<void>> forget_facts(metadata::Metadata& metadata, io::Call call) {
-  metadata::Transaction transaction;
-  transaction.operations.push_back(metadata::Operation::remove_prefix("/"));
-  CO_TRY_VOID(co_await metadata.commit(std::move(transaction), std::move(call)));
-  co_return Result<void>{};
-}
-
 bool is_any_address(const std::string& host) { return host == "0.0.0.0" || host == "::"; }
 
 // Where to listen: also an empty host, for all addresses.
@@ -326,9 +318,7 @@ io::Task<Result<void>> ClusterAdmin::keep_facts(io::Call call) {
   auto imported = co_await metadata::import_entries(*own, std::move(all), call);
   co_await own->stop();
   if (!imported) co_return fail(std::move(imported).error());
-  if (parts_->state().external_etcd) {
-    CO_TRY_VOID(co_await forget_facts(parts_->metadata(), call));
-  }
+  parts_->forget_facts_at_end();
   co_return Result<void>{};
 }
 

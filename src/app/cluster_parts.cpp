@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "app/own_facts.h"
 #include "base/log.h"
 #include "base/measured_rate.h"
 #include "scheduler/remote_lease.h"
@@ -377,6 +378,11 @@ io::Task<void> ClusterParts::stop() {
   if (catalogue_) co_await catalogue_->stop();
   if (members_) co_await members_->stop();
   if (remote_metadata_) co_await remote_metadata_->stop();
+  if (is_last_ && voter_ && state_.external_etcd) {
+    const io::Call call = world_.clock.call_within(metadata::kCallMax);
+    const auto forgotten = co_await forget_facts(voter_->metadata(), call);
+    if (!forgotten) log_warn("facts left behind in etcd", field("error", forgotten.error()));
+  }
   if (voter_) co_await voter_->stop();
   client_->close_idle();
 }

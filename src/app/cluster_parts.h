@@ -51,6 +51,9 @@ class ClusterParts {
   // does the rest.
   io::Task<Result<void>> withdraw(io::Call call);
   bool facts_are_external() const;  // In an etcd that no node runs.
+  // The cluster is over with this node. They go when nobody here follows them any more: to see them
+  // go would be to delete what they stand for.
+  void forget_facts_at_end() { is_last_ = true; }
   cluster::Members& members() { return *members_; }
   cluster::Reports& reports() { return *reports_; }
   security::IdentityStore& identity() { return identity_; }
@@ -118,7 +121,7 @@ class ClusterParts {
   security::IdentityStore identity_;
   scheduler::LocalScheduler* local_ = nullptr;
   std::function<void()> restart_;
-  bool stopping_ = false, listening_ = false, removed_ = false;
+  bool stopping_ = false, listening_ = false, removed_ = false, is_last_ = false;
   std::shared_ptr<const std::vector<Digest>> blobs_;
   io::TimePoint blobs_at_{};
   uint64_t disk_free_ = 0;

@@ -32,6 +32,13 @@ io::Task<Result<metadata::Snapshot>> read_own_facts(io::World& world, VoterMaker
   co_return all;
 }
 
+io::Task<Result<void>> forget_facts(metadata::Metadata& metadata, io::Call call) {
+  metadata::Transaction transaction;
+  transaction.operations.push_back(metadata::Operation::remove_prefix("/"));
+  CO_TRY_VOID(co_await metadata.commit(std::move(transaction), std::move(call)));
+  co_return Result<void>{};
+}
+
 Result<void> remove_own_facts(io::Filesystem& files, const std::string& state_directory) {
   for (const char* suffix : {"", "-wal", "-shm"}) {
     const io::Path file = own_facts_file(state_directory) + suffix;

@@ -19,6 +19,8 @@ io::Task<Result<std::unique_ptr<metadata::Metadata>>> open_own_facts(io::World& 
 // All of what the file holds; nothing if there is none.
 io::Task<Result<metadata::Snapshot>> read_own_facts(io::World& world, VoterMaker& voters,
                                                     std::string state_directory, io::Call call);
+// Those of a cluster that is over, in an engine that is not: they would be in a later one's way.
+io::Task<Result<void>> forget_facts(metadata::Metadata& metadata, io::Call call);
 Result<void> remove_own_facts(io::Filesystem& files, const std::string& state_directory);
 
 }  // namespace om::app

@@ -140,11 +140,20 @@ class ExternalEtcd(unittest.TestCase):
     def test_leaving_gives_the_facts_back_and_clears_the_prefix_only(self):
         self.form()
         self.n1.cli("replicas", "set", "--factor", "1")
+        self.n1.create(MODEL)
+        self.n1.cli("backend", "add", "http://127.0.0.1:1", "--name", "rack", "--key", "s3cret")
         self.n3.cli("cluster", "leave")
         self.n2.cli("cluster", "leave")
         self.n1.cli("cluster", "leave")
         self.assertFalse(self.n1.status()["in_cluster"])
-        self.assertEqual([key for key in self.etcd.keys(PREFIX) if "/data/" in key], [])
+        self.n1.wait_until(lambda: not [key for key in self.etcd.keys(PREFIX) if "/data/" in key],
+                           "its keys are gone")
+        # What they stood for is not.
+        self.assertEqual(models(self.n1), [MODEL])
+        told = json.loads(self.n1.cli("backend", "list", "--json").stdout)["backends"]
+        self.assertEqual([backend["name"] for backend in told], ["rack"])
+        key = pathlib.Path(self.n1.environment["OLLAMAMAX_STATE"]) / "backend-keys/rack"
+        self.assertEqual(key.read_text(), "s3cret")
         self.assertEqual(self.etcd.keys("/our/other"), ["/our/other"])
         # Undone, it can be done again, and what was set is there still.
         self.n1.cli("cluster", "init")
