@@ -142,7 +142,6 @@ def main(rounds):
             gate = gates.Gate(NGINX_PORT, cluster.network.address(NODES), GATE_PORT, RATE)
             try:
                 cluster.form()
-                cluster.wait_until_ready()
                 # No copies but those that are asked for.
                 cluster.nodes[0].cli("replicas", "set", "--factor", "1", "--popular-extra", "0")
                 for count in (1, NODES):

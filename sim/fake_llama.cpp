@@ -58,6 +58,19 @@ std::string final_event(bool limit, uint64_t predicted, uint64_t evaluated) {
       limit ? "limit" : "eos", predicted, evaluated, evaluated + predicted, evaluated, predicted);
 }
 
+// Of a grammar that is one literal: what of it was not said before. Others are not followed.
+std::optional<std::string> rest_of_literal(const json::object& request) {
+  constexpr std::string_view kRule = "root ::= \"";
+  const json::value* grammar = request.if_contains("grammar");
+  const json::value* said = request.if_contains("generation_prompt");
+  if (!grammar || !grammar->is_string() || !said || !said->is_string()) return std::nullopt;
+  std::string_view literal = grammar->get_string();
+  if (!literal.starts_with(kRule) || !literal.ends_with('"')) return std::nullopt;
+  literal = literal.substr(kRule.size(), literal.size() - kRule.size() - 1);
+  if (!literal.starts_with(said->get_string())) return std::nullopt;
+  return std::string(literal.substr(said->get_string().size()));
+}
+
 std::string error_body(int status, std::string_view message) {
   return fmt::format(R"({{"error":{{"code":{},"message":"{}","type":"invalid_request_error"}}}})",
                      status, message);
@@ -135,9 +148,6 @@ io::Task<void> FakeLlama::handle(http::Request& request, http::BodyReader& body,
       reply["content"] = text;
     }
     sent = co_await response.send(200, type, json::serialize(reply));
-  } else if (request.path == "/completion" && read->contains(R"("generation_prompt":"abc")")) {
-    // The question that a runner's engine asks first of all, and llama-server's answer.
-    sent = co_await response.send(200, type, R"({"content":"xyz","stop":true})");
   } else if (request.path == "/completion") {
     co_await complete(request, std::move(*read), response);
   } else {
@@ -170,6 +180,11 @@ io::Task<void> FakeLlama::complete(http::Request& request, std::string body,
   if (error || !value.is_object() || !value.as_object().contains("prompt")) {
     const auto sent = co_await response.send(400, "application/json",
                                              error_body(400, "\\\"prompt\\\" must be provided"));
+    co_return;
+  }
+  if (const auto rest = rest_of_literal(value.as_object())) {
+    const auto sent = co_await response.send(
+        200, "application/json", json::serialize(json::object{{"content", *rest}, {"stop", true}}));
     co_return;
   }
   const std::vector<int> prompt = tokens_of(value.as_object().at("prompt"));

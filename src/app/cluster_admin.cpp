@@ -1,7 +1,6 @@
 #include "app/cluster_admin.h"
 
 #include <algorithm>
-#include <span>
 
 #include "app/node_parts.h"
 #include "app/own_facts.h"
@@ -32,10 +31,10 @@ Result<io::Endpoint> parse_peer(const std::string& text) {
   return io::Endpoint::tcp(host.host, has_port ? host.port : cluster::kPeerPort);
 }
 
-void erase_facts(metadata::Snapshot& snapshot, std::span<const std::string_view> prefixes) {
-  std::erase_if(snapshot.entries, [prefixes](const metadata::Entry& entry) {
+void erase_cluster_facts(metadata::Snapshot& snapshot) {
+  std::erase_if(snapshot.entries, [](const metadata::Entry& entry) {
     return std::ranges::any_of(
-        prefixes, [&entry](std::string_view prefix) { return entry.key.starts_with(prefix); });
+        kNotRestored, [&entry](std::string_view prefix) { return entry.key.starts_with(prefix); });
   });
 }
 
@@ -147,17 +146,18 @@ io::Task<Result<std::string>> ClusterAdmin::found(const io::Endpoint& advertise,
   self.version = OLLAMAMAX_VERSION;
   self.joined_seconds = std::chrono::floor<std::chrono::seconds>(now).time_since_epoch().count();
   const bool external = !settings_.etcd_endpoints.empty();
-  ClusterState state{name_, advertise, true, external, {self}};
+  ClusterState state{.name = name_,
+                     .advertise = advertise,
+                     .voter = true,
+                     .external_etcd = external,
+                     .known = {self}};
   const auto voter = voters_.make({world_, settings_, state, directory_, identity});
   auto text = Result<std::string>();
   if (auto begun = co_await voter->begin(call); !begun) {
     text = fail(std::move(begun).error());
   } else {
     text = co_await write_first_facts(*voter, self, authority_facts.fingerprint, call);
-    if (!text && external) {
-      const auto forgotten = co_await forget_facts(voter->metadata(), call);
-      if (!forgotten) log_warn("facts left behind in etcd", field("error", forgotten.error()));
-    }
+    if (!text && external) co_await forget_facts(voter->metadata(), call);
   }
   co_await voter->stop();
   if (!text) co_return text;
@@ -253,7 +253,7 @@ io::Task<Result<void>> ClusterAdmin::join(std::string text, cluster::EnterOption
   CO_TRY_VOID(world_.files.make_directories(directory_));
   CO_TRY_VOID(identity.save(answer.authority, answer.certificate, certificate_request.key,
                             world_.clock.wall_now()));
-  ClusterState state{name_, advertise, false, false, answer.members};
+  ClusterState state{.name = name_, .advertise = advertise, .known = answer.members};
   CO_TRY_VOID(save_cluster_state(world_.files, directory_, state));
   hooks_.restart();
   co_return Result<void>{};
@@ -291,27 +291,23 @@ io::Task<Result<void>> ClusterAdmin::take_leave(io::Call call) {
   const std::vector<cluster::Member> members = parts_->members().list();
   const bool last_voter =
       parts_->state().voter && std::ranges::count_if(members, &cluster::Member::has_vote) <= 1;
-  if (last_voter && members.size() > 1 && parts_->state().external_etcd) {
-    co_return fail(Errc::invalid_argument,
-                   "only this node reaches the etcd with the cluster's facts: set "
-                   "cluster.etcd_endpoints on another one first");
+  if (members.size() <= 1) co_return co_await keep_facts(call);
+  if (last_voter) {
+    const bool external = parts_->state().external_etcd;
+    co_return fail(Errc::invalid_argument, "{}",
+                   external ? "only this node reaches the etcd with the cluster's facts: set "
+                              "cluster.etcd_endpoints on another one first"
+                            : "this node keeps the only copy of the cluster's facts: `ollamamax "
+                              "cluster promote NODE` another one first");
   }
-  if (last_voter && members.size() > 1) {
-    co_return fail(Errc::invalid_argument,
-                   "this node keeps the only copy of the cluster's facts: `ollamamax cluster "
-                   "promote NODE` another one first");
-  }
-  if (members.size() > 1 && parts_->members().find(name_)) {
-    CO_TRY_VOID(co_await parts_->withdraw(call));
-  }
-  if (members.size() <= 1) CO_TRY_VOID(co_await keep_facts(call));
-  co_return Result<void>{};
+  if (!parts_->members().find(name_)) co_return Result<void>{};
+  co_return co_await parts_->withdraw(call);
 }
 
 // The last one to leave takes the facts along, as it brought its own.
 io::Task<Result<void>> ClusterAdmin::keep_facts(io::Call call) {
   CO_TRY(metadata::Snapshot all, co_await parts_->metadata().list("/", call));
-  erase_facts(all, kNotRestored);
+  erase_cluster_facts(all);
   CO_TRY_VOID(remove_own_facts(world_.files, settings_.state_directory));
   CO_TRY(const auto own,
          co_await voters_.open_own(world_, own_facts_file(settings_.state_directory)));
@@ -413,8 +409,7 @@ io::Task<Result<void>> ClusterAdmin::promote(std::string node, io::Call call) {
                    "the cluster's facts are in an etcd that no node runs: a node with "
                    "cluster.etcd_endpoints becomes a voter by itself");
   }
-  auto change = [](cluster::Member& record) { record.voter = true; };
-  co_return co_await parts_->members().update(std::move(node), change, std::move(call));
+  co_return co_await parts_->set_voter(std::move(node), std::move(call));
 }
 
 io::Task<Result<std::string>> ClusterAdmin::backup(io::Call call) {
@@ -426,7 +421,7 @@ io::Task<Result<std::string>> ClusterAdmin::backup(io::Call call) {
 io::Task<Result<size_t>> ClusterAdmin::restore(std::string text, io::Call call) {
   CO_TRY_VOID(check_in_cluster());
   CO_TRY(metadata::Snapshot snapshot, metadata::read_backup(text));
-  erase_facts(snapshot, kNotRestored);
+  erase_cluster_facts(snapshot);
   for (size_t i = 0; i < snapshot.entries.size(); i += kRestoreBatch) {
     metadata::Transaction transaction;
     for (size_t j = i; j < std::min(i + kRestoreBatch, snapshot.entries.size()); j++) {

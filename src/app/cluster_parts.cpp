@@ -379,9 +379,7 @@ io::Task<void> ClusterParts::stop() {
   if (members_) co_await members_->stop();
   if (remote_metadata_) co_await remote_metadata_->stop();
   if (is_last_ && voter_ && state_.external_etcd) {
-    const io::Call call = world_.clock.call_within(metadata::kCallMax);
-    const auto forgotten = co_await forget_facts(voter_->metadata(), call);
-    if (!forgotten) log_warn("facts left behind in etcd", field("error", forgotten.error()));
+    co_await forget_facts(voter_->metadata(), world_.clock.call_within(metadata::kCallMax));
   }
   if (voter_) co_await voter_->stop();
   client_->close_idle();

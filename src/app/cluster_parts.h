@@ -45,6 +45,8 @@ class ClusterParts {
   transfer::Distribution& distribution() { return *distribution_; }
   scheduler::Scheduler& scheduler() { return *scheduler_; }
   metadata::Metadata& metadata() { return *metadata_; }
+  // The node becomes a voter once it has seen this. Errors as Members::update()'s.
+  io::Task<Result<void>> set_voter(std::string name, io::Call call);
   // Takes a node out of those that keep the facts; its record says that it is no voter any more.
   io::Task<Result<void>> remove_voter(std::string name, io::Call call);
   // Takes this node out of the cluster, its vote first. Asked again after half of it was done, it
@@ -108,7 +110,6 @@ class ClusterParts {
   Result<void> step_down();
   io::Task<Result<void>> become_voter(io::Call call);
   io::Task<Result<void>> choose_voters(io::Call call);
-  io::Task<Result<void>> set_voter(std::string name, io::Call call);
   io::Task<Result<void>> fetch_authority(io::Call call);
   bool decides_voters();
 

@@ -44,7 +44,7 @@ std::string read_nearest_limit(io::Filesystem& files, MemorySample& nearest) {
                            std::string_view usage_name) {
     MemorySample sample;
     if (!read_group(files, folder, limit_name, usage_name, sample)) return false;
-    if (nearest.limit_bytes > 0 && fill(sample) < fill(nearest)) return false;
+    if (fill(sample) < fill(nearest)) return false;
     nearest = sample;
     return true;
   };

@@ -131,14 +131,16 @@ io::Task<Result<void>> Node::open_backends() {
 
 io::Task<void> Node::bring_backends() {
   if (!world_.files.exists(own_facts_file(settings_.state_directory))) co_return;
-  const io::Call call{io::kNever, tasks_.token()};
-  auto own = co_await read_own_facts(world_, voters_, settings_.state_directory, call);
-  Result<void> done;
-  if (own) done = co_await backend_table_->adopt(std::move(*own), call);
-  if (own && done) done = remove_own_facts(world_.files, settings_.state_directory);
-  if (own && done) co_return;
+  const auto done = co_await move_own_facts({io::kNever, tasks_.token()});
+  if (done) co_return;
   log_warn("this node's own backends are not the cluster's yet; at the next start",
-           field("error", own ? done.error() : own.error()));
+           field("error", done.error()));
+}
+
+io::Task<Result<void>> Node::move_own_facts(io::Call call) {
+  CO_TRY(auto own, co_await read_own_facts(world_, voters_, settings_.state_directory, call));
+  CO_TRY_VOID(co_await backend_table_->adopt(std::move(own), call));
+  co_return remove_own_facts(world_.files, settings_.state_directory);
 }
 
 Result<void> Node::listen_to_nodes() {

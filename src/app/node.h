@@ -50,6 +50,7 @@ class Node {
   io::Task<Result<void>> enter_cluster(transfer::TransferOptions options);
   io::Task<Result<void>> open_backends();
   io::Task<void> bring_backends();  // Into the cluster that this node has entered.
+  io::Task<Result<void>> move_own_facts(io::Call call);
   Result<void> listen();
   Result<void> listen_to_nodes();
   io::Task<void> take_down();

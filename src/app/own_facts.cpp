@@ -24,19 +24,17 @@ io::Task<Result<std::unique_ptr<metadata::Metadata>>> open_own_facts(io::World& 
 
 io::Task<Result<metadata::Snapshot>> read_own_facts(io::World& world, VoterMaker& voters,
                                                     std::string state_directory, io::Call call) {
-  const io::Path file = own_facts_file(state_directory);
-  if (!world.files.exists(file)) co_return metadata::Snapshot{};
-  CO_TRY(const auto own, co_await voters.open_own(world, file));
+  CO_TRY(const auto own, co_await voters.open_own(world, own_facts_file(state_directory)));
   auto all = co_await own->list("/", std::move(call));
   co_await own->stop();
   co_return all;
 }
 
-io::Task<Result<void>> forget_facts(metadata::Metadata& metadata, io::Call call) {
+io::Task<void> forget_facts(metadata::Metadata& metadata, io::Call call) {
   metadata::Transaction transaction;
   transaction.operations.push_back(metadata::Operation::remove_prefix("/"));
-  CO_TRY_VOID(co_await metadata.commit(std::move(transaction), std::move(call)));
-  co_return Result<void>{};
+  const auto done = co_await metadata.commit(std::move(transaction), std::move(call));
+  if (!done) log_warn("facts left behind in etcd", field("error", done.error()));
 }
 
 Result<void> remove_own_facts(io::Filesystem& files, const std::string& state_directory) {

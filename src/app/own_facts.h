@@ -16,11 +16,12 @@ io::Path own_facts_file(const std::string& state_directory);
 io::Task<Result<std::unique_ptr<metadata::Metadata>>> open_own_facts(io::World& world,
                                                                      VoterMaker& voters,
                                                                      std::string state_directory);
-// All of what the file holds; nothing if there is none.
+// All of what the file holds, which is there.
 io::Task<Result<metadata::Snapshot>> read_own_facts(io::World& world, VoterMaker& voters,
                                                     std::string state_directory, io::Call call);
 // Those of a cluster that is over, in an engine that is not: they would be in a later one's way.
-io::Task<Result<void>> forget_facts(metadata::Metadata& metadata, io::Call call);
+// What cannot be forgotten is told in the log.
+io::Task<void> forget_facts(metadata::Metadata& metadata, io::Call call);
 Result<void> remove_own_facts(io::Filesystem& files, const std::string& state_directory);
 
 }  // namespace om::app

@@ -201,10 +201,7 @@ void AnswerRun::read_ahead_if_due() {
   }
   engine::CompletionRequest request = plan_.request;
   request.on_prompt_progress = nullptr;
-  const std::vector<engine::Token> said = transcript_.known_tokens();
-  request.tokens.insert(request.tokens.end(), said.begin(), said.end());
-  request.tokens =
-      truncate_tokens(std::move(request.tokens), plan_.context, request.sampling.num_keep);
+  append_generated(request, transcript_.known_tokens());
   read_ahead_.read(plan_.target, plan_.acquire, std::move(request), std::string(lease_->node()),
                    transcript_.count());
 }
@@ -228,16 +225,21 @@ io::Task<Result<void>> AnswerRun::start_runner() {
   co_return Result<void>{};
 }
 
+// An answer longer than the context lost its middle on the first runner, too.
+void AnswerRun::append_generated(engine::CompletionRequest& request,
+                                 const std::vector<engine::Token>& generated) const {
+  request.tokens.insert(request.tokens.end(), generated.begin(), generated.end());
+  request.tokens =
+      truncate_tokens(std::move(request.tokens), plan_.context, request.sampling.num_keep);
+}
+
 // What the next runner is asked: the prompt and all that was generated, for the tokens that are
 // left, with the constraint advanced over the text.
 Result<engine::CompletionRequest> AnswerRun::continuation(
     std::vector<engine::Token> generated) const {
   engine::CompletionRequest request = plan_.request;
   if (request.media.empty()) {
-    request.tokens.insert(request.tokens.end(), generated.begin(), generated.end());
-    // An answer longer than the context lost its middle on the first runner, too.
-    request.tokens =
-        truncate_tokens(std::move(request.tokens), plan_.context, request.sampling.num_keep);
+    append_generated(request, generated);
   } else {
     request.prompt += transcript_.text();
   }

@@ -95,6 +95,8 @@ class AnswerRun final : public Answer {
   io::Task<Result<void>> start_runner();
   io::Task<Result<void>> recover(Error error);
   bool may_try_again(bool node_lost);
+  void append_generated(engine::CompletionRequest& request,
+                        const std::vector<engine::Token>& generated) const;
   Result<engine::CompletionRequest> continuation(std::vector<engine::Token> generated) const;
   Result<void> take(engine::Piece piece);
   Result<void> hand_out(std::string_view text);

@@ -11,7 +11,7 @@ void ReadAhead::read(scheduler::Target target, scheduler::AcquireOptions options
   request.sampling.stop.clear();
   request.constraint = {};
   request.logprobs = -1;
-  reading_->ended = false;
+  reading_ = std::make_shared<Reading>();
   io::spawn_detached(world_.executor, run(scheduler_, std::move(target), std::move(options),
                                           std::move(request), std::move(busy), reading_));
 }
@@ -20,17 +20,15 @@ io::Task<void> ReadAhead::run(scheduler::Scheduler& scheduler, scheduler::Target
                               scheduler::AcquireOptions options, engine::CompletionRequest request,
                               std::string busy, std::shared_ptr<Reading> reading) {
   const io::Call call{io::kNever, reading->cancel.token()};
-  const auto done = co_await scheduler.read_ahead(std::move(target), std::move(options),
-                                                  std::move(request), std::move(busy), call);
-  // Other errors pass: there may be room the next time.
-  if (!done && done.error().code == Errc::unsupported) reading->wanted = false;
+  // Errors pass: there may be room the next time.
+  (void)co_await scheduler.read_ahead(std::move(target), std::move(options), std::move(request),
+                                      std::move(busy), call);
   reading->ended = true;
 }
 
 void ReadAhead::stop() {
-  if (reading_->ended) return;
-  reading_->cancel.cancel();
-  reading_ = std::make_shared<Reading>();
+  if (reading_) reading_->cancel.cancel();
+  reading_.reset();
 }
 
 }  // namespace om::generation

@@ -17,12 +17,14 @@ class ReadAhead {
  public:
   ReadAhead(io::World& world, scheduler::Scheduler& scheduler)
       : world_(world), scheduler_(scheduler) {}
-  ~ReadAhead() { reading_->cancel.cancel(); }
+  ~ReadAhead() { stop(); }
   ReadAhead(const ReadAhead&) = delete;
   ReadAhead& operator=(const ReadAhead&) = delete;
 
   // `said`: tokens of the answer so far.
-  bool is_due(int64_t said) const { return said >= next_ && reading_->wanted && reading_->ended; }
+  bool is_due(int64_t said) const {
+    return said >= next_ && scheduler_.wants_read_ahead() && (!reading_ || reading_->ended);
+  }
   // `request`: the prompt and what was said. `busy`: the node that answers; empty: this one.
   void read(scheduler::Target target, scheduler::AcquireOptions options,
             engine::CompletionRequest request, std::string busy, int64_t said);
@@ -31,7 +33,7 @@ class ReadAhead {
 
  private:
   struct Reading {
-    bool ended = true, wanted = true;
+    bool ended = false;
     io::CancelSource cancel;
   };
   static io::Task<void> run(scheduler::Scheduler& scheduler, scheduler::Target target,
@@ -40,7 +42,7 @@ class ReadAhead {
 
   io::World& world_;
   scheduler::Scheduler& scheduler_;
-  std::shared_ptr<Reading> reading_ = std::make_shared<Reading>();
+  std::shared_ptr<Reading> reading_;  // Null: none yet, or stopped.
   int64_t next_ = 1;
 };
 

@@ -291,11 +291,11 @@ class ScriptedScheduler final : public scheduler::Scheduler {
     return true;
   }
   std::vector<scheduler::LoadedModel> loaded() const override { return {}; }
+  bool wants_read_ahead() const override { return script_.has_standby; }
   io::Task<Result<void>> read_ahead(scheduler::Target, scheduler::AcquireOptions,
                                     engine::CompletionRequest request, std::string,
                                     io::Call) override {
     script_.read_ahead.push_back(std::move(request));
-    if (!script_.has_standby) co_return fail(Errc::unsupported, "no other node");
     co_return Result<void>{};
   }
   io::Task<void> stop() override { co_return; }

@@ -215,6 +215,15 @@ io::Task<Result<std::unique_ptr<Lease>>> ClusterScheduler::acquire_on_any(
   co_return fail(std::move(last));
 }
 
+std::optional<NodeCandidate> ClusterScheduler::candidate(const std::string& node) const {
+  const auto number = chooser_->cluster().find(node);
+  if (!number) return std::nullopt;
+  NodeCandidate known;
+  known.name = node;
+  known.node = *number;
+  return known;
+}
+
 std::string ClusterScheduler::standby_for(const Target& target, std::string_view busy,
                                           uint64_t answer) {
   std::string best;
@@ -236,22 +245,19 @@ std::string ClusterScheduler::standby_for(const Target& target, std::string_view
 io::Task<Result<void>> ClusterScheduler::read_ahead(Target target, AcquireOptions options,
                                                     engine::CompletionRequest request,
                                                     std::string busy, io::Call call) {
-  if (standby_ == 0) co_return fail(Errc::unsupported, "no standby runners are wanted");
+  if (!wants_read_ahead()) co_return fail(Errc::unsupported, "no standby runners are wanted");
   if (busy.empty()) busy = self_;
   const uint64_t answer = std::hash<std::string>()(options.id);
   const std::string node = standby_for(target, busy, answer);
   if (node.empty()) co_return fail(Errc::not_found, "no standby runner has room");
   chooser_->observe(nodes_->view());
-  NodeCandidate chosen;
-  chosen.name = node;
-  const auto number = chooser_->cluster().find(node);
-  if (!number) co_return fail(Errc::not_found, "node {} has left", node);
-  chosen.node = *number;
+  const auto chosen = candidate(node);
+  if (!chosen) co_return fail(Errc::not_found, "node {} has left", node);
   options.priority = Priority::batch;
   options.may_evict = false;
   options.patience = kReadAheadPatience;
   const io::TimePoint now = world_.clock.now();
-  SentRequest sent = chooser_->begin(placement_request(target, options), chosen, now);
+  SentRequest sent = chooser_->begin(placement_request(target, options), *chosen, now);
   auto lease = co_await acquire_on(node, target, options, call);
   if (!lease) {
     chooser_->end(std::move(sent), {SentOutcome::Result::cancelled, 0, 0, 0}, world_.clock.now());
@@ -282,18 +288,15 @@ io::Task<Result<std::unique_ptr<Lease>>> ClusterScheduler::acquire_split(
   auto choice = split_planner_->choose(target);
   if (!choice && choice.error().code == Errc::unsupported) co_return fail(Errc::not_found, "");
   if (!choice) co_return fail(std::move(choice).error());
-  NodeCandidate main;
-  main.name = choice->main;
-  const auto number = chooser_->cluster().find(main.name);
-  if (!number) co_return fail(Errc::unavailable, "node {} has left", main.name);
-  main.node = *number;
+  const auto main = candidate(choice->main);
+  if (!main) co_return fail(Errc::unavailable, "node {} has left", choice->main);
   log_info("splitting a model", field("id", options.id), field("model", target.name),
-           field("node", main.name), field("parts", choice->plan.parts.size()));
+           field("node", main->name), field("parts", choice->plan.parts.size()));
   remember(options.id, fmt::format(R"({{"split":{}}})", choice->to_json()));
-  SentRequest sent = chooser_->begin(placement_request(target, options), main, world_.clock.now());
+  SentRequest sent = chooser_->begin(placement_request(target, options), *main, world_.clock.now());
   Target split = target;
   Result<void> planned;
-  if (main.name == self_) {
+  if (main->name == self_) {
     auto plan = co_await split_planner_->plan_here(target, call);
     if (plan) split.split = std::move(*plan);
     if (!plan) planned = fail(std::move(plan).error());
@@ -301,11 +304,11 @@ io::Task<Result<std::unique_ptr<Lease>>> ClusterScheduler::acquire_split(
     split.wants_split = true;
   }
   Result<std::unique_ptr<Lease>> lease = fail(Errc::internal, "not asked");
-  if (planned) lease = co_await acquire_on(main.name, split, options, std::move(call));
+  if (planned) lease = co_await acquire_on(main->name, split, options, std::move(call));
   if (!planned) lease = fail(std::move(planned).error());
   if (!lease) {
     Error error = std::move(lease).error();
-    const SentOutcome outcome{outcome_of(error, main.name == self_), 0, 0, 0};
+    const SentOutcome outcome{outcome_of(error, main->name == self_), 0, 0, 0};
     chooser_->end(std::move(sent), outcome, world_.clock.now());
     // A part may have been lost meanwhile: the next plan does without it.
     if (error.code == Errc::internal) error.code = Errc::unavailable;

@@ -43,6 +43,7 @@ class ClusterScheduler final : public Scheduler {
   std::vector<LoadedModel> loaded() const override;       // Of all nodes.
   std::string explain(const std::string& request_id) const override;
   std::string dry_run(const Target& target, const AcquireOptions& options) override;
+  bool wants_read_ahead() const override { return standby_ > 0; }
   io::Task<Result<void>> read_ahead(Target target, AcquireOptions options,
                                     engine::CompletionRequest request, std::string busy,
                                     io::Call call) override;
@@ -53,6 +54,7 @@ class ClusterScheduler final : public Scheduler {
   static constexpr size_t kExplainedMax = 1000;
 
   bool leaving(std::string_view node) const;
+  std::optional<NodeCandidate> candidate(const std::string& node) const;  // Nothing: it has left.
   // The same for all prompts of an answer, as long as it has a slot free. Empty: none has.
   std::string standby_for(const Target& target, std::string_view busy, uint64_t answer);
   PlacementRequest placement_request(const Target& target, const AcquireOptions& options);

@@ -156,6 +156,7 @@ class Scheduler {
     (void)target, (void)options;
     return {};
   }
+  virtual bool wants_read_ahead() const { return false; }  // There are standby runners to be.
   // Has another node than `busy` that has the model in memory read a prompt ahead, so that an
   // answer whose node dies goes on there at once. Never waits for a slot. unsupported: standby
   // runners are not wanted. not_found: none has room now.

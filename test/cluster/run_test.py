@@ -22,10 +22,6 @@ LONG = {"model": MODEL, "prompt": "Write a very long story about a fox and a riv
         "options": {"num_predict": TOKENS, "temperature": 0, "seed": 1}}
 
 
-def names(node):
-    return [model["name"] for model in node.get("/api/tags")["models"]]
-
-
 class Stream(threading.Thread):
     """One streamed answer, read line by line while other things happen."""
 
@@ -105,7 +101,7 @@ class RealCluster(ClusterCase):
 
     def test_a_model_made_on_one_node_is_known_and_answered_by_all(self):
         for node in self.nodes:
-            self.assertIn(MODEL, [model["name"] for model in node.get("/api/tags")["models"]])
+            self.assertIn(MODEL, node.names())
             shown = node.post("/api/show", {"model": MODEL})
             self.assertEqual(shown["details"]["family"], "llama")
             self.assertEqual(shown["model_info"]["general.architecture"], "llama")
@@ -248,8 +244,7 @@ class RealCluster(ClusterCase):
             alive.post("/api/copy", {"source": MODEL, "destination": "other"})
         self.assertEqual(refused.exception.status, 503)
         self.assertIn("majority", refused.exception.text)
-        self.assertNotIn("other:latest",
-                         [model["name"] for model in alive.get("/api/tags")["models"]])
+        self.assertNotIn("other:latest", alive.names())
         for node in dead:
             node.start()
         self.cluster.wait_until_ready()
@@ -257,10 +252,10 @@ class RealCluster(ClusterCase):
     def test_copy_and_delete_reach_every_node(self):
         self.gateway().post("/api/copy", {"source": MODEL, "destination": "other"})
         for node in self.nodes:
-            node.wait_until(lambda node=node: "other:latest" in names(node), "the copy is seen")
+            node.wait_until(lambda node=node: "other:latest" in node.names(), "the copy is seen")
         self.nodes[0].request("DELETE", "/api/delete", {"model": "other"}).close()
         for node in self.nodes:
-            node.wait_until(lambda node=node: "other:latest" not in names(node), "it is gone")
+            node.wait_until(lambda node=node: "other:latest" not in node.names(), "it is gone")
 
     def test_what_is_no_backup_is_refused_and_changes_nothing(self):
         backup = self.nodes[0].cli("cluster", "backup").stdout
@@ -270,7 +265,7 @@ class RealCluster(ClusterCase):
             refused = self.nodes[1].cli("cluster", "restore", str(path), check=False)
             self.assertEqual(refused.returncode, 1)
             self.assertRegex(refused.stderr, "backup")
-        self.assertIn(MODEL, names(self.nodes[2]))
+        self.assertIn(MODEL, self.nodes[2].names())
 
     def test_tokens_are_good_once_and_names_are_taken_once(self):
         token = self.nodes[0].cli("cluster", "token").stdout.strip()
@@ -286,7 +281,6 @@ class LostDisk(unittest.TestCase):
         with Cluster(2) as cluster:
             first, second = cluster.nodes
             cluster.form()
-            cluster.wait_until_ready()
             second.kill()
             state = pathlib.Path(second.environment["OLLAMAMAX_STATE"])
             for path in sorted(state.rglob("*"), reverse=True):
@@ -313,7 +307,6 @@ class Disaster(unittest.TestCase):
         with Cluster(2) as cluster:
             first, second = cluster.nodes
             cluster.form()
-            cluster.wait_until_ready()
             first.create(MODEL)
             refused = first.cli("cluster", "leave", check=False)
             self.assertEqual(refused.returncode, 1)
@@ -326,13 +319,12 @@ class Disaster(unittest.TestCase):
             second.wait_until(lambda: [(node["name"], node["voter"]) for node in
                                        second.status()["nodes"]] == [("n2", True)], "n2 alone")
             second.post("/api/copy", {"source": MODEL, "destination": "other"})
-            self.assertIn("other:latest", names(second))
+            self.assertIn("other:latest", second.names())
 
     def test_a_backup_brings_back_the_facts_of_a_cluster_that_is_gone(self):
         with Cluster(2) as cluster:
             first, second = cluster.nodes
             cluster.form()
-            cluster.wait_until_ready()
             second.create(MODEL)
             first.post("/api/copy", {"source": MODEL, "destination": "other"})
             first.cli("replicas", "set", MODEL, "--factor", "1", "--min", "1")
@@ -351,7 +343,7 @@ class Disaster(unittest.TestCase):
             first.cli("cluster", "join", token)
             cluster.wait_until_ready()
             for node in cluster.nodes:
-                node.wait_until(lambda node=node: {MODEL, "other:latest"} <= set(names(node)),
+                node.wait_until(lambda node=node: {MODEL, "other:latest"} <= set(node.names()),
                                 "both models are known")
             kept = json.loads(first.cli("replicas", "--json").stdout)["models"]
             policy = next(model["policy"] for model in kept if model["name"] == MODEL)

@@ -37,9 +37,6 @@ class CreateTest(unittest.TestCase):
         path.write_text(modelfile)
         return self.node.cli("create", name, "-f", str(path), *arguments, check=check)
 
-    def names(self):
-        return [model["name"] for model in self.node.get("/api/tags")["models"]]
-
     def show(self, model, **more):
         return self.node.post("/api/show", {"model": model, **more})
 

@@ -149,7 +149,7 @@ class Quantization(CreateTest):
                 self.assertEqual(self.node.refused(400, "/api/create", body), text)
             result = self.create("odd", "FROM full\n", "--quantize", asked, check=False)
             self.assertEqual((result.returncode, result.stderr), (1, f"Error: {text}\n"))
-        self.assertNotIn("odd:latest", self.names())
+        self.assertNotIn("odd:latest", self.node.names())
 
     def test_a_client_that_leaves_ends_the_work(self):
         before = self.files()
@@ -171,7 +171,7 @@ class Quantization(CreateTest):
             if child in self.children("llama-quantize"):
                 os.kill(child, signal.SIGKILL)
         self.assertEqual(self.files(), before)
-        self.assertNotIn("left:latest", self.names())
+        self.assertNotIn("left:latest", self.node.names())
 
 
 class Drafts(CreateTest):
@@ -273,7 +273,7 @@ class Adapters(CreateTest):
                 result = self.create("wrong", f"FROM {MODEL}\n{lines}", check=False)
                 self.assertEqual(result.returncode, 1)
                 self.assertIn(text, result.stderr)
-                self.assertNotIn("wrong:latest", self.names())
+                self.assertNotIn("wrong:latest", self.node.names())
 
 
 class Modelfiles(CreateTest):
@@ -370,7 +370,7 @@ class Safetensors(CreateTest):
                    for path in folder.iterdir()]
         self.assertEqual(self.files(), sorted([*before, *uploads]))
         self.assertEqual(self.children("python3"), [])
-        self.assertNotIn("converted:latest", self.names())
+        self.assertNotIn("converted:latest", self.node.names())
 
 
 if __name__ == "__main__":

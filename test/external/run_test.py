@@ -3,6 +3,7 @@
 that speaks OpenAI's API and fails in every way it can."""
 
 import http.client
+import contextlib
 import json
 import os
 import pathlib
@@ -88,7 +89,7 @@ class Federation(unittest.TestCase):
 class OpenAiServer(Federation):
     def test_its_models_are_listed_and_answer_in_every_api(self):
         upstream = self.upstream("big/model-7b", name="rack")
-        self.assertIn("big/model-7b", [m["name"] for m in self.node.get("/api/tags")["models"]])
+        self.assertIn("big/model-7b", self.node.names())
         self.assertIn("big/model-7b", [m["id"] for m in self.node.get("/v1/models")["data"]])
         self.assertIn("big/model-7b", self.node.cli("list").stdout)
         self.assertIn("completion", self.node.post("/api/show", {"model": "big/model-7b"})
@@ -148,8 +149,7 @@ class OpenAiServer(Federation):
         # After a restart it is there again.
         self.node.stop()
         self.node.start()
-        self.node.wait_until(lambda: "shared" in [
-            m["name"] for m in self.node.get("/api/tags")["models"]], "the model is back")
+        self.node.wait_until(lambda: "shared" in self.node.names(), "the model is back")
         self.assertIn("word0", self.chat("shared")["message"]["content"])
         self.node.cli("backend", "remove", "paid")
         self.assertFalse(holding[0].exists())
@@ -301,12 +301,11 @@ class RealServers(Federation):
             other.create(MODEL)
             self.node.cli("backend", "add", other.url, "--name", "there")
             other.cli("backend", "add", self.node.url, "--name", "back")
-            names = lambda node: [m["name"] for m in node.get("/api/tags")["models"]]  # noqa: E731
-            self.node.wait_until(lambda: names(self.node) == [MODEL], "its model is here")
+            self.node.wait_until(lambda: self.node.names() == [MODEL], "its model is here")
             self.assertTrue(self.chat(MODEL)["message"]["content"])
             other.cli("rm", MODEL)
-            self.node.wait_until(lambda: not names(self.node), "the model is gone here, too", 30)
-            self.assertEqual(names(other), [])
+            self.node.wait_until(lambda: not self.node.names(), "the model is gone here, too", 30)
+            self.assertEqual(other.names(), [])
             with self.assertRaises(HttpError) as refused:
                 self.chat(MODEL)
             self.assertEqual(refused.exception.status, 404)
@@ -333,8 +332,7 @@ class RealServers(Federation):
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             self.node.cli("backend", "add", f"http://127.0.0.1:{port}/v1", "--key", KEY)
-            self.node.wait_until(lambda: "smol" in [
-                m["name"] for m in self.node.get("/api/tags")["models"]], "its model is there")
+            self.node.wait_until(lambda: "smol" in self.node.names(), "its model is there")
             backend = self.node.get("/api/v1/backends")["backends"][0]
             self.assertEqual(backend["kind"], "llama-server")
             reply = self.chat("smol", logprobs=True, top_logprobs=2)
@@ -354,7 +352,7 @@ class RealServers(Federation):
 
 
 def offers(node):
-    return "shared" in [model["name"] for model in node.get("/api/tags")["models"]]
+    return "shared" in node.names()
 
 
 def backend_names(node):
@@ -362,15 +360,24 @@ def backend_names(node):
     return sorted(backend["name"] for backend in told["backends"])
 
 
+@contextlib.contextmanager
+def foreign_server(machine):
+    """The simulated one, on a machine of the cluster's network; its URL."""
+    server = subprocess.Popen(
+        machine.command([sys.executable, str(pathlib.Path(__file__).parent / "serve.py"),
+                         machine.address, "9000", KEY]))
+    try:
+        yield f"http://{machine.address}:9000"
+    finally:
+        server.kill()
+        server.wait()
+
+
 class InACluster(unittest.TestCase):
     def test_what_nodes_had_by_themselves_becomes_the_clusters(self):
         with Cluster(2) as cluster:
             first, second = cluster.nodes
-            server = subprocess.Popen(
-                first.command([sys.executable, str(pathlib.Path(__file__).parent / "serve.py"),
-                               first.address, "9000", KEY]))
-            try:
-                url = f"http://{first.address}:9000"
+            with foreign_server(first) as url:
                 for node, name in ((first, "a"), (second, "b")):
                     node.wait_until(lambda node=node, name=name: node.cli(
                         "backend", "add", url, "--name", name, "--key", KEY,
@@ -379,7 +386,6 @@ class InACluster(unittest.TestCase):
                 second.start()
                 self.assertEqual(backend_names(second), ["b"])
                 cluster.form()
-                cluster.wait_until_ready()
                 for node in cluster.nodes:
                     node.wait_until(lambda node=node: backend_names(node) == ["a", "b"],
                                     f"{node.name} knows both")
@@ -394,20 +400,12 @@ class InACluster(unittest.TestCase):
                 cluster.wait_until_ready()
                 first.wait_until(lambda: first.status()["majority"], "changes are possible")
                 self.assertEqual(backend_names(first), ["b"])
-            finally:
-                server.kill()
-                server.wait()
 
     def test_every_node_knows_a_backend_and_its_key_but_no_backup_does(self):
         with Cluster(2) as cluster:
             cluster.form()
-            cluster.wait_until_ready()
             first, second = cluster.nodes
-            server = subprocess.Popen(
-                first.command([sys.executable, str(pathlib.Path(__file__).parent / "serve.py"),
-                               first.address, "9000", KEY]))
-            try:
-                url = f"http://{first.address}:9000"
+            with foreign_server(first) as url:
                 first.wait_until(lambda: first.cli("backend", "add", url, "--name", "rack", "--key",
                                                    KEY, "--json").stdout.find('"shared"') > 0,
                                  "it is added")
@@ -437,9 +435,6 @@ class InACluster(unittest.TestCase):
                 reply = first.post("/api/chat", {"model": "shared", **CHAT})
                 self.assertIn("word0", reply["message"]["content"])
                 self.assertEqual(second.get("/api/tags")["models"], [])
-            finally:
-                server.kill()
-                server.wait()
 
 
 if __name__ == "__main__":

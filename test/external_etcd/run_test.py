@@ -23,10 +23,6 @@ MODEL = "smollm2:135m"
 PREFIX = "/our/llms/"
 
 
-def models(node):
-    return [model["name"] for model in node.get("/api/tags")["models"]]
-
-
 class Etcd:
     """What the users run, on a machine that is no node."""
 
@@ -102,7 +98,6 @@ class ExternalEtcd(unittest.TestCase):
     def form(self):
         self.etcd.put("/our/other", "thing")
         self.cluster.form()
-        self.cluster.wait_until_ready()
         self.cluster.wait_for_voters(2)
 
     def test_the_facts_are_kept_there_and_survive_a_voter(self):
@@ -116,10 +111,10 @@ class ExternalEtcd(unittest.TestCase):
         self.n1.kill()  # n3 asked it first.
         self.n3.wait_until(lambda: self.n3.states()["n1"] == "unreachable", "n1 is missed")
         self.n3.post("/api/copy", {"source": MODEL, "destination": "other"})
-        self.n2.wait_until(lambda: "other:latest" in models(self.n2), "the copy is known")
+        self.n2.wait_until(lambda: "other:latest" in self.n2.names(), "the copy is known")
         self.n1.start()
         self.cluster.wait_until_ready()
-        self.assertIn("other:latest", models(self.n1))
+        self.assertIn("other:latest", self.n1.names())
         self.assertEqual(self.n2.cli("cluster", "promote", "n3", check=False).returncode, 1)
         self.cluster.wait_for_voters(2)
         self.check_without_etcd()
@@ -149,7 +144,7 @@ class ExternalEtcd(unittest.TestCase):
         self.n1.wait_until(lambda: not [key for key in self.etcd.keys(PREFIX) if "/data/" in key],
                            "its keys are gone")
         # What they stood for is not.
-        self.assertEqual(models(self.n1), [MODEL])
+        self.assertEqual(self.n1.names(), [MODEL])
         told = json.loads(self.n1.cli("backend", "list", "--json").stdout)["backends"]
         self.assertEqual([backend["name"] for backend in told], ["rack"])
         key = pathlib.Path(self.n1.environment["OLLAMAMAX_STATE"]) / "backend-keys/rack"

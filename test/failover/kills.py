@@ -98,7 +98,6 @@ def main():
     exact = not arguments.ordinary
     with Cluster(NODES, environments(exact)) as nodes:
         nodes.form()
-        nodes.wait_until_ready()
         create_models(nodes.nodes[0])
         trial = Trial(nodes, arguments.seed, arguments.streams, arguments.variants,
                       exact=exact)

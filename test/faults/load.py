@@ -134,4 +134,4 @@ class Load:
 
 
 def names_of(node):
-    return {model["name"].removesuffix(":latest") for model in node.get("/api/tags")["models"]}
+    return {name.removesuffix(":latest") for name in node.names()}

@@ -27,12 +27,6 @@ OTHER = "gemma3:270m"
 LEAVERS = 10_000 if FULL else 300
 
 
-def metric(node, name):
-    text = node.get("/metrics")
-    found = re.findall(rf"^{name}(?:\{{[^}}]*\}})? ([0-9.e+]+)$", text, re.M)
-    return sum(map(float, found))
-
-
 class RealRunner(unittest.TestCase):
     def test_rows_18_and_19_a_runner_that_dies_costs_a_pause_and_harms_no_other(self):
         with Node({"OLLAMA_NUM_PARALLEL": "2"}) as node:
@@ -145,7 +139,7 @@ class Nonsense(unittest.TestCase):
                 if number % 3:  # Some leave before the first word.
                     client.recv(300)
         node.wait_until(lambda: node.get("/api/ps")["models"] and
-                        metric(node, "ollamamax_requests_running") == 0, "all slots are free")
+                        node.metric("ollamamax_requests_running") == 0, "all slots are free")
 
     @staticmethod
     def footprint(node):

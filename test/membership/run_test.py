@@ -83,7 +83,6 @@ class Certificates(unittest.TestCase):
         with Cluster(4, {index: common for index in range(4)}) as cluster:
             first, last = cluster.nodes[0], cluster.nodes[3]
             cluster.form()
-            cluster.wait_until_ready()
             first.create(MODEL)
             begun = time.time()
             first.wait_until(lambda: all(end < begun + 2 * LIFE for end in self.ends(cluster)),
@@ -155,7 +154,6 @@ class Voters(unittest.TestCase):
         with Cluster(4) as cluster:
             first = cluster.nodes[0]
             cluster.form()
-            cluster.wait_until_ready()
             first.wait_until(lambda: len(self.voters(first)) == 3, "three voters")
             first.create(MODEL)
             before = self.voters(first)

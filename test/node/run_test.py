@@ -158,9 +158,6 @@ class LeavingClients(unittest.TestCase):
         begin = ticks(self.runner)
         self.node.wait_until(lambda: ticks(self.runner) > begin + 20, "the runner computes")
 
-    def metric(self, name):
-        return float(re.search(rf"^{name} (\S+)$", self.node.get("/metrics"), re.M)[1])
-
     def left(self):
         """How many requests ended because their client went, not by their last token."""
         found = re.search(r'^ollamamax_requests_total{route="/api/generate",status="499"} (\d+)$',
@@ -169,14 +166,14 @@ class LeavingClients(unittest.TestCase):
 
     def check(self, leave, how):
         """The client leaves while the runner computes for it."""
-        before, tokens = self.left(), self.metric("ollamamax_output_tokens_total")
+        before, tokens = self.left(), self.node.metric("ollamamax_output_tokens_total")
         leave()
         seconds = seconds_until_idle(self.runner)
         print(f"{how}: the runner was idle {seconds:.2f} s after its client had left", flush=True)
         self.assertLess(seconds, self.BOUND)
         self.assertEqual(self.left(), before + 1, "the answer was over before the client left")
         # What was made for nobody is counted all the same.
-        self.assertGreater(self.metric("ollamamax_output_tokens_total"), tokens)
+        self.assertGreater(self.node.metric("ollamamax_output_tokens_total"), tokens)
         # Its only slot is free again, and it was not ended for that.
         again = self.node.post("/api/generate", {**LONG, "options": {"num_predict": 2}})
         self.assertEqual(again["eval_count"], 2)

@@ -43,17 +43,13 @@ class RealReplicas(ClusterCase):
     def tearDown(self):
         super().tearDown()
         self.cluster.wait_until_ready()
-        for name in self.names(self.nodes[0]):
+        for name in self.nodes[0].names():
             self.nodes[0].request("DELETE", "/api/delete", {"model": name}).close()
             self.nodes[0].cli("replicas", "reset", name)
-        self.until(lambda: not any(self.names(node) for node in self.nodes), "no models are left")
+        self.until(lambda: not any(node.names() for node in self.nodes), "no models are left")
 
     def until(self, condition, what):
         return self.nodes[0].wait_until(condition, what)
-
-    @staticmethod
-    def names(node):
-        return [model["name"] for model in node.get("/api/tags")["models"]]
 
     def fares(self, name=MODEL, node=None):
         reply = json.loads((node or self.nodes[1]).cli("replicas", "list", "--json").stdout)
@@ -72,10 +68,6 @@ class RealReplicas(ClusterCase):
         """The blobs on a node's disk that have the size of MODEL's weights."""
         blobs = pathlib.Path(node.environment["OLLAMA_MODELS"]) / "blobs"
         return [path for path in blobs.glob("sha256-*") if path.stat().st_size == SIZE]
-
-    def metric(self, node, name):
-        found = re.search(rf"^{name} (\S+)$", node.get("/metrics"), re.MULTILINE)
-        return float(found[1]) if found else 0.0
 
     def by_name(self, name):
         return next(node for node in self.nodes if node.name == name)
@@ -125,8 +117,8 @@ class RealReplicas(ClusterCase):
         self.until(lambda: lost.name in self.copies(name, others[0]), "its copy counts again")
         self.wait_for_copies(2, name, others[0])
         for node in self.nodes:
-            self.assertEqual(self.metric(node, "ollamamax_models_lost"), 0)
-        restored = sum(self.metric(node, "ollamamax_replicas_fetched_total") for node in others)
+            self.assertEqual(node.metric("ollamamax_models_lost"), 0)
+        restored = sum(node.metric("ollamamax_replicas_fetched_total") for node in others)
         self.assertGreaterEqual(restored, 1)
 
     def test_a_copy_that_rotted_is_not_given_on(self):
@@ -143,7 +135,7 @@ class RealReplicas(ClusterCase):
         self.nodes[1].stop()
         self.until(lambda: rotten.cli("replicas", "set", MODEL, "--factor", "3",
                                       check=False).returncode == 0, "a majority is left")
-        self.until(lambda: self.metric(rotten, "ollamamax_rotten_blobs_total") == 1,
+        self.until(lambda: rotten.metric("ollamamax_rotten_blobs_total") == 1,
                    "it was told, and looked")
         self.nodes[1].start()
         self.cluster.wait_until_ready()
@@ -165,7 +157,7 @@ class RealReplicas(ClusterCase):
         self.assertEqual(self.copies(name), {"n3"})
         self.nodes[2].cli("replicas", "remove", SMALL, "--force")
         self.until(lambda: self.fares(name)["state"] == "lost", "the copy is gone")
-        self.until(lambda: self.metric(self.nodes[1], "ollamamax_models_lost") == 1, "it is told")
+        self.until(lambda: self.nodes[1].metric("ollamamax_models_lost") == 1, "it is told")
 
     def test_a_deleted_model_is_deleted_everywhere_and_comes_back_only_when_made_again(self):
         name = SMALL + ":latest"
@@ -176,14 +168,14 @@ class RealReplicas(ClusterCase):
         away.kill()
         self.nodes[2].request("DELETE", "/api/delete", {"model": SMALL}).close()
         for node in self.nodes[:3]:
-            self.until(lambda node=node: not self.names(node), "it is deleted")
+            self.until(lambda node=node: not node.names(), "it is deleted")
             manifests = pathlib.Path(node.environment["OLLAMA_MODELS"]) / "manifests"
             self.until(lambda manifests=manifests: not [
                 path for path in manifests.rglob("*") if path.is_file()], "no manifest is left")
         away.start()  # Its disk still has the model: it must not bring it back.
         self.cluster.wait_until_ready()
         self.until(lambda: "removed as in the catalogue" in away.log(), "it follows")
-        self.assertEqual([self.names(node) for node in self.nodes], [[]] * 4)
+        self.assertEqual([node.names() for node in self.nodes], [[]] * 4)
         self.nodes[2].create(SMALL)  # The very same bytes again.
         self.assertEqual(self.wait_for_copies(4, name), {"n1", "n2", "n3", "n4"})
 
@@ -206,8 +198,8 @@ class RealReplicas(ClusterCase):
         thread.join()
         self.assertEqual(replies[0]["eval_count"], 4)
         self.assertTrue(seen, "no progress was told")
-        fetched = [node for node in self.nodes[1:] if self.metric(
-            node, "ollamamax_replicas_on_demand_total")]
+        fetched = [node for node in self.nodes[1:]
+                   if node.metric("ollamamax_replicas_on_demand_total")]
         self.assertEqual(len(fetched), 1)
         self.assertIn(seen[0][0], fetched[0].name)
 
@@ -245,7 +237,7 @@ class RealReplicas(ClusterCase):
                 "options": {"num_predict": 2}})
             self.assertEqual(reply["eval_count"], 2)
         self.assertFalse(self.held_by(gateway))
-        self.assertGreater(self.metric(gateway, "ollamamax_relayed_bytes_total"), 2 * SIZE)
+        self.assertGreater(gateway.metric("ollamamax_relayed_bytes_total"), 2 * SIZE)
 
 
 class Alone(unittest.TestCase):

@@ -179,7 +179,7 @@ class Folders(unittest.TestCase):
         (node.folder / "models").rename(elsewhere)
         node.environment["OLLAMA_MODELS"] = str(elsewhere)
         with node:
-            self.assertIn(MODEL, [model["name"] for model in node.get("/api/tags")["models"]])
+            self.assertIn(MODEL, node.names())
             node.cli("cp", MODEL, "copy")
             manifests = elsewhere / "manifests/registry.ollama.ai/library"
             self.assertTrue((manifests / "copy/latest").is_file())
@@ -190,8 +190,7 @@ class Folders(unittest.TestCase):
             elsewhere.rename(node.folder / ".ollama/models")
             del node.environment["OLLAMA_MODELS"]
             node.start()
-            self.assertIn("copy:latest",
-                          [model["name"] for model in node.get("/api/tags")["models"]])
+            self.assertIn("copy:latest", node.names())
 
     def test_blobs_that_no_model_names_are_kept_on_demand(self):
         node = node_with(models=False, OLLAMA_NOPRUNE="1")

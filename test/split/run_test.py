@@ -100,7 +100,6 @@ class SplitModel(unittest.TestCase):
         cls.cluster.__enter__()
         try:
             cls.cluster.form()
-            cls.cluster.wait_until_ready()
             cls.nodes = cls.cluster.nodes
             cls.nodes[0].create(MODEL)
             cls.nodes[0].wait_until(lambda: "split" in cls.nodes[0].post(

@@ -85,6 +85,7 @@ class Cluster:
         for node in self.nodes[1:]:
             node.cli("cluster", "join", token)
             token = self.nodes[0].cli("cluster", "token").stdout.strip()
+        self.wait_until_ready()
 
     def wait_until_ready(self, names=None):
         wanted = set(names or (node.name for node in self.nodes))
@@ -112,7 +113,6 @@ class ClusterCase(unittest.TestCase):
         cls.cluster.__enter__()
         try:
             cls.cluster.form()
-            cls.cluster.wait_until_ready()
             cls.nodes = cls.cluster.nodes
             cls.prepare()
         except BaseException:

@@ -176,6 +176,14 @@ class Node:
         modelfile.write_text(f"FROM {MODELS[name]}\n")
         self.cli("create", name, "-f", str(modelfile))
 
+    def names(self):
+        return [model["name"] for model in self.get("/api/tags")["models"]]
+
+    def metric(self, name):
+        """Of all labels together; 0 if there is none."""
+        found = re.findall(rf"^{name}(?:\{{[^}}]*\}})? (\S+)$", self.get("/metrics"), re.M)
+        return sum(map(float, found))
+
     def runners(self):
         """Process ids of the llama-server children of this node."""
         found = []

@@ -81,7 +81,7 @@ io::Task<Result<std::unique_ptr<http::ClientResponse>>> ApiClient::send(std::str
 }
 
 io::Task<Result<json::value>> ApiClient::get(std::string path, io::CancelToken cancel) {
-  CO_TRY(auto response, co_await send("GET", std::move(path), "", {}));
+  CO_TRY(auto response, co_await send("GET", std::move(path), "", std::move(cancel)));
   CO_TRY(const std::string body, co_await response->read_all(kReplyMax));
   co_return parse_reply(body);
 }
