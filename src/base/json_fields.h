@@ -3,7 +3,9 @@
 #pragma once
 
 #include <boost/json.hpp>
+#include <cmath>
 #include <concepts>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,33 +17,14 @@ class JsonFields {
  public:
   explicit JsonFields(const boost::json::object& object) : object_(object) {}
 
-  void read(std::string_view name, std::string& into) const {
-    if (const auto* value = find(name); value && value->is_string()) into = value->get_string();
-  }
-  void read(std::string_view name, bool& into) const {
-    if (const auto* value = find(name); value && value->is_bool()) into = value->get_bool();
-  }
-  template <std::integral Number>
-    requires(!std::same_as<Number, bool>)
-  void read(std::string_view name, Number& into) const {
-    const auto* value = find(name);
-    if (!value || !value->is_number()) return;
-    boost::system::error_code inexact;
-    const auto number = value->to_number<Number>(inexact);
-    if (!inexact) into = number;
-  }
-  void read(std::string_view name, double& into) const {
-    if (const auto* value = find(name); value && value->is_number()) {
-      into = value->to_number<double>();
-    }
+  template <class T>
+  void read(std::string_view name, T& into) const {
+    take(name, into);
   }
   template <class T>
   void read(std::string_view name, std::optional<T>& into) const {
-    const auto* value = find(name);
-    if (!value || value->is_null()) return;
     T present{};
-    read(name, present);
-    into = std::move(present);
+    if (take(name, present)) into = std::move(present);
   }
   const boost::json::array* array(std::string_view name) const {
     const auto* value = find(name);
@@ -69,6 +52,32 @@ class JsonFields {
 
  private:
   const boost::json::value* find(std::string_view name) const { return object_.if_contains(name); }
+  // Whether it was there, and of the type.
+  bool take(std::string_view name, std::string& into) const {
+    const auto* value = find(name);
+    if (!value || !value->is_string()) return false;
+    into = value->get_string();
+    return true;
+  }
+  bool take(std::string_view name, bool& into) const {
+    const auto* value = find(name);
+    if (!value || !value->is_bool()) return false;
+    into = value->get_bool();
+    return true;
+  }
+  template <class Number>
+    requires(std::integral<Number> || std::floating_point<Number>)
+  bool take(std::string_view name, Number& into) const {
+    const auto* value = find(name);
+    if (!value || !value->is_number()) return false;
+    boost::system::error_code inexact;
+    const auto number = value->to_number<Number>(inexact);
+    // One beyond a double's range is parsed as infinite, which no JSON can say again.
+    if (inexact || !std::isfinite(static_cast<double>(number))) return false;
+    into = number;
+    return true;
+  }
+
   const boost::json::object& object_;
 };
 
