@@ -103,8 +103,9 @@ class RealNode(unittest.TestCase):
     def test_keep_alive_zero_unloads(self):
         self.node.post("/api/generate", {"model": MODEL, "prompt": "Hi", "keep_alive": 0,
                                          "options": {"num_predict": 1}})
-        self.node.wait_until(lambda: not self.node.runners(), "the runner has gone")
-        self.assertEqual(self.node.get("/api/ps")["models"], [])
+        # The node learns of its child's end after the kernel does: it is asked first.
+        self.node.wait_until(lambda: not self.node.get("/api/ps")["models"], "it is unloaded")
+        self.assertEqual(self.node.runners(), [])
 
     def test_ps_tells_what_is_loaded(self):
         self.node.post("/api/generate", {"model": MODEL})

@@ -130,8 +130,9 @@ class Loading(unittest.TestCase):
         with node_with(OLLAMA_KEEP_ALIVE="0") as node:
             self.assertTrue(node.post("/api/generate", SHORT)["done"])
             # Far less than the usual five minutes.
-            node.wait_until(lambda: not node.runners(), "the runner has gone", seconds=60)
-            self.assertEqual(node.get("/api/ps"), {"models": []})
+            node.wait_until(lambda: node.get("/api/ps") == {"models": []}, "it is unloaded",
+                            seconds=60)
+            self.assertEqual(node.runners(), [])
             # What a request says counts more.
             node.post("/api/generate", {**SHORT, "keep_alive": "1h"})
             self.assertEqual(len(node.get("/api/ps")["models"]), 1)
