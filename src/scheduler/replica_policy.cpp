@@ -32,6 +32,19 @@ Usage usage_of(const ClusterIndex& cluster, const Digest& weights) {
   return usage;
 }
 
+// Follows what became of the last change, and of what there was.
+void observe(ReplicaState& state, const Usage& usage, bool exposed, const ReplicaOptions& options,
+             io::TimePoint now) {
+  if (usage.loading == 0 && usage.runners > state.runners_before) state.took_effect = true;
+  const bool lost = usage.runners < state.runners;
+  state.runners = usage.runners;
+  if (!exposed) {
+    state.exposed_since = io::kNever;
+  } else {
+    state.exposed_since = std::min(state.exposed_since, lost ? now - options.standby_after : now);
+  }
+}
+
 bool is_pressed(const Usage& usage, const cluster::ModelDemand& demand,
                 const ReplicaOptions& options) {
   const bool busy = usage.queued > 0 && usage.running >= options.busy_high * usage.slots;
@@ -146,29 +159,37 @@ std::optional<ReplicaChange> decide_replicas(const ClusterIndex& cluster,
   const Usage usage = usage_of(cluster, target.weights);
   const size_t standby_min = usage.running + usage.queued > 0 ? 1 + options.standby : 1;
   const bool exposed = usage.runners > 0 && usage.runners < standby_min;
+  observe(state, usage, exposed, options, now);
   const bool pressed =
       usage.runners > 0 && is_pressed(usage, demand_since(state, demand, now), options);
   const bool idle = usage.runners > std::max(standby_min, target.runners_min) && !pressed &&
                     is_idle(usage, options);
   state.pressed_since = pressed ? std::min(state.pressed_since, now) : io::kNever;
-  state.exposed_since = exposed ? std::min(state.exposed_since, now) : io::kNever;
   state.idle_since = idle ? std::min(state.idle_since, now) : io::kNever;
   if (usage.loading > 0) {  // The last change has not shown its effect.
     state.before = demand;
     state.before_at = now;
     return std::nullopt;
   }
-  if (state.changed != io::TimePoint{} && now - state.changed < options.rest) return std::nullopt;
-
-  std::optional<ReplicaChange> change;
   const bool too_few = usage.runners < target.runners_min ||
                        (exposed && now - state.exposed_since >= options.standby_after);
+  const bool rests = state.changed != io::TimePoint{} && now - state.changed < options.rest;
+  if (rests && !(too_few && state.took_effect)) return std::nullopt;
+
+  std::optional<ReplicaChange> change;
   if (too_few || (pressed && now - state.pressed_since >= options.grow_after)) {
     if (usage.runners < options.runners_max) change = find_growth(cluster, target);
   } else if (idle && now - state.idle_since >= options.shrink_after) {
     change = find_shrinking(cluster, target);
   }
-  if (change) state = ReplicaState{.changed = now, .before = demand, .before_at = now};
+  if (change) {
+    state = ReplicaState{.changed = now,
+                         .runners = usage.runners,
+                         .runners_before = usage.runners,
+                         .took_effect = false,
+                         .before = demand,
+                         .before_at = now};
+  }
   return change;
 }
 

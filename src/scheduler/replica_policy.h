@@ -41,9 +41,12 @@ struct ReplicaOptions {
   double busy_high = 0.9;     // So is this share of all slots in use, with requests queued.
   double busy_low = 0.3;      // Below this share of the slots of one runner less: too many.
   io::Duration grow_after = std::chrono::seconds(5), shrink_after = std::chrono::minutes(5);
-  io::Duration rest = std::chrono::seconds(20);  // After a change, before the next.
+  // After a change, before the next. Where runners are too few it is not kept, unless the last
+  // change brought none.
+  io::Duration rest = std::chrono::seconds(20);
   size_t runners_max = 64;
-  // Beyond one, while the model answers: where an answer goes on at once when its node dies.
+  // Beyond one, while the model answers: where an answer goes on at once when its node dies. One
+  // that is lost is replaced at once.
   size_t standby = 0;
   io::Duration standby_after = std::chrono::seconds(2);
 };
@@ -66,6 +69,9 @@ struct ReplicaState {
   io::TimePoint pressed_since = io::kNever, idle_since = io::kNever;
   io::TimePoint exposed_since = io::kNever;  // It answers with less than its standby.
   io::TimePoint changed{};
+  size_t runners = 0;         // At the last look.
+  size_t runners_before = 0;  // The last change.
+  bool took_effect = true;    // There have been more since.
   // What was suffered before the runners there are now: they are the answer to it.
   cluster::ModelDemand before;
   io::TimePoint before_at{};

@@ -186,6 +186,39 @@ TEST_F(ReplicaPolicy, KeepsAStandbyForAModelThatAnswersForAWhile) {
   EXPECT_EQ(idle->kind, ReplicaChange::Kind::shrink);
 }
 
+TEST_F(ReplicaPolicy, ReplacesALostRunnerAtOnce) {
+  options_.standby = 1;
+  runner("a", 1);
+  node("b");
+  node("c");
+  ASSERT_TRUE(within(seconds(5)));
+  runner("b", 0);
+  EXPECT_FALSE(within(seconds(1)));
+  nodes_["a"].runners.clear();  // The answer goes on at "b".
+  runner("b", 1);
+  for (int death = 0; death < 3; death++) {  // Long before the rest after a change is over.
+    SCOPED_TRACE(death);
+    const auto change = within(seconds(1));
+    ASSERT_TRUE(change);
+    EXPECT_FALSE(within(seconds(3))) << "its load was not told yet";
+    runner(change->node, 0);
+    EXPECT_FALSE(within(seconds(1)));
+    nodes_[change->node].runners.clear();
+  }
+}
+
+TEST_F(ReplicaPolicy, RestsWhereAChangeBroughtNothing) {
+  options_.standby = 1;
+  runner("a", 1);
+  node("b");
+  ASSERT_TRUE(within(seconds(5)));
+  EXPECT_FALSE(within(seconds(19)));  // It cannot be loaded there.
+  EXPECT_TRUE(within(seconds(5)));
+  runners_min_ = 2;
+  EXPECT_FALSE(within(seconds(19)));
+  EXPECT_TRUE(within(seconds(2)));
+}
+
 TEST_F(ReplicaPolicy, EvictsNothingForAStandby) {
   options_.standby = 1;
   runner("a", 1);

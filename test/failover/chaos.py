@@ -39,10 +39,10 @@ class Death:
 
     def __init__(self, kind, node, network):
         self.kind, self.node, self.network = kind, node, network
-        self.frozen, self.moment = [], None
+        self.frozen, self.moment, self.wall_moment = [], None, None
 
     def strike(self):
-        self.moment = time.monotonic()
+        self.moment, self.wall_moment = time.monotonic(), time.strftime("%H:%M:%S")
         if self.kind == RUNNER:
             send(self.node.runners(), signal.SIGKILL)
         elif self.kind == NODE:

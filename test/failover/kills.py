@@ -56,7 +56,7 @@ def summary(trial, deaths, seed, seconds):
         "pauses_s": {kind: {"count": len(pauses), "p50": percentile(pauses, 0.5),
                             "p99": percentile(pauses, 0.99)}
                      for kind, pauses in trial.pauses.items()},
-        "failures": trial.failures[:20],
+        "failures": trial.failures[:20], "deaths": trial.deaths,
     }
 
 
@@ -114,7 +114,7 @@ def main():
     folder = ROOT / "build/bench"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "kills.json").write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps(result, indent=1))
+    print(json.dumps({**result, "deaths": "in build/bench/kills.json"}, indent=1))
     tell(result, arguments.streams, exact)
     return 1 if trial.failures else 0
 

@@ -44,6 +44,7 @@ class Trial:
         self.closed = set()  # Names of nodes that no client asks now.
         self.over = threading.Event()
         self.expected, self.failures, self.pauses, self.struck = {}, [], {}, {}
+        self.deaths = []  # Of each: when by the nodes' logs, whom, and the streams in it.
         self.kinds = {}
         for variant in range(variants):
             for name, (path, body) in load.kinds(load.SUBJECTS[variant], TOKENS).items():
@@ -157,17 +158,25 @@ class Trial:
             self.settle(touched, death.moment, 60)
         finally:
             death.mend()
-        self.struck.setdefault(kind, 0)
-        self.struck[kind] += len(touched)
-        for stream in touched:
-            # Tool calls come at their end in one piece: their silence tells nothing.
-            pause = stream.pause_around(death.moment)
-            if pause is not None and "tool" not in stream.kind and "json" not in stream.kind:
-                self.pauses.setdefault(kind, []).append(pause)
+        self.record(death, touched)
         self.cluster.wait_until_ready()
         with self.lock:
             self.closed.discard(victim.name)
         return len(touched)
+
+    def record(self, death, touched):
+        self.struck.setdefault(death.kind, 0)
+        self.struck[death.kind] += len(touched)
+        streams = []
+        for stream in touched:
+            # Tool calls come at their end in one piece: their silence tells nothing.
+            pause = stream.pause_around(death.moment)
+            if pause is not None and "tool" not in stream.kind and "json" not in stream.kind:
+                self.pauses.setdefault(death.kind, []).append(pause)
+            streams.append({"kind": stream.kind, "asked": stream.node.name,
+                            "request": stream.request_id, "pause_s": pause})
+        self.deaths.append({"kind": death.kind, "node": death.node.name, "at": death.wall_moment,
+                            "streams": streams})
 
     @staticmethod
     def settle(streams, moment, seconds):
