@@ -105,22 +105,20 @@ bool RequestBody::can_skip_rest() const {
   if (done_) return true;
   // A client that waits for 100 Continue may or may not send its body after a final answer.
   if (broken_ || continue_owed_ || input_.ended()) return false;
-  return framing_ == Framing::chunked || left_ <= kSkipBytesMax;
+  // How much is left of chunks nobody knows: a connection that was said to stay must not end.
+  return framing_ != Framing::chunked && left_ <= kSkipBytesMax;
 }
 
 io::Task<bool> RequestBody::skip_rest() {
   if (done_) co_return true;
   if (!can_skip_rest()) co_return false;
-  uint64_t skipped = 0;
   std::string piece;
-  while (skipped <= kSkipBytesMax) {
+  while (true) {
     piece.clear();
     const auto more = co_await append_some(piece, kPieceBytes);
     if (!more) co_return false;
     if (!*more) co_return true;
-    skipped += piece.size();
   }
-  co_return false;
 }
 
 }  // namespace om::http

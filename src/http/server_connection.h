@@ -143,7 +143,6 @@ class Connection {
 
  private:
   friend class Response;
-  static constexpr size_t kLingerBytesMax = 16 << 20;
 
   io::Task<bool> serve_one();  // True: another request may follow.
   io::Task<Result<size_t>> read_head(HeadScanner& scanner);

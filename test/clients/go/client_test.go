@@ -2,9 +2,13 @@
 package clients
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -229,6 +233,20 @@ func TestCreateCopyDelete(t *testing.T) {
 	}
 	_, err = node.Show(ctx, &api.ShowRequest{Model: name})
 	wantStatus(t, err, http.StatusNotFound, "not found")
+}
+
+// The node has the blob and answers before its bytes have come; the client looks at that answer
+// only while it goes on sending.
+func TestABlobThatIsThereIsSentAgain(t *testing.T) {
+	node, ctx := client(t)
+	data := bytes.Repeat([]byte("blob"), 16<<20)
+	digest := fmt.Sprintf("sha256:%x", sha256.Sum256(data))
+	for turn := range 4 {
+		reader := io.MultiReader(bytes.NewReader(data)) // Of unknown length, as a file's is.
+		if err := node.CreateBlob(ctx, digest, reader); err != nil {
+			t.Fatal(turn, err)
+		}
+	}
 }
 
 func TestErrors(t *testing.T) {
