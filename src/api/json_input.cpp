@@ -1,5 +1,8 @@
 #include "api/json_input.h"
 
+#include <algorithm>
+#include <charconv>
+#include <cmath>
 #include <limits>
 
 #include "base/digest.h"
@@ -75,6 +78,73 @@ std::string describe(const json::value& value) {
   return "number";
 }
 
+// The value of the escape "\uXXXX" that the text begins with.
+std::optional<unsigned> escaped_unit(std::string_view text) {
+  if (text.size() < 6 || text[0] != '\\' || text[1] != 'u') return std::nullopt;
+  unsigned unit = 0;
+  const char* end = text.data() + 6;
+  if (std::from_chars(text.data() + 2, end, unit, 16).ptr != end) return std::nullopt;
+  return unit;
+}
+
+// Halves of surrogate pairs become U+FFFD, as Go's do: JavaScript cuts texts in the middle of a
+// pair, and its JSON.stringify() sends such a half as it is.
+std::string without_lone_surrogates(std::string_view text) {
+  std::string whole;
+  whole.reserve(text.size());
+  for (size_t i = 0; i < text.size();) {
+    size_t length = text[i] == '\\' ? std::min<size_t>(2, text.size() - i) : 1;
+    const auto unit = escaped_unit(text.substr(i));
+    if (unit && *unit >= 0xD800 && *unit < 0xE000) {
+      const auto next = escaped_unit(text.substr(i + 6));
+      const bool is_pair = *unit < 0xDC00 && next && *next >= 0xDC00 && *next < 0xE000;
+      if (!is_pair) {
+        whole += "\\ufffd";
+        i += 6;
+        continue;
+      }
+      length = 12;
+    }
+    whole += text.substr(i, length);
+    i += length;
+  }
+  return whole;
+}
+
+// A number that is too large for a double is parsed as infinite. The depth is bounded.
+bool has_infinite(const json::value& value) {  // NOLINT(misc-no-recursion)
+  switch (value.kind()) {
+    case json::kind::double_:
+      return !std::isfinite(value.get_double());
+    case json::kind::array:
+      return std::ranges::any_of(value.get_array(), has_infinite);
+    case json::kind::object:
+      return std::ranges::any_of(value.get_object(),
+                                 [](const auto& member) { return has_infinite(member.value()); });
+    default:
+      return false;
+  }
+}
+
+Result<json::value> parse_first(std::string_view text, json::storage_ptr storage,
+                                boost::system::error_code& code) {
+  json::parse_options options;
+  options.max_depth = kJsonDepthMax;
+  options.allow_invalid_utf8 = true;   // Repaired where texts are taken out, as Go does.
+  unsigned char working_memory[4096];  // The parser takes more when this is not enough.
+  json::parser parser({}, options, working_memory, sizeof(working_memory));
+  parser.reset(std::move(storage));
+  // Not write(): that refuses what follows the value.
+  const size_t used = parser.write_some(text.data(), text.size(), code);
+  if (code) return syntax_error(text, used, code);
+  json::value value = parser.release();
+  if (has_infinite(value)) {
+    return fail(Errc::invalid_argument,
+                "json: cannot unmarshal number into Go value of type float64: it is too large");
+  }
+  return value;
+}
+
 std::optional<int64_t> whole_number(const json::value& value) {
   if (const int64_t* number = value.if_int64()) return *number;
   return std::nullopt;
@@ -87,17 +157,12 @@ Result<json::value> parse_json(std::string_view text, json::storage_ptr storage)
   while (start < text.size() && is_blank(text[start])) start++;
   if (start == text.size()) return fail(Errc::invalid_argument, "missing request body");
 
-  json::parse_options options;
-  options.max_depth = kJsonDepthMax;
-  options.allow_invalid_utf8 = true;   // Repaired where texts are taken out, as Go does.
-  unsigned char working_memory[4096];  // The parser takes more when this is not enough.
-  json::parser parser({}, options, working_memory, sizeof(working_memory));
-  parser.reset(std::move(storage));
   boost::system::error_code code;
-  // Not write(): that refuses what follows the value.
-  const size_t used = parser.write_some(text.data(), text.size(), code);
-  if (code) return syntax_error(text, used, code);
-  return parser.release();
+  auto value = parse_first(text, storage, code);
+  if (!code) return value;
+  const std::string repaired = without_lone_surrogates(text);
+  if (repaired == text) return value;
+  return parse_first(repaired, std::move(storage), code);
 }
 
 io::Task<Result<std::string>> read_body(Context& context, uint64_t size_max) {

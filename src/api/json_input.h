@@ -16,9 +16,10 @@ namespace om::api {
 
 inline constexpr size_t kJsonDepthMax = 64;
 
-// The first JSON value in `text`; the rest is ignored. Broken UTF-8 becomes U+FFFD.
+// The first JSON value in `text`; the rest is ignored. Broken UTF-8 and halves of surrogate pairs
+// become U+FFFD.
 // invalid_argument: "missing request body" (nothing but blanks), "unexpected EOF" (cut),
-// "invalid character 'x' ...", nested deeper than kJsonDepthMax.
+// "invalid character 'x' ...", nested deeper than kJsonDepthMax, a number beyond a double.
 // The value and its copies live in `storage`.
 Result<boost::json::value> parse_json(std::string_view text, boost::json::storage_ptr storage = {});
 

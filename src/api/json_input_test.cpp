@@ -1,5 +1,7 @@
 #include "api/json_input.h"
 
+#include <fmt/format.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
@@ -26,6 +28,32 @@ TEST(ParseJson, SaysWhatIsWrongAsGoDoes) {
   EXPECT_TRUE(parse_json("hello").error().what.starts_with(
       "invalid character 'h' looking for beginning of value"));
   EXPECT_TRUE(parse_json(R"({"a":})").error().what.starts_with("invalid character '}'"));
+}
+
+TEST(ParseJson, ReplacesHalvesOfSurrogatePairs) {
+  const auto text = [](std::string_view escaped) {
+    const auto value = parse_json(fmt::format(R"({{"a":"{}"}})", escaped));
+    return value ? std::string(value->at("a").as_string()) : value.error().what;
+  };
+  EXPECT_EQ(text(R"(\ud83d\ude00)"), "\U0001F600");
+  EXPECT_EQ(text(R"(\ud83d)"), "\uFFFD");
+  EXPECT_EQ(text(R"(\ude00.)"), "\uFFFD.");
+  EXPECT_EQ(text(R"(a\ud83d\u0041\uD83D\uDE00\ud83d\ud83d\ude00)"),
+            "a\uFFFDA\U0001F600\uFFFD\U0001F600");
+  EXPECT_EQ(text(R"(\\ud83d\ude00)"), "\\ud83d\uFFFD");  // A backslash, and a half.
+  EXPECT_EQ(text(R"(\ud83d\n)"), "\uFFFD\n");
+  EXPECT_EQ(text(R"(\ud83d\ude0)").substr(0, 17), "invalid character");
+  EXPECT_EQ(parse_json(R"(["\ud83d)").error().what, "unexpected EOF");
+}
+
+TEST(ParseJson, RefusesNumbersThatNoDoubleHolds) {
+  for (const char* text : {"1e400", "-1e400", "[1e400]", R"({"a":[{"b":1e309}]})"}) {
+    const auto value = parse_json(text);
+    ASSERT_FALSE(value) << text;
+    EXPECT_EQ(value.error().code, Errc::invalid_argument);
+    EXPECT_THAT(value.error().what, ::testing::HasSubstr("too large"));
+  }
+  EXPECT_TRUE(parse_json("[1e308,1e-400,123456789012345678901234567890]"));
 }
 
 TEST(ParseJson, RefusesToNestTooDeep) {
