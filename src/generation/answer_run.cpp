@@ -78,7 +78,7 @@ AnswerRun::AnswerRun(io::World& world, scheduler::Scheduler& scheduler, RunPlan 
   if (plan_.recording) {
     on_superseded_.emplace(plan_.recording->superseded(), [this] { cancel_.cancel(); });
   }
-  usage_.load = lease_->load_time();
+  usage_.load = plan_.load;
   usage_.prompt_tokens = static_cast<int64_t>(plan_.request.tokens.size());
 }
 

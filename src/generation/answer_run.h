@@ -42,6 +42,7 @@ struct RunPlan {
   std::unique_ptr<Recording> recording;  // Null: not kept.
   uint64_t id_seed = 0;                  // For ids of tool calls; 0: by chance.
   io::TimePoint started{};
+  std::chrono::nanoseconds load{};  // What the first runner took to be there.
 };
 
 // What a caller reads when no runner is left to try.

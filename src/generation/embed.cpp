@@ -117,7 +117,7 @@ io::Task<Result<model::Embedding>> NodeGeneration::embed(model::EmbedRequest req
                 .embedding = {},
                 .error = {}};
     batch.embedding.vectors.resize(request.input.size());
-    batch.embedding.load = leased.lease->load_time();
+    batch.embedding.load = leased.load;
     batch.embedding.node = leased.lease->node();
     if (batch.embedding.node.empty()) batch.embedding.node = options_.node_name;
     const auto slots = static_cast<size_t>(std::max(engine.properties().slots, 1));

@@ -179,10 +179,13 @@ Result<void> NodeGeneration::check_media(const Job& job, bool has_images,
 io::Task<Result<NodeGeneration::Leased>> NodeGeneration::acquire(Job& job, io::Call call) {
   scheduler::Target target = job.target;
   scheduler::AcquireOptions options = job.acquire;
+  const io::TimePoint asked = world_.clock.now();
   auto lease = co_await scheduler_.acquire(std::move(target), std::move(options), std::move(call));
   if (!lease) co_return fail(acquire_error(std::move(lease).error()));
   Leased leased;
   leased.lease = std::move(*lease);
+  const io::Duration waited = world_.clock.now() - asked - leased.lease->queue_time();
+  leased.load = std::max(waited, leased.lease->load_time());
   leased.context = leased.lease->engine().properties().context_length;
   // A larger runner may serve a request for a smaller context.
   if (job.options.runner.num_ctx) {
@@ -274,6 +277,7 @@ io::Task<Result<std::unique_ptr<Answer>>> NodeGeneration::run(Job job, Leased le
   }
   plan.target = std::move(job.target);
   plan.acquire = std::move(job.acquire);
+  plan.load = leased.load;
   auto answer = std::make_unique<AnswerRun>(world_, scheduler_, std::move(plan),
                                             std::move(leased.lease), options_.node_name, call);
   CO_TRY_VOID(co_await answer->open());

@@ -40,6 +40,9 @@ class NodeGeneration final : public Generation {
   struct Leased {
     std::unique_ptr<scheduler::Lease> lease;
     int context = 0;
+    // From asking for it to having it, without the wait for a slot: Ollama's load_duration, which
+    // is there in all answers, and not only in those that waited for a load.
+    std::chrono::nanoseconds load{};
   };
   struct Ready {
     Leased leased;

@@ -87,6 +87,15 @@ class Api(unittest.TestCase):
         self.assertEqual(whole["done_reason"], "length")
         self.assertEqual(whole["eval_count"], 16)
 
+    def test_all_times_are_told_also_where_nothing_had_to_be_loaded(self):
+        self.generate()
+        for path, fields in (("/api/generate", {"prompt": SAY}),
+                             ("/api/chat", {"messages": [{"role": "user", "content": SAY}]})):
+            reply = self.node.post(path, {"model": MODEL, "options": {"num_predict": 4}, **fields})
+            times = [reply[f"{what}_duration"] for what in ("load", "prompt_eval", "eval")]
+            self.assertTrue(all(time > 0 for time in times), times)
+            self.assertGreaterEqual(reply["total_duration"], sum(times) * 0.9, times)
+
     def test_the_context_of_an_answer_goes_before_the_next_prompt(self):
         first = self.generate()
         second = self.generate("And its age?", context=first["context"])
