@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "prompt/answer_format.h"
+#include "prompt/go_tools.h"
 #include "prompt/grammar.h"
 #include "prompt/media.h"
 
@@ -18,7 +19,7 @@ Result<Value> arguments_value(const model::ToolCall& call) {
     return fail(Errc::invalid_argument, "arguments of the call to '{}' are not a JSON object",
                 call.name);
   }
-  Value value = Value::from_json(json);
+  Value value = Value::from_json(json);  // In the order in which the model said them.
   return Value::map(value.as_map()->fields, value.json());
 }
 
@@ -48,77 +49,6 @@ Result<Value> message_value(const model::Message& message) {
                      {"ToolCalls", std::move(calls)},
                      {"ToolName", Value(message.tool_name)},
                      {"ToolCallID", Value(message.tool_call_id)}});
-}
-
-// The value at `key`, under the name that Go code gives it, with its JSON as text.
-void add_field(Value::Fields& fields, const boost::json::object& object, std::string_view key,
-               std::string name) {
-  const auto* found = object.if_contains(key);
-  if (!found) return;
-  Value value = Value::from_json(*found);
-  if (const auto* map = value.as_map()) value = Value::map(map->fields, value.json());
-  fields.emplace_back(std::move(name), std::move(value));
-}
-
-Value property_value(const boost::json::object& object) {
-  Value::Fields fields;
-  add_field(fields, object, "type", "Type");
-  add_field(fields, object, "description", "Description");
-  add_field(fields, object, "enum", "Enum");
-  add_field(fields, object, "items", "Items");
-  return Value::map(std::move(fields), Value::from_json(object).json());
-}
-
-Value parameters_value(const boost::json::object& object) {
-  Value::Fields fields;
-  add_field(fields, object, "type", "Type");
-  add_field(fields, object, "required", "Required");
-  const auto* properties = object.if_contains("properties");
-  if (properties && properties->is_object()) {
-    Value::Fields named;
-    for (const auto& property : properties->get_object()) {
-      if (!property.value().is_object()) continue;
-      named.emplace_back(std::string(property.key()),
-                         property_value(property.value().get_object()));
-    }
-    fields.emplace_back("Properties",
-                        Value::map(std::move(named), Value::from_json(*properties).json()));
-  }
-  return Value::map(std::move(fields), Value::from_json(object).json());
-}
-
-Result<Value> tool_value(const boost::json::value& tool) {
-  const auto* object = tool.if_object();
-  const auto* found = object ? object->if_contains("function") : nullptr;
-  const auto* function = found ? found->if_object() : nullptr;
-  const auto* name = function ? function->if_contains("name") : nullptr;
-  if (!name || !name->is_string()) {
-    return fail(Errc::invalid_argument, "a tool must have a function with a name");
-  }
-  Value::Fields fields;
-  add_field(fields, *function, "name", "Name");
-  add_field(fields, *function, "description", "Description");
-  const auto* parameters = function->if_contains("parameters");
-  if (parameters && parameters->is_object()) {
-    fields.emplace_back("Parameters", parameters_value(parameters->get_object()));
-  }
-  Value inner = Value::map(std::move(fields), Value::from_json(*found).json());
-  Value::Fields outer;
-  add_field(outer, *object, "type", "Type");
-  outer.emplace_back("Function", std::move(inner));
-  return Value::map(std::move(outer), Value::from_json(tool).json());
-}
-
-Result<Value> tools_value(const std::vector<boost::json::value>& tools) {
-  std::vector<Value> items;
-  std::string text = "[";
-  for (const auto& tool : tools) {
-    TRY(Value item, tool_value(tool));
-    if (!items.empty()) text += ',';
-    text += item.json();
-    items.push_back(std::move(item));
-  }
-  return Value::list(std::move(items), tools.empty() ? std::string() : text + "]");
 }
 
 // Turns of one role that follow each other become one; tool results stay apart.

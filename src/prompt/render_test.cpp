@@ -112,6 +112,46 @@ TEST(GoRender, MistralTools) {
                               "\"18 C\"}[/TOOL_RESULTS]"));
 }
 
+// What Ollama 0.17.4's own template package made of the same request, but for < > &.
+TEST(GoRender, PrintsToolsAsOllamaDoes) {
+  const auto print = [](const std::string& text) {
+    auto made = make_template({.go = text + "{{ if false }}{{ .Messages }}{{ end }}"});
+    ChatInput input;
+    input.messages = {message("user", "Hi")};
+    for (const char* tool :
+         {R"({"type":"function","function":{"name":"w","parameters":{"additionalProperties":false,
+              "required":["b"],"type":"object","properties":{
+                "z":{"title":"Z","type":["string","null"],"description":"a b"},
+                "a":{"type":["array"],"items":{"type":"string","b":1,"a":2}},
+                "o":{"type":"object","properties":{"y":{"type":"string"},
+                                                   "x":{"type":"number","enum":[3,1]}}},
+                "n":{"anyOf":[{"type":"string"},{"type":"null"}]}}}}})",
+          R"({"function":{"name":"none","strict":true}})"}) {
+      input.tools.push_back(boost::json::parse(tool));
+    }
+    return made ? prompt(**made, input) : made.error().what;
+  };
+  const std::string properties =
+      R"({"a":{"type":"array","items":{"a":2,"b":1,"type":"string"}},)"
+      R"("n":{"anyOf":[{"type":"string"},{"type":"null"}]},"o":{"type":"object","properties":{)"
+      R"("y":{"type":"string"},"x":{"type":"number","enum":[3,1]}}},)"
+      R"("z":{"type":["string","null"],"description":"a b"}})";
+  const std::string first = R"({"name":"w","description":"","parameters":{"type":"object",)"
+                            R"("required":["b"],"properties":)" +
+                            properties + "}}";
+  const std::string second =
+      R"({"name":"none","description":"","parameters":{"type":"","properties":null}})";
+  EXPECT_EQ(print("{{ .Tools }}"), R"([{"type":"function","function":)" + first +
+                                       R"(},{"type":"","function":)" + second + "}]");
+  EXPECT_EQ(print("{{ range .Tools }}{{ json .Function }}\n{{ end }}"),
+            first + "\n" + second + "\n");
+  EXPECT_EQ(print("{{ range .Tools }}{{ .Function.Parameters.Properties }}{{ break }}{{ end }}"),
+            properties);
+  EXPECT_EQ(print("{{ range .Tools }}{{ range $k, $v := .Function.Parameters.Properties }}"
+                  "{{ $k }}:{{ $v.Type }}:{{ $v.Description }},{{ end }}{{ end }}"),
+            "a:array:,n::,o:object:,z:[string null]:a b,");
+}
+
 TEST(GoRender, LegacyTemplatesGoTurnByTurn) {
   EXPECT_EQ(prompt(*go("legacy_llama2.gotmpl"), conversation()),
             "[INST] <<SYS>>\nBe brief.\n<</SYS>>\n\nHi [/INST] Hello</s>[INST] Bye [/INST] ");
