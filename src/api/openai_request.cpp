@@ -150,9 +150,10 @@ Result<void> copy_token_limit(const Fields& fields, std::initializer_list<std::s
   for (std::string_view name : names) {
     TRY(auto limit, fields.integer(name));
     if (!limit) continue;
-    if (*limit < 1) {
+    if (*limit < 1 && *limit != -1) {
       return fail(Errc::invalid_argument, "'{}' must be at least 1", fields.where(name));
     }
+    // Clients of local servers say -1 for "no limit", as Ollama does.
     options["num_predict"] = std::min<int64_t>(*limit, std::numeric_limits<int32_t>::max());
     return {};
   }

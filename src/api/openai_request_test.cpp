@@ -36,6 +36,7 @@ TEST(ChatCompletionRequest, TurnsMembersIntoOptionsAndLeavesAbsentOnesToTheModel
       {R"("seed":7)", R"({"seed":7})"},
       {R"("seed":7.0)", R"({"seed":7})"},
       {R"("max_tokens":5)", R"({"num_predict":5})"},
+      {R"("max_tokens":-1)", R"({"num_predict":-1})"},
       {R"("max_completion_tokens":6,"max_tokens":5)", R"({"num_predict":6})"},
       {R"("max_completion_tokens":9999999999)", R"({"num_predict":2147483647})"},
       {R"("stop":"END")", R"({"stop":["END"]})"},
@@ -127,6 +128,7 @@ TEST(ChatCompletionRequest, SaysWhatIsWrong) {
   const ErrorCase cases[] = {
       {R"("temperature":"hot")", "'temperature' must be a number, not a string"},
       {R"("max_tokens":0)", "'max_tokens' must be at least 1"},
+      {R"("max_tokens":-2)", "'max_tokens' must be at least 1"},
       {R"("max_tokens":1.5)", "'max_tokens' must be a whole number"},
       {R"("seed":{})", "'seed' must be a whole number, not an object"},
       {R"("stop":[1])", "'stop' must be a string or a list of strings, not a list"},

@@ -85,7 +85,7 @@ TEST(ResponsesRequest, SaysWhatIsWrong) {
       {R"({"model":"m","input":"x","background":true})", "'background' is not supported"},
       {R"({"model":"m","input":"x","tools":[{"type":"file_search"}]})",
        "'tools[0].type' is \"file_search\", which is not supported"},
-      {R"({"model":"m","input":"x","max_output_tokens":-1})",
+      {R"({"model":"m","input":"x","max_output_tokens":-2})",
        "'max_output_tokens' must be at least 1"},
       {R"({"model":"m","input":"x","text":{"format":{"type":"grammar"}}})",
        "'text.format.type' must be"},

@@ -56,9 +56,10 @@ std::string ResponseStream::place() const {
 }
 
 std::string ResponseStream::response() const {
-  std::string out =
-      fmt::format(R"({{"id":{},"object":"response","created_at":{},"status":"{}","error":)",
-                  quoted(head_.id), head_.created, status_);
+  std::string out = fmt::format(
+      R"({{"id":{},"object":"response","created_at":{},"completed_at":{},"status":"{}","error":)",
+      quoted(head_.id), head_.created, completed_ ? fmt::format("{}", *completed_) : "null",
+      status_);
   if (status_ == "failed") {
     out += fmt::format(R"({{"code":"server_error","message":{}}})", quoted(failure_));
   } else {
@@ -181,6 +182,9 @@ void ResponseStream::add_call(std::string& out, const model::ToolCall& call) {
 void ResponseStream::finish(std::string& out, const model::Chunk& chunk) {
   bool cut = chunk.reason == model::DoneReason::length;
   status_ = cut ? "incomplete" : "completed";
+  if (!cut)
+    completed_ =
+        head_.created + std::chrono::round<std::chrono::seconds>(chunk.usage.total).count();
   usage_.add(chunk.usage, true);
   // A response without any output is hard to read for clients: it holds an empty message.
   if (items_.empty() && open_ == Open::none) open(out, Open::message);

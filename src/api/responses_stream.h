@@ -3,6 +3,7 @@
 #pragma once
 
 #include <boost/json.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -47,8 +48,9 @@ class ResponseStream {
   ReplyHead head_;
   boost::json::object echo_;
   std::string status_ = "in_progress";
-  std::string failure_;             // Message of a failed response.
-  std::vector<std::string> items_;  // JSON of finished output items.
+  std::optional<int64_t> completed_;  // Unix seconds.
+  std::string failure_;               // Message of a failed response.
+  std::vector<std::string> items_;    // JSON of finished output items.
   Open open_ = Open::none;
   std::string item_id_;  // Of the open item.
   std::string text_;     // Of the open item.

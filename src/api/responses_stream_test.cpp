@@ -12,7 +12,10 @@ const ReplyHead kHead{.id = "resp_x", .model = "m", .created = 7};
 model::Chunk last(model::DoneReason reason) {
   return {.done = true,
           .reason = reason,
-          .usage = {.prompt_tokens = 5, .prompt_cached_tokens = 2, .output_tokens = 3}};
+          .usage = {.prompt_tokens = 5,
+                    .prompt_cached_tokens = 2,
+                    .output_tokens = 3,
+                    .total = std::chrono::milliseconds(1900)}};
 }
 
 // The types of the events, one a line, after checking that each is well formed and numbered.
@@ -71,7 +74,8 @@ TEST(ResponseStream, MakesTheWholeResponse) {
   stream.add(last(model::DoneReason::stop));
   EXPECT_EQ(
       stream.response(),
-      R"({"id":"resp_x","object":"response","created_at":7,"status":"completed",)"
+      R"({"id":"resp_x","object":"response","created_at":7,"completed_at":9,)"
+      R"("status":"completed",)"
       R"("error":null,"incomplete_details":null,"model":"m","output":[{)"
       R"("id":"msg_x_0","type":"message","status":"completed","role":"assistant",)"
       R"("content":[{"type":"output_text","text":"Hello","annotations":[],)"
