@@ -266,7 +266,7 @@ TEST_F(Create, RefusesWhatIsNoRequest) {
   wanted.files = {{"model.gguf", Digest::of("never uploaded")}};
   EXPECT_THAT(create(wanted).error().what, HasSubstr(": no such file or directory"));
   wanted.files = {{"model.gguf", put(gguf(kF16).substr(0, 60))}};
-  EXPECT_EQ(create(wanted).error().code, Errc::corrupt);
+  EXPECT_EQ(create(wanted).error().code, Errc::invalid_argument);
   EXPECT_TRUE(store_->list().value().empty());
 }
 

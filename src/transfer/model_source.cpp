@@ -115,7 +115,11 @@ class SourceReader {
       if (!model::is_gguf(std::string_view(start.data(), count))) co_return Result<void>{};
     }
     auto summary = co_await summary_of(context_.world, blob);
-    if (!summary) co_return fail(annotate(summary.error(), path));
+    if (!summary) {
+      Error error = annotate(std::move(summary).error(), path);
+      if (error.code == Errc::corrupt) error.code = Errc::invalid_argument;  // Who sent it errs.
+      co_return fail(std::move(error));
+    }
     if (summary->split_count > 1) {
       co_return fail(Errc::invalid_argument,
                      "{} is one of {} split files; give all of them, named "
