@@ -107,7 +107,8 @@ CommandTask run_command(Cli& cli, RunOptions options) {
   bool interactive = prompt.empty();
   if (!is_terminal(STDIN_FILENO)) {
     const std::string input = read_standard_input();
-    prompt = prompt.empty() ? input : input.empty() ? prompt : input + "\n\n" + prompt;
+    // One word more, as in Ollama: scripts may count on it.
+    prompt = prompt.empty() ? input : input.empty() ? prompt : input + " " + prompt;
     interactive = false;
   }
   AnswerStyle style;

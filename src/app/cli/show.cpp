@@ -1,6 +1,8 @@
 // show: a model's details as tables, or one part of them as it is.
 #include "app/cli/command.h"
 #include "app/cli/terminal.h"
+#include "base/duration.h"
+#include "base/strings.h"
 
 namespace om::app {
 
@@ -33,6 +35,7 @@ std::string block(std::string_view title, const Rows& rows) {
 
 std::string scalar(const json::value& value) {
   if (value.is_string()) return std::string(value.as_string());
+  if (value.is_double()) return fmt::format("{}", value.get_double());
   return json::serialize(value);
 }
 
@@ -64,6 +67,20 @@ Rows model_rows(const json::object& reply) {
     add("quantization", text_of(details->as_object(), "quantization_level"));
   }
   add("requires", text_of(reply, "requires"));
+  return rows;
+}
+
+Rows projector_rows(const json::object& facts) {
+  Rows rows;
+  const auto add = [&rows](const char* name, std::string value) {
+    if (!value.empty()) rows.push_back({name, std::move(value)});
+  };
+  add("architecture", info(facts, "general.architecture"));
+  if (const auto count = parse_number<uint64_t>(info(facts, "general.parameter_count"))) {
+    add("parameters", format_count(*count));
+  }
+  add("embedding length", info(facts, ".vision.embedding_length"));
+  add("dimensions", info(facts, ".projection_dim"));
   return rows;
 }
 
@@ -102,22 +119,41 @@ Rows first_lines(const std::string& text, size_t count) {
   return rows;
 }
 
+// As many items as fit into ten columns, the first in any case, and how many more there are.
+std::string few_of(const json::array& list) {
+  constexpr int kColumns = 10;
+  std::string out = "[";
+  int width = 1;
+  for (size_t i = 0; i < list.size(); i++) {
+    const std::string item = scalar(list[i]);
+    width += display_width(item) + (i > 0 ? 2 : 0);
+    if (width > kColumns && i > 0) return out + fmt::format(" ...+{} more]", list.size() - i);
+    if (i > 0) out += ' ';
+    out += item;
+  }
+  return out + "]";
+}
+
 std::string verbose_blocks(const json::object& reply) {
   Rows metadata, tensors;
   if (const json::value* facts = reply.if_contains("model_info"); facts && facts->is_object()) {
     for (const auto& [key, value] : facts->as_object()) {
-      std::string text = scalar(value);
-      if (text.size() > 60) text = text.substr(0, 60) + "...";
-      metadata.push_back({std::string(key), std::move(text)});
+      const json::array* list = value.if_array();
+      metadata.push_back({std::string(key), list ? few_of(*list) : scalar(value)});
     }
   }
+  std::ranges::sort(metadata);
   if (const json::value* list = reply.if_contains("tensors"); list && list->is_array()) {
     for (const json::value& entry : list->as_array()) {
       if (!entry.is_object()) continue;
       const json::object& tensor = entry.as_object();
-      const json::value* shape = tensor.if_contains("shape");
-      tensors.push_back({text_of(tensor, "name"), text_of(tensor, "type"),
-                         shape == nullptr ? "" : json::serialize(*shape)});
+      const json::value* found = tensor.if_contains("shape");
+      const json::array* shape = found ? found->if_array() : nullptr;
+      std::string text = "[";
+      for (size_t i = 0; shape && i < shape->size(); i++) {
+        text += (i > 0 ? " " : "") + scalar((*shape)[i]);
+      }
+      tensors.push_back({text_of(tensor, "name"), text_of(tensor, "type"), text + "]"});
     }
   }
   return block("Metadata", metadata) + block("Tensors", tensors);
@@ -131,12 +167,7 @@ std::string summary(const json::object& reply, bool verbose) {
   }
   out += block("Capabilities", capabilities);
   if (const json::value* facts = reply.if_contains("projector_info"); facts && facts->is_object()) {
-    Rows rows;
-    const json::object& projector = facts->as_object();
-    for (const auto* ending : {"general.architecture", ".embedding_length", ".projection_dim"}) {
-      if (auto value = info(projector, ending); !value.empty()) rows.push_back({ending, value});
-    }
-    out += block("Projector", rows);
+    out += block("Projector", projector_rows(facts->as_object()));
   }
   out += block("Parameters", parameter_rows(text_of(reply, "parameters")));
   if (verbose) out += verbose_blocks(reply);
