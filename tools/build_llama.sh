@@ -33,25 +33,13 @@ target=$CACHE/llama/$key
 
 work=$CACHE/build/llama-$key
 
-archive=$CACHE/downloads/llama_cpp_python-$LLAMA_VERSION.tar.gz
-in_archive=llama_cpp_python-$LLAMA_VERSION/vendor/llama.cpp
-
-fetch_archive() {
-  if [ ! -f "$archive" ]; then
-    note "fetching the source release"
-    pip_download "$CACHE/downloads" --no-deps --no-binary llama-cpp-python \
-      "llama-cpp-python==$LLAMA_VERSION"
-  fi
-  check_sha256 "$archive" "$LLAMA_SHA256"
-}
-
 unpack_source() {
-  fetch_archive
+  fetch_llama_archive
   mkdir -p "$work"
   [ ! -e "$work/source/CMakeLists.txt" ] || return 0
   rm -rf "$work/unpack"
   mkdir -p "$work/unpack"
-  tar -xzf "$archive" -C "$work/unpack" --strip-components=1 "$in_archive"
+  tar -xzf "$LLAMA_ARCHIVE" -C "$work/unpack" --strip-components=1 "$LLAMA_IN_ARCHIVE"
   rm -rf "$work/source"
   mv "$work/unpack/vendor/llama.cpp" "$work/source"
 }
@@ -99,11 +87,11 @@ fi
 ln -sfn "$key" "$CACHE/llama/current"
 
 if [[ " $* " = *" templates "* ]] && [ ! -d "$target/templates" ]; then
-  fetch_archive
+  fetch_llama_archive
   rm -rf "$target/templates.part"
   mkdir "$target/templates.part"
-  tar -xzf "$archive" -C "$target/templates.part" --strip-components=5 \
-    "$in_archive/models/templates"
+  tar -xzf "$LLAMA_ARCHIVE" -C "$target/templates.part" --strip-components=5 \
+    "$LLAMA_IN_ARCHIVE/models/templates"
   mv "$target/templates.part" "$target/templates"
 fi
 

@@ -93,6 +93,18 @@ pip_download() {
     python3 -m pip download --quiet --disable-pip-version-check --dest "$folder" "$@"
 }
 
+LLAMA_ARCHIVE=$CACHE/downloads/llama_cpp_python-$LLAMA_VERSION.tar.gz
+LLAMA_IN_ARCHIVE=llama_cpp_python-$LLAMA_VERSION/vendor/llama.cpp
+
+fetch_llama_archive() {
+  if [ ! -f "$LLAMA_ARCHIVE" ]; then
+    note "fetching llama.cpp's source release"
+    pip_download "$CACHE/downloads" --no-deps --no-binary llama-cpp-python \
+      "llama-cpp-python==$LLAMA_VERSION"
+  fi
+  check_sha256 "$LLAMA_ARCHIVE" "$LLAMA_SHA256"
+}
+
 # Only one setup at a time, also from several terminals.
 locked() {
   exec 8>"$CACHE/lock"

@@ -162,7 +162,7 @@ class Node:
                     yield json.loads(line)
 
     def cli(self, *arguments, input=None, check=True, environment=None, timeout=300):
-        result = subprocess.run(self.command([PROGRAM, *arguments]), env={**self.environment,
+        result = subprocess.run(self.command([self.program, *arguments]), env={**self.environment,
                                                             **(environment or {})},
                                 input=input, capture_output=True, text=True, timeout=timeout,
                                 stdin=subprocess.DEVNULL if input is None else None)

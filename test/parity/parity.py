@@ -1,0 +1,170 @@
+#!/usr/bin/env python3
+"""Asks a real Ollama and a node of ours the same, and tells every difference that is not wanted.
+
+    ./run parity               builds that Ollama first, once (some 15 minutes)
+    ./run parity PATTERN       those cases whose name has it; --words shows other error messages too
+
+What differs on purpose is in differences.py, with the reason. Ends with 1 if there is more.
+"""
+
+import argparse
+import http.client
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent)]
+import cases_of_both  # noqa: E402
+import commands  # noqa: E402
+import differences  # noqa: E402
+import outcome  # noqa: E402
+from support.node import MODELS, ROOT, Node  # noqa: E402
+
+CHATML = """{{- range .Messages }}<|im_start|>{{ .Role }}
+{{ .Content }}<|im_end|>
+{{ end }}<|im_start|>assistant
+"""
+TOOLED = """{{- range $i, $_ := .Messages }}<|im_start|>{{ .Role }}
+{{ if and (eq .Role "user") $.Tools }}Tools: {{ $.Tools }}
+{{ end }}{{ .Content }}{{ if .ToolCalls }}<tool_call>
+{{ range .ToolCalls }}{"name": "{{ .Function.Name }}", "arguments": {{ .Function.Arguments }}}
+{{ end }}</tool_call>{{ end }}<|im_end|>
+{{ end }}<|im_start|>assistant
+"""
+THINKER = """{{- range $i, $_ := .Messages }}<|im_start|>{{ .Role }}
+{{ if .Thinking }}<think>{{ .Thinking }}</think>{{ end }}{{ .Content }}<|im_end|>
+{{ end }}<|im_start|>assistant
+{{ if $.Think }}<think>{{ end }}"""
+STILL = "PARAMETER temperature 0\nPARAMETER seed 1\nPARAMETER num_predict 8\n"
+MODELFILES = {
+    "plain": f"FROM {MODELS['smollm2:135m']}\n",
+    "say": f"FROM {MODELS['smollm2:135m']}\nTEMPLATE \"\"\"{CHATML}\"\"\"\n",
+    "tooled": f"FROM {MODELS['smollm2:135m']}\nTEMPLATE \"\"\"{TOOLED}\"\"\"\n",
+    "thinker": f"FROM {MODELS['smollm2:135m']}\nTEMPLATE \"\"\"{THINKER}\"\"\"\n",
+    "embedder": f"FROM {MODELS['all-minilm']}\n"}
+FULL = f"""FROM {MODELS['smollm2:135m']}
+TEMPLATE {{{{ .System }}}} {{{{ .Prompt }}}}
+SYSTEM You are "kind".
+PARAMETER temperature 0.5
+PARAMETER stop <a>
+PARAMETER stop "b c"
+PARAMETER num_ctx 512
+LICENSE Free for all.
+LICENSE And more.
+MESSAGE user Hi
+MESSAGE assistant Hello
+"""
+SETTINGS = {"OLLAMA_CONTEXT_LENGTH": "2048", "OLLAMA_NUM_PARALLEL": "1",
+            "OLLAMA_MAX_LOADED_MODELS": "2"}
+
+
+def ollama():
+    """A node of the program that we replace."""
+    built = subprocess.run([str(ROOT / "tools/build_ollama.sh")], check=True,
+                           stdout=subprocess.PIPE, text=True)
+    node = Node({**SETTINGS, "OLLAMA_NOHISTORY": "1"})
+    node.environment["HOME"] = str(node.folder)
+    node.program = built.stdout.strip().splitlines()[-1]
+    return node
+
+
+def fill(node):
+    modelfile = node.folder / "Modelfile"
+    for name, text in MODELFILES.items():
+        modelfile.write_text(text)
+        node.cli("create", name, "-f", str(modelfile))
+
+
+def compare(case, theirs, ours, arguments):
+    """Whether the two differ as nobody wanted."""
+    (their, their_words, their_bytes), (our, our_words, our_bytes) = theirs, ours
+    found = [difference for difference in outcome.differences(their, our)
+             if not differences.wanted(case, difference)]
+    if found or (arguments.words and their_words != our_words):
+        print(f"\n{'==' if found else '--'} {case.name}: {case.method} {case.path} "
+              f"{str(case.body)[:200]}")
+        for difference in found:
+            print(f"   {difference}")
+        if their_words or our_words:
+            print(f"   words: {their_words}\n   ours:  {our_words}")
+        if arguments.bodies:
+            print(f"   {their_bytes[:2000]}\n   {our_bytes[:2000]}", flush=True)
+    return bool(found)
+
+
+def compare_commands(node, program, pattern, show_words):
+    """How many commands of the two programs print different things."""
+    modelfile, wrong = node.folder / "Modelfile", node.folder / "Wrong"
+    for name, text in {"calm": MODELFILES["say"] + STILL, "dreamer": MODELFILES["thinker"] + STILL,
+                       "full": FULL}.items():
+        modelfile.write_text(text)
+        node.cli("create", name, "-f", str(modelfile))
+    wrong.write_text("FROM say\nNONSENSE x\n")
+    other = 0
+    for command, given in [*((command, None) for command in commands.COMMANDS), *commands.INPUTS]:
+        name = "ollama " + " ".join(command)
+        if pattern not in name:
+            continue
+        words = [{"MODELFILE": str(modelfile), "WRONG": str(wrong)}.get(word, word)
+                 for word in command]
+        outcomes = []
+        for one in (program, node.program):
+            if words[0] == "rm":
+                node.cli("cp", "say", "copied")
+            outcomes.append(commands.run(node, one, words, given))
+        theirs, ours = outcomes
+        found = [f"{part}: {theirs[part]!r}\n      ours: {ours[part]!r}" for part in theirs
+                 if theirs[part] != ours[part] and (show_words or part != "errors")]
+        found = [difference for difference in found
+                 if not differences.wanted_of_command(name, difference)]
+        other += bool(found)
+        if found:
+            print(f"\n== {name}")
+            for difference in found:
+                print(f"   {difference}", flush=True)
+    return other
+
+
+def ask_ollama(node, case):
+    """None where it does not survive the question, or never answers."""
+    try:
+        return outcome.ask(node.host, case)
+    except (http.client.RemoteDisconnected, ConnectionError, TimeoutError):
+        os.killpg(node.process.pid, signal.SIGKILL)
+        node.process.wait(60)
+        node.start()
+        return None
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("pattern", nargs="?", default="")
+    parser.add_argument("--words", action="store_true", help="show other error messages, too")
+    parser.add_argument("--bodies", action="store_true", help="show the whole replies, too")
+    arguments = parser.parse_args()
+    cases = [case for case in cases_of_both.all_cases() if arguments.pattern in case.name]
+    other = 0
+    with ollama() as theirs, Node(SETTINGS) as ours:
+        print(f"asking both {len(cases)} things", flush=True)
+        fill(theirs)
+        fill(ours)
+        for case in cases:
+            our = outcome.ask(ours.host, case)
+            if their := ask_ollama(theirs, case):
+                other += compare(case, their, our, arguments)
+            else:
+                print(f"\n-- {case.name}: Ollama has no answer, "
+                      f"ours is {our[0]['status']} {our[1]}")
+        wrong = compare_commands(ours, theirs.program, arguments.pattern, arguments.words)
+    other += wrong
+    asked = len(cases) + sum(arguments.pattern in "ollama " + " ".join(command) for command in
+                             [*commands.COMMANDS, *(command for command, _ in commands.INPUTS)])
+    print(f"{asked - other} passed, {other} failed")
+    return 1 if other else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
