@@ -171,17 +171,23 @@ Result<std::unique_ptr<scheduler::LocalScheduler>> make_scheduler(io::World& wor
                                                                   const Settings& settings,
                                                                   const NodePaths& paths) {
   const auto resources = scheduler::read_node_resources(world.files);
-  uint64_t memory = resources.memory_for_models();
-  if (memory == 0) {
+  const uint64_t free = resources.memory_for_models();
+  if (free == 0) {
     return fail(Errc::unsupported, "this machine's memory size is unknown: /proc is missing");
   }
-  if (settings.memory_reserve >= memory) {
+  const uint64_t most = resources.memory_for_models_max();
+  if (settings.memory_reserve >= most) {
     return fail(Errc::invalid_argument,
                 "runner.memory_reserve (OLLAMA_GPU_OVERHEAD): {} bytes leave no memory for models, "
                 "which may take {} here",
-                settings.memory_reserve, memory);
+                settings.memory_reserve, most);
   }
-  memory -= settings.memory_reserve;
+  // What was right yesterday must not keep a node from starting on a busier day.
+  const uint64_t memory = free - std::min(free, settings.memory_reserve);
+  if (memory == 0) {
+    log_warn("no memory is free for models now", field("free", free),
+             field("reserve", settings.memory_reserve));
+  }
   log_info("resources", field("memory_for_models", memory), field("cores", resources.cores));
 
   scheduler::LocalSchedulerOptions options;

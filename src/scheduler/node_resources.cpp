@@ -106,8 +106,10 @@ int count_cpus(std::string_view list) {
 }
 
 uint64_t NodeResources::memory_for_models() const {
-  return std::min(memory_total / 10 * 9, memory_available / 20 * 19);
+  return std::min(memory_for_models_max(), memory_available / 20 * 19);
 }
+
+uint64_t NodeResources::memory_for_models_max() const { return memory_total / 10 * 9; }
 
 NodeResources read_node_resources(io::Filesystem& files) {
   NodeResources node;

@@ -13,8 +13,10 @@ struct NodeResources {
   uint64_t memory_available = 0;  // Free or easily freed now.
   int cores = 1;                  // Processors we may use, a container's quota included.
 
-  // For all runners together: some is left to the system and to ourselves.
+  // For all runners together: some is left to the system and to ourselves. The second: if nothing
+  // else used memory here.
   uint64_t memory_for_models() const;
+  uint64_t memory_for_models_max() const;
 };
 
 // From /proc and the control group (versions 1 and 2).

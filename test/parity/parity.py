@@ -8,6 +8,7 @@ What differs on purpose is in differences.py, with the reason. Ends with 1 if th
 """
 
 import argparse
+import hashlib
 import http.client
 import os
 import pathlib
@@ -69,6 +70,10 @@ def ollama():
     node.environment["HOME"] = str(node.folder)
     node.program = built.stdout.strip().splitlines()[-1]
     return node
+
+
+def digest_of(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def fill(node):
@@ -139,6 +144,40 @@ def ask_ollama(node, case):
         return None
 
 
+def pull_from(theirs, ours):
+    """Their program takes a model from our node, as from a registry."""
+    name = f"{ours.host}/library/plain:latest"
+    theirs.post("/api/pull", {"model": name, "insecure": True, "stream": False})
+    weights = {file.name for file in (theirs.folder / "models/blobs").iterdir()
+               if file.stat().st_size > 1 << 20}
+    return name in theirs.names() and "sha256-" + digest_of(MODELS["smollm2:135m"]) in weights
+
+
+def serves(node):
+    """Whether the node knows the models of its folder and answers with one of them."""
+    names = {name.removesuffix(":latest") for name in node.names()}
+    reply = node.post("/api/generate", {"model": "calm" if "calm" in names else "say",
+                                        "prompt": "Hi", "stream": False,
+                                        "options": {"num_predict": 4}})
+    return names >= set(MODELFILES) and reply["eval_count"] == 4
+
+
+def share_stores(theirs, ours):
+    """How often one program cannot use what the other has stored or gives out."""
+    results = {"Ollama pulls from a node": pull_from(theirs, ours)}
+    for node in (theirs, ours):
+        node.stop()
+    folders = [node.environment["OLLAMA_MODELS"] for node in (theirs, ours)]
+    theirs.environment["OLLAMA_MODELS"], ours.environment["OLLAMA_MODELS"] = reversed(folders)
+    for node, what in ((theirs, "Ollama serves a node's models"),
+                       (ours, "a node serves Ollama's models")):
+        node.start()
+        results[what] = serves(node)
+    for what, held in results.items():
+        print(f"{'ok' if held else 'FAILED'}: {what}", flush=True)
+    return list(results.values()).count(False), len(results)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("pattern", nargs="?", default="")
@@ -159,8 +198,9 @@ def main():
                 print(f"\n-- {case.name}: Ollama has no answer, "
                       f"ours is {our[0]['status']} {our[1]}")
         wrong = compare_commands(ours, theirs.program, arguments.pattern, arguments.words)
-    other += wrong
-    asked = len(cases) + sum(arguments.pattern in "ollama " + " ".join(command) for command in
+        unshared, shared = (0, 0) if arguments.pattern else share_stores(theirs, ours)
+    other += wrong + unshared
+    asked = shared + len(cases) + sum(arguments.pattern in "ollama " + " ".join(command) for command in
                              [*commands.COMMANDS, *(command for command, _ in commands.INPUTS)])
     print(f"{asked - other} passed, {other} failed")
     return 1 if other else 0

@@ -6,6 +6,7 @@ import datetime
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import threading
@@ -246,6 +247,17 @@ class Folders(unittest.TestCase):
                 self.assertEqual('event="runner says"' in node.log(), told, node.log())
                 self.assertIn("level=info", node.log())
                 self.assertNotIn("Zanzibar", node.log())
+
+
+class Overhead(unittest.TestCase):
+    def test_one_that_leaves_nothing_on_a_busy_day_keeps_no_node_from_starting(self):
+        total = 1024 * int(re.search(r"MemTotal: +(\d+)",
+                                     pathlib.Path("/proc/meminfo").read_text())[1])
+        with node_with(OLLAMA_GPU_OVERHEAD=str(total // 10 * 9 - (1 << 20))) as node:
+            with self.assertRaises(HttpError) as refused:
+                node.post("/api/generate", SHORT)
+            self.assertEqual(refused.exception.status, 500)
+            self.assertIn("of memory, but only 0.0 GiB", refused.exception.text)
 
 
 class WrongValues(unittest.TestCase):
