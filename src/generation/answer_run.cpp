@@ -379,9 +379,9 @@ Result<void> AnswerRun::take(engine::Piece piece) {
   if (!piece.done) read_ahead_if_due();
   prompt::StopMatcher::Output output = stops_.feed(piece.text);
   TRY_VOID(hand_out(output.text));
-  if (output.stop) {
+  if (output.stop || (plan_.one_call && has_call_)) {
     note_usage(piece);
-    return end(model::DoneReason::stop, std::move(*output.stop));
+    return end(model::DoneReason::stop, std::move(output.stop).value_or(""));
   }
   if (!piece.done) return {};
   TRY_VOID(hand_out(stops_.finish()));
@@ -396,24 +396,27 @@ Result<void> AnswerRun::hand_out(std::string_view text) {
   given_out_ += text.size();
   TRY(prompt::AnswerDelta delta, parser_->feed(text));
   if (delta.empty()) return {};
+  add(std::move(delta));
+  take_logprobs(*chunk_);
+  return {};
+}
+
+void AnswerRun::add(prompt::AnswerDelta delta) {
   if (!chunk_) chunk_.emplace();
   chunk_->content += delta.content;
   chunk_->thinking += delta.thinking;
-  for (model::ToolCall& call : delta.tool_calls) chunk_->tool_calls.push_back(std::move(call));
-  take_logprobs(*chunk_);
-  return {};
+  for (model::ToolCall& call : delta.tool_calls) {
+    if (plan_.one_call && has_call_) break;
+    has_call_ = true;
+    chunk_->tool_calls.push_back(std::move(call));
+  }
 }
 
 Result<void> AnswerRun::end(model::DoneReason reason, std::string stop_word) {
   completion_.reset();  // Stops the runner, if it was not at its end.
   ended_ = true;
   TRY(prompt::AnswerDelta delta, parser_->finish());
-  if (!delta.empty()) {
-    if (!chunk_) chunk_.emplace();
-    chunk_->content += delta.content;
-    chunk_->thinking += delta.thinking;
-    for (model::ToolCall& call : delta.tool_calls) chunk_->tool_calls.push_back(std::move(call));
-  }
+  if (!delta.empty()) add(std::move(delta));
   model::Chunk& last = last_.emplace();
   take_logprobs(chunk_ ? *chunk_ : last);
   last.done = true;

@@ -39,6 +39,7 @@ struct RunPlan {
   bool want_context = false;              // Token ids of prompt and output in the last chunk.
   int context = 0;                        // Tokens prompt and output may take.
   bool resume = true;
+  bool one_call = false;                 // The answer ends with its first tool call.
   std::unique_ptr<Recording> recording;  // Null: not kept.
   uint64_t id_seed = 0;                  // For ids of tool calls; 0: by chance.
   io::TimePoint started{};
@@ -101,6 +102,7 @@ class AnswerRun final : public Answer {
   Result<engine::CompletionRequest> continuation(std::vector<engine::Token> generated) const;
   Result<void> take(engine::Piece piece);
   Result<void> hand_out(std::string_view text);
+  void add(prompt::AnswerDelta delta);
   Result<void> end_without_runner();
   Result<void> end(model::DoneReason reason, std::string stop_word);
   void count_tokens() const;
@@ -127,6 +129,7 @@ class AnswerRun final : public Answer {
 
   std::deque<Kept> kept_;  // Not yet given out.
   bool ended_ = false;
+  bool has_call_ = false;       // A whole tool call was given out.
   std::shared_ptr<Move> move_;  // Null: the answer stays where it is.
   io::TimePoint looked_{};      // Whether it is to move, or for a place.
   bool runner_began_ = false;   // Is to be kept with the next piece.

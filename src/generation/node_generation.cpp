@@ -245,6 +245,7 @@ io::Task<Result<std::unique_ptr<Answer>>> NodeGeneration::run(Job job, Leased le
   plan.context = leased.context;
   plan.resume = options_.resume;
   plan.want_context = want_context;
+  plan.one_call = prepared.one_call;
   plan.caller_stops = job.options.sampling.stop;
   plan.constraint = std::move(prepared.rendered.constraint);
   plan.format = std::move(prepared.rendered.answer);

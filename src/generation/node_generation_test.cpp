@@ -342,6 +342,23 @@ TEST(NodeGeneration, TakesToolCallsOutOfTheAnswer) {
   EXPECT_THAT(prompt_of(bench), HasSubstr("\"add\""));
 }
 
+TEST(NodeGeneration, EndsWithTheFirstOfCallsThatMustNotBeMadeAtOnce) {
+  const std::string call = R"(<call>{"name":"add","arguments":{"a":1,"b":2}}</call>)";
+  for (const bool parallel : {true, false}) {
+    Bench bench;
+    bench.shelf.add("m").template_text = kToolTemplate;
+    bench.script.answer = call + call + call;
+    bench.script.pieces = {1, 4, 2};
+    model::ChatRequest request = with_tool("m");
+    request.parallel_tool_calls = parallel;
+    const Outcome outcome = bench.chat(std::move(request));
+    ASSERT_FALSE(outcome.error) << outcome.error->what;
+    EXPECT_EQ(outcome.whole.tool_calls.size(), parallel ? 3u : 1u);
+    EXPECT_EQ(outcome.whole.reason, model::DoneReason::stop);
+    EXPECT_EQ(outcome.whole.usage.output_tokens < static_cast<int64_t>(2 * call.size()), !parallel);
+  }
+}
+
 TEST(NodeGeneration, TellsThinkingFromContentAlsoAcrossADeadRunner) {
   for (const bool dies : {false, true}) {
     Bench bench;

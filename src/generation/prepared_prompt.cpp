@@ -81,6 +81,7 @@ class ChatFitting {
   io::Task<Result<PreparedPrompt>> without(size_t dropped) {
     input_.messages = without_oldest(messages_, dropped);
     PreparedPrompt prepared;
+    prepared.one_call = !input_.parallel_tool_calls;
     CO_TRY(prepared.rendered, setting_.chat_template.chat(input_));
     prepared.media = take_images(input_.messages);
     CO_TRY_VOID(co_await count(setting_, prepared, call_));

@@ -28,6 +28,7 @@ struct PreparedPrompt {
   std::vector<engine::Token> tokens;  // Empty if there are images: then rendered.prompt is sent.
   std::vector<std::string> media;
   int64_t token_count = 0;  // Images counted as kImageTokens each.
+  bool one_call = false;    // Of tools, at most.
 };
 
 // The model's stored messages and SYSTEM, then the request's.

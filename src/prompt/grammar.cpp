@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <optional>
 #include <set>
 #include <vector>
 
@@ -94,6 +96,56 @@ std::string until(const std::u32string& end) {
   return out;
 }
 
+// A name, or a literal, class or parenthesis without `text`; with what repeats it.
+struct Token {
+  size_t begin = 0, end = 0;  // With the blank behind it.
+  std::string_view text;
+  bool optional = false;
+};
+
+// Of one rule's right side.
+class Tokens {
+ public:
+  Tokens(std::string_view line, size_t at) : line_(line), at_(at) {}
+
+  int depth() const { return depth_; }  // Of parentheses.
+
+  std::optional<Token> next() {
+    while (at_ < line_.size() && line_[at_] == ' ') at_++;
+    if (at_ >= line_.size()) return std::nullopt;
+    Token token{.begin = at_};
+    const char first = line_[at_];
+    if (is_name(first)) {
+      while (at_ < line_.size() && is_name(line_[at_])) at_++;
+      token.text = line_.substr(token.begin, at_ - token.begin);
+    } else {
+      at_++;
+      if (first == '(') depth_++;
+      if (first == ')') depth_--;
+      if (first == '"' || first == '[') skip_to(first == '"' ? '"' : ']');
+    }
+    for (; at_ < line_.size() && std::string_view("?*+").contains(line_[at_]); at_++) {
+      token.optional |= line_[at_] != '+';
+    }
+    if (at_ < line_.size() && line_[at_] == ' ') at_++;
+    token.end = at_;
+    return token;
+  }
+
+ private:
+  static bool is_name(char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-';
+  }
+  void skip_to(char last) {
+    while (at_ < line_.size() && line_[at_] != last) at_ += line_[at_] == '\\' ? 2 : 1;
+    at_ = std::min(at_ + 1, line_.size());
+  }
+
+  std::string_view line_;
+  size_t at_;
+  int depth_ = 0;
+};
+
 }  // namespace
 
 std::string answer_grammar(const std::string& grammar, const GoTags& tags, bool open) {
@@ -106,6 +158,28 @@ std::string answer_grammar(const std::string& grammar, const GoTags& tags, bool 
   return fmt::format("root ::= om-space ({} om-thought-0 om-space)? om-answer\n",
                      literal(decode(tags.open))) +
          out;
+}
+
+std::string call_grammar(std::string grammar) {
+  constexpr std::string_view kRoot = "root ::= ";
+  const size_t at = grammar.starts_with(kRoot) ? 0 : grammar.find("\nroot ::= ");
+  if (at == std::string::npos) return grammar;
+  const size_t end = std::min(grammar.find('\n', at + 1), grammar.size());
+  Tokens tokens(std::string_view(grammar).substr(0, end), at + kRoot.size());
+  std::optional<Token> talk;
+  while (const auto token = tokens.next()) {
+    const std::string_view name = token->text;
+    if (talk && tokens.depth() == 0 && name.starts_with("tool-call")) {
+      const std::string rule = fmt::format("\n{} ::= |", talk->text);  // It may be left out.
+      if (!talk->optional && !grammar.contains(rule)) return grammar;
+      grammar.erase(talk->begin, talk->end - talk->begin);
+      return grammar;
+    }
+    if (name == "space") continue;
+    talk.reset();
+    if (tokens.depth() == 0 && name.starts_with("until-")) talk = token;
+  }
+  return grammar;
 }
 
 }  // namespace om::prompt

@@ -15,4 +15,8 @@ namespace om::prompt {
 // ends inside the thought.
 std::string answer_grammar(const std::string& grammar, const GoTags& tags, bool open);
 
+// llama.cpp's grammar of a tool call that must come, without the free text that it allows before
+// it: small models talk there until they are cut. Any other grammar stays as it is.
+std::string call_grammar(std::string grammar);
+
 }  // namespace om::prompt

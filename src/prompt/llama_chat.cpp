@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <exception>
 
+#include "prompt/grammar.h"
 #include "prompt/llama_direct.h"
 #include "prompt/llama_inputs.h"
 #include "prompt/llama_known.h"
@@ -172,6 +173,9 @@ class Compiled : public ChatTemplate {
     applied.prompt = std::move(params.prompt);
     applied.stops = std::move(params.additional_stops);
     applied.constraint = constraint_of(params);
+    if (inputs.tool_choice == COMMON_CHAT_TOOL_CHOICE_REQUIRED) {
+      applied.constraint.grammar = call_grammar(std::move(applied.constraint.grammar));
+    }
     return made;
   }
 

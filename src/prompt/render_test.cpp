@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "prompt/grammar.h"
 #include "prompt/template_files_for_test.h"
 
 namespace om::prompt {
@@ -311,6 +312,7 @@ TEST(Template, JinjaGetsToolsThinkingAndAGrammar) {
   ASSERT_TRUE(rendered) << rendered.error().what;
   EXPECT_FALSE(rendered->constraint.grammar_lazy);
   EXPECT_THAT(rendered->constraint.grammar, HasSubstr("get_weather"));
+  EXPECT_THAT(rendered->constraint.grammar, HasSubstr(")? tool-calls\n"));  // No talk before it.
   input.tool_choice = "nothing";
   EXPECT_FALSE((*made)->chat(input));
   input.tool_choice = "";
@@ -318,6 +320,27 @@ TEST(Template, JinjaGetsToolsThinkingAndAGrammar) {
   rendered = (*made)->chat(input);
   ASSERT_TRUE(rendered);
   EXPECT_THAT(rendered->prompt, EndsWith("<think>\n\n</think>\n\n"));
+}
+
+TEST(CallGrammar, LeavesNoTalkBeforeACallThatMustCome) {
+  const std::string rules = "\nuntil-1 ::= | [<] until-1\nuntil-2 ::= [^<]\ntool-call ::= \"x\"";
+  const auto root = [&rules](const std::string& text) {
+    const std::string grammar = call_grammar("a ::= \"b\"\nroot ::= " + text + rules);
+    EXPECT_TRUE(grammar.ends_with(rules));
+    return grammar.substr(19, grammar.size() - 19 - rules.size());
+  };
+  EXPECT_EQ(root(R"("a \" until-1 tool-call" until-1? tool-calls)"),
+            R"("a \" until-1 tool-call" tool-calls)");
+  EXPECT_EQ(root("until-1 tool-call"), "tool-call");
+  EXPECT_EQ(root("(\"<t>\" until-1)? until-1 space tool-call-root"),
+            "(\"<t>\" until-1)? space tool-call-root");
+  EXPECT_EQ(root("until-2? tool-call"), "tool-call");
+  for (const char* same :
+       {"tool-call", "until-2 tool-call", "until-1 \"x\" tool-call", "tool-call until-1?",
+        "(\"<t>\" until-1 tool-call | until-1 tool-call)", "[^\"(] tool-call", "("}) {
+    EXPECT_EQ(root(same), same);
+  }
+  EXPECT_EQ(call_grammar(""), "");
 }
 
 TEST(TemplateCache, KeepsTheLatest) {

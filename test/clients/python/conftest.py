@@ -3,32 +3,31 @@
 import os
 import pathlib
 import re
-import struct
+import sys
 
 import anthropic
 import ollama
 import openai
 import pytest
 
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+sys.path.append(str(ROOT / "test"))
+from support import chat_template  # noqa: E402
+
 URL = os.environ.get("NODE_URL", "http://127.0.0.1:11434")
 CHAT = "smollm2:135m"  # An instruction model without tools and thinking.
 BASE = "gemma3:270m"
 EMBED = "all-minilm"
-TOOLS = "client-test-tools"
+TOOLS, THINKS = "client-test-tools", "client-test-thinks"
 SECONDS_MAX = 240
 
-# ChatML with tools, so that the small model can be forced to call one. It takes the place of the
-# model's own template, which is at least as long.
-TOOL_TEMPLATE = (
-    "{% if tools %}{{ tools|tojson }}\n{% endif %}"
-    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}"
-    "{% for c in m.tool_calls %}<tool_call>\n"
-    '{"name": "{{ c.function.name }}", "arguments": {{ c.function.arguments|tojson }}}'
-    "\n</tool_call>{% endfor %}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}")
-
-# llama.cpp makes no grammar for the calls of so short a template, so nothing forces the model.
-FORCED = pytest.mark.xfail(reason="no grammar is made for this template's calls", strict=False)
+# With it, llama.cpp makes a grammar of the tools: what must be called is called.
+TOOL_TEMPLATE = ROOT / "src/prompt/testdata/hermes_thinking.jinja"
+# The answer begins within its thoughts, and only the model can end them.
+THINK_TEMPLATE = """{{- range $i, $_ := .Messages }}<|im_start|>{{ .Role }}
+{{ if .Thinking }}<think>{{ .Thinking }}</think>{{ end }}{{ .Content }}<|im_end|>
+{{ end }}<|im_start|>assistant
+{{ if $.Think }}<think>{{ end }}"""
 
 WEATHER = {
     "type": "function",
@@ -82,27 +81,23 @@ def base_model(models):
     return BASE
 
 
-def with_template(gguf, template):
-    """The bytes of a GGUF file with another chat template, filled up to the length of its own."""
-    key = b"tokenizer.chat_template"
-    at = gguf.index(key) + len(key)
-    kind, length = struct.unpack_from("<IQ", gguf, at)
-    assert kind == 8 and length >= len(template) + 4, "no string, or shorter than ours"
-    filler = "{#" + "." * (length - len(template) - 4) + "#}"
-    start = at + struct.calcsize("<IQ")
-    return gguf[:start] + (template + filler).encode() + gguf[start + length:]
-
-
 @pytest.fixture(scope="session")
 def tools_model(node, tmp_path_factory):
     source = pathlib.Path(re.search(r"^FROM (/.*)$", node.show(CHAT).modelfile, re.M).group(1))
     if not source.exists():
         pytest.skip("the model's file is on another machine")
     path = tmp_path_factory.mktemp("tools") / "tools.gguf"
-    path.write_bytes(with_template(source.read_bytes(), TOOL_TEMPLATE))
+    chat_template.replace(source, path, TOOL_TEMPLATE.read_text())
     node.create(model=TOOLS, files={path.name: node.create_blob(path)})
     yield TOOLS
     node.delete(TOOLS)
+
+
+@pytest.fixture(scope="session")
+def thinking_model(node):
+    node.create(model=THINKS, from_=CHAT, template=THINK_TEMPLATE)
+    yield THINKS
+    node.delete(THINKS)
 
 
 @pytest.fixture(scope="session")

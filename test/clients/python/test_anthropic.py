@@ -3,7 +3,7 @@
 import anthropic
 import httpx
 import pytest
-from conftest import CHAT, FORCED, URL, WEATHER
+from conftest import CHAT, URL, WEATHER
 
 # The client has no arguments for sampling any more; the API takes them still.
 GREEDY = {"temperature": 0}
@@ -55,7 +55,6 @@ def test_blocks_and_tool_results_go_in(claude, tools_model):
     assert reply.content
 
 
-@FORCED
 def test_tool_choice_forces_a_call(claude, tools_model):
     question = [{"role": "user", "content": "Weather in Rome?"}]
     for choice in ({"type": "any"}, {"type": "tool", "name": "get_weather"}):
@@ -68,6 +67,16 @@ def test_tool_choice_forces_a_call(claude, tools_model):
                                 tools=[TOOL], tool_choice={"type": "any"}) as stream:
         final = stream.get_final_message()
     assert any(block.type == "tool_use" and block.input for block in final.content)
+
+
+def test_thoughts_come_apart_from_the_answer(claude, thinking_model):
+    ask = {"model": thinking_model, "max_tokens": 12, "messages": HELLO, "extra_body": GREEDY,
+           "thinking": {"type": "enabled", "budget_tokens": 1024}}
+    whole = claude.messages.create(**ask).content[0]
+    assert whole.type == "thinking" and whole.thinking
+    with claude.messages.stream(**ask) as stream:
+        final = stream.get_final_message().content[0]
+    assert (final.type, final.thinking) == ("thinking", whole.thinking)
 
 
 def test_thinking_is_dropped_for_a_model_without_it(claude):

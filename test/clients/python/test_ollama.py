@@ -183,6 +183,19 @@ def test_thinking_needs_a_model_that_thinks(node):
     assert node.chat(CHAT, HELLO, think=False, options={"num_predict": 2}).done
 
 
+def test_thoughts_come_apart_from_the_answer(node, thinking_model):
+    assert "thinking" in node.show(thinking_model).capabilities
+    short = {"num_predict": 12, "temperature": 0}
+    whole = node.chat(thinking_model, HELLO, think=True, options=short)
+    assert whole.message.thinking and "<think>" not in whole.message.thinking
+    parts = list(node.chat(thinking_model, HELLO, think=True, options=short, stream=True))
+    for what in ("thinking", "content"):
+        told = "".join(getattr(part.message, what) or "" for part in parts)
+        assert told == (getattr(whole.message, what) or "")
+    silent = node.chat(thinking_model, HELLO, think=False, options=short)
+    assert silent.message.content and not silent.message.thinking
+
+
 def test_embed_gives_unit_vectors_that_mean_something(node, embed_model):
     reply = node.embed(embed_model, ["a cat", "a kitten", "a stock market crash"])
     cat, kitten, crash = reply.embeddings

@@ -5,7 +5,7 @@ import json
 import httpx
 import openai
 import pytest
-from conftest import CHAT, FORCED, SCHEMA, URL, WEATHER
+from conftest import CHAT, SCHEMA, URL, WEATHER
 
 HELLO = [{"role": "user", "content": "Say hello."}]
 
@@ -93,7 +93,6 @@ def test_json_schema_binds_the_answer(gpt):
     assert set(answer) == {"color", "warm"}
 
 
-@FORCED
 def test_tool_choice_forces_a_call(gpt, tools_model):
     for choice in ("required", {"type": "function", "function": {"name": "get_weather"}}):
         reply = gpt.chat.completions.create(
@@ -107,7 +106,6 @@ def test_tool_choice_forces_a_call(gpt, tools_model):
         assert message.tool_calls[0].id
 
 
-@FORCED
 def test_tool_calls_stream_and_go_back(gpt, tools_model):
     question = [{"role": "user", "content": "Weather in Rome?"}]
     chunks = list(gpt.chat.completions.create(model=tools_model, messages=question,
@@ -121,6 +119,17 @@ def test_tool_calls_stream_and_go_back(gpt, tools_model):
         *question, {"role": "assistant", "content": None, "tool_calls": [call]},
         {"role": "tool", "tool_call_id": call["id"], "content": "sunny"}], tool_choice="none")
     assert not reply.choices[0].message.tool_calls
+
+
+def test_thoughts_come_apart_from_the_answer(gpt, thinking_model):
+    ask = {"model": thinking_model, "messages": HELLO, "max_tokens": 12, "temperature": 0}
+    whole = gpt.chat.completions.create(**ask, reasoning_effort="low").choices[0].message
+    assert whole.reasoning and "<think>" not in whole.reasoning
+    chunks = gpt.chat.completions.create(**ask, reasoning_effort="low", stream=True)
+    deltas = [chunk.choices[0].delta for chunk in chunks if chunk.choices]
+    assert "".join(getattr(delta, "reasoning", None) or "" for delta in deltas) == whole.reasoning
+    silent = gpt.chat.completions.create(**ask, reasoning_effort="none").choices[0].message
+    assert silent.content and not getattr(silent, "reasoning", None)
 
 
 def test_leaving_a_stream(gpt):
@@ -170,7 +179,6 @@ def test_responses_stream_in_order(gpt):
     assert "".join(deltas) == events[-1].response.output_text
 
 
-@FORCED
 def test_responses_call_functions(gpt, tools_model):
     tool = {"type": "function", "strict": False, **WEATHER["function"]}
     reply = gpt.responses.create(model=tools_model, input="Weather in Rome?", tools=[tool],
