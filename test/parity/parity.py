@@ -200,8 +200,9 @@ def main():
         wrong = compare_commands(ours, theirs.program, arguments.pattern, arguments.words)
         unshared, shared = (0, 0) if arguments.pattern else share_stores(theirs, ours)
     other += wrong + unshared
-    asked = shared + len(cases) + sum(arguments.pattern in "ollama " + " ".join(command) for command in
-                             [*commands.COMMANDS, *(command for command, _ in commands.INPUTS)])
+    lines = [*commands.COMMANDS, *(command for command, _ in commands.INPUTS)]
+    asked = shared + len(cases) + sum(
+        arguments.pattern in "ollama " + " ".join(line) for line in lines)
     print(f"{asked - other} passed, {other} failed")
     return 1 if other else 0
 
