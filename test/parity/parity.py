@@ -21,6 +21,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 import cases_of_both  # noqa: E402
 import commands  # noqa: E402
 import differences  # noqa: E402
+import federation  # noqa: E402
 import outcome  # noqa: E402
 from support.node import MODELS, ROOT, Node  # noqa: E402
 
@@ -162,9 +163,12 @@ def serves(node):
     return names >= set(MODELFILES) and reply["eval_count"] == 4
 
 
-def share_stores(theirs, ours):
-    """How often one program cannot use what the other has stored or gives out."""
+def live_together(theirs, ours):
+    """How often one program cannot use what the other has, stores or gives out."""
     results = {"Ollama pulls from a node": pull_from(theirs, ours)}
+    with ollama() as second:
+        fill(second)
+        results |= federation.check(theirs, second)
     for node in (theirs, ours):
         node.stop()
     folders = [node.environment["OLLAMA_MODELS"] for node in (theirs, ours)]
@@ -198,7 +202,7 @@ def main():
                 print(f"\n-- {case.name}: Ollama has no answer, "
                       f"ours is {our[0]['status']} {our[1]}")
         wrong = compare_commands(ours, theirs.program, arguments.pattern, arguments.words)
-        unshared, shared = (0, 0) if arguments.pattern else share_stores(theirs, ours)
+        unshared, shared = (0, 0) if arguments.pattern else live_together(theirs, ours)
     other += wrong + unshared
     lines = [*commands.COMMANDS, *(command for command, _ in commands.INPUTS)]
     asked = shared + len(cases) + sum(
