@@ -182,9 +182,10 @@ void ResponseStream::add_call(std::string& out, const model::ToolCall& call) {
 void ResponseStream::finish(std::string& out, const model::Chunk& chunk) {
   bool cut = chunk.reason == model::DoneReason::length;
   status_ = cut ? "incomplete" : "completed";
-  if (!cut)
-    completed_ =
-        head_.created + std::chrono::round<std::chrono::seconds>(chunk.usage.total).count();
+  if (!cut) {
+    const auto total = std::chrono::round<std::chrono::seconds>(chunk.usage.total);
+    completed_ = head_.created + total.count();
+  }
   usage_.add(chunk.usage, true);
   // A response without any output is hard to read for clients: it holds an empty message.
   if (items_.empty() && open_ == Open::none) open(out, Open::message);

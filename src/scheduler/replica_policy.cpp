@@ -35,7 +35,8 @@ Usage usage_of(const ClusterIndex& cluster, const Digest& weights) {
 // Follows what became of the last change, and of what there was.
 void observe(ReplicaState& state, const Usage& usage, bool exposed, const ReplicaOptions& options,
              io::TimePoint now) {
-  if (usage.loading == 0 && usage.runners > state.runners_before) state.took_effect = true;
+  const bool more = !state.runners_before || usage.runners > *state.runners_before;
+  if (usage.loading == 0 && more) state.runners_before.reset();
   const bool lost = usage.runners < state.runners;
   state.runners = usage.runners;
   if (!exposed) {
@@ -174,7 +175,7 @@ std::optional<ReplicaChange> decide_replicas(const ClusterIndex& cluster,
   const bool too_few = usage.runners < target.runners_min ||
                        (exposed && now - state.exposed_since >= options.standby_after);
   const bool rests = state.changed != io::TimePoint{} && now - state.changed < options.rest;
-  if (rests && !(too_few && state.took_effect)) return std::nullopt;
+  if (rests && !(too_few && !state.runners_before)) return std::nullopt;
 
   std::optional<ReplicaChange> change;
   if (too_few || (pressed && now - state.pressed_since >= options.grow_after)) {
@@ -186,7 +187,6 @@ std::optional<ReplicaChange> decide_replicas(const ClusterIndex& cluster,
     state = ReplicaState{.changed = now,
                          .runners = usage.runners,
                          .runners_before = usage.runners,
-                         .took_effect = false,
                          .before = demand,
                          .before_at = now};
   }

@@ -69,9 +69,9 @@ struct ReplicaState {
   io::TimePoint pressed_since = io::kNever, idle_since = io::kNever;
   io::TimePoint exposed_since = io::kNever;  // It answers with less than its standby.
   io::TimePoint changed{};
-  size_t runners = 0;         // At the last look.
-  size_t runners_before = 0;  // The last change.
-  bool took_effect = true;    // There have been more since.
+  size_t runners = 0;  // At the last look.
+  // There were before the last change. Nothing once there have been more: it took effect.
+  std::optional<size_t> runners_before;
   // What was suffered before the runners there are now: they are the answer to it.
   cluster::ModelDemand before;
   io::TimePoint before_at{};

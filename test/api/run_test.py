@@ -12,17 +12,10 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from support import cases  # noqa: E402
+from support import cases, templates  # noqa: E402
 from support.node import HttpError, Node  # noqa: E402
 
 MODEL = "smollm2:135m"
-TOOLS_TEMPLATE = """{{- range $i, $_ := .Messages }}<|im_start|>{{ .Role }}
-{{ if and (eq .Role "user") $.Tools }}Tools: {{ $.Tools }}
-{{ end }}{{ .Content }}{{ if .ToolCalls }}<tool_call>
-{{ range .ToolCalls }}{"name": "{{ .Function.Name }}", "arguments": {{ .Function.Arguments }}}
-{{ end }}</tool_call>{{ end }}<|im_end|>
-{{ end }}<|im_start|>assistant
-"""
 TOOL = {"type": "function", "function": {
     "name": "weather", "description": "Tells the weather.",
     "parameters": {"type": "object", "properties": {"city": {"type": "string"}},
@@ -192,7 +185,7 @@ class Api(unittest.TestCase):
 
     def tools_model(self):
         self.node.post("/api/create", {"model": "tools", "from": MODEL,
-                                       "template": TOOLS_TEMPLATE})
+                                       "template": templates.TOOLS})
         self.assertIn("tools", self.node.post("/api/show", {"model": "tools"})["capabilities"])
 
     def test_a_tool_call_written_by_the_model_is_parsed(self):

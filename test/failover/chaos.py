@@ -2,30 +2,14 @@
 
 import contextlib
 import os
-import pathlib
-import re
 import signal
 import time
+
+from support.processes import descendants
 
 # The machine a stream is served by: what can happen to it.
 RUNNER, NODE, FREEZE, CUT, HANG = "runner killed", "node killed", "machine frozen", "link cut", \
     "runner hangs"
-
-
-def children(pid):
-    """All processes below this one."""
-    parents = {}
-    for entry in pathlib.Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError, AttributeError):
-                parent = re.match(r"\d+ \(.*\) \S (\d+)", (entry / "stat").read_text()).group(1)
-                parents.setdefault(int(parent), []).append(int(entry.name))
-    found, open_ = [], [pid]
-    while open_:
-        below = parents.get(open_.pop(), [])
-        found += below
-        open_ += below
-    return found
 
 
 def send(pids, number):
@@ -51,7 +35,7 @@ class Death:
             self.network.cut(self.node.index)
         else:
             self.frozen = self.node.runners() if self.kind == HANG else [
-                self.node.process.pid, *children(self.node.process.pid)]
+                self.node.process.pid, *descendants(self.node.process.pid)]
             send(self.frozen, signal.SIGSTOP)
 
     def mend(self):

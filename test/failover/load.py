@@ -7,10 +7,6 @@ import time
 
 MODEL = "smollm2-tools"
 THINK_MODEL = "thinker"
-THINK_TEMPLATE = """{{- range $i, $_ := .Messages }}<|im_start|>{{ .Role }}
-{{ if .Thinking }}<think>{{ .Thinking }}</think>{{ end }}{{ .Content }}<|im_end|>
-{{ end }}<|im_start|>assistant
-{{ if $.Think }}<think>{{ end }}"""
 SUBJECTS = ["a fox and a river", "a lighthouse in a storm", "the first bread", "a clock that lies",
             "two friends on the moon"]
 SCHEMA = {"type": "object", "required": ["title", "story", "words"], "properties": {

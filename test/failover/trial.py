@@ -10,7 +10,7 @@ import time
 
 import chaos
 import load
-from support import chat_template
+from support import chat_template, templates
 from support.node import MODELS, ROOT
 
 TOOLS_TEMPLATE = ROOT / "src/prompt/testdata/hermes_thinking.jinja"
@@ -27,7 +27,7 @@ def create_models(node):
     node.cli("create", load.MODEL, "-f", str(modelfile))
     weights.unlink()
     node.post("/api/create", {"model": load.THINK_MODEL, "from": load.MODEL,
-                              "template": load.THINK_TEMPLATE})
+                              "template": templates.THINKS})
 
 
 class Trial:

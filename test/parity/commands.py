@@ -33,11 +33,7 @@ def plain(text):
 
 def run(node, program, command, given=None):
     """Exit status, output, errors of `program` at the node."""
-    kept = node.program
-    node.program = program
-    try:
-        result = node.cli(*command, input=given, check=False, environment={"OLLAMA_NOHISTORY": "1"})
-    finally:
-        node.program = kept
+    result = node.cli(*command, input=given, check=False, program=program,
+                      environment={"OLLAMA_NOHISTORY": "1"})
     return {"status": result.returncode, "output": plain(result.stdout),
             "errors": plain(result.stderr)}

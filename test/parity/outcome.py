@@ -15,8 +15,6 @@ EXACT = {"done", "done_reason", "role", "object", "type", "finish_reason", "stop
 
 def shape(value, key=None):
     if isinstance(value, dict):
-        if "error" in value and isinstance(value["error"], str):
-            value = {**value, "error": Words(value["error"])}
         return {name: shape(inner, name) for name, inner in sorted(value.items())}
     if isinstance(value, list):
         if key in EXACT:
@@ -28,7 +26,7 @@ def shape(value, key=None):
             if (one := shape(inner, key)) not in shapes:
                 shapes.append(one)
         return shapes
-    if key in EXACT and not isinstance(value, Words):
+    if key in EXACT:
         return value
     if isinstance(value, bool):
         return "<bool>"
@@ -37,22 +35,12 @@ def shape(value, key=None):
     return "<text>" if isinstance(value, str) else value
 
 
-class Words(str):
-    """An error's message."""
-
-
 def error_words(value):
     """The message of an error, in whichever API's words."""
     if not isinstance(value, dict) or "error" not in value:
         return None
     error = value["error"]
     return error.get("message") if isinstance(error, dict) else error
-
-
-def without_words(value):
-    if isinstance(value, dict) and isinstance(value.get("error"), dict):
-        value = {**value, "error": {**value["error"], "message": Words()}}
-    return value
 
 
 def elements(content_type, body):
@@ -100,7 +88,7 @@ def ask(address, case, timeout=60):
     for value in values:
         if value and isinstance(value, str) and reply.status != 200:
             words, value = value, "<text>"
-        one = shape(without_words(value))
+        one = shape(value)
         if not shapes or shapes[-1] != one:  # How many tokens come in one piece may differ.
             shapes.append(one)
     return {"status": reply.status, "type": content_type,

@@ -161,9 +161,9 @@ class Node:
                 if line.strip():
                     yield json.loads(line)
 
-    def cli(self, *arguments, input=None, check=True, environment=None, timeout=300):
-        result = subprocess.run(self.command([self.program, *arguments]), env={**self.environment,
-                                                            **(environment or {})},
+    def cli(self, *arguments, input=None, check=True, environment=None, timeout=300, program=None):
+        result = subprocess.run(self.command([program or self.program, *arguments]),
+                                env={**self.environment, **(environment or {})},
                                 input=input, capture_output=True, text=True, timeout=timeout,
                                 stdin=subprocess.DEVNULL if input is None else None)
         if check and result.returncode != 0:

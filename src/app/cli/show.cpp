@@ -1,4 +1,6 @@
 // show: a model's details as tables, or one part of them as it is.
+#include <limits>
+
 #include "app/cli/command.h"
 #include "app/cli/terminal.h"
 #include "base/duration.h"
@@ -11,6 +13,8 @@ namespace json = boost::json;
 namespace {
 
 using Rows = std::vector<std::vector<std::string>>;
+
+constexpr int kListColumns = 10;
 
 // A titled block of rows, indented as Ollama does.
 std::string block(std::string_view title, const Rows& rows) {
@@ -47,40 +51,38 @@ std::string info(const json::object& model_info, std::string_view ending) {
   return "";
 }
 
+void add_row(Rows& rows, const char* name, std::string value) {
+  if (!value.empty()) rows.push_back({name, std::move(value)});
+}
+
 Rows model_rows(const json::object& reply) {
   Rows rows;
   const json::value* details = reply.if_contains("details");
   const json::value* model_info = reply.if_contains("model_info");
-  const auto add = [&](const char* name, std::string value) {
-    if (!value.empty()) rows.push_back({name, std::move(value)});
-  };
   if (model_info != nullptr && model_info->is_object()) {
     const json::object& facts = model_info->as_object();
-    add("architecture", info(facts, "general.architecture"));
+    add_row(rows, "architecture", info(facts, "general.architecture"));
     if (details != nullptr && details->is_object()) {
-      add("parameters", text_of(details->as_object(), "parameter_size"));
+      add_row(rows, "parameters", text_of(details->as_object(), "parameter_size"));
     }
-    add("context length", info(facts, ".context_length"));
-    add("embedding length", info(facts, ".embedding_length"));
+    add_row(rows, "context length", info(facts, ".context_length"));
+    add_row(rows, "embedding length", info(facts, ".embedding_length"));
   }
   if (details != nullptr && details->is_object()) {
-    add("quantization", text_of(details->as_object(), "quantization_level"));
+    add_row(rows, "quantization", text_of(details->as_object(), "quantization_level"));
   }
-  add("requires", text_of(reply, "requires"));
+  add_row(rows, "requires", text_of(reply, "requires"));
   return rows;
 }
 
 Rows projector_rows(const json::object& facts) {
   Rows rows;
-  const auto add = [&rows](const char* name, std::string value) {
-    if (!value.empty()) rows.push_back({name, std::move(value)});
-  };
-  add("architecture", info(facts, "general.architecture"));
+  add_row(rows, "architecture", info(facts, "general.architecture"));
   if (const auto count = parse_number<uint64_t>(info(facts, "general.parameter_count"))) {
-    add("parameters", format_count(*count));
+    add_row(rows, "parameters", format_count(*count));
   }
-  add("embedding length", info(facts, ".vision.embedding_length"));
-  add("dimensions", info(facts, ".projection_dim"));
+  add_row(rows, "embedding length", info(facts, ".vision.embedding_length"));
+  add_row(rows, "dimensions", info(facts, ".projection_dim"));
   return rows;
 }
 
@@ -119,15 +121,14 @@ Rows first_lines(const std::string& text, size_t count) {
   return rows;
 }
 
-// As many items as fit into ten columns, the first in any case, and how many more there are.
-std::string few_of(const json::array& list) {
-  constexpr int kColumns = 10;
+// As many items as fit into so many columns, the first in any case, and how many more there are.
+std::string list_text(const json::array& list, int columns) {
   std::string out = "[";
   int width = 1;
   for (size_t i = 0; i < list.size(); i++) {
     const std::string item = scalar(list[i]);
     width += display_width(item) + (i > 0 ? 2 : 0);
-    if (width > kColumns && i > 0) return out + fmt::format(" ...+{} more]", list.size() - i);
+    if (width > columns && i > 0) return out + fmt::format(" ...+{} more]", list.size() - i);
     if (i > 0) out += ' ';
     out += item;
   }
@@ -139,7 +140,7 @@ std::string verbose_blocks(const json::object& reply) {
   if (const json::value* facts = reply.if_contains("model_info"); facts && facts->is_object()) {
     for (const auto& [key, value] : facts->as_object()) {
       const json::array* list = value.if_array();
-      metadata.push_back({std::string(key), list ? few_of(*list) : scalar(value)});
+      metadata.push_back({std::string(key), list ? list_text(*list, kListColumns) : scalar(value)});
     }
   }
   std::ranges::sort(metadata);
@@ -149,11 +150,8 @@ std::string verbose_blocks(const json::object& reply) {
       const json::object& tensor = entry.as_object();
       const json::value* found = tensor.if_contains("shape");
       const json::array* shape = found ? found->if_array() : nullptr;
-      std::string text = "[";
-      for (size_t i = 0; shape && i < shape->size(); i++) {
-        text += (i > 0 ? " " : "") + scalar((*shape)[i]);
-      }
-      tensors.push_back({text_of(tensor, "name"), text_of(tensor, "type"), text + "]"});
+      tensors.push_back({text_of(tensor, "name"), text_of(tensor, "type"),
+                         shape ? list_text(*shape, std::numeric_limits<int>::max()) : "[]"});
     }
   }
   return block("Metadata", metadata) + block("Tensors", tensors);

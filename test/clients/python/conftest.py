@@ -12,7 +12,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 sys.path.append(str(ROOT / "test"))
-from support import chat_template  # noqa: E402
+from support import chat_template, templates  # noqa: E402
 
 URL = os.environ.get("NODE_URL", "http://127.0.0.1:11434")
 CHAT = "smollm2:135m"  # An instruction model without tools and thinking.
@@ -23,12 +23,6 @@ SECONDS_MAX = 240
 
 # With it, llama.cpp makes a grammar of the tools: what must be called is called.
 TOOL_TEMPLATE = ROOT / "src/prompt/testdata/hermes_thinking.jinja"
-# The answer begins within its thoughts, and only the model can end them.
-THINK_TEMPLATE = """{{- range $i, $_ := .Messages }}<|im_start|>{{ .Role }}
-{{ if .Thinking }}<think>{{ .Thinking }}</think>{{ end }}{{ .Content }}<|im_end|>
-{{ end }}<|im_start|>assistant
-{{ if $.Think }}<think>{{ end }}"""
-
 WEATHER = {
     "type": "function",
     "function": {
@@ -95,7 +89,7 @@ def tools_model(node, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def thinking_model(node):
-    node.create(model=THINKS, from_=CHAT, template=THINK_TEMPLATE)
+    node.create(model=THINKS, from_=CHAT, template=templates.THINKS)
     yield THINKS
     node.delete(THINKS)
 
