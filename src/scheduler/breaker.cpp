@@ -81,9 +81,17 @@ double Breakers::share(NodeNumber node, uint64_t model, io::TimePoint now) const
   return share;
 }
 
-io::TimePoint Breakers::node_failed_at(NodeNumber node) const {
-  const auto found = breakers_.find(Key{node, true, 0});
+io::TimePoint Breakers::failed_at(const Key& key) const {
+  const auto found = breakers_.find(key);
   return found == breakers_.end() ? io::TimePoint{} : found->second.failed;
+}
+
+io::TimePoint Breakers::node_failed_at(NodeNumber node) const {
+  return failed_at(Key{node, true, 0});
+}
+
+io::TimePoint Breakers::runner_failed_at(NodeNumber node, uint64_t model) const {
+  return failed_at(Key{node, false, model});
 }
 
 void Breakers::fail(const Key& key, io::TimePoint sent, io::TimePoint now) {

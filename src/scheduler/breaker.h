@@ -59,6 +59,8 @@ class Breakers {
   // When the node as such last failed: until it reports again, nobody knows that it lives. The
   // epoch: not lately.
   io::TimePoint node_failed_at(NodeNumber node) const;
+  // Likewise of its runner of the model, which has probably died.
+  io::TimePoint runner_failed_at(NodeNumber node, uint64_t model) const;
   bool empty() const { return breakers_.empty(); }
   void sent(NodeNumber node, uint64_t model, io::TimePoint now);
   void answers(NodeNumber node, uint64_t model, io::TimePoint now);
@@ -83,6 +85,7 @@ class Breakers {
     Breaker breaker;
     io::TimePoint failed{};
   };
+  io::TimePoint failed_at(const Key& key) const;
   void fail(const Key& key, io::TimePoint sent, io::TimePoint now);
   template <class Act>
   void for_both(NodeNumber node, uint64_t model, io::TimePoint now, Act act);

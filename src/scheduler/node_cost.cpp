@@ -14,6 +14,8 @@ constexpr double kDrainAfterMs = 2000;
 // A late first token says that the node is slower than it reported, beyond what estimates err by
 // and up to a point.
 constexpr double kLateGraceMs = 3000, kLateMsMax = 60'000;
+// A report made this soon after a runner's death may not know of it yet.
+constexpr std::chrono::milliseconds kSettle{100};
 
 double ms_of(io::Duration duration) {
   return std::chrono::duration<double, std::milli>(duration).count();
@@ -54,6 +56,11 @@ Exclusion NodeCost::exclusion_of(NodeNumber number, double breaker_share) const 
   return Exclusion::none;
 }
 
+bool NodeCost::runner_lost(NodeNumber number) const {
+  const io::TimePoint failed = state_.breakers.runner_failed_at(number, request_.outline.model);
+  return failed != io::TimePoint{} && failed + kSettle > state_.cluster.node(number).reported;
+}
+
 NodeCandidate NodeCost::estimate(NodeNumber number, io::Random& random) const {
   const cluster::NodeInfo& node = state_.cluster.node(number);
   NodeCandidate candidate;
@@ -68,9 +75,12 @@ NodeCandidate NodeCost::estimate(NodeNumber number, io::Random& random) const {
   const LoadOverlay::Extra extra =
       state_.overlay.of(number, request_.outline.model, node.reported, now_);
   const cluster::RunnerInfo* runner = node.runner_of(request_.weights);
-  if (runner != nullptr && runner->context_length >= request_.context) {
+  const bool lost = runner != nullptr && runner_lost(number);
+  const bool serves =
+      runner != nullptr && !lost && !runner->stopping && runner->context_length >= request_.context;
+  if (serves) {
     serve(candidate, node, *runner, extra);
-  } else if (runner == nullptr && extra.loading) {
+  } else if ((runner == nullptr || lost) && extra.loading) {
     // Sent there to be loaded a moment ago: whoever comes next joins it.
     cluster::RunnerInfo loading;
     loading.slots = options_.slots;
@@ -78,7 +88,7 @@ NodeCandidate NodeCost::estimate(NodeNumber number, io::Random& random) const {
     candidate.cost.load = std::max(0.0, load_ms(node) - ms_of(now_ - extra.load_since));
   } else {
     load(candidate, node, runner == nullptr ? 0 : runner->size_bytes);
-    if (runner != nullptr) {
+    if (runner != nullptr && !lost) {
       // It has to run empty before a larger one can take its place.
       const double ahead = std::max(0, runner->running + runner->queued + extra.requests);
       candidate.cost.queue += ahead / std::max(1, runner->slots) * service_ms(runner);

@@ -22,6 +22,8 @@ class NodeCost {
 
  private:
   Exclusion exclusion_of(NodeNumber number, double breaker_share) const;
+  // Its runner of the model failed, and no report has told what became of it.
+  bool runner_lost(NodeNumber number) const;
   void serve(NodeCandidate& candidate, const cluster::NodeInfo& node,
              const cluster::RunnerInfo& runner, const LoadOverlay::Extra& extra) const;
   void load(NodeCandidate& candidate, const cluster::NodeInfo& node, uint64_t own_bytes) const;

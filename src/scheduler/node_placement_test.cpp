@@ -241,6 +241,36 @@ TEST_F(NodePlacement, AsksANodeThatFellSilentAgainOnceItHasReported) {
   EXPECT_EQ(exclusion_of(decide(request("x"), lost), "a"), Exclusion::none);
 }
 
+TEST_F(NodePlacement, TakesARunnerThatDiedForGoneBeforeItsNodeSaysSo) {
+  runner("a", "x");
+  runner("b", "x", 3);
+  report();
+  PlacementRequest wanted = request("x");
+  wanted.excluded = {"b"};
+  const io::TimePoint died = kNow + std::chrono::seconds(1);
+  chooser_.end(send(wanted), {.result = SentOutcome::Result::runner_failed}, died);
+  EXPECT_EQ(decide(request("x"), died).best()->name, "b");
+  const auto alone = decide(wanted, died);
+  EXPECT_FALSE(alone.best()->loaded);
+  EXPECT_GT(alone.best()->cost.load, 0);
+  EXPECT_TRUE(alone.best()->evictions.empty()) << "it takes the place of the dead one";
+  send(wanted);
+  EXPECT_TRUE(decide(wanted, died).best()->loaded) << "joins the one that starts it again";
+  report(died + std::chrono::milliseconds(200));
+  EXPECT_EQ(decide(request("x"), died + std::chrono::milliseconds(200)).best()->name, "a");
+}
+
+TEST_F(NodePlacement, TakesARunnerThatIsEndingForNoneThatServes) {
+  runner("a", "x").stopping = true;
+  runner("b", "x", 3);
+  report();
+  const auto decision = decide(request("x"));
+  EXPECT_EQ(decision.best()->name, "b");
+  PlacementRequest left = request("x");
+  left.excluded = {"b"};
+  EXPECT_FALSE(decide(left).best()->loaded);
+}
+
 TEST_F(NodePlacement, GivesANodeThatCameBackItsShareOnly) {
   runner("a", "x").running = 3;
   runner("b", "x");
