@@ -24,7 +24,10 @@ class SimChild final : public io::Child {
 
   int pid() const override { return program_->pid_; }
   bool running() const override { return !program_->has_ended(); }
-  uint64_t resident_bytes() const override { return running() ? uint64_t{64} << 20 : 0; }
+  io::ProcessMemory memory() const override {
+    return running() ? io::ProcessMemory{uint64_t{64} << 20, uint64_t{16} << 20}
+                     : io::ProcessMemory{};
+  }
   void signal(int number) override {
     if (number == SIGKILL || (number == SIGTERM && !program_->ignore_terminate)) {
       program_->die(number);

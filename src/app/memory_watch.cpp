@@ -15,6 +15,10 @@ double fill(const MemorySample& sample) {
              : static_cast<double>(sample.used_bytes) / static_cast<double>(sample.limit_bytes);
 }
 
+uint64_t left_of(const MemorySample& sample) {
+  return sample.limit_bytes - std::min(sample.limit_bytes, sample.used_bytes);
+}
+
 // The limit of one control group and what counts against it; false if it has no limit.
 bool read_group(io::Filesystem& files, const std::string& folder, std::string_view limit_name,
                 std::string_view usage_name, MemorySample& sample) {
@@ -38,15 +42,20 @@ std::string read_nearest_limit(io::Filesystem& files, MemorySample& nearest) {
     nearest.limit_bytes = machine->total_bytes;
     nearest.used_bytes =
         machine->total_bytes - std::min(machine->total_bytes, machine->available_bytes);
+    nearest.left_bytes = left_of(nearest);
   }
   const CgroupPaths groups = parse_cgroup_paths(io::read_pseudo_file(files, "/proc/self/cgroup"));
   const auto look_at = [&](const std::string& folder, std::string_view limit_name,
                            std::string_view usage_name) {
     MemorySample sample;
     if (!read_group(files, folder, limit_name, usage_name, sample)) return false;
-    if (fill(sample) < fill(nearest)) return false;
-    nearest = sample;
-    return true;
+    // A larger group that is fuller may leave more than a small one.
+    const uint64_t left =
+        nearest.limit_bytes == 0 ? left_of(sample) : std::min(nearest.left_bytes, left_of(sample));
+    const bool nearer = fill(sample) >= fill(nearest);
+    if (nearer) nearest = sample;
+    nearest.left_bytes = left;
+    return nearer;
   };
   // In a container the root is our own group.
   for (const std::string_view group : groups_around(groups.unified.value_or(""))) {
@@ -77,7 +86,8 @@ MemorySample sample_memory(io::Filesystem& files) {
   return sample;
 }
 
-MemoryWatch::MemoryWatch(io::World& world) : world_(world), tasks_(world.executor, world.clock) {
+MemoryWatch::MemoryWatch(io::World& world, std::function<void(uint64_t)> tell_left)
+    : world_(world), tell_left_(std::move(tell_left)), tasks_(world.executor, world.clock) {
   governor_.set_directory(pool_directory());
   governor_.set_after_trim([] { ::malloc_trim(0); });
 }
@@ -92,6 +102,7 @@ io::Task<void> MemoryWatch::watch() {
     if (!slept) co_return;
     auto read = [this] { return sample_memory(world_.files); };
     const MemorySample sample = co_await world_.workers.run(read);
+    if (sample.limit_bytes > 0) tell_left_(sample.left_bytes);
     const auto outcome = governor_.observe(sample);
     if (outcome.changed) {
       log_warn("memory level", field("level", to_string(outcome.level)),

@@ -1,6 +1,8 @@
 // Looks at memory once a second and lets the governor trim pools, or refuse new work.
 #pragma once
 
+#include <functional>
+
 #include "base/memory/governor.h"
 #include "io/task_group.h"
 #include "io/world.h"
@@ -11,7 +13,8 @@ namespace om::app {
 // stop() has returned.
 class MemoryWatch {
  public:
-  explicit MemoryWatch(io::World& world);
+  // `tell_left` is told each time what memory is left (MemorySample::left_bytes), if known.
+  MemoryWatch(io::World& world, std::function<void(uint64_t)> tell_left);
   void start();
   io::Task<void> stop();
   bool shedding() const { return governor_.shedding(); }
@@ -22,6 +25,7 @@ class MemoryWatch {
   io::Task<void> watch();
 
   io::World& world_;
+  const std::function<void(uint64_t)> tell_left_;
   MemoryGovernor governor_;
   io::TaskGroup tasks_;
 };

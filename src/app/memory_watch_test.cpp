@@ -31,6 +31,18 @@ class Memory : public ::testing::Test {
           fmt::format("some avg10={:.2f} avg60=0 avg300=0 total=0\n", some));
   }
 
+  io::Task<void> watch() {
+    uint64_t left = 0;
+    MemoryWatch watch(world_, [&left](uint64_t bytes) { left = bytes; });
+    watch.start();
+    EXPECT_TRUE(co_await world_.clock.sleep_for(std::chrono::seconds(2)));
+    EXPECT_EQ(left, 500 * kMega);
+    write("/proc/meminfo", "MemTotal: 1024000 kB\nMemFree: 1 kB\nMemAvailable: 1024 kB\n");
+    EXPECT_TRUE(co_await world_.clock.sleep_for(std::chrono::seconds(2)));
+    EXPECT_EQ(left, 1 * kMega);
+    co_await watch.stop();
+  }
+
   sim::World sim_{1};
   io::World& world_ = sim_.world();
 };
@@ -39,6 +51,7 @@ TEST_F(Memory, IsTheMachinesWithoutAGroup) {
   const MemorySample sample = sample_memory(world_.files);
   EXPECT_EQ(sample.limit_bytes, 1000 * kMega);
   EXPECT_EQ(sample.used_bytes, 500 * kMega);
+  EXPECT_EQ(sample.left_bytes, 500 * kMega);
   EXPECT_EQ(sample.own_bytes, 2 * kMega);
   EXPECT_EQ(sample.some_avg10, 1);
 }
@@ -50,11 +63,13 @@ TEST_F(Memory, IsThatOfTheGroupThatIsNearestItsLimit) {
   MemorySample sample = sample_memory(world_.files);
   EXPECT_EQ(sample.limit_bytes, 400 * kMega);
   EXPECT_EQ(sample.used_bytes, 370 * kMega);
+  EXPECT_EQ(sample.left_bytes, 30 * kMega);
   EXPECT_EQ(sample.some_avg10, 7);
 
   group("/outer/inner", std::to_string(310 * kMega), 305 * kMega, 0, 9);
   sample = sample_memory(world_.files);
   EXPECT_EQ(sample.limit_bytes, 310 * kMega);
+  EXPECT_EQ(sample.left_bytes, 5 * kMega);
   EXPECT_EQ(sample.some_avg10, 9);
 }
 
@@ -65,6 +80,16 @@ TEST_F(Memory, IsTheMachinesWhereItIsFullerThanTheGroup) {
   EXPECT_EQ(sample.limit_bytes, 1000 * kMega);
   EXPECT_EQ(sample.some_avg10, 1);
 }
+
+TEST_F(Memory, LeavesWhatTheSmallestLeavesAndNotTheFullest) {
+  write("/proc/self/cgroup", "0::/own\n");
+  group("/own", std::to_string(300 * kMega), 100 * kMega);
+  const MemorySample sample = sample_memory(world_.files);
+  EXPECT_EQ(sample.limit_bytes, 1000 * kMega);
+  EXPECT_EQ(sample.left_bytes, 200 * kMega);
+}
+
+TEST_F(Memory, IsWatchedAndTold) { sim_.run(watch()); }
 
 TEST_F(Memory, KnowsTheFirstVersionsGroups) {
   write("/proc/self/cgroup", "5:cpu:/a\n4:memory:/a/b\n");

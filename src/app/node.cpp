@@ -59,7 +59,8 @@ io::Task<Result<void>> Node::build() {
   limits.connections_max = static_cast<size_t>(settings_.connections_max);
   limits.body_bytes_max = settings_.body_bytes_max;
   server_ = std::make_unique<http::Server>(world_, limits, api_->handler());
-  memory_watch_ = std::make_unique<MemoryWatch>(world_);
+  memory_watch_ = std::make_unique<MemoryWatch>(
+      world_, [this](uint64_t left) { local_scheduler_->note_memory_left(left); });
   runtime_directory_ = paths.runtime_directory;
   runtime_lock_ = paths.runtime_lock;
   co_return Result<void>{};

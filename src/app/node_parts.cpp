@@ -9,6 +9,7 @@
 
 #include <charconv>
 
+#include "app/memory_watch.h"
 #include "base/log.h"
 #include "scheduler/gguf_plans.h"
 #include "scheduler/node_resources.h"
@@ -171,28 +172,20 @@ Result<std::unique_ptr<scheduler::LocalScheduler>> make_scheduler(io::World& wor
                                                                   const Settings& settings,
                                                                   const NodePaths& paths) {
   const auto resources = scheduler::read_node_resources(world.files);
-  const uint64_t free = resources.memory_for_models();
-  if (free == 0) {
+  const uint64_t most = resources.memory_for_models();
+  if (most == 0) {
     return fail(Errc::unsupported, "this machine's memory size is unknown: /proc is missing");
   }
-  const uint64_t most = resources.memory_for_models_max();
   if (settings.memory_reserve >= most) {
     return fail(Errc::invalid_argument,
                 "runner.memory_reserve (OLLAMA_GPU_OVERHEAD): {} bytes leave no memory for models, "
                 "which may take {} here",
                 settings.memory_reserve, most);
   }
-  // What was right yesterday must not keep a node from starting on a busier day.
-  const uint64_t memory = free - std::min(free, settings.memory_reserve);
-  if (memory == 0) {
-    log_warn("no memory is free for models now", field("free", free),
-             field("reserve", settings.memory_reserve));
-  }
-  log_info("resources", field("memory_for_models", memory), field("cores", resources.cores));
-
   scheduler::LocalSchedulerOptions options;
   options.launch = launch_options(settings, paths, resources.cores);
-  options.memory_total = memory;
+  options.memory_total = most - settings.memory_reserve;
+  options.memory_reserve = settings.memory_reserve;
   if (settings.context_length > 0) {
     options.default_context = static_cast<int>(settings.context_length);
   }
@@ -204,10 +197,20 @@ Result<std::unique_ptr<scheduler::LocalScheduler>> make_scheduler(io::World& wor
   scheduler::GgufPlanOptions plan_options;
   plan_options.launch = options.launch;
   plan_options.num_parallel = static_cast<int>(settings.parallel);
-  plan_options.memory_total = memory;
+  plan_options.memory_total = options.memory_total;
   auto plans = std::make_unique<scheduler::GgufPlans>(world, std::move(plan_options));
-  return std::make_unique<scheduler::LocalScheduler>(
+  auto scheduler = std::make_unique<scheduler::LocalScheduler>(
       world, std::move(options), engine::local_engines(world), std::move(plans));
+  const uint64_t left = sample_memory(world.files).left_bytes;
+  scheduler->note_memory_left(left);
+  const uint64_t memory = scheduler->memory_total();
+  log_info("resources", field("memory_for_models", memory), field("cores", resources.cores));
+  // What was right yesterday must not keep a node from starting on a busier day.
+  if (memory == 0) {
+    log_warn("no memory is free for models now", field("left", left),
+             field("reserve", settings.memory_reserve));
+  }
+  return scheduler;
 }
 
 api::Settings make_api_settings(const Settings& settings, const std::string& name) {

@@ -23,8 +23,8 @@ class LoadableEngine : public Engine {
   virtual bool alive() const = 0;
   // Called once, when it ends unasked after a successful load.
   virtual void on_death(std::function<void()> callback) = 0;
-  virtual double load_progress() const = 0;  // 0..1.
-  virtual uint64_t resident_bytes() const = 0;
+  virtual double load_progress() const = 0;      // 0..1.
+  virtual io::ProcessMemory memory() const = 0;  // Of its child on this machine.
   // Another node's end ended it, or somebody's signal (an operator's, or the kernel's for want of
   // memory: slots have theirs from the start on): no request is to blame.
   virtual bool ended_by_others() const { return false; }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <csignal>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <utility>
@@ -25,6 +26,11 @@ struct ExitStatus {
   std::string str() const;  // "exit status 1", "signal 9 (Killed)".
 };
 
+// Physical memory of a process: all of it, and what no file stands behind. 0: unknown, or none.
+struct ProcessMemory {
+  uint64_t resident = 0, anonymous = 0;
+};
+
 // One running child. It gets its own process group and dies with this process, also after
 // kill -9 (PR_SET_PDEATHSIG). Its standard input is empty; standard output and error come line by
 // line. Destroying it kills it (SIGKILL) and reaps it.
@@ -38,7 +44,7 @@ class Child {
   virtual Task<Result<ExitStatus>> wait(Call call) = 0;
   virtual void signal(int number) = 0;  // Does nothing after the end.
   virtual bool running() const = 0;
-  virtual uint64_t resident_bytes() const = 0;  // 0 if unknown.
+  virtual ProcessMemory memory() const = 0;
 };
 
 // Where rooms start children. io thread only; made by the world.

@@ -14,6 +14,8 @@ namespace {
 constexpr size_t kEntriesMax = 256;       // Models remembered after they were unloaded.
 constexpr size_t kPlansPerModelMax = 16;  // Context sizes remembered.
 constexpr int kContextMin = 4, kVisionContextMin = 2048;
+// One part of so many of what the machine has left is not lent; of changes, that many steps count.
+constexpr uint64_t kMarginParts = 20, kMemorySteps = 64;
 constexpr std::chrono::hours kFarFuture{24 * 365 * 100};  // Sums with it do not overflow.
 
 Error shutting_down() { return {Errc::unavailable, "the server is shutting down"}; }
@@ -76,6 +78,7 @@ LocalScheduler::LocalScheduler(io::World& world, LocalSchedulerOptions options,
       options_(std::move(options)),
       make_engine_(std::move(make_engine)),
       plans_(std::move(plans)),
+      memory_total_(options_.memory_total),
       room_(options_.queue_max),
       tasks_(world.executor, world.clock) {}
 
@@ -383,7 +386,7 @@ cluster::RunnerInfo LocalScheduler::runner_info(const ModelEntry& entry, LoadedM
 cluster::NodeInfo LocalScheduler::node_info(std::string name) const {
   cluster::NodeInfo node;
   node.name = std::move(name);
-  node.memory_total = options_.memory_total;
+  node.memory_total = memory_total_;
   node.memory_used = memory_used();
   node.cores = options_.launch.threads;
   node.load_rate = in_steps(load_rate_.per_second());
@@ -400,6 +403,24 @@ uint64_t LocalScheduler::memory_used() const {
     if (entry->instance) used += bytes_of(*entry->instance);
   }
   return used;
+}
+
+void LocalScheduler::note_memory_left(uint64_t bytes) {
+  uint64_t reserved = 0, to_come = 0;
+  for (const auto& [key, entry] : models_) {
+    if (!entry->instance) continue;
+    const uint64_t whole = bytes_of(*entry->instance);
+    reserved += whole;
+    to_come += whole - std::min(whole, entry->instance->engine->memory().anonymous);
+  }
+  const uint64_t free = bytes / kMarginParts * (kMarginParts - 1);
+  const uint64_t left = free - std::min(free, options_.memory_reserve + to_come);
+  const uint64_t total = std::min(options_.memory_total, reserved + left);
+  // Programs come and go all the time: only what matters to a model is news.
+  const uint64_t changed = std::max(total, memory_total_) - std::min(total, memory_total_);
+  if (changed < options_.memory_total / kMemorySteps) return;
+  memory_total_ = total;
+  pump();
 }
 
 io::Task<void> LocalScheduler::stop() {

@@ -21,7 +21,8 @@ namespace om::scheduler {
 
 struct LocalSchedulerOptions {
   engine::LaunchOptions launch;  // What all runners share: program, directory, limits, KV type.
-  uint64_t memory_total = 0;     // For all runners together; 0: what this machine has.
+  uint64_t memory_total = 0;     // For all runners together, at most; 0: what this machine has.
+  uint64_t memory_reserve = 0;   // To be left free of what note_memory_left() tells.
   int default_context = 4096;    // OLLAMA_CONTEXT_LENGTH.
   int num_parallel = 0;          // OLLAMA_NUM_PARALLEL; 0: as many as memory allows, up to 4.
   int loaded_max = 0;            // OLLAMA_MAX_LOADED_MODELS; 0: as many as memory allows.
@@ -54,6 +55,10 @@ class LocalScheduler final : public Scheduler {
     return {options_.launch, options_.num_parallel, options_.memory_total};
   }
   int wanted_context(const Target& target) const;  // That it would be loaded with.
+  // What the machine has left for anybody now, with mapped files, as weights are, counted as left:
+  // from then on no load is begun that other programs left no room for.
+  void note_memory_left(uint64_t bytes);
+  uint64_t memory_total() const { return memory_total_; }  // For all runners together, now.
   // From the next load on; nothing may be loaded or loading.
   void use_engines(engine::EngineFactory factory) { make_engine_ = std::move(factory); }
 
@@ -120,6 +125,7 @@ class LocalScheduler final : public Scheduler {
   engine::EngineFactory make_engine_;
   std::unique_ptr<MemoryPlans> plans_;
   std::map<ModelKey, std::unique_ptr<ModelEntry>> models_;
+  uint64_t memory_total_;
   Quarantine quarantine_;
   WaitingRoom room_;
   uint64_t last_waiter_ = 0;

@@ -64,7 +64,6 @@ void limit_by_cgroup(io::Filesystem& files, NodeResources& node) {
     const auto limit = parse_cgroup_limit(io::read_pseudo_file(files, path));
     if (!limit || limit->value_or(0) == 0 || **limit >= node.memory_total) continue;
     node.memory_total = **limit;
-    node.memory_available = std::min(node.memory_available, **limit);
   }
   const std::string quota =
       io::read_pseudo_file(files, "/sys/fs/cgroup/cpu.max");  // "200000 100000"
@@ -105,17 +104,10 @@ int count_cpus(std::string_view list) {
   return count;
 }
 
-uint64_t NodeResources::memory_for_models() const {
-  return std::min(memory_for_models_max(), memory_available / 20 * 19);
-}
-
-uint64_t NodeResources::memory_for_models_max() const { return memory_total / 10 * 9; }
-
 NodeResources read_node_resources(io::Filesystem& files) {
   NodeResources node;
   const std::string memory = io::read_pseudo_file(files, "/proc/meminfo");
   node.memory_total = meminfo_bytes(memory, "MemTotal");
-  node.memory_available = meminfo_bytes(memory, "MemAvailable");
   const std::string status = io::read_pseudo_file(files, "/proc/self/status");
   node.cores = std::max(1, count_cpus(line_value(status, "Cpus_allowed_list")));
   limit_by_cgroup(files, node);

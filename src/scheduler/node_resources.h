@@ -9,14 +9,12 @@
 namespace om::scheduler {
 
 struct NodeResources {
-  uint64_t memory_total = 0;      // Installed, or the container's limit. 0: unknown.
-  uint64_t memory_available = 0;  // Free or easily freed now.
-  int cores = 1;                  // Processors we may use, a container's quota included.
+  uint64_t memory_total = 0;  // Installed, or the container's limit. 0: unknown.
+  int cores = 1;              // Processors we may use, a container's quota included.
 
-  // For all runners together: some is left to the system and to ourselves. The second: if nothing
-  // else used memory here.
-  uint64_t memory_for_models() const;
-  uint64_t memory_for_models_max() const;
+  // For all runners together, if nothing else used memory here: some is left to the system and to
+  // ourselves.
+  uint64_t memory_for_models() const { return memory_total / 10 * 9; }
 };
 
 // From /proc and the control group (versions 1 and 2).

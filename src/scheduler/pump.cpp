@@ -106,7 +106,7 @@ bool LocalScheduler::perform(const ModelKey& key, ModelEntry& entry, Waiter& hea
 NodeState LocalScheduler::node_state(const ModelKey& key, std::vector<ModelKey>& others) const {
   NodeState node;
   node.now = world_.clock.now();
-  node.memory_total = options_.memory_total;
+  node.memory_total = memory_total_;
   node.loaded_max = options_.loaded_max;
   const uint64_t used = memory_used();
   node.memory_free = node.memory_total - std::min(used, node.memory_total);

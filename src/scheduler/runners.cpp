@@ -83,7 +83,7 @@ io::Task<void> LocalScheduler::run_load(ModelKey key, std::shared_ptr<Instance> 
   instance->plan.context =
       std::max(instance->plan.context, instance->engine->properties().context_length);
   instance->plan.slots = instance->engine->properties().slots;
-  instance->resident_bytes = instance->engine->resident_bytes();
+  instance->resident_bytes = instance->engine->memory().resident;
   instance->phase = Phase::ready;
   std::weak_ptr<Instance> weak = instance;
   instance->engine->on_death([this, key, weak] { died(key, weak); });

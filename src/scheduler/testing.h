@@ -22,6 +22,7 @@ struct Script {
   std::set<ScriptedEngine*> engines;         // Those that exist.
   std::vector<std::string> loads;            // "name@context" in order.
   std::vector<engine::CompletionRequest> asked;
+  uint64_t anonymous_bytes = 0;  // Of each.
 
   ScriptedEngine* find(const std::string& name) const;
 };
@@ -64,7 +65,7 @@ class ScriptedEngine final : public engine::LoadableEngine {
   bool ended_by_others() const override { return ended_by_others_; }
   void on_death(std::function<void()> callback) override { on_death_ = std::move(callback); }
   double load_progress() const override { return 0.5; }
-  uint64_t resident_bytes() const override { return 0; }
+  io::ProcessMemory memory() const override { return {0, script_.anonymous_bytes}; }
   const engine::Properties& properties() const override { return properties_; }
   const engine::LaunchOptions& options() const { return options_; }
 

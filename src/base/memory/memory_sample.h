@@ -18,6 +18,7 @@ namespace om {
 struct MemorySample {
   uint64_t limit_bytes = 0;  // Of our cgroup, else of the machine; 0: not known.
   uint64_t used_bytes = 0;   // Against that limit, without what the kernel can drop at will.
+  uint64_t left_bytes = 0;   // Under all limits that hold for us, the machine's included.
   uint64_t own_bytes = 0;    // Resident memory of this process.
   double some_avg10 = 0;     // PSI: percent of the last 10 s in which some task waited for memory.
   double full_avg10 = 0;     // The same for all tasks at once.

@@ -123,7 +123,7 @@ io::Task<Result<void>> LocalEngine::read_properties(io::Call call) {
   if (options.embedding) {  // A text must fit into one physical batch.
     properties_.context_length = std::min(properties_.context_length, options.batch);
   }
-  properties_.resident_bytes = process_->resident_bytes();
+  properties_.resident_bytes = process_->memory().resident;
   co_return Result<void>{};
 }
 

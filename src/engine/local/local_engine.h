@@ -24,7 +24,7 @@ class LocalEngine final : public LoadableEngine {
     process_->on_death(std::move(callback));
   }
   double load_progress() const override { return process_->load_progress(); }
-  uint64_t resident_bytes() const override { return process_->resident_bytes(); }
+  io::ProcessMemory memory() const override { return process_->memory(); }
   bool ended_by_others() const override { return process_->was_killed(); }
 
   const Properties& properties() const override { return properties_; }

@@ -103,7 +103,7 @@ io::Task<void> real_life(io::World& world) {
   co_await answers(world, engine);
   co_await holds_back_stop_strings(world, engine);
   co_await refuses_bad_grammar(world, engine);
-  EXPECT_GT(engine.process().resident_bytes(), 50u << 20);
+  EXPECT_GT(engine.process().memory().resident, 50u << 20);
   co_await engine.stop();
 }
 

@@ -98,7 +98,7 @@ io::Task<Result<void>> RunnerProcess::wait_ready(io::Call call) {
       killed_while_loading_ = !stopping_ && was_killed();
       co_return fail(Errc::unavailable, "llama-server process has terminated: {}", death_);
     }
-    const uint64_t resident = resident_bytes();
+    const uint64_t resident = memory().resident;
     const io::TimePoint now = world_.clock.now();
     if (resident > resident_before + (1 << 20)) {
       resident_before = resident;
@@ -204,7 +204,7 @@ double RunnerProcess::load_progress() const {
   if (ready_) return 1;
   if (options_.weight_bytes == 0) return 0;
   const double part =
-      static_cast<double>(resident_bytes()) / static_cast<double>(options_.weight_bytes);
+      static_cast<double>(memory().resident) / static_cast<double>(options_.weight_bytes);
   return std::min(part, 0.99);
 }
 

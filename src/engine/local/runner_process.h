@@ -45,7 +45,7 @@ class RunnerProcess : public std::enable_shared_from_this<RunnerProcess> {
   void on_death(std::function<void()> callback) { on_death_ = std::move(callback); }
 
   double load_progress() const;  // 0..1, by the memory that is filled.
-  uint64_t resident_bytes() const { return child_ ? child_->resident_bytes() : 0; }
+  io::ProcessMemory memory() const { return child_ ? child_->memory() : io::ProcessMemory{}; }
   int pid() const { return child_ ? child_->pid() : 0; }
   const LaunchOptions& options() const { return options_; }
   const std::string& media_marker() const { return secrets_.media_marker; }

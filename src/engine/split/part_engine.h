@@ -20,7 +20,9 @@ class PartEngine final : public LoadableEngine {
   bool alive() const override { return child_ && child_->running(); }
   void on_death(std::function<void()> callback) override { on_death_ = std::move(callback); }
   double load_progress() const override { return loaded_ ? 1 : 0; }
-  uint64_t resident_bytes() const override { return child_ ? child_->resident_bytes() : 0; }
+  io::ProcessMemory memory() const override {
+    return child_ ? child_->memory() : io::ProcessMemory{};
+  }
   const Properties& properties() const override { return properties_; }
   std::optional<io::Endpoint> part_endpoint() const override;
 

@@ -24,7 +24,9 @@ class SplitEngine final : public LoadableEngine {
   bool alive() const override { return main_ && !lost_ && main_->alive(); }
   void on_death(std::function<void()> callback) override { on_death_ = std::move(callback); }
   double load_progress() const override;  // By the weights that were sent.
-  uint64_t resident_bytes() const override { return main_ ? main_->resident_bytes() : 0; }
+  io::ProcessMemory memory() const override {
+    return main_ ? main_->memory() : io::ProcessMemory{};
+  }
   bool ended_by_others() const override { return lost_ || (main_ && main_->ended_by_others()); }
 
   const Properties& properties() const override { return main_->properties(); }

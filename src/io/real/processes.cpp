@@ -137,7 +137,7 @@ class RealChild final : public Child {
     }
     co_return *state->status;
   }
-  uint64_t resident_bytes() const override;
+  ProcessMemory memory() const override;
 
  private:
   static constexpr size_t kLineMax = 64 * 1024;
@@ -168,14 +168,16 @@ Task<Result<std::optional<std::string>>> RealChild::read_line(Call call) {
   }
 }
 
-uint64_t RealChild::resident_bytes() const {
+ProcessMemory RealChild::memory() const {
   const std::string path = fmt::format("/proc/{}/statm", state_->pid);
   FILE* file = std::fopen(path.c_str(), "r");
-  if (file == nullptr) return 0;
-  unsigned long total = 0, resident = 0;
-  const int fields = std::fscanf(file, "%lu %lu", &total, &resident);
+  if (file == nullptr) return {};
+  unsigned long total = 0, resident = 0, shared = 0;
+  const int fields = std::fscanf(file, "%lu %lu %lu", &total, &resident, &shared);
   std::fclose(file);
-  return fields == 2 ? resident * static_cast<uint64_t>(::sysconf(_SC_PAGESIZE)) : 0;
+  if (fields != 3) return {};
+  const auto page = static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+  return {resident * page, (resident - std::min(resident, shared)) * page};
 }
 
 // The errno that kept the program from starting, 0 if it runs.

@@ -229,11 +229,14 @@ TEST(Processes, SayWhenThereIsNoSuchProgram) {
 
 Task<void> kill_and_wait(World& world, ExitStatus& status) {
   SpawnOptions options;
-  options.argv = {"/bin/sleep", "1000"};
+  options.argv = {"/bin/sh", "-c", "echo up; kill -STOP $$; echo went on"};
   auto child = world.processes.spawn(std::move(options));
+  EXPECT_EQ((co_await (*child)->read_line({})).value(), "up");
   EXPECT_TRUE((*child)->running());
-  EXPECT_GT((*child)->resident_bytes(), 0u);
-  (*child)->signal(SIGTERM);
+  const ProcessMemory memory = (*child)->memory();
+  EXPECT_GT(memory.anonymous, 0u);
+  EXPECT_GT(memory.resident, memory.anonymous) << "the program itself is a mapped file";
+  (*child)->signal(SIGKILL);
   const auto ended = co_await (*child)->wait({});
   status = ended.value();
 }
@@ -242,7 +245,7 @@ TEST(Processes, TellTheSignalThatEndedThem) {
   RealWorld world;
   ExitStatus status;
   world.run_until_done(kill_and_wait(world.world(), status));
-  EXPECT_EQ(status.signal, SIGTERM);
+  EXPECT_EQ(status.signal, SIGKILL);
 }
 
 // A parent that is killed takes its children along, whatever they are doing.
