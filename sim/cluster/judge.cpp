@@ -1,4 +1,5 @@
 // What must hold for the answers that clients saw, and at rest.
+#include "cluster/catalogue.h"
 #include "sim/cluster/run.h"
 
 namespace om::sim {
@@ -8,6 +9,7 @@ namespace {
 constexpr auto kNewsMax = std::chrono::seconds(5);
 constexpr auto kRestMax = std::chrono::minutes(1);
 constexpr auto kRestLook = std::chrono::milliseconds(500);
+constexpr uint64_t kBlobBytesMax = 1 << 20;
 
 bool is_refusal(const Exchange& exchange) {
   return exchange.status == 503 && exchange.error.contains("server busy");
@@ -84,6 +86,46 @@ std::vector<std::string> ClusterRun::held_by(ClusterNode& node) {
     held.push_back(fmt::format("{} has given {} leases", name, app.cluster()->leases_held()));
   }
   return held;
+}
+
+// What is shown as complete hashes to its name, and what is told to others is there.
+void ClusterRun::judge_blobs(ClusterNode& node) {
+  if (!node.node() || !node.node()->cluster()) return;
+  const store::Store& store = node.node()->cluster()->store();
+  const io::Path folder = io::parent(store.blob_path(Digest::of("")));
+  const auto names = node.disk().list(folder);
+  if (!names) return complain(fmt::format("{}: {}", node.name(), names.error().what));
+  std::set<std::string> whole;
+  for (const std::string& name : *names) {
+    const auto digest = Digest::parse(name);
+    if (!digest) continue;
+    const auto bytes = node.disk().read_file(io::join(folder, name), kBlobBytesMax);
+    const bool is_whole = bytes && Digest::of(*bytes) == *digest;
+    if (!is_whole) complain(fmt::format("{} of {} is not what it says", name, node.name()));
+    if (is_whole) whole.insert(digest->hex());
+    report_.counts["blobs"]++;
+  }
+  const cluster::View view = node.node()->cluster()->reports().view();
+  const cluster::NodeInfo* self = view.find(node.name());
+  if (!self || !self->blobs) return complain(node.name() + " tells nothing of its blobs");
+  for (const Digest& digest : *self->blobs) {
+    if (whole.contains(digest.hex())) continue;
+    complain(fmt::format("{} tells of {}, which it has not", node.name(), digest.str()));
+  }
+}
+
+// An acknowledged write is present at the end.
+void ClusterRun::judge_changes() {
+  if (!scenario_.base.admin || !copy_is_there_) return;
+  const auto copy = model::Name::parse("copy");
+  const std::string key = "/models/" + cluster::catalogue_key(*copy);
+  const bool is_there = std::ranges::any_of(
+      facts_.all().entries, [&](const metadata::Entry& entry) { return entry.key == key; });
+  if (is_there != *copy_is_there_) {
+    complain(fmt::format("a model that was {} is {}", *copy_is_there_ ? "copied" : "deleted",
+                         is_there ? "there" : "gone"));
+  }
+  report_.counts["changes judged"]++;
 }
 
 // Of its own accord a cluster still loads one more runner, now and then.

@@ -154,6 +154,7 @@ io::Task<void> ClusterRun::heal() {
   io::TaskGroup around(sim_.world().executor, sim_.clock());
   around.spawn(look_after(around.token()));
   co_await wait_converged("after healing");
+  judge_changes();
   co_await sleep(kSettleTime);
   co_await around.stop();
   co_await come_to_rest("after the last client");
@@ -175,6 +176,7 @@ io::Task<void> ClusterRun::liveness() {
   }
   co_await sleep(kSettleTime);
   co_await come_to_rest("at the end");
+  for (const auto& node : nodes_) judge_blobs(*node);
 }
 
 io::Task<void> ClusterRun::take_down() {
@@ -230,6 +232,10 @@ io::Task<void> ClusterRun::change_models(io::CancelToken stop) {
     const auto done = co_await ask(node, copies ? "POST" : "DELETE",
                                    copies ? "/api/copy" : "/api/delete", std::move(body));
     report_.counts[done ? "changes" : "changes refused"]++;
+    // Who finds no such model has changed nothing.
+    if (!done && done.error().what.contains("status 404")) continue;
+    if (!done) copy_is_there_.reset();
+    if (copy_is_there_) copy_is_there_ = copies;
   }
 }
 

@@ -7,6 +7,7 @@
 #include <boost/json.hpp>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -80,6 +81,8 @@ class ClusterRun {
   // What a node holds that nobody needs any more.
   static std::vector<std::string> held_by(ClusterNode& node);
   io::Task<void> come_to_rest(std::string_view when);
+  void judge_blobs(ClusterNode& node);
+  void judge_changes();
   void complain(std::string text);
 
   ClusterScenario scenario_;
@@ -91,6 +94,9 @@ class ClusterRun {
   http::Client operator_;
   Exchanges seen_;
   std::vector<Absence> absences_;
+  // Of the model that comes and goes: as the last change was acknowledged. Nothing: one was not,
+  // and may be done at any time.
+  std::optional<bool> copy_is_there_ = false;
   std::set<size_t> left_;  // Nodes that were on their own for a while.
   bool replacing_ = false;
   PathReport report_;
