@@ -4,7 +4,7 @@
 #
 # Options for graphics cards, for example:
 #   OLLAMAMAX_LLAMA_CMAKE="-DGGML_CUDA=ON -DCMAKE_CUDA_ARCHITECTURES=native" ./run build   (CUDA)
-#   OLLAMAMAX_LLAMA_CMAKE="-DGGML_VULKAN=ON" ./run build          (needs libvulkan-dev, glslc)
+#   OLLAMAMAX_LLAMA_CMAKE="-DGGML_VULKAN=ON" ./run build (needs libvulkan-dev, glslc, spirv-headers)
 #   OLLAMAMAX_LLAMA_CMAKE="-DGGML_HIP=ON -DGPU_TARGETS=gfx1100" ./run build (ROCm)
 #
 # `tools/build_llama.sh deterministic` adds deterministic/bin: the same programs with processor
@@ -85,6 +85,17 @@ if [ ! -e "$target/complete" ]; then
   rm -rf "$work"
 fi
 ln -sfn "$key" "$CACHE/llama/current"
+
+# What the node asks for this machine's graphics cards.
+cards=$ROOT/tools/ggml_devices.cpp
+cards_done=$target/ggml-devices-$(sha256sum <"$cards" | cut -c1-12)
+if [ ! -e "$cards_done" ]; then
+  logged ggml-devices "see the log; remove $target to begin again" \
+    clang++-19 -std=c++20 -O2 "-I$target/include" "$cards" -o "$target/bin/ggml-devices" \
+    "-L$target/bin" -lggml -lggml-base '-Wl,-rpath,$ORIGIN' -fuse-ld=mold
+  rm -f "$target"/ggml-devices-*
+  touch "$cards_done"
+fi
 
 if [[ " $* " = *" templates "* ]] && [ ! -d "$target/templates" ]; then
   fetch_llama_archive

@@ -351,6 +351,8 @@ json::object ClusterAdmin::describe(const cluster::Member& member,
   object["state"] = cluster::to_string(node->state);
   object["memory_total"] = node->memory_total;
   object["memory_used"] = node->memory_used;
+  object["graphics_total"] = node->graphics_total;
+  object["graphics_used"] = node->graphics_used;
   object["disk_free"] = node->disk_free;
   object["cores"] = node->cores;
   object["ramp"] = node->ramp;

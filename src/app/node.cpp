@@ -25,7 +25,8 @@ io::Task<Result<void>> Node::build() {
   auto store = co_await store::Store::open(world_, settings_.models_directory, settings_.prune);
   if (!store) co_return fail(annotate(store.error(), "models.directory (OLLAMA_MODELS)"));
   store_ = std::move(*store);
-  CO_TRY(local_scheduler_, make_scheduler(world_, settings_, paths));
+  const Cards cards = co_await find_cards(world_, paths);
+  CO_TRY(local_scheduler_, make_scheduler(world_, settings_, paths, cards));
   scheduler_ = local_scheduler_.get();
   models_ = store_.get();
   transfer::TransferOptions transfer_options;

@@ -18,6 +18,7 @@ namespace om::app {
 namespace {
 
 constexpr std::string_view kLockName = "lock";
+constexpr std::chrono::seconds kAskCardsMax{10};
 
 std::string program_directory() {
   std::array<char, 4096> path{};
@@ -132,6 +133,7 @@ Result<NodePaths> find_paths(io::Filesystem& files, const Settings& settings) {
     }
     paths.server_program = runners + "/llama-server";
     paths.part_program = runners + "/ggml-rpc-server";
+    if (!settings.deterministic) paths.cards_program = place + "/ggml-devices";
     paths.quantize_program = place + "/llama-quantize";
     for (const auto* script : {"/convert_hf_to_gguf.py", "/../convert_hf_to_gguf.py"}) {
       if (files.exists(place + script)) paths.convert_script = place + script;
@@ -168,9 +170,27 @@ std::string outside_address() {
   return {};
 }
 
+io::Task<Cards> find_cards(io::World& world, const NodePaths& paths) {
+  Cards cards;
+  if (paths.cards_program.empty()) co_return cards;
+  auto read = co_await engine::read_cards(world, paths.cards_program,
+                                          world.clock.call_within(kAskCardsMax));
+  if (!read) {
+    log_warn("no graphics card is used", field("error", read.error()));
+    co_return cards;
+  }
+  for (const engine::GraphicsCard& card : *read) {
+    log_info("graphics card", field("name", card.name), field("description", card.description),
+             field("integrated", card.integrated), field("total", card.total_bytes),
+             field("free", card.free_bytes));
+  }
+  co_return std::move(*read);
+}
+
 Result<std::unique_ptr<scheduler::LocalScheduler>> make_scheduler(io::World& world,
                                                                   const Settings& settings,
-                                                                  const NodePaths& paths) {
+                                                                  const NodePaths& paths,
+                                                                  const Cards& cards) {
   const auto resources = scheduler::read_node_resources(world.files);
   const uint64_t most = resources.memory_for_models();
   if (most == 0) {
@@ -184,8 +204,17 @@ Result<std::unique_ptr<scheduler::LocalScheduler>> make_scheduler(io::World& wor
   }
   scheduler::LocalSchedulerOptions options;
   options.launch = launch_options(settings, paths, resources.cores);
-  options.memory_total = most - settings.memory_reserve;
-  options.memory_reserve = settings.memory_reserve;
+  options.memory_total = most;
+  const uint64_t cards_left = scheduler::memory_left(cards, settings.memory_reserve);
+  const bool has_cards = std::ranges::any_of(cards, [](const auto& c) { return !c.integrated; });
+  if (has_cards) {
+    // Ollama's OLLAMA_GPU_OVERHEAD is one of cards; where there are none, of main memory.
+    options.launch.card_margin_mib =
+        static_cast<int>((scheduler::kCardMargin + settings.memory_reserve) >> 20);
+  } else {
+    options.memory_total -= settings.memory_reserve;
+    options.memory_reserve = settings.memory_reserve;
+  }
   if (settings.context_length > 0) {
     options.default_context = static_cast<int>(settings.context_length);
   }
@@ -203,6 +232,11 @@ Result<std::unique_ptr<scheduler::LocalScheduler>> make_scheduler(io::World& wor
       world, std::move(options), engine::local_engines(world), std::move(plans));
   const uint64_t left = sample_memory(world.files).left_bytes;
   scheduler->note_memory_left(left);
+  if (has_cards) {
+    scheduler->use_graphics(std::make_unique<scheduler::CardMemory>(world, paths.cards_program,
+                                                                    settings.memory_reserve),
+                            cards_left);
+  }
   const uint64_t memory = scheduler->memory_total();
   log_info("resources", field("memory_for_models", memory), field("cores", resources.cores));
   // What was right yesterday must not keep a node from starting on a busier day.

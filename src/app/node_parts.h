@@ -14,6 +14,7 @@ namespace om::app {
 
 struct NodePaths {
   std::string server_program, part_program, quantize_program, convert_script;
+  std::string cards_program;               // Empty: cards are not used.
   std::string runtime_directory;           // For sockets; private to this process.
   std::shared_ptr<io::File> runtime_lock;  // Held as long as the folder is used.
 };
@@ -25,9 +26,14 @@ std::string node_name(const Settings& settings);
 bool is_loopback(std::string_view host);
 std::string outside_address();  // The first that is not loopback; empty: there is none.
 
+// This machine's graphics cards, for the log, too. What cannot be asked counts as absent.
+using Cards = std::vector<engine::GraphicsCard>;
+io::Task<Cards> find_cards(io::World& world, const NodePaths& paths);
+
 Result<std::unique_ptr<scheduler::LocalScheduler>> make_scheduler(io::World& world,
                                                                   const Settings& settings,
-                                                                  const NodePaths& paths);
+                                                                  const NodePaths& paths,
+                                                                  const Cards& cards);
 api::Settings make_api_settings(const Settings& settings, const std::string& name);
 
 }  // namespace om::app

@@ -27,6 +27,7 @@ json::object encode_runner(const RunnerInfo& runner) {
                       {"size_bytes", runner.size_bytes},
                       {"loading", runner.loading},
                       {"load_progress", runner.load_progress},
+                      {"graphics_bytes", runner.graphics_bytes},
                       {"output_rate", runner.output_rate},
                       {"prompt_rate", runner.prompt_rate},
                       {"pending_prompt_tokens", runner.pending_prompt_tokens},
@@ -60,6 +61,7 @@ std::optional<RunnerInfo> decode_runner(const json::value& value) {
   fields.read("running", runner.running);
   fields.read("queued", runner.queued);
   fields.read("size_bytes", runner.size_bytes);
+  fields.read("graphics_bytes", runner.graphics_bytes);
   fields.read("loading", runner.loading);
   fields.read("load_progress", runner.load_progress);
   fields.read("output_rate", runner.output_rate);
@@ -165,6 +167,8 @@ std::string encode_report(const NodeInfo& node, bool with_blobs) {
   json::object report{{"state", to_string(node.state)},
                       {"memory_total", node.memory_total},
                       {"memory_used", node.memory_used},
+                      {"graphics_total", node.graphics_total},
+                      {"graphics_used", node.graphics_used},
                       {"disk_free", node.disk_free},
                       {"cores", node.cores},
                       {"load_rate", node.load_rate},
@@ -187,6 +191,8 @@ NodeInfo decode_report(const json::object& report, NodeInfo known) {
   known.state = fields.text("state") == "draining" ? NodeState::draining : NodeState::ready;
   fields.read("memory_total", known.memory_total);
   fields.read("memory_used", known.memory_used);
+  fields.read("graphics_total", known.graphics_total);
+  fields.read("graphics_used", known.graphics_used);
   fields.read("disk_free", known.disk_free);
   fields.read("cores", known.cores);
   const json::array* copying = fields.array("copying");

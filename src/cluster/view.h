@@ -24,6 +24,7 @@ struct RunnerInfo {
   int context_length = 0;
   int slots = 0, running = 0, queued = 0;
   uint64_t size_bytes = 0;
+  uint64_t graphics_bytes = 0;  // Of them, on graphics cards.
   bool loading = false;
   double load_progress = 0;  // 0..1 while it loads, in steps: each one is a report.
   // Measured; 0: not yet. Tokens a second of one stream that runs alone, and of prompts.
@@ -66,8 +67,9 @@ struct NodeInfo {
   double ramp = 1;    // Share of its fair load it may get: grows to 1 after a return.
   std::shared_ptr<const std::vector<Digest>> blobs;  // Whole and verified on its disk; sorted.
   uint64_t disk_free = 0;
-  uint64_t memory_total = 0;  // For models.
-  uint64_t memory_used = 0;   // By models, loads in progress included.
+  uint64_t memory_total = 0;                       // For models.
+  uint64_t memory_used = 0;                        // By models, loads in progress included.
+  uint64_t graphics_total = 0, graphics_used = 0;  // Of both, on graphics cards.
   int cores = 0;
   // Measured, bytes a second: of loads into memory, of blobs from other nodes. 0: not yet.
   double load_rate = 0, copy_rate = 0;

@@ -69,6 +69,8 @@ RC_GTEST_PROP(ClusterWire, AReportArrivesWhole, ()) {
   node.state = *rc::gen::element(NodeState::ready, NodeState::draining);
   node.memory_total = *rc::gen::arbitrary<uint64_t>();
   node.memory_used = *rc::gen::arbitrary<uint64_t>();
+  node.graphics_total = *rc::gen::arbitrary<uint64_t>();
+  node.graphics_used = *rc::gen::arbitrary<uint64_t>();
   node.disk_free = *rc::gen::arbitrary<uint64_t>();
   node.cores = *rc::gen::arbitrary<int>();
   node.runners.resize(*rc::gen::inRange<size_t>(0, 4));
@@ -86,6 +88,8 @@ RC_GTEST_PROP(ClusterWire, AReportArrivesWhole, ()) {
   RC_ASSERT(read.state == node.state);
   RC_ASSERT(read.memory_total == node.memory_total);
   RC_ASSERT(read.memory_used == node.memory_used);
+  RC_ASSERT(read.graphics_total == node.graphics_total);
+  RC_ASSERT(read.graphics_used == node.graphics_used);
   RC_ASSERT(read.disk_free == node.disk_free);
   RC_ASSERT(read.cores == node.cores);
   RC_ASSERT(read.runners.size() == node.runners.size());

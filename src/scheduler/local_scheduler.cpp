@@ -14,8 +14,6 @@ namespace {
 constexpr size_t kEntriesMax = 256;       // Models remembered after they were unloaded.
 constexpr size_t kPlansPerModelMax = 16;  // Context sizes remembered.
 constexpr int kContextMin = 4, kVisionContextMin = 2048;
-// One part of so many of what the machine has left is not lent; of changes, that many steps count.
-constexpr uint64_t kMarginParts = 20, kMemorySteps = 64;
 constexpr std::chrono::hours kFarFuture{24 * 365 * 100};  // Sums with it do not overflow.
 
 Error shutting_down() { return {Errc::unavailable, "the server is shutting down"}; }
@@ -78,9 +76,11 @@ LocalScheduler::LocalScheduler(io::World& world, LocalSchedulerOptions options,
       options_(std::move(options)),
       make_engine_(std::move(make_engine)),
       plans_(std::move(plans)),
-      memory_total_(options_.memory_total),
+      main_total_(options_.memory_total),
       room_(options_.queue_max),
-      tasks_(world.executor, world.clock) {}
+      tasks_(world.executor, world.clock) {
+  models_memory.set(static_cast<double>(main_total_));
+}
 
 LocalScheduler::~LocalScheduler() {
   CHECK(tasks_.size() == 0, "LocalScheduler::stop() was not awaited");
@@ -157,6 +157,8 @@ io::Task<Result<void>> LocalScheduler::make_plans(const Target& target, Waiter& 
     waiter.plans = {Plan{.slots = 1, .context = 1, .bytes = target.part_bytes}};
     co_return Result<void>{};
   }
+  const auto known = models_.find(ModelKey::of(target));
+  if (known == models_.end() || !known->second->instance) co_await measure_graphics();
   waiter.context = wanted_context(target);
   CO_TRY(waiter.plans, co_await plans_for(target, waiter.context));
   if (target.split) {
@@ -322,6 +324,8 @@ LoadedModel LocalScheduler::loaded_model(const ModelKey& key, const ModelEntry& 
   model.manifest = entry.target.manifest;
   model.weights = key.weights;
   model.size_bytes = bytes_of(instance);
+  // Also where the card's memory is the machine's.
+  model.gpu_bytes = std::min(model.size_bytes, instance.engine->graphics_bytes());
   model.context_length = instance.plan.context;
   model.slots = instance.plan.slots;
   model.running = static_cast<int>(instance.holders.size());
@@ -371,6 +375,7 @@ cluster::RunnerInfo LocalScheduler::runner_info(const ModelEntry& entry, LoadedM
   runner.running = model.running;
   runner.queued = model.queued;
   runner.size_bytes = model.size_bytes;
+  runner.graphics_bytes = model.gpu_bytes;
   runner.prompt_rate = in_steps(entry.prompt_rate.per_second());
   runner.output_rate = in_steps(entry.output_rate.per_second());
   runner.value = in_steps(entry.expected_loss(world_.clock.now()));
@@ -386,8 +391,10 @@ cluster::RunnerInfo LocalScheduler::runner_info(const ModelEntry& entry, LoadedM
 cluster::NodeInfo LocalScheduler::node_info(std::string name) const {
   cluster::NodeInfo node;
   node.name = std::move(name);
-  node.memory_total = memory_total_;
+  node.memory_total = memory_total();
   node.memory_used = memory_used();
+  node.graphics_total = graphics_total_;
+  node.graphics_used = graphics_used();
   node.cores = options_.launch.threads;
   node.load_rate = in_steps(load_rate_.per_second());
   node.reported = world_.clock.now();
@@ -395,32 +402,6 @@ cluster::NodeInfo LocalScheduler::node_info(std::string name) const {
     if (entry->instance) node.runners.push_back(runner_info(*entry, loaded_model(key, *entry)));
   }
   return node;
-}
-
-uint64_t LocalScheduler::memory_used() const {
-  uint64_t used = 0;
-  for (const auto& [key, entry] : models_) {
-    if (entry->instance) used += bytes_of(*entry->instance);
-  }
-  return used;
-}
-
-void LocalScheduler::note_memory_left(uint64_t bytes) {
-  uint64_t reserved = 0, to_come = 0;
-  for (const auto& [key, entry] : models_) {
-    if (!entry->instance) continue;
-    const uint64_t whole = bytes_of(*entry->instance);
-    reserved += whole;
-    to_come += whole - std::min(whole, entry->instance->engine->memory().anonymous);
-  }
-  const uint64_t free = bytes / kMarginParts * (kMarginParts - 1);
-  const uint64_t left = free - std::min(free, options_.memory_reserve + to_come);
-  const uint64_t total = std::min(options_.memory_total, reserved + left);
-  // Programs come and go all the time: only what matters to a model is news.
-  const uint64_t changed = std::max(total, memory_total_) - std::min(total, memory_total_);
-  if (changed < options_.memory_total / kMemorySteps) return;
-  memory_total_ = total;
-  pump();
 }
 
 io::Task<void> LocalScheduler::stop() {

@@ -11,6 +11,7 @@
 #include "io/task_group.h"
 #include "io/world.h"
 #include "scheduler/gguf_plans.h"
+#include "scheduler/graphics_memory.h"
 #include "scheduler/memory_plans.h"
 #include "scheduler/model_entry.h"
 #include "scheduler/quarantine.h"
@@ -58,7 +59,10 @@ class LocalScheduler final : public Scheduler {
   // What the machine has left for anybody now, with mapped files, as weights are, counted as left:
   // from then on no load is begun that other programs left no room for.
   void note_memory_left(uint64_t bytes);
-  uint64_t memory_total() const { return memory_total_; }  // For all runners together, now.
+  // Cards that runners use besides, `left` of whose memory is free now. It is asked again before a
+  // load.
+  void use_graphics(std::unique_ptr<GraphicsMemory> graphics, uint64_t left);
+  uint64_t memory_total() const { return main_total_ + graphics_total_; }  // For runners, now.
   // From the next load on; nothing may be loaded or loading.
   void use_engines(engine::EngineFactory factory) { make_engine_ = std::move(factory); }
 
@@ -109,6 +113,16 @@ class LocalScheduler final : public Scheduler {
   void arm_timer();
   void start_keep_alive(ModelEntry& entry);
 
+  // local_memory.cpp: what there is to lend.
+  static uint64_t bytes_of(const Instance& instance);
+  static uint64_t graphics_of(const Instance& instance);
+  uint64_t graphics_used() const;
+  uint64_t graphics_free() const;
+  bool uses_cards(const Target& target) const;
+  bool is_loading() const;
+  io::Task<void> measure_graphics();
+  void measure_instance(Instance& instance) const;
+
   // runners.cpp: children.
   void begin_load(const ModelKey& key, ModelEntry& entry, const Plan& plan);
   io::Task<void> run_load(ModelKey key, std::shared_ptr<Instance> instance);
@@ -118,14 +132,16 @@ class LocalScheduler final : public Scheduler {
   void died(const ModelKey& key, const std::weak_ptr<Instance>& instance);
   void back_off(ModelEntry& entry);
   engine::LaunchOptions launch_options(const Target& target, const Plan& plan) const;
-  static uint64_t bytes_of(const Instance& instance);
 
   io::World& world_;
   LocalSchedulerOptions options_;
   engine::EngineFactory make_engine_;
   std::unique_ptr<MemoryPlans> plans_;
   std::map<ModelKey, std::unique_ptr<ModelEntry>> models_;
-  uint64_t memory_total_;
+  uint64_t main_total_, graphics_total_ = 0;
+  std::unique_ptr<GraphicsMemory> graphics_;  // Null: there are no cards.
+  io::TimePoint graphics_at_{};
+  bool measuring_graphics_ = false;
   Quarantine quarantine_;
   WaitingRoom room_;
   uint64_t last_waiter_ = 0;

@@ -87,42 +87,6 @@ TEST(LocalScheduler, RefusesBeforeTheLoadWhatCannotFit) {
   Node(options).run(refuses_large);
 }
 
-io::Task<void> lends_what_is_left(Node& node) {
-  node.scheduler.note_memory_left(100);
-  auto refused = co_await node.acquire(target("a"));
-  CO_ASSERT(!refused);
-  EXPECT_THAT(refused.error().what, HasSubstr("needs"));
-  node.scheduler.note_memory_left(10'000);
-  EXPECT_EQ(node.scheduler.memory_total(), 1000u) << "as much as is meant for models";
-  auto lease = co_await node.acquire(target("a"));  // 140 bytes, 40 of which are no file's.
-  CO_ASSERT(lease);
-  node.scheduler.note_memory_left(400);
-  EXPECT_EQ(node.scheduler.memory_total(), 140u + 380 - 100);
-  node.scheduler.note_memory_left(404);
-  EXPECT_EQ(node.scheduler.memory_total(), 140u + 380 - 100) << "no news";
-}
-TEST(LocalScheduler, LendsNoMemoryThatOtherProgramsTook) {
-  LocalSchedulerOptions options;
-  options.memory_total = 1000;
-  Node node(options);
-  node.script.anonymous_bytes = 40;
-  node.run(lends_what_is_left);
-}
-
-io::Task<void> reserves_of_what_is_left(Node& node) {
-  node.scheduler.note_memory_left(1000);
-  EXPECT_EQ(node.scheduler.memory_total(), 650u);
-  node.scheduler.note_memory_left(200);
-  EXPECT_EQ(node.scheduler.memory_total(), 0u);
-  co_return;
-}
-TEST(LocalScheduler, LeavesTheReserveOfWhatIsLeft) {
-  LocalSchedulerOptions options;
-  options.memory_total = 700;
-  options.memory_reserve = 300;
-  Node(options).run(reserves_of_what_is_left);
-}
-
 // --- keep alive ---
 
 io::Task<void> expires(Node& node) {

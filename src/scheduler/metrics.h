@@ -33,6 +33,8 @@ inline CounterFamily replica_changes{
     {"change"}};
 inline Gauge requests_running{"ollamamax_requests_running", "Requests that hold a slot."};
 inline Gauge models_loaded{"ollamamax_models_loaded", "Runners, loading ones included."};
+inline Gauge models_memory{"ollamamax_models_memory_bytes",
+                           "Memory that models may take now, on graphics cards, too."};
 inline CounterFamily loads{"ollamamax_model_loads_total",
                            "Loads of models by how they ended: ok, failed, cancelled.",
                            {"result"}};

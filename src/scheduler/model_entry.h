@@ -42,7 +42,8 @@ struct Instance {
   bool draining = false, exclusive = false, died = false;
   io::TimePoint load_started{};
   io::Duration load_time{};
-  uint64_t resident_bytes = 0;  // When last measured.
+  uint64_t resident_bytes = 0;  // When last measured, what lies on cards included.
+  uint64_t graphics_bytes = 0;  // On cards: as expected while it loads, then as it told.
 };
 
 // A request in the queue. Lives in acquire()'s frame, which takes it out before it ends.

@@ -21,26 +21,34 @@ double ms_of(io::Duration duration) {
   return std::chrono::duration<double, std::milli>(duration).count();
 }
 
+bool stays(const cluster::RunnerInfo& runner) { return runner.pinned || !runner.part_of.empty(); }
+
+bool is_busy(const cluster::RunnerInfo& runner) {
+  return runner.loading || runner.running + runner.queued > 0;
+}
+
 io::Duration duration_of(double ms) {
   return std::chrono::duration_cast<io::Duration>(std::chrono::duration<double, std::milli>(ms));
 }
 
 }  // namespace
 
-double NodeCost::prompt_rate(const cluster::RunnerInfo* runner) const {
+double NodeCost::prompt_rate(const cluster::RunnerInfo* runner, bool on_card) const {
   if (runner != nullptr && runner->prompt_rate > 0) return runner->prompt_rate;
-  return rates_.prompt > 0 ? rates_.prompt : options_.prompt_rate;
+  return (rates_.prompt > 0 ? rates_.prompt : options_.prompt_rate) * (on_card ? kCardSpeed : 1);
 }
 
-double NodeCost::output_rate(const cluster::RunnerInfo* runner, int batch) const {
+double NodeCost::output_rate(const cluster::RunnerInfo* runner, bool on_card, int batch) const {
   double alone = rates_.output > 0 ? rates_.output : options_.output_rate;
+  if (on_card) alone *= kCardSpeed;
   if (runner != nullptr && runner->output_rate > 0) alone = runner->output_rate;
   return alone / (1 + options_.batch_slowdown * std::max(0, batch - 1));
 }
 
 double NodeCost::service_ms(const cluster::RunnerInfo* runner) const {
   const int slots = runner != nullptr && runner->slots > 0 ? runner->slots : options_.slots;
-  return request_.output_tokens / output_rate(runner, slots) * kMsPerSecond;
+  const bool on_card = runner != nullptr && is_on_card(*runner);
+  return request_.output_tokens / output_rate(runner, on_card, slots) * kMsPerSecond;
 }
 
 Exclusion NodeCost::exclusion_of(NodeNumber number, double breaker_share) const {
@@ -105,7 +113,8 @@ void NodeCost::serve(NodeCandidate& candidate, const cluster::NodeInfo& node,
                      const cluster::RunnerInfo& runner, const LoadOverlay::Extra& extra) const {
   candidate.loaded = true;
   CostTerms& cost = candidate.cost;
-  const double rate = prompt_rate(&runner);
+  const bool on_card = is_on_card(runner);
+  const double rate = prompt_rate(&runner, on_card);
   const int slots = std::max(1, runner.slots);
   const int inside = std::max(0, runner.running + runner.queued + extra.requests);
   // What was pending when the report was made has shrunk since.
@@ -133,7 +142,8 @@ void NodeCost::serve(NodeCandidate& candidate, const cluster::NodeInfo& node,
   const int batch = std::min(inside + 1, slots);
   const double weight =
       request_.priority == Priority::batch ? options_.batch_output_weight : options_.output_weight;
-  candidate.answer_ms = request_.output_tokens / output_rate(&runner, batch) * kMsPerSecond;
+  candidate.answer_ms =
+      request_.output_tokens / output_rate(&runner, on_card, batch) * kMsPerSecond;
   cost.decode = weight * candidate.answer_ms;
   if (runner.loading) cost.load = kLoadLeft * load_ms(node);
 }
@@ -152,7 +162,10 @@ void NodeCost::load(NodeCandidate& candidate, const cluster::NodeInfo& node,
       state_.overlay.load_bytes(candidate.node, request_.outline.model, node.reported);
   const uint64_t room = room_of(node) + own_bytes;
   const uint64_t free = room - std::min(room, promised);
-  if (request_.load_bytes > free) make_room(candidate, node, request_.load_bytes - free);
+  const bool on_card = make_card_room(candidate, node, promised);
+  if (!on_card && request_.load_bytes > free) {
+    make_room(candidate, node, request_.load_bytes - free);
+  }
   if (candidate.excluded != Exclusion::none) return;
 
   cost.load = load_ms(node);
@@ -172,11 +185,39 @@ void NodeCost::load(NodeCandidate& candidate, const cluster::NodeInfo& node,
     const double rate = node.copy_rate > 0 ? node.copy_rate : options_.copy_rate;
     cost.copy = static_cast<double>(missing) / rate * kMsPerSecond;
   }
-  cost.prefill = request_.prompt_tokens / prompt_rate(nullptr) * kMsPerSecond;
+  cost.prefill = request_.prompt_tokens / prompt_rate(nullptr, on_card) * kMsPerSecond;
   const double weight =
       request_.priority == Priority::batch ? options_.batch_output_weight : options_.output_weight;
-  candidate.answer_ms = request_.output_tokens / output_rate(nullptr, 1) * kMsPerSecond;
+  candidate.answer_ms = request_.output_tokens / output_rate(nullptr, on_card, 1) * kMsPerSecond;
   cost.decode = weight * candidate.answer_ms;
+}
+
+bool NodeCost::make_card_room(NodeCandidate& candidate, const cluster::NodeInfo& node,
+                              uint64_t promised) const {
+  if (node.graphics_total == 0 || request_.load_bytes > node.graphics_total) return false;
+  uint64_t free = node.graphics_total - std::min(node.graphics_total, node.graphics_used);
+  free -= std::min(free, promised);
+  std::vector<const cluster::RunnerInfo*> idle;
+  for (const cluster::RunnerInfo& runner : node.runners) {
+    if (runner.weights == request_.weights) {
+      free += runner.graphics_bytes;
+    } else if (runner.graphics_bytes > 0 && !stays(runner) && !is_busy(runner)) {
+      idle.push_back(&runner);
+    }
+  }
+  std::ranges::sort(idle, {}, &cluster::RunnerInfo::value);
+  size_t ending = 0;
+  for (; ending < idle.size() && free < request_.load_bytes; ending++) {
+    free += idle[ending]->graphics_bytes;
+  }
+  if (free < request_.load_bytes) return false;
+  for (const cluster::RunnerInfo* victim : std::span(idle).first(ending)) end(candidate, *victim);
+  return true;
+}
+
+void NodeCost::end(NodeCandidate& candidate, const cluster::RunnerInfo& victim) const {
+  candidate.evictions.push_back(victim.model);
+  candidate.cost.evict += std::max(options_.evict_ms, victim.value * kMsPerSecond);
 }
 
 void NodeCost::make_room(NodeCandidate& candidate, const cluster::NodeInfo& node,
@@ -184,12 +225,8 @@ void NodeCost::make_room(NodeCandidate& candidate, const cluster::NodeInfo& node
   // Idle ones first, then least worth first, as the node itself will do.
   std::vector<const cluster::RunnerInfo*> victims;
   for (const cluster::RunnerInfo& runner : node.runners) {
-    const bool stays = runner.pinned || !runner.part_of.empty();
-    if (!stays && runner.weights != request_.weights) victims.push_back(&runner);
+    if (!stays(runner) && runner.weights != request_.weights) victims.push_back(&runner);
   }
-  const auto is_busy = [](const cluster::RunnerInfo& runner) {
-    return runner.loading || runner.running + runner.queued > 0;
-  };
   std::ranges::sort(victims, {}, [&](const cluster::RunnerInfo* runner) {
     return std::pair(is_busy(*runner), runner->value);
   });
@@ -197,8 +234,7 @@ void NodeCost::make_room(NodeCandidate& candidate, const cluster::NodeInfo& node
   for (const cluster::RunnerInfo* victim : victims) {
     if (gained >= missing) break;
     gained += victim->size_bytes;
-    candidate.evictions.push_back(victim->model);
-    candidate.cost.evict += std::max(options_.evict_ms, victim->value * kMsPerSecond);
+    end(candidate, *victim);
     if (!is_busy(*victim)) continue;
     const double rounds = 1.0 + static_cast<double>(victim->queued) / std::max(1, victim->slots);
     candidate.cost.evict += kDrainAfterMs + rounds * service_ms(victim);

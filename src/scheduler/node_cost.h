@@ -6,10 +6,19 @@
 
 namespace om::scheduler {
 
-// Rates of a model where a node has not measured its own: the mean of those that have.
+// Rates of a model where a node has not measured its own: the mean of those that have, as they
+// would be without a graphics card.
 struct ModelRates {
   double prompt = 0, output = 0;
 };
+
+// Tokens a second where a model lies on graphics cards as a whole, to those where it does not,
+// until it is measured: between what small and large cards do.
+inline constexpr double kCardSpeed = 8;
+
+inline bool is_on_card(const cluster::RunnerInfo& runner) {
+  return runner.graphics_bytes > 0 && runner.graphics_bytes >= runner.size_bytes / 10 * 9;
+}
 
 // Estimates nodes for one request. Lives for one decision.
 class NodeCost {
@@ -28,11 +37,16 @@ class NodeCost {
              const cluster::RunnerInfo& runner, const LoadOverlay::Extra& extra) const;
   void load(NodeCandidate& candidate, const cluster::NodeInfo& node, uint64_t own_bytes) const;
   void make_room(NodeCandidate& candidate, const cluster::NodeInfo& node, uint64_t missing) const;
+  void end(NodeCandidate& candidate, const cluster::RunnerInfo& victim) const;
+  // Idle runners leave the cards if the model then lies there as a whole. Whether it does.
+  bool make_card_room(NodeCandidate& candidate, const cluster::NodeInfo& node,
+                      uint64_t promised) const;
   double load_ms(const cluster::NodeInfo& node) const;
   // Milliseconds that a request keeps a slot busy in a full batch.
   double service_ms(const cluster::RunnerInfo* runner) const;
-  double prompt_rate(const cluster::RunnerInfo* runner) const;
-  double output_rate(const cluster::RunnerInfo* runner, int batch) const;
+  // `on_card`: as a whole; of a runner that has not measured its own.
+  double prompt_rate(const cluster::RunnerInfo* runner, bool on_card) const;
+  double output_rate(const cluster::RunnerInfo* runner, bool on_card, int batch) const;
 
   const PlacementState& state_;
   const PlacementRequest& request_;

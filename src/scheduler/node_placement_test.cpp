@@ -271,6 +271,46 @@ TEST_F(NodePlacement, TakesARunnerThatIsEndingForNoneThatServes) {
   EXPECT_FALSE(decide(left).best()->loaded);
 }
 
+TEST_F(NodePlacement, PrefersANodeOnWhoseCardsTheModelFits) {
+  node("a");
+  node("b").graphics_total = 6 * kGigabyte;
+  node("b").memory_total += 6 * kGigabyte;
+  node("c").graphics_total = 3 * kGigabyte;
+  node("c").memory_total += 3 * kGigabyte;
+  report();
+  EXPECT_EQ(decide(request("x")).best()->name, "b");
+  node("b").graphics_used = 5 * kGigabyte;
+  report();
+  EXPECT_GT(decide(request("x")).ranked[2].cost.total(),
+            decide(request("x")).best()->cost.total() * 0.5)
+      << "none of them is much better now";
+}
+
+TEST_F(NodePlacement, EndsIdleModelsForOneThatThenLiesOnTheCards) {
+  runner("a", "y").graphics_bytes = 4 * kGigabyte;
+  node("a").graphics_total = node("a").graphics_used = 4 * kGigabyte;
+  node("a").memory_total += 4 * kGigabyte;
+  report();
+  const auto alone = decide(request("x"));
+  EXPECT_EQ(alone.best()->evictions, std::vector<std::string>{"y"});
+  node("a").runners.front().running = 1;
+  report();
+  const auto beside = decide(request("x"));
+  EXPECT_TRUE(beside.best()->evictions.empty()) << "main memory has room, and it is busy";
+  EXPECT_GT(beside.best()->cost.prefill, alone.best()->cost.prefill);
+}
+
+TEST_F(NodePlacement, TakesWhatCardsDoForNoRateOfNodesWithoutThem) {
+  cluster::RunnerInfo& on_card = runner("a", "x", 4, 20);
+  on_card.graphics_bytes = on_card.size_bytes;
+  on_card.prompt_rate = 8000;
+  node("b");
+  report();
+  PlacementRequest wanted = request("x");
+  wanted.excluded = {"a"};
+  EXPECT_NEAR(decide(wanted).best()->cost.prefill, 1000.0, 1) << "at 1000 tokens a second";
+}
+
 TEST_F(NodePlacement, GivesANodeThatCameBackItsShareOnly) {
   runner("a", "x").running = 3;
   runner("b", "x");

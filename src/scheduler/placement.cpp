@@ -65,13 +65,36 @@ Action make_room(const NodeState& node, const Demand& demand, const Plan& plan) 
   return DrainOthers{std::move(*chosen)};
 }
 
+// Idle models leave the cards for one that would lie there as a whole; nobody waits for busy ones.
+std::optional<Action> make_card_room(const NodeState& node, uint64_t bytes) {
+  if (bytes <= node.graphics_free || bytes > node.graphics_total) return std::nullopt;
+  uint64_t free = node.graphics_free;
+  for (const RunnerState& runner : node.others) {
+    if (runner.phase == Phase::leaving) free += runner.graphics;
+  }
+  if (bytes <= free) return Wait{};
+  Evict evict;
+  for (size_t victim : victims(node.others, true)) {
+    if (node.others[victim].graphics == 0) continue;
+    evict.others.push_back(victim);
+    free += node.others[victim].graphics;
+    if (bytes <= free) return evict;
+  }
+  return std::nullopt;
+}
+
 Action start(const NodeState& node, const Demand& demand) {
   if (node.now < demand.not_before) return Wait{demand.not_before};
+  if (auto action = make_card_room(node, demand.plans.back().bytes)) return std::move(*action);
   const Plan* smallest = &demand.plans.back();
   for (const Plan& plan : demand.plans) {
-    // More than one slot is comfort: it may take half of what is free, never another's place.
+    // More than one slot is comfort: it may take half of what is free, never another's place, nor
+    // what keeps the model off the cards.
     const bool all = &plan == smallest || plan.asked_for;
-    const uint64_t allowed = all ? node.memory_free : node.memory_free / 2;
+    uint64_t allowed = all ? node.memory_free : node.memory_free / 2;
+    if (!all && smallest->bytes <= node.graphics_free) {
+      allowed = std::min(allowed, node.graphics_free);
+    }
     if (plan.bytes <= allowed && count_allows(node, 0)) return Load{plan};
   }
   uint64_t pinned = 0;
@@ -93,7 +116,8 @@ int grown_context(int wanted, int current, int trained) {
 
 bool has_room(const NodeState& node, const Demand& demand) {
   if (node.own) return true;
-  return demand.plans.back().bytes <= node.memory_free && count_allows(node, 0);
+  const uint64_t bytes = demand.plans.back().bytes;
+  return bytes <= node.memory_free && count_allows(node, 0) && !make_card_room(node, bytes);
 }
 
 Action decide(const NodeState& node, const Demand& demand) {

@@ -34,6 +34,7 @@ struct RunnerState {
   Phase phase = Phase::ready;
   int context = 0, slots = 0, running = 0;
   uint64_t bytes = 0;
+  uint64_t graphics = 0;  // Of them, on graphics cards.
   bool pinned = false;
   bool draining = false;   // Gets no new requests; leaves when its last one has ended.
   bool exclusive = false;  // A suspect request runs alone on it.
@@ -52,8 +53,10 @@ struct Demand {
 
 struct NodeState {
   io::TimePoint now{};
-  uint64_t memory_total = 0;        // For all models together.
-  uint64_t memory_free = 0;         // Not reserved by any of `others` or by the model's own runner.
+  uint64_t memory_total = 0;  // For all models together.
+  uint64_t memory_free = 0;   // Not reserved by any of `others` or by the model's own runner.
+  // Of both, on graphics cards: where a model lies there as a whole it is many times faster.
+  uint64_t graphics_total = 0, graphics_free = 0;
   int loaded_max = 0;               // 0: as many as memory allows.
   std::optional<RunnerState> own;   // The demanded model's runner.
   std::vector<RunnerState> others;  // All other runners of this node.

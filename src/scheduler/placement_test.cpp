@@ -52,6 +52,53 @@ TEST(Placement, LoadsWithOneSlotWhereMemoryIsShort) {
   EXPECT_EQ(std::get<Load>(action).plan.slots, 1);
 }
 
+// A node with cards of so many bytes besides; who is in memory lies there first.
+NodeState node_with_cards(uint64_t main, uint64_t cards, std::vector<RunnerState> others = {}) {
+  NodeState state = node(main + cards, std::move(others));
+  state.graphics_total = state.graphics_free = cards;
+  for (RunnerState& other : state.others) {
+    other.graphics = std::min(other.bytes, state.graphics_free);
+    state.graphics_free -= other.graphics;
+  }
+  return state;
+}
+
+TEST(Placement, LoadsOnCardsAndInMemoryWhatFitsInNeitherAlone) {
+  const Action action = decide(node_with_cards(60, 60), demand({{1, 4096, 100}}));
+  EXPECT_TRUE(std::holds_alternative<Load>(action));
+}
+
+TEST(Placement, TakesNoSlotsThatKeepTheModelOffTheCards) {
+  const Action action = decide(node_with_cards(2000, 300), demand(kPlans));
+  ASSERT_TRUE(std::holds_alternative<Load>(action));
+  EXPECT_EQ(std::get<Load>(action).plan.slots, 1);
+}
+
+TEST(Placement, EndsIdleModelsForOneThatThenLiesOnTheCards) {
+  const auto at = [](std::vector<RunnerState> others) {
+    return decide(node_with_cards(2000, 150, std::move(others)), demand({{1, 4096, 100}}));
+  };
+  const Action action = at({runner(40, 1), runner(60), runner(50)});
+  ASSERT_TRUE(std::holds_alternative<Evict>(action));
+  EXPECT_EQ(std::get<Evict>(action).others, (std::vector<size_t>{1, 2}));
+  EXPECT_TRUE(std::holds_alternative<Load>(at({runner(60, 1)}))) << "busy ones are not waited for";
+  EXPECT_TRUE(std::holds_alternative<Load>(at({runner(40)}))) << "there is room";
+  RunnerState leaving = runner(60);
+  leaving.phase = Phase::leaving;
+  EXPECT_TRUE(std::holds_alternative<Wait>(at({leaving})));
+  RunnerState pinned = runner(60);
+  pinned.pinned = true;
+  EXPECT_TRUE(std::holds_alternative<Load>(at({pinned})));
+  const Action large = decide(node_with_cards(2000, 150, {runner(60)}), demand({{1, 4096, 151}}));
+  EXPECT_TRUE(std::holds_alternative<Load>(large)) << "it never lies there as a whole";
+}
+
+TEST(Placement, HasNoRoomOnCardsThatOthersHold) {
+  const Demand wanted = demand({{1, 4096, 100}});
+  EXPECT_TRUE(has_room(node_with_cards(2000, 150), wanted));
+  EXPECT_FALSE(has_room(node_with_cards(2000, 150, {runner(60)}), wanted));
+}
+
 TEST(Placement, GrantsAFreeSlot) {
   NodeState state = node(1000);
   state.own = runner(100, 1);

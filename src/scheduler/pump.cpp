@@ -11,6 +11,11 @@ namespace {
 
 using Phase = RunnerState::Phase;
 
+void keep_main_memory(RunnerState& runner) {
+  runner.bytes -= runner.graphics;
+  runner.graphics = 0;
+}
+
 double gigabytes(uint64_t bytes) { return static_cast<double>(bytes) / (1 << 30); }
 
 }  // namespace
@@ -106,10 +111,7 @@ bool LocalScheduler::perform(const ModelKey& key, ModelEntry& entry, Waiter& hea
 NodeState LocalScheduler::node_state(const ModelKey& key, std::vector<ModelKey>& others) const {
   NodeState node;
   node.now = world_.clock.now();
-  node.memory_total = memory_total_;
   node.loaded_max = options_.loaded_max;
-  const uint64_t used = memory_used();
-  node.memory_free = node.memory_total - std::min(used, node.memory_total);
   for (const auto& [other, entry] : models_) {
     if (!entry->instance) continue;
     if (other == key) {
@@ -119,6 +121,19 @@ NodeState LocalScheduler::node_state(const ModelKey& key, std::vector<ModelKey>&
       others.push_back(other);
     }
   }
+  uint64_t used = memory_used();
+  if (uses_cards(models_.at(key)->target)) {
+    node.memory_total = memory_total();
+    node.graphics_total = graphics_total_;
+    node.graphics_free = graphics_free();
+  } else {
+    // Nothing of it can lie on a card, and nothing that leaves a card helps it.
+    node.memory_total = main_total_;
+    used -= graphics_used();
+    if (node.own) keep_main_memory(*node.own);
+    for (RunnerState& other : node.others) keep_main_memory(other);
+  }
+  node.memory_free = node.memory_total - std::min(used, node.memory_total);
   return node;
 }
 
@@ -129,6 +144,7 @@ RunnerState LocalScheduler::runner_state(const ModelEntry& entry, const Instance
   state.slots = instance.plan.slots;
   state.running = static_cast<int>(instance.holders.size());
   state.bytes = bytes_of(instance);
+  state.graphics = graphics_of(instance);
   // Another node's model stands on a part: it ends with its lease.
   state.pinned = entry.pinned || entry.target.is_part();
   state.draining = instance.draining;

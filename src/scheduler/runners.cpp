@@ -40,14 +40,10 @@ engine::LaunchOptions LocalScheduler::launch_options(const Target& target, const
   return launch;
 }
 
-uint64_t LocalScheduler::bytes_of(const Instance& instance) {
-  // What is mapped but not yet touched will be: the estimate is the floor.
-  return std::max(instance.plan.bytes, instance.resident_bytes);
-}
-
 void LocalScheduler::begin_load(const ModelKey& key, ModelEntry& entry, const Plan& plan) {
   auto instance = std::make_shared<Instance>();
   instance->plan = plan;
+  if (uses_cards(entry.target)) instance->graphics_bytes = std::min(plan.bytes, graphics_free());
   instance->engine = make_engine_(launch_options(entry.target, plan));
   instance->load_started = world_.clock.now();
   entry.instance = instance;
@@ -83,7 +79,7 @@ io::Task<void> LocalScheduler::run_load(ModelKey key, std::shared_ptr<Instance> 
   instance->plan.context =
       std::max(instance->plan.context, instance->engine->properties().context_length);
   instance->plan.slots = instance->engine->properties().slots;
-  instance->resident_bytes = instance->engine->memory().resident;
+  measure_instance(*instance);
   instance->phase = Phase::ready;
   std::weak_ptr<Instance> weak = instance;
   instance->engine->on_death([this, key, weak] { died(key, weak); });

@@ -18,6 +18,17 @@ bool stays(const cluster::RunnerInfo& runner) {
   return runner.pinned || !runner.part_of.empty() || !runner.parts.empty();
 }
 
+// Parts are kept in main memory.
+uint64_t main_memory_of(const NodeInfo& node) {
+  return node.memory_total - std::min(node.graphics_total, node.memory_total);
+}
+
+// An integrated card has no other.
+uint64_t main_memory_of(const NodeInfo& node, const cluster::RunnerInfo& runner) {
+  const uint64_t apart = node.graphics_total > 0 ? runner.graphics_bytes : 0;
+  return runner.size_bytes - std::min(apart, runner.size_bytes);
+}
+
 // Memory that is free, or is as soon as idle models have left.
 uint64_t room_for_part(const NodeInfo& node, const Target& target) {
   uint64_t taken = 0;
@@ -26,9 +37,9 @@ uint64_t room_for_part(const NodeInfo& node, const Target& target) {
     if (runner.weights == target.weights) continue;
     if (!runner.part_of.empty() && runner.model == target.name) continue;
     const bool busy = runner.loading || runner.running + runner.queued > 0;
-    if (busy || stays(runner)) taken += runner.size_bytes;
+    if (busy || stays(runner)) taken += main_memory_of(node, runner);
   }
-  return node.memory_total - std::min(taken, node.memory_total);
+  return main_memory_of(node) - std::min(taken, main_memory_of(node));
 }
 
 // And when those that run now have ended too.

@@ -22,7 +22,7 @@ struct Script {
   std::set<ScriptedEngine*> engines;         // Those that exist.
   std::vector<std::string> loads;            // "name@context" in order.
   std::vector<engine::CompletionRequest> asked;
-  uint64_t anonymous_bytes = 0;  // Of each.
+  uint64_t anonymous_bytes = 0, graphics_bytes = 0;  // Of each.
 
   ScriptedEngine* find(const std::string& name) const;
 };
@@ -66,6 +66,7 @@ class ScriptedEngine final : public engine::LoadableEngine {
   void on_death(std::function<void()> callback) override { on_death_ = std::move(callback); }
   double load_progress() const override { return 0.5; }
   io::ProcessMemory memory() const override { return {0, script_.anonymous_bytes}; }
+  uint64_t graphics_bytes() const override { return script_.graphics_bytes; }
   const engine::Properties& properties() const override { return properties_; }
   const engine::LaunchOptions& options() const { return options_; }
 

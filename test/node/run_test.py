@@ -7,14 +7,17 @@ import pathlib
 import re
 import signal
 import socket
+import subprocess
 import sys
+import tempfile
 import threading
 import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from support import cases  # noqa: E402
-from support.node import HttpError, Node  # noqa: E402
+from support.memory_limit import MemoryLimit  # noqa: E402
+from support.node import CACHE, HttpError, Node  # noqa: E402
 
 MODEL = "smollm2:135m"
 LONG = {"model": MODEL, "prompt": "Write a very long story about a fox and a river.",
@@ -155,9 +158,9 @@ class LeavingClients(unittest.TestCase):
                      b"Content-Length: %d\r\n\r\n%s" % (len(body), body.encode()))
         return peer
 
-    def wait_until_it_works(self):
+    def wait_until_it_works(self, hundredths=20):
         begin = ticks(self.runner)
-        self.node.wait_until(lambda: ticks(self.runner) > begin + 20, "the runner computes")
+        self.node.wait_until(lambda: ticks(self.runner) > begin + hundredths, "it computes")
 
     def left(self):
         """How many requests ended because their client went, not by their last token."""
@@ -200,7 +203,7 @@ class LeavingClients(unittest.TestCase):
         peer = self.ask(stream=False)
         self.node.wait_until(
             lambda: "ollamamax_requests_running 1\n" in self.node.get("/metrics"), "it runs")
-        self.wait_until_it_works()
+        self.wait_until_it_works(150)  # Long enough for some tokens.
         self.check(peer.close, "before a whole answer")
 
 
@@ -289,6 +292,52 @@ class NodeLife(unittest.TestCase):
             for client in clients:
                 client.join()
             self.assertEqual(order, ["first", "modest", "second", "batch"])
+
+    def test_memory_that_another_program_took_is_not_lent(self):
+        limit = MemoryLimit("busy", 1 << 30)
+        self.addCleanup(limit.remove)
+        node = Node()
+        node.command = limit.command
+        with node:
+            node.create(MODEL)
+            taken = limit.command([sys.executable, "-c", "import sys; block = b'x' * (800 << 20);"
+                                   "print('taken', flush=True); sys.stdin.read()"])
+            with subprocess.Popen(taken, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+                self.assertEqual(other.stdout.readline(), b"taken\n")
+                self.wait_for_memory(node, lambda lent: lent < 200 << 20)
+                with self.assertRaises(HttpError) as refusal:
+                    node.post("/api/generate", {"model": MODEL})
+                self.assertEqual(refusal.exception.status, 500)
+                self.assertIn("of memory", refusal.exception.text)
+                self.assertEqual(node.runners(), [])
+            self.wait_for_memory(node, lambda lent: lent > 600 << 20)
+            node.post("/api/generate", {"model": MODEL})
+            self.assertEqual(limit.killed(), 0)
+
+    def wait_for_memory(self, node, condition):
+        node.wait_until(lambda: condition(node.metric("ollamamax_models_memory_bytes")),
+                        "what models may take has followed")
+
+    def test_what_lies_on_a_card_is_told(self):
+        # A card that is not there, and a runner that says it uses it.
+        llama = pathlib.Path(os.environ.get("OLLAMAMAX_LLAMA_DIR", CACHE / "llama/current")) / "bin"
+        card = ('{"name":"CUDA0","description":"Test Card","type":"gpu",'
+                '"total":8589934592,"free":8000000000}')
+        told = "load_tensors: CUDA0 model buffer size = 60.00 MiB"
+        programs = {"ggml-devices": f"echo '{card}'",
+                    "llama-server": f"echo '{told}'; exec {llama}/llama-server \"$@\""}
+        with tempfile.TemporaryDirectory() as folder:
+            for name, text in programs.items():
+                program = pathlib.Path(folder) / name
+                program.write_text(f"#!/bin/sh\n{text}\n")
+                program.chmod(0o755)
+            with Node({"OLLAMAMAX_LLAMA_DIR": folder}) as node:
+                self.assertRegex(node.log(), "graphics card.*Test Card")
+                node.create(MODEL)
+                node.post("/api/generate", {"model": MODEL})
+                loaded, = node.get("/api/ps")["models"]
+                self.assertEqual(loaded["size_vram"], 60 << 20)
+                self.assertRegex(node.cli("ps").stdout, r"\d+%/\d+% CPU/GPU")
 
     def test_an_address_in_use_is_explained(self):
         with Node() as node:

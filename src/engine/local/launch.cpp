@@ -36,6 +36,9 @@ void add_memory_flags(const LaunchOptions& options, std::vector<std::string>& ar
   } else if (options.parts.empty() && options.gpu_layers && *options.gpu_layers >= 0) {
     add("-ngl", std::to_string(*options.gpu_layers));
   }
+  if (options.card_margin_mib > 0 && options.parts.empty()) {
+    add("--fit-target", std::to_string(options.card_margin_mib));
+  }
   if (options.main_gpu) {
     add("--split-mode", "none", "--main-gpu", std::to_string(*options.main_gpu));
   }

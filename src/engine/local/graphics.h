@@ -1,0 +1,35 @@
+// Graphics cards: what this machine's have, and what a runner took of them.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "io/world.h"
+
+namespace om::engine {
+
+struct GraphicsCard {
+  std::string name, description;  // "CUDA0", "NVIDIA L4".
+  bool integrated = false;        // Its memory is the machine's.
+  uint64_t total_bytes = 0, free_bytes = 0;
+};
+
+// What `program` (tools/ggml_devices.cpp) prints of the cards that runners use: integrated ones
+// only where there are no others, as llama.cpp chooses. Empty: there are none, or no such program.
+// unavailable: it failed, as with a broken driver. cancelled, deadline_exceeded.
+io::Task<Result<std::vector<GraphicsCard>>> read_cards(io::World& world, std::string program,
+                                                       io::Call call);
+
+// One line of that program; nothing if it is not about a card.
+std::optional<GraphicsCard> parse_card(std::string_view line);
+
+// Bytes of a buffer that llama-server's log tells of, if it lies on a card of this machine:
+//   load_tensors:        CUDA0 model buffer size =  4095.05 MiB
+// Buffers of the processor ("CPU", "CPU_Mapped", "CPU_REPACK"), those that a card's driver keeps in
+// main memory ("CUDA_Host") and those of other nodes ("RPC0[127.0.0.1:50052]") are none.
+uint64_t card_buffer_bytes(std::string_view line);
+
+}  // namespace om::engine

@@ -1,0 +1,38 @@
+// What graphics cards have left for models.
+#pragma once
+
+#include <string>
+
+#include "engine/local/graphics.h"
+#include "io/world.h"
+
+namespace om::scheduler {
+
+// Asked before a model is loaded. On the io thread.
+class GraphicsMemory {
+ public:
+  virtual ~GraphicsMemory() = default;
+  // Bytes, of all cards with memory of their own together. Fails: not known now.
+  virtual io::Task<Result<uint64_t>> left() = 0;
+};
+
+// What llama-server leaves free on each card (--fit-target), in bytes.
+inline constexpr uint64_t kCardMargin = uint64_t{1} << 30;
+
+// Of these cards, what may be lent if so much more is to stay free on each.
+uint64_t memory_left(const std::vector<engine::GraphicsCard>& cards, uint64_t reserve);
+
+// Asks the program that lists this machine's cards.
+class CardMemory final : public GraphicsMemory {
+ public:
+  CardMemory(io::World& world, std::string program, uint64_t reserve)
+      : world_(world), program_(std::move(program)), reserve_(reserve) {}
+  io::Task<Result<uint64_t>> left() override;
+
+ private:
+  io::World& world_;
+  const std::string program_;
+  const uint64_t reserve_;
+};
+
+}  // namespace om::scheduler
