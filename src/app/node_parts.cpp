@@ -207,6 +207,7 @@ Result<std::unique_ptr<scheduler::LocalScheduler>> make_scheduler(io::World& wor
   options.memory_total = most;
   const uint64_t cards_left = scheduler::memory_left(cards, settings.memory_reserve);
   const bool has_cards = std::ranges::any_of(cards, [](const auto& c) { return !c.integrated; });
+  options.launch.has_cards = !cards.empty();
   if (has_cards) {
     // Ollama's OLLAMA_GPU_OVERHEAD is one of cards; where there are none, of main memory.
     options.launch.card_margin_mib =

@@ -28,6 +28,7 @@ json::object encode_runner(const RunnerInfo& runner) {
                       {"loading", runner.loading},
                       {"load_progress", runner.load_progress},
                       {"graphics_bytes", runner.graphics_bytes},
+                      {"on_card", runner.on_card},
                       {"output_rate", runner.output_rate},
                       {"prompt_rate", runner.prompt_rate},
                       {"pending_prompt_tokens", runner.pending_prompt_tokens},
@@ -62,6 +63,7 @@ std::optional<RunnerInfo> decode_runner(const json::value& value) {
   fields.read("queued", runner.queued);
   fields.read("size_bytes", runner.size_bytes);
   fields.read("graphics_bytes", runner.graphics_bytes);
+  fields.read("on_card", runner.on_card);
   fields.read("loading", runner.loading);
   fields.read("load_progress", runner.load_progress);
   fields.read("output_rate", runner.output_rate);

@@ -25,6 +25,7 @@ struct RunnerInfo {
   int slots = 0, running = 0, queued = 0;
   uint64_t size_bytes = 0;
   uint64_t graphics_bytes = 0;  // Of them, on graphics cards.
+  bool on_card = false;         // All of its layers.
   bool loading = false;
   double load_progress = 0;  // 0..1 while it loads, in steps: each one is a report.
   // Measured; 0: not yet. Tokens a second of one stream that runs alone, and of prompts.

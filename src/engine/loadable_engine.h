@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "engine/engine.h"
+#include "engine/local/graphics.h"
 #include "engine/local/launch.h"
 #include "io/world.h"
 
@@ -25,8 +26,8 @@ class LoadableEngine : public Engine {
   virtual void on_death(std::function<void()> callback) = 0;
   virtual double load_progress() const = 0;      // 0..1.
   virtual io::ProcessMemory memory() const = 0;  // Of its child on this machine.
-  // Memory of this machine's graphics cards, as the child told while it loaded.
-  virtual uint64_t graphics_bytes() const { return 0; }
+  // As the child told while it loaded.
+  virtual GraphicsUse graphics() const { return {}; }
   // Another node's end ended it, or somebody's signal (an operator's, or the kernel's for want of
   // memory: slots have theirs from the start on): no request is to blame.
   virtual bool ended_by_others() const { return false; }

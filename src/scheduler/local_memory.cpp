@@ -99,7 +99,7 @@ io::Task<void> LocalScheduler::measure_graphics() {
 }
 
 void LocalScheduler::measure_instance(Instance& instance) const {
-  if (graphics_total_ > 0) instance.graphics_bytes = instance.engine->graphics_bytes();
+  if (graphics_total_ > 0) instance.graphics_bytes = instance.engine->graphics().bytes;
   const io::ProcessMemory memory = instance.engine->memory();
   instance.resident_bytes =
       instance.graphics_bytes > 0 ? memory.anonymous + instance.graphics_bytes : memory.resident;

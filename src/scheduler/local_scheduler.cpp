@@ -325,7 +325,8 @@ LoadedModel LocalScheduler::loaded_model(const ModelKey& key, const ModelEntry& 
   model.weights = key.weights;
   model.size_bytes = bytes_of(instance);
   // Also where the card's memory is the machine's.
-  model.gpu_bytes = std::min(model.size_bytes, instance.engine->graphics_bytes());
+  const engine::GraphicsUse graphics = instance.engine->graphics();
+  model.gpu_bytes = gpu_bytes_shown(model.size_bytes, graphics.bytes, graphics.whole());
   model.context_length = instance.plan.context;
   model.slots = instance.plan.slots;
   model.running = static_cast<int>(instance.holders.size());
@@ -375,7 +376,9 @@ cluster::RunnerInfo LocalScheduler::runner_info(const ModelEntry& entry, LoadedM
   runner.running = model.running;
   runner.queued = model.queued;
   runner.size_bytes = model.size_bytes;
-  runner.graphics_bytes = model.gpu_bytes;
+  const engine::GraphicsUse graphics = entry.instance->engine->graphics();
+  runner.graphics_bytes = std::min(model.size_bytes, graphics.bytes);
+  runner.on_card = graphics.whole();
   runner.prompt_rate = in_steps(entry.prompt_rate.per_second());
   runner.output_rate = in_steps(entry.output_rate.per_second());
   runner.value = in_steps(entry.expected_loss(world_.clock.now()));

@@ -47,7 +47,7 @@ double NodeCost::output_rate(const cluster::RunnerInfo* runner, bool on_card, in
 
 double NodeCost::service_ms(const cluster::RunnerInfo* runner) const {
   const int slots = runner != nullptr && runner->slots > 0 ? runner->slots : options_.slots;
-  const bool on_card = runner != nullptr && is_on_card(*runner);
+  const bool on_card = runner != nullptr && runner->on_card;
   return request_.output_tokens / output_rate(runner, on_card, slots) * kMsPerSecond;
 }
 
@@ -113,7 +113,7 @@ void NodeCost::serve(NodeCandidate& candidate, const cluster::NodeInfo& node,
                      const cluster::RunnerInfo& runner, const LoadOverlay::Extra& extra) const {
   candidate.loaded = true;
   CostTerms& cost = candidate.cost;
-  const bool on_card = is_on_card(runner);
+  const bool on_card = runner.on_card;
   const double rate = prompt_rate(&runner, on_card);
   const int slots = std::max(1, runner.slots);
   const int inside = std::max(0, runner.running + runner.queued + extra.requests);

@@ -16,10 +16,6 @@ struct ModelRates {
 // until it is measured: between what small and large cards do.
 inline constexpr double kCardSpeed = 8;
 
-inline bool is_on_card(const cluster::RunnerInfo& runner) {
-  return runner.graphics_bytes > 0 && runner.graphics_bytes >= runner.size_bytes / 10 * 9;
-}
-
 // Estimates nodes for one request. Lives for one decision.
 class NodeCost {
  public:

@@ -57,7 +57,7 @@ class Search {
     for (NodeNumber number : runners.first(std::min(runners.size(), kRatesSampleMax))) {
       const cluster::RunnerInfo* runner = state_.cluster.node(number).runner_of(request_.weights);
       if (runner == nullptr) continue;
-      const double speed = is_on_card(*runner) ? kCardSpeed : 1;
+      const double speed = runner->on_card ? kCardSpeed : 1;
       if (runner->prompt_rate > 0) sum.prompt += runner->prompt_rate / speed, prompts++;
       if (runner->output_rate > 0) sum.output += runner->output_rate / speed, outputs++;
     }

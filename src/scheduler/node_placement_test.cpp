@@ -302,7 +302,7 @@ TEST_F(NodePlacement, EndsIdleModelsForOneThatThenLiesOnTheCards) {
 
 TEST_F(NodePlacement, TakesWhatCardsDoForNoRateOfNodesWithoutThem) {
   cluster::RunnerInfo& on_card = runner("a", "x", 4, 20);
-  on_card.graphics_bytes = on_card.size_bytes;
+  on_card.on_card = true;
   on_card.prompt_rate = 8000;
   node("b");
   report();

@@ -126,6 +126,12 @@ struct LoadedModel {
   std::string part_of;            // Not empty: a part of what that node runs.
 };
 
+// For people: some of every model stays in main memory, which does not count where all its layers
+// lie on cards.
+inline uint64_t gpu_bytes_shown(uint64_t size, uint64_t on_cards, bool all_layers) {
+  return all_layers ? size : std::min(size, on_cards);
+}
+
 // Finds each request a slot on a loaded model, or says why there is none. stop() must be awaited
 // before it is destroyed; leases may outlive it.
 class Scheduler {

@@ -66,7 +66,7 @@ class ScriptedEngine final : public engine::LoadableEngine {
   void on_death(std::function<void()> callback) override { on_death_ = std::move(callback); }
   double load_progress() const override { return 0.5; }
   io::ProcessMemory memory() const override { return {0, script_.anonymous_bytes}; }
-  uint64_t graphics_bytes() const override { return script_.graphics_bytes; }
+  engine::GraphicsUse graphics() const override { return {script_.graphics_bytes, false}; }
   const engine::Properties& properties() const override { return properties_; }
   const engine::LaunchOptions& options() const { return options_; }
 

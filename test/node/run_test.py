@@ -324,9 +324,9 @@ class NodeLife(unittest.TestCase):
         card = ('{"name":"CUDA0","description":"Test Card","type":"gpu",'
                 '"total":8589934592,"free":8000000000}')
         told = "load_tensors: CUDA0 model buffer size = 60.00 MiB"
-        programs = {"ggml-devices": f"echo '{card}'",
-                    "llama-server": f"echo '{told}'; exec {llama}/llama-server \"$@\""}
         with tempfile.TemporaryDirectory() as folder:
+            programs = {"ggml-devices": f"echo '{card}'",
+                        "llama-server": f"echo '{told}'; exec {llama}/llama-server \"$@\""}
             for name, text in programs.items():
                 program = pathlib.Path(folder) / name
                 program.write_text(f"#!/bin/sh\n{text}\n")
@@ -334,10 +334,14 @@ class NodeLife(unittest.TestCase):
             with Node({"OLLAMAMAX_LLAMA_DIR": folder}) as node:
                 self.assertRegex(node.log(), "graphics card.*Test Card")
                 node.create(MODEL)
-                node.post("/api/generate", {"model": MODEL})
-                loaded, = node.get("/api/ps")["models"]
-                self.assertEqual(loaded["size_vram"], 60 << 20)
-                self.assertRegex(node.cli("ps").stdout, r"\d+%/\d+% CPU/GPU")
+                for layers, processor in [(10, r"\d+%/\d+% CPU/GPU"), (-1, "100% GPU")]:
+                    node.post("/api/generate", {"model": MODEL, "options": {"num_gpu": layers}})
+                    loaded, = node.get("/api/ps")["models"]
+                    size = loaded["size"] if layers < 0 else 60 << 20
+                    self.assertEqual(loaded["size_vram"], size)
+                    self.assertRegex(node.cli("ps").stdout, processor)
+                    node.post("/api/generate", {"model": MODEL, "keep_alive": 0})
+                    node.wait_until(lambda: not node.get("/api/ps")["models"], "it is unloaded")
 
     def test_an_address_in_use_is_explained(self):
         with Node() as node:

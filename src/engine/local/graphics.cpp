@@ -56,6 +56,23 @@ io::Task<Result<std::vector<GraphicsCard>>> read_cards(io::World& world, std::st
   co_return cards;
 }
 
+void GraphicsUse::read(std::string_view line) {
+  bytes += card_buffer_bytes(line);
+  if (const auto all = all_layers_on_card(line)) all_layers = *all;
+}
+
+std::optional<bool> all_layers_on_card(std::string_view line) {
+  constexpr std::string_view kBefore = ": offloaded ", kAfter = " layers to GPU";
+  const size_t begin = line.find(kBefore);
+  if (begin == std::string_view::npos || !line.ends_with(kAfter)) return std::nullopt;
+  line.remove_suffix(kAfter.size());
+  if (begin + kBefore.size() > line.size()) return std::nullopt;
+  line.remove_prefix(begin + kBefore.size());
+  const size_t slash = line.find('/');
+  if (slash == std::string_view::npos) return std::nullopt;
+  return line.substr(0, slash) == line.substr(slash + 1);
+}
+
 uint64_t card_buffer_bytes(std::string_view line) {
   constexpr std::string_view kSize = " buffer size = ";
   const size_t at = line.find(kSize);

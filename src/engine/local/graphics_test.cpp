@@ -43,6 +43,22 @@ TEST(Graphics, CountsBuffersOnCardsOnly) {
   }
 }
 
+TEST(Graphics, KnowsWhetherAllLayersAreOnCards) {
+  GraphicsUse use;
+  use.read("I load_tensors: offloaded 31/31 layers to GPU");
+  EXPECT_FALSE(use.whole()) << "there is no card";
+  use.read("I load_tensors:      Vulkan0 model buffer size =    92.00 MiB");
+  use.read("I llama_kv_cache:    Vulkan0 KV buffer size =    90.00 MiB");
+  EXPECT_EQ(use.bytes, uint64_t{182} << 20);
+  EXPECT_TRUE(use.whole());
+  use.read("I load_tensors: offloaded 20/31 layers to GPU");
+  EXPECT_FALSE(use.whole());
+  for (const char* other : {"", ": offloaded  layers to GPU", ": offloaded layers to GPU",
+                            "load_tensors: offloading 29 repeating layers to GPU"}) {
+    EXPECT_EQ(all_layers_on_card(other), std::nullopt) << other;
+  }
+}
+
 // The program that lists cards.
 struct Lister {
   std::vector<std::string> lines;

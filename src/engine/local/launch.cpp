@@ -75,7 +75,8 @@ Result<io::SpawnOptions> launch_command(const LaunchOptions& options,
   auto add = [&](auto... words) { (argv.emplace_back(words), ...); };
   add(options.program, "-m", options.model_path, "--alias", options.name);
   add("--host", secrets.socket_path, "--offline", "--no-webui", "--no-slots");
-  add("--log-colors", "off", "--no-log-timestamps", "--log-verbosity", "3");
+  add("--log-colors", "off", "--no-log-timestamps");
+  add("--log-verbosity", options.has_cards ? "4" : "3");  // Sizes of buffers are told from 4 on.
   add_memory_flags(options, argv);
   add_parts(options, argv);
   if (options.threads > 0) add("-t", std::to_string(options.threads));

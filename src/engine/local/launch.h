@@ -41,6 +41,7 @@ struct LaunchOptions {
   int prompt_cache_mib = 0;     // RAM for prompts that lost their slot.
   int checkpoints = 0;  // Of a slot whose model cannot go back in its context. 0: the runner picks.
   std::optional<int> gpu_layers, main_gpu;
+  bool has_cards = false;   // Then the runner is to tell what it puts on graphics cards.
   int card_margin_mib = 0;  // To be left free on each graphics card; 0: the runner's own margin.
   std::optional<bool> use_mmap;
   std::vector<std::pair<std::string, std::string>> environment;

@@ -42,6 +42,15 @@ TEST(Launch, ComputesTheSameInEveryBatchWhenAsked) {
               Contains(std::pair<std::string, std::string>("GGML_CPU_TILED_MM", "0")));
 }
 
+TEST(Launch, AsksToBeToldWhatLiesOnCards) {
+  LaunchOptions options{.program = "p", .model_path = "m"};
+  EXPECT_THAT(command_line(options), HasSubstr("--log-verbosity 3 "));
+  options.has_cards = true;
+  options.card_margin_mib = 1536;
+  EXPECT_THAT(command_line(options), HasSubstr("--log-verbosity 4 "));
+  EXPECT_THAT(command_line(options), HasSubstr("--fit-target 1536"));
+}
+
 TEST(Launch, KeepsTheKeyOutOfTheCommandLine) {
   const LaunchOptions options{.program = "p", .model_path = "m"};
   EXPECT_THAT(command_line(options), Not(HasSubstr("the-key")));

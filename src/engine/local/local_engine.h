@@ -25,7 +25,7 @@ class LocalEngine final : public LoadableEngine {
   }
   double load_progress() const override { return process_->load_progress(); }
   io::ProcessMemory memory() const override { return process_->memory(); }
-  uint64_t graphics_bytes() const override { return process_->graphics_bytes(); }
+  GraphicsUse graphics() const override { return process_->graphics(); }
   bool ended_by_others() const override { return process_->was_killed(); }
 
   const Properties& properties() const override { return properties_; }

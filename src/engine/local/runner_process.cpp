@@ -5,7 +5,6 @@
 #include <csignal>
 
 #include "base/log.h"
-#include "engine/local/graphics.h"
 #include "engine/metrics.h"
 
 namespace om::engine {
@@ -145,7 +144,7 @@ void RunnerProcess::keep_line(std::string line) {
   if (line.empty()) return;
   if (line.size() > kLineBytesMax) line.resize(kLineBytesMax);
   if (!ready_ && first_trouble_.empty() && tells_trouble(line)) first_trouble_ = line;
-  if (!ready_) graphics_bytes_ += card_buffer_bytes(line);
+  if (!ready_) graphics_.read(line);
   log_debug("runner says", field("model", options_.name), field("line", line));
   lines_.push_back(std::move(line));
   if (lines_.size() > kLinesMax) lines_.pop_front();

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 
+#include "engine/local/graphics.h"
 #include "engine/local/launch.h"
 #include "engine/local/stall_limit.h"
 #include "http/client.h"
@@ -46,7 +47,7 @@ class RunnerProcess : public std::enable_shared_from_this<RunnerProcess> {
 
   double load_progress() const;  // 0..1, by the memory that is filled.
   io::ProcessMemory memory() const { return child_ ? child_->memory() : io::ProcessMemory{}; }
-  uint64_t graphics_bytes() const { return graphics_bytes_; }  // As its log told.
+  const GraphicsUse& graphics() const { return graphics_; }  // As its log told.
   int pid() const { return child_ ? child_->pid() : 0; }
   const LaunchOptions& options() const { return options_; }
   const std::string& media_marker() const { return secrets_.media_marker; }
@@ -106,7 +107,7 @@ class RunnerProcess : public std::enable_shared_from_this<RunnerProcess> {
   std::unique_ptr<io::Child> child_;
   std::deque<std::string> lines_;  // The last of its output.
   std::string first_trouble_;      // While it loads.
-  uint64_t graphics_bytes_ = 0;
+  GraphicsUse graphics_;
   io::TimePoint last_line_{};
   bool ready_ = false, stopping_ = false, exited_ = false;
   bool killed_while_loading_ = false;
