@@ -4,8 +4,8 @@
 #
 # Options for graphics cards, for example:
 #   OLLAMAMAX_LLAMA_CMAKE="-DGGML_CUDA=ON -DCMAKE_CUDA_ARCHITECTURES=native" ./run build   (CUDA)
-#   OLLAMAMAX_LLAMA_CMAKE="-DGGML_VULKAN=ON" ./run build (glslc, spirv-headers, Vulkan headers newer than
-#     Debian 12's, whose 1.3.239 lacks VK_EXT_layer_settings)
+#   OLLAMAMAX_LLAMA_CMAKE="-DGGML_VULKAN=ON" ./run build (Vulkan; needs glslc, spirv-headers and
+#     headers newer than Debian 12's 1.3.239, which lack VK_EXT_layer_settings)
 #   OLLAMAMAX_LLAMA_CMAKE="-DGGML_HIP=ON -DGPU_TARGETS=gfx1100" ./run build (ROCm)
 #
 # `tools/build_llama.sh deterministic` adds deterministic/bin: the same programs with processor

@@ -48,8 +48,8 @@ uint64_t LocalScheduler::graphics_free() const {
 
 // Parts and models that are split are kept in main memory, and who wants no layers on a card.
 bool LocalScheduler::uses_cards(const Target& target) const {
-  return graphics_total_ > 0 && !options_.launch.deterministic && !target.is_part() &&
-         !target.split && target.runner.num_gpu != 0;
+  return graphics_ && !options_.launch.deterministic && !target.is_part() && !target.split &&
+         target.runner.num_gpu != 0;
 }
 
 void LocalScheduler::note_memory_left(uint64_t bytes) {
@@ -99,7 +99,7 @@ io::Task<void> LocalScheduler::measure_graphics() {
 }
 
 void LocalScheduler::measure_instance(Instance& instance) const {
-  if (graphics_total_ > 0) instance.graphics_bytes = instance.engine->graphics().bytes;
+  if (graphics_) instance.graphics_bytes = instance.engine->graphics().bytes;
   const io::ProcessMemory memory = instance.engine->memory();
   instance.resident_bytes =
       instance.graphics_bytes > 0 ? memory.anonymous + instance.graphics_bytes : memory.resident;
