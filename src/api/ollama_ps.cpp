@@ -36,7 +36,8 @@ void write_loaded(JsonWriter& writer, const Dependencies& dependencies,
   std::string expires = loaded.expires_at ? format_time(*loaded.expires_at) : forever(now);
   if (loaded.stopping) expires = format_time(now - std::chrono::seconds(1));  // "Stopping...".
   writer.member("expires_at", std::string_view(expires));
-  writer.member("size_vram", loaded.gpu_bytes);
+  // Some of every model stays in main memory: no news where all its layers lie on cards.
+  writer.member("size_vram", loaded.on_card ? loaded.size_bytes : loaded.graphics_bytes);
   writer.member("context_length", loaded.context_length);
   if (!loaded.node.empty()) writer.member("node", std::string_view(loaded.node));
   if (!loaded.parts.empty()) {

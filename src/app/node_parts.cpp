@@ -18,7 +18,6 @@ namespace om::app {
 namespace {
 
 constexpr std::string_view kLockName = "lock";
-constexpr std::chrono::seconds kAskCardsMax{10};
 
 std::string program_directory() {
   std::array<char, 4096> path{};
@@ -173,8 +172,7 @@ std::string outside_address() {
 io::Task<Cards> find_cards(io::World& world, const NodePaths& paths) {
   Cards cards;
   if (paths.cards_program.empty()) co_return cards;
-  auto read = co_await engine::read_cards(world, paths.cards_program,
-                                          world.clock.call_within(kAskCardsMax));
+  auto read = co_await engine::read_cards(world, paths.cards_program);
   if (!read) {
     log_warn("no graphics card is used", field("error", read.error()));
     co_return cards;
@@ -205,13 +203,12 @@ Result<std::unique_ptr<scheduler::LocalScheduler>> make_scheduler(io::World& wor
   scheduler::LocalSchedulerOptions options;
   options.launch = launch_options(settings, paths, resources.cores);
   options.memory_total = most;
-  const uint64_t cards_left = scheduler::memory_left(cards, settings.memory_reserve);
+  const uint64_t margin = scheduler::kCardMargin + settings.memory_reserve;
   const bool has_cards = std::ranges::any_of(cards, [](const auto& c) { return !c.integrated; });
   options.launch.has_cards = !cards.empty();
   if (has_cards) {
     // Ollama's OLLAMA_GPU_OVERHEAD is one of cards; where there are none, of main memory.
-    options.launch.card_margin_mib =
-        static_cast<int>((scheduler::kCardMargin + settings.memory_reserve) >> 20);
+    options.launch.card_margin_mib = static_cast<int>(margin >> 20);
   } else {
     options.memory_total -= settings.memory_reserve;
     options.memory_reserve = settings.memory_reserve;
@@ -234,9 +231,9 @@ Result<std::unique_ptr<scheduler::LocalScheduler>> make_scheduler(io::World& wor
   const uint64_t left = sample_memory(world.files).left_bytes;
   scheduler->note_memory_left(left);
   if (has_cards) {
-    scheduler->use_graphics(std::make_unique<scheduler::CardMemory>(world, paths.cards_program,
-                                                                    settings.memory_reserve),
-                            cards_left);
+    scheduler->use_graphics(
+        std::make_unique<scheduler::CardMemory>(world, paths.cards_program, margin),
+        scheduler::memory_left(cards, margin));
   }
   const uint64_t memory = scheduler->memory_total();
   log_info("resources", field("memory_for_models", memory), field("cores", resources.cores));

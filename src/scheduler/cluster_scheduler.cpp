@@ -382,7 +382,8 @@ std::vector<LoadedModel> ClusterScheduler::loaded() const {
             world_.clock.wall_now() + std::chrono::milliseconds(*runner.expires_ms) - since;
       }
       model.size_bytes = runner.size_bytes;
-      model.gpu_bytes = gpu_bytes_shown(runner.size_bytes, runner.graphics_bytes, runner.on_card);
+      model.graphics_bytes = runner.graphics_bytes;
+      model.on_card = runner.on_card;
       model.context_length = runner.context_length;
       model.running = runner.running;
       model.queued = runner.queued;

@@ -16,23 +16,23 @@ class GraphicsMemory {
   virtual io::Task<Result<uint64_t>> left() = 0;
 };
 
-// What llama-server leaves free on each card (--fit-target), in bytes.
+// What llama-server leaves free on each card if not told otherwise (--fit-target), in bytes.
 inline constexpr uint64_t kCardMargin = uint64_t{1} << 30;
 
-// Of these cards, what may be lent if so much more is to stay free on each.
-uint64_t memory_left(const std::vector<engine::GraphicsCard>& cards, uint64_t reserve);
+// Of these cards, what may be lent if so much is to stay free on each.
+uint64_t memory_left(const std::vector<engine::GraphicsCard>& cards, uint64_t margin);
 
 // Asks the program that lists this machine's cards.
 class CardMemory final : public GraphicsMemory {
  public:
-  CardMemory(io::World& world, std::string program, uint64_t reserve)
-      : world_(world), program_(std::move(program)), reserve_(reserve) {}
+  CardMemory(io::World& world, std::string program, uint64_t margin)
+      : world_(world), program_(std::move(program)), margin_(margin) {}
   io::Task<Result<uint64_t>> left() override;
 
  private:
   io::World& world_;
   const std::string program_;
-  const uint64_t reserve_;
+  const uint64_t margin_;
 };
 
 }  // namespace om::scheduler

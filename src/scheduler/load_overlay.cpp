@@ -5,8 +5,6 @@
 namespace om::scheduler {
 namespace {
 
-// A report made this soon after a request was sent, or after it ended, may not know of it yet.
-constexpr std::chrono::milliseconds kSettle{100};
 // By then every node in use has reported what ended.
 constexpr std::chrono::seconds kEndedKept{3};
 
@@ -56,14 +54,14 @@ LoadOverlay::Extra LoadOverlay::of(NodeNumber node, uint64_t model, io::TimePoin
   for (const Entry& entry : list->second) {
     if (entry.request.model != model) continue;
     const bool ended = entry.ended != io::kNever, answered = entry.answered != io::kNever;
-    const bool in_report = entry.routed + kSettle <= reported;
+    const bool in_report = entry.routed + kReportSettle <= reported;
     // A late first token is news until a report that was made after it.
-    if (answered ? entry.answered + kSettle > reported : !ended) {
+    if (answered ? entry.answered + kReportSettle > reported : !ended) {
       const io::TimePoint first = std::min(entry.answered, now);
       extra.overdue = std::max(extra.overdue, first - entry.routed - entry.request.expected_first);
     }
     if (ended) {
-      if (in_report && entry.ended + kSettle > reported) extra.requests--;
+      if (in_report && entry.ended + kReportSettle > reported) extra.requests--;
       continue;
     }
     extra.own++;
@@ -86,13 +84,13 @@ uint64_t LoadOverlay::load_bytes(NodeNumber node, uint64_t except, io::TimePoint
   for (size_t i = 0; i < list->second.size(); i++) {
     const Entry& entry = list->second[i];
     if (entry.request.load_bytes == 0 || entry.request.model == except) continue;
-    if (entry.ended != io::kNever || entry.routed + kSettle <= reported) continue;
+    if (entry.ended != io::kNever || entry.routed + kReportSettle <= reported) continue;
     // Several requests for one model share one load.
     const bool counted = std::any_of(
         list->second.begin(), list->second.begin() + static_cast<std::ptrdiff_t>(i),
         [&](const Entry& earlier) {
           return earlier.request.model == entry.request.model && earlier.request.load_bytes > 0 &&
-                 earlier.ended == io::kNever && earlier.routed + kSettle > reported;
+                 earlier.ended == io::kNever && earlier.routed + kReportSettle > reported;
         });
     if (!counted) bytes += entry.request.load_bytes;
   }

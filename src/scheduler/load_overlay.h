@@ -14,6 +14,9 @@
 
 namespace om::scheduler {
 
+// A report made this soon after something happened may not know of it yet.
+inline constexpr std::chrono::milliseconds kReportSettle{100};
+
 // One request as it was routed.
 struct RoutedRequest {
   NodeNumber node = 0;

@@ -26,21 +26,16 @@ uint64_t LocalScheduler::graphics_of(const Instance& instance) {
   return std::min(instance.graphics_bytes, bytes_of(instance));
 }
 
-uint64_t LocalScheduler::memory_used() const {
-  uint64_t used = 0;
+uint64_t LocalScheduler::sum_of(uint64_t (*bytes)(const Instance&)) const {
+  uint64_t sum = 0;
   for (const auto& [key, entry] : models_) {
-    if (entry->instance) used += bytes_of(*entry->instance);
+    if (entry->instance) sum += bytes(*entry->instance);
   }
-  return used;
+  return sum;
 }
 
-uint64_t LocalScheduler::graphics_used() const {
-  uint64_t used = 0;
-  for (const auto& [key, entry] : models_) {
-    if (entry->instance) used += graphics_of(*entry->instance);
-  }
-  return used;
-}
+uint64_t LocalScheduler::memory_used() const { return sum_of(bytes_of); }
+uint64_t LocalScheduler::graphics_used() const { return sum_of(graphics_of); }
 
 uint64_t LocalScheduler::graphics_free() const {
   return graphics_total_ - std::min(graphics_total_, graphics_used());
@@ -50,6 +45,12 @@ uint64_t LocalScheduler::graphics_free() const {
 bool LocalScheduler::uses_cards(const Target& target) const {
   return graphics_ && !options_.launch.deterministic && !target.is_part() && !target.split &&
          target.runner.num_gpu != 0;
+}
+
+void LocalScheduler::lend(uint64_t main_total, uint64_t graphics_total) {
+  main_total_ = main_total;
+  graphics_total_ = graphics_total;
+  models_memory.set(static_cast<double>(memory_total()));
 }
 
 void LocalScheduler::note_memory_left(uint64_t bytes) {
@@ -66,16 +67,14 @@ void LocalScheduler::note_memory_left(uint64_t bytes) {
   // Programs come and go all the time: only what matters to a model is news.
   const uint64_t changed = std::max(total, main_total_) - std::min(total, main_total_);
   if (changed < options_.memory_total / kMemorySteps) return;
-  main_total_ = total;
-  models_memory.set(static_cast<double>(memory_total()));
+  lend(total, graphics_total_);
   pump();
 }
 
 void LocalScheduler::use_graphics(std::unique_ptr<GraphicsMemory> graphics, uint64_t left) {
   graphics_ = std::move(graphics);
-  graphics_total_ = left;
   graphics_at_ = world_.clock.now();
-  models_memory.set(static_cast<double>(memory_total()));
+  lend(main_total_, left);
 }
 
 bool LocalScheduler::is_loading() const {
@@ -94,8 +93,7 @@ io::Task<void> LocalScheduler::measure_graphics() {
   graphics_at_ = world_.clock.now();
   if (!left) log_warn("graphics memory is not known", field("error", left.error()));
   if (!left || is_loading()) co_return;
-  graphics_total_ = graphics_used() + *left;
-  models_memory.set(static_cast<double>(memory_total()));
+  lend(main_total_, graphics_used() + *left);
 }
 
 void LocalScheduler::measure_instance(Instance& instance) const {

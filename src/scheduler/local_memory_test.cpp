@@ -87,7 +87,7 @@ io::Task<void> counts_both(Node& node) {
   EXPECT_EQ(info.graphics_total, 200u);
   EXPECT_EQ(info.graphics_used, 120u) << "as it told";
   EXPECT_EQ(info.runners.front().graphics_bytes, 120u);
-  EXPECT_EQ(node.scheduler.loaded().front().gpu_bytes, 120u);
+  EXPECT_EQ(node.scheduler.loaded().front().graphics_bytes, 120u);
   client.lease.reset();
 }
 TEST(LocalMemory, CountsCardsAndMainMemory) { NodeWithCards().run(counts_both); }
@@ -149,8 +149,8 @@ TEST(LocalMemory, LeavesAMarginOnEachCard) {
       {.name = "a", .total_bytes = 8 * gigabyte, .free_bytes = 7 * gigabyte},
       {.name = "b", .total_bytes = 8 * gigabyte, .free_bytes = gigabyte / 2},
       {.name = "c", .integrated = true, .total_bytes = 8 * gigabyte, .free_bytes = 8 * gigabyte}};
-  EXPECT_EQ(memory_left(cards, 0), 6 * gigabyte);
-  EXPECT_EQ(memory_left(cards, 2 * gigabyte), 4 * gigabyte);
+  EXPECT_EQ(memory_left(cards, kCardMargin), 6 * gigabyte);
+  EXPECT_EQ(memory_left(cards, kCardMargin + 2 * gigabyte), 4 * gigabyte);
 }
 
 }  // namespace

@@ -76,10 +76,9 @@ LocalScheduler::LocalScheduler(io::World& world, LocalSchedulerOptions options,
       options_(std::move(options)),
       make_engine_(std::move(make_engine)),
       plans_(std::move(plans)),
-      main_total_(options_.memory_total),
       room_(options_.queue_max),
       tasks_(world.executor, world.clock) {
-  models_memory.set(static_cast<double>(main_total_));
+  lend(options_.memory_total, 0);
 }
 
 LocalScheduler::~LocalScheduler() {
@@ -326,7 +325,8 @@ LoadedModel LocalScheduler::loaded_model(const ModelKey& key, const ModelEntry& 
   model.size_bytes = bytes_of(instance);
   // Also where the card's memory is the machine's.
   const engine::GraphicsUse graphics = instance.engine->graphics();
-  model.gpu_bytes = gpu_bytes_shown(model.size_bytes, graphics.bytes, graphics.whole());
+  model.graphics_bytes = std::min(model.size_bytes, graphics.bytes);
+  model.on_card = graphics.whole();
   model.context_length = instance.plan.context;
   model.slots = instance.plan.slots;
   model.running = static_cast<int>(instance.holders.size());
@@ -376,9 +376,8 @@ cluster::RunnerInfo LocalScheduler::runner_info(const ModelEntry& entry, LoadedM
   runner.running = model.running;
   runner.queued = model.queued;
   runner.size_bytes = model.size_bytes;
-  const engine::GraphicsUse graphics = entry.instance->engine->graphics();
-  runner.graphics_bytes = std::min(model.size_bytes, graphics.bytes);
-  runner.on_card = graphics.whole();
+  runner.graphics_bytes = model.graphics_bytes;
+  runner.on_card = model.on_card;
   runner.prompt_rate = in_steps(entry.prompt_rate.per_second());
   runner.output_rate = in_steps(entry.output_rate.per_second());
   runner.value = in_steps(entry.expected_loss(world_.clock.now()));

@@ -116,10 +116,12 @@ class LocalScheduler final : public Scheduler {
   // local_memory.cpp: what there is to lend.
   static uint64_t bytes_of(const Instance& instance);
   static uint64_t graphics_of(const Instance& instance);
+  uint64_t sum_of(uint64_t (*bytes)(const Instance&)) const;
   uint64_t graphics_used() const;
   uint64_t graphics_free() const;
   bool uses_cards(const Target& target) const;
   bool is_loading() const;
+  void lend(uint64_t main_total, uint64_t graphics_total);
   io::Task<void> measure_graphics();
   void measure_instance(Instance& instance) const;
 
@@ -138,8 +140,8 @@ class LocalScheduler final : public Scheduler {
   engine::EngineFactory make_engine_;
   std::unique_ptr<MemoryPlans> plans_;
   std::map<ModelKey, std::unique_ptr<ModelEntry>> models_;
-  uint64_t main_total_, graphics_total_ = 0;
-  std::unique_ptr<GraphicsMemory> graphics_;  // Null: there are no cards.
+  uint64_t main_total_ = 0, graphics_total_ = 0;  // Set by lend().
+  std::unique_ptr<GraphicsMemory> graphics_;      // Null: there are no cards.
   io::TimePoint graphics_at_{};
   bool measuring_graphics_ = false;
   Quarantine quarantine_;

@@ -14,8 +14,6 @@ constexpr double kDrainAfterMs = 2000;
 // A late first token says that the node is slower than it reported, beyond what estimates err by
 // and up to a point.
 constexpr double kLateGraceMs = 3000, kLateMsMax = 60'000;
-// A report made this soon after a runner's death may not know of it yet.
-constexpr std::chrono::milliseconds kSettle{100};
 
 double ms_of(io::Duration duration) {
   return std::chrono::duration<double, std::milli>(duration).count();
@@ -33,22 +31,27 @@ io::Duration duration_of(double ms) {
 
 }  // namespace
 
-double NodeCost::prompt_rate(const cluster::RunnerInfo* runner, bool on_card) const {
-  if (runner != nullptr && runner->prompt_rate > 0) return runner->prompt_rate;
+double NodeCost::usual_prompt_rate(bool on_card) const {
   return (rates_.prompt > 0 ? rates_.prompt : options_.prompt_rate) * (on_card ? kCardSpeed : 1);
 }
 
-double NodeCost::output_rate(const cluster::RunnerInfo* runner, bool on_card, int batch) const {
-  double alone = rates_.output > 0 ? rates_.output : options_.output_rate;
-  if (on_card) alone *= kCardSpeed;
-  if (runner != nullptr && runner->output_rate > 0) alone = runner->output_rate;
+double NodeCost::usual_output_rate(bool on_card) const {
+  return (rates_.output > 0 ? rates_.output : options_.output_rate) * (on_card ? kCardSpeed : 1);
+}
+
+double NodeCost::prompt_rate(const cluster::RunnerInfo& runner) const {
+  return runner.prompt_rate > 0 ? runner.prompt_rate : usual_prompt_rate(runner.on_card);
+}
+
+double NodeCost::output_rate(const cluster::RunnerInfo& runner, int batch) const {
+  const double alone =
+      runner.output_rate > 0 ? runner.output_rate : usual_output_rate(runner.on_card);
   return alone / (1 + options_.batch_slowdown * std::max(0, batch - 1));
 }
 
-double NodeCost::service_ms(const cluster::RunnerInfo* runner) const {
-  const int slots = runner != nullptr && runner->slots > 0 ? runner->slots : options_.slots;
-  const bool on_card = runner != nullptr && runner->on_card;
-  return request_.output_tokens / output_rate(runner, on_card, slots) * kMsPerSecond;
+double NodeCost::service_ms(const cluster::RunnerInfo& runner) const {
+  const int slots = runner.slots > 0 ? runner.slots : options_.slots;
+  return request_.output_tokens / output_rate(runner, slots) * kMsPerSecond;
 }
 
 Exclusion NodeCost::exclusion_of(NodeNumber number, double breaker_share) const {
@@ -66,7 +69,7 @@ Exclusion NodeCost::exclusion_of(NodeNumber number, double breaker_share) const 
 
 bool NodeCost::runner_lost(NodeNumber number) const {
   const io::TimePoint failed = state_.breakers.runner_failed_at(number, request_.outline.model);
-  return failed != io::TimePoint{} && failed + kSettle > state_.cluster.node(number).reported;
+  return failed != io::TimePoint{} && failed + kReportSettle > state_.cluster.node(number).reported;
 }
 
 NodeCandidate NodeCost::estimate(NodeNumber number, io::Random& random) const {
@@ -99,7 +102,7 @@ NodeCandidate NodeCost::estimate(NodeNumber number, io::Random& random) const {
     if (runner != nullptr && !lost) {
       // It has to run empty before a larger one can take its place.
       const double ahead = std::max(0, runner->running + runner->queued + extra.requests);
-      candidate.cost.queue += ahead / std::max(1, runner->slots) * service_ms(runner);
+      candidate.cost.queue += ahead / std::max(1, runner->slots) * service_ms(*runner);
     }
   }
   candidate.cost.late = std::clamp(ms_of(extra.overdue) - kLateGraceMs, 0.0, kLateMsMax);
@@ -113,8 +116,7 @@ void NodeCost::serve(NodeCandidate& candidate, const cluster::NodeInfo& node,
                      const cluster::RunnerInfo& runner, const LoadOverlay::Extra& extra) const {
   candidate.loaded = true;
   CostTerms& cost = candidate.cost;
-  const bool on_card = runner.on_card;
-  const double rate = prompt_rate(&runner, on_card);
+  const double rate = prompt_rate(runner);
   const int slots = std::max(1, runner.slots);
   const int inside = std::max(0, runner.running + runner.queued + extra.requests);
   // What was pending when the report was made has shrunk since.
@@ -123,7 +125,7 @@ void NodeCost::serve(NodeCandidate& candidate, const cluster::NodeInfo& node,
       0.0, static_cast<double>(runner.pending_prompt_tokens) - (runner.loading ? 0 : age * rate));
   cost.queue = (pending + extra.prompt_tokens) / rate * kMsPerSecond;
   if (inside >= slots) {
-    cost.queue += (inside - slots + 1) * service_ms(&runner) / slots;
+    cost.queue += (inside - slots + 1) * service_ms(runner) / slots;
   }
   if (options_.use_prefixes && !runner.loading && request_.outline.bytes > 0) {
     candidate.warm = state_.prefixes.warmth(candidate.node, request_.outline);
@@ -142,8 +144,7 @@ void NodeCost::serve(NodeCandidate& candidate, const cluster::NodeInfo& node,
   const int batch = std::min(inside + 1, slots);
   const double weight =
       request_.priority == Priority::batch ? options_.batch_output_weight : options_.output_weight;
-  candidate.answer_ms =
-      request_.output_tokens / output_rate(&runner, on_card, batch) * kMsPerSecond;
+  candidate.answer_ms = request_.output_tokens / output_rate(runner, batch) * kMsPerSecond;
   cost.decode = weight * candidate.answer_ms;
   if (runner.loading) cost.load = kLoadLeft * load_ms(node);
 }
@@ -185,10 +186,10 @@ void NodeCost::load(NodeCandidate& candidate, const cluster::NodeInfo& node,
     const double rate = node.copy_rate > 0 ? node.copy_rate : options_.copy_rate;
     cost.copy = static_cast<double>(missing) / rate * kMsPerSecond;
   }
-  cost.prefill = request_.prompt_tokens / prompt_rate(nullptr, on_card) * kMsPerSecond;
+  cost.prefill = request_.prompt_tokens / usual_prompt_rate(on_card) * kMsPerSecond;
   const double weight =
       request_.priority == Priority::batch ? options_.batch_output_weight : options_.output_weight;
-  candidate.answer_ms = request_.output_tokens / output_rate(nullptr, on_card, 1) * kMsPerSecond;
+  candidate.answer_ms = request_.output_tokens / usual_output_rate(on_card) * kMsPerSecond;
   cost.decode = weight * candidate.answer_ms;
 }
 
@@ -237,7 +238,7 @@ void NodeCost::make_room(NodeCandidate& candidate, const cluster::NodeInfo& node
     end(candidate, *victim);
     if (!is_busy(*victim)) continue;
     const double rounds = 1.0 + static_cast<double>(victim->queued) / std::max(1, victim->slots);
-    candidate.cost.evict += kDrainAfterMs + rounds * service_ms(victim);
+    candidate.cost.evict += kDrainAfterMs + rounds * service_ms(*victim);
   }
   if (gained < missing) candidate.excluded = Exclusion::no_memory;
 }

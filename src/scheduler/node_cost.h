@@ -39,10 +39,12 @@ class NodeCost {
                       uint64_t promised) const;
   double load_ms(const cluster::NodeInfo& node) const;
   // Milliseconds that a request keeps a slot busy in a full batch.
-  double service_ms(const cluster::RunnerInfo* runner) const;
-  // `on_card`: as a whole; of a runner that has not measured its own.
-  double prompt_rate(const cluster::RunnerInfo* runner, bool on_card) const;
-  double output_rate(const cluster::RunnerInfo* runner, bool on_card, int batch) const;
+  double service_ms(const cluster::RunnerInfo& runner) const;
+  // Where none is measured; `on_card`: as a whole.
+  double usual_prompt_rate(bool on_card) const;
+  double usual_output_rate(bool on_card) const;
+  double prompt_rate(const cluster::RunnerInfo& runner) const;
+  double output_rate(const cluster::RunnerInfo& runner, int batch) const;
 
   const PlacementState& state_;
   const PlacementRequest& request_;

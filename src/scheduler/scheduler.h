@@ -115,8 +115,9 @@ struct LoadedModel {
   std::string node;  // That has it in memory; empty: this one.
   Digest manifest;
   Digest weights;
-  uint64_t size_bytes = 0;  // Memory in use, estimated or measured.
-  uint64_t gpu_bytes = 0;
+  uint64_t size_bytes = 0;      // Memory in use, estimated or measured.
+  uint64_t graphics_bytes = 0;  // Of them, on graphics cards.
+  bool on_card = false;         // All of its layers.
   int context_length = 0;
   std::optional<io::WallTime> expires_at;  // Absent: never.
   int running = 0, queued = 0, slots = 0;
@@ -125,12 +126,6 @@ struct LoadedModel {
   std::vector<LoadedPart> parts;  // On other nodes.
   std::string part_of;            // Not empty: a part of what that node runs.
 };
-
-// For people: some of every model stays in main memory, which does not count where all its layers
-// lie on cards.
-inline uint64_t gpu_bytes_shown(uint64_t size, uint64_t on_cards, bool all_layers) {
-  return all_layers ? size : std::min(size, on_cards);
-}
 
 // Finds each request a slot on a loaded model, or says why there is none. stop() must be awaited
 // before it is destroyed; leases may outlive it.

@@ -10,6 +10,7 @@ namespace om::engine {
 namespace {
 
 constexpr size_t kLinesMax = 1000;
+constexpr std::chrono::seconds kAskMax{10};
 
 }  // namespace
 
@@ -31,8 +32,8 @@ std::optional<GraphicsCard> parse_card(std::string_view line) {
   return card;
 }
 
-io::Task<Result<std::vector<GraphicsCard>>> read_cards(io::World& world, std::string program,
-                                                       io::Call call) {
+io::Task<Result<std::vector<GraphicsCard>>> read_cards(io::World& world, std::string program) {
+  const io::Call call = world.clock.call_within(kAskMax);
   std::vector<GraphicsCard> cards;
   if (!world.files.exists(program)) co_return cards;
   io::SpawnOptions options;

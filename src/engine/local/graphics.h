@@ -29,9 +29,8 @@ struct GraphicsUse {
 
 // What `program` (tools/ggml_devices.cpp) prints of the cards that runners use: integrated ones
 // only where there are no others, as llama.cpp chooses. Empty: there are none, or no such program.
-// unavailable: it failed, as with a broken driver. cancelled, deadline_exceeded.
-io::Task<Result<std::vector<GraphicsCard>>> read_cards(io::World& world, std::string program,
-                                                       io::Call call);
+// unavailable: it failed, as with a broken driver. deadline_exceeded: after 10 s.
+io::Task<Result<std::vector<GraphicsCard>>> read_cards(io::World& world, std::string program);
 
 // One line of that program; nothing if it is not about a card.
 std::optional<GraphicsCard> parse_card(std::string_view line);

@@ -84,8 +84,7 @@ class Cards : public ::testing::Test {
     return cards;
   }
   io::Task<void> read_into(Result<std::vector<GraphicsCard>>& cards) {
-    cards = co_await read_cards(sim_.world(), "/llama/ggml-devices",
-                                sim_.clock().call_within(std::chrono::seconds(10)));
+    cards = co_await read_cards(sim_.world(), "/llama/ggml-devices");
   }
 
   sim::World sim_{1};
