@@ -82,7 +82,8 @@ def tools_model(node, tmp_path_factory):
         pytest.skip("the model's file is on another machine")
     path = tmp_path_factory.mktemp("tools") / "tools.gguf"
     chat_template.replace(source, path, TOOL_TEMPLATE.read_text())
-    node.create(model=TOOLS, files={path.name: node.create_blob(path)})
+    node.create(model=TOOLS, files={path.name: node.create_blob(path)},
+                parameters={"temperature": 0})
     yield TOOLS
     node.delete(TOOLS)
 

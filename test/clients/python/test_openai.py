@@ -97,7 +97,8 @@ def test_tool_choice_forces_a_call(gpt, tools_model):
     for choice in ("required", {"type": "function", "function": {"name": "get_weather"}}):
         reply = gpt.chat.completions.create(
             model=tools_model, messages=[{"role": "user", "content": "Weather in Rome?"}],
-            tools=[WEATHER], tool_choice=choice, max_tokens=120, parallel_tool_calls=False)
+            tools=[WEATHER], tool_choice=choice, max_tokens=120, parallel_tool_calls=False,
+            temperature=0)
         message = reply.choices[0].message
         assert len(message.tool_calls) == 1, message
         assert message.tool_calls[0].function.name == "get_weather"
@@ -110,7 +111,7 @@ def test_tool_calls_stream_and_go_back(gpt, tools_model):
     question = [{"role": "user", "content": "Weather in Rome?"}]
     chunks = list(gpt.chat.completions.create(model=tools_model, messages=question,
                                               tools=[WEATHER], tool_choice="required",
-                                              max_tokens=120, stream=True))
+                                              max_tokens=120, temperature=0, stream=True))
     calls = [call for c in chunks if c.choices for call in c.choices[0].delta.tool_calls or []]
     assert calls and calls[0].function.name == "get_weather"
     call = {"id": calls[0].id, "type": "function",
@@ -182,10 +183,11 @@ def test_responses_stream_in_order(gpt):
 def test_responses_call_functions(gpt, tools_model):
     tool = {"type": "function", "strict": False, **WEATHER["function"]}
     reply = gpt.responses.create(model=tools_model, input="Weather in Rome?", tools=[tool],
-                                 tool_choice="required", max_output_tokens=120)
+                                 tool_choice="required", max_output_tokens=120, temperature=0)
     call = next(item for item in reply.output if item.type == "function_call")
     assert call.name == "get_weather" and json.loads(call.arguments)["city"]
-    answer = gpt.responses.create(model=tools_model, max_output_tokens=4, tools=[tool], input=[
+    answer = gpt.responses.create(model=tools_model, max_output_tokens=4, temperature=0,
+                                  tools=[tool], input=[
         {"role": "user", "content": "Weather in Rome?"},
         {"type": "function_call", "call_id": call.call_id, "name": call.name,
          "arguments": call.arguments},
