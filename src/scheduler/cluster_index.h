@@ -30,6 +30,7 @@ class ClusterIndex {
   size_t size() const { return alive_.size(); }
   std::span<const NodeNumber> all() const { return alive_; }  // In no order that means anything.
   const cluster::NodeInfo& node(NodeNumber number) const { return slots_[number].info; }
+  void prefetch(NodeNumber number) const;  // Its node() will be read.
   std::optional<NodeNumber> find(std::string_view name) const;
   // Ready nodes that have the weights in memory, or loading; that have the blob on disk; by number.
   std::span<const NodeNumber> with_runner(const Digest& weights) const;

@@ -11,6 +11,7 @@ constexpr std::chrono::seconds kEndedKept{3};
 }  // namespace
 
 LoadOverlay::Ticket LoadOverlay::add(const RoutedRequest& request, io::TimePoint now) {
+  if (request.node >= nodes_.size()) nodes_.resize(request.node + 1);
   std::vector<Entry>& list = nodes_[request.node];
   std::erase_if(list, [&](const Entry& entry) {
     return entry.ended != io::kNever && now - entry.ended > kEndedKept;
@@ -26,8 +27,11 @@ LoadOverlay::Ticket LoadOverlay::add(const RoutedRequest& request, io::TimePoint
 std::vector<LoadOverlay::Entry>* LoadOverlay::list_of(Ticket ticket) {
   const auto found = tickets_.find(ticket);
   if (found == tickets_.end()) return nullptr;
-  const auto list = nodes_.find(found->second);
-  return list == nodes_.end() ? nullptr : &list->second;
+  return &nodes_[found->second];
+}
+
+std::span<const LoadOverlay::Entry> LoadOverlay::entries_of(NodeNumber node) const {
+  return node < nodes_.size() ? nodes_[node] : std::span<const Entry>();
 }
 
 void LoadOverlay::first_token(Ticket ticket, io::TimePoint now) {
@@ -49,9 +53,7 @@ void LoadOverlay::finish(Ticket ticket, io::TimePoint now) {
 LoadOverlay::Extra LoadOverlay::of(NodeNumber node, uint64_t model, io::TimePoint reported,
                                    io::TimePoint now) const {
   Extra extra;
-  const auto list = nodes_.find(node);
-  if (list == nodes_.end()) return extra;
-  for (const Entry& entry : list->second) {
+  for (const Entry& entry : entries_of(node)) {
     if (entry.request.model != model) continue;
     const bool ended = entry.ended != io::kNever, answered = entry.answered != io::kNever;
     const bool in_report = entry.routed + kReportSettle <= reported;
@@ -79,31 +81,27 @@ LoadOverlay::Extra LoadOverlay::of(NodeNumber node, uint64_t model, io::TimePoin
 
 uint64_t LoadOverlay::load_bytes(NodeNumber node, uint64_t except, io::TimePoint reported) const {
   uint64_t bytes = 0;
-  const auto list = nodes_.find(node);
-  if (list == nodes_.end()) return bytes;
-  for (size_t i = 0; i < list->second.size(); i++) {
-    const Entry& entry = list->second[i];
+  const std::span<const Entry> list = entries_of(node);
+  for (size_t i = 0; i < list.size(); i++) {
+    const Entry& entry = list[i];
     if (entry.request.load_bytes == 0 || entry.request.model == except) continue;
     if (entry.ended != io::kNever || entry.routed + kReportSettle <= reported) continue;
     // Several requests for one model share one load.
-    const bool counted = std::any_of(
-        list->second.begin(), list->second.begin() + static_cast<std::ptrdiff_t>(i),
-        [&](const Entry& earlier) {
-          return earlier.request.model == entry.request.model && earlier.request.load_bytes > 0 &&
-                 earlier.ended == io::kNever && earlier.routed + kReportSettle > reported;
-        });
+    const bool counted = std::ranges::any_of(list.first(i), [&](const Entry& earlier) {
+      return earlier.request.model == entry.request.model && earlier.request.load_bytes > 0 &&
+             earlier.ended == io::kNever && earlier.routed + kReportSettle > reported;
+    });
     if (!counted) bytes += entry.request.load_bytes;
   }
   return bytes;
 }
 
 void LoadOverlay::forget(NodeNumber node) {
-  const auto list = nodes_.find(node);
-  if (list == nodes_.end()) return;
-  for (const Entry& entry : list->second) {
+  if (node >= nodes_.size()) return;
+  for (const Entry& entry : nodes_[node]) {
     if (tickets_.erase(entry.ticket) > 0) own_--;
   }
-  nodes_.erase(list);
+  nodes_[node] = {};
 }
 
 }  // namespace om::scheduler

@@ -7,6 +7,7 @@
 
 #include <boost/unordered/unordered_flat_map.hpp>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "io/task.h"
@@ -63,9 +64,10 @@ class LoadOverlay {
   };
 
   std::vector<Entry>* list_of(Ticket ticket);
+  std::span<const Entry> entries_of(NodeNumber node) const;
 
-  // By node: few requests of one gateway are on one node, so a walk beats a second map.
-  boost::unordered_flat_map<NodeNumber, std::vector<Entry>> nodes_;
+  // By node: numbers are dense, and few requests of one gateway are on one node.
+  std::vector<std::vector<Entry>> nodes_;
   boost::unordered_flat_map<Ticket, NodeNumber> tickets_;
   Ticket last_ticket_ = 0;
   int own_ = 0;

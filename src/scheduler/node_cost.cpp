@@ -72,7 +72,7 @@ bool NodeCost::runner_lost(NodeNumber number) const {
   return failed != io::TimePoint{} && failed + kReportSettle > state_.cluster.node(number).reported;
 }
 
-NodeCandidate NodeCost::estimate(NodeNumber number, io::Random& random) const {
+NodeCandidate NodeCost::estimate(NodeNumber number, io::Random& random) {
   const cluster::NodeInfo& node = state_.cluster.node(number);
   NodeCandidate candidate;
   candidate.node = number;
@@ -113,7 +113,7 @@ NodeCandidate NodeCost::estimate(NodeNumber number, io::Random& random) const {
 }
 
 void NodeCost::serve(NodeCandidate& candidate, const cluster::NodeInfo& node,
-                     const cluster::RunnerInfo& runner, const LoadOverlay::Extra& extra) const {
+                     const cluster::RunnerInfo& runner, const LoadOverlay::Extra& extra) {
   candidate.loaded = true;
   CostTerms& cost = candidate.cost;
   const double rate = prompt_rate(runner);
@@ -128,7 +128,8 @@ void NodeCost::serve(NodeCandidate& candidate, const cluster::NodeInfo& node,
     cost.queue += (inside - slots + 1) * service_ms(runner) / slots;
   }
   if (options_.use_prefixes && !runner.loading && request_.outline.bytes > 0) {
-    candidate.warm = state_.prefixes.warmth(candidate.node, request_.outline);
+    candidate.warm = state_.prefixes.warmth(candidate.node, request_.outline, last_warmth_);
+    if (candidate.warm.blocks > 0) last_warmth_ = candidate.warm;
     candidate.warm.set_wait(duration_of(cost.queue), now_);
     candidate.warm_tokens =
         request_.prompt_tokens *

@@ -23,14 +23,14 @@ class NodeCost {
            const PlacementOptions& options, ModelRates rates, io::TimePoint now)
       : state_(state), request_(request), options_(options), rates_(rates), now_(now) {}
 
-  NodeCandidate estimate(NodeNumber number, io::Random& random) const;
+  NodeCandidate estimate(NodeNumber number, io::Random& random);
 
  private:
   Exclusion exclusion_of(NodeNumber number, double breaker_share) const;
   // Its runner of the model failed, and no report has told what became of it.
   bool runner_lost(NodeNumber number) const;
   void serve(NodeCandidate& candidate, const cluster::NodeInfo& node,
-             const cluster::RunnerInfo& runner, const LoadOverlay::Extra& extra) const;
+             const cluster::RunnerInfo& runner, const LoadOverlay::Extra& extra);
   void load(NodeCandidate& candidate, const cluster::NodeInfo& node, uint64_t own_bytes) const;
   void make_room(NodeCandidate& candidate, const cluster::NodeInfo& node, uint64_t missing) const;
   void end(NodeCandidate& candidate, const cluster::RunnerInfo& victim) const;
@@ -51,6 +51,8 @@ class NodeCost {
   const PlacementOptions& options_;
   const ModelRates rates_;
   const io::TimePoint now_;
+  // Of the last node that has any: many have just the same beginning, a system prompt's.
+  Warmth last_warmth_;
 };
 
 }  // namespace om::scheduler

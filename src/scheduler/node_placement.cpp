@@ -26,19 +26,20 @@ class Search {
         options_(options),
         random_(random),
         cost_(state, request, options, mean_rates(), now) {
-    seen_.reserve(options.consider_all);
+    chosen_.reserve(options.consider_all);
     found_.reserve(options.consider_all);
   }
 
   std::vector<NodeCandidate> run() {
     if (state_.cluster.size() <= options_.consider_all) {
-      for (NodeNumber number : state_.cluster.all()) look_at(number);
+      for (NodeNumber number : state_.cluster.all()) choose(number);
+      look_at_chosen();
       return std::move(found_);
     }
     const auto runners = state_.cluster.with_runner(request_.weights);
     if (options_.use_prefixes && !request_.outline.blocks.empty()) {
       for (const auto& match : state_.prefixes.match(request_.outline, options_.warm_max)) {
-        look_at(match.node);
+        choose(match.node);
       }
     }
     sample(runners, options_.runners_max);
@@ -64,21 +65,27 @@ class Search {
     return {prompts > 0 ? sum.prompt / prompts : 0, outputs > 0 ? sum.output / outputs : 0};
   }
 
-  void look_at(NodeNumber number) {
-    if (std::ranges::find(seen_, number) != seen_.end()) return;
-    seen_.push_back(number);
-    found_.push_back(cost_.estimate(number, random_));
+  void choose(NodeNumber number) {
+    if (std::ranges::find(chosen_, number) != chosen_.end()) return;
+    chosen_.push_back(number);
+    state_.cluster.prefetch(number);
+  }
+
+  // Together: what is known of them comes from memory at the same time, not node after node.
+  void look_at_chosen() {
+    for (size_t i = found_.size(); i < chosen_.size(); i++) {
+      found_.push_back(cost_.estimate(chosen_[i], random_));
+    }
   }
 
   void sample(std::span<const NodeNumber> nodes, size_t count) {
-    if (nodes.size() <= count) {
-      for (NodeNumber number : nodes) look_at(number);
-      return;
+    const size_t enough = chosen_.size() + count;
+    const bool all = nodes.size() <= count;
+    for (size_t i = 0; i < (all ? count : kDrawsPerNode * count); i++) {
+      if (chosen_.size() == enough || (all && i == nodes.size())) break;
+      choose(nodes[all ? i : random_.below(nodes.size())]);
     }
-    const size_t enough = seen_.size() + count;
-    for (size_t i = 0; i < kDrawsPerNode * count && seen_.size() < enough; i++) {
-      look_at(nodes[random_.below(nodes.size())]);
-    }
+    look_at_chosen();
   }
 
   // Nodes with memory to spare, from the tightest fit up.
@@ -87,9 +94,9 @@ class Search {
     for (size_t size = ClusterIndex::room_class(request_.load_bytes) + 1;
          size < ClusterIndex::kRoomClasses && left > 0; size++) {
       const auto nodes = state_.cluster.with_room(size);
-      const size_t before = seen_.size();
+      const size_t before = chosen_.size();
       sample(nodes, std::min(left, nodes.size()));
-      left -= std::min(left, seen_.size() - before);
+      left -= std::min(left, chosen_.size() - before);
     }
   }
 
@@ -108,8 +115,8 @@ class Search {
   const PlacementRequest& request_;
   const PlacementOptions& options_;
   io::Random& random_;
-  const NodeCost cost_;
-  std::vector<NodeNumber> seen_;
+  NodeCost cost_;
+  std::vector<NodeNumber> chosen_;
   std::vector<NodeCandidate> found_;
 };
 

@@ -14,6 +14,23 @@ constexpr std::chrono::seconds kTouchEvery{5};
 // Holders of one block looked at in a walk: a system prompt may be warm on thousands of nodes.
 constexpr size_t kHoldersScannedMax = 64;
 
+// The last of 1..high for which `holds`, as it does for all before it; 0: none. Asks only where the
+// guess ends if it is right, and at 1 if there is none.
+size_t last_of(size_t high, size_t guess, auto holds) {
+  size_t low = 0;
+  if (guess > 0 && guess <= high && holds(guess)) low = guess;
+  if (low < high && !holds(low + 1)) return low;
+  while (low < high) {
+    const size_t middle = (low + high + 1) / 2;
+    if (holds(middle)) {
+      low = middle;
+    } else {
+      high = middle - 1;
+    }
+  }
+  return low;
+}
+
 }  // namespace
 
 void Warmth::set_wait(io::Duration wait, io::TimePoint now) {
@@ -34,20 +51,15 @@ uint64_t PrefixIndex::pair_key(uint64_t a, uint64_t b) {
 }
 
 uint32_t PrefixIndex::find_runner(NodeNumber node, uint64_t model) const {
-  const auto found = runner_of_.find(pair_key(model, node));
-  if (found == runner_of_.end()) return kNone;
-  const Runner& runner = runners_[found->second];
-  return runner.node == node && runner.model == model ? found->second : kNone;
+  if (node >= runners_of_.size()) return kNone;
+  const std::vector<NamedRunner>& list = runners_of_[node];
+  const auto found = std::ranges::find(list, model, &NamedRunner::model);
+  return found == list.end() ? kNone : found->number;
 }
 
 uint32_t PrefixIndex::open_runner(NodeNumber node, uint64_t model) {
-  const uint64_t key = pair_key(model, node);
-  if (const auto found = runner_of_.find(key); found != runner_of_.end()) {
-    const Runner& runner = runners_[found->second];
-    if (runner.node == node && runner.model == model) return found->second;
-    drop_runner(found->second);  // Two pairs of one key: the later one has it.
-  }
-  if (runner_of_.size() >= limits_.blocks_max) make_runner_room();
+  if (const uint32_t known = find_runner(node, model); known != kNone) return known;
+  if (runners_.size() - free_runners_.size() >= limits_.blocks_max) make_runner_room();
   uint32_t number = 0;
   if (free_runners_.empty()) {
     number = static_cast<uint32_t>(runners_.size());
@@ -58,7 +70,8 @@ uint32_t PrefixIndex::open_runner(NodeNumber node, uint64_t model) {
   }
   runners_[number] =
       Runner{.node = node, .model = model, .limit = limits_.runner_blocks_max, .alive = true};
-  runner_of_[key] = number;
+  if (node >= runners_of_.size()) runners_of_.resize(node + 1);
+  runners_of_[node].push_back({model, number});
   return number;
 }
 
@@ -66,7 +79,9 @@ void PrefixIndex::make_runner_room() {
   for (uint32_t number = 0; number < runners_.size(); number++) {
     if (runners_[number].alive && runners_[number].count == 0) drop_runner(number);
   }
-  if (runner_of_.size() >= limits_.blocks_max) drop_runner(holdings_[oldest_].runner);
+  if (runners_.size() - free_runners_.size() >= limits_.blocks_max) {
+    drop_runner(holdings_[oldest_].runner);
+  }
 }
 
 uint32_t PrefixIndex::find_holding(uint32_t runner, uint64_t block) const {
@@ -153,7 +168,8 @@ void PrefixIndex::drop(uint32_t number) {
 void PrefixIndex::drop_runner(uint32_t number) {
   while (runners_[number].oldest != kNone) drop(runners_[number].oldest);
   Runner& runner = runners_[number];
-  runner_of_.erase(pair_key(runner.model, runner.node));
+  std::erase_if(runners_of_[runner.node],
+                [&](const NamedRunner& named) { return named.number == number; });
   runner.alive = false;
   free_runners_.push_back(number);
 }
@@ -204,35 +220,31 @@ void PrefixIndex::learn(Runner& runner, const PromptOutline& outline, Warmth exp
   }
 }
 
-Warmth PrefixIndex::warmth(NodeNumber node, const PromptOutline& outline) const {
+Warmth PrefixIndex::warmth(NodeNumber node, const PromptOutline& outline, Warmth guess) const {
   Warmth warmth;
   const uint32_t runner = find_runner(node, outline.model);
-  // Most nodes that are looked at have nothing of it.
   if (runner == kNone || outline.blocks.empty()) return warmth;
-  if (find_holding(runner, outline.blocks.front()) == kNone) return warmth;
-  // Whoever holds a block holds those before it, so halving finds the last one; where one of them
-  // was dropped because it kept its place (kTouchEvery), what lies behind the gap does not count.
-  const auto deepest = [&](size_t high, auto holds) {
-    size_t low = 0;
-    while (low < high) {
-      const size_t middle = (low + high + 1) / 2;
-      const uint32_t number = find_holding(runner, outline.blocks[middle - 1]);
-      if (number != kNone && holds(holdings_[number])) {
-        low = middle;
-      } else {
-        high = middle - 1;
-      }
-    }
-    return low;
+  const auto holding = [&](size_t blocks) -> const Holding* {
+    const uint32_t number = find_holding(runner, outline.blocks[blocks - 1]);
+    return number == kNone ? nullptr : &holdings_[number];
   };
-  size_t all = deepest(outline.blocks.size(), [](const Holding&) { return true; });
-  const size_t settled = deepest(all, [](const Holding& holding) { return holding.settled; });
+  // By key alone: that of two pairs is the same once in 2^64, and an estimate is all that is lost.
+  const auto is_held = [&](size_t blocks) {
+    return holding_of_.contains(pair_key(outline.blocks[blocks - 1], runner));
+  };
+  const auto is_settled = [&](size_t blocks) {
+    const Holding* found = holding(blocks);
+    return found != nullptr && found->settled;
+  };
+  // Whoever holds a block holds those before it, so halving finds the last one; where one of them
+  // was dropped because it kept its place (kTouchEvery), what lies behind the gap may not count.
+  size_t all = last_of(outline.blocks.size(), guess.blocks, is_held);
+  const size_t settled = last_of(all, guess.blocks == all ? guess.settled : all, is_settled);
   if (all > settled) {
-    const uint32_t next = find_holding(runner, outline.blocks[settled]);
-    if (next == kNone) {
-      all = settled;
+    if (const Holding* next = holding(settled + 1)) {
+      warmth.ready = next->ready;
     } else {
-      warmth.ready = holdings_[next].ready;
+      all = settled;
     }
   }
   warmth.blocks = static_cast<uint32_t>(all);
@@ -282,9 +294,8 @@ std::vector<PrefixIndex::Match> PrefixIndex::match(const PromptOutline& outline,
 }
 
 void PrefixIndex::forget(NodeNumber node) {
-  for (uint32_t number = 0; number < runners_.size(); number++) {
-    if (runners_[number].alive && runners_[number].node == node) drop_runner(number);
-  }
+  if (node >= runners_of_.size()) return;
+  while (!runners_of_[node].empty()) drop_runner(runners_of_[node].back().number);
 }
 
 void PrefixIndex::forget(NodeNumber node, uint64_t model) {

@@ -49,7 +49,8 @@ class PrefixIndex {
   // The nodes that have most of the outline, warmest first, among equals the most recently used; at
   // most `nodes_max`. Nodes without a block of it are not listed.
   std::vector<Match> match(const PromptOutline& outline, size_t nodes_max) const;
-  Warmth warmth(NodeNumber node, const PromptOutline& outline) const;
+  // `guess`: another node's, which saves look-ups where this one has as much.
+  Warmth warmth(NodeNumber node, const PromptOutline& outline, Warmth guess = {}) const;
   // The part of the outline's tokens that will not have to be evaluated on the node, 0..1: its
   // warmth weighed with how far such hopes came true so far.
   double expected_share(NodeNumber node, const PromptOutline& outline, Warmth warmth) const;
@@ -91,6 +92,10 @@ class PrefixIndex {
     double trust = 1;  // Of settled blocks: the share that was found cached.
     bool alive = false;
   };
+  struct NamedRunner {
+    uint64_t model = 0;
+    uint32_t number = kNone;
+  };
   struct Holders {
     uint32_t newest = kNone;
     uint32_t count = 0;
@@ -123,9 +128,9 @@ class PrefixIndex {
   uint32_t newest_ = kNone, oldest_ = kNone;
   std::vector<Runner> runners_;
   std::vector<uint32_t> free_runners_;
-  Map<uint32_t> runner_of_;   // By node and model.
-  Map<uint32_t> holding_of_;  // By runner and block.
-  Map<Holders> holders_;      // By block.
+  std::vector<std::vector<NamedRunner>> runners_of_;  // By node: numbers are dense, models few.
+  Map<uint32_t> holding_of_;                          // By runner and block.
+  Map<Holders> holders_;                              // By block.
   // Of blocks of requests on their way, by Warmth::timing.
   std::array<double, Warmth::kTimings> timing_trust_{0.05, 0.2, 0.4, 0.7, 0.95};
 };

@@ -136,6 +136,28 @@ TEST(PrefixIndex, ForgetsTheEndsOfOldPromptsFirst) {
   index.check_invariant();
 }
 
+TEST(PrefixIndex, AGuessOfWarmthChangesNothing) {
+  PrefixIndex index;
+  index.correct(1, prompt("abc"), {}, 0, 60, kNow);
+  assume(index, 1, "abcdefgh", kNow);
+  assume(index, 2, "ab");
+  const PromptOutline outline = prompt("abcdefghij");
+  const auto last = static_cast<uint32_t>(outline.blocks.size());
+  for (NodeNumber node : {1, 2, 3}) {
+    const Warmth plain = index.warmth(node, outline);
+    EXPECT_EQ(plain.blocks, node == 1 ? 32u : node == 2 ? 8u : 0u);
+    EXPECT_EQ(plain.settled, node == 1 ? 12u : 0u);
+    for (uint32_t blocks = 0; blocks <= last + 1; blocks++) {
+      for (uint32_t settled = 0; settled <= blocks; settled++) {
+        const Warmth warm = index.warmth(node, outline, {.blocks = blocks, .settled = settled});
+        EXPECT_EQ(warm.blocks, plain.blocks);
+        EXPECT_EQ(warm.settled, plain.settled);
+        EXPECT_EQ(warm.ready, plain.ready);
+      }
+    }
+  }
+}
+
 RC_GTEST_PROP(PrefixIndexProperty, StaysWithinItsBoundsAndConsistent, ()) {
   PrefixIndex index({.blocks_max = 300, .runner_blocks_max = 80, .ttl = seconds(100)});
   io::TimePoint now = kNow;
@@ -158,7 +180,8 @@ RC_GTEST_PROP(PrefixIndexProperty, StaysWithinItsBoundsAndConsistent, ()) {
         index.assume(node, outline, now + seconds(3), now);
     }
     index.check_invariant();
-    const Warmth warm = index.warmth(node, outline);
+    const auto guess = static_cast<uint32_t>(*rc::gen::inRange(0, 50));
+    const Warmth warm = index.warmth(node, outline, {.blocks = guess, .settled = guess / 2});
     RC_ASSERT(warm.settled <= warm.blocks && warm.blocks <= outline.blocks.size());
     const double share = index.expected_share(node, outline, warm);
     RC_ASSERT(share >= 0 && share <= 1);
