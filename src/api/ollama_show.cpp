@@ -171,9 +171,11 @@ HandlerResult show_external(engine::Backend& backend, const std::string& model, 
   const boost::json::object details{{"parent_model", ""},   {"format", ""},
                                     {"family", ""},         {"families", nullptr},
                                     {"parameter_size", ""}, {"quantization_level", ""}};
+  const std::string modified = format_time(backend.find(model)->modified);
   const boost::json::object reply{{"modelfile", "# answered by backend " + backend.spec().name},
                                   {"details", details},
                                   {"model_info", boost::json::object{}},
+                                  {"modified_at", modified},
                                   {"capabilities", boost::json::array{"completion", "tools"}}};
   co_return co_await context.send_json(boost::json::serialize(reply));
 }

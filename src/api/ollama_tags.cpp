@@ -31,7 +31,8 @@ HandlerResult handle_tags(const Dependencies& dependencies, Context& context) {
     writer.begin_object();
     writer.member("name", std::string_view(model.name));
     writer.member("model", std::string_view(model.name));
-    writer.member("modified_at", std::string_view(format_time(io::WallTime{})));
+    writer.member("remote_model", std::string_view(model.name));
+    writer.member("modified_at", std::string_view(format_time(model.modified)));
     writer.member("size", model.size);
     writer.member("digest", std::string_view(model.digest));
     write_details(writer, store::Model{});

@@ -11,13 +11,15 @@ bool asked_by_anthropic(const Context& context) {
   return context.request.headers.has("anthropic-version");
 }
 
+int64_t unix_seconds(io::WallTime time) {
+  return std::chrono::duration_cast<std::chrono::seconds>(time.time_since_epoch()).count();
+}
+
 void write_openai_model(JsonWriter& writer, const store::StoredManifest& stored) {
-  auto created =
-      std::chrono::duration_cast<std::chrono::seconds>(stored.modified.time_since_epoch());
   writer.begin_object();
   writer.member("id", stored.name.shortest());
   writer.member("object", "model");
-  writer.member("created", static_cast<int64_t>(created.count()));
+  writer.member("created", unix_seconds(stored.modified));
   writer.member("owned_by", stored.name.name_space);
   writer.end_object();
 }
@@ -38,10 +40,10 @@ void write_external_model(JsonWriter& writer, const engine::ExternalModel& model
   if (anthropic) {
     writer.member("type", "model");
     writer.member("display_name", std::string_view(model.name));
-    writer.member("created_at", format_time(io::WallTime{}));
+    writer.member("created_at", format_time(model.modified));
   } else {
     writer.member("object", "model");
-    writer.member("created", int64_t{0});
+    writer.member("created", unix_seconds(model.modified));
     writer.member("owned_by", "backend");
   }
   writer.end_object();

@@ -1,5 +1,7 @@
 #include "generation/federated_answer.h"
 
+#include <algorithm>
+
 #include "base/log.h"
 
 namespace om::generation {
@@ -158,24 +160,40 @@ FederatedAnswer::Request FederatedAnswer::continued() const {
 void FederatedAnswer::note(model::Chunk& chunk) {
   if (!chunk.content.empty() || !chunk.thinking.empty() || !chunk.tool_calls.empty()) {
     begun_ = true;
+    if (first_ == io::TimePoint{}) first_ = world_.clock.now();
   }
   if (!chunk.thinking.empty() || !chunk.tool_calls.empty()) plain_ = false;
-  if (chunk.done) {
-    // Whoever finished counted only its own share.
-    chunk.usage.output_tokens += said_before_;
-    chunk.usage.total = world_.clock.now() - started_;
-    return;
-  }
+  const model::Usage told = chunk.usage;
+  if (said_before_ == 0 && told.prompt_tokens > 0) prompt_tokens_ = told.prompt_tokens;
+  if (chunk.done) return complete(chunk.usage);
+  chunk.usage = {};
+  emitted_.tokens =
+      told.output_tokens > 0 ? said_before_ + told.output_tokens : emitted_.tokens + 1;
   if (emitted_.text.size() + chunk.content.size() > kTextBytesMax) plain_ = false;
   if (!plain_) return;
   emitted_.text += chunk.content;
 }
 
+// Whoever finished counted only its own share, and what was said before as prompt.
+void FederatedAnswer::complete(model::Usage& usage) const {
+  usage.output_tokens += said_before_;
+  if (said_before_ > 0) {
+    usage.prompt_tokens = prompt_tokens_ > 0
+                              ? prompt_tokens_
+                              : std::max<int64_t>(0, usage.prompt_tokens - said_before_);
+    usage.prompt_cached_tokens = std::min(usage.prompt_cached_tokens, usage.prompt_tokens);
+  }
+  const io::TimePoint now = world_.clock.now();
+  usage.total = now - started_;
+  if (first_ != io::TimePoint{} && (usage.eval.count() == 0 || route_.resumed > 0)) {
+    usage.prompt_eval = first_ - started_;
+    usage.eval = now - first_;
+  }
+}
+
 void FederatedAnswer::assume(model::Chunk chunk) {
   route_.resumed = 1;
-  if (chunk.done) return;
-  note(chunk);
-  emitted_.tokens += 1;
+  if (!chunk.done) note(chunk);
 }
 
 // `error`: why whoever answered until now does not any more.
@@ -205,11 +223,7 @@ io::Task<Result<model::Chunk>> FederatedAnswer::next() {
     }
     if (chunk) {
       note(*chunk);
-      if (!chunk->done) {
-        emitted_.tokens += 1;
-      } else if (backend_) {
-        backend_->answered();
-      }
+      if (chunk->done && backend_) backend_->answered();
       co_return chunk;
     }
     Error error = std::move(chunk).error();

@@ -51,6 +51,7 @@ class FederatedAnswer final : public Answer {
   io::Task<Result<void>> go_on(Error error);
   void leave();  // Whoever answered until now.
   void note(model::Chunk& chunk);
+  void complete(model::Usage& usage) const;
 
   io::World& world_;
   Generation& own_;
@@ -60,10 +61,11 @@ class FederatedAnswer final : public Answer {
   io::Call call_;
   Route route_;
   std::set<std::string> asked_;
-  io::TimePoint started_{};
+  io::TimePoint started_{}, first_{};  // first_: of what was said.
 
   engine::Emitted emitted_;
-  int64_t said_before_ = 0;  // Tokens of it, before who answers now.
+  int64_t said_before_ = 0;    // Tokens of it, before who answers now.
+  int64_t prompt_tokens_ = 0;  // As who was asked first told them; 0: it did not.
   bool begun_ = false, plain_ = true;
 
   std::shared_ptr<engine::Backend> backend_;

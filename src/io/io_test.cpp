@@ -4,6 +4,7 @@
 #include "io/event.h"
 #include "io/real.h"
 #include "io/task_group.h"
+#include "io/wall_time.h"
 
 namespace om::io {
 namespace {
@@ -24,6 +25,24 @@ Task<void> events_wake_in_order(World& world, std::vector<std::string>& log) {
   event.notify_one();
   event.notify_one();
   co_await group.wait();
+}
+
+TEST(WallTime, ReadsRfc3339) {
+  const auto seconds = [](std::string_view text) -> std::optional<int64_t> {
+    const auto time = parse_rfc3339(text);
+    if (!time) return {};
+    return std::chrono::duration_cast<std::chrono::seconds>(time->time_since_epoch()).count();
+  };
+  EXPECT_EQ(seconds("2023-11-14T22:13:20Z"), 1'700'000'000);
+  EXPECT_EQ(seconds("2023-11-14T22:13:20.987654321Z"), 1'700'000'000);
+  EXPECT_EQ(seconds("2023-11-15T00:43:20+02:30"), 1'700'000'000);
+  EXPECT_EQ(seconds("2023-11-14T14:13:20.5-08:00"), 1'700'000'000);
+  EXPECT_LT(*parse_rfc3339("0001-01-01T00:00:00Z"), WallTime{});
+  EXPECT_GT(*parse_rfc3339("9999-12-31T23:59:59Z"), WallTime{});
+  for (const char* text : {"", "now", "2023-11-14", "2023-11-14T22:13:20", "2023-11-14T22:13:20+1",
+                           "2023-11-14T22:13:20+99999999999:1", "2023-11-14T22:13:20Zulu"}) {
+    EXPECT_EQ(parse_rfc3339(text), std::nullopt) << text;
+  }
 }
 
 TEST(Event, WakesWaitersInTheOrderTheyCame) {

@@ -183,8 +183,12 @@ class Failover(Federation):
     def test_a_server_that_freezes_is_given_up_and_another_one_goes_on(self):
         self.check_continued("freeze")
 
-    def check_continued(self, mode):
+    def test_tokens_are_counted_though_several_come_at_once(self):
+        self.check_continued("cut", at_once=2)
+
+    def check_continued(self, mode, at_once=1):
         first, second = self.pair()
+        first.at_once = second.at_once = at_once
         # Whoever is asked first breaks off; the other one is well by then.
         first.mode = second.mode = mode
         first.on_cut = lambda: setattr(second, "mode", "good")
@@ -192,6 +196,8 @@ class Failover(Federation):
         lines = list(self.node.stream("/api/chat", {"model": "shared", **CHAT}))
         self.assertEqual(text_of(lines), "".join(first.words))
         self.assertEqual((lines[-1]["done"], lines[-1]["eval_count"]), (True, 12))
+        self.assertEqual(lines[-1]["prompt_eval_count"], 5)  # Not what was gone on from.
+        self.assertGreater(lines[-1]["eval_duration"], 0)
         continued = [body for upstream in (first, second) for _, body in upstream.requests
                      if body["messages"][-1]["role"] == "assistant"]
         self.assertEqual(len(continued), 1)

@@ -10,15 +10,16 @@ class Upstream:
     """`mode`: "good"; "refuse" 503s; "cut" sends `cut_after` words and closes; "freeze" sends them
     and then nothing more, to anybody.
 
-    `words` are its answer, `pause` seconds apart; it goes on from an assistant's last message as
-    vLLM does.
+    `words` are its answer, `pause` seconds apart, `at_once` in one event; it goes on from an
+    assistant's last message as vLLM does, and counts with each event if it is asked to: a word is
+    a token, and a prompt has 5 and those that it goes on from.
     """
 
     def __init__(self, model="shared", words=None, key=None, owner="someone",
                  address=("127.0.0.1", 0)):
         self.model, self.words = model, words or [f"word{i} " for i in range(12)]
         self.key, self.owner = key, owner
-        self.mode, self.cut_after, self.pause = "good", 4, 0
+        self.mode, self.cut_after, self.pause, self.at_once = "good", 4, 0, 1
         self.requests, self.keys = [], []
         self.on_cut = lambda: None
         self.frozen, self.closed = False, threading.Event()
@@ -99,7 +100,10 @@ class Upstream:
                           {"index": 0, "function": {"arguments": '"Rome"}'}}):
                 self.event(handler, {"choices": [{"delta": {"tool_calls": [piece]}}]})
             words = []
-        for i, word in enumerate(words):
+        counts = {"prompt_tokens": 5 + len(done.split())}
+        counting = body.get("stream_options", {}).get("continuous_usage_stats")
+        for i in range(0, len(words), self.at_once):
+            word = "".join(words[i:i + self.at_once])
             time.sleep(self.pause)
             if self.mode == "cut" and i >= self.cut_after:
                 self.on_cut()
@@ -113,10 +117,10 @@ class Upstream:
             if body.get("logprobs"):
                 choice["logprobs"] = {"content": [{"token": word, "logprob": -0.5,
                                                    "top_logprobs": []}]}
-            self.event(handler, {"choices": [choice]})
+            told = {"usage": {**counts, "completion_tokens": i + self.at_once}} if counting else {}
+            self.event(handler, {"choices": [choice], **told})
         self.event(handler, {"choices": [{"delta": {}, "finish_reason": "stop"}]})
-        self.event(handler, {"choices": [], "usage": {"prompt_tokens": 5,
-                                                      "completion_tokens": len(words)}})
+        self.event(handler, {"choices": [], "usage": {**counts, "completion_tokens": len(words)}})
         self.event(handler, "[DONE]")
 
     def close(self):

@@ -5,6 +5,7 @@
 #include "app/cli/command.h"
 #include "app/cli/terminal.h"
 #include "base/duration.h"
+#include "io/wall_time.h"
 
 namespace om::app {
 
@@ -39,8 +40,11 @@ std::string short_id(const json::object& model) {
 }
 
 std::string when(Cli& cli, const json::object& model, std::string_view key) {
-  const auto time = parse_rfc3339(text_of(model, key));
-  return time ? human_time(*time, cli.world().clock.wall_now()) : "Never";
+  const auto time = io::parse_rfc3339(text_of(model, key));
+  if (!time) return "Never";
+  // What another server has, which did not say since when.
+  if (*time == io::WallTime{}) return "-";
+  return human_time(*time, cli.world().clock.wall_now());
 }
 
 Result<json::array> models_of(const json::value& reply) {
@@ -77,7 +81,9 @@ CommandTask list_command(Cli& cli, std::string prefix) {
   std::vector<std::vector<std::string>> rows;
   for (const json::value& entry : models) {
     const json::object& model = entry.as_object();
-    rows.push_back({text_of(model, "name"), short_id(model), format_size(number_of(model, "size")),
+    const uint64_t size = number_of(model, "size");
+    const bool elsewhere = size == 0 && model.contains("remote_model");
+    rows.push_back({text_of(model, "name"), short_id(model), elsewhere ? "-" : format_size(size),
                     when(cli, model, "modified_at")});
   }
   const std::vector<std::string> header{"NAME", "ID", "SIZE", "MODIFIED"};

@@ -86,29 +86,6 @@ std::string human_time(io::WallTime time, io::WallTime now) {
   return ahead > 0 ? about(ahead) + " from now" : about(-ahead) + " ago";
 }
 
-std::optional<io::WallTime> parse_rfc3339(std::string_view text) {
-  std::tm fields{};
-  const std::string copy(text);
-  const char* rest = ::strptime(copy.c_str(), "%Y-%m-%dT%H:%M:%S", &fields);
-  if (rest == nullptr) return std::nullopt;
-  if (*rest == '.') {
-    rest++;
-    while (*rest >= '0' && *rest <= '9') rest++;
-  }
-  int64_t offset = 0;
-  if (*rest == '+' || *rest == '-') {
-    int hours = 0, minutes = 0;
-    if (std::sscanf(rest + 1, "%d:%d", &hours, &minutes) != 2) return std::nullopt;
-    offset = (hours * 3600 + minutes * 60) * (*rest == '+' ? 1 : -1);
-  } else if (*rest != 'Z') {
-    return std::nullopt;
-  }
-  // Ollama's "for ever" lies beyond the end of our clock.
-  constexpr int64_t kSecondsMax =
-      std::chrono::floor<seconds>(io::WallTime::max()).time_since_epoch().count();
-  return io::WallTime(seconds(std::min<int64_t>(::timegm(&fields) - offset, kSecondsMax)));
-}
-
 std::string format_table(const std::vector<std::string>& header,
                          const std::vector<std::vector<std::string>>& rows) {
   std::vector<int> widths;

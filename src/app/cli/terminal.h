@@ -26,7 +26,6 @@ std::string human_binary_rate(double bytes_per_second);         // "12 MB/s".
 std::string human_duration(std::chrono::nanoseconds duration);  // "1m12s", "3s".
 // "2 days ago", "4 minutes from now", "Forever".
 std::string human_time(io::WallTime time, io::WallTime now);
-std::optional<io::WallTime> parse_rfc3339(std::string_view text);
 
 // Rows of cells as columns, four spaces apart, the header in capitals: Ollama's tables.
 std::string format_table(const std::vector<std::string>& header,

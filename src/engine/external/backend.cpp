@@ -5,6 +5,7 @@
 
 #include "base/json_fields.h"
 #include "base/log.h"
+#include "io/wall_time.h"
 
 namespace om::engine {
 namespace {
@@ -35,6 +36,17 @@ Errc errc_of(int status) {
     default:
       return Errc::internal;
   }
+}
+
+// When a listed model was made: Ollama tells it as text, OpenAI's API in seconds.
+io::WallTime modified_of(const JsonFields& model) {
+  if (const auto told = io::parse_rfc3339(model.text("modified_at"))) return *told;
+  constexpr int64_t kSecondsMax =
+      std::chrono::duration_cast<std::chrono::seconds>(io::WallTime::max().time_since_epoch())
+          .count();
+  int64_t seconds = 0;
+  model.read("created", seconds);
+  return io::WallTime(std::chrono::seconds(std::clamp<int64_t>(seconds, 0, kSecondsMax)));
 }
 
 // The text of an error's body, whichever shape it has.
@@ -143,6 +155,7 @@ io::Task<Result<void>> Backend::read_models(io::Call call) {
     model.name = fields.text(ollama ? "name" : "id");
     fields.read("size", model.size);
     fields.read("digest", model.digest);
+    model.modified = modified_of(fields);
     const auto offered = [&model](const std::string& wanted) {
       return without_latest(wanted) == without_latest(model.name);
     };

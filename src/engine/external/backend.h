@@ -17,8 +17,9 @@ namespace om::engine {
 
 struct ExternalModel {
   std::string name;
-  uint64_t size = 0;   // 0: not told.
-  std::string digest;  // Hex; empty: not told.
+  uint64_t size = 0;        // 0: not told.
+  std::string digest;       // Hex; empty: not told.
+  io::WallTime modified{};  // The epoch: not told.
 };
 
 // On the io thread; stop() must have returned before it is destroyed, answers may outlive it.

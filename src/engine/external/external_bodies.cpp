@@ -116,7 +116,11 @@ void add_openai_options(BackendKind kind, const model::RequestCommon& common,
 void add_openai_common(BackendKind kind, const model::RequestCommon& common, const Emitted& emitted,
                        json::object& body) {
   body["stream"] = true;
-  body["stream_options"] = json::object{{"include_usage", true}};
+  json::object usage{{"include_usage", true}};
+  // Counts with each event, so that another one can go on from one that dies and count on.
+  if (kind == BackendKind::vllm) usage["continuous_usage_stats"] = true;
+  if (kind == BackendKind::llama_server) body["timings_per_token"] = true;
+  body["stream_options"] = std::move(usage);
   add_openai_options(kind, common, emitted, body);
   if (common.format.kind == model::Format::Kind::json) {
     body["response_format"] = json::object{{"type", "json_object"}};

@@ -13,6 +13,7 @@ namespace json = boost::json;
 
 constexpr size_t kToolCallsMax = 128;
 constexpr size_t kArgumentBytesMax = 1 << 20;
+constexpr double kMillisecondsMax = 1e9;
 
 Result<json::object> parse_event(std::string_view data) {
   boost::system::error_code failed;
@@ -97,6 +98,7 @@ class OpenAiEvents final : public EventParser {
     if (auto error = error_of(event)) return fail(std::move(*error));
     const JsonFields fields(event);
     if (const json::object* usage = fields.object("usage")) read_usage(*usage);
+    if (const json::object* timings = fields.object("timings")) read_timings(*timings);
     const json::array* choices = fields.array("choices");
     if (!choices || choices->empty() || !choices->front().is_object()) return {};
     return take_choice(choices->front().get_object(), into);
@@ -124,6 +126,7 @@ class OpenAiEvents final : public EventParser {
     }
     if (tells_anything(chunk)) {
       tokens_++;
+      chunk.usage = usage_;
       into.push_back(std::move(chunk));
     }
     if (const std::string reason = fields.text("finish_reason"); !reason.empty()) reason_ = reason;
@@ -161,6 +164,24 @@ class OpenAiEvents final : public EventParser {
     if (const json::object* details = fields.object("prompt_tokens_details")) {
       read_count(JsonFields(*details), "cached_tokens", usage_.prompt_cached_tokens);
     }
+  }
+
+  // llama-server's own.
+  void read_timings(const json::object& object) {
+    const JsonFields fields(object);
+    int64_t evaluated = 0;
+    read_count(fields, "prompt_n", evaluated);
+    read_count(fields, "cache_n", usage_.prompt_cached_tokens);
+    usage_.prompt_tokens = std::min(kBackendTokensMax, evaluated + usage_.prompt_cached_tokens);
+    read_count(fields, "predicted_n", usage_.output_tokens);
+    const auto milliseconds = [&fields](std::string_view name) {
+      double value = 0;
+      fields.read(name, value);
+      return std::chrono::nanoseconds(
+          static_cast<int64_t>(std::clamp(value, 0.0, kMillisecondsMax) * 1e6));
+    };
+    usage_.prompt_eval = milliseconds("prompt_ms");
+    usage_.eval = milliseconds("predicted_ms");
   }
 
   void finish(std::deque<model::Chunk>& into) {

@@ -1,4 +1,5 @@
 // What foreign servers stream, event by event, as our chunks. Pure.
+// A chunk's usage is what the server has counted so far, where it tells it before the end.
 // OpenAI: https://platform.openai.com/docs/api-reference/chat-streaming
 // Ollama: https://github.com/ollama/ollama/blob/main/docs/api.md
 #pragma once

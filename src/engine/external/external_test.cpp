@@ -61,6 +61,27 @@ TEST(OpenAiEvents, TellThoughtsUsageAndWhyItEnded) {
   EXPECT_EQ(chunks[2].usage.output_tokens, 9);
 }
 
+TEST(OpenAiEvents, TellWhatWasCountedBeforeTheEnd) {
+  const auto vllm = openai_events();
+  const auto chunks = read(*vllm, {R"({"choices":[{"delta":{"role":"assistant","content":""}}],)"
+                                   R"("usage":{"prompt_tokens":7,"completion_tokens":0}})",
+                                   R"({"choices":[{"delta":{"content":"a b"}}],)"
+                                   R"("usage":{"prompt_tokens":7,"completion_tokens":2}})"});
+  ASSERT_EQ(chunks.size(), 1u);
+  EXPECT_EQ(chunks[0].usage.prompt_tokens, 7);
+  EXPECT_EQ(chunks[0].usage.output_tokens, 2);
+  const auto llama = openai_events();
+  const auto timed =
+      read(*llama, {R"({"choices":[{"delta":{"content":"a"}}],"timings":{"cache_n":4,"prompt_n":3,)"
+                    R"("prompt_ms":1.5,"predicted_n":1,"predicted_ms":0.25}})"});
+  ASSERT_EQ(timed.size(), 1u);
+  EXPECT_EQ(timed[0].usage.prompt_tokens, 7);
+  EXPECT_EQ(timed[0].usage.prompt_cached_tokens, 4);
+  EXPECT_EQ(timed[0].usage.output_tokens, 1);
+  EXPECT_EQ(timed[0].usage.prompt_eval, std::chrono::microseconds(1500));
+  EXPECT_EQ(timed[0].usage.eval, std::chrono::microseconds(250));
+}
+
 TEST(OpenAiEvents, DoNotTakeACutAnswerForAWholeOne) {
   const auto parser = openai_events();
   const auto chunks = read(*parser, {R"({"choices":[{"delta":{"content":"half"}}]})"});
@@ -111,6 +132,8 @@ TEST(ExternalBodies, NameOptionsAsEachServerDoes) {
   const json::object vllm = body_of(chat_body(BackendKind::vllm, "m", request, {}));
   EXPECT_EQ(vllm.at("top_k").to_number<int>(), 3);
   EXPECT_TRUE(vllm.contains("repetition_penalty"));
+  EXPECT_TRUE(vllm.at("stream_options").at("continuous_usage_stats").get_bool());
+  EXPECT_FALSE(plain.at("stream_options").get_object().contains("continuous_usage_stats"));
   const json::object ollama = body_of(chat_body(BackendKind::ollama, "m", request, {}));
   EXPECT_EQ(ollama.at("options").at("num_predict").to_number<int>(), 5);
 }
