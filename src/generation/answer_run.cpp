@@ -9,6 +9,7 @@
 #include "generation/metrics.h"
 #include "generation/prompt_tokens.h"
 #include "io/task_group.h"
+#include "prompt/media.h"
 
 namespace om::generation {
 namespace {
@@ -213,6 +214,10 @@ io::Task<Result<void>> AnswerRun::start_runner() {
   if (!transcript_.empty()) {
     CO_TRY(auto generated, co_await transcript_.tokens(engine, call_));
     CO_TRY(request, continuation(std::move(generated)));
+  }
+  if (!request.media.empty()) {
+    prompt::replace_media_markers(request.prompt, plan_.media_marker,
+                                  engine.properties().media_marker);
   }
   request.on_prompt_progress = [lease = lease_.get()](const engine::PromptProgress& progress) {
     lease->note_prompt_progress(progress);

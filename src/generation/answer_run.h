@@ -33,6 +33,7 @@ struct RunPlan {
   scheduler::Target target;
   scheduler::AcquireOptions acquire;
   engine::CompletionRequest request;  // For the first runner; prompt, tokens, media, sampling.
+  std::string media_marker;           // In its prompt; each runner has its own.
   prompt::Constraint constraint;
   prompt::AnswerFormat format;
   std::vector<std::string> caller_stops;  // Told when they end the answer.

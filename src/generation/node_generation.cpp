@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "generation/metrics.h"
 #include "generation/prompt_tokens.h"
+#include "prompt/media.h"
 
 namespace om::generation {
 namespace {
@@ -237,7 +238,8 @@ io::Task<Result<std::unique_ptr<Answer>>> NodeGeneration::run(Job job, Leased le
   if (common.debug_render_only) {
     model::Chunk chunk;
     chunk.done = true;
-    chunk.rendered_prompt = std::move(prepared.rendered.prompt);
+    chunk.rendered_prompt = prompt::with_named_media(
+        std::move(prepared.rendered.prompt), leased.lease->engine().properties().media_marker);
     co_return fixed(std::move(chunk));
   }
   RunPlan plan;
@@ -250,7 +252,10 @@ io::Task<Result<std::unique_ptr<Answer>>> NodeGeneration::run(Job job, Leased le
   plan.constraint = std::move(prepared.rendered.constraint);
   plan.format = std::move(prepared.rendered.answer);
   engine::CompletionRequest& request = plan.request;
-  if (!prepared.media.empty()) request.prompt = std::move(prepared.rendered.prompt);
+  if (!prepared.media.empty()) {
+    request.prompt = std::move(prepared.rendered.prompt);
+    plan.media_marker = leased.lease->engine().properties().media_marker;
+  }
   request.tokens = std::move(prepared.tokens);
   request.media = std::move(prepared.media);
   request.sampling = job.options.sampling;

@@ -378,16 +378,16 @@ TEST(NodeGeneration, TellsThinkingFromContentAlsoAcrossADeadRunner) {
 TEST(NodeGeneration, AddsMediaWhereTheModelTakesThem) {
   Bench bench;
   bench.shelf.add("m").template_text = kMessagesTemplate;
-  bench.script.media_marker = "<<image>>";
+  bench.script.media_marker = "<<image>>#";
   bench.script.answer = "A cat.";
   bench.script.deaths = {3};
   auto request = chat_request("m", "What?");
   request.messages[0].images.push_back("bytes");
   const Outcome outcome = bench.chat(std::move(request));
   EXPECT_EQ(outcome.whole.content, "A cat.");
-  EXPECT_EQ(bench.script.requests[0].prompt, "[user]<<image>>What?");
+  EXPECT_EQ(bench.script.requests[0].prompt, "[user]<<image>>#0What?");
   EXPECT_EQ(bench.script.requests[0].media, std::vector<std::string>{"bytes"});
-  EXPECT_EQ(bench.script.requests[1].prompt, "[user]<<image>>What?A c");
+  EXPECT_EQ(bench.script.requests[1].prompt, "[user]<<image>>#1What?A c");
 }
 
 TEST(NodeGeneration, ShowsThePromptWithoutAskingTheModel) {

@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "generation/metrics.h"
 #include "generation/prompt_tokens.h"
+#include "prompt/media.h"
 
 namespace om::generation {
 namespace {
@@ -84,6 +85,8 @@ class ChatFitting {
     prepared.one_call = !input_.parallel_tool_calls;
     CO_TRY(prepared.rendered, setting_.chat_template.chat(input_));
     prepared.media = take_images(input_.messages);
+    CO_TRY_VOID(
+        prompt::settle_media(prepared.rendered.prompt, input_.media_marker, prepared.media.size()));
     CO_TRY_VOID(co_await count(setting_, prepared, call_));
     co_return prepared;
   }
@@ -156,8 +159,13 @@ io::Task<Result<PreparedPrompt>> prepare_generate(PromptSetting setting,
                                                   model::GenerateRequest request, io::Call call) {
   PreparedPrompt prepared;
   prepared.media = std::move(request.images);
+  const std::string& marker = setting.engine.properties().media_marker;
   if (request.raw) {
     prepared.rendered.prompt = std::move(request.prompt);
+    if (!prepared.media.empty()) {
+      CO_TRY(prepared.media, prompt::place_named_media(prepared.rendered.prompt, marker,
+                                                       std::move(prepared.media)));
+    }
     CO_TRY(prepared.rendered.constraint.grammar, prompt::format_grammar(request.common.format));
     prepared.rendered.constraint.tool_grammar = true;  // So that a resumed answer advances it.
   } else {
@@ -173,10 +181,11 @@ io::Task<Result<PreparedPrompt>> prepare_generate(PromptSetting setting,
     input.images = prepared.media.size();
     input.think = setting.think;
     input.format = std::move(request.common.format);
-    input.media_marker = setting.engine.properties().media_marker;
+    input.media_marker = marker;
     input.now_seconds = setting.now_seconds;
     CO_TRY(prepared.rendered, setting.chat_template.generate(input));
   }
+  CO_TRY_VOID(prompt::settle_media(prepared.rendered.prompt, marker, prepared.media.size()));
   CO_TRY_VOID(co_await count(setting, prepared, call));
   co_return finish(setting, std::move(prepared), setting.truncate);
 }

@@ -100,7 +100,8 @@ struct Script {
   bool logprobs = false;
   int context = 4096;
   int slots = 1;
-  std::string media_marker;
+  std::string media_marker;  // Not empty: each engine's has its number behind, from 0.
+  int engines = 0;           // Made so far.
   bool embedding = false;
   size_t leases_max = 1000;    // More are refused.
   size_t leaving = 0;          // Of the leases, the first so many are on a node that is drained.
@@ -196,7 +197,10 @@ class ScriptedEngine final : public engine::Engine {
   ScriptedEngine(Script& script, std::optional<size_t> death) : script_(script), death_(death) {
     properties_.context_length = script.context;
     properties_.slots = script.slots;
-    properties_.media_marker = script.media_marker;
+    const int number = script.engines++;
+    if (!script.media_marker.empty()) {
+      properties_.media_marker = fmt::format("{}{}", script.media_marker, number);
+    }
     properties_.embedding = script.embedding;
   }
   const engine::Properties& properties() const override { return properties_; }

@@ -182,7 +182,6 @@ Result<Rendered> GoRenderer::chat(const ChatInput& input) const {
   }
   Rendered rendered;
   TRY(rendered.prompt, names_messages_ ? render_messages(input) : render_turns(input));
-  rendered.media_count = media_count(input.messages, input.media_marker);
   return finish(std::move(rendered), input);
 }
 

@@ -56,7 +56,6 @@ Result<Rendered> apply(const llama::ChatTemplate& chosen, const ChatInput& input
   rendered.constraint = std::move(applied.constraint);
   rendered.stops = std::move(applied.stops);
   rendered.answer = jinja_answer_format(std::move(applied.parser));
-  rendered.media_count = media_count(input.messages, input.media_marker);
   return rendered;
 }
 

@@ -64,7 +64,6 @@ struct Rendered {
   Constraint constraint;
   std::vector<std::string> stops;  // To be added to the caller's.
   AnswerFormat answer;
-  size_t media_count = 0;  // Markers in `prompt`, in the order of messages and their images.
 };
 
 // One model's template, compiled. Immutable; use it from any thread, keep it as long as the model.

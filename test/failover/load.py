@@ -7,6 +7,7 @@ import time
 
 MODEL = "smollm2-tools"
 THINK_MODEL = "thinker"
+IMAGE_MODEL = "looker"
 SUBJECTS = ["a fox and a river", "a lighthouse in a storm", "the first bread", "a clock that lies",
             "two friends on the moon"]
 SCHEMA = {"type": "object", "required": ["title", "story", "words"], "properties": {

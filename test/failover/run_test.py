@@ -2,15 +2,18 @@
 """Deaths under load, clients that pick their answers up, and restarts that nobody notices: three
 real nodes on machines of their own, a real model, sums that always come out the same."""
 
+import base64
+import json
 import pathlib
 import sys
 
 sys.path[:0] = [str(pathlib.Path(__file__).resolve().parent),
                 str(pathlib.Path(__file__).resolve().parents[1])]
+import chaos  # noqa: E402
 import kills  # noqa: E402
 import load  # noqa: E402
 import trial  # noqa: E402
-from support import cases  # noqa: E402
+from support import cases, projector  # noqa: E402
 from support.cluster import ClusterCase  # noqa: E402
 
 SEED = 20261126
@@ -42,6 +45,10 @@ class Failover(ClusterCase):
         stream = load.Stream(node, f"{kind} 0", *self.trial.kinds[f"{kind} 0"], **options)
         stream.start()
         return stream
+
+    def copies(self, name):
+        reply = json.loads(self.cluster.nodes[2].cli("replicas", "list", "--json").stdout)
+        return next(model["copies"] for model in reply["models"] if name in model["name"])
 
     def test_deaths_under_load_change_no_letter(self):
         self.trial.run(kills.schedule(KILLS, SEED, 0))
@@ -90,6 +97,37 @@ class Failover(ClusterCase):
         log = gateway.log()[begin:]
         self.assertIn("reading on", log)
         self.assertNotIn("going on with another", log)
+
+    def test_images_are_looked_at_again_by_who_goes_on(self):
+        gateway = self.cluster.nodes[2]
+        images = [base64.b64encode(image()).decode()
+                  for image in (projector.stripes, projector.red)]
+        body = {"model": load.IMAGE_MODEL, "options": {"num_predict": 60, "temperature": 0},
+                "messages": [{"role": "user", "content": "Write of these.", "images": images}]}
+
+        def begin():
+            stream = load.Stream(gateway, "images", load.CHAT, body)
+            stream.start()
+            gateway.wait_until(lambda: len(stream.arrivals) > 20 or not stream.is_alive(),
+                               "some of the answer")
+            return stream
+
+        gateway.cli("replicas", "set", load.IMAGE_MODEL, "--factor", "3")
+        gateway.wait_until(lambda: len(self.copies(load.IMAGE_MODEL)) == 3, "all have the files")
+        whole = begin()
+        whole.join()
+        self.assertIsNone(whole.failure)
+        self.assertGreater(whole.answer.usage["prompt_eval_count"], 2 * projector.TOKENS)
+        for kind in (chaos.RUNNER, chaos.NODE):
+            with self.trial.served_elsewhere():
+                stream = begin()
+            death = chaos.Death(kind, self.trial.by_name[stream.server], self.cluster.network)
+            death.strike()
+            stream.join()
+            death.mend()
+            self.assertIsNone(stream.failure, kind)
+            self.assertIsNone(load.difference(whole.answer.said(), stream.answer.said()), kind)
+            self.cluster.wait_until_ready()
 
     def test_an_answer_has_one_owner(self):
         first, second, _ = self.cluster.nodes

@@ -10,7 +10,7 @@ import time
 
 import chaos
 import load
-from support import chat_template, templates
+from support import chat_template, projector, templates
 from support.node import MODELS, ROOT
 
 TOOLS_TEMPLATE = ROOT / "src/prompt/testdata/hermes_thinking.jinja"
@@ -19,12 +19,16 @@ GAP = 5  # Seconds.
 
 
 def create_models(node):
-    """One model under two names: with a template that knows tools, and with one that thinks."""
+    """One model under three names: with a template that knows tools, with one that thinks, and
+    beside a projector."""
     weights = node.folder / "model.gguf"
     chat_template.replace(MODELS["smollm2:135m"], weights, TOOLS_TEMPLATE.read_text())
     modelfile = node.folder / "Modelfile"
     modelfile.write_text(f"FROM {weights}\n")
     node.cli("create", load.MODEL, "-f", str(modelfile))
+    projector.write_projector(node.folder / "projector.gguf", projector.SMOLLM2_WIDTH)
+    modelfile.write_text(f"FROM {weights}\nFROM {node.folder / 'projector.gguf'}\n")
+    node.cli("create", load.IMAGE_MODEL, "-f", str(modelfile))
     weights.unlink()
     node.post("/api/create", {"model": load.THINK_MODEL, "from": load.MODEL,
                               "template": templates.THINKS})

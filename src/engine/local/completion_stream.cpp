@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "engine/local/completion_body.h"
+#include "engine/local/stream_event.h"
 #include "engine/metrics.h"
 
 namespace om::engine {
@@ -67,7 +68,7 @@ io::Task<Result<void>> CompletionStream::open() {
   auto answer = co_await response_->read_all(kErrorBytesMax);
   response_.reset();
   if (!answer) co_return fail(co_await broken(std::move(answer).error()));
-  co_return fail(errc_of_status(status), "{}", *answer);
+  co_return fail(errc_of_status(status), "{}", error_message(*answer));
 }
 
 std::optional<Result<Piece>> CompletionStream::ready() {

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "engine/local/completion_body.h"
 #include "engine/local/completion_stream.h"
+#include "engine/local/stream_event.h"
 
 namespace om::engine {
 namespace {
@@ -148,7 +149,7 @@ io::Task<Result<json::value>> LocalEngine::ask(std::string method, std::string t
     if (process_->broken().cancelled()) co_return fail(process_->death());
     co_return fail(std::move(answer).error());
   }
-  if (status != 200) co_return fail(errc_of_status(status), "{}", *answer);
+  if (status != 200) co_return fail(errc_of_status(status), "{}", error_message(*answer));
   boost::system::error_code failed;
   auto value = json::parse(*answer, failed);
   if (failed) co_return fail(Errc::corrupt, "the runner's answer is not JSON");

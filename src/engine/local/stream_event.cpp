@@ -245,6 +245,8 @@ Result<StreamEvent> read_stream_event(std::string_view text) {
 }
 
 std::string error_message(std::string_view body) {
+  // Ollama passes this one on as it is, and clients look for the type in it.
+  if (body.contains("\"exceed_context_size_error\"")) return std::string(body);
   boost::system::error_code failed;
   const json::value value = json::parse(body, failed);
   if (!failed && value.is_object()) {

@@ -112,6 +112,8 @@ TEST(StreamEvent, RefusesWhatIsNoEvent) {
 TEST(StreamEvent, TakesTheMessageOutOfAnErrorBody) {
   EXPECT_EQ(error_message(R"({"error":{"code":400,"message":"no"}})"), "no");
   EXPECT_EQ(error_message(R"({"error":"plain"})"), "plain");
+  const std::string too_long = R"({"error":{"message":"no","type":"exceed_context_size_error"}})";
+  EXPECT_EQ(error_message(too_long), too_long);
   EXPECT_EQ(error_message("<html>"), "<html>");
 }
 

@@ -3,7 +3,7 @@
 one of them dies in an answer the other goes on. Also `create` from the safetensors they serve,
 whose converter needs the same libraries.
 
-    run_test.py FOLDER     what tools/install_vllm.sh printed
+    real.py FOLDER     what tools/install_vllm.sh printed
 """
 
 import json

@@ -1,0 +1,59 @@
+#include "prompt/media.h"
+
+#include <gtest/gtest.h>
+
+namespace om::prompt {
+namespace {
+
+using Images = std::vector<std::string>;
+
+TEST(Media, ImagesInARowGetALineBetweenThemAndTheLastOneBehind) {
+  std::string prompt = "<M><M><M>a <M> b<M>";
+  ASSERT_TRUE(settle_media(prompt, "<M>", 5));
+  EXPECT_EQ(prompt, "<M>\n<M>\n<M>a <M> b<M>\n");
+  const std::string settled = prompt;
+  ASSERT_TRUE(settle_media(prompt, "<M>", 5));
+  EXPECT_EQ(prompt, settled);
+}
+
+TEST(Media, ATemplateThatLeavesImagesOutIsToldOf) {
+  std::string prompt = "a<M>";
+  const auto few = settle_media(prompt, "<M>", 2);
+  ASSERT_FALSE(few);
+  EXPECT_EQ(few.error().code, Errc::invalid_argument);
+  EXPECT_NE(few.error().what.find("1 of the 2 images"), std::string::npos);
+  EXPECT_TRUE(settle_media(prompt, "", 0));
+  EXPECT_EQ(settle_media(prompt, "", 1).error().code, Errc::unsupported);
+}
+
+TEST(Media, ARawPromptNamesItsImages) {
+  std::string prompt = "x [img-1] y [img-0][img-1] [img-] [img-a] [img-0";
+  const auto placed = place_named_media(prompt, "<M>", {"first", "second", "third"});
+  ASSERT_TRUE(placed);
+  EXPECT_EQ(prompt, "<M>x <M> y <M><M> [img-] [img-a] [img-0");
+  EXPECT_EQ(*placed, (Images{"third", "second", "first", "second"}));
+}
+
+TEST(Media, ARawPromptNamesNoOthersAndNotWithoutEnd) {
+  for (const char* wrong : {"[img-2]", "[img-99999999999999999999999]"}) {
+    std::string prompt = wrong;
+    const auto placed = place_named_media(prompt, "<M>", {"first", "second"});
+    ASSERT_FALSE(placed) << wrong;
+    EXPECT_EQ(placed.error().code, Errc::invalid_argument);
+  }
+  std::string many;
+  for (int i = 0; i < 1000; i++) many += "[img-0]";
+  EXPECT_FALSE(place_named_media(many, "<M>", {"first"}));
+}
+
+TEST(Media, MarkersAreReplacedAndNamed) {
+  std::string prompt = "<M>a<M>";
+  EXPECT_EQ(with_named_media(prompt, "<M>"), "[img-0]a[img-1]");
+  replace_media_markers(prompt, "<M>", "<MM><M>");
+  EXPECT_EQ(prompt, "<MM><M>a<MM><M>");
+  replace_media_markers(prompt, "", "x");
+  EXPECT_EQ(prompt, "<MM><M>a<MM><M>");
+}
+
+}  // namespace
+}  // namespace om::prompt
