@@ -2,33 +2,20 @@
 all that a real one does is done. LLaVA's: patches of 14 x 14, one layer that is used, two
 matrices."""
 
+import math
+import pathlib
 import random
 import struct
+import sys
 import zlib
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
+from make_gguf import ARRAY, BOOL, F32, STRING, U32, Gguf, array  # noqa: E402
+
+TENSOR_F32 = 0
 SIDE, PATCH, WIDTH, HEADS, INNER, LAYERS = 56, 14, 32, 2, 64, 2  # The last layer is never used.
 SMOLLM2_WIDTH = 576
 TOKENS = (SIDE // PATCH) ** 2  # That an image takes of a prompt.
-UINT32, FLOAT32, BOOL, STRING, ARRAY = 4, 6, 7, 8, 9
-ALIGNMENT = 32
-
-
-def text(value):
-    return struct.pack("<Q", len(value)) + value.encode()
-
-
-def entry(key, value):
-    if isinstance(value, bool):
-        told = struct.pack("<IB", BOOL, value)
-    elif isinstance(value, int):
-        told = struct.pack("<II", UINT32, value)
-    elif isinstance(value, float):
-        told = struct.pack("<If", FLOAT32, value)
-    elif isinstance(value, str):
-        told = struct.pack("<I", STRING) + text(value)
-    else:
-        told = struct.pack(f"<IIQ{len(value)}f", ARRAY, FLOAT32, len(value), *value)
-    return text(key) + told
 
 
 def tensors(model_width):
@@ -51,28 +38,21 @@ def tensors(model_width):
 def write_projector(path, model_width):
     """`model_width`: the embedding length of the model that it goes with."""
     chance = random.Random(1)
-    facts = {"general.architecture": "clip", "general.type": "mmproj", "general.file_type": 0,
-             "clip.has_vision_encoder": True, "clip.projector_type": "mlp", "clip.use_gelu": True,
-             "clip.vision.image_size": SIDE, "clip.vision.patch_size": PATCH,
-             "clip.vision.embedding_length": WIDTH, "clip.vision.feed_forward_length": INNER,
-             "clip.vision.block_count": LAYERS, "clip.vision.projection_dim": model_width,
-             "clip.vision.attention.head_count": HEADS,
-             "clip.vision.attention.layer_norm_epsilon": 1e-5,
-             "clip.vision.image_mean": (0.5, 0.5, 0.5), "clip.vision.image_std": (0.5, 0.5, 0.5)}
-    shapes = tensors(model_width)
-    header = struct.pack("<4sIQQ", b"GGUF", 3, len(shapes), len(facts))
-    header += b"".join(entry(key, value) for key, value in facts.items())
-    data = b""
-    for name, (shape, spread) in shapes.items():
-        header += text(name) + struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape, 0, len(data))
-        count = 1
-        for side in shape:
-            count *= side
-        numbers = [1.0 if spread is None else chance.gauss(0, spread) for _ in range(count)]
-        data += struct.pack(f"<{count}f", *numbers)
-        data += b"\0" * (-len(data) % ALIGNMENT)
-    with open(path, "wb") as file:
-        file.write(header + b"\0" * (-len(header) % ALIGNMENT) + data)
+    gguf = Gguf().add("general.architecture", STRING, "clip").add("general.type", STRING, "mmproj")
+    gguf.add("clip.projector_type", STRING, "mlp")
+    gguf.add("clip.has_vision_encoder", BOOL, 1).add("clip.use_gelu", BOOL, 1)
+    for key, number in (("image_size", SIDE), ("patch_size", PATCH), ("embedding_length", WIDTH),
+                        ("feed_forward_length", INNER), ("block_count", LAYERS),
+                        ("projection_dim", model_width), ("attention.head_count", HEADS)):
+        gguf.add(f"clip.vision.{key}", U32, number)
+    gguf.add("clip.vision.attention.layer_norm_epsilon", F32, 1e-5)
+    for key in ("image_mean", "image_std"):
+        gguf.add(f"clip.vision.{key}", ARRAY, array(F32, [0.5, 0.5, 0.5]))
+    for name, (shape, spread) in tensors(model_width).items():
+        numbers = [1.0 if spread is None else chance.gauss(0, spread)
+                   for _ in range(math.prod(shape))]
+        gguf.tensor(name, shape, TENSOR_F32, weights=struct.pack(f"<{len(numbers)}f", *numbers))
+    pathlib.Path(path).write_bytes(gguf.bytes())
 
 
 def red():
