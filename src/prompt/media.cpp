@@ -81,16 +81,18 @@ Result<void> settle_media(std::string& prompt, std::string_view marker, size_t i
   }
   if (end == prompt.size()) prompt += '\n';
   if (count == images) return {};
-  return fail(Errc::invalid_argument,
-              "the model's template has a place for {} of the {} images that came", count, images);
+  return fail(Errc::invalid_argument, "the model's template has places for {} images, and {} came",
+              count, images);
 }
 
 std::string with_named_media(std::string prompt, std::string_view marker) {
   if (marker.empty()) return prompt;
   size_t number = 0;
   for (size_t place = prompt.find(marker); place != std::string::npos;
-       place = prompt.find(marker)) {
-    prompt.replace(place, marker.size(), fmt::format("[img-{}]", number++));
+       place = prompt.find(marker, place)) {
+    const std::string name = fmt::format("[img-{}]", number++);
+    prompt.replace(place, marker.size(), name);
+    place += name.size();
   }
   return prompt;
 }

@@ -29,9 +29,6 @@ Result<void> settle_media(std::string& prompt, std::string_view marker, size_t i
 // A prompt for people: with names as above.
 std::string with_named_media(std::string prompt, std::string_view marker);
 
-// A prompt for people: with names as above.
-std::string with_named_media(std::string prompt, std::string_view marker);
-
 // The same prompt for a runner that has another marker.
 void replace_media_markers(std::string& prompt, std::string_view from, std::string_view to);
 

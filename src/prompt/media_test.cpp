@@ -21,7 +21,7 @@ TEST(Media, ATemplateThatLeavesImagesOutIsToldOf) {
   const auto few = settle_media(prompt, "<M>", 2);
   ASSERT_FALSE(few);
   EXPECT_EQ(few.error().code, Errc::invalid_argument);
-  EXPECT_NE(few.error().what.find("1 of the 2 images"), std::string::npos);
+  EXPECT_NE(few.error().what.find("1 images, and 2 came"), std::string::npos);
   EXPECT_TRUE(settle_media(prompt, "", 0));
   EXPECT_EQ(settle_media(prompt, "", 1).error().code, Errc::unsupported);
 }
