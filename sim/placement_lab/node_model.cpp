@@ -291,7 +291,7 @@ cluster::NodeInfo NodeModel::report() const {
     cluster::RunnerInfo& out = info.runners.emplace_back();
     const LabModel& model = trace_.models[runner.model];
     out.model = model.name;
-    out.weights = model.weights;
+    out.key = model.weights;
     out.context_length = kContext;
     out.slots = trace_.nodes.slots;
     out.running = static_cast<int>(runner.active.size());

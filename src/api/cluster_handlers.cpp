@@ -147,7 +147,7 @@ HandlerResult pin(const Dependencies& dependencies, Context& context) {
   CO_TRY_VOID(reader.done());
   CO_TRY(const auto found,
          generation::find_model(dependencies.store, model, generation::Purpose::chat));
-  if (!dependencies.scheduler.pin(found->weights, pinned)) {
+  if (!dependencies.scheduler.pin(found->manifest.runner_key(), pinned)) {
     co_return fail(Errc::not_found,
                    "model '{}' is not in memory: load it first, by a request without a prompt",
                    model);
@@ -169,7 +169,7 @@ HandlerResult dry_run(const Dependencies& dependencies, Context& context) {
          generation::find_model(dependencies.store, model, generation::Purpose::chat));
   CO_TRY(const model::Options merged, generation::merge_options(*found, options, 0));
   const scheduler::Target target = generation::make_target(found, merged.runner);
-  scheduler::OutlineBuilder outline(target.weights);
+  scheduler::OutlineBuilder outline(target.key());
   outline.add(prompt);
   scheduler::AcquireOptions acquire;
   acquire.outline = outline.finish();

@@ -19,7 +19,7 @@ json::object encode_runner(const RunnerInfo& runner) {
   json::object object{{"model", runner.model},
                       {"manifest", runner.manifest.str()},
                       {"stopping", runner.stopping},
-                      {"weights", runner.weights.str()},
+                      {"weights", runner.key.str()},
                       {"context_length", runner.context_length},
                       {"slots", runner.slots},
                       {"running", runner.running},
@@ -49,10 +49,10 @@ json::object encode_runner(const RunnerInfo& runner) {
 std::optional<RunnerInfo> decode_runner(const json::value& value) {
   if (!value.is_object()) return std::nullopt;
   const JsonFields fields(value.get_object());
-  const auto weights = Digest::parse(fields.text("weights"));
-  if (!weights) return std::nullopt;
+  const auto key = Digest::parse(fields.text("weights"));
+  if (!key) return std::nullopt;
   RunnerInfo runner;
-  runner.weights = *weights;
+  runner.key = *key;
   fields.read("model", runner.model);
   if (const auto manifest = Digest::parse(fields.text("manifest"))) runner.manifest = *manifest;
   fields.read("stopping", runner.stopping);
@@ -111,7 +111,7 @@ std::vector<CopyProgress> decode_copying(const json::array& array) {
 json::array encode_demand(const NodeInfo& node) {
   json::array list;
   for (const ModelDemand& demand : node.demand) {
-    list.push_back(json::object{{"weights", demand.weights.str()},
+    list.push_back(json::object{{"weights", demand.key.str()},
                                 {"requests", demand.requests},
                                 {"wait_seconds", demand.wait_seconds},
                                 {"lost_hits", demand.lost_hits}});
@@ -124,10 +124,10 @@ std::vector<ModelDemand> decode_demand(const json::array& array) {
   for (const json::value& value : array) {
     if (demands.size() >= kDemandsMax || !value.is_object()) break;
     const JsonFields fields(value.get_object());
-    const auto weights = Digest::parse(fields.text("weights"));
-    if (!weights) continue;
+    const auto key = Digest::parse(fields.text("weights"));
+    if (!key) continue;
     ModelDemand& demand = demands.emplace_back();
-    demand.weights = *weights;
+    demand.key = *key;
     fields.read("requests", demand.requests);
     fields.read("wait_seconds", demand.wait_seconds);
     fields.read("lost_hits", demand.lost_hits);

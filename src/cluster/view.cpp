@@ -8,8 +8,8 @@ bool NodeInfo::has_blob(const Digest& digest) const {
   return blobs && std::ranges::binary_search(*blobs, digest);
 }
 
-const RunnerInfo* NodeInfo::runner_of(const Digest& weights) const {
-  const auto found = std::ranges::find(runners, weights, &RunnerInfo::weights);
+const RunnerInfo* NodeInfo::runner_of(const Digest& key) const {
+  const auto found = std::ranges::find(runners, key, &RunnerInfo::key);
   return found == runners.end() ? nullptr : &*found;
 }
 
@@ -29,10 +29,10 @@ const NodeInfo* View::find(std::string_view name) const {
   return found != nodes_->end() && found->name == name ? &*found : nullptr;
 }
 
-std::vector<const NodeInfo*> View::holders_of(const Digest& weights) const {
+std::vector<const NodeInfo*> View::holders_of(const Digest& key) const {
   std::vector<const NodeInfo*> holders;
   for (const NodeInfo& node : *nodes_) {
-    if (std::ranges::find(node.runners, weights, &RunnerInfo::weights) != node.runners.end()) {
+    if (std::ranges::find(node.runners, key, &RunnerInfo::key) != node.runners.end()) {
       holders.push_back(&node);
     }
   }

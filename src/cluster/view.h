@@ -20,7 +20,7 @@ struct RunnerInfo {
   Digest manifest;
   std::optional<int64_t> expires_ms;  // Until it is unloaded, if nobody asks; absent: never.
   bool stopping = false;
-  Digest weights;
+  Digest key;  // model::runner_key().
   int context_length = 0;
   int slots = 0, running = 0, queued = 0;
   uint64_t size_bytes = 0;
@@ -50,7 +50,7 @@ struct CopyProgress {
 
 // What a gateway's requests for one model suffered of late. Sums that fade with time.
 struct ModelDemand {
-  Digest weights;
+  Digest key;  // As a runner's.
   double requests = 0;
   double wait_seconds = 0;  // For a slot, of all of them.
   double lost_hits = 0;     // Where the prompt was warm was too busy.
@@ -80,7 +80,7 @@ struct NodeInfo {
   io::TimePoint reported{};
 
   bool has_blob(const Digest& digest) const;
-  const RunnerInfo* runner_of(const Digest& weights) const;  // Null: not in memory.
+  const RunnerInfo* runner_of(const Digest& key) const;  // Null: not in memory.
 };
 
 // The cluster at one moment. Never changes: whoever decides on it sees one state throughout. Copies
@@ -94,7 +94,7 @@ class View {
   const std::vector<NodeInfo>& nodes() const { return *nodes_; }
   const NodeInfo* find(std::string_view name) const;  // Null: unknown.
   // The nodes that have the model in memory, ready or loading.
-  std::vector<const NodeInfo*> holders_of(const Digest& weights) const;
+  std::vector<const NodeInfo*> holders_of(const Digest& key) const;
 
   // With one node's newer report in place of its old one, or added. An older report changes
   // nothing.

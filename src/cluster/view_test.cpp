@@ -12,7 +12,7 @@ NodeInfo node(std::string name, int reported = 0, std::vector<std::string> model
   info.reported = io::TimePoint(std::chrono::seconds(reported));
   for (std::string& model : models) {
     RunnerInfo runner;
-    runner.weights = Digest::of(model);
+    runner.key = Digest::of(model);
     runner.model = std::move(model);
     info.runners.push_back(std::move(runner));
   }

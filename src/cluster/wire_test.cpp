@@ -34,7 +34,7 @@ json::object over_the_wire(const json::object& object) {
 RunnerInfo any_runner() {
   RunnerInfo runner;
   runner.model = any_bytes();
-  runner.weights = any_digest();
+  runner.key = any_digest();
   runner.context_length = *rc::gen::arbitrary<int>();
   runner.slots = *rc::gen::arbitrary<int>();
   runner.running = *rc::gen::arbitrary<int>();
@@ -50,7 +50,7 @@ RunnerInfo any_runner() {
 
 void expect_same(const RunnerInfo& a, const RunnerInfo& b) {
   RC_ASSERT(a.model == b.model);
-  RC_ASSERT(a.weights == b.weights);
+  RC_ASSERT(a.key == b.key);
   RC_ASSERT(a.context_length == b.context_length);
   RC_ASSERT(a.slots == b.slots);
   RC_ASSERT(a.running == b.running);

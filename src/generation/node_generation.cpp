@@ -69,7 +69,7 @@ std::string fingerprint(const store::Model& model, const model::GenerateRequest&
 
 // What the prompt begins with, as far as it is known before it is rendered.
 scheduler::PromptOutline outline_of(const store::Model& model, const model::ChatRequest& request) {
-  scheduler::OutlineBuilder builder(model.weights);
+  scheduler::OutlineBuilder builder(model.manifest.runner_key());
   for (const boost::json::value& tool : request.tools) builder.add(boost::json::serialize(tool));
   bool marked = false;
   for (const model::Message& message : request.messages) {
@@ -86,7 +86,7 @@ scheduler::PromptOutline outline_of(const store::Model& model, const model::Chat
 
 scheduler::PromptOutline outline_of(const store::Model& model,
                                     const model::GenerateRequest& request) {
-  scheduler::OutlineBuilder builder(model.weights);
+  scheduler::OutlineBuilder builder(model.manifest.runner_key());
   builder.add(request.system.value_or(""));
   for (const std::string& image : request.images) builder.add(Digest::of(image).hex());
   builder.add(request.prompt);
@@ -214,7 +214,7 @@ std::unique_ptr<Answer> NodeGeneration::fixed(model::Chunk chunk) const {
 }
 
 std::unique_ptr<Answer> NodeGeneration::unload(const Job& job) {
-  scheduler_.unload(job.model->weights);
+  scheduler_.unload(job.model->manifest.runner_key());
   model::Chunk chunk;
   chunk.done = true;
   chunk.reason = model::DoneReason::unload;

@@ -1,5 +1,9 @@
 #include "model/manifest.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
+
 #include "model/json_text.h"
 
 namespace om::model {
@@ -96,6 +100,27 @@ const Layer* Manifest::find(std::string_view kind) const {
     if (layer.kind() == kind) return &layer;
   }
   return nullptr;
+}
+
+Digest Manifest::runner_key() const {
+  const Layer* weights = find("model");
+  if (weights == nullptr) return {};
+  std::vector<std::string> beside;
+  for (const Layer& layer : layers) {
+    const std::string_view kind = layer.kind();
+    if (kind == "adapter" || kind == "projector" || kind == "draft") {
+      beside.push_back(fmt::format("{} {}", kind, layer.digest.hex()));
+    }
+  }
+  return model::runner_key(weights->digest, std::move(beside));
+}
+
+Digest runner_key(const Digest& weights, std::vector<std::string> beside) {
+  if (beside.empty()) return weights;
+  std::ranges::sort(beside);
+  std::string all = weights.hex();
+  for (const std::string& one : beside) all += "\n" + one;
+  return Digest::of(all);
 }
 
 }  // namespace om::model

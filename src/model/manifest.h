@@ -38,7 +38,12 @@ struct Manifest {
   std::string to_json() const;  // With a newline at the end, Ollama's field order.
   uint64_t total_size() const;  // Layers and config.
   const Layer* find(std::string_view kind) const;
+  Digest runner_key() const;  // See below; zeros without weights.
 };
+
+// What tells runners apart, on every node alike: the digest of the weights, or one of all that a
+// runner takes. `beside`: kind and digest ("adapter 12ab...") of what lies beside the weights.
+Digest runner_key(const Digest& weights, std::vector<std::string> beside);
 
 // The config blob.
 struct Config {

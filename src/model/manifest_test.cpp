@@ -63,6 +63,29 @@ TEST(Config, WritesOllamasFieldsInOllamasOrder) {
             "\n");
 }
 
+TEST(Manifest, TellsRunnersApartByAllThatTheyTake) {
+  const auto layer = [](std::string_view kind, std::string_view content) {
+    return Layer{.media_type = "application/vnd.ollama.image." + std::string(kind),
+                 .digest = Digest::of(content)};
+  };
+  Manifest plain;
+  EXPECT_EQ(plain.runner_key(), Digest{});
+  plain.layers = {layer("model", "w"), layer("template", "t")};
+  EXPECT_EQ(plain.runner_key(), Digest::of("w"));
+  Manifest sees = plain;
+  sees.layers.push_back(layer("projector", "p"));
+  EXPECT_NE(sees.runner_key(), plain.runner_key());
+  Manifest both = sees, other_way = plain;
+  both.layers.push_back(layer("adapter", "a"));
+  EXPECT_NE(both.runner_key(), sees.runner_key());
+  other_way.layers.push_back(layer("adapter", "a"));
+  other_way.layers.push_back(layer("projector", "p"));
+  EXPECT_EQ(both.runner_key(), other_way.runner_key());
+  // As another one's node names the same blobs.
+  EXPECT_EQ(both.runner_key(), runner_key(Digest::of("w"), {"projector " + Digest::of("p").hex(),
+                                                            "adapter " + Digest::of("a").hex()}));
+}
+
 TEST(Config, KeepsFieldsItDoesNotKnow) {
   const std::string text =
       R"({"model_format":"gguf","model_family":"llama","model_families":null,"model_type":"1B",)"

@@ -130,15 +130,15 @@ io::Task<void> PeerServer::handle(http::Request& request, http::BodyReader& body
       co_await send_done(response);
     }
   } else if (path.starts_with(kUnload) && post) {
-    if (const auto weights = Digest::parse(path.substr(kUnload.size()))) {
-      dependencies_.local.unload(*weights);
+    if (const auto key = Digest::parse(path.substr(kUnload.size()))) {
+      dependencies_.local.unload(*key);
       co_await send_done(response);
     }
   }
   for (const std::string_view prefix : {kPin, kUnpin}) {
     if (!post || !path.starts_with(prefix)) continue;
-    if (const auto weights = Digest::parse(path.substr(prefix.size()))) {
-      dependencies_.local.pin(*weights, prefix == kPin);
+    if (const auto key = Digest::parse(path.substr(prefix.size()))) {
+      dependencies_.local.pin(*key, prefix == kPin);
       co_await send_done(response);
     }
   }

@@ -221,7 +221,7 @@ TEST(ClusterScheduler, UnloadsOnEveryNodeThatHasItLoaded) {
   nodes.add(second);
   nodes.run([](Nodes& nodes) -> io::Task<void> {
     cluster::RunnerInfo runner;
-    runner.weights = nodes.weights;
+    runner.key = nodes.weights;
     runner.slots = 1;
     nodes.nodes[1]->self.runners.push_back(runner);
     co_await nodes.sleep(seconds(1));

@@ -21,8 +21,8 @@ class StagedScheduler final : public scheduler::Scheduler {
   io::Task<Result<std::unique_ptr<scheduler::Lease>>> acquire(scheduler::Target target,
                                                               scheduler::AcquireOptions options,
                                                               io::Call call) override;
-  bool unload(const Digest& weights) override { return local_.unload(weights); }
-  bool pin(const Digest& weights, bool pinned) override { return local_.pin(weights, pinned); }
+  bool unload(const Digest& key) override { return local_.unload(key); }
+  bool pin(const Digest& key, bool pinned) override { return local_.pin(key, pinned); }
   std::vector<scheduler::LoadedModel> loaded() const override { return local_.loaded(); }
   io::Task<void> stop() override { co_await local_.stop(); }
 

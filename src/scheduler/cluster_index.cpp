@@ -25,8 +25,8 @@ void erase_from(Lists& lists, const Digest& key, NodeNumber number) {
 }
 
 bool have_same_runners(const cluster::NodeInfo& a, const cluster::NodeInfo& b) {
-  return std::ranges::equal(a.runners, b.runners, {}, &cluster::RunnerInfo::weights,
-                            &cluster::RunnerInfo::weights);
+  return std::ranges::equal(a.runners, b.runners, {}, &cluster::RunnerInfo::key,
+                            &cluster::RunnerInfo::key);
 }
 
 }  // namespace
@@ -120,8 +120,8 @@ std::optional<NodeNumber> ClusterIndex::find(std::string_view name) const {
   return found->second;
 }
 
-std::span<const NodeNumber> ClusterIndex::with_runner(const Digest& weights) const {
-  const auto found = runners_.find(weights);
+std::span<const NodeNumber> ClusterIndex::with_runner(const Digest& key) const {
+  const auto found = runners_.find(key);
   return found == runners_.end() ? std::span<const NodeNumber>() : found->second;
 }
 
@@ -135,7 +135,7 @@ void ClusterIndex::list(NodeNumber number) {
   if (slot.info.state != cluster::NodeState::ready) return;
   slot.listed = true;
   for (const cluster::RunnerInfo& runner : slot.info.runners) {
-    insert_into(runners_, runner.weights, number);
+    insert_into(runners_, runner.key, number);
   }
   if (slot.info.blobs) {
     for (const Digest& blob : *slot.info.blobs) insert_into(blobs_, blob, number);
@@ -148,7 +148,7 @@ void ClusterIndex::unlist(NodeNumber number) {
   if (!slot.listed) return;
   slot.listed = false;
   for (const cluster::RunnerInfo& runner : slot.info.runners) {
-    erase_from(runners_, runner.weights, number);
+    erase_from(runners_, runner.key, number);
   }
   if (slot.info.blobs) {
     for (const Digest& blob : *slot.info.blobs) erase_from(blobs_, blob, number);

@@ -32,8 +32,8 @@ class ClusterIndex {
   const cluster::NodeInfo& node(NodeNumber number) const { return slots_[number].info; }
   void prefetch(NodeNumber number) const;  // Its node() will be read.
   std::optional<NodeNumber> find(std::string_view name) const;
-  // Ready nodes that have the weights in memory, or loading; that have the blob on disk; by number.
-  std::span<const NodeNumber> with_runner(const Digest& weights) const;
+  // Ready nodes that have this runner, or load it; that have the blob on disk; by number.
+  std::span<const NodeNumber> with_runner(const Digest& key) const;
   std::span<const NodeNumber> with_blob(const Digest& blob) const;
   // Ready nodes with free memory in this class; classes are half powers of two.
   static constexpr size_t kRoomClasses = 128;

@@ -13,7 +13,7 @@ cluster::NodeInfo node(std::string name, int reported, std::vector<std::string> 
   info.memory_total = 1000;
   for (std::string& model : models) {
     cluster::RunnerInfo runner;
-    runner.weights = Digest::of(model);
+    runner.key = Digest::of(model);
     runner.model = std::move(model);
     info.runners.push_back(std::move(runner));
   }

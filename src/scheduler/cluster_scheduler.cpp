@@ -113,6 +113,7 @@ PlacementRequest ClusterScheduler::placement_request(const Target& target,
                                                      const AcquireOptions& options) {
   PlacementRequest request;
   request.weights = target.weights;
+  request.own_key = target.key();
   for (const Target::File& file : target.files) request.files.push_back({file.digest, file.bytes});
   request.load_bytes = load_bytes_of(target);
   if (split_planner_) {
@@ -120,9 +121,9 @@ PlacementRequest ClusterScheduler::placement_request(const Target& target,
   }
   request.context = target.runner.num_ctx.value_or(kContextDefault);
   request.outline = options.outline;
-  if (request.outline.model == 0) request.outline.model = model_key(target.weights);
+  if (request.outline.model == 0) request.outline.model = model_key(request.key());
   request.prompt_tokens =
-      chooser_->token_ratio().tokens(model_key(target.weights), options.outline.bytes);
+      chooser_->token_ratio().tokens(model_key(request.key()), options.outline.bytes);
   request.output_tokens = chooser_->output_tokens(request.outline.model);
   request.priority = options.priority;
   return request;
@@ -226,14 +227,15 @@ std::optional<NodeCandidate> ClusterScheduler::candidate(const std::string& node
 
 std::string ClusterScheduler::standby_for(const Target& target, std::string_view busy,
                                           uint64_t answer) {
+  const Digest key = target.key();
   std::string best;
   uint64_t weight = 0;
   const cluster::View view = nodes_->view();
   for (const cluster::NodeInfo& node : view.nodes()) {
     if (node.name == busy || node.state != cluster::NodeState::ready) continue;
     const bool has_room = std::ranges::any_of(node.runners, [&](const auto& runner) {
-      return runner.weights == target.weights && !runner.loading && !runner.stopping &&
-             runner.part_of.empty() && runner.queued == 0 && runner.running < runner.slots;
+      return runner.key == key && !runner.loading && !runner.stopping && runner.part_of.empty() &&
+             runner.queued == 0 && runner.running < runner.slots;
     });
     if (!has_room || (!best.empty() && rendezvous(answer, node.name) <= weight)) continue;
     best = node.name;
@@ -346,20 +348,20 @@ std::string ClusterScheduler::dry_run(const Target& target, const AcquireOptions
                             boost::json::serialize(boost::json::string(split.error().what)));
 }
 
-bool ClusterScheduler::unload(const Digest& weights) {
-  bool was_loaded = local_.unload(weights);
+bool ClusterScheduler::unload(const Digest& key) {
+  bool was_loaded = local_.unload(key);
   const cluster::View view = nodes_->view();
-  for (const cluster::NodeInfo* node : view.holders_of(weights)) {
-    if (node->name != self_ && nodes_->unload(node->name, weights)) was_loaded = true;
+  for (const cluster::NodeInfo* node : view.holders_of(key)) {
+    if (node->name != self_ && nodes_->unload(node->name, key)) was_loaded = true;
   }
   return was_loaded;
 }
 
-bool ClusterScheduler::pin(const Digest& weights, bool pinned) {
-  bool found = local_.pin(weights, pinned);
+bool ClusterScheduler::pin(const Digest& key, bool pinned) {
+  bool found = local_.pin(key, pinned);
   const cluster::View view = nodes_->view();
-  for (const cluster::NodeInfo* node : view.holders_of(weights)) {
-    if (node->name != self_ && nodes_->pin(node->name, weights, pinned)) found = true;
+  for (const cluster::NodeInfo* node : view.holders_of(key)) {
+    if (node->name != self_ && nodes_->pin(node->name, key, pinned)) found = true;
   }
   return found;
 }
@@ -373,7 +375,7 @@ std::vector<LoadedModel> ClusterScheduler::loaded() const {
       LoadedModel model;
       model.name = runner.model;
       model.node = node.name;
-      model.weights = runner.weights;
+      model.key = runner.key;
       model.manifest = runner.manifest;
       model.stopping = runner.stopping;
       if (runner.expires_ms) {

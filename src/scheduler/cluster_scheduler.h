@@ -38,9 +38,9 @@ class ClusterScheduler final : public Scheduler {
 
   io::Task<Result<std::unique_ptr<Lease>>> acquire(Target target, AcquireOptions options,
                                                    io::Call call) override;
-  bool unload(const Digest& weights) override;            // On all nodes.
-  bool pin(const Digest& weights, bool pinned) override;  // Likewise.
-  std::vector<LoadedModel> loaded() const override;       // Of all nodes.
+  bool unload(const Digest& key) override;            // On all nodes.
+  bool pin(const Digest& key, bool pinned) override;  // Likewise.
+  std::vector<LoadedModel> loaded() const override;   // Of all nodes.
   std::string explain(const std::string& request_id) const override;
   std::string dry_run(const Target& target, const AcquireOptions& options) override;
   bool wants_read_ahead() const override { return standby_ > 0; }

@@ -291,10 +291,10 @@ void LocalScheduler::distrust(const std::shared_ptr<Instance>& instance, const E
   log_warn("runner misbehaved and will be replaced", field("reason", error.what));
 }
 
-bool LocalScheduler::unload(const Digest& weights) {
+bool LocalScheduler::unload(const Digest& key) {
   bool was_loaded = false;
-  for (auto& [key, entry] : models_) {
-    if (key.weights != weights || !entry->instance) continue;
+  for (auto& [files, entry] : models_) {
+    if (!entry->instance || entry->target.key() != key) continue;
     was_loaded = true;
     entry->keep_alive = io::Duration{0};
     entry->expires = world_.clock.now();
@@ -304,10 +304,10 @@ bool LocalScheduler::unload(const Digest& weights) {
   return was_loaded;
 }
 
-bool LocalScheduler::pin(const Digest& weights, bool pinned) {
+bool LocalScheduler::pin(const Digest& key, bool pinned) {
   bool found = false;
-  for (auto& [key, entry] : models_) {
-    if (key.weights != weights || !entry->instance) continue;
+  for (auto& [files, entry] : models_) {
+    if (!entry->instance || entry->target.key() != key) continue;
     found = true;
     entry->pinned = pinned;
     start_keep_alive(*entry);
@@ -316,12 +316,12 @@ bool LocalScheduler::pin(const Digest& weights, bool pinned) {
   return found;
 }
 
-LoadedModel LocalScheduler::loaded_model(const ModelKey& key, const ModelEntry& entry) const {
+LoadedModel LocalScheduler::loaded_model(const ModelEntry& entry) const {
   const Instance& instance = *entry.instance;
   LoadedModel model;
   model.name = entry.target.name;
   model.manifest = entry.target.manifest;
-  model.weights = key.weights;
+  model.key = entry.target.key();
   model.size_bytes = bytes_of(instance);
   // Also where the card's memory is the machine's.
   const engine::GraphicsUse graphics = instance.engine->graphics();
@@ -350,7 +350,7 @@ LoadedModel LocalScheduler::loaded_model(const ModelKey& key, const ModelEntry& 
 std::vector<LoadedModel> LocalScheduler::loaded() const {
   std::vector<LoadedModel> result;
   for (const auto& [key, entry] : models_) {
-    if (entry->instance) result.push_back(loaded_model(key, *entry));
+    if (entry->instance) result.push_back(loaded_model(*entry));
   }
   return result;
 }
@@ -359,7 +359,7 @@ cluster::RunnerInfo LocalScheduler::runner_info(const ModelEntry& entry, LoadedM
   cluster::RunnerInfo runner;
   runner.model = std::move(model.name);
   runner.manifest = model.manifest;
-  runner.weights = model.weights;
+  runner.key = model.key;
   runner.stopping = model.stopping;
   runner.pinned = model.pinned;
   runner.part_of = std::move(model.part_of);
@@ -401,7 +401,7 @@ cluster::NodeInfo LocalScheduler::node_info(std::string name) const {
   node.load_rate = in_steps(load_rate_.per_second());
   node.reported = world_.clock.now();
   for (const auto& [key, entry] : models_) {
-    if (entry->instance) node.runners.push_back(runner_info(*entry, loaded_model(key, *entry)));
+    if (entry->instance) node.runners.push_back(runner_info(*entry, loaded_model(*entry)));
   }
   return node;
 }

@@ -47,8 +47,8 @@ class LocalScheduler final : public Scheduler {
 
   io::Task<Result<std::unique_ptr<Lease>>> acquire(Target target, AcquireOptions options,
                                                    io::Call call) override;
-  bool unload(const Digest& weights) override;
-  bool pin(const Digest& weights, bool pinned) override;
+  bool unload(const Digest& key) override;
+  bool pin(const Digest& key, bool pinned) override;
   std::vector<LoadedModel> loaded() const override;
   io::Task<void> stop() override;
 
@@ -91,7 +91,7 @@ class LocalScheduler final : public Scheduler {
              const RunTimes& times);
   void distrust(const std::shared_ptr<Instance>& instance, const Error& error);
   ModelEntry& entry_of(const Target& target);
-  LoadedModel loaded_model(const ModelKey& key, const ModelEntry& entry) const;
+  LoadedModel loaded_model(const ModelEntry& entry) const;
   cluster::RunnerInfo runner_info(const ModelEntry& entry, LoadedModel model) const;
   void forget_empty_entries();
 

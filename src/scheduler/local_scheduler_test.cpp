@@ -145,6 +145,27 @@ io::Task<void> unloads(Node& node) {
 }
 TEST(LocalScheduler, UnloadsWhenTheRunningRequestHasEnded) { Node().run(unloads); }
 
+io::Task<void> unloads_one_of_two(Node& node) {
+  Target adapted = target("a");
+  adapted.name = "adapted";
+  adapted.adapter_paths = {"/models/blobs/sha256-12ab"};
+  (co_await node.acquire(target("a")))->reset();
+  (co_await node.acquire(adapted))->reset();
+  CO_ASSERT(node.scheduler.loaded().size() == 2);
+  EXPECT_TRUE(node.scheduler.pin(adapted.key(), true));
+  EXPECT_TRUE(node.scheduler.unload(target("a").key()));
+  co_await node.pass(seconds(1));
+  CO_ASSERT(node.scheduler.loaded().size() == 1);
+  EXPECT_EQ(node.scheduler.loaded()[0].name, "adapted");
+  EXPECT_TRUE(node.scheduler.loaded()[0].pinned);
+  EXPECT_EQ(node.scheduler.loaded()[0].key, adapted.key());
+}
+TEST(LocalScheduler, TellsModelsOfTheSameWeightsApart) {
+  LocalSchedulerOptions options;
+  options.memory_total = 300;  // Two models of 140.
+  Node(options).run(unloads_one_of_two);
+}
+
 // --- several models, little memory ---
 
 io::Task<void> evicts(Node& node) {

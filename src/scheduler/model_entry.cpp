@@ -1,10 +1,13 @@
 #include "scheduler/model_entry.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <numbers>
 
 #include "base/check.h"
+#include "model/manifest.h"
 
 namespace om::scheduler {
 namespace {
@@ -20,6 +23,18 @@ double faded(double uses, io::Duration age) {
 }
 
 }  // namespace
+
+Digest Target::key() const {
+  std::vector<std::string> beside;
+  // Blobs are named sha256-DIGEST.
+  const auto add = [&beside](std::string_view kind, std::string_view path) {
+    beside.push_back(fmt::format("{} {}", kind, path.substr(path.rfind('-') + 1)));
+  };
+  for (const std::string& path : adapter_paths) add("adapter", path);
+  for (const std::string& path : projector_paths) add("projector", path);
+  if (!draft_path.empty()) add("draft", draft_path);
+  return model::runner_key(weights, std::move(beside));
+}
 
 ModelKey ModelKey::of(const Target& target) {
   return {target.weights, target.adapter_paths, target.projector_paths, target.draft_path};

@@ -32,8 +32,8 @@ void NodeChooser::forget(NodeNumber node) {
 
 void NodeChooser::forget_ended_runners(NodeNumber node, const cluster::NodeInfo& report) {
   for (const cluster::RunnerInfo& runner : cluster_.node(node).runners) {
-    if (report.runner_of(runner.weights) == nullptr) {
-      prefixes_.forget(node, model_key(runner.weights));
+    if (report.runner_of(runner.key) == nullptr) {
+      prefixes_.forget(node, model_key(runner.key));
     }
   }
 }

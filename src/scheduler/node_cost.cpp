@@ -85,7 +85,7 @@ NodeCandidate NodeCost::estimate(NodeNumber number, io::Random& random) {
 
   const LoadOverlay::Extra extra =
       state_.overlay.of(number, request_.outline.model, node.reported, now_);
-  const cluster::RunnerInfo* runner = node.runner_of(request_.weights);
+  const cluster::RunnerInfo* runner = node.runner_of(key_);
   const bool lost = runner != nullptr && runner_lost(number);
   const bool serves =
       runner != nullptr && !lost && !runner->stopping && runner->context_length >= request_.context;
@@ -201,7 +201,7 @@ bool NodeCost::make_card_room(NodeCandidate& candidate, const cluster::NodeInfo&
   free -= std::min(free, promised);
   std::vector<const cluster::RunnerInfo*> idle;
   for (const cluster::RunnerInfo& runner : node.runners) {
-    if (runner.weights == request_.weights) {
+    if (runner.key == key_) {
       free += runner.graphics_bytes;
     } else if (runner.graphics_bytes > 0 && !stays(runner) && !is_busy(runner)) {
       idle.push_back(&runner);
@@ -227,7 +227,7 @@ void NodeCost::make_room(NodeCandidate& candidate, const cluster::NodeInfo& node
   // Idle ones first, then least worth first, as the node itself will do.
   std::vector<const cluster::RunnerInfo*> victims;
   for (const cluster::RunnerInfo& runner : node.runners) {
-    if (!stays(runner) && runner.weights != request_.weights) victims.push_back(&runner);
+    if (!stays(runner) && runner.key != key_) victims.push_back(&runner);
   }
   std::ranges::sort(victims, {}, [&](const cluster::RunnerInfo* runner) {
     return std::pair(is_busy(*runner), runner->value);

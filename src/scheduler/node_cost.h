@@ -21,7 +21,12 @@ class NodeCost {
  public:
   NodeCost(const PlacementState& state, const PlacementRequest& request,
            const PlacementOptions& options, ModelRates rates, io::TimePoint now)
-      : state_(state), request_(request), options_(options), rates_(rates), now_(now) {}
+      : state_(state),
+        request_(request),
+        options_(options),
+        rates_(rates),
+        now_(now),
+        key_(request.key()) {}
 
   NodeCandidate estimate(NodeNumber number, io::Random& random);
 
@@ -51,6 +56,7 @@ class NodeCost {
   const PlacementOptions& options_;
   const ModelRates rates_;
   const io::TimePoint now_;
+  const Digest key_;
   // Of the last node that has any: many have just the same beginning, a system prompt's.
   Warmth last_warmth_;
 };

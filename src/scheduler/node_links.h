@@ -23,8 +23,8 @@ class NodeLinks {
                                                            const AcquireOptions& options,
                                                            io::Call call) = 0;
   // Tell a node, in the background. False: it is unknown, or this one.
-  virtual bool unload(const std::string& node, const Digest& weights) = 0;
-  virtual bool pin(const std::string& node, const Digest& weights, bool pinned) = 0;
+  virtual bool unload(const std::string& node, const Digest& key) = 0;
+  virtual bool pin(const std::string& node, const Digest& key, bool pinned) = 0;
   virtual io::Task<void> stop() = 0;
 };
 

@@ -36,7 +36,7 @@ class Search {
       look_at_chosen();
       return std::move(found_);
     }
-    const auto runners = state_.cluster.with_runner(request_.weights);
+    const auto runners = state_.cluster.with_runner(request_.key());
     if (options_.use_prefixes && !request_.outline.blocks.empty()) {
       for (const auto& match : state_.prefixes.match(request_.outline, options_.warm_max)) {
         choose(match.node);
@@ -54,9 +54,9 @@ class Search {
   ModelRates mean_rates() const {
     ModelRates sum;
     int prompts = 0, outputs = 0;
-    const auto runners = state_.cluster.with_runner(request_.weights);
+    const auto runners = state_.cluster.with_runner(request_.key());
     for (NodeNumber number : runners.first(std::min(runners.size(), kRatesSampleMax))) {
-      const cluster::RunnerInfo* runner = state_.cluster.node(number).runner_of(request_.weights);
+      const cluster::RunnerInfo* runner = state_.cluster.node(number).runner_of(request_.key());
       if (runner == nullptr) continue;
       const double speed = runner->on_card ? kCardSpeed : 1;
       if (runner->prompt_rate > 0) sum.prompt += runner->prompt_rate / speed, prompts++;

@@ -31,14 +31,17 @@ struct PlacementRequest {
   };
 
   Digest weights;
-  std::vector<File> files;   // What a node needs on disk to load it, the weights among them.
-  uint64_t load_bytes = 0;   // Memory that loading it for this context takes, as estimated.
-  int context = 0;           // Tokens it wants to use.
-  PromptOutline outline;     // May be empty: nothing is warm then.
-  double prompt_tokens = 0;  // As estimated, see TokenRatio.
+  std::optional<Digest> own_key;  // Where the runner takes more than the weights.
+  std::vector<File> files;        // What a node needs on disk to load it, the weights among them.
+  uint64_t load_bytes = 0;        // Memory that loading it for this context takes, as estimated.
+  int context = 0;                // Tokens it wants to use.
+  PromptOutline outline;          // May be empty: nothing is warm then.
+  double prompt_tokens = 0;       // As estimated, see TokenRatio.
   double output_tokens = 256;
   Priority priority = Priority::interactive;
   std::vector<std::string> excluded;  // Nodes that refused or failed it.
+
+  Digest key() const { return own_key.value_or(weights); }  // The runner's.
 };
 
 struct PlacementOptions {

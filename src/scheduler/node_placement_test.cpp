@@ -42,7 +42,7 @@ class NodePlacement : public ::testing::Test {
     cluster::NodeInfo& info = node(name);
     cluster::RunnerInfo& one = info.runners.emplace_back();
     one.model = model;
-    one.weights = weights(model);
+    one.key = weights(model);
     one.context_length = 8192;
     one.slots = 4;
     one.running = running;

@@ -92,16 +92,16 @@ void RemoteLeases::give_back(engine::PeerLink link, std::string id, bool failed)
   tasks_.spawn(tell(std::move(link), "DELETE", std::move(target)));
 }
 
-bool RemoteLeases::unload(const std::string& node, const Digest& weights) {
+bool RemoteLeases::unload(const std::string& node, const Digest& key) {
   const engine::PeerLink* link = reports_.link_of(node);
-  if (link) tasks_.spawn(tell(*link, "POST", "/peer/v1/unload/" + weights.str()));
+  if (link) tasks_.spawn(tell(*link, "POST", "/peer/v1/unload/" + key.str()));
   return link != nullptr;
 }
 
-bool RemoteLeases::pin(const std::string& node, const Digest& weights, bool pinned) {
+bool RemoteLeases::pin(const std::string& node, const Digest& key, bool pinned) {
   const engine::PeerLink* link = reports_.link_of(node);
   const std::string_view word = pinned ? "pin" : "unpin";
-  if (link) tasks_.spawn(tell(*link, "POST", fmt::format("/peer/v1/{}/{}", word, weights.str())));
+  if (link) tasks_.spawn(tell(*link, "POST", fmt::format("/peer/v1/{}/{}", word, key.str())));
   return link != nullptr;
 }
 

@@ -22,8 +22,8 @@ class RemoteLeases final : public NodeLinks {
   io::Task<Result<std::unique_ptr<Lease>>> acquire(const std::string& node, const Target& target,
                                                    const AcquireOptions& options,
                                                    io::Call call) override;
-  bool unload(const std::string& node, const Digest& weights) override;
-  bool pin(const std::string& node, const Digest& weights, bool pinned) override;
+  bool unload(const std::string& node, const Digest& key) override;
+  bool pin(const std::string& node, const Digest& key, bool pinned) override;
   io::Task<void> stop() override;
 
  private:

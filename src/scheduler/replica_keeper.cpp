@@ -30,8 +30,9 @@ io::Task<void> ReplicaKeeper::stop() { co_await tasks_.stop(); }
 
 void ReplicaKeeper::note_request(const Target& target, uint64_t load_bytes, io::Duration waited,
                                  bool lost_hit) {
-  if (!models_.contains(target.weights) && models_.size() >= kModelsWatchedMax) return;
-  Model& model = models_[target.weights];
+  const Digest key = target.key();
+  if (!models_.contains(key) && models_.size() >= kModelsWatchedMax) return;
+  Model& model = models_[key];
   model.target = target;
   model.load_bytes = load_bytes;
   const io::TimePoint now = world_.clock.now();
@@ -43,9 +44,9 @@ void ReplicaKeeper::note_request(const Target& target, uint64_t load_bytes, io::
 
 std::vector<cluster::ModelDemand> ReplicaKeeper::demand() const {
   std::vector<cluster::ModelDemand> list;
-  for (const auto& [weights, model] : models_) {
+  for (const auto& [key, model] : models_) {
     cluster::ModelDemand demand = model.pressure.at(world_.clock.now());
-    demand.weights = weights;
+    demand.key = key;
     demand.requests = in_steps(demand.requests);
     demand.wait_seconds = in_steps(demand.wait_seconds);
     demand.lost_hits = in_steps(demand.lost_hits);
@@ -68,40 +69,40 @@ void ReplicaKeeper::look() {
   if (models_.empty()) return;
   chooser_.observe(nodes_.view());
   std::erase_if(models_, [&](const auto& item) {
-    const auto& [weights, model] = item;
+    const auto& [key, model] = item;
     return !model.changing && model.pressure.at(now).requests < kRequestsKept &&
-           chooser_.cluster().with_runner(weights).size() <= 1;
+           chooser_.cluster().with_runner(key).size() <= 1;
   });
-  for (auto& [weights, model] : models_) {
-    if (model.changing || !owns(chooser_.cluster(), weights, self_)) continue;
-    const ReplicaTarget wanted{.weights = weights, .load_bytes = model.load_bytes};
-    const auto change =
-        decide_replicas(chooser_.cluster(), wanted, demand_of(chooser_.cluster(), weights),
-                        model.state, options_, now);
+  for (auto& [key, model] : models_) {
+    if (model.changing || !owns(chooser_.cluster(), key, self_)) continue;
+    const ReplicaTarget wanted{
+        .weights = model.target.weights, .own_key = key, .load_bytes = model.load_bytes};
+    const auto change = decide_replicas(
+        chooser_.cluster(), wanted, demand_of(chooser_.cluster(), key), model.state, options_, now);
     if (change) carry_out(model, *change);
   }
 }
 
 void ReplicaKeeper::carry_out(Model& model, const ReplicaChange& change) {
-  const Digest weights = model.target.weights;
+  const Digest key = model.target.key();
   if (change.kind == ReplicaChange::Kind::shrink) {
     replica_changes.with({"shrunk"}).add();
     log_info("one runner less", field("model", model.target.name), field("node", change.node));
     if (change.node == self_) {
-      local_.unload(weights);
+      local_.unload(key);
     } else {
-      nodes_.unload(change.node, weights);
+      nodes_.unload(change.node, key);
     }
     return;
   }
   if (change.stage_files) return stage(model.target);
   log_info("one runner more", field("model", model.target.name), field("node", change.node));
   model.changing = true;
-  tasks_.spawn(grow(weights, change.node));
+  tasks_.spawn(grow(key, change.node));
 }
 
 void ReplicaKeeper::stage(const Target& target) {
-  const auto known = models_.find(target.weights);
+  const auto known = models_.find(target.key());
   const io::TimePoint now = world_.clock.now();
   if (!stage_ || known == models_.end() || now - known->second.staged < kStageRest) return;
   known->second.staged = now;
@@ -109,8 +110,8 @@ void ReplicaKeeper::stage(const Target& target) {
   stage_(target, chooser_.cluster().with_blob(target.weights).size());
 }
 
-io::Task<void> ReplicaKeeper::grow(Digest weights, std::string node) {
-  const Target target = models_.at(weights).target;  // It is kept while it changes.
+io::Task<void> ReplicaKeeper::grow(Digest key, std::string node) {
+  const Target target = models_.at(key).target;  // It is kept while it changes.
   AcquireOptions options;
   options.priority = Priority::batch;
   options.may_evict = false;
@@ -121,7 +122,7 @@ io::Task<void> ReplicaKeeper::grow(Digest weights, std::string node) {
   } else {
     lease = co_await nodes_.acquire(node, target, options, call);
   }
-  models_.at(weights).changing = false;
+  models_.at(key).changing = false;
   replica_changes.with({lease ? "grown" : "failed"}).add();
   if (!lease) {
     log_warn("no further runner", field("model", target.name), field("node", node),

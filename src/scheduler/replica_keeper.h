@@ -52,7 +52,7 @@ class ReplicaKeeper {
   io::Task<void> run();
   void look();
   void carry_out(Model& model, const ReplicaChange& change);
-  io::Task<void> grow(Digest weights, std::string node);
+  io::Task<void> grow(Digest key, std::string node);
 
   io::World& world_;
   NodeChooser& chooser_;

@@ -17,10 +17,10 @@ struct Usage {
   int slots = 0, slots_of_one = 0, running = 0, queued = 0;
 };
 
-Usage usage_of(const ClusterIndex& cluster, const Digest& weights) {
+Usage usage_of(const ClusterIndex& cluster, const Digest& key) {
   Usage usage;
-  for (NodeNumber number : cluster.with_runner(weights)) {
-    const cluster::RunnerInfo* runner = cluster.node(number).runner_of(weights);
+  for (NodeNumber number : cluster.with_runner(key)) {
+    const cluster::RunnerInfo* runner = cluster.node(number).runner_of(key);
     if (runner == nullptr) continue;
     usage.runners++;
     usage.loading += runner->loading ? 1 : 0;
@@ -79,7 +79,7 @@ std::optional<ReplicaChange> find_growth(const ClusterIndex& cluster, const Repl
   uint64_t best_room = 0;
   for (NodeNumber number : cluster.all()) {
     const cluster::NodeInfo& node = cluster.node(number);
-    if (node.state != cluster::NodeState::ready || node.runner_of(target.weights) != nullptr) {
+    if (node.state != cluster::NodeState::ready || node.runner_of(target.key()) != nullptr) {
       continue;
     }
     const uint64_t room = room_of(node);
@@ -100,9 +100,9 @@ std::optional<ReplicaChange> find_shrinking(const ClusterIndex& cluster,
                                             const ReplicaTarget& target) {
   std::optional<ReplicaChange> best;
   uint64_t best_room = 0;
-  for (NodeNumber number : cluster.with_runner(target.weights)) {
+  for (NodeNumber number : cluster.with_runner(target.key())) {
     const cluster::NodeInfo& node = cluster.node(number);
-    const cluster::RunnerInfo* runner = node.runner_of(target.weights);
+    const cluster::RunnerInfo* runner = node.runner_of(target.key());
     if (runner == nullptr || runner->pinned || runner->loading) continue;
     if (runner->running + runner->queued > 0) continue;
     const uint64_t room = room_of(node);
@@ -139,11 +139,11 @@ cluster::ModelDemand ModelPressure::at(io::TimePoint now) const {
           .lost_hits = now_of(lost_hits_, now)};
 }
 
-cluster::ModelDemand demand_of(const ClusterIndex& cluster, const Digest& weights) {
-  cluster::ModelDemand sum{.weights = weights};
+cluster::ModelDemand demand_of(const ClusterIndex& cluster, const Digest& key) {
+  cluster::ModelDemand sum{.key = key};
   for (NodeNumber number : cluster.all()) {
     for (const cluster::ModelDemand& demand : cluster.node(number).demand) {
-      if (demand.weights != weights) continue;
+      if (demand.key != key) continue;
       sum.requests += demand.requests;
       sum.wait_seconds += demand.wait_seconds;
       sum.lost_hits += demand.lost_hits;
@@ -157,7 +157,7 @@ std::optional<ReplicaChange> decide_replicas(const ClusterIndex& cluster,
                                              const cluster::ModelDemand& demand,
                                              ReplicaState& state, const ReplicaOptions& options,
                                              io::TimePoint now) {
-  const Usage usage = usage_of(cluster, target.weights);
+  const Usage usage = usage_of(cluster, target.key());
   const size_t standby_min = usage.running + usage.queued > 0 ? 1 + options.standby : 1;
   const bool exposed = usage.runners > 0 && usage.runners < standby_min;
   observe(state, usage, exposed, options, now);
@@ -193,17 +193,17 @@ std::optional<ReplicaChange> decide_replicas(const ClusterIndex& cluster,
   return change;
 }
 
-bool owns(const ClusterIndex& cluster, const Digest& weights, std::string_view node) {
+bool owns(const ClusterIndex& cluster, const Digest& key, std::string_view node) {
   const cluster::NodeInfo* owner = nullptr;
   uint64_t most = 0;
   for (NodeNumber number : cluster.all()) {
     const cluster::NodeInfo& candidate = cluster.node(number);
     if (candidate.state != cluster::NodeState::ready) continue;
-    if (std::ranges::find(candidate.demand, weights, &cluster::ModelDemand::weights) ==
+    if (std::ranges::find(candidate.demand, key, &cluster::ModelDemand::key) ==
         candidate.demand.end()) {
       continue;
     }
-    const uint64_t hash = rendezvous(model_key(weights), candidate.name);
+    const uint64_t hash = rendezvous(model_key(key), candidate.name);
     if (owner != nullptr && std::tie(hash, candidate.name) <= std::tie(most, owner->name)) continue;
     owner = &candidate;
     most = hash;

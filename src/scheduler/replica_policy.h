@@ -54,8 +54,11 @@ struct ReplicaOptions {
 // What is wanted of a model, from its manifest and policy.
 struct ReplicaTarget {
   Digest weights;
+  std::optional<Digest> own_key;  // Where a runner takes more than the weights.
   uint64_t load_bytes = 0;
   size_t runners_min = 0;  // Preloaded or pinned: never fewer.
+
+  Digest key() const { return own_key.value_or(weights); }  // Its runners'.
 };
 
 struct ReplicaChange {
@@ -88,8 +91,8 @@ std::optional<ReplicaChange> decide_replicas(const ClusterIndex& cluster,
 
 // True for the one node that decides on the model: of the ready ones that have requests for it, as
 // all nodes with the same View agree (rendezvous hashing).
-bool owns(const ClusterIndex& cluster, const Digest& weights, std::string_view node);
+bool owns(const ClusterIndex& cluster, const Digest& key, std::string_view node);
 // What all gateways together tell of a model.
-cluster::ModelDemand demand_of(const ClusterIndex& cluster, const Digest& weights);
+cluster::ModelDemand demand_of(const ClusterIndex& cluster, const Digest& key);
 
 }  // namespace om::scheduler

@@ -31,7 +31,7 @@ class ReplicaPolicy : public ::testing::Test {
     cluster::NodeInfo& info = node(name, kBytes);
     info.runners.resize(1);
     cluster::RunnerInfo& one = info.runners[0];
-    one.weights = kWeights;
+    one.key = kWeights;
     one.slots = 4;
     one.running = running;
     one.queued = queued;
@@ -231,7 +231,7 @@ TEST_F(ReplicaPolicy, IsDecidedByOneNodeForEachModel) {
   for (const char* name : {"a", "b", "c"}) {
     cluster::NodeInfo& info = node(name);
     for (int i = 0; i < kModels; i++) {
-      info.demand.push_back({.weights = Digest::of(std::to_string(i)), .requests = 1});
+      info.demand.push_back({.key = Digest::of(std::to_string(i)), .requests = 1});
     }
     cluster_.put(info);
   }

@@ -46,6 +46,7 @@ struct Target {
   std::string part_of;
   uint64_t part_bytes = 0;
   bool is_part() const { return !part_of.empty(); }
+  Digest key() const;  // model::runner_key() of its files.
 };
 
 // A model's part on another node.
@@ -114,7 +115,7 @@ struct LoadedModel {
   std::string name;
   std::string node;  // That has it in memory; empty: this one.
   Digest manifest;
-  Digest weights;
+  Digest key;                   // Target::key().
   uint64_t size_bytes = 0;      // Memory in use, estimated or measured.
   uint64_t graphics_bytes = 0;  // Of them, on graphics cards.
   bool on_card = false;         // All of its layers.
@@ -139,11 +140,11 @@ class Scheduler {
   virtual io::Task<Result<std::unique_ptr<Lease>>> acquire(Target target, AcquireOptions options,
                                                            io::Call call) = 0;
   // Unloads when its running requests have ended; true if it was loaded.
-  virtual bool unload(const Digest& weights) = 0;
+  virtual bool unload(const Digest& key) = 0;
   // A pinned model is neither evicted nor does its keep-alive run out; only unload() ends it. True
   // if it is loaded.
-  virtual bool pin(const Digest& weights, bool pinned) {
-    (void)weights, (void)pinned;
+  virtual bool pin(const Digest& key, bool pinned) {
+    (void)key, (void)pinned;
     return false;
   }
   virtual std::vector<LoadedModel> loaded() const = 0;

@@ -31,10 +31,11 @@ uint64_t main_memory_of(const NodeInfo& node, const cluster::RunnerInfo& runner)
 
 // Memory that is free, or is as soon as idle models have left.
 uint64_t room_for_part(const NodeInfo& node, const Target& target) {
+  const Digest key = target.key();
   uint64_t taken = 0;
   for (const cluster::RunnerInfo& runner : node.runners) {
     // What it is loaded as now leaves before it is loaded anew.
-    if (runner.weights == target.weights) continue;
+    if (runner.key == key) continue;
     if (!runner.part_of.empty() && runner.model == target.name) continue;
     const bool busy = runner.loading || runner.running + runner.queued > 0;
     if (busy || stays(runner)) taken += main_memory_of(node, runner);

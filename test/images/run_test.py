@@ -117,6 +117,13 @@ class Images(unittest.TestCase):
         self.assertIn("did not come", node.refused(400, "/api/generate",
                                                    {**raw, "prompt": "A [img-2]"}))
 
+    def test_the_same_weights_without_it_are_another_model(self):
+        self.assertTrue(said(RED) and said(model=BLIND))
+        loaded = lambda: {model["name"] for model in node.get("/api/ps")["models"]}  # noqa: E731
+        self.assertEqual(loaded(), {f"{MODEL}:latest", f"{BLIND}:latest"})
+        node.cli("stop", BLIND)
+        node.wait_until(lambda: loaded() == {f"{MODEL}:latest"}, "one of them is unloaded")
+
     def test_a_schema_and_turns_before_hold_beside_images(self):
         answer = said(RED, format={"type": "object", "required": ["c"],
                                    "properties": {"c": {"enum": ["a", "b"]}}},

@@ -71,7 +71,7 @@ std::vector<Place> Planner::places_of(const ReplicatedModel& model) const {
                 .copy = has_copy(node, model),
                 .answers = node.state == NodeState::ready,
                 .pinned = std::ranges::binary_search(model.policy.pinned, node.name),
-                .in_use = node.runner_of(model.weights) != nullptr,
+                .in_use = node.runner_of(model.runner_key) != nullptr,
                 .score = rendezvous(node.name, model.key)};
     if (place.answers || (place.copy && is_away(node))) places.push_back(place);
   }

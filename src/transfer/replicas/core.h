@@ -11,8 +11,8 @@
 namespace om::transfer {
 
 struct ReplicatedModel {
-  std::string key;                                 // Of the catalogue; orders the plan.
-  Digest weights;                                  // Of a loaded runner.
+  std::string key;  // Of the catalogue; orders the plan.
+  Digest runner_key;
   std::vector<std::pair<Digest, uint64_t>> blobs;  // With their sizes.
   Policy policy;
   int popularity = 0;

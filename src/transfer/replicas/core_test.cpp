@@ -117,7 +117,7 @@ TEST(ReplicaPlan, KeepsACopyThatIsInMemory) {
   for (NodeInfo& node : nodes) {
     auto others = nodes;
     NodeInfo& used = *std::ranges::find(others, node.name, &NodeInfo::name);
-    used.runners.push_back({.model = "m", .weights = kWeights});
+    used.runners.push_back({.model = "m", .key = kWeights});
     const auto removed = nodes_of(plan_replicas(input_of(others)), Kind::remove);
     EXPECT_EQ(removed.size(), 1U);
     EXPECT_NE(removed[0], node.name);

@@ -16,11 +16,11 @@ const cluster::NodeInfo* speaker_of(const cluster::View& view, const std::string
 
 }  // namespace
 
-int copies_busy(const cluster::View& view, const Digest& weights) {
+int copies_busy(const cluster::View& view, const Digest& key) {
   int requests = 0, slots = 0;
-  for (const cluster::NodeInfo* node : view.holders_of(weights)) {
+  for (const cluster::NodeInfo* node : view.holders_of(key)) {
     if (node->state != cluster::NodeState::ready) continue;
-    const cluster::RunnerInfo* runner = node->runner_of(weights);
+    const cluster::RunnerInfo* runner = node->runner_of(key);
     requests += runner->running + runner->queued;
     slots = std::max(slots, runner->slots);
   }
@@ -34,7 +34,7 @@ std::vector<PopularModel> Popularity::look(const ReplicaInput& input, const std:
     const cluster::NodeInfo* speaker = speaker_of(input.view, model.key);
     if (speaker == nullptr || speaker->name != self) continue;
     Seen now = seen_[model.key];
-    const int extra = std::clamp(copies_busy(input.view, model.weights) - model.policy.factor, 0,
+    const int extra = std::clamp(copies_busy(input.view, model.runner_key) - model.policy.factor, 0,
                                  model.policy.popular_extra_max);
     now.looks = extra > 0 ? now.looks + 1 : 0;
     const int due = now.looks >= kLooksMin ? extra : 0;

@@ -37,6 +37,6 @@ class Popularity {
 };
 
 // Copies that would keep up with what runs and waits now.
-int copies_busy(const cluster::View& view, const Digest& weights);
+int copies_busy(const cluster::View& view, const Digest& key);
 
 }  // namespace om::transfer

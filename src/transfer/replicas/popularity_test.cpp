@@ -11,7 +11,7 @@ cluster::NodeInfo node(std::string name, int running, int queued) {
   cluster::NodeInfo info;
   info.name = std::move(name);
   cluster::RunnerInfo runner;
-  runner.weights = Digest::of("weights");
+  runner.key = Digest::of("weights");
   runner.slots = 4;
   runner.running = running;
   runner.queued = queued;
@@ -24,7 +24,7 @@ ReplicaInput input_of(std::vector<cluster::NodeInfo> nodes, io::TimePoint now) {
   input.view = cluster::View::of(std::move(nodes)).value();
   ReplicatedModel model;
   model.key = "m";
-  model.weights = Digest::of("weights");
+  model.runner_key = Digest::of("weights");
   model.policy.factor = 1;
   input.models.push_back(std::move(model));
   input.now = now;

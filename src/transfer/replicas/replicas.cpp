@@ -13,11 +13,6 @@ constexpr std::chrono::seconds kAskMax{10};
 constexpr std::chrono::seconds kWatchAgain{1};
 constexpr std::chrono::milliseconds kUnseenEvery{500};
 
-Digest weights_of(const model::Manifest& manifest) {
-  const model::Layer* weights = manifest.find("model");
-  return weights != nullptr ? weights->digest : Digest{};
-}
-
 std::vector<std::pair<Digest, uint64_t>> sized_blobs_of(const model::Manifest& manifest) {
   std::vector<std::pair<Digest, uint64_t>> blobs{{manifest.config.digest, manifest.config.size}};
   for (const model::Layer& layer : manifest.layers) blobs.emplace_back(layer.digest, layer.size);
@@ -98,7 +93,7 @@ ReplicaInput Replicas::look() const {
     const auto popularity = state_->popularity.find(key);
     input.models.push_back(
         {.key = key,
-         .weights = weights_of(model.manifest),
+         .runner_key = model.manifest.runner_key(),
          .blobs = sized_blobs_of(model.manifest),
          .policy = state_->policy_of(key),
          .popularity = popularity == state_->popularity.end() ? 0 : popularity->second,
