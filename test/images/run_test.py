@@ -31,7 +31,9 @@ def setUpModule():
     node.start()
     path, modelfile = node.folder / "projector.gguf", node.folder / "Modelfile"
     projector.write_projector(path, projector.SMOLLM2_WIDTH)
-    modelfile.write_text(f"FROM {MODELS['smollm2:135m']}\nFROM {path}\n")
+    # Left to chance, so small a model sometimes fills its context.
+    bound = "PARAMETER temperature 0\nPARAMETER num_predict 40\n"
+    modelfile.write_text(f"FROM {MODELS['smollm2:135m']}\nFROM {path}\n{bound}")
     node.cli("create", MODEL, "-f", str(modelfile))
     modelfile.write_text(f"FROM {MODELS['smollm2:135m']}\n")
     node.cli("create", BLIND, "-f", str(modelfile))
