@@ -26,11 +26,8 @@ Error queue_full() {
 
 class LocalLease final : public Lease {
  public:
-  LocalLease(LocalScheduler& scheduler, ModelKey key, const Waiter& waiter, io::TimePoint now)
-      : scheduler_(scheduler.self_),
-        key_(std::move(key)),
-        instance_(waiter.granted),
-        holder_(waiter.holder) {
+  LocalLease(LocalScheduler& scheduler, const Digest& key, const Waiter& waiter, io::TimePoint now)
+      : scheduler_(scheduler.self_), key_(key), instance_(waiter.granted), holder_(waiter.holder) {
     const io::Duration waited = now - waiter.since;
     load_time_ = waiter.saw_load ? std::min(instance_->load_time, waited) : io::Duration{};
     queue_time_ = waited - load_time_;
@@ -62,7 +59,7 @@ class LocalLease final : public Lease {
 
  private:
   std::weak_ptr<LocalScheduler*> scheduler_;
-  ModelKey key_;
+  Digest key_;
   std::shared_ptr<Instance> instance_;
   std::list<Holder>::iterator holder_;
   io::Duration load_time_{}, queue_time_{};
@@ -95,7 +92,7 @@ int LocalScheduler::wanted_context(const Target& target) const {
 
 ModelEntry& LocalScheduler::entry_of(const Target& target) {
   forget_empty_entries();
-  auto& entry = models_[ModelKey::of(target)];
+  auto& entry = models_[target.key()];
   if (!entry) {
     entry = std::make_unique<ModelEntry>();
     entry->uses_at = world_.clock.now();
@@ -114,7 +111,7 @@ void LocalScheduler::forget_empty_entries() {
 }
 
 io::Task<Result<std::vector<Plan>>> LocalScheduler::plans_for(const Target& target, int context) {
-  const ModelKey key = ModelKey::of(target);
+  const Digest key = target.key();
   if (const auto known = models_.find(key); known != models_.end()) {
     const auto& plans = known->second->plans;
     if (const auto found = plans.find(context); found != plans.end()) co_return found->second;
@@ -156,7 +153,7 @@ io::Task<Result<void>> LocalScheduler::make_plans(const Target& target, Waiter& 
     waiter.plans = {Plan{.slots = 1, .context = 1, .bytes = target.part_bytes}};
     co_return Result<void>{};
   }
-  const auto known = models_.find(ModelKey::of(target));
+  const auto known = models_.find(target.key());
   if (known == models_.end() || !known->second->instance) co_await measure_graphics();
   waiter.context = wanted_context(target);
   CO_TRY(waiter.plans, co_await plans_for(target, waiter.context));
@@ -181,7 +178,7 @@ io::Task<Result<void>> LocalScheduler::make_plans(const Target& target, Waiter& 
 io::Task<Result<std::unique_ptr<Lease>>> LocalScheduler::wait_for_grant(const Target& target,
                                                                         Waiter& waiter,
                                                                         io::Call call) {
-  ModelKey key = ModelKey::of(target);
+  const Digest key = target.key();
   ModelEntry& entry = entry_of(target);  // Stays while a waiter or a holder is in it.
   CO_TRY_VOID(admit(entry, waiter.options));
   waiter.suspect = quarantine_.is_suspect(waiter.options.fingerprint, world_.clock.now());
@@ -201,14 +198,14 @@ io::Task<Result<std::unique_ptr<Lease>>> LocalScheduler::wait_for_grant(const Ta
   }
   queue_seconds.with({to_string(waiter.options.priority)})
       .observe(std::chrono::duration<double>(world_.clock.now() - waiter.since).count());
-  auto lease = std::make_unique<LocalLease>(*this, std::move(key), waiter, world_.clock.now());
+  auto lease = std::make_unique<LocalLease>(*this, key, waiter, world_.clock.now());
   if (gave_up) co_return fail(std::move(*gave_up));  // Granted too late; the lease gives it back.
   co_return std::unique_ptr<Lease>(std::move(lease));
 }
 
 // A place in the queue of its model, if there is one. Who can go at once needs none: a free slot is
 // no queue. Nor do those that resume: as many of them can come as ran before.
-Result<void> LocalScheduler::enter(const ModelKey& key, ModelEntry& entry, Waiter& waiter) {
+Result<void> LocalScheduler::enter(const Digest& key, ModelEntry& entry, Waiter& waiter) {
   waiter.id = ++last_waiter_;
   entry.add(waiter);
   if (waiter.options.resumes || can_grant(key, entry, waiter)) return {};
@@ -229,14 +226,14 @@ void LocalScheduler::leave(ModelEntry& entry, Waiter& waiter, bool served) {
 }
 
 // True if the one who came last can go at once.
-bool LocalScheduler::can_grant(const ModelKey& key, const ModelEntry& entry,
+bool LocalScheduler::can_grant(const Digest& key, const ModelEntry& entry,
                                const Waiter& waiter) const {
-  std::vector<ModelKey> others;
+  std::vector<Digest> others;
   return entry.head(world_.clock.now()) == &waiter &&
          std::holds_alternative<Grant>(decide(node_state(key, others), demand_of(entry, waiter)));
 }
 
-void LocalScheduler::release(const ModelKey& key, const std::shared_ptr<Instance>& instance,
+void LocalScheduler::release(const Digest& key, const std::shared_ptr<Instance>& instance,
                              std::list<Holder>::iterator holder, bool answered) {
   if (answered && !instance->died) quarantine_.acquit(holder->fingerprint);
   instance->holders.erase(holder);
@@ -249,7 +246,7 @@ void LocalScheduler::release(const ModelKey& key, const std::shared_ptr<Instance
   pump();
 }
 
-ModelEntry* LocalScheduler::find_entry(const ModelKey& key, const Instance& instance) {
+ModelEntry* LocalScheduler::find_entry(const Digest& key, const Instance& instance) {
   const auto found = models_.find(key);
   const bool has_it = found != models_.end() && found->second->instance.get() == &instance;
   return has_it ? found->second.get() : nullptr;
@@ -257,7 +254,7 @@ ModelEntry* LocalScheduler::find_entry(const ModelKey& key, const Instance& inst
 
 // The rate is learned while the prompt is evaluated: a slow node is to be known as one before it
 // has given its first answer.
-void LocalScheduler::note_progress(const ModelKey& key, const Instance& instance, Holder& holder,
+void LocalScheduler::note_progress(const Digest& key, const Instance& instance, Holder& holder,
                                    const engine::PromptProgress& progress) {
   holder.prompt_left = progress.left;
   // Another prompt, under the same lease.
@@ -269,7 +266,7 @@ void LocalScheduler::note_progress(const ModelKey& key, const Instance& instance
   holder.learned = progress;
 }
 
-void LocalScheduler::learn(const ModelKey& key, const Instance& instance, const Holder& holder,
+void LocalScheduler::learn(const Digest& key, const Instance& instance, const Holder& holder,
                            const RunTimes& times) {
   ModelEntry* entry = find_entry(key, instance);
   if (entry == nullptr) return;
@@ -292,36 +289,31 @@ void LocalScheduler::distrust(const std::shared_ptr<Instance>& instance, const E
 }
 
 bool LocalScheduler::unload(const Digest& key) {
-  bool was_loaded = false;
-  for (auto& [files, entry] : models_) {
-    if (!entry->instance || entry->target.key() != key) continue;
-    was_loaded = true;
-    entry->keep_alive = io::Duration{0};
-    entry->expires = world_.clock.now();
-    entry->pinned = false;
-  }
+  const auto known = models_.find(key);
+  if (known == models_.end() || !known->second->instance) return false;
+  ModelEntry& entry = *known->second;
+  entry.keep_alive = io::Duration{0};
+  entry.expires = world_.clock.now();
+  entry.pinned = false;
   pump();
-  return was_loaded;
+  return true;
 }
 
 bool LocalScheduler::pin(const Digest& key, bool pinned) {
-  bool found = false;
-  for (auto& [files, entry] : models_) {
-    if (!entry->instance || entry->target.key() != key) continue;
-    found = true;
-    entry->pinned = pinned;
-    start_keep_alive(*entry);
-  }
+  const auto known = models_.find(key);
+  if (known == models_.end() || !known->second->instance) return false;
+  known->second->pinned = pinned;
+  start_keep_alive(*known->second);
   pump();
-  return found;
+  return true;
 }
 
-LoadedModel LocalScheduler::loaded_model(const ModelEntry& entry) const {
+LoadedModel LocalScheduler::loaded_model(const Digest& key, const ModelEntry& entry) const {
   const Instance& instance = *entry.instance;
   LoadedModel model;
   model.name = entry.target.name;
   model.manifest = entry.target.manifest;
-  model.key = entry.target.key();
+  model.key = key;
   model.size_bytes = bytes_of(instance);
   // Also where the card's memory is the machine's.
   const engine::GraphicsUse graphics = instance.engine->graphics();
@@ -350,7 +342,7 @@ LoadedModel LocalScheduler::loaded_model(const ModelEntry& entry) const {
 std::vector<LoadedModel> LocalScheduler::loaded() const {
   std::vector<LoadedModel> result;
   for (const auto& [key, entry] : models_) {
-    if (entry->instance) result.push_back(loaded_model(*entry));
+    if (entry->instance) result.push_back(loaded_model(key, *entry));
   }
   return result;
 }
@@ -401,7 +393,7 @@ cluster::NodeInfo LocalScheduler::node_info(std::string name) const {
   node.load_rate = in_steps(load_rate_.per_second());
   node.reported = world_.clock.now();
   for (const auto& [key, entry] : models_) {
-    if (entry->instance) node.runners.push_back(runner_info(*entry, loaded_model(*entry)));
+    if (entry->instance) node.runners.push_back(runner_info(*entry, loaded_model(key, *entry)));
   }
   return node;
 }

@@ -79,28 +79,28 @@ class LocalScheduler final : public Scheduler {
   io::Task<Result<void>> make_plans(const Target& target, Waiter& waiter);
   io::Task<Result<std::unique_ptr<Lease>>> wait_for_grant(const Target& target, Waiter& waiter,
                                                           io::Call call);
-  Result<void> enter(const ModelKey& key, ModelEntry& entry, Waiter& waiter);
+  Result<void> enter(const Digest& key, ModelEntry& entry, Waiter& waiter);
   void leave(ModelEntry& entry, Waiter& waiter, bool served);
-  bool can_grant(const ModelKey& key, const ModelEntry& entry, const Waiter& waiter) const;
-  void release(const ModelKey& key, const std::shared_ptr<Instance>& instance,
+  bool can_grant(const Digest& key, const ModelEntry& entry, const Waiter& waiter) const;
+  void release(const Digest& key, const std::shared_ptr<Instance>& instance,
                std::list<Holder>::iterator holder, bool answered);
-  ModelEntry* find_entry(const ModelKey& key, const Instance& instance);  // Null: has another now.
-  void note_progress(const ModelKey& key, const Instance& instance, Holder& holder,
+  ModelEntry* find_entry(const Digest& key, const Instance& instance);  // Null: has another now.
+  void note_progress(const Digest& key, const Instance& instance, Holder& holder,
                      const engine::PromptProgress& progress);
-  void learn(const ModelKey& key, const Instance& instance, const Holder& holder,
+  void learn(const Digest& key, const Instance& instance, const Holder& holder,
              const RunTimes& times);
   void distrust(const std::shared_ptr<Instance>& instance, const Error& error);
   ModelEntry& entry_of(const Target& target);
-  LoadedModel loaded_model(const ModelEntry& entry) const;
+  LoadedModel loaded_model(const Digest& key, const ModelEntry& entry) const;
   cluster::RunnerInfo runner_info(const ModelEntry& entry, LoadedModel model) const;
   void forget_empty_entries();
 
   // pump.cpp: decisions carried out.
   void pump();
-  bool pump_model(const ModelKey& key, ModelEntry& entry);  // True: ask again.
-  bool perform(const ModelKey& key, ModelEntry& entry, Waiter& head, const Action& action,
-               const std::vector<ModelKey>& others);
-  NodeState node_state(const ModelKey& key, std::vector<ModelKey>& others) const;
+  bool pump_model(const Digest& key, ModelEntry& entry);  // True: ask again.
+  bool perform(const Digest& key, ModelEntry& entry, Waiter& head, const Action& action,
+               const std::vector<Digest>& others);
+  NodeState node_state(const Digest& key, std::vector<Digest>& others) const;
   RunnerState runner_state(const ModelEntry& entry, const Instance& instance) const;
   static Demand demand_of(const ModelEntry& entry, const Waiter& waiter);
   void grant(ModelEntry& entry, Waiter& waiter);
@@ -126,12 +126,12 @@ class LocalScheduler final : public Scheduler {
   void measure_instance(Instance& instance) const;
 
   // runners.cpp: children.
-  void begin_load(const ModelKey& key, ModelEntry& entry, const Plan& plan);
-  io::Task<void> run_load(ModelKey key, std::shared_ptr<Instance> instance);
-  void load_failed(const ModelKey& key, Error error);
-  void end(const ModelKey& key, const std::shared_ptr<Instance>& instance, std::string_view reason);
-  io::Task<void> run_end(ModelKey key, std::shared_ptr<Instance> instance);
-  void died(const ModelKey& key, const std::weak_ptr<Instance>& instance);
+  void begin_load(const Digest& key, ModelEntry& entry, const Plan& plan);
+  io::Task<void> run_load(Digest key, std::shared_ptr<Instance> instance);
+  void load_failed(const Digest& key, Error error);
+  void end(const Digest& key, const std::shared_ptr<Instance>& instance, std::string_view reason);
+  io::Task<void> run_end(Digest key, std::shared_ptr<Instance> instance);
+  void died(const Digest& key, const std::weak_ptr<Instance>& instance);
   void back_off(ModelEntry& entry);
   engine::LaunchOptions launch_options(const Target& target, const Plan& plan) const;
 
@@ -139,7 +139,7 @@ class LocalScheduler final : public Scheduler {
   LocalSchedulerOptions options_;
   engine::EngineFactory make_engine_;
   std::unique_ptr<MemoryPlans> plans_;
-  std::map<ModelKey, std::unique_ptr<ModelEntry>> models_;
+  std::map<Digest, std::unique_ptr<ModelEntry>> models_;
   uint64_t main_total_ = 0, graphics_total_ = 0;  // Set by lend().
   std::unique_ptr<GraphicsMemory> graphics_;      // Null: there are no cards.
   io::TimePoint graphics_at_{};

@@ -36,10 +36,6 @@ Digest Target::key() const {
   return model::runner_key(weights, std::move(beside));
 }
 
-ModelKey ModelKey::of(const Target& target) {
-  return {target.weights, target.adapter_paths, target.projector_paths, target.draft_path};
-}
-
 void ModelEntry::add_use(io::TimePoint now) {
   uses = faded(uses, now - uses_at) + 1;
   uses_at = now;

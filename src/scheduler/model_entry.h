@@ -16,15 +16,6 @@
 
 namespace om::scheduler {
 
-// What tells runners apart: requests with equal keys share one.
-struct ModelKey {
-  Digest weights;
-  std::vector<std::string> adapters, projectors;
-  std::string draft;
-  auto operator<=>(const ModelKey&) const = default;
-  static ModelKey of(const Target& target);
-};
-
 // A request that holds a slot.
 struct Holder {
   std::string fingerprint;

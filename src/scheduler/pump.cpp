@@ -32,7 +32,7 @@ void LocalScheduler::pump() {
     wake_at_ = io::kNever;
     end_idle();
     // Who waits longest goes first: it decides what memory is used for.
-    std::vector<std::pair<io::TimePoint, ModelKey>> order;
+    std::vector<std::pair<io::TimePoint, Digest>> order;
     for (const auto& [key, entry] : models_) {
       if (const Waiter* head = entry->head(world_.clock.now()))
         order.emplace_back(rank_of(*head), key);
@@ -49,10 +49,10 @@ void LocalScheduler::pump() {
   arm_timer();
 }
 
-bool LocalScheduler::pump_model(const ModelKey& key, ModelEntry& entry) {
+bool LocalScheduler::pump_model(const Digest& key, ModelEntry& entry) {
   Waiter* head = entry.head(world_.clock.now());
   if (!head) return false;
-  std::vector<ModelKey> others;
+  std::vector<Digest> others;
   const NodeState node = node_state(key, others);
   const Demand demand = demand_of(entry, *head);
   if (!head->options.may_evict && !has_room(node, demand)) {
@@ -70,8 +70,8 @@ Demand LocalScheduler::demand_of(const ModelEntry& entry, const Waiter& waiter) 
           .not_before = entry.not_before};
 }
 
-bool LocalScheduler::perform(const ModelKey& key, ModelEntry& entry, Waiter& head,
-                             const Action& action, const std::vector<ModelKey>& others) {
+bool LocalScheduler::perform(const Digest& key, ModelEntry& entry, Waiter& head,
+                             const Action& action, const std::vector<Digest>& others) {
   if (std::holds_alternative<Grant>(action)) {
     grant(entry, head);
     return true;
@@ -108,7 +108,7 @@ bool LocalScheduler::perform(const ModelKey& key, ModelEntry& entry, Waiter& hea
   return true;
 }
 
-NodeState LocalScheduler::node_state(const ModelKey& key, std::vector<ModelKey>& others) const {
+NodeState LocalScheduler::node_state(const Digest& key, std::vector<Digest>& others) const {
   NodeState node;
   node.now = world_.clock.now();
   node.loaded_max = options_.loaded_max;

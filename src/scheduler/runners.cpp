@@ -40,7 +40,7 @@ engine::LaunchOptions LocalScheduler::launch_options(const Target& target, const
   return launch;
 }
 
-void LocalScheduler::begin_load(const ModelKey& key, ModelEntry& entry, const Plan& plan) {
+void LocalScheduler::begin_load(const Digest& key, ModelEntry& entry, const Plan& plan) {
   auto instance = std::make_shared<Instance>();
   instance->plan = plan;
   if (uses_cards(entry.target)) instance->graphics_bytes = std::min(plan.bytes, graphics_free());
@@ -56,7 +56,7 @@ void LocalScheduler::begin_load(const ModelKey& key, ModelEntry& entry, const Pl
   tasks_.spawn(run_load(key, std::move(instance)));
 }
 
-io::Task<void> LocalScheduler::run_load(ModelKey key, std::shared_ptr<Instance> instance) {
+io::Task<void> LocalScheduler::run_load(Digest key, std::shared_ptr<Instance> instance) {
   auto result =
       co_await instance->engine->load(io::Call{io::kNever, instance->load_cancel.token()});
   ModelEntry& entry = *models_.at(key);  // An entry with an instance is never forgotten.
@@ -89,7 +89,7 @@ io::Task<void> LocalScheduler::run_load(ModelKey key, std::shared_ptr<Instance> 
   pump();
 }
 
-void LocalScheduler::load_failed(const ModelKey& key, Error error) {
+void LocalScheduler::load_failed(const Digest& key, Error error) {
   ModelEntry& entry = *models_.at(key);
   if (error.code == Errc::cancelled) {
     loads.with({"cancelled"}).add();
@@ -109,7 +109,7 @@ void LocalScheduler::back_off(ModelEntry& entry) {
   entry.not_before = world_.clock.now() + pause;
 }
 
-void LocalScheduler::end(const ModelKey& key, const std::shared_ptr<Instance>& instance,
+void LocalScheduler::end(const Digest& key, const std::shared_ptr<Instance>& instance,
                          std::string_view reason) {
   if (instance->phase == Phase::leaving) return;
   if (instance->phase == Phase::loading) {
@@ -122,7 +122,7 @@ void LocalScheduler::end(const ModelKey& key, const std::shared_ptr<Instance>& i
   tasks_.spawn(run_end(key, instance));
 }
 
-io::Task<void> LocalScheduler::run_end(ModelKey key, std::shared_ptr<Instance> instance) {
+io::Task<void> LocalScheduler::run_end(Digest key, std::shared_ptr<Instance> instance) {
   co_await instance->engine->stop();
   models_loaded.subtract();
   ModelEntry& entry = *models_.at(key);
@@ -131,7 +131,7 @@ io::Task<void> LocalScheduler::run_end(ModelKey key, std::shared_ptr<Instance> i
   pump();
 }
 
-void LocalScheduler::died(const ModelKey& key, const std::weak_ptr<Instance>& weak) {
+void LocalScheduler::died(const Digest& key, const std::weak_ptr<Instance>& weak) {
   const auto instance = weak.lock();
   if (!instance || instance->phase != Phase::ready) return;
   ModelEntry& entry = *models_.at(key);

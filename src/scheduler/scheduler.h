@@ -46,7 +46,8 @@ struct Target {
   std::string part_of;
   uint64_t part_bytes = 0;
   bool is_part() const { return !part_of.empty(); }
-  Digest key() const;  // model::runner_key() of its files.
+  // model::runner_key() of its files: requests with equal keys share a runner.
+  Digest key() const;
 };
 
 // A model's part on another node.
