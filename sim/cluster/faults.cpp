@@ -10,6 +10,7 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 constexpr auto kServesMax = seconds(90);  // From its start on.
+constexpr auto kToldMax = seconds(60);    // That it was removed, from when it can ask on.
 constexpr uint64_t kFullDisk = 1;
 
 }  // namespace
@@ -72,6 +73,8 @@ io::Task<void> ClusterRun::suffer_one(Fault fault) {
       co_return co_await be_drained(fault);
     case FaultKind::leave:
       co_return co_await be_away(fault);
+    case FaultKind::remove:
+      co_return co_await be_removed(fault);
     case FaultKind::runner_deaths:
       co_return co_await lose_runners(fault);
     case FaultKind::no_leader:
@@ -201,6 +204,39 @@ io::Task<void> ClusterRun::be_away(Fault fault) {
   co_await sleep(fault.lasts);
   absences_[absence].until = sim_.clock().now();
   co_await join(number);
+}
+
+// It must learn of it by itself, whether it was there or cut off when it happened.
+io::Task<void> ClusterRun::be_removed(Fault fault) {
+  const auto number = static_cast<size_t>(fault.node);
+  ClusterNode& node = *nodes_[number];
+  if (replacing_ || !voters_.can_lose(node.name())) co_return;
+  replacing_ = true;
+  left_.insert(number);
+  if (random_.chance(0.5)) {
+    for (const auto& other : nodes_) {
+      cut(node.name(), other->name(), Word::none);
+      cut(other->name(), node.name(), Word::none);
+    }
+  }
+  co_await ask_until_done(0, "DELETE", "/api/v1/cluster/nodes/" + node.name(), "", "removal");
+  absences_.push_back({node.name(), "was removed", sim_.clock().now()});
+  const size_t absence = absences_.size() - 1;
+  co_await sleep(fault.lasts);
+  for (const auto& other : nodes_) {
+    heal(node.name(), other->name());
+    heal(other->name(), node.name());
+  }
+  const auto knows = [&node] {
+    return node.node() && node.node()->cluster() && node.node()->cluster()->was_removed();
+  };
+  co_await wait_for(knows, kToldMax, node.name() + " knows that it was removed");
+  co_await ask_until_done(number, "POST", "/api/v1/cluster/leave", "", "leave of a removed node");
+  const auto alone = [&node] { return node.node() && !node.node()->cluster(); };
+  co_await wait_for(alone, kServesMax, node.name() + " is alone");
+  absences_[absence].until = sim_.clock().now();
+  co_await join(number);
+  replacing_ = false;
 }
 
 io::Task<void> ClusterRun::lose_runners(Fault fault) {

@@ -89,29 +89,41 @@ std::vector<std::string> ClusterRun::held_by(ClusterNode& node) {
 }
 
 // What is shown as complete hashes to its name, and what is told to others is there.
-void ClusterRun::judge_blobs(ClusterNode& node) {
-  if (!node.node() || !node.node()->cluster()) return;
+std::vector<std::string> ClusterRun::wrong_blobs(ClusterNode& node) {
+  std::vector<std::string> wrong;
+  if (!node.node() || !node.node()->cluster()) return wrong;
   const store::Store& store = node.node()->cluster()->store();
   const io::Path folder = io::parent(store.blob_path(Digest::of("")));
   const auto names = node.disk().list(folder);
-  if (!names) return complain(fmt::format("{}: {}", node.name(), names.error().what));
+  if (!names) return {fmt::format("{}: {}", node.name(), names.error().what)};
   std::set<std::string> whole;
   for (const std::string& name : *names) {
     const auto digest = Digest::parse(name);
     if (!digest) continue;
     const auto bytes = node.disk().read_file(io::join(folder, name), kBlobBytesMax);
     const bool is_whole = bytes && Digest::of(*bytes) == *digest;
-    if (!is_whole) complain(fmt::format("{} of {} is not what it says", name, node.name()));
+    if (!is_whole) wrong.push_back(fmt::format("{} of {} is not what it says", name, node.name()));
     if (is_whole) whole.insert(digest->hex());
     report_.counts["blobs"]++;
   }
   const cluster::View view = node.node()->cluster()->reports().view();
   const cluster::NodeInfo* self = view.find(node.name());
-  if (!self || !self->blobs) return complain(node.name() + " tells nothing of its blobs");
+  if (!self || !self->blobs) return {node.name() + " tells nothing of its blobs"};
   for (const Digest& digest : *self->blobs) {
     if (whole.contains(digest.hex())) continue;
-    complain(fmt::format("{} tells of {}, which it has not", node.name(), digest.str()));
+    wrong.push_back(fmt::format("{} tells of {}, which it has not", node.name(), digest.str()));
   }
+  return wrong;
+}
+
+// A surplus copy may have gone a moment ago.
+io::Task<void> ClusterRun::judge_blobs(ClusterNode& node) {
+  std::vector<std::string> wrong = wrong_blobs(node);
+  if (!wrong.empty()) {
+    co_await sleep(kNewsMax);
+    wrong = wrong_blobs(node);
+  }
+  for (std::string& text : wrong) complain(std::move(text));
 }
 
 // An acknowledged write is present at the end.

@@ -176,7 +176,7 @@ io::Task<void> ClusterRun::liveness() {
   }
   co_await sleep(kSettleTime);
   co_await come_to_rest("at the end");
-  for (const auto& node : nodes_) judge_blobs(*node);
+  for (const auto& node : nodes_) co_await judge_blobs(*node);
 }
 
 io::Task<void> ClusterRun::take_down() {

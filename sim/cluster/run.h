@@ -69,6 +69,7 @@ class ClusterRun {
   io::Task<void> swizzle(Fault fault);
   io::Task<void> be_drained(Fault fault);
   io::Task<void> be_away(Fault fault);
+  io::Task<void> be_removed(Fault fault);
   io::Task<void> lose_runners(Fault fault);
   io::Task<void> sleep(io::Duration duration);
   void cut(const std::string& from, const std::string& to, Word word);
@@ -81,7 +82,8 @@ class ClusterRun {
   // What a node holds that nobody needs any more.
   static std::vector<std::string> held_by(ClusterNode& node);
   io::Task<void> come_to_rest(std::string_view when);
-  void judge_blobs(ClusterNode& node);
+  std::vector<std::string> wrong_blobs(ClusterNode& node);
+  io::Task<void> judge_blobs(ClusterNode& node);
   void judge_changes();
   void complain(std::string text);
 

@@ -110,10 +110,10 @@ void draw_faults(ClusterScenario& cluster, SimRandom& random) {
 
 std::string_view to_string(FaultKind kind) {
   static constexpr std::string_view kNames[kFaultKinds] = {
-      "kill",          "power_loss",    "wipe",         "freeze",       "stop",
-      "cut_silently",  "cut_with_word", "cut_outgoing", "cut_incoming", "swizzle",
-      "slow",          "clock_jump",    "full_disk",    "drain",        "leave",
-      "runner_deaths", "no_leader",     "lost_history"};
+      "kill",         "power_loss",    "wipe",         "freeze",       "stop",
+      "cut_silently", "cut_with_word", "cut_outgoing", "cut_incoming", "swizzle",
+      "slow",         "clock_jump",    "full_disk",    "drain",        "leave",
+      "remove",       "runner_deaths", "no_leader",    "lost_history"};
   return kNames[static_cast<size_t>(kind)];
 }
 

@@ -28,6 +28,7 @@ enum class FaultKind {
   full_disk,
   drain,          // And undrained later.
   leave,          // And joins again later.
+  remove,         // By the operator while it runs, often unseen; it leaves and joins again.
   runner_deaths,  // kill -9 of its children, again and again.
   no_leader,      // Of the facts; the node does not matter.
   lost_history,   // Watches are told that what they wait for is forgotten.

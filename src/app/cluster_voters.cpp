@@ -76,7 +76,7 @@ Result<void> ClusterParts::step_down() {
   return world_.files.remove_all(voter_directory(directory_));
 }
 
-// Voters refuse to tell the facts to a node that is no member.
+// Voters refuse to tell the facts to a node that is no member: its removal too.
 io::Task<void> ClusterParts::notice_removal(io::Call call) {
   if (!remote_metadata_) co_return;
   const std::string key = std::string(cluster::kNodesPrefix) + state_.name;
@@ -102,7 +102,7 @@ io::Task<void> ClusterParts::keep_voters(io::CancelToken token) {
     const auto slept = co_await world_.clock.sleep_for(kLookInterval, {io::kNever, token});
     if (!slept) co_return;
     if (voter_ && voter_->was_removed()) continue;
-    if (!members_->facts().synced()) {
+    if (!members_->facts().following()) {
       co_await notice_removal(world_.clock.call_within(kChooseMax, token));
       continue;
     }

@@ -92,6 +92,7 @@ io::Task<void> FactTable::follow() {
   const io::CancelToken token = tasks_.token();
   while (!token.cancelled()) {
     auto result = co_await sync();
+    following_ = result.has_value();
     if (result) result = co_await watch();
     if (token.cancelled()) break;
     if (!result && result.error().code != Errc::corrupt) {

@@ -34,6 +34,8 @@ class FactTable {
   const std::map<std::string, Fact>& facts() const { return facts_; }
   const Fact* find(const std::string& key) const;
   bool synced() const { return synced_; }
+  // Whether the metadata told all of it when they were last asked, and tell the changes.
+  bool following() const { return following_; }
 
   // Called after changes: `value` is null when the key went.
   using Callback = std::function<void(const std::string& key, const std::string* value)>;
@@ -58,7 +60,7 @@ class FactTable {
   std::map<std::string, Fact> facts_;
   std::map<std::string, metadata::Revision> removed_;  // Since the last sync.
   metadata::Revision revision_ = 0;
-  bool synced_ = false;
+  bool synced_ = false, following_ = false;
   std::vector<Callback> callbacks_;
   io::Event synced_event_;
   io::TaskGroup tasks_;

@@ -44,19 +44,24 @@ class RemoteWatch final : public metadata::Watch {
   }
 
  private:
-  // Asks the voters in turn until one tells.
+  // Asks the voters in turn until one tells. Fails if they were reached and refuse: this node was
+  // removed while nobody told it.
   io::Task<Result<void>> open(io::Call call) {
     const json::object body{{"prefix", prefix_}, {"from", from_}};
     const std::string text = json::serialize(body);
     while (true) {
+      std::optional<Error> refused;
       for (const engine::PeerLink& link : metadata_.voters_()) {
         auto request = link.request("POST", "/peer/v1/metadata/watch", text);
         auto reader = co_await LineReader::open(metadata_.world_.clock, metadata_.client_, link,
                                                 std::move(request), call);
-        if (!reader) continue;
-        reader_.emplace(std::move(*reader));
-        co_return Result<void>{};
+        if (reader) {
+          reader_.emplace(std::move(*reader));
+          co_return Result<void>{};
+        }
+        if (!is_of_the_link(reader.error())) refused = std::move(reader).error();
       }
+      if (refused) co_return fail(std::move(*refused));
       CO_TRY_VOID(co_await metadata_.world_.clock.sleep_for(kRetryPause, call));
     }
   }

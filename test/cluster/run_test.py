@@ -278,6 +278,25 @@ class RealCluster(ClusterCase):
         self.assertNotEqual(self.nodes[1].cli("cluster", "join", broken, check=False).returncode, 0)
 
 
+class Removed(unittest.TestCase):
+    def test_a_node_that_was_removed_while_it_was_cut_off_learns_of_it(self):
+        with Cluster(2) as cluster:
+            first, second = cluster.nodes
+            cluster.form()
+            cluster.network.cut(second.index)
+            for node, other in ((first, second), (second, first)):
+                node.wait_until(lambda node=node, other=other: node.states()[other.name] ==
+                                "unreachable", f"{node.name} has lost {other.name}")
+            first.cli("cluster", "remove", second.name)
+            cluster.network.cut(second.index, False)
+            second.wait_until(lambda: second.status()["removed"], "it knows")
+            told = second.cli("cluster", "status").stdout
+            self.assertIn("ollamamax cluster leave", told)
+            second.cli("cluster", "leave")
+            second.cli("cluster", "join", first.cli("cluster", "token").stdout.strip())
+            cluster.wait_until_ready()
+
+
 class LostDisk(unittest.TestCase):
     def test_a_node_that_lost_its_disk_is_refused_until_it_was_removed(self):
         with Cluster(2) as cluster:
