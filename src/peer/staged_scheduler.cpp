@@ -8,9 +8,8 @@ io::Task<Result<std::unique_ptr<scheduler::Lease>>> StagedScheduler::acquire(
   if (!target.is_part()) brought = co_await bring_(target, call);  // A part has no files.
   if (!brought) {
     Error error = std::move(brought).error();
-    const bool ended = error.code == Errc::cancelled || error.code == Errc::deadline_exceeded;
     // Another node may have them, or room for them.
-    if (!ended) error.code = Errc::not_found;
+    if (!call.cancel.cancelled()) error.code = Errc::not_found;
     co_return fail(annotate(std::move(error), "bring the files of " + target.name));
   }
   co_return co_await local_.acquire(std::move(target), std::move(options), std::move(call));

@@ -180,9 +180,10 @@ io::Task<void> ClusterFetch::consider_registry(bool somebody_has_it) {
   if (somebody_has_it && silence < kHolderPatience) co_return;
   const auto allowed =
       co_await lease_.try_origin(parts_.world.clock.call_within(kLookMax, stop_looking_.token()));
+  if (stop_looking_.cancelled()) co_return;  // That it was not answered then says nothing.
   lease_error_.reset();
   if (!allowed) lease_error_ = allowed.error();
-  if (!allowed || !*allowed || stop_looking_.cancelled()) co_return;
+  if (!allowed || !*allowed) co_return;
   (void)fetch_->add_source(registry_source(registry_, digest(), size()));  // Or it is there.
 }
 

@@ -165,6 +165,17 @@ TEST_F(Spread, SaysThatAPullNeedsAgreementWhenThereIsNone) {
   EXPECT_EQ(registry_.blob_bytes_sent, 0U);
 }
 
+// It ends while the voters are asked once more: that was not the client's doing.
+TEST_F(Spread, DoesNotCallAPullCancelledThatNobodyCancelled) {
+  make_nodes(2);
+  const std::string data = random_bytes(kMega, 9);
+  registry_.add_model("m", {data});
+  node(1).metadata.answer_time = std::chrono::hours(1);
+  const auto results = fetch_all({1}, data);
+  ASSERT_FALSE(results[0]);
+  EXPECT_EQ(results[0].error().code, Errc::deadline_exceeded);
+}
+
 TEST_F(Spread, CopiesFromAHolderWithoutAnyAgreement) {
   make_nodes(2);
   const std::string data = random_bytes(18 * kMega, 10);

@@ -102,6 +102,7 @@ class FakeMetadata final : public metadata::Metadata {
   FakeMetadata(io::Clock& clock, Facts& facts) : clock_(clock), facts_(facts) {}
 
   bool reachable = true;  // Whether a majority is.
+  io::Duration answer_time = std::chrono::milliseconds(2);
 
   io::Task<Result<std::optional<metadata::Entry>>> get(std::string key, io::Call call) override {
     CO_TRY_VOID(co_await ask(std::move(call)));
@@ -170,7 +171,7 @@ class FakeMetadata final : public metadata::Metadata {
   };
 
   io::Task<Result<void>> ask(io::Call call) {
-    CO_TRY_VOID(co_await clock_.sleep_for(std::chrono::milliseconds(2), std::move(call)));
+    CO_TRY_VOID(co_await clock_.sleep_for(answer_time, std::move(call)));
     if (!reachable) co_return fail(Errc::not_leader, "no majority can be reached");
     facts_.expire();
     co_return Result<void>{};
