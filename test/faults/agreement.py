@@ -1,7 +1,8 @@
-"""Rows 1, 2, 5, 9 to 11: agreement while its leader dies, freezes, is cut off or leaves."""
+"""Rows 1, 2, 5, 9, 11: a voter dies, freezes, is cut off, cannot write, leaves."""
 
 import os
 import signal
+import subprocess
 import time
 
 from base import FULL, ClusterCase, children
@@ -82,6 +83,36 @@ class Leader(ClusterCase):
                 self.assertIn(name, backup.stdout)
         load.check_writes(self, self.nodes)
         self.report(load)
+
+    def test_row_9_a_voter_that_cannot_sync_ends_before_anything_is_lost(self):
+        for leads in (True, False) * (3 if FULL else 1):
+            leader = self.leader()
+            victim = leader if leads else self.others(leader)[0]
+            alive = self.others(victim)
+            before = self.restarts(victim)
+            with Load(writers=alive, askers=self.nodes) as load:
+                self.fail_syncs(victim)
+                load.wait_for_progress()
+                victim.wait_until(lambda: self.restarts(victim) > before, "etcd starts again")
+                load.wait_for_progress()
+            load.check_answers(self)
+            load.check_writes(self, self.nodes)
+            self.cluster.wait_until_ready()
+            self.assertEqual(self.restarts(victim), before + 1)
+            self.report(load)
+
+    @staticmethod
+    def restarts(node):
+        return node.metric("ollamamax_metadata_member_restarts_total")
+
+    def fail_syncs(self, node):
+        """Every fsync of its etcd, until the first one has ended it."""
+        etcd, = children(node, "etcd")
+        told = subprocess.run(["strace", "-f", "-qq", "-e", "signal=none", "-e",
+                               "trace=fsync,fdatasync", "-e", "inject=fsync,fdatasync:error=EIO",
+                               "-p", str(etcd)], stderr=subprocess.PIPE, text=True, timeout=60)
+        self.assertIn("INJECTED", told.stderr)
+        self.assertNotIn(etcd, children(node, "etcd"))
 
     def test_row_11_members_change_under_load(self):
         leader = self.leader()
