@@ -36,7 +36,8 @@ struct Scenario {
   double leave_chance = 0, slow_chance = 0, pool_chance = 0;
   io::Duration patience = std::chrono::hours(5);  // What an answer must have come in.
   bool standby = false;                           // Standby runners, which read ahead.
-  bool admin = false;                             // Somebody copies and deletes models meanwhile.
+  bool aggregates = false;  // Only voters follow each node, also in a small cluster.
+  bool admin = false;       // Somebody copies and deletes models meanwhile.
 
   bool is_calm() const;  // Nothing breaks: every request must be answered or find a full queue.
 };

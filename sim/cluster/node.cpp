@@ -45,6 +45,7 @@ ClusterNode::ClusterNode(World& world, SimVoters& voters, const Scenario& scenar
   settings_.context_length = scenario.default_context;
   settings_.threads = 2;
   settings_.standby_runners = scenario.standby ? 1 : 0;
+  if (scenario.aggregates) settings_.direct_reports_max = 1;
   prepare_disk();
 }
 

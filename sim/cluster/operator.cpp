@@ -46,9 +46,10 @@ io::Task<void> ClusterRun::ask_until_done(size_t node, std::string method, std::
   std::string last;
   for (int i = 0; i < kAsksMax; i++) {
     const auto done = co_await ask(*nodes_[node], method, target, body);
-    // Done before, and the answer was lost.
-    if (done || done.error().what.contains("status 404")) co_return;
+    if (done) co_return;
     last = done.error().what;
+    // Done before, and the answer was lost.
+    if (last.contains("status 404") || last.contains("is in no cluster")) co_return;
     co_await sleep(kAskPause);
   }
   complain(fmt::format("{} is not possible: {}", what, last));

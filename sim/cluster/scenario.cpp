@@ -139,6 +139,7 @@ ClusterScenario draw_cluster(uint64_t seed) {
   cluster.trouble_lasts = seconds(random.between(10, 40));
   if (!random.chance(0.1)) draw_faults(cluster, random);
   cluster.base.standby = seed % 4 == 3;
+  cluster.base.aggregates = seed % 3 == 1;
   return cluster;
 }
 

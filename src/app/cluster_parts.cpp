@@ -92,6 +92,7 @@ io::Task<Result<void>> ClusterParts::open(scheduler::LocalScheduler& local, http
       disk_,
       *staged_,
       [this] { return self(); },
+      [this] { return reports_->view(); },
       [this](const http::Request& request) { return authorize(request); },
       [this](std::string_view node) {
         const cluster::Member* member = members_->find(node);
@@ -277,20 +278,23 @@ void ClusterParts::connect_members() {
   if (!reports_) return;
   std::vector<engine::PeerLink> links;
   std::set<std::string, std::less<>> draining;
+  std::vector<std::string> aggregators;
   std::vector<cluster::Member> members = members_->list();
   if (members.empty()) members = state_.known;
+  const bool asks_voters = !state_.voter && members.size() > settings_.direct_reports_max;
   for (const cluster::Member& member : members) {
     if (member.name == state_.name) continue;
     links.push_back(link_to(member));
     if (member.draining) draining.insert(member.name);
+    if (asks_voters && member.has_vote()) aggregators.push_back(member.name);
   }
-  reports_->set_peers(std::move(links));
+  reports_->set_peers(std::move(links), std::move(aggregators));
   reports_->set_draining(std::move(draining));
   if (members_->facts().synced()) tell_removal(!members_->find(state_.name));
 }
 
 void ClusterParts::tell_removal(bool removed) {
-  if (removed && !removed_) {
+  if (removed && !removed_ && !leaving_) {
     log_warn(
         "this node was removed from its cluster: `ollamamax cluster leave` makes it a node "
         "of its own again",

@@ -65,7 +65,7 @@ class ClusterParts {
   io::Task<Result<std::string>> fetch_backend_key(std::string name, io::Call call);
   // Hands keys to other nodes from then on. It outlives this object.
   void serve_backend_keys(cluster::BackendTable& table);
-  // Looking after the voters, this node's own vote included. On from open() on.
+  // Looking after the voters, this node's own vote included. On from open() on; off to leave.
   void start_voting();
   io::Task<void> stop_voting();
   cluster::NodeInfo self();
@@ -122,7 +122,7 @@ class ClusterParts {
   security::IdentityStore identity_;
   scheduler::LocalScheduler* local_ = nullptr;
   std::function<void()> restart_;
-  bool stopping_ = false, listening_ = false, removed_ = false, is_last_ = false;
+  bool stopping_ = false, listening_ = false, removed_ = false, leaving_ = false, is_last_ = false;
   std::shared_ptr<const std::vector<Digest>> blobs_;
   io::TimePoint blobs_at_{};
   uint64_t disk_free_ = 0;

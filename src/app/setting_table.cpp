@@ -314,6 +314,10 @@ const SettingRow kTable[] = {
     {"cluster.discover", "OLLAMAMAX_CLUSTER_DISCOVER",
      "Where a join looks for nodes beside its token's: HOST[:PORT], dns:NAME[:PORT], mdns.",
      set_discover, get_list<&Settings::cluster_discover>},
+    {"cluster.direct_reports_max", "OLLAMAMAX_CLUSTER_DIRECT_REPORTS_MAX",
+     "In a cluster of more nodes only the voters follow the load of each, and tell the others.",
+     set_number<&Settings::direct_reports_max, 1, 10'000>,
+     get_number<&Settings::direct_reports_max>},
     {"cluster.voters", "OLLAMAMAX_CLUSTER_VOTERS",
      "How many nodes keep the cluster's facts, once there are so many: 3, or 5 to survive two "
      "deaths at once. The same on all nodes.",

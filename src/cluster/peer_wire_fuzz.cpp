@@ -29,6 +29,13 @@ void read_line(const boost::json::object& line) {
   const auto report_again = engine::parse_line(cluster::encode_report(report, true));
   CHECK(report_again.has_value());
   CHECK(cluster::decode_report(*report_again, {}).runners.size() == report.runners.size());
+  cluster::NodeInfo told = cluster::decode_told(line, {});
+  told.name = cluster::told_node(line);
+  for (const std::string& text :
+       {cluster::encode_told_blobs(told), cluster::encode_told_report(told)}) {
+    const auto told_again = engine::parse_line(text);
+    CHECK(told_again && cluster::told_node(*told_again) == told.name);
+  }
   (void)engine::decode_properties(line);
   (void)cluster::decode_snapshot(line);
   (void)cluster::decode_events(line);

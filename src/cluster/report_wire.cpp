@@ -145,6 +145,32 @@ std::shared_ptr<const std::vector<Digest>> decode_blobs(const json::array& array
   return blobs;
 }
 
+json::array encode_blobs(const NodeInfo& node) {
+  json::array blobs;
+  if (node.blobs) {
+    for (const Digest& digest : *node.blobs) blobs.emplace_back(digest.str());
+  }
+  return blobs;
+}
+
+json::object report_of(const NodeInfo& node) {
+  json::array runners;
+  for (const RunnerInfo& runner : node.runners) runners.push_back(encode_runner(runner));
+  json::object report{{"state", to_string(node.state)},
+                      {"memory_total", node.memory_total},
+                      {"memory_used", node.memory_used},
+                      {"graphics_total", node.graphics_total},
+                      {"graphics_used", node.graphics_used},
+                      {"disk_free", node.disk_free},
+                      {"cores", node.cores},
+                      {"load_rate", node.load_rate},
+                      {"copy_rate", node.copy_rate},
+                      {"runners", std::move(runners)}};
+  if (!node.copying.empty()) report["copying"] = encode_copying(node.copying);
+  if (!node.demand.empty()) report["demand"] = encode_demand(node);
+  return report;
+}
+
 }  // namespace
 
 std::string_view to_string(NodeState state) {
@@ -164,28 +190,36 @@ std::string_view to_string(NodeState state) {
 }
 
 std::string encode_report(const NodeInfo& node, bool with_blobs) {
-  json::array runners;
-  for (const RunnerInfo& runner : node.runners) runners.push_back(encode_runner(runner));
-  json::object report{{"state", to_string(node.state)},
-                      {"memory_total", node.memory_total},
-                      {"memory_used", node.memory_used},
-                      {"graphics_total", node.graphics_total},
-                      {"graphics_used", node.graphics_used},
-                      {"disk_free", node.disk_free},
-                      {"cores", node.cores},
-                      {"load_rate", node.load_rate},
-                      {"copy_rate", node.copy_rate},
-                      {"runners", std::move(runners)}};
-  if (!node.copying.empty()) report["copying"] = encode_copying(node.copying);
-  if (!node.demand.empty()) report["demand"] = encode_demand(node);
-  if (with_blobs) {
-    json::array blobs;
-    if (node.blobs) {
-      for (const Digest& digest : *node.blobs) blobs.emplace_back(digest.str());
-    }
-    report["blobs"] = std::move(blobs);
-  }
+  json::object report = report_of(node);
+  if (with_blobs) report["blobs"] = encode_blobs(node);
   return json::serialize(report);
+}
+
+std::string encode_told_report(const NodeInfo& node) {
+  json::object report = report_of(node);
+  report["name"] = node.name;
+  report["ramp"] = node.ramp;
+  return json::serialize(report);
+}
+
+std::string encode_told_blobs(const NodeInfo& node) {
+  return json::serialize(json::object{{"name", node.name}, {"blobs", encode_blobs(node)}});
+}
+
+std::string told_node(const json::object& line) { return JsonFields(line).text("name"); }
+
+NodeInfo decode_told(const json::object& line, NodeInfo known) {
+  const JsonFields fields(line);
+  if (!line.contains("state")) {
+    if (const json::array* blobs = fields.array("blobs")) known.blobs = decode_blobs(*blobs);
+    return known;
+  }
+  known = decode_report(line, std::move(known));
+  if (fields.text("state") == "unreachable") known.state = NodeState::unreachable;
+  known.ramp = 1;
+  fields.read("ramp", known.ramp);
+  known.ramp = std::clamp(known.ramp, 0.0, 1.0);
+  return known;
 }
 
 NodeInfo decode_report(const json::object& report, NodeInfo known) {

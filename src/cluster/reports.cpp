@@ -27,8 +27,10 @@ Reports::Reports(io::World& world, http::Client& client, std::function<NodeInfo(
 
 Reports::~Reports() = default;
 
-void Reports::set_peers(std::vector<engine::PeerLink> peers) {
+void Reports::set_peers(std::vector<engine::PeerLink> peers, std::vector<std::string> aggregators) {
+  if (peers_.empty() && !aggregators.empty()) follows_each_ = false;
   std::map<std::string, std::shared_ptr<Peer>, std::less<>> next;
+  bool has_new = false;
   for (engine::PeerLink& link : peers) {
     const auto known = peers_.find(link.node);
     if (known != peers_.end() && known->second->link.endpoint == link.endpoint &&
@@ -38,7 +40,8 @@ void Reports::set_peers(std::vector<engine::PeerLink> peers) {
     }
     auto peer = std::make_shared<Peer>(std::move(link), io::CancelSource());
     publish(unknown_node(peer->link));
-    tasks_.spawn(follow(peer));
+    if (follows_each_) tasks_.spawn(follow(peer));
+    has_new = true;
     next.emplace(peer->link.node, std::move(peer));
   }
   for (const auto& [name, peer] : peers_) {
@@ -47,6 +50,33 @@ void Reports::set_peers(std::vector<engine::PeerLink> peers) {
     if (kept == next.end()) view_ = view_.without(name);
   }
   peers_ = std::move(next);
+  // What was told of new ones was passed over: all of it is asked for again.
+  if (has_new || aggregators != aggregators_) ask(std::move(aggregators));
+}
+
+// Whoever tells first ends that each is followed.
+void Reports::ask(std::vector<std::string> aggregators) {
+  aggregators_stop_.cancel();
+  aggregators_stop_ = io::CancelSource();
+  aggregators_ = std::move(aggregators);
+  if (aggregators_.empty()) return follow_each(true);
+  // Each node has its own order, or all would ask the same one.
+  std::vector<std::string> order = aggregators_;
+  const std::string self = self_().name;
+  std::ranges::sort(order, {}, [&self](const std::string& node) {
+    return std::hash<std::string>()(self + "\n" + node);
+  });
+  tasks_.spawn(follow_aggregators(std::move(order), aggregators_stop_.token()));
+}
+
+void Reports::follow_each(bool on) {
+  if (on == follows_each_) return;
+  follows_each_ = on;
+  for (auto& [name, peer] : peers_) {
+    peer->stop.cancel();
+    peer = std::make_shared<Peer>(peer->link, io::CancelSource());
+    if (on) tasks_.spawn(follow(peer));
+  }
 }
 
 void Reports::set_draining(std::set<std::string, std::less<>> nodes) {
@@ -136,6 +166,55 @@ io::Task<Result<void>> Reports::read_reports(Peer& peer, bool returned, bool& se
       if (checks == kGoodChecksMin) log_info("node is back", field("node", peer.link.node));
     }
     publish(std::move(report));
+  }
+}
+
+io::Task<void> Reports::follow_aggregators(std::vector<std::string> nodes, io::CancelToken stop) {
+  size_t silent = 0;  // In a row.
+  while (!stop.cancelled() && !tasks_.token().cancelled()) {
+    const std::string& node = nodes[silent % nodes.size()];
+    bool seen = false;
+    Result<void> ended = fail(Errc::not_found, "{} is not known here", node);
+    if (const engine::PeerLink* link = link_of(node)) ended = co_await read_told(*link, stop, seen);
+    if (stop.cancelled() || tasks_.token().cancelled()) break;
+    log_info("reports are asked of another node", field("before", node),
+             field("error", ended.error()));
+    silent = seen ? 1 : silent + 1;
+    if (silent > nodes.size()) follow_each(true);
+    const auto slept = co_await world_.clock.sleep_for(
+        silent > nodes.size() ? kRetryMax : kRetryFirst, io::Call{io::kNever, tasks_.token()});
+    if (!slept) break;
+  }
+}
+
+io::Task<Result<void>> Reports::read_told(engine::PeerLink from, io::CancelToken stop, bool& seen) {
+  io::CancelSource cancel;
+  const io::OnCancel on_end(tasks_.token(), [&cancel] { cancel.cancel(); });
+  const io::OnCancel on_stop(stop, [&cancel] { cancel.cancel(); });
+  auto request = from.request("GET", "/peer/v1/reports");
+  auto opened = co_await engine::LineReader::open(world_.clock, client_, from, std::move(request),
+                                                  io::Call{io::kNever, cancel.token()});
+  if (!opened) co_return fail(std::move(opened).error());
+  engine::LineReader reader = std::move(*opened);
+  std::map<std::string, NodeInfo> told;
+  while (true) {
+    CO_TRY(const boost::json::object line, co_await reader.next());
+    seen = true;
+    take_told(line, told);
+    follow_each(false);
+  }
+}
+
+void Reports::take_told(const boost::json::object& line, std::map<std::string, NodeInfo>& told) {
+  const std::string node = told_node(line);
+  const auto peer = peers_.find(node);
+  if (peer == peers_.end()) return;  // A beat, this node, or one that is not known yet.
+  NodeInfo& known = told.try_emplace(node, unknown_node(peer->second->link)).first->second;
+  known = decode_told(line, std::move(known));
+  if (known.state == NodeState::unreachable) {
+    lose(*peer->second, {Errc::unavailable, "another node has lost it"});
+  } else if (known.state != NodeState::joining) {
+    publish(known);
   }
 }
 

@@ -1,6 +1,7 @@
 // Keeps the View: subscribes to the load reports of all other nodes and tells who is reachable.
 #pragma once
 
+#include <boost/json/object.hpp>
 #include <functional>
 #include <map>
 #include <memory>
@@ -25,6 +26,10 @@ inline constexpr double kRampFirst = 0.1;
 // One stream a node brings its reports and a beat every kBeatInterval. Silence of kSilenceMax or
 // a broken connection makes the node unreachable at once: nobody is asked, so a dead majority does
 // not matter. Connecting is tried again without end, with pauses up to kRetryMax.
+//
+// In a large cluster that is a stream for each pair of nodes. Then some nodes, the aggregators,
+// follow all others, and each other node has one of them tell it everything: the next one when
+// that falls silent, and each node itself again when none of them tells.
 class Reports {
  public:
   static constexpr std::chrono::milliseconds kRetryFirst{200}, kRetryMax{1000};
@@ -32,8 +37,9 @@ class Reports {
   Reports(io::World& world, http::Client& client, std::function<NodeInfo()> self);
   ~Reports();
 
-  // The other nodes; those left out are forgotten.
-  void set_peers(std::vector<engine::PeerLink> peers);
+  // The other nodes; those left out are forgotten. `aggregators`: the names of those that are asked
+  // about all others; empty: each is asked itself.
+  void set_peers(std::vector<engine::PeerLink> peers, std::vector<std::string> aggregators = {});
   // Nodes that were told to drain: they are draining in the View before they have heard of it.
   void set_draining(std::set<std::string, std::less<>> nodes);
 
@@ -54,6 +60,11 @@ class Reports {
   };
   io::Task<void> follow(std::shared_ptr<Peer> peer);
   io::Task<Result<void>> read_reports(Peer& peer, bool returned, bool& seen);
+  void follow_each(bool on);
+  void ask(std::vector<std::string> aggregators);
+  io::Task<void> follow_aggregators(std::vector<std::string> nodes, io::CancelToken stop);
+  io::Task<Result<void>> read_told(engine::PeerLink from, io::CancelToken stop, bool& seen);
+  void take_told(const boost::json::object& line, std::map<std::string, NodeInfo>& told);
   void publish(NodeInfo report);
   void lose(const Peer& peer, const Error& error);
 
@@ -63,6 +74,9 @@ class Reports {
   std::function<void(const std::string&)> on_lost_;
   std::map<std::string, std::shared_ptr<Peer>, std::less<>> peers_;
   std::set<std::string, std::less<>> draining_;
+  std::vector<std::string> aggregators_;
+  io::CancelSource aggregators_stop_;
+  bool follows_each_ = true;
   View view_;
   io::TimePoint self_at_{};
   io::TaskGroup tasks_;

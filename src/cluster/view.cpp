@@ -13,51 +13,54 @@ const RunnerInfo* NodeInfo::runner_of(const Digest& key) const {
   return found == runners.end() ? nullptr : &*found;
 }
 
+View::Nodes::const_iterator View::place_of(std::string_view name, const Nodes& nodes) {
+  return std::ranges::lower_bound(nodes, name, {},
+                                  [](const auto& node) { return std::string_view(node->name); });
+}
+
 Result<View> View::of(std::vector<NodeInfo> nodes) {
   std::ranges::sort(nodes, {}, &NodeInfo::name);
-  for (size_t i = 0; i < nodes.size(); i++) {
-    if (nodes[i].name.empty()) return fail(Errc::invalid_argument, "a node has no name");
-    if (i > 0 && nodes[i].name == nodes[i - 1].name) {
-      return fail(Errc::invalid_argument, "two nodes are named '{}'", nodes[i].name);
+  Nodes shared;
+  for (NodeInfo& node : nodes) {
+    if (node.name.empty()) return fail(Errc::invalid_argument, "a node has no name");
+    if (!shared.empty() && shared.back()->name == node.name) {
+      return fail(Errc::invalid_argument, "two nodes are named '{}'", node.name);
     }
+    shared.push_back(std::make_shared<const NodeInfo>(std::move(node)));
   }
-  return View(std::make_shared<const std::vector<NodeInfo>>(std::move(nodes)));
+  return View(std::move(shared));
 }
 
 const NodeInfo* View::find(std::string_view name) const {
-  const auto found = std::ranges::lower_bound(*nodes_, name, {}, &NodeInfo::name);
-  return found != nodes_->end() && found->name == name ? &*found : nullptr;
+  const auto found = place_of(name, *nodes_);
+  return found != nodes_->end() && (*found)->name == name ? found->get() : nullptr;
 }
 
 std::vector<const NodeInfo*> View::holders_of(const Digest& key) const {
   std::vector<const NodeInfo*> holders;
-  for (const NodeInfo& node : *nodes_) {
-    if (std::ranges::find(node.runners, key, &RunnerInfo::key) != node.runners.end()) {
-      holders.push_back(&node);
-    }
+  for (const auto& node : *nodes_) {
+    if (node->runner_of(key)) holders.push_back(node.get());
   }
   return holders;
 }
 
 View View::with(NodeInfo report) const {
-  if (const NodeInfo* known = find(report.name); known && known->reported > report.reported) {
-    return *this;
-  }
-  std::vector<NodeInfo> nodes = *nodes_;
-  const auto place = std::ranges::lower_bound(nodes, report.name, {}, &NodeInfo::name);
-  if (place != nodes.end() && place->name == report.name) {
-    *place = std::move(report);
-  } else {
-    nodes.insert(place, std::move(report));
-  }
-  return View(std::make_shared<const std::vector<NodeInfo>>(std::move(nodes)));
+  const NodeInfo* known = find(report.name);
+  if (known && known->reported > report.reported) return *this;
+  Nodes nodes;
+  nodes.reserve(nodes_->size() + 1);
+  const auto place = place_of(report.name, *nodes_);
+  nodes.assign(nodes_->begin(), place);
+  nodes.push_back(std::make_shared<const NodeInfo>(std::move(report)));
+  nodes.insert(nodes.end(), known ? std::next(place) : place, nodes_->end());
+  return View(std::move(nodes));
 }
 
 View View::without(std::string_view name) const {
   if (!find(name)) return *this;
-  std::vector<NodeInfo> nodes = *nodes_;
-  std::erase_if(nodes, [name](const NodeInfo& node) { return node.name == name; });
-  return View(std::make_shared<const std::vector<NodeInfo>>(std::move(nodes)));
+  Nodes nodes = *nodes_;
+  nodes.erase(place_of(name, nodes));
+  return View(std::move(nodes));
 }
 
 }  // namespace om::cluster

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <ranges>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -84,14 +85,18 @@ struct NodeInfo {
 };
 
 // The cluster at one moment. Never changes: whoever decides on it sees one state throughout. Copies
-// share what they hold; any thread.
+// share what they hold; any thread. A newer one shares what its reports have not changed.
 class View {
  public:
-  View() : nodes_(std::make_shared<const std::vector<NodeInfo>>()) {}
+  View() : nodes_(std::make_shared<const Nodes>()) {}
   // Nodes are ordered by name. invalid_argument: two of one name, or one without.
   static Result<View> of(std::vector<NodeInfo> nodes);
 
-  const std::vector<NodeInfo>& nodes() const { return *nodes_; }
+  // A range of const NodeInfo&: keep the View while it is used.
+  auto nodes() const {
+    return std::views::transform(*nodes_,
+                                 [](const auto& node) -> const NodeInfo& { return *node; });
+  }
   const NodeInfo* find(std::string_view name) const;  // Null: unknown.
   // The nodes that have the model in memory, ready or loading.
   std::vector<const NodeInfo*> holders_of(const Digest& key) const;
@@ -102,8 +107,12 @@ class View {
   View without(std::string_view name) const;
 
  private:
-  explicit View(std::shared_ptr<const std::vector<NodeInfo>> nodes) : nodes_(std::move(nodes)) {}
-  std::shared_ptr<const std::vector<NodeInfo>> nodes_;
+  using Nodes = std::vector<std::shared_ptr<const NodeInfo>>;
+
+  explicit View(Nodes nodes) : nodes_(std::make_shared<const Nodes>(std::move(nodes))) {}
+  static Nodes::const_iterator place_of(std::string_view name, const Nodes& nodes);
+
+  std::shared_ptr<const Nodes> nodes_;
 };
 
 }  // namespace om::cluster

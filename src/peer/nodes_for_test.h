@@ -36,6 +36,8 @@ class PeerNode {
   }
 
   cluster::NodeInfo self;  // What its reports tell.
+  // To who asks about all nodes.
+  std::function<cluster::View()> tells = [] { return cluster::View(); };
 
   engine::PeerLink link() const {
     engine::PeerLink link;
@@ -59,6 +61,7 @@ class PeerNode {
     co_await server_.stop();
   }
   bool alive() const { return http_ != nullptr; }
+  size_t requests() const { return http_ ? http_->requests_running() : 0; }
   PeerServer& server() { return server_; }
 
  private:
@@ -67,6 +70,7 @@ class PeerNode {
             shelf,
             scheduler_,
             [this] { return self; },
+            [this] { return tells(); },
             [](const http::Request&) { return Result<void>{}; },
             [](std::string_view) { return false; },
             {}};

@@ -21,6 +21,7 @@ constexpr uint64_t kBodyBytesMax = 256ull << 20;  // Images in a prompt.
 constexpr std::chrono::milliseconds kReportInterval{200};
 constexpr std::chrono::milliseconds kDrainLook{50};
 constexpr size_t kPingBytesMax = 1 << 20;
+constexpr std::string_view kBeatLine = "{\"beat\":true}\n";
 
 // Who is gone needs no answer; the same holds for every send below.
 io::Task<void> send_error(http::ResponseWriter& response, int status, Error error) {
@@ -115,6 +116,8 @@ io::Task<void> PeerServer::handle(http::Request& request, http::BodyReader& body
   }
   if (path == "/peer/v1/report" && request.method == "GET") {
     co_await report(request, response);
+  } else if (path == "/peer/v1/reports" && request.method == "GET") {
+    co_await report_all(request, response);
   } else if (path == "/peer/v1/ping" && request.method == "GET") {
     co_await ping(request, response);
   } else if (path == "/peer/v1/leases" && post) {
@@ -167,12 +170,37 @@ io::Task<void> PeerServer::report(http::Request& request, http::ResponseWriter& 
       if (changed) told = line;
       if (blobs_changed) line = cluster::encode_report(self, true);
       blobs = self.blobs;
-      line = changed ? line + "\n" : std::string("{\"beat\":true}\n");
+      line = changed ? line + "\n" : std::string(kBeatLine);
       const auto sent = co_await response.write(line);
       if (!sent) co_return;
       written = clock.now();
     }
     const auto slept = co_await clock.sleep_for(kReportInterval, {io::kNever, cancel.token()});
+    if (!slept) break;
+  }
+  (void)co_await response.finish();
+}
+
+// Less often than a node's own: of many nodes one always changes.
+io::Task<void> PeerServer::report_all(http::Request& request, http::ResponseWriter& response) {
+  io::Clock& clock = dependencies_.world.clock;
+  const auto started = co_await response.start(200, "application/x-ndjson");
+  if (!started) co_return;
+  io::CancelSource cancel;
+  const io::OnCancel on_client(request.cancel, [&cancel] { cancel.cancel(); });
+  const io::OnCancel on_stop(stopping_.token(), [&cancel] { cancel.cancel(); });
+  uint64_t told = 0;
+  while (!cancel.cancelled()) {
+    if (const io::TimePoint now = clock.now(); now - book_updated_ >= engine::kBeatInterval / 2) {
+      book_.update(dependencies_.view());
+      book_updated_ = now;
+    }
+    std::string lines = book_.changes_since(told);
+    told = book_.last_change();
+    if (lines.empty()) lines = kBeatLine;
+    if (!co_await response.write(lines)) co_return;
+    const auto slept =
+        co_await clock.sleep_for(engine::kBeatInterval, {io::kNever, cancel.token()});
     if (!slept) break;
   }
   (void)co_await response.finish();

@@ -10,6 +10,7 @@
 #include "peer/join_service.h"
 #include "peer/lease_table.h"
 #include "peer/metadata_service.h"
+#include "peer/report_book.h"
 #include "scheduler/scheduler.h"
 #include "store/store.h"
 
@@ -21,6 +22,7 @@ struct Dependencies {
   store::Store& store;
   scheduler::Scheduler& local;  // Of this node alone: a lease is never passed on.
   std::function<cluster::NodeInfo()> self;
+  std::function<cluster::View()> view;  // For nodes that follow this one alone.
   // Whether who asks is a member; only joins are answered to others.
   std::function<Result<void>(const http::Request&)> authorize;
   // Whether a member's record says that it is a voter, or is to become one.
@@ -32,6 +34,7 @@ struct Dependencies {
 // On the io thread; stop() must have returned before it is destroyed, after the http::Server.
 //
 //   GET    /peer/v1/report                  load reports and beats, without end
+//   GET    /peer/v1/reports                 the same of all nodes that this one follows
 //   POST   /peer/v1/leases                  a slot on a runner: waits, with pulses
 //   DELETE /peer/v1/leases/ID[?failed=1]    gives it back
 //   POST   /peer/v1/leases/ID/complete      pieces; also embed, tokenize, detokenize
@@ -65,6 +68,7 @@ class PeerServer {
   io::Task<void> handle(http::Request& request, http::BodyReader& body,
                         http::ResponseWriter& response);
   io::Task<void> report(http::Request& request, http::ResponseWriter& response);
+  io::Task<void> report_all(http::Request& request, http::ResponseWriter& response);
   io::Task<void> acquire(http::Request& request, http::BodyReader& body,
                          http::ResponseWriter& response);
   io::Task<void> operate(std::string id, std::string operation, http::Request& request,
@@ -78,6 +82,8 @@ class PeerServer {
                                      http::ResponseWriter& response);
 
   Dependencies dependencies_;
+  ReportBook book_;
+  io::TimePoint book_updated_{};
   LeaseTable leases_;
   std::unique_ptr<MetadataService> metadata_service_;
   std::unique_ptr<JoinService> join_service_;

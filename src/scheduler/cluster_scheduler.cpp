@@ -369,7 +369,8 @@ bool ClusterScheduler::pin(const Digest& key, bool pinned) {
 std::vector<LoadedModel> ClusterScheduler::loaded() const {
   std::vector<LoadedModel> all = local_.loaded();
   for (LoadedModel& model : all) model.node = self_;
-  for (const cluster::NodeInfo& node : nodes_->view().nodes()) {
+  const cluster::View view = nodes_->view();
+  for (const cluster::NodeInfo& node : view.nodes()) {
     if (node.name == self_ || node.state == cluster::NodeState::unreachable) continue;
     for (const cluster::RunnerInfo& runner : node.runners) {
       LoadedModel model;

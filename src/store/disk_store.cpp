@@ -12,15 +12,15 @@ namespace {
 
 class DiskHold final : public Hold {
  public:
-  DiskHold(io::World& world, Layout layout) : world_(world), layout_(std::move(layout)) {}
+  // `path`: what the paths of its files begin with.
+  DiskHold(io::World& world, Layout layout, io::Path path)
+      : world_(world), layout_(std::move(layout)), path_(std::move(path)) {}
   ~DiskHold() override {
     // Removed while still locked; a file that stays is unlocked and thus stale.
     for (const io::Path& path : paths_) (void)world_.files.remove(path);
   }
   io::Task<Result<void>> add(std::vector<Digest> digests) override {
-    static uint64_t count = 0;
-    const io::Path path = io::join(
-        layout_.partial(), fmt::format("hold-{}-{}", world_.files.unique_suffix(), ++count));
+    const io::Path path = fmt::format("{}-{}", path_, ++count_);
     auto job = [this, &path, &digests]() -> Result<std::unique_ptr<io::File>> {
       TRY(const auto lock, lock_store(world_.files, layout_));
       return make_hold_file(world_.files, path, digests);
@@ -34,6 +34,8 @@ class DiskHold final : public Hold {
  private:
   io::World& world_;
   Layout layout_;
+  io::Path path_;
+  uint64_t count_ = 0;
   std::vector<io::Path> paths_;
   std::vector<std::unique_ptr<io::File>> files_;
 };
@@ -198,7 +200,7 @@ io::Task<Result<void>> DiskStore::remove_blob(Digest digest) {
 }
 
 io::Task<Result<std::unique_ptr<Hold>>> DiskStore::hold(std::vector<Digest> digests) {
-  auto held = std::make_unique<DiskHold>(world_, layout_);
+  auto held = std::make_unique<DiskHold>(world_, layout_, temporary_path("hold"));
   CO_TRY_VOID(co_await held->add(std::move(digests)));
   co_return std::unique_ptr<Hold>(std::move(held));
 }

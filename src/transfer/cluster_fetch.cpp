@@ -115,7 +115,8 @@ bool ClusterFetch::trust_fewer() {
     alone_ = name;
     return true;
   }
-  for (const auto& node : parts_.links.view().nodes()) {
+  const cluster::View view = parts_.links.view();
+  for (const cluster::NodeInfo& node : view.nodes()) {
     if (distrusted_.contains(node.name) || node.name == parts_.links.node) continue;
     if (!answers(node) || !node.has_blob(digest())) continue;
     alone_ = node.name;

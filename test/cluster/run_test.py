@@ -278,6 +278,33 @@ class RealCluster(ClusterCase):
         self.assertNotEqual(self.nodes[1].cli("cluster", "join", broken, check=False).returncode, 0)
 
 
+class ToldReports(unittest.TestCase):
+    """What is so in a cluster of more than 64 nodes: only voters follow the reports of each."""
+
+    def test_a_node_that_is_told_of_the_others_answers_through_their_deaths(self):
+        few = {"OLLAMAMAX_CLUSTER_DIRECT_REPORTS_MAX": "1"}
+        small = {**few, "OLLAMA_GPU_OVERHEAD": str(all_but(200 << 20))}
+        with Cluster(4, {0: few, 1: few, 2: few, 3: small}) as cluster:
+            cluster.form()
+            cluster.wait_for_voters()
+            *voters, gateway = cluster.nodes
+            self.assertFalse(gateway.status()["voter"])
+            for node in voters:
+                node.create(MODEL)
+            cluster.wait_until_ready()
+            for _ in range(2):  # The second one perhaps without the voter that told of the first.
+                stream = Stream(gateway)
+                stream.wait_for(10)
+                victim = next(node for node in voters if node.name == stream.server)
+                victim.kill()
+                last = stream.finish()[-1]
+                self.assertEqual(last.get("eval_count"), TOKENS, last)
+                gateway.wait_until(lambda victim=victim: gateway.states()[victim.name] ==
+                                   "unreachable", f"{victim.name} is given up")
+                victim.start()
+                cluster.wait_until_ready()
+
+
 class Removed(unittest.TestCase):
     def test_a_node_that_was_removed_while_it_was_cut_off_learns_of_it(self):
         with Cluster(2) as cluster:

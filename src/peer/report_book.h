@@ -1,0 +1,35 @@
+// What one node tells of all nodes that it follows: written once, however many ask for it.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cluster/view.h"
+
+namespace om::peer {
+
+// On the io thread. Subscribers remember the number of the last change they were told.
+class ReportBook {
+ public:
+  // Takes over what has changed. Nodes that have not reported yet are left out.
+  void update(const cluster::View& view);
+  uint64_t last_change() const { return last_change_; }
+  // JSON lines (cluster/report_wire.h) of what changed since; 0: all of it.
+  std::string changes_since(uint64_t change) const;
+
+ private:
+  struct Page {
+    io::TimePoint reported{};
+    std::string report, blobs;
+    std::shared_ptr<const std::vector<Digest>> listed;
+    uint64_t report_change = 0, blobs_change = 0;
+  };
+  void take(const cluster::NodeInfo& node);
+
+  std::map<std::string, Page, std::less<>> pages_;
+  uint64_t last_change_ = 0;
+};
+
+}  // namespace om::peer
