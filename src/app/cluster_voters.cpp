@@ -13,7 +13,9 @@ static_assert(voters_of(1, 3) == 1 && voters_of(2, 3) == 1 && voters_of(3, 3) ==
 static_assert(voters_of(4, 5) == 3 && voters_of(5, 5) == 5 && voters_of(9, 4) == 3);
 
 constexpr std::chrono::seconds kLookInterval{2};
-constexpr std::chrono::seconds kOpenMax{20}, kBecomeMax{60}, kChooseMax{10};
+// Of etcd at a start: without a majority it answers later, and requests are served meanwhile.
+constexpr std::chrono::seconds kOpenMax{5};
+constexpr std::chrono::seconds kBecomeMax{60}, kChooseMax{10};
 // A voter that cannot be reached for so long is replaced, if another node is there to take over.
 constexpr std::chrono::seconds kVoterGoneMax{60};
 constexpr uint64_t kAuthorityBytesMax = 64 << 10;

@@ -247,9 +247,19 @@ class RealCluster(ClusterCase):
         self.assertEqual(refused.exception.status, 503)
         self.assertIn("majority", refused.exception.text)
         self.assertNotIn("other:latest", alive.names())
+        # And when it is the first one back after an outage of all.
+        alive.kill()
+        alive.start()
+        reply = alive.post("/api/generate", {**LONG, "options": {"num_predict": 4}})
+        self.assertEqual(reply["eval_count"], 4)
+        with self.assertRaises(HttpError) as refused:
+            alive.post("/api/copy", {"source": MODEL, "destination": "other"})
+        self.assertEqual(refused.exception.status, 503)
         for node in dead:
             node.start()
         self.cluster.wait_until_ready()
+        alive.post("/api/copy", {"source": MODEL, "destination": "other"})
+        alive.request("DELETE", "/api/delete", {"model": "other"}).close()
 
     def test_copy_and_delete_reach_every_node(self):
         self.gateway().post("/api/copy", {"source": MODEL, "destination": "other"})

@@ -162,7 +162,8 @@ io::Task<Result<void>> EtcdMember::run(Note note, io::Call call) {
   tasks_->spawn(supervise(note.first));
   auto ready = co_await wait_until_ready(std::move(call));
   if (!ready) {
-    co_await stop();
+    // One that has answered before waits for others of its cluster.
+    if (!note.started || ready.error().code != Errc::deadline_exceeded) co_await stop();
     co_return ready;
   }
   if (note.started) co_return Result<void>{};
@@ -200,7 +201,7 @@ io::Task<Result<void>> EtcdMember::wait_until_ready(io::Call call) {
     const auto slept = co_await world_.clock.sleep_for(kAskAgain, call);
     if (slept) continue;
     if (call.cancel.cancelled()) co_return slept;
-    co_return fail(Errc::unavailable, "etcd does not answer: {}",
+    co_return fail(Errc::deadline_exceeded, "etcd does not answer: {}",
                    status ? "it has no leader" : status.error().what);
   }
 }

@@ -30,7 +30,9 @@ class EtcdMember {
 
   // All return when the member answers. Errors: corrupt: its data is lost, as above.
   // already_exists: the name or address is taken, as above. forbidden: the cluster has removed it.
-  // unavailable: it ends at once or does not answer, with its last words. not_found: no etcd here.
+  // unavailable: it ends at once, with its last words. deadline_exceeded: it has not answered in
+  // time; resume() lets it run all the same, for without a majority none does. not_found: no etcd
+  // here.
   io::Task<Result<void>> begin(io::Call call);  // A new cluster of this member alone.
   // Added as a learner, started, and made a voter when it has caught up. May be called again after
   // a failure.

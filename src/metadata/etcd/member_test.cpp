@@ -146,6 +146,13 @@ io::Task<void> grows(Nodes& nodes) {
   }
   ok(co_await c.join(cluster, nodes.call()));
   co_await keeps(metadata, "three again", nodes.call());
+  // After an outage of all, the first one back waits for another.
+  for (auto* member : {&a, &b, &c}) co_await member->stop();
+  const auto alone = co_await a.resume(world.clock.call_within(seconds(2)));
+  EXPECT_EQ(code_of(alone), Errc::deadline_exceeded);
+  EXPECT_TRUE(a.running());
+  ok(co_await b.resume(nodes.call()));
+  co_await keeps(metadata, "two of three", nodes.call());
 
   co_await metadata.stop();
   for (auto* member : {&a, &b, &c}) co_await member->stop();
