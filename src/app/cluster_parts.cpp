@@ -316,6 +316,9 @@ std::vector<engine::PeerLink> ClusterParts::voters() {
     const bool is_there = node && node->state != cluster::NodeState::unreachable;
     (is_there ? reachable : others).push_back(link_to(member));
   }
+  std::ranges::sort(reachable, {}, [this](const engine::PeerLink& link) {
+    return cluster::order_of(state_.name, link.node);
+  });
   reachable.insert(reachable.end(), others.begin(), others.end());
   return reachable;
 }

@@ -60,12 +60,9 @@ void Reports::ask(std::vector<std::string> aggregators) {
   aggregators_stop_ = io::CancelSource();
   aggregators_ = std::move(aggregators);
   if (aggregators_.empty()) return follow_each(true);
-  // Each node has its own order, or all would ask the same one.
   std::vector<std::string> order = aggregators_;
   const std::string self = self_().name;
-  std::ranges::sort(order, {}, [&self](const std::string& node) {
-    return std::hash<std::string>()(self + "\n" + node);
-  });
+  std::ranges::sort(order, {}, [&self](const auto& node) { return order_of(self, node); });
   tasks_.spawn(follow_aggregators(std::move(order), aggregators_stop_.token()));
 }
 
