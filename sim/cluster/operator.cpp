@@ -15,6 +15,7 @@ constexpr int kAsksMax = 200;
 constexpr auto kJoinMax = std::chrono::seconds(60);
 constexpr auto kConvergeMax = std::chrono::minutes(3);
 constexpr auto kLook = std::chrono::milliseconds(100);
+constexpr auto kReportAgeMax = std::chrono::seconds(5);
 constexpr uint64_t kAnswerBytesMax = 1 << 20;
 
 }  // namespace
@@ -106,6 +107,9 @@ std::string ClusterRun::difference_of(ClusterNode& node) {
     if (member->draining) return fmt::format("{}: {} drains", node.name(), other->name());
     if (!info || info->state != cluster::NodeState::ready) {
       return fmt::format("{} does not see {}", node.name(), other->name());
+    }
+    if (sim_.clock().now() - info->reported > kReportAgeMax) {
+      return fmt::format("{} has old reports of {}", node.name(), other->name());
     }
     if (!keys.contains("/nodes/" + other->name())) return "a member is not written down";
   }

@@ -11,6 +11,9 @@ namespace om::cluster {
 namespace {
 
 constexpr std::chrono::milliseconds kSelfAgeMax{20};
+// Of a report that another node passes on: half a beat until it is written, and one until it is
+// sent.
+constexpr io::Duration kToldAgeMax = engine::kBeatInterval * 3 / 2;
 
 NodeInfo unknown_node(const engine::PeerLink& link) {
   NodeInfo node;
@@ -101,11 +104,15 @@ const engine::PeerLink* Reports::link_of(std::string_view node) const {
   return found == peers_.end() ? nullptr : &found->second->link;
 }
 
-void Reports::publish(NodeInfo report) {
-  report.reported = world_.clock.now();
+NodeInfo Reports::as_of(io::TimePoint time, NodeInfo report) const {
+  report.reported = time;
   const bool told_to_drain = report.state == NodeState::ready && draining_.contains(report.name);
   if (told_to_drain) report.state = NodeState::draining;
-  view_ = view_.with(std::move(report));
+  return report;
+}
+
+void Reports::publish(NodeInfo report) {
+  view_ = view_.with(as_of(world_.clock.now(), std::move(report)));
 }
 
 void Reports::lose(const Peer& peer, const Error& error) {
@@ -168,23 +175,24 @@ io::Task<Result<void>> Reports::read_reports(Peer& peer, bool returned, bool& se
 
 io::Task<void> Reports::follow_aggregators(std::vector<std::string> nodes, io::CancelToken stop) {
   size_t silent = 0;  // In a row.
-  while (!stop.cancelled() && !tasks_.token().cancelled()) {
-    const std::string& node = nodes[silent % nodes.size()];
-    bool seen = false;
+  for (size_t i = 0; !stop.cancelled() && !tasks_.token().cancelled(); i++) {
+    const std::string& node = nodes[i % nodes.size()];
+    bool told = false;
     Result<void> ended = fail(Errc::not_found, "{} is not known here", node);
-    if (const engine::PeerLink* link = link_of(node)) ended = co_await read_told(*link, stop, seen);
+    if (const engine::PeerLink* link = link_of(node)) ended = co_await read_told(*link, stop, told);
     if (stop.cancelled() || tasks_.token().cancelled()) break;
     log_info("reports are asked of another node", field("before", node),
              field("error", ended.error()));
-    silent = seen ? 1 : silent + 1;
-    if (silent > nodes.size()) follow_each(true);
-    const auto slept = co_await world_.clock.sleep_for(
-        silent > nodes.size() ? kRetryMax : kRetryFirst, io::Call{io::kNever, tasks_.token()});
+    silent = told ? 1 : silent + 1;
+    const bool all_are = silent >= nodes.size();
+    if (all_are) follow_each(true);
+    const auto slept = co_await world_.clock.sleep_for(all_are ? kRetryMax : kRetryFirst,
+                                                       io::Call{io::kNever, tasks_.token()});
     if (!slept) break;
   }
 }
 
-io::Task<Result<void>> Reports::read_told(engine::PeerLink from, io::CancelToken stop, bool& seen) {
+io::Task<Result<void>> Reports::read_told(engine::PeerLink from, io::CancelToken stop, bool& told) {
   io::CancelSource cancel;
   const io::OnCancel on_end(tasks_.token(), [&cancel] { cancel.cancel(); });
   const io::OnCancel on_stop(stop, [&cancel] { cancel.cancel(); });
@@ -193,26 +201,35 @@ io::Task<Result<void>> Reports::read_told(engine::PeerLink from, io::CancelToken
                                                   io::Call{io::kNever, cancel.token()});
   if (!opened) co_return fail(std::move(opened).error());
   engine::LineReader reader = std::move(*opened);
-  std::map<std::string, NodeInfo> told;
+  std::map<std::string, NodeInfo> nodes;
   while (true) {
     CO_TRY(const boost::json::object line, co_await reader.next());
-    seen = true;
-    take_told(line, told);
+    if (const std::string node = told_node(line); !node.empty()) {
+      if (const engine::PeerLink* link = link_of(node)) {
+        NodeInfo& known = nodes.try_emplace(node, unknown_node(*link)).first->second;
+        known = decode_told(line, std::move(known));
+      }
+      continue;
+    }
+    // A beat: all that was told holds until now.
+    told = true;
+    publish_told(nodes);
     follow_each(false);
   }
 }
 
-void Reports::take_told(const boost::json::object& line, std::map<std::string, NodeInfo>& told) {
-  const std::string node = told_node(line);
-  const auto peer = peers_.find(node);
-  if (peer == peers_.end()) return;  // A beat, this node, or one that is not known yet.
-  NodeInfo& known = told.try_emplace(node, unknown_node(peer->second->link)).first->second;
-  known = decode_told(line, std::move(known));
-  if (known.state == NodeState::unreachable) {
-    lose(*peer->second, {Errc::unavailable, "another node has lost it"});
-  } else if (known.state != NodeState::joining) {
-    publish(known);
+void Reports::publish_told(const std::map<std::string, NodeInfo>& nodes) {
+  std::vector<NodeInfo> reports;
+  for (const auto& [name, node] : nodes) {
+    const auto peer = peers_.find(name);
+    if (peer == peers_.end() || node.state == NodeState::joining) continue;
+    if (node.state == NodeState::unreachable) {
+      lose(*peer->second, {Errc::unavailable, "another node has lost it"});
+    } else {
+      reports.push_back(as_of(world_.clock.now() - kToldAgeMax, node));
+    }
   }
+  view_ = view_.with(std::move(reports));
 }
 
 io::Task<void> Reports::stop() { co_await tasks_.stop(); }

@@ -1,7 +1,6 @@
 // Keeps the View: subscribes to the load reports of all other nodes and tells who is reachable.
 #pragma once
 
-#include <boost/json/object.hpp>
 #include <functional>
 #include <map>
 #include <memory>
@@ -69,8 +68,9 @@ class Reports {
   void follow_each(bool on);
   void ask(std::vector<std::string> aggregators);
   io::Task<void> follow_aggregators(std::vector<std::string> nodes, io::CancelToken stop);
-  io::Task<Result<void>> read_told(engine::PeerLink from, io::CancelToken stop, bool& seen);
-  void take_told(const boost::json::object& line, std::map<std::string, NodeInfo>& told);
+  io::Task<Result<void>> read_told(engine::PeerLink from, io::CancelToken stop, bool& told);
+  void publish_told(const std::map<std::string, NodeInfo>& nodes);
+  NodeInfo as_of(io::TimePoint time, NodeInfo report) const;
   void publish(NodeInfo report);
   void lose(const Peer& peer, const Error& error);
 

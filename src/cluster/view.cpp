@@ -45,14 +45,22 @@ std::vector<const NodeInfo*> View::holders_of(const Digest& key) const {
 }
 
 View View::with(NodeInfo report) const {
-  const NodeInfo* known = find(report.name);
-  if (known && known->reported > report.reported) return *this;
-  Nodes nodes;
-  nodes.reserve(nodes_->size() + 1);
-  const auto place = place_of(report.name, *nodes_);
-  nodes.assign(nodes_->begin(), place);
-  nodes.push_back(std::make_shared<const NodeInfo>(std::move(report)));
-  nodes.insert(nodes.end(), known ? std::next(place) : place, nodes_->end());
+  std::vector<NodeInfo> reports;
+  reports.push_back(std::move(report));
+  return with(std::move(reports));
+}
+
+View View::with(std::vector<NodeInfo> reports) const {
+  Nodes nodes = *nodes_;
+  for (NodeInfo& report : reports) {
+    const auto known = place_of(report.name, nodes);
+    const auto place = nodes.begin() + (known - nodes.begin());
+    const bool is_known = place != nodes.end() && (*place)->name == report.name;
+    if (is_known && (*place)->reported > report.reported) continue;
+    auto shared = std::make_shared<const NodeInfo>(std::move(report));
+    if (is_known) *place = std::move(shared);
+    if (!is_known) nodes.insert(place, std::move(shared));
+  }
   return View(std::move(nodes));
 }
 

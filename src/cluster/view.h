@@ -104,6 +104,7 @@ class View {
   // With one node's newer report in place of its old one, or added. An older report changes
   // nothing.
   View with(NodeInfo report) const;
+  View with(std::vector<NodeInfo> reports) const;
   View without(std::string_view name) const;
 
  private:

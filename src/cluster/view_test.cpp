@@ -42,6 +42,18 @@ TEST(View, TellsWhoHasAModel) {
   EXPECT_EQ(holders[1]->name, "c");
 }
 
+TEST(View, TakesManyReportsAtOnce) {
+  const View before = View().with(node("b", 5, {"x"})).with(node("d", 5));
+  std::vector<NodeInfo> reports{node("e", 1), node("d", 6, {"y"}), node("b", 4), node("a", 1)};
+  const View view = before.with(std::move(reports));
+  std::string names;
+  for (const NodeInfo& known : view.nodes()) names += known.name;
+  EXPECT_EQ(names, "abde");
+  EXPECT_EQ(view.find("b")->runners.size(), 1u);  // Older: as it was.
+  EXPECT_EQ(view.find("d")->runners.size(), 1u);
+  EXPECT_EQ(before.nodes().size(), 2u);
+}
+
 TEST(View, TakesNewerReportsAndStaysUnchangedItself) {
   const View empty;
   const View first = empty.with(node("a", 5, {"x"}));

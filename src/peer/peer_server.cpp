@@ -181,7 +181,7 @@ io::Task<void> PeerServer::report(http::Request& request, http::ResponseWriter& 
   (void)co_await response.finish();
 }
 
-// Less often than a node's own: of many nodes one always changes.
+// Less often than a node's own: of many nodes one always changes. A beat ends what is told at once.
 io::Task<void> PeerServer::report_all(http::Request& request, http::ResponseWriter& response) {
   io::Clock& clock = dependencies_.world.clock;
   const auto started = co_await response.start(200, "application/x-ndjson");
@@ -197,7 +197,7 @@ io::Task<void> PeerServer::report_all(http::Request& request, http::ResponseWrit
     }
     std::string lines = book_.changes_since(told);
     told = book_.last_change();
-    if (lines.empty()) lines = kBeatLine;
+    lines += kBeatLine;
     if (!co_await response.write(lines)) co_return;
     const auto slept =
         co_await clock.sleep_for(engine::kBeatInterval, {io::kNever, cancel.token()});

@@ -34,7 +34,8 @@ struct Dependencies {
 // On the io thread; stop() must have returned before it is destroyed, after the http::Server.
 //
 //   GET    /peer/v1/report                  load reports and beats, without end
-//   GET    /peer/v1/reports                 the same of all nodes that this one follows
+//   GET    /peer/v1/reports                 the same of all nodes that this one follows: what was
+//                                           told by a beat holds until the next
 //   POST   /peer/v1/leases                  a slot on a runner: waits, with pulses
 //   DELETE /peer/v1/leases/ID[?failed=1]    gives it back
 //   POST   /peer/v1/leases/ID/complete      pieces; also embed, tokenize, detokenize

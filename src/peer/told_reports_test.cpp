@@ -102,6 +102,17 @@ TEST_F(ToldReports, BringWhatChanges) {
   }(*this));
 }
 
+TEST_F(ToldReports, AreFreshWhileNothingChanges) {
+  run([](ToldReports& test) -> io::Task<void> {
+    co_await test.sleep(std::chrono::minutes(2));
+    const cluster::View view = test.nodes_.reports().view();
+    for (const cluster::NodeInfo& node : view.nodes()) {
+      if (node.name == "gate") continue;
+      EXPECT_LE(test.nodes_.clock().now() - node.reported, milliseconds(1500)) << node.name;
+    }
+  }(*this));
+}
+
 TEST_F(ToldReports, TellOfADeathWithinThreeSecondsAndOfAReturn) {
   run([](ToldReports& test) -> io::Task<void> {
     co_await test.nodes_.nodes[3]->kill();
