@@ -55,8 +55,14 @@ Result<std::optional<io::Proxy>> parse_proxy(std::string_view text) {
     return fail(Errc::invalid_argument, "\"{}\": only proxies at http:// are spoken to", shown);
   }
   text.remove_prefix(kScheme.size());
+  const size_t end = std::min(text.find_first_of("/?#"), text.size());
+  if (text.find('@', end) != text.npos) {
+    return fail(Errc::invalid_argument,
+                "\"{}\": in a proxy's user and password '/' is written %2F, '?' %3F and '#' %23",
+                shown);
+  }
   io::Proxy proxy;
-  if (const size_t at = text.substr(0, text.find('/')).rfind('@'); at != text.npos) {
+  if (const size_t at = text.substr(0, end).rfind('@'); at != text.npos) {
     const auto user = percent_decode(text.substr(0, at));
     if (!user) return fail(Errc::invalid_argument, "\"{}\": {}", shown, user.error().what);
     proxy.authorization = "Basic " + base64_encode(*user);

@@ -16,8 +16,9 @@ TEST(Proxies, ReadsUrlsAsGoDoes) {
 }
 
 TEST(Proxies, RefusesWhatItCannotSpeakAndTellsNoPassword) {
-  for (const char* text : {"socks5://me:secret@x", "https://x", "http://", "http://x:99999",
-                           "http://me:%zz@x", "http://a b"}) {
+  for (const char* text :
+       {"socks5://me:secret@x", "https://x", "http://", "http://x:99999", "http://me:%zz@x",
+        "http://a b", "http://x/y@", "http://me:1/secret@x", "http://me:1?secret@x"}) {
     const auto made = Proxies::make({.https = text});
     ASSERT_FALSE(made) << text;
     EXPECT_EQ(made.error().what.find("secret"), std::string::npos);
