@@ -285,6 +285,10 @@ class RealServers(Federation):
     def test_another_node_answers_as_an_ollama(self):
         with Node() as other:
             other.create(MODEL)
+            # `run` cannot say that an answer is to end, and a small model may never end it.
+            modelfile = other.folder / "Modelfile"
+            modelfile.write_text(f"FROM {MODEL}\nPARAMETER num_predict 20\n")
+            other.cli("create", "brief", "-f", str(modelfile))
             self.node.cli("backend", "add", other.url, "--name", "attic")
             backend = self.node.get("/api/v1/backends")["backends"][0]
             self.assertEqual((backend["kind"], backend["healthy"]), ("ollama", True))
@@ -297,7 +301,7 @@ class RealServers(Federation):
             shown = self.chat(MODEL, format={"type": "object", "properties": {
                 "a": {"type": "integer"}}, "required": ["a"]}, options={"num_predict": 60})
             self.assertIn("a", json.loads(shown["message"]["content"]))
-            self.assertTrue(self.node.cli("run", MODEL, "Say hello.").stdout.strip())
+            self.assertTrue(self.node.cli("run", "brief", "Say hello.").stdout.strip())
             other.stop(signal.SIGKILL)
             with self.assertRaises(HttpError):
                 self.chat(MODEL)
