@@ -229,6 +229,8 @@ io::Task<void> ClusterRun::change_models(io::CancelToken stop) {
     const ClusterNode& node = *nodes_[random_.below(nodes_.size())];
     const bool copies = random_.chance(0.5);
     std::string body = copies ? R"({"source":"m0","destination":"copy"})" : R"({"model":"copy"})";
+    // On a connection of its own: on a kept one that breaks, a change that was made is sent again.
+    operator_.close_idle();
     const auto done = co_await ask(node, copies ? "POST" : "DELETE",
                                    copies ? "/api/copy" : "/api/delete", std::move(body));
     report_.counts[done ? "changes" : "changes refused"]++;

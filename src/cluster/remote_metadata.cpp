@@ -13,10 +13,11 @@ constexpr std::chrono::milliseconds kRetryPause{300};
 constexpr size_t kRequestIdLetters = 20;
 
 // Errors after which another voter may answer. cancelled: that voter stops; asked again, a change
-// is made once, by its request id.
-bool is_of_the_link(const Error& error) {
+// is made once, by its request id. unsupported: it is no voter any more.
+bool another_may_answer(const Error& error) {
   return error.code == Errc::unavailable || error.code == Errc::deadline_exceeded ||
-         error.code == Errc::not_leader || error.code == Errc::cancelled;
+         error.code == Errc::not_leader || error.code == Errc::cancelled ||
+         error.code == Errc::unsupported;
 }
 
 }  // namespace
@@ -34,7 +35,7 @@ class RemoteWatch final : public metadata::Watch {
       if (!line) {
         reader_.reset();
         Error error = std::move(line).error();
-        if (!is_of_the_link(error) || call.cancel.cancelled()) co_return fail(std::move(error));
+        if (!another_may_answer(error) || call.cancel.cancelled()) co_return fail(std::move(error));
         continue;
       }
       auto events = decode_events(*line);
@@ -59,7 +60,7 @@ class RemoteWatch final : public metadata::Watch {
           reader_.emplace(std::move(*reader));
           co_return Result<void>{};
         }
-        if (!is_of_the_link(reader.error())) refused = std::move(reader).error();
+        if (!another_may_answer(reader.error())) refused = std::move(reader).error();
       }
       if (refused) co_return fail(std::move(*refused));
       CO_TRY_VOID(co_await metadata_.world_.clock.sleep_for(kRetryPause, call));
@@ -95,7 +96,7 @@ io::Task<Result<json::object>> RemoteMetadata::ask(std::string operation, json::
       last = std::move(line).error();
     }
     if (call.cancel.cancelled()) co_return fail(Errc::cancelled, "cancelled");
-    if (!is_of_the_link(last)) co_return fail(std::move(last));
+    if (!another_may_answer(last)) co_return fail(std::move(last));
   }
   healthy_ = false;
   // A change that was sent and not answered may have been made: only a voter knows that it was not.
