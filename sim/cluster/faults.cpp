@@ -140,6 +140,16 @@ void ClusterRun::heal(const std::string& from, const std::string& to) {
   voters_.look_again();
 }
 
+void ClusterRun::cut_both_ways(const std::string& one, const std::string& other) {
+  cut(one, other, Word::none);
+  cut(other, one, Word::none);
+}
+
+void ClusterRun::heal_both_ways(const std::string& one, const std::string& other) {
+  heal(one, other);
+  heal(other, one);
+}
+
 io::Task<void> ClusterRun::be_cut_off(Fault fault) {
   const std::string& name = nodes_[static_cast<size_t>(fault.node)]->name();
   const Word word = fault.kind == FaultKind::cut_with_word ? Word::reset : Word::none;
@@ -154,10 +164,7 @@ io::Task<void> ClusterRun::be_cut_off(Fault fault) {
     if (fault.kind != FaultKind::cut_outgoing) cut(other, name, word);
   }
   co_await sleep(fault.lasts);
-  for (const std::string& other : others) {
-    heal(name, other);
-    heal(other, name);
-  }
+  for (const std::string& other : others) heal_both_ways(name, other);
 }
 
 io::Task<void> ClusterRun::swizzle(Fault fault) {
@@ -171,11 +178,9 @@ io::Task<void> ClusterRun::swizzle(Fault fault) {
     for (const std::string& other : others) {
       co_await sleep(fault.lasts / static_cast<int>(2 * others.size()));
       if (heals) {
-        heal(name, other);
-        heal(other, name);
+        heal_both_ways(name, other);
       } else {
-        cut(name, other, Word::none);
-        cut(other, name, Word::none);
+        cut_both_ways(name, other);
       }
     }
   }
@@ -192,14 +197,18 @@ io::Task<void> ClusterRun::be_drained(Fault fault) {
   co_await ask_until_done(0, "POST", target + "/undrain", "", "undrain");
 }
 
-io::Task<void> ClusterRun::be_away(Fault fault) {
-  const auto number = static_cast<size_t>(fault.node);
+io::Task<void> ClusterRun::leave(size_t number) {
   ClusterNode& node = *nodes_[number];
-  left_.insert(number);
   co_await ask_until_done(number, "POST", "/api/v1/cluster/leave", "", "leave");
   const auto alone = [&node] { return node.node() && !node.node()->cluster(); };
   co_await wait_for(alone, kServesMax, node.name() + " is alone");
-  absences_.push_back({node.name(), "has left", sim_.clock().now()});
+}
+
+io::Task<void> ClusterRun::be_away(Fault fault) {
+  const auto number = static_cast<size_t>(fault.node);
+  left_.insert(number);
+  co_await leave(number);
+  absences_.push_back({nodes_[number]->name(), "has left", sim_.clock().now()});
   const size_t absence = absences_.size() - 1;
   co_await sleep(fault.lasts);
   absences_[absence].until = sim_.clock().now();
@@ -214,26 +223,18 @@ io::Task<void> ClusterRun::be_removed(Fault fault) {
   replacing_ = true;
   left_.insert(number);
   if (random_.chance(0.5)) {
-    for (const auto& other : nodes_) {
-      cut(node.name(), other->name(), Word::none);
-      cut(other->name(), node.name(), Word::none);
-    }
+    for (const auto& other : nodes_) cut_both_ways(node.name(), other->name());
   }
   co_await ask_until_done(0, "DELETE", "/api/v1/cluster/nodes/" + node.name(), "", "removal");
   absences_.push_back({node.name(), "was removed", sim_.clock().now()});
   const size_t absence = absences_.size() - 1;
   co_await sleep(fault.lasts);
-  for (const auto& other : nodes_) {
-    heal(node.name(), other->name());
-    heal(other->name(), node.name());
-  }
+  for (const auto& other : nodes_) heal_both_ways(node.name(), other->name());
   const auto knows = [&node] {
     return node.node() && node.node()->cluster() && node.node()->cluster()->was_removed();
   };
   co_await wait_for(knows, kToldMax, node.name() + " knows that it was removed");
-  co_await ask_until_done(number, "POST", "/api/v1/cluster/leave", "", "leave of a removed node");
-  const auto alone = [&node] { return node.node() && !node.node()->cluster(); };
-  co_await wait_for(alone, kServesMax, node.name() + " is alone");
+  co_await leave(number);
   absences_[absence].until = sim_.clock().now();
   co_await join(number);
   replacing_ = false;

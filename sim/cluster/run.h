@@ -68,12 +68,15 @@ class ClusterRun {
   io::Task<void> be_cut_off(Fault fault);
   io::Task<void> swizzle(Fault fault);
   io::Task<void> be_drained(Fault fault);
+  io::Task<void> leave(size_t number);
   io::Task<void> be_away(Fault fault);
   io::Task<void> be_removed(Fault fault);
   io::Task<void> lose_runners(Fault fault);
   io::Task<void> sleep(io::Duration duration);
   void cut(const std::string& from, const std::string& to, Word word);
   void heal(const std::string& from, const std::string& to);
+  void cut_both_ways(const std::string& one, const std::string& other);
+  void heal_both_ways(const std::string& one, const std::string& other);
   bool is_plainly_up(size_t node);
 
   // judge.cpp

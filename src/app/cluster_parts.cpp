@@ -6,6 +6,7 @@
 #include "app/own_facts.h"
 #include "base/log.h"
 #include "base/measured_rate.h"
+#include "base/rendezvous.h"
 #include "scheduler/remote_lease.h"
 #include "store/model_loader.h"
 
@@ -294,7 +295,8 @@ void ClusterParts::connect_members() {
 }
 
 void ClusterParts::tell_removal(bool removed) {
-  if (removed && !removed_ && !leaving_) {
+  const bool leaving = voting_ && voting_->token().cancelled();
+  if (removed && !removed_ && !leaving) {
     log_warn(
         "this node was removed from its cluster: `ollamamax cluster leave` makes it a node "
         "of its own again",
@@ -316,9 +318,10 @@ std::vector<engine::PeerLink> ClusterParts::voters() {
     const bool is_there = node && node->state != cluster::NodeState::unreachable;
     (is_there ? reachable : others).push_back(link_to(member));
   }
-  std::ranges::sort(reachable, {}, [this](const engine::PeerLink& link) {
-    return cluster::order_of(state_.name, link.node);
-  });
+  // Each node has an order of its own, or all would ask the same one.
+  const uint64_t self = std::hash<std::string>()(state_.name);
+  std::ranges::sort(reachable, {},
+                    [self](const engine::PeerLink& link) { return rendezvous(self, link.node); });
   reachable.insert(reachable.end(), others.begin(), others.end());
   return reachable;
 }

@@ -122,7 +122,7 @@ class ClusterParts {
   security::IdentityStore identity_;
   scheduler::LocalScheduler* local_ = nullptr;
   std::function<void()> restart_;
-  bool stopping_ = false, listening_ = false, removed_ = false, leaving_ = false, is_last_ = false;
+  bool stopping_ = false, listening_ = false, removed_ = false, is_last_ = false;
   std::shared_ptr<const std::vector<Digest>> blobs_;
   io::TimePoint blobs_at_{};
   uint64_t disk_free_ = 0;

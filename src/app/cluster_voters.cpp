@@ -87,15 +87,11 @@ io::Task<void> ClusterParts::notice_removal(io::Call call) {
 }
 
 void ClusterParts::start_voting() {
-  leaving_ = false;
   voting_ = std::make_unique<io::TaskGroup>(world_.executor, world_.clock);
   voting_->spawn(keep_voters(voting_->token()));
 }
 
-io::Task<void> ClusterParts::stop_voting() {
-  leaving_ = true;
-  return voting_->stop();
-}
+io::Task<void> ClusterParts::stop_voting() { return voting_->stop(); }
 
 io::Task<void> ClusterParts::keep_voters(io::CancelToken token) {
   while (true) {

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <string_view>
 
-namespace om::scheduler {
+namespace om {
 
 inline uint64_t rendezvous(uint64_t key, std::string_view node) {
   uint64_t state = key ^ 0xcbf29ce484222325;
@@ -15,4 +15,4 @@ inline uint64_t rendezvous(uint64_t key, std::string_view node) {
   return state ^ state >> 32;
 }
 
-}  // namespace om::scheduler
+}  // namespace om

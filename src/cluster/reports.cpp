@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "base/rendezvous.h"
 #include "cluster/metrics.h"
 #include "cluster/report_wire.h"
 #include "engine/remote/line_reader.h"
@@ -63,9 +64,10 @@ void Reports::ask(std::vector<std::string> aggregators) {
   aggregators_stop_ = io::CancelSource();
   aggregators_ = std::move(aggregators);
   if (aggregators_.empty()) return follow_each(true);
+  // Each node has an order of its own, or all would ask the same one.
   std::vector<std::string> order = aggregators_;
-  const std::string self = self_().name;
-  std::ranges::sort(order, {}, [&self](const auto& node) { return order_of(self, node); });
+  const uint64_t self = std::hash<std::string>()(self_().name);
+  std::ranges::sort(order, {}, [self](const auto& node) { return rendezvous(self, node); });
   tasks_.spawn(follow_aggregators(std::move(order), aggregators_stop_.token()));
 }
 

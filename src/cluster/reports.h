@@ -20,12 +20,6 @@ inline constexpr int kGoodChecksMin = 3;
 inline constexpr std::chrono::seconds kRampTime{20};
 inline constexpr double kRampFirst = 0.1;
 
-// Each node asks those that could all tell the same in an order of its own, by this, or all nodes
-// would ask the same one.
-inline size_t order_of(const std::string& self, const std::string& other) {
-  return std::hash<std::string>()(self + '\n' + other);
-}
-
 // On the io thread; stop() must have returned before it is destroyed.
 //
 // One stream a node brings its reports and a beat every kBeatInterval. Silence of kSilenceMax or

@@ -4,10 +4,10 @@
 
 #include "base/json_fields.h"
 #include "base/log.h"
+#include "base/rendezvous.h"
 #include "base/strings.h"
 #include "engine/remote/wire.h"
 #include "io/task_group.h"
-#include "scheduler/rendezvous.h"
 
 namespace om::generation {
 namespace {
@@ -114,9 +114,8 @@ class NodeRecording final : public Recording {
 std::vector<engine::PeerLink> NodeRecords::keepers(std::string_view name) const {
   std::vector<engine::PeerLink> peers = peers_();
   const uint64_t key = std::hash<std::string_view>()(name);
-  std::ranges::sort(peers, std::greater(), [key](const engine::PeerLink& peer) {
-    return scheduler::rendezvous(key, peer.node);
-  });
+  std::ranges::sort(peers, std::greater(),
+                    [key](const engine::PeerLink& peer) { return rendezvous(key, peer.node); });
   return peers;
 }
 

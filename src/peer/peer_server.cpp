@@ -150,60 +150,60 @@ io::Task<void> PeerServer::handle(http::Request& request, http::BodyReader& body
   }
 }
 
-// A whole report when something changed, at most every kReportInterval, else a beat.
-io::Task<void> PeerServer::report(http::Request& request, http::ResponseWriter& response) {
-  io::Clock& clock = dependencies_.world.clock;
+// What `next` gives, asked every `interval`, until nobody reads it or this node stops.
+io::Task<void> PeerServer::stream(http::Request& request, http::ResponseWriter& response,
+                                  io::Duration interval, std::function<std::string()> next) {
   const auto started = co_await response.start(200, "application/x-ndjson");
   if (!started) co_return;
   io::CancelSource cancel;
   const io::OnCancel on_client(request.cancel, [&cancel] { cancel.cancel(); });
   const io::OnCancel on_stop(stopping_.token(), [&cancel] { cancel.cancel(); });
-  std::string told;
-  std::shared_ptr<const std::vector<Digest>> blobs;
-  io::TimePoint written{};
   while (!cancel.cancelled()) {
-    const cluster::NodeInfo self = dependencies_.self();
-    const bool blobs_changed = self.blobs != blobs;
-    std::string line = cluster::encode_report(self, false);
-    const bool changed = blobs_changed || line != told;
-    if (changed || clock.now() - written >= engine::kBeatInterval) {
-      if (changed) told = line;
-      if (blobs_changed) line = cluster::encode_report(self, true);
-      blobs = self.blobs;
-      line = changed ? line + "\n" : std::string(kBeatLine);
-      const auto sent = co_await response.write(line);
-      if (!sent) co_return;
-      written = clock.now();
-    }
-    const auto slept = co_await clock.sleep_for(kReportInterval, {io::kNever, cancel.token()});
+    const std::string lines = next();
+    if (!lines.empty() && !co_await response.write(lines)) co_return;
+    const auto slept =
+        co_await dependencies_.world.clock.sleep_for(interval, {io::kNever, cancel.token()});
     if (!slept) break;
   }
   (void)co_await response.finish();
 }
 
+// A whole report when something changed, at most every kReportInterval, else a beat.
+io::Task<void> PeerServer::report(http::Request& request, http::ResponseWriter& response) {
+  std::string told;
+  std::shared_ptr<const std::vector<Digest>> blobs;
+  io::TimePoint written{};
+  auto next = [this, &told, &blobs, &written]() -> std::string {
+    const cluster::NodeInfo self = dependencies_.self();
+    const io::TimePoint now = dependencies_.world.clock.now();
+    const bool blobs_changed = self.blobs != blobs;
+    std::string line = cluster::encode_report(self, false);
+    const bool changed = blobs_changed || line != told;
+    if (!changed && now - written < engine::kBeatInterval) return {};
+    if (changed) told = line;
+    if (blobs_changed) line = cluster::encode_report(self, true);
+    blobs = self.blobs;
+    written = now;
+    return changed ? line + "\n" : std::string(kBeatLine);
+  };
+  co_await stream(request, response, kReportInterval, std::move(next));
+}
+
 // Less often than a node's own: of many nodes one always changes. A beat ends what is told at once.
 io::Task<void> PeerServer::report_all(http::Request& request, http::ResponseWriter& response) {
-  io::Clock& clock = dependencies_.world.clock;
-  const auto started = co_await response.start(200, "application/x-ndjson");
-  if (!started) co_return;
-  io::CancelSource cancel;
-  const io::OnCancel on_client(request.cancel, [&cancel] { cancel.cancel(); });
-  const io::OnCancel on_stop(stopping_.token(), [&cancel] { cancel.cancel(); });
   uint64_t told = 0;
-  while (!cancel.cancelled()) {
-    if (const io::TimePoint now = clock.now(); now - book_updated_ >= engine::kBeatInterval / 2) {
+  auto next = [this, &told] {
+    if (const io::TimePoint now = dependencies_.world.clock.now();
+        now - book_updated_ >= engine::kBeatInterval / 2) {
       book_.update(dependencies_.view());
       book_updated_ = now;
     }
     std::string lines = book_.changes_since(told);
     told = book_.last_change();
     lines += kBeatLine;
-    if (!co_await response.write(lines)) co_return;
-    const auto slept =
-        co_await clock.sleep_for(engine::kBeatInterval, {io::kNever, cancel.token()});
-    if (!slept) break;
-  }
-  (void)co_await response.finish();
+    return lines;
+  };
+  co_await stream(request, response, engine::kBeatInterval, std::move(next));
 }
 
 io::Task<void> PeerServer::acquire(http::Request& request, http::BodyReader& body,

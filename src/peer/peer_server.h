@@ -68,6 +68,8 @@ class PeerServer {
  private:
   io::Task<void> handle(http::Request& request, http::BodyReader& body,
                         http::ResponseWriter& response);
+  io::Task<void> stream(http::Request& request, http::ResponseWriter& response,
+                        io::Duration interval, std::function<std::string()> next);
   io::Task<void> report(http::Request& request, http::ResponseWriter& response);
   io::Task<void> report_all(http::Request& request, http::ResponseWriter& response);
   io::Task<void> acquire(http::Request& request, http::BodyReader& body,

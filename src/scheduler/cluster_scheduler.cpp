@@ -5,8 +5,8 @@
 #include <cmath>
 
 #include "base/log.h"
+#include "base/rendezvous.h"
 #include "scheduler/metrics.h"
-#include "scheduler/rendezvous.h"
 
 namespace om::scheduler {
 namespace {

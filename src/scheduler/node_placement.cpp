@@ -6,8 +6,8 @@
 #include <cmath>
 #include <tuple>
 
+#include "base/rendezvous.h"
 #include "scheduler/node_cost.h"
-#include "scheduler/rendezvous.h"
 
 namespace om::scheduler {
 namespace {

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "scheduler/rendezvous.h"
+#include "base/rendezvous.h"
 
 namespace om::scheduler {
 namespace {

@@ -330,8 +330,7 @@ class Removed(unittest.TestCase):
             told = second.cli("cluster", "status").stdout
             self.assertIn("ollamamax cluster leave", told)
             second.cli("cluster", "leave")
-            second.cli("cluster", "join", first.cli("cluster", "token").stdout.strip())
-            cluster.wait_until_ready()
+            cluster.let_in(second, first)
 
 
 class LostDisk(unittest.TestCase):
@@ -349,9 +348,7 @@ class LostDisk(unittest.TestCase):
             self.assertEqual(refused.returncode, 1)
             self.assertIn("cluster remove n2", refused.stderr)
             first.cli("cluster", "remove", "n2")
-            token = first.cli("cluster", "token").stdout.strip()
-            second.cli("cluster", "join", token)
-            cluster.wait_until_ready()
+            cluster.let_in(second, first)
             used = second.cli("cluster", "leave")
             self.assertEqual(used.returncode, 0)
             self.assertFalse(second.status()["in_cluster"])
@@ -397,9 +394,7 @@ class Disaster(unittest.TestCase):
             second.wait_until(lambda: second.status().get("majority"), "it is a cluster")
             told = second.cli("cluster", "restore", str(path))
             self.assertRegex(told.stdout, r"[1-9]\d* ")
-            token = second.cli("cluster", "token").stdout.strip()
-            first.cli("cluster", "join", token)
-            cluster.wait_until_ready()
+            cluster.let_in(first, second)
             for node in cluster.nodes:
                 node.wait_until(lambda node=node: {MODEL, "other:latest"} <= set(node.names()),
                                 "both models are known")

@@ -87,6 +87,11 @@ class Cluster:
             token = self.nodes[0].cli("cluster", "token").stdout.strip()
         self.wait_until_ready()
 
+    def let_in(self, node, through):
+        """With a new token of a member."""
+        node.cli("cluster", "join", through.cli("cluster", "token").stdout.strip())
+        self.wait_until_ready()
+
     def wait_until_ready(self, names=None):
         wanted = set(names or (node.name for node in self.nodes))
         for node in self.nodes:
