@@ -1,6 +1,7 @@
 #include "http/client.h"
 
 #include <algorithm>
+#include <array>
 
 #include "http/client_exchange.h"
 #include "http/client_pool.h"
@@ -55,6 +56,17 @@ Result<std::string> make_request_head(const ClientRequest& request) {
   head += "\r\n";
   return head;
 }
+
+namespace {
+
+// RFC 9110, 9.2.2.
+bool may_be_done_twice(const ClientRequest& request) {
+  static constexpr std::array<std::string_view, 5> kIdempotent{"GET", "HEAD", "PUT", "DELETE",
+                                                               "OPTIONS"};
+  return request.repeatable || std::ranges::find(kIdempotent, request.method) != kIdempotent.end();
+}
+
+}  // namespace
 
 struct Client::Impl {
   Impl(io::World& the_world, ClientLimits the_limits)
@@ -131,9 +143,8 @@ io::Task<Result<std::unique_ptr<ClientResponse>>> Client::Impl::send(ClientReque
         std::make_unique<ClientExchange>(pool, key, std::move(stream), world.clock, call, limits);
     auto answered = co_await exchange->run(request, head);
     if (answered) co_return std::unique_ptr<ClientResponse>(std::move(exchange));
-    // The server closed the idle connection just as we used it: it has not seen the request.
     const bool again = reused && !exchange->received_any() && !exchange->body_source_used() &&
-                       answered.error().code == Errc::unavailable;
+                       may_be_done_twice(request) && answered.error().code == Errc::unavailable;
     if (!again) {
       co_return fail(
           annotate(std::move(answered).error(), request.method + " " + request.endpoint.str()));

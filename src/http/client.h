@@ -22,6 +22,8 @@ struct ClientRequest {
   // A streamed body of `body_length` bytes: called until it answers an empty string.
   std::function<io::Task<Result<std::string>>()> body_source;
   uint64_t body_length = 0;
+  // Done twice it does what it does once, although its method does not promise so (POST, PATCH).
+  bool repeatable = false;
   bool outside = false;            // May go through the client's proxies.
   std::optional<io::Proxy> proxy;  // That it goes through; the client chooses.
 
@@ -59,7 +61,9 @@ class Client {
   Client(io::World& world, ClientLimits limits = {});
   ~Client();
 
-  // Retries once on a fresh connection if a pooled one turns out dead before any byte came back.
+  // Sends again on a fresh connection if a pooled one turns out dead before any byte came back: the
+  // server closed it just then, or did what was asked and died. So only what may be done twice (RFC
+  // 9110, 9.2.2); what may not fails with unavailable.
   // The call's token and deadline hold until the response is destroyed.
   io::Task<Result<std::unique_ptr<ClientResponse>>> send(ClientRequest request, io::Call call);
   void close_idle();

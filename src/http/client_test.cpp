@@ -137,6 +137,25 @@ TEST(Client, AsksAgainWhenAnIdleConnectionTurnsOutDead) {
   EXPECT_EQ(scripted.connections, 2);
 }
 
+io::Task<void> post_after_get(Scripted& scripted, bool repeatable, std::string answer) {
+  EXPECT_EQ(co_await scripted.ask(), "200 ok");
+  ClientRequest request = scripted.request("POST", "a change");
+  request.repeatable = repeatable;
+  EXPECT_EQ(co_await scripted.ask(std::move(request), io::Call{}), answer);
+}
+
+TEST(Client, DoesNotAskAgainForWhatTheServerMayHaveDone) {
+  Scripted scripted({{kOk, "!"}, {kOk}});
+  scripted.run(post_after_get(scripted, false, "unavailable"));
+  EXPECT_EQ(scripted.connections, 1);
+}
+
+TEST(Client, AsksAgainForWhatMayBeDoneTwice) {
+  Scripted scripted({{kOk, "!"}, {kOk}});
+  scripted.run(post_after_get(scripted, true, "200 ok"));
+  EXPECT_EQ(scripted.connections, 2);
+}
+
 TEST(Client, DoesNotAskAgainOnceAByteCameBack) {
   Scripted scripted({{kOk, "!HTTP/1.1 2"}, {kOk}});
   scripted.run(ask_twice(scripted, "unavailable"));

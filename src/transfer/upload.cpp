@@ -46,6 +46,7 @@ class Upload {
           fmt::format("?mount={}&from={}/{}", layer_.digest.str(), from->name_space, from->model);
     }
     auto request = http::ClientRequest::to("POST", url);
+    request.repeatable = true;  // An upload that nobody goes on with expires.
     CO_TRY(auto response, co_await registry_.send(std::move(request), call_));
     if (!accepted(response->status())) co_return fail(co_await refusal(std::move(response)));
     if (response->status() == 201) co_return true;

@@ -200,6 +200,7 @@ http::ClientRequest Backend::request(std::string method, std::string target,
   request.outside = true;
   request.target = (url->target == "/" ? "" : url->target) + target;
   request.body = std::move(body);
+  request.repeatable = true;  // It computes; an answer of which nothing came is asked for again.
   if (!request.body.empty()) request.headers.add("Content-Type", "application/json");
   request.headers.add(std::string(kForwardedHeader), "1");
   if (!key_.empty()) request.headers.add("Authorization", "Bearer " + key_);

@@ -297,6 +297,7 @@ http::ClientRequest RunnerProcess::request(std::string method, std::string targe
   request.headers.add("Authorization", "Bearer " + secrets_.api_key);
   if (!body.empty()) request.headers.add("Content-Type", "application/json");
   request.body = std::move(body);
+  request.repeatable = true;  // It computes, and keeps nothing but caches.
   return request;
 }
 

@@ -33,6 +33,7 @@ struct PeerLink {
     request.host = node;
     request.target = std::move(target);
     request.body = std::move(body);
+    request.repeatable = true;  // Nodes bear every question of another one twice.
     return request;
   }
 };
