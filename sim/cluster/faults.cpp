@@ -200,7 +200,7 @@ io::Task<void> ClusterRun::be_drained(Fault fault) {
 io::Task<void> ClusterRun::leave(size_t number) {
   ClusterNode& node = *nodes_[number];
   co_await ask_until_done(number, "POST", "/api/v1/cluster/leave", "", "leave");
-  const auto alone = [&node] { return node.node() && !node.node()->cluster(); };
+  const auto alone = [&node] { return node.is_alone(); };
   co_await wait_for(alone, kServesMax, node.name() + " is alone");
 }
 

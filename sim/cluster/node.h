@@ -41,8 +41,9 @@ class ClusterNode {
   const std::string& name() const { return name_; }
   io::Endpoint api() const { return io::Endpoint::tcp(address_, kApiPort); }
   std::string peer() const { return fmt::format("{}:{}", address_, kPeerPort); }
-  app::Node* node();           // Null: it does not serve now.
-  bool has_all_ended() const;  // Also what was killed.
+  app::Node* node();                                        // Null: it does not serve now.
+  bool is_alone() { return node() && !node()->cluster(); }  // It serves, in no cluster.
+  bool has_all_ended() const;                               // Also what was killed.
   size_t lives() const { return lives_.size(); }
   std::string last_error() const;
 

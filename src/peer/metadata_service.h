@@ -6,20 +6,22 @@
 
 #include "http/server.h"
 #include "io/world.h"
-#include "metadata/metadata.h"
+#include "metadata/shared_watches.h"
 
 namespace om::peer {
 
 class LineStream;
 
-// Serves /peer/v1/metadata/*. On the io thread; `stopping` ends watches. References outlive it.
+// Serves /peer/v1/metadata/*. On the io thread; `stopping` ends watches. References outlive it, and
+// stop() must have returned before it is destroyed.
 class MetadataService {
  public:
   MetadataService(io::World& world, metadata::Metadata& metadata, io::CancelToken stopping)
-      : world_(world), metadata_(metadata), stopping_(std::move(stopping)) {}
+      : world_(world), metadata_(world, metadata), stopping_(std::move(stopping)) {}
 
   io::Task<void> handle(http::Request& request, http::BodyReader& body,
                         http::ResponseWriter& response);
+  io::Task<void> stop() { return metadata_.stop(); }
 
  private:
   io::Task<Result<boost::json::object>> answer(std::string operation, boost::json::object question,
@@ -27,7 +29,7 @@ class MetadataService {
   io::Task<Result<void>> watch(boost::json::object question, LineStream& out, io::Call call);
 
   io::World& world_;
-  metadata::Metadata& metadata_;
+  metadata::SharedWatches metadata_;
   io::CancelToken stopping_;
 };
 

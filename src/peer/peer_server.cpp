@@ -99,6 +99,7 @@ io::Task<void> PeerServer::drain(io::Duration grace) {
 io::Task<void> PeerServer::stop() {
   stopping_.cancel();
   co_await leases_.stop();
+  if (metadata_service_) co_await metadata_service_->stop();
 }
 
 io::Task<void> PeerServer::handle(http::Request& request, http::BodyReader& body,

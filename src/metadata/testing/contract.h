@@ -28,6 +28,7 @@ class EngineForTest {
 std::unique_ptr<EngineForTest> sqlite_for_test();
 std::unique_ptr<EngineForTest> etcd_for_test();
 std::unique_ptr<EngineForTest> simulated_for_test();
+std::unique_ptr<EngineForTest> shared_for_test();  // Watches are shared; the engine is simulated.
 
 // What a test's body gets.
 struct Bench {
@@ -61,7 +62,7 @@ struct EngineCase {
 inline void PrintTo(const EngineCase& engine, std::ostream* out) { *out << engine.name; }
 inline auto engines() {
   return Values(EngineCase{"sqlite", sqlite_for_test}, EngineCase{"etcd", etcd_for_test},
-                EngineCase{"simulated", simulated_for_test});
+                EngineCase{"simulated", simulated_for_test}, EngineCase{"shared", shared_for_test});
 }
 inline std::string name_of_engine(const TestParamInfo<EngineCase>& info) { return info.param.name; }
 
