@@ -24,6 +24,7 @@ struct TagFormat {
   bool thinking_open = false;  // The prompt ends inside the thought.
   std::string tool_tag;        // Empty: no tools.
   std::vector<std::string> tool_names;
+  bool only_call = false;  // Nothing but a call, and white space around it, can come.
 };
 
 AnswerFormat tag_answer_format(TagFormat format);

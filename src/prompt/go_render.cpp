@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "prompt/answer_format.h"
+#include "prompt/go_call.h"
 #include "prompt/go_tools.h"
 #include "prompt/grammar.h"
 #include "prompt/media.h"
@@ -80,11 +81,16 @@ std::string_view trim_right(std::string_view text) {
   return last == text.npos ? std::string_view() : text.substr(0, last + 1);
 }
 
-std::vector<std::string> tool_names(const std::vector<boost::json::value>& tools) {
+bool is_forced(std::string_view tool_choice) {
+  return !tool_choice.empty() && tool_choice != "auto" && tool_choice != "none";
+}
+
+Result<std::vector<std::string>> tool_names(const std::vector<boost::json::value>& tools) {
   std::vector<std::string> names;
   names.reserve(tools.size());
   for (const auto& tool : tools) {
-    names.emplace_back(tool.at("function").at("name").as_string());  // tool_value() checked it.
+    TRY(const ToolFunction function, function_of(tool));
+    names.emplace_back(function.name);
   }
   return names;
 }
@@ -176,10 +182,6 @@ Result<Rendered> GoRenderer::chat(const ChatInput& input) const {
   if (!input.tools.empty() && !capabilities_.tools) {
     return fail(Errc::unsupported, "the model's template has no place for tools");
   }
-  if (!input.tool_choice.empty() && input.tool_choice != "auto" && input.tool_choice != "none") {
-    return fail(Errc::unsupported, "tool_choice '{}' needs a model with a jinja template",
-                input.tool_choice);
-  }
   Rendered rendered;
   TRY(rendered.prompt, names_messages_ ? render_messages(input) : render_turns(input));
   return finish(std::move(rendered), input);
@@ -215,6 +217,17 @@ Result<Rendered> GoRenderer::generate(const GenerateInput& input) const {
   return rendered;
 }
 
+// Of the call that must come, written as the template writes calls.
+Result<std::string> GoRenderer::forced_call(const ChatInput& input) const {
+  ChatInput probe;
+  probe.messages = conversation_with_call();
+  probe.think = input.think;
+  if (!input.tools.empty()) probe.tools = {input.tools.front()};
+  // The usual shape, where the template refuses the conversation.
+  const std::string rendered = render_messages(probe).value_or("");
+  return forced_call_grammar(call_shape(rendered, tool_tag_), input.tools, input.tool_choice);
+}
+
 // Adds what constrains and parses the answer.
 Result<Rendered> GoRenderer::finish(Rendered rendered, const ChatInput& input) const {
   TagFormat format;
@@ -223,19 +236,21 @@ Result<Rendered> GoRenderer::finish(Rendered rendered, const ChatInput& input) c
       !thinking_.empty() && trim_right(rendered.prompt).ends_with(thinking_.open);
   if (!input.tools.empty() && input.tool_choice != "none") {
     format.tool_tag = tool_tag_;
-    format.tool_names = tool_names(input.tools);
+    TRY(format.tool_names, tool_names(input.tools));
   }
   auto& constraint = rendered.constraint;
   for (const auto& token : {thinking_.open, thinking_.close, format.tool_tag}) {
     // Only what looks like a special token; the runner ignores what is not one token.
     if (token.size() > 2) constraint.preserved_tokens.push_back(token);
   }
-  TRY(auto grammar, format_grammar(input.format));
+  const bool must_call = is_forced(input.tool_choice);
+  format.only_call = must_call;
+  TRY(const std::string grammar, must_call ? forced_call(input) : format_grammar(input.format));
   if (!grammar.empty()) {
     constraint.grammar = answer_grammar(grammar, thinking_, format.thinking_open);
     constraint.tool_grammar = constraint.space_allowed = true;
-    // A constrained answer is content, whatever it looks like.
-    format.tool_tag.clear();
+    // An answer of a given format is content, whatever it looks like.
+    if (!must_call) format.tool_tag.clear();
   }
   rendered.answer = tag_answer_format(std::move(format));
   return rendered;

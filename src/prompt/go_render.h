@@ -25,6 +25,7 @@ class GoRenderer {
   Result<std::string> execute(const GoTemplate& chosen, Value::Fields fields,
                               const model::Think& think, int64_t now_seconds,
                               size_t used = 0) const;
+  Result<std::string> forced_call(const ChatInput& input) const;
   Result<Rendered> finish(Rendered rendered, const ChatInput& input) const;
 
   GoTemplate template_;

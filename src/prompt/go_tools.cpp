@@ -139,26 +139,22 @@ Value parameters_value(const json::object& written) {
   return Value::map(std::move(fields), Value::from_json(written).json());
 }
 
-Result<Value> tool_value(const json::value& tool) {
+Value tool_value(const json::value& tool, const ToolFunction& function) {
   const json::object* object = tool.if_object();
-  const json::value* found = object ? find(*object, "function") : nullptr;
-  const json::object* function = found ? found->if_object() : nullptr;
-  if (!function || text_of(*function, "name").empty()) {
-    return fail(Errc::invalid_argument, "a tool must have a function with a name");
-  }
-  const json::value* given = find(*function, "parameters");
+  const json::value* given = find(*function.object, "parameters");
   const json::object parameters =
       parameters_as_written(given && given->is_object() ? given->get_object() : json::object());
-  const json::object inner{{"name", text_of(*function, "name")},
-                           {"description", text_of(*function, "description")},
+  const json::object inner{{"name", function.name},
+                           {"description", text_of(*function.object, "description")},
                            {"parameters", parameters}};
   json::object outer{{"type", text_of(*object, "type")}};
   copy_sorted(*object, "items", outer);
   outer["function"] = inner;
 
-  Value::Fields fields{{"Name", Value(std::string(text_of(*function, "name")))},
-                       {"Description", Value(std::string(text_of(*function, "description")))},
-                       {"Parameters", parameters_value(parameters)}};
+  Value::Fields fields{
+      {"Name", Value(std::string(function.name))},
+      {"Description", Value(std::string(text_of(*function.object, "description")))},
+      {"Parameters", parameters_value(parameters)}};
   Value::Fields whole{{"Type", Value(std::string(text_of(*object, "type")))},
                       {"Function", Value::map(std::move(fields), Value::from_json(inner).json())}};
   return Value::map(std::move(whole), Value::from_json(outer).json());
@@ -166,11 +162,23 @@ Result<Value> tool_value(const json::value& tool) {
 
 }  // namespace
 
+Result<ToolFunction> function_of(const json::value& tool) {
+  const json::object* object = tool.if_object();
+  const json::value* found = object ? find(*object, "function") : nullptr;
+  ToolFunction function{.object = found ? found->if_object() : nullptr};
+  if (function.object) function.name = text_of(*function.object, "name");
+  if (function.name.empty()) {
+    return fail(Errc::invalid_argument, "a tool must have a function with a name");
+  }
+  return function;
+}
+
 Result<Value> tools_value(const std::vector<json::value>& tools) {
   std::vector<Value> items;
   std::string text = "[";
   for (const json::value& tool : tools) {
-    TRY(Value item, tool_value(tool));
+    TRY(const ToolFunction function, function_of(tool));
+    Value item = tool_value(tool, function);
     if (!items.empty()) text += ',';
     text += item.json();
     items.push_back(std::move(item));

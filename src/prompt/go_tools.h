@@ -5,6 +5,7 @@
 #pragma once
 
 #include <boost/json.hpp>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -12,7 +13,15 @@
 
 namespace om::prompt {
 
-// For `.Tools`. invalid_argument: one has no function with a name.
+// Of a tool, which outlives it.
+struct ToolFunction {
+  std::string_view name;
+  const boost::json::object* object = nullptr;
+};
+// invalid_argument: it has no function with a name.
+Result<ToolFunction> function_of(const boost::json::value& tool);
+
+// For `.Tools`. invalid_argument: as above, of any.
 Result<Value> tools_value(const std::vector<boost::json::value>& tools);
 
 }  // namespace om::prompt

@@ -15,8 +15,9 @@ bool is_name(char c) {
   return c == '-' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
-// Renames the rule root outside of literals, character classes and comments.
-std::string rename_root(const std::string& grammar, std::string_view name) {
+// Renames the rules: what stands outside of literals, character classes, counts and comments.
+template <class Rename>
+std::string rename_rules(const std::string& grammar, Rename rename) {
   std::string out;
   char inside = '\0';
   for (size_t i = 0; i < grammar.size();) {
@@ -32,12 +33,13 @@ std::string rename_root(const std::string& grammar, std::string_view name) {
       size_t end = i;
       while (end < grammar.size() && is_name(grammar[end])) ++end;
       std::string_view word(grammar.data() + i, end - i);
-      out += word == "root" ? name : word;
+      out += rename(word);
       i = end;
       continue;
     }
     if (c == '"') inside = '"';
     if (c == '[') inside = ']';
+    if (c == '{') inside = '}';
     if (c == '#') inside = '\n';
     out += c;
     ++i;
@@ -148,8 +150,17 @@ class Tokens {
 
 }  // namespace
 
+std::string with_rules_named(const std::string& grammar, std::string_view prefix) {
+  return rename_rules(
+      grammar, [prefix](std::string_view rule) { return fmt::format("{}{}", prefix, rule); });
+}
+
+std::string grammar_literal(std::string_view text) { return literal(decode(text)); }
+
 std::string answer_grammar(const std::string& grammar, const GoTags& tags, bool open) {
-  std::string out = rename_root(grammar, "om-answer");
+  std::string out = rename_rules(grammar, [](std::string_view rule) {
+    return rule == "root" ? std::string_view("om-answer") : rule;
+  });
   if (!out.ends_with('\n')) out += '\n';
   out += "om-space ::= [ \\t\\n\\r]{0,16}\n";
   if (tags.empty()) return "root ::= om-space om-answer\n" + out;

@@ -10,6 +10,10 @@
 
 namespace om::prompt {
 
+// Puts the prefix before the name of each rule, so that several grammars can stand together.
+std::string with_rules_named(const std::string& grammar, std::string_view prefix);
+std::string grammar_literal(std::string_view text);  // Of UTF-8.
+
 // Makes `grammar` (with a rule "root") accept white space first, because a resumed prefill may need
 // it; with tags also a thought before it, which is free of any form. `open` says that the prompt
 // ends inside the thought.

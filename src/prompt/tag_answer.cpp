@@ -140,6 +140,9 @@ class TagAnswerParser : public AnswerParser {
  private:
   void take(AnswerDelta& delta) {
     delta.content = tools_.take_content();
+    if (format_->only_call && delta.content.find_first_not_of(kSpace) == std::string::npos) {
+      delta.content.clear();
+    }
     delta.tool_calls = tools_.take_calls();
     for (auto& call : delta.tool_calls) call.id = ids_();
     called_ = called_ || !delta.tool_calls.empty();

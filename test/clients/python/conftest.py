@@ -75,8 +75,15 @@ def base_model(models):
     return BASE
 
 
-@pytest.fixture(scope="session")
-def tools_model(node, tmp_path_factory):
+@pytest.fixture(scope="session", params=["jinja", "go"])
+def tools_model(request, node, tmp_path_factory):
+    """With a template of either kind."""
+    if request.param == "go":
+        node.create(model=TOOLS, from_=CHAT, template=templates.TOOLS,
+                    parameters={"temperature": 0})
+        yield TOOLS
+        node.delete(TOOLS)
+        return
     source = pathlib.Path(re.search(r"^FROM (/.*)$", node.show(CHAT).modelfile, re.M).group(1))
     if not source.exists():
         pytest.skip("the model's file is on another machine")
