@@ -42,7 +42,8 @@ io::Task<Result<void>> create_response(const Dependencies& node, Context& contex
   context.model = call.request.common.model;
   CO_TRY_VOID(note_caller(call.request.common, context, node.settings));
   bool streamed = call.request.common.stream;
-  ResponseStream stream(make_head(node, context, "resp_", context.model), std::move(call.echo));
+  ResponseStream stream(make_head(node, context, "resp_", context.model), std::move(call.echo),
+                        std::move(call.tools));
   CO_TRY(auto answer, co_await node.generation.chat(std::move(call.request), context.call()));
   if (streamed) co_return co_await stream_response(context, stream, *answer);
   size_t bytes = 0;

@@ -50,12 +50,28 @@ Result<void> add_message(const Fields& item, std::vector<model::Message>& messag
   return {};
 }
 
+Result<std::string> called_name(const Fields& item) {
+  TRY(std::string name, item.required_string("name"));
+  TRY(const auto name_space, item.string("namespace"));
+  return name_space.value_or("").empty() ? name : name_in_space(*name_space, name);
+}
+
 Result<void> add_function_call(const Fields& item, std::vector<model::Message>& messages) {
   model::ToolCall call;
   TRY(call.id, item.required_string("call_id"));
-  TRY(call.name, item.required_string("name"));
+  TRY(call.name, called_name(item));
   TRY(auto arguments, item.string("arguments"));
   TRY(call.arguments, parse_tool_arguments(arguments.value_or(""), item.where("arguments")));
+  last_turn(messages, true).tool_calls.push_back(std::move(call));
+  return {};
+}
+
+Result<void> add_custom_call(const Fields& item, std::vector<model::Message>& messages) {
+  model::ToolCall call;
+  TRY(call.id, item.required_string("call_id"));
+  TRY(call.name, called_name(item));
+  TRY(const std::string input, item.required_string("input"));
+  call.arguments = custom_arguments(input);
   last_turn(messages, true).tool_calls.push_back(std::move(call));
   return {};
 }
@@ -88,37 +104,22 @@ Result<void> add_item(const Fields& item, std::vector<model::Message>& messages)
   std::string kind = type.value_or("message");
   if (kind == "message") return add_message(item, messages);
   if (kind == "function_call") return add_function_call(item, messages);
-  if (kind == "function_call_output") return add_function_output(item, messages);
+  if (kind == "custom_tool_call") return add_custom_call(item, messages);
+  if (kind == "function_call_output" || kind == "custom_tool_call_output") {
+    return add_function_output(item, messages);
+  }
   if (kind == "reasoning") return add_reasoning(item, messages);
   if (kind == "web_search_call") return {};  // Its results are in the message that follows.
   return fail(Errc::invalid_argument, "{}: unknown input item type: \"{}\"", item.where("type"),
               kind);
 }
 
-// {"type":"function","name",...} of this API as {"type":"function","function":{...}}. A web search
-// that the service would do itself is left out: the model is not told of it.
 Result<void> parse_tools(const Fields& fields, ResponsesCall& call) {
-  TRY(auto tools, fields.array("tools"));
-  json::array wrapped;
-  if (tools) {
-    TRY_VOID(check_list_size(*tools, kToolsMax, "tools"));
-    for (size_t i = 0; i < tools->size(); i++) {
-      TRY(auto tool, Fields::of((*tools)[i], fmt::format("tools[{}]", i)));
-      TRY(auto type, tool.required_string("type"));
-      if (type.starts_with("web_search")) continue;
-      if (type != "function") {
-        return fail(Errc::invalid_argument, "'{}' is \"{}\", which is not supported",
-                    tool.where("type"), type);
-      }
-      json::object function = (*tools)[i].get_object();
-      function.erase("type");
-      wrapped.push_back(json::object{{"type", "function"}, {"function", std::move(function)}});
-    }
-  }
-  TRY(call.request.tools, parse_openai_tools(wrapped));
-  if (const json::value* choice = fields.find("tool_choice")) {
-    TRY(call.request.tool_choice, parse_openai_tool_choice(*choice, call.request.tools));
-  }
+  TRY(auto tools, parse_responses_tools(fields));
+  call.request.tools = std::move(tools.functions);
+  call.request.tool_choice = std::move(tools.choice);
+  call.tools = std::move(tools.client);
+  call.echo["tools"] = std::move(tools.as_told);
   TRY(auto parallel, fields.boolean("parallel_tool_calls"));
   call.request.parallel_tool_calls = parallel.value_or(true);
   return {};
@@ -206,15 +207,6 @@ void fill_echo(const json::object& body, ResponsesCall& call) {
   copy("truncation", "auto");
   copy("metadata", json::object());
   copy("user", nullptr);
-  json::array tools;
-  for (const json::value& tool : call.request.tools) {
-    json::object flat = tool.at("function").as_object();
-    flat["type"] = "function";
-    if (!flat.contains("strict")) flat["strict"] = nullptr;
-    if (!flat.contains("parameters")) flat["parameters"] = nullptr;
-    tools.push_back(std::move(flat));
-  }
-  call.echo["tools"] = std::move(tools);
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 
 #include <boost/json.hpp>
 
+#include "api/responses_tools.h"
 #include "base/result.h"
 #include "model/chat.h"
 
@@ -12,6 +13,7 @@ namespace om::api {
 
 struct ResponsesCall {
   model::ChatRequest request;
+  ClientTools tools;
   boost::json::object echo;  // What the reply repeats: instructions, temperature, tools, ...
 };
 

@@ -69,6 +69,67 @@ TEST(ResponsesRequest, WrapsToolsAndRepeatsThem) {
   EXPECT_EQ(call->echo.at("tools").as_array().size(), 1u);
 }
 
+constexpr std::string_view kManyKinds = R"([{"type":"image_generation"},{"type":"tool_search"},
+    {"type":"namespace","name":"crm","description":"d","tools":[
+      {"type":"function","name":"find","description":"finds","parameters":{"type":"object"}},
+      {"type":"custom","name":"note"}]},
+    {"type":"namespace","name":"mcp__x__","description":"d","tools":[
+      {"type":"function","name":"find"}]},
+    {"type":"custom","name":"patch","format":{"type":"text"}},
+    {"type":"function","name":"find"}])";
+
+TEST(ResponsesRequest, TellsTheModelOfFunctionsOnly) {
+  auto call = parse_responses(body_of(fmt::format(
+      R"({{"model":"m","input":"hi","tools":{},"tool_choice":{{"type":"custom","name":"patch"}}}})",
+      kManyKinds)));
+  ASSERT_TRUE(call.has_value()) << call.error().what;
+  std::vector<std::string> names;
+  for (const json::value& tool : call->request.tools) {
+    names.emplace_back(tool.at("function").at("name").as_string());
+  }
+  EXPECT_EQ(names,
+            (std::vector<std::string>{"crm__find", "crm__note", "mcp__x__find", "patch", "find"}));
+  EXPECT_EQ(call->request.tools[0].at("function").at("description").as_string(), "finds");
+  EXPECT_EQ(model::write_json(call->request.tools[3]),
+            R"({"type":"function","function":{"name":"patch","parameters":{"type":"object",)"
+            R"("properties":{"input":{"type":"string"}},"required":["input"]}}})");
+  EXPECT_EQ(call->request.tool_choice, "patch");
+  EXPECT_EQ(call->tools.size(), 4u);
+  EXPECT_EQ(call->tools.at("mcp__x__find").name_space, "mcp__x__");
+  EXPECT_TRUE(call->tools.at("crm__note").is_custom);
+  EXPECT_EQ(call->echo.at("tools").as_array().size(), 4u);
+  EXPECT_EQ(call->echo.at("tools").at(0).at("type").as_string(), "namespace");
+}
+
+TEST(ResponsesRequest, ForcesAFunctionInANamespace) {
+  const auto choice = [](std::string_view name) {
+    auto call = parse_responses(body_of(fmt::format(
+        R"({{"model":"m","input":"hi","tools":[{{"type":"namespace","name":"crm","tools":[
+            {{"type":"function","name":"find"}}]}}],
+            "tool_choice":{{"type":"function","name":"{}"}}}})",
+        name)));
+    return call ? call->request.tool_choice : call.error().what;
+  };
+  EXPECT_EQ(choice("find"), "crm__find");
+  EXPECT_EQ(choice("lose"), "'tool_choice' names \"lose\", which is not among the tools");
+}
+
+TEST(ResponsesRequest, TakesCallsOfEveryKindBack) {
+  auto messages = parse_input_items(json::parse(R"([
+    {"type":"function_call","call_id":"c1","name":"find","namespace":"crm","arguments":"{}"},
+    {"type":"custom_tool_call","call_id":"c2","name":"patch","input":"a\"b"},
+    {"type":"function_call_output","call_id":"c1","output":"found"},
+    {"type":"custom_tool_call_output","call_id":"c2","output":"done"}])")
+                                        .as_array());
+  ASSERT_TRUE(messages.has_value()) << messages.error().what;
+  ASSERT_EQ(messages->size(), 3u);
+  EXPECT_EQ((*messages)[0].tool_calls[0].name, "crm__find");
+  EXPECT_EQ((*messages)[0].tool_calls[1].arguments, R"({"input":"a\"b"})");
+  EXPECT_EQ((*messages)[1].tool_name, "crm__find");
+  EXPECT_EQ((*messages)[2].tool_name, "patch");
+  EXPECT_EQ((*messages)[2].content, "done");
+}
+
 TEST(ResponsesRequest, SaysWhatIsWrong) {
   const std::pair<std::string_view, std::string_view> cases[] = {
       {R"({"input":"x"})", "model is required"},
@@ -85,6 +146,12 @@ TEST(ResponsesRequest, SaysWhatIsWrong) {
       {R"({"model":"m","input":"x","background":true})", "'background' is not supported"},
       {R"({"model":"m","input":"x","tools":[{"type":"file_search"}]})",
        "'tools[0].type' is \"file_search\", which is not supported"},
+      {R"({"model":"m","input":"x","tools":[{"type":"namespace","name":"n","tools":[{}]}]})",
+       "'tools[0].tools[0].type' is required"},
+      {R"({"model":"m","input":"x","tools":[{"type":"custom"}]})", "'tools[0].name' is required"},
+      {R"({"model":"m","input":"x","tools":[{"type":"custom","name":"f"},
+           {"type":"function","name":"f"}]})",
+       "two tools are named \"f\""},
       {R"({"model":"m","input":"x","max_output_tokens":-2})",
        "'max_output_tokens' must be at least 1"},
       {R"({"model":"m","input":"x","text":{"format":{"type":"grammar"}}})",

@@ -20,11 +20,25 @@ std::string summary_part(std::string_view text) {
   return fmt::format(R"({{"type":"summary_text","text":{}}})", quoted(text));
 }
 
-std::string call_item(std::string_view id, const model::ToolCall& call, std::string_view arguments,
-                      std::string_view status) {
+// The name of a call's tool, and the namespace that it is in.
+std::string named(const ClientTool& tool) {
+  std::string out = R"("name":)" + quoted(tool.name);
+  if (!tool.name_space.empty()) out += R"(,"namespace":)" + quoted(tool.name_space);
+  return out;
+}
+
+std::string function_item(std::string_view id, const model::ToolCall& call, const ClientTool& tool,
+                          std::string_view arguments, std::string_view status) {
   return fmt::format(
-      R"({{"id":{},"type":"function_call","status":"{}","call_id":{},"name":{},"arguments":{}}})",
-      quoted(id), status, quoted(call.id), quoted(call.name), quoted(arguments));
+      R"({{"id":{},"type":"function_call","status":"{}","call_id":{},{},"arguments":{}}})",
+      quoted(id), status, quoted(call.id), named(tool), quoted(arguments));
+}
+
+std::string custom_item(std::string_view id, const model::ToolCall& call, const ClientTool& tool,
+                        std::string_view input, std::string_view status) {
+  return fmt::format(
+      R"({{"id":{},"type":"custom_tool_call","status":"{}","call_id":{},{},"input":{}}})",
+      quoted(id), status, quoted(call.id), named(tool), quoted(input));
 }
 
 std::string logprob_list(const std::vector<model::Logprob>& logprobs) {
@@ -35,8 +49,8 @@ std::string logprob_list(const std::vector<model::Logprob>& logprobs) {
 
 }  // namespace
 
-ResponseStream::ResponseStream(ReplyHead head, json::object echo)
-    : head_(std::move(head)), echo_(std::move(echo)) {}
+ResponseStream::ResponseStream(ReplyHead head, json::object echo, ClientTools tools)
+    : head_(std::move(head)), echo_(std::move(echo)), tools_(std::move(tools)) {}
 
 void ResponseStream::event(std::string& out, std::string_view type, std::string_view members) {
   out += fmt::format("event: {0}\ndata: {{\"type\":\"{0}\",\"sequence_number\":{1},{2}}}\n\n", type,
@@ -166,15 +180,37 @@ void ResponseStream::add_content(std::string& out, const model::Chunk& chunk) {
 
 void ResponseStream::add_call(std::string& out, const model::ToolCall& call) {
   close(out);
+  const auto known = tools_.find(call.name);
+  const ClientTool tool = known != tools_.end() ? known->second : ClientTool{.name = call.name};
   std::string_view suffix = std::string_view(head_.id).substr(head_.id.find('_') + 1);
-  item_id_ = fmt::format("fc_{}_{}", suffix, items_.size());
-  item_event(out, "response.output_item.added", call_item(item_id_, call, "", "in_progress"));
+  item_id_ = fmt::format("{}_{}_{}", tool.is_custom ? "ctc" : "fc", suffix, items_.size());
+  tool.is_custom ? add_custom_call(out, call, tool) : add_function_call(out, call, tool);
+}
+
+void ResponseStream::add_function_call(std::string& out, const model::ToolCall& call,
+                                       const ClientTool& tool) {
+  item_event(out, "response.output_item.added",
+             function_item(item_id_, call, tool, "", "in_progress"));
   event(out, "response.function_call_arguments.delta",
         fmt::format(R"({},"delta":{})", place(), quoted(call.arguments)));
   event(out, "response.function_call_arguments.done",
-        fmt::format(R"({},"name":{},"arguments":{})", place(), quoted(call.name),
+        fmt::format(R"({},"name":{},"arguments":{})", place(), quoted(tool.name),
                     quoted(call.arguments)));
-  std::string item = call_item(item_id_, call, call.arguments, "completed");
+  std::string item = function_item(item_id_, call, tool, call.arguments, "completed");
+  item_event(out, "response.output_item.done", item);
+  items_.push_back(std::move(item));
+}
+
+void ResponseStream::add_custom_call(std::string& out, const model::ToolCall& call,
+                                     const ClientTool& tool) {
+  const std::string input = custom_input(call.arguments);
+  item_event(out, "response.output_item.added",
+             custom_item(item_id_, call, tool, "", "in_progress"));
+  event(out, "response.custom_tool_call_input.delta",
+        fmt::format(R"({},"delta":{})", place(), quoted(input)));
+  event(out, "response.custom_tool_call_input.done",
+        fmt::format(R"({},"input":{})", place(), quoted(input)));
+  std::string item = custom_item(item_id_, call, tool, input, "completed");
   item_event(out, "response.output_item.done", item);
   items_.push_back(std::move(item));
 }

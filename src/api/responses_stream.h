@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "api/openai_reply.h"
+#include "api/responses_tools.h"
 #include "base/result.h"
 #include "model/chat.h"
 
@@ -16,11 +17,11 @@ namespace om::api {
 
 // One response. add() returns events to send at once; callers that do not stream drop them and
 // send response() at the end. Output items stand in the order in which the model made them:
-// reasoning, message, function_call.
+// reasoning, message, calls.
 class ResponseStream {
  public:
   // `head.id` is "resp_..."; the ids of its items are made of it.
-  ResponseStream(ReplyHead head, boost::json::object echo);
+  ResponseStream(ReplyHead head, boost::json::object echo, ClientTools tools = {});
 
   std::string begin();                         // response.created and response.in_progress.
   std::string add(const model::Chunk& chunk);  // The last one closes the response.
@@ -41,12 +42,15 @@ class ResponseStream {
   void add_thinking(std::string& out, std::string_view text);
   void add_content(std::string& out, const model::Chunk& chunk);
   void add_call(std::string& out, const model::ToolCall& call);
+  void add_function_call(std::string& out, const model::ToolCall& call, const ClientTool& tool);
+  void add_custom_call(std::string& out, const model::ToolCall& call, const ClientTool& tool);
   void finish(std::string& out, const model::Chunk& chunk);
   std::string open_item(std::string_view status) const;  // JSON of the open item.
   std::string text_part() const;
 
   ReplyHead head_;
   boost::json::object echo_;
+  ClientTools tools_;
   std::string status_ = "in_progress";
   std::optional<int64_t> completed_;  // Unix seconds.
   std::string failure_;               // Message of a failed response.

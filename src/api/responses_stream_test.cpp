@@ -84,6 +84,38 @@ TEST(ResponseStream, MakesTheWholeResponse) {
       R"("reasoning_tokens":0},"total_tokens":8},"tool_choice":"auto"})");
 }
 
+TEST(ResponseStream, TellsCallsAsTheClientKnowsTheTools) {
+  ResponseStream stream(kHead, {},
+                        {{"crm__find", {.name = "find", .name_space = "crm"}},
+                         {"patch", {.name = "patch", .is_custom = true}}});
+  std::string events =
+      stream.add({.tool_calls = {{.id = "c1", .name = "crm__find", .arguments = R"({"a":1})"},
+                                 {.id = "c2", .name = "patch", .arguments = R"({"input":"a\nb"})"},
+                                 {.id = "c3", .name = "patch", .arguments = R"({"in":"x"})"}}});
+  EXPECT_EQ(types_of(events),
+            "response.output_item.added\n"
+            "response.function_call_arguments.delta\n"
+            "response.function_call_arguments.done\n"
+            "response.output_item.done\n"
+            "response.output_item.added\n"
+            "response.custom_tool_call_input.delta\n"
+            "response.custom_tool_call_input.done\n"
+            "response.output_item.done\n"
+            "response.output_item.added\n"
+            "response.custom_tool_call_input.delta\n"
+            "response.custom_tool_call_input.done\n"
+            "response.output_item.done\n");
+  stream.add(last(model::DoneReason::stop));
+  const json::value response = json::parse(stream.response());
+  const json::array& output = response.at("output").as_array();
+  EXPECT_EQ(output.at(0), json::parse(R"({"id":"fc_x_0","type":"function_call",
+      "status":"completed","call_id":"c1","name":"find","namespace":"crm",
+      "arguments":"{\"a\":1}"})"));
+  EXPECT_EQ(output.at(1), json::parse(R"({"id":"ctc_x_1","type":"custom_tool_call",
+      "status":"completed","call_id":"c2","name":"patch","input":"a\nb"})"));
+  EXPECT_EQ(output.at(2).at("input").as_string(), R"({"in":"x"})");  // Nothing is lost.
+}
+
 TEST(ResponseStream, IsIncompleteAtTheLimit) {
   ResponseStream stream(kHead, {});
   stream.add({.content = "Hel"});

@@ -195,6 +195,28 @@ def test_responses_call_functions(gpt, tools_model):
     assert answer.output
 
 
+def test_responses_call_tools_of_every_kind(gpt, tools_model):
+    """As Codex and clients of MCP servers write them."""
+    tools = [{"type": "web_search"}, {"type": "custom", "name": "note", "description": "Notes it."},
+             {"type": "namespace", "name": "mcp__weather__", "description": "Weather.",
+              "tools": [{"type": "function", "strict": False, **WEATHER["function"]}]}]
+    choices = {"function_call": {"type": "function", "name": "get_weather"},
+               "custom_tool_call": {"type": "custom", "name": "note"}}
+    for kind, choice in choices.items():
+        question = {"role": "user", "content": "Weather in Rome?"}
+        reply = gpt.responses.create(model=tools_model, input=[question], tools=tools,
+                                     tool_choice=choice, max_output_tokens=120, temperature=0)
+        call = next(item for item in reply.output if item.type == kind)
+        assert call.name == choice["name"]
+        assert call.namespace == ("mcp__weather__" if kind == "function_call" else None)
+        assert [tool.type for tool in reply.tools] == ["custom", "namespace"]
+        answer = gpt.responses.create(
+            model=tools_model, max_output_tokens=4, temperature=0, tools=tools, input=[
+                question, call.to_dict(),
+                {"type": kind + "_output", "call_id": call.call_id, "output": "sunny"}])
+        assert answer.output
+
+
 def test_errors_have_openais_shape(gpt):
     with pytest.raises(openai.NotFoundError) as missing:
         gpt.chat.completions.create(model="no-such-model", messages=HELLO)
