@@ -47,7 +47,8 @@ class Clocks(ClusterCase):
 
 
 class Upgrade(ClusterCase):
-    """The same program under another version's name stands for the next release."""
+    """Under another version's name the same program stands for the next release, or the program
+    at OLLAMAMAX_OTHER_PROGRAM: one of another commit, by hand."""
 
     def change(self, nodes, binary, asked):
         with Load(writers=[asked], askers=[asked]) as load:
@@ -67,7 +68,7 @@ class Upgrade(ClusterCase):
         version = subprocess.run([new, "--version"], capture_output=True, text=True,
                                  env={**os.environ, "OLLAMA_HOST": "127.0.0.1:1"}).stdout
         version = version.split()[-1].encode()
-        program = new.read_bytes()
+        program = pathlib.Path(os.environ.get("OLLAMAMAX_OTHER_PROGRAM", new)).read_bytes()
         self.assertIn(version, program)
         following = version[:-1] + bytes([version[-1] + 1])
         (folder / "ollamamax").write_bytes(program.replace(version, following))
