@@ -34,9 +34,12 @@ if [ ! -e "$target/complete" ]; then
   step "Ollama $OLLAMA_VERSION: some 15 minutes on 2 cores, once" >&2
   fetch_llama_archive
   fetch_source
+  # For the CPU only: what lies around of a graphics driver may be too old for it.
   logged ollama-configure "see the log" cmake -S "$work/source" -B "$work/b" -G Ninja \
     -DCMAKE_C_COMPILER=clang-19 -DCMAKE_CXX_COMPILER=clang++-19 -DGGML_CCACHE=OFF \
-    -DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache
+    -DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache \
+    -DCMAKE_CUDA_COMPILER=NOTFOUND -DCMAKE_HIP_COMPILER=NOTFOUND \
+    -DCMAKE_DISABLE_FIND_PACKAGE_Vulkan=ON
   build_with_ninja ollama-libraries "$work/b" >&2
   rm -rf "$target"
   mkdir -p "$target/bin" "$target/lib/ollama"

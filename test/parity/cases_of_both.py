@@ -84,7 +84,7 @@ def generate():
         {"model": "say:none"}, {"prompt": 1}, {"stream": "no"}, {"options": []}, {"options": "x"},
         {"options": {"temperature": "hot"}}, {"options": {"num_ctx": "4"}},
         {"options": {"num_ctx": 1.5}}, {"options": {"num_predict": 2.0}},
-        {"options": {"stop": "x"}}, {"options": {"stop": [1]}}, {"options": {"none": 1}},
+        {"options": {"stop": "x"}}, {"options": {"stop": [1]}}, {"options": {**SHORT, "none": 1}},
         {"options": {**SHORT, "temperature": -1}}, {"options": {**SHORT, "top_k": -5}},
         {"options": {**SHORT, "num_ctx": 0}}, {"options": {**SHORT, "num_ctx": -1}},
         {"options": {**SHORT, "seed": -1}}, {"options": {**SHORT, "num_keep": 4096}},
