@@ -7,6 +7,7 @@ import time
 
 MODEL = "smollm2-tools"
 THINK_MODEL = "thinker"
+GO_MODEL = "go-tools"  # Its calls are forced by a grammar that is made of its Go template.
 IMAGE_MODEL = "looker"
 SUBJECTS = ["a fox and a river", "a lighthouse in a storm", "the first bread", "a clock that lies",
             "two friends on the moon"]
@@ -64,6 +65,11 @@ def kinds(subject, tokens):
             "stream_options": {"include_usage": True}}),
         "responses": (RESPONSES, {"model": MODEL, "input": f"Write a long tale of {subject}.",
                                   "temperature": 0, "max_output_tokens": tokens}),
+        "responses, tool": (RESPONSES, {
+            "model": GO_MODEL, "input": f"Travel to see {subject}.", "temperature": 0,
+            "max_output_tokens": 3 * tokens, "tool_choice": {"type": "function", "name": "travel"},
+            "tools": [{"type": "namespace", "name": "trips", "description": "Journeys.",
+                       "tools": [{"type": "function", **function}]}]}),
         "messages": (MESSAGES, {**openai, "stop_sequences": ["zebra crossing"]}),
         "messages, tool": (MESSAGES, {
             **openai, "max_tokens": 3 * tokens,
@@ -137,6 +143,10 @@ class Answer:
     def add_response(self, event):
         if event["type"] == "response.output_text.delta":
             self.text += event["delta"]
+        elif event["type"] == "response.output_item.done":
+            item = event["item"]
+            if item["type"] == "function_call":
+                self.calls.append({name: item[name] for name in ("namespace", "name", "arguments")})
         elif event["type"] in ("response.completed", "response.incomplete"):
             self.ended, self.reason = True, event["response"]["status"]
             usage = event["response"]["usage"]

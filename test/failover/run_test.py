@@ -20,7 +20,7 @@ SEED = 20261126
 KILLS = 8
 PEER_PORT = 11435
 PICKED_UP = ["generate", "chat, thinking", "openai", "openai, schema", "openai, legacy",
-             "responses", "messages", "messages, tool"]
+             "responses", "responses, tool", "messages", "messages, tool"]
 
 
 class Failover(ClusterCase):

@@ -19,8 +19,8 @@ GAP = 5  # Seconds.
 
 
 def create_models(node):
-    """One model under three names: with a template that knows tools, with one that thinks, and
-    beside a projector."""
+    """One model under four names: with templates of two kinds that know tools, with one that
+    thinks, and beside a projector."""
     weights = node.folder / "model.gguf"
     chat_template.replace(MODELS["smollm2:135m"], weights, TOOLS_TEMPLATE.read_text())
     modelfile = node.folder / "Modelfile"
@@ -30,8 +30,9 @@ def create_models(node):
     modelfile.write_text(f"FROM {weights}\nFROM {node.folder / 'projector.gguf'}\n")
     node.cli("create", load.IMAGE_MODEL, "-f", str(modelfile))
     weights.unlink()
-    node.post("/api/create", {"model": load.THINK_MODEL, "from": load.MODEL,
-                              "template": templates.THINKS})
+    for name, template in ((load.THINK_MODEL, templates.THINKS),
+                           (load.GO_MODEL, templates.TOOLS)):
+        node.post("/api/create", {"model": name, "from": load.MODEL, "template": template})
 
 
 class Trial:
