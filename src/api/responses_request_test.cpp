@@ -105,12 +105,14 @@ TEST(ResponsesRequest, ForcesAFunctionInANamespace) {
   const auto choice = [](std::string_view name) {
     auto call = parse_responses(body_of(fmt::format(
         R"({{"model":"m","input":"hi","tools":[{{"type":"namespace","name":"crm","tools":[
-            {{"type":"function","name":"find"}}]}}],
+            {{"type":"function","name":"find"}},{{"type":"function","name":"know"}}]}},
+            {{"type":"function","name":"know"}}],
             "tool_choice":{{"type":"function","name":"{}"}}}})",
         name)));
     return call ? call->request.tool_choice : call.error().what;
   };
   EXPECT_EQ(choice("find"), "crm__find");
+  EXPECT_EQ(choice("know"), "know");
   EXPECT_EQ(choice("lose"), "'tool_choice' names \"lose\", which is not among the tools");
 }
 

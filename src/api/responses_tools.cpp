@@ -107,20 +107,29 @@ class Collector {
   ClientTools client_;
 };
 
-// A custom tool's choice, and one of a function in a namespace, in the words of the model.
+// The name that the model knows the tool by; one outside of a namespace goes before others.
+std::string known_name(const ResponsesTools& tools, std::string_view name, bool is_custom) {
+  const auto own = tools.client.find(name);
+  const bool is_plain =
+      own == tools.client.end() &&
+      std::ranges::find(tools.functions, name, tool_function_name) != tools.functions.end();
+  if (is_plain ? !is_custom : own != tools.client.end()) return std::string(name);
+  for (const auto& [known, tool] : tools.client) {
+    if (tool.name == name && tool.is_custom == is_custom) return known;
+  }
+  return std::string(name);
+}
+
+// One of a custom tool too, and of a function in a namespace.
 Result<std::string> parse_choice(const json::value& choice, const ResponsesTools& tools) {
   const json::object* object = choice.if_object();
   if (!object) return parse_openai_tool_choice(choice, tools.functions);
-  json::object words = *object;
   const Fields fields(*object, "tool_choice");
   TRY(const auto type, fields.string("type"));
   TRY(const auto name, fields.string("name"));
-  for (const auto& [known, tool] : tools.client) {
-    if (tool.name != name || tool.is_custom != (type == "custom")) continue;
-    words["type"] = "function";
-    words["name"] = known;
-    break;
-  }
+  json::object words = *object;
+  if (type == "custom") words["type"] = "function";
+  if (name) words["name"] = known_name(tools, *name, type == "custom");
   return parse_openai_tool_choice(words, tools.functions);
 }
 
