@@ -20,25 +20,21 @@ std::string summary_part(std::string_view text) {
   return fmt::format(R"({{"type":"summary_text","text":{}}})", quoted(text));
 }
 
-// The name of a call's tool, and the namespace that it is in.
-std::string named(const ClientTool& tool) {
-  std::string out = R"("name":)" + quoted(tool.name);
+// What a call brings, and the member that it stands in.
+std::string text_of(const model::ToolCall& call, const ClientTool& tool) {
+  return tool.is_custom ? custom_input(call.arguments) : call.arguments;
+}
+std::string_view member_of(const ClientTool& tool) {
+  return tool.is_custom ? "input" : "arguments";
+}
+
+std::string call_item(std::string_view id, const model::ToolCall& call, const ClientTool& tool,
+                      std::string_view text, std::string_view status) {
+  std::string out = fmt::format(R"({{"id":{},"type":"{}","status":"{}","call_id":{},"name":{})",
+                                quoted(id), tool.is_custom ? "custom_tool_call" : "function_call",
+                                status, quoted(call.id), quoted(tool.name));
   if (!tool.name_space.empty()) out += R"(,"namespace":)" + quoted(tool.name_space);
-  return out;
-}
-
-std::string function_item(std::string_view id, const model::ToolCall& call, const ClientTool& tool,
-                          std::string_view arguments, std::string_view status) {
-  return fmt::format(
-      R"({{"id":{},"type":"function_call","status":"{}","call_id":{},{},"arguments":{}}})",
-      quoted(id), status, quoted(call.id), named(tool), quoted(arguments));
-}
-
-std::string custom_item(std::string_view id, const model::ToolCall& call, const ClientTool& tool,
-                        std::string_view input, std::string_view status) {
-  return fmt::format(
-      R"({{"id":{},"type":"custom_tool_call","status":"{}","call_id":{},{},"input":{}}})",
-      quoted(id), status, quoted(call.id), named(tool), quoted(input));
+  return out + fmt::format(R"(,"{}":{}}})", member_of(tool), quoted(text));
 }
 
 std::string logprob_list(const std::vector<model::Logprob>& logprobs) {
@@ -182,35 +178,17 @@ void ResponseStream::add_call(std::string& out, const model::ToolCall& call) {
   close(out);
   const auto known = tools_.find(call.name);
   const ClientTool tool = known != tools_.end() ? known->second : ClientTool{.name = call.name};
+  const std::string text = text_of(call, tool);
+  const std::string type =
+      tool.is_custom ? "response.custom_tool_call_input" : "response.function_call_arguments";
+  const std::string name = tool.is_custom ? "" : R"("name":)" + quoted(tool.name) + ",";
   std::string_view suffix = std::string_view(head_.id).substr(head_.id.find('_') + 1);
   item_id_ = fmt::format("{}_{}_{}", tool.is_custom ? "ctc" : "fc", suffix, items_.size());
-  tool.is_custom ? add_custom_call(out, call, tool) : add_function_call(out, call, tool);
-}
-
-void ResponseStream::add_function_call(std::string& out, const model::ToolCall& call,
-                                       const ClientTool& tool) {
-  item_event(out, "response.output_item.added",
-             function_item(item_id_, call, tool, "", "in_progress"));
-  event(out, "response.function_call_arguments.delta",
-        fmt::format(R"({},"delta":{})", place(), quoted(call.arguments)));
-  event(out, "response.function_call_arguments.done",
-        fmt::format(R"({},"name":{},"arguments":{})", place(), quoted(tool.name),
-                    quoted(call.arguments)));
-  std::string item = function_item(item_id_, call, tool, call.arguments, "completed");
-  item_event(out, "response.output_item.done", item);
-  items_.push_back(std::move(item));
-}
-
-void ResponseStream::add_custom_call(std::string& out, const model::ToolCall& call,
-                                     const ClientTool& tool) {
-  const std::string input = custom_input(call.arguments);
-  item_event(out, "response.output_item.added",
-             custom_item(item_id_, call, tool, "", "in_progress"));
-  event(out, "response.custom_tool_call_input.delta",
-        fmt::format(R"({},"delta":{})", place(), quoted(input)));
-  event(out, "response.custom_tool_call_input.done",
-        fmt::format(R"({},"input":{})", place(), quoted(input)));
-  std::string item = custom_item(item_id_, call, tool, input, "completed");
+  item_event(out, "response.output_item.added", call_item(item_id_, call, tool, "", "in_progress"));
+  event(out, type + ".delta", fmt::format(R"({},"delta":{})", place(), quoted(text)));
+  event(out, type + ".done",
+        fmt::format(R"({},{}"{}":{})", place(), name, member_of(tool), quoted(text)));
+  std::string item = call_item(item_id_, call, tool, text, "completed");
   item_event(out, "response.output_item.done", item);
   items_.push_back(std::move(item));
 }

@@ -42,8 +42,6 @@ class ResponseStream {
   void add_thinking(std::string& out, std::string_view text);
   void add_content(std::string& out, const model::Chunk& chunk);
   void add_call(std::string& out, const model::ToolCall& call);
-  void add_function_call(std::string& out, const model::ToolCall& call, const ClientTool& tool);
-  void add_custom_call(std::string& out, const model::ToolCall& call, const ClientTool& tool);
   void finish(std::string& out, const model::Chunk& chunk);
   std::string open_item(std::string_view status) const;  // JSON of the open item.
   std::string text_part() const;
