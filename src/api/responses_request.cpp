@@ -56,22 +56,17 @@ Result<std::string> called_name(const Fields& item) {
   return name_space.value_or("").empty() ? name : name_in_space(*name_space, name);
 }
 
-Result<void> add_function_call(const Fields& item, std::vector<model::Message>& messages) {
+Result<void> add_call(const Fields& item, bool is_custom, std::vector<model::Message>& messages) {
   model::ToolCall call;
   TRY(call.id, item.required_string("call_id"));
   TRY(call.name, called_name(item));
-  TRY(auto arguments, item.string("arguments"));
-  TRY(call.arguments, parse_tool_arguments(arguments.value_or(""), item.where("arguments")));
-  last_turn(messages, true).tool_calls.push_back(std::move(call));
-  return {};
-}
-
-Result<void> add_custom_call(const Fields& item, std::vector<model::Message>& messages) {
-  model::ToolCall call;
-  TRY(call.id, item.required_string("call_id"));
-  TRY(call.name, called_name(item));
-  TRY(const std::string input, item.required_string("input"));
-  call.arguments = custom_arguments(input);
+  if (is_custom) {
+    TRY(const std::string input, item.required_string("input"));
+    call.arguments = custom_arguments(input);
+  } else {
+    TRY(auto arguments, item.string("arguments"));
+    TRY(call.arguments, parse_tool_arguments(arguments.value_or(""), item.where("arguments")));
+  }
   last_turn(messages, true).tool_calls.push_back(std::move(call));
   return {};
 }
@@ -103,8 +98,9 @@ Result<void> add_item(const Fields& item, std::vector<model::Message>& messages)
   TRY(auto type, item.string("type"));
   std::string kind = type.value_or("message");
   if (kind == "message") return add_message(item, messages);
-  if (kind == "function_call") return add_function_call(item, messages);
-  if (kind == "custom_tool_call") return add_custom_call(item, messages);
+  if (kind == "function_call" || kind == "custom_tool_call") {
+    return add_call(item, kind == "custom_tool_call", messages);
+  }
   if (kind == "function_call_output" || kind == "custom_tool_call_output") {
     return add_function_output(item, messages);
   }

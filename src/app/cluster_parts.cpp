@@ -319,9 +319,9 @@ std::vector<engine::PeerLink> ClusterParts::voters() {
     (is_there ? reachable : others).push_back(link_to(member));
   }
   // Each node has an order of its own, or all would ask the same one.
-  const uint64_t self = std::hash<std::string>()(state_.name);
-  std::ranges::sort(reachable, {},
-                    [self](const engine::PeerLink& link) { return rendezvous(self, link.node); });
+  std::ranges::sort(reachable, {}, [this](const engine::PeerLink& link) {
+    return rendezvous(state_.name, link.node);
+  });
   reachable.insert(reachable.end(), others.begin(), others.end());
   return reachable;
 }

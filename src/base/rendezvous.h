@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string_view>
 
 namespace om {
@@ -13,6 +14,10 @@ inline uint64_t rendezvous(uint64_t key, std::string_view node) {
   state ^= state >> 32;
   state *= 0xd6e8feb86659fd93;  // FNV leaves the high bits of short names alike.
   return state ^ state >> 32;
+}
+
+inline uint64_t rendezvous(std::string_view key, std::string_view node) {
+  return rendezvous(std::hash<std::string_view>()(key), node);
 }
 
 }  // namespace om

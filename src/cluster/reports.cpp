@@ -66,8 +66,8 @@ void Reports::ask(std::vector<std::string> aggregators) {
   if (aggregators_.empty()) return follow_each(true);
   // Each node has an order of its own, or all would ask the same one.
   std::vector<std::string> order = aggregators_;
-  const uint64_t self = std::hash<std::string>()(self_().name);
-  std::ranges::sort(order, {}, [self](const auto& node) { return rendezvous(self, node); });
+  const std::string self = self_().name;
+  std::ranges::sort(order, {}, [&self](const auto& node) { return rendezvous(self, node); });
   tasks_.spawn(follow_aggregators(std::move(order), aggregators_stop_.token()));
 }
 

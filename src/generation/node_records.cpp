@@ -113,9 +113,8 @@ class NodeRecording final : public Recording {
 
 std::vector<engine::PeerLink> NodeRecords::keepers(std::string_view name) const {
   std::vector<engine::PeerLink> peers = peers_();
-  const uint64_t key = std::hash<std::string_view>()(name);
   std::ranges::sort(peers, std::greater(),
-                    [key](const engine::PeerLink& peer) { return rendezvous(key, peer.node); });
+                    [name](const engine::PeerLink& peer) { return rendezvous(name, peer.node); });
   return peers;
 }
 

@@ -63,14 +63,8 @@ class SharedForTest final : public EngineForTest {
   SharedWithEngine* shared_ = nullptr;
 };
 
-void run_shared(io::Task<void> (*body)(Bench&), SharedWatchLimits limits = {}, uint64_t seed = 1) {
+void run_shared(Body body, SharedWatchLimits limits = {}, uint64_t seed = 1) {
   SharedForTest engine(limits, seed);
-  const auto open_and_run = [](SharedForTest& at, auto run) -> io::Task<void> {
-    const auto metadata = co_await at.open();
-    Bench bench{at, *metadata};
-    co_await run(bench);
-    co_await metadata->stop();
-  };
   engine.run(open_and_run(engine, body));
 }
 

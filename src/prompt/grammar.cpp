@@ -135,9 +135,6 @@ class Tokens {
   }
 
  private:
-  static bool is_name(char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-';
-  }
   void skip_to(char last) {
     while (at_ < line_.size() && line_[at_] != last) at_ += line_[at_] == '\\' ? 2 : 1;
     at_ = std::min(at_ + 1, line_.size());

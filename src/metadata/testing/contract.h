@@ -66,20 +66,19 @@ inline auto engines() {
 }
 inline std::string name_of_engine(const TestParamInfo<EngineCase>& info) { return info.param.name; }
 
+using Body = io::Task<void> (*)(Bench&);
+inline io::Task<void> open_and_run(EngineForTest& engine, Body body) {
+  const auto metadata = co_await engine.open();
+  EXPECT_NE(metadata, nullptr);
+  if (!metadata) co_return;
+  Bench bench{engine, *metadata};
+  co_await body(bench);
+  co_await metadata->stop();
+}
+
 // Runs a body with a fresh engine of the case.
 class EngineTest : public TestWithParam<EngineCase> {
  protected:
-  using Body = io::Task<void> (*)(Bench&);
-
-  static io::Task<void> open_and_run(EngineForTest& engine, Body body) {
-    const auto metadata = co_await engine.open();
-    EXPECT_NE(metadata, nullptr);
-    if (!metadata) co_return;
-    Bench bench{engine, *metadata};
-    co_await body(bench);
-    co_await metadata->stop();
-  }
-
   void run(Body body) {
     const auto engine = GetParam().make();
     engine->run(open_and_run(*engine, body));
