@@ -146,8 +146,8 @@ void charge_for_copies(const PlacementOptions& options, std::span<NodeCandidate>
 }
 
 // Where even the soonest node has prompts before a new one, work that is saved is time saved for
-// all who wait: evaluating a prompt costs as much again for each of those. Where one is idle it
-// costs nobody anything, and spreading is as good as joining.
+// all who wait, and for those who come before the nodes have drained: both grow with the queue.
+// Where it is short, spreading is better than joining.
 void charge_for_work(const PlacementOptions& options, const PlacementRequest& request,
                      std::span<NodeCandidate> found) {
   double soonest = HUGE_VAL, prompts_before = 0;
@@ -162,10 +162,11 @@ void charge_for_work(const PlacementOptions& options, const PlacementRequest& re
     // A load is waited for, too, but no prompt of others is evaluated meanwhile.
     prompts_before = (wait - cost.load) / cold;
   }
+  const double pressure = std::max(0.0, prompts_before - options.disturbance_from);
+  const double each = options.disturbance_weight * pressure * pressure;
   for (NodeCandidate& candidate : found) {
     if (candidate.excluded != Exclusion::none || !candidate.loaded) continue;
-    candidate.cost.disturbance =
-        options.disturbance_weight * prompts_before * candidate.cost.prefill;
+    candidate.cost.disturbance = each * candidate.cost.prefill;
   }
 }
 

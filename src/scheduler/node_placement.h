@@ -48,13 +48,14 @@ struct PlacementOptions {
   // The share of the generation time that counts against the time to the first token.
   double output_weight = 0.3, batch_output_weight = 1;
   double batch_slowdown = kBatchSlowdown;
-  // What evaluating a prompt costs others, for each prompt that would go before it at the soonest
-  // node. This is what makes a warm node worth a longer queue when all are busy ...
-  double disturbance_weight = 1;
+  // What evaluating a prompt costs others: the square of how many prompts more than this would go
+  // before it at the soonest node. This is what makes a warm node worth a longer queue when all are
+  // busy ...
+  double disturbance_weight = 1, disturbance_from = 1.5;
   // ... but never for a first token that comes later than elsewhere by more than this.
-  double sacrifice_part = 0.6, sacrifice_ms = 50;
+  double sacrifice_part = 0.7, sacrifice_ms = 50;
   // Costs within this much of the least count as equal.
-  double tie_part = 0.03, tie_ms = 20;
+  double tie_part = 0.1, tie_ms = 20;
   double hop_ms = 1;  // A node that is not this one.
   // Where nothing was measured yet.
   double prompt_rate = 400, output_rate = 20, load_rate = 800e6, copy_rate = 100e6;
