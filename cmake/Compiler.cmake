@@ -27,8 +27,7 @@ set(CMAKE_CXX_ARCHIVE_FINISH "")
 
 # The same everywhere, or Asio's classes would differ between files.
 add_compile_definitions(BOOST_ASIO_SEPARATE_COMPILATION BOOST_ASIO_NO_DEPRECATED
-                        BOOST_ALL_NO_LIB SPDLOG_COMPILED_LIB SPDLOG_FMT_EXTERNAL
-                        OLLAMAMAX_VERSION="${PROJECT_VERSION}")
+                        BOOST_ALL_NO_LIB SPDLOG_COMPILED_LIB SPDLOG_FMT_EXTERNAL)
 
 if(OLLAMAMAX_SANITIZE)
   add_compile_options(-fsanitize=${OLLAMAMAX_SANITIZE} -fno-sanitize-recover=all)

@@ -5,6 +5,7 @@
 #include "app/node_parts.h"
 #include "app/own_facts.h"
 #include "base/log.h"
+#include "base/version.h"
 #include "cluster/report_wire.h"
 #include "engine/remote/wire.h"
 #include "metadata/backup.h"
@@ -143,7 +144,7 @@ io::Task<Result<std::string>> ClusterAdmin::found(const io::Endpoint& advertise,
   self.peer = advertise;
   self.voter = true;
   self.serial = facts.serial;
-  self.version = OLLAMAMAX_VERSION;
+  self.version = kVersion;
   self.joined_seconds = std::chrono::floor<std::chrono::seconds>(now).time_since_epoch().count();
   const bool external = !settings_.etcd_endpoints.empty();
   ClusterState state{.name = name_,
@@ -246,7 +247,7 @@ io::Task<Result<void>> ClusterAdmin::join(std::string text, cluster::EnterOption
   CO_TRY(const io::Endpoint advertise, advertised(options.advertise, loopback));
   CO_TRY(const auto certificate_request, security::make_certificate_request(name_));
   cluster::JoinRequest request{token.id, token.secret, certificate_request.request, advertise,
-                               OLLAMAMAX_VERSION};
+                               kVersion};
   CO_TRY(const cluster::JoinAnswer answer,
          co_await ask_to_join(token, std::move(sources), request, call));
   security::IdentityStore identity(world_.files, directory_);

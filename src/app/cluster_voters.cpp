@@ -4,6 +4,7 @@
 
 #include "app/cluster_parts.h"
 #include "base/log.h"
+#include "base/version.h"
 #include "peer/authority_service.h"
 
 namespace om::app {
@@ -111,8 +112,8 @@ io::Task<void> ClusterParts::keep_voters(io::CancelToken token) {
     const cluster::Member* self = members_->find(state_.name);
     tell_removal(!self);  // The first sync may have brought it, and told nobody.
     Result<void> done;
-    if (self && self->version != OLLAMAMAX_VERSION) {
-      auto upgrade = [](cluster::Member& member) { member.version = OLLAMAMAX_VERSION; };
+    if (self && self->version != kVersion) {
+      auto upgrade = [](cluster::Member& member) { member.version = kVersion; };
       const io::Call call = world_.clock.call_within(kChooseMax, token);
       done = co_await members_->update(state_.name, upgrade, call);
     } else if (self && self->voter && !voter_) {

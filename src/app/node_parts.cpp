@@ -11,6 +11,7 @@
 
 #include "app/memory_watch.h"
 #include "base/log.h"
+#include "base/version.h"
 #include "scheduler/gguf_plans.h"
 #include "scheduler/node_resources.h"
 
@@ -247,7 +248,7 @@ Result<std::unique_ptr<scheduler::LocalScheduler>> make_scheduler(io::World& wor
 
 api::Settings make_api_settings(const Settings& settings, const std::string& name) {
   api::Settings api;
-  api.version = OLLAMAMAX_VERSION;
+  api.version = kVersion;
   api.node_name = name;
   api.body_bytes_max = settings.body_bytes_max;
   api.origins = settings.origins;

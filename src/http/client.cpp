@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/version.h"
 #include "http/client_exchange.h"
 #include "http/client_pool.h"
 #include "http/metrics.h"
@@ -48,7 +49,9 @@ Result<std::string> make_request_head(const ClientRequest& request) {
     }
     head.append(name).append(": ").append(value).append("\r\n");
   }
-  if (!request.headers.has("User-Agent")) head += "User-Agent: ollamamax/" OLLAMAMAX_VERSION "\r\n";
+  if (!request.headers.has("User-Agent")) {
+    head.append("User-Agent: ollamamax/").append(kVersion).append("\r\n");
+  }
   const uint64_t length = request.body_source ? request.body_length : request.body.size();
   if (length > 0 || (request.method != "GET" && request.method != "HEAD")) {
     head += fmt::format("Content-Length: {}\r\n", length);

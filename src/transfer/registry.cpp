@@ -1,5 +1,6 @@
 #include "transfer/registry.h"
 
+#include "base/version.h"
 #include "model/manifest.h"
 #include "transfer/auth.h"
 
@@ -104,7 +105,7 @@ io::Task<Result<Response>> Registry::send_to(http::Url url, http::ClientRequest 
   auto target = http::ClientRequest::to(request.method, url);
   target.outside = true;
   target.headers = request.headers;
-  target.headers.set("User-Agent", "ollamamax/" OLLAMAMAX_VERSION);
+  target.headers.set("User-Agent", std::string("ollamamax/") + kVersion);
   if (is_own(url) && !token_.empty()) target.headers.set("Authorization", "Bearer " + token_);
   target.body = std::move(request.body);
   target.body_source = std::move(request.body_source);

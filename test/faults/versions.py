@@ -46,9 +46,39 @@ class Clocks(ClusterCase):
         print(f"  row 6: {load.figures()}", flush=True)
 
 
+def version_of(program):
+    done = subprocess.run([program, "--version"], capture_output=True, text=True, check=True,
+                          env={**os.environ, "OLLAMA_HOST": "127.0.0.1:1"})
+    return done.stdout.split()[-1]
+
+
+def previous_program():
+    """The release before this one, or None where the checkout's history does not have it."""
+    done = subprocess.run([nodes.ROOT / "tools/build_previous.sh"], stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True)
+    if done.returncode == 3:
+        print(f"  row 12: {done.stderr.strip()}; against this version under another name")
+        return None
+    if done.returncode != 0:
+        raise AssertionError(f"tools/build_previous.sh: {done.stderr}")
+    return done.stdout.strip()
+
+
+def under_another_version(program):
+    """The same program, as if it were another release."""
+    version = version_of(program).encode()
+    following = version[:-1] + bytes([version[-1] + 1])
+    return pathlib.Path(program).read_bytes().replace(version, following)
+
+
 class Upgrade(ClusterCase):
-    """Under another version's name the same program stands for the next release, or the program
-    at OLLAMAMAX_OTHER_PROGRAM: one of another commit, by hand."""
+    """Three nodes go back to the release before this one, or to the program that is named by
+    OLLAMAMAX_OTHER_PROGRAM, and return: upgraded one by one, as an operator would."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.other = os.environ.get("OLLAMAMAX_OTHER_PROGRAM") or previous_program()
+        super().setUpClass()
 
     def change(self, nodes, binary, asked):
         with Load(writers=[asked], askers=[asked]) as load:
@@ -63,25 +93,24 @@ class Upgrade(ClusterCase):
         print(f"  row 12: {load.figures()}", flush=True)
 
     def test_row_12_a_rolling_upgrade_and_back_fails_no_request(self):
-        new = pathlib.Path(nodes.PROGRAM).resolve()
-        folder = pathlib.Path(tempfile.mkdtemp(prefix="ollamamax-next-"))
-        version = subprocess.run([new, "--version"], capture_output=True, text=True,
-                                 env={**os.environ, "OLLAMA_HOST": "127.0.0.1:1"}).stdout
-        version = version.split()[-1].encode()
-        program = pathlib.Path(os.environ.get("OLLAMAMAX_OTHER_PROGRAM", new)).read_bytes()
-        self.assertIn(version, program)
-        following = version[:-1] + bytes([version[-1] + 1])
-        (folder / "ollamamax").write_bytes(program.replace(version, following))
-        (folder / "ollamamax").chmod(0o755)
-        (folder / "llama").symlink_to(new.parent / "llama")
+        new = str(pathlib.Path(nodes.PROGRAM).resolve())
+        folder = pathlib.Path(tempfile.mkdtemp(prefix="ollamamax-other-"))
+        other = str(folder / "ollamamax")
+        if self.other is None or version_of(self.other) == version_of(new):
+            pathlib.Path(other).write_bytes(under_another_version(self.other or new))
+        else:
+            shutil.copy(self.other, other)
+        pathlib.Path(other).chmod(0o755)
+        (folder / "llama").symlink_to(pathlib.Path(new).parent / "llama")
         try:
-            for binary, wanted in ((str(folder / "ollamamax"), following), (str(new), version)):
+            for binary in (other, new):
                 # All of them, in two turns: who is asked is not stopped.
                 first, *others = self.nodes
                 self.change(others, binary, asked=first)
                 self.change([first], binary, asked=others[0])
+                wanted = version_of(binary)
                 others[0].wait_until(
                     lambda wanted=wanted: {node["version"] for node in others[0].status()["nodes"]}
-                    == {wanted.decode()}, f"all run {wanted.decode()}")
+                    == {wanted}, f"all run {wanted}")
         finally:
             shutil.rmtree(folder)

@@ -5,6 +5,7 @@
 #include "app/cli/command.h"
 #include "app/cli/terminal.h"
 #include "base/duration.h"
+#include "base/version.h"
 #include "io/wall_time.h"
 
 namespace om::app {
@@ -164,19 +165,19 @@ CommandTask version_command(Cli& cli) {
   if (reply && reply->is_object()) server = text_of(reply->as_object(), "version");
   if (cli.json) {
     json::object versions;
-    versions["client"] = OLLAMAMAX_VERSION;
+    versions["client"] = kVersion;
     versions["server"] = server.empty() ? json::value(nullptr) : json::value(server);
     print_json(versions);
     co_return Result<void>{};
   }
   if (server.empty()) {
     print("Warning: could not connect to a running OllamaMax instance\n");
-    print(fmt::format("Warning: client version is {}\n", OLLAMAMAX_VERSION));
+    print(fmt::format("Warning: client version is {}\n", kVersion));
     co_return Result<void>{};
   }
   print(fmt::format("ollamamax version is {}\n", server));
-  if (server != OLLAMAMAX_VERSION) {
-    print(fmt::format("Warning: client version is {}\n", OLLAMAMAX_VERSION));
+  if (server != kVersion) {
+    print(fmt::format("Warning: client version is {}\n", kVersion));
   }
   co_return Result<void>{};
 }
