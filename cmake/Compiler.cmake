@@ -29,6 +29,10 @@ set(CMAKE_CXX_ARCHIVE_FINISH "")
 add_compile_definitions(BOOST_ASIO_SEPARATE_COMPILATION BOOST_ASIO_NO_DEPRECATED
                         BOOST_ALL_NO_LIB SPDLOG_COMPILED_LIB SPDLOG_FMT_EXTERNAL)
 
+# Coroutine frames come from our pools, in every file; the header says why.
+include_directories(${CMAKE_SOURCE_DIR}/src)
+add_compile_options("SHELL:-include io/frame_memory.h")
+
 if(OLLAMAMAX_SANITIZE)
   add_compile_options(-fsanitize=${OLLAMAMAX_SANITIZE} -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${OLLAMAMAX_SANITIZE})

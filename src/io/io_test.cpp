@@ -102,6 +102,17 @@ TEST(Channel, HandsOverInOrderWithinItsBound) {
   world.run_until_done(channel_keeps_order(world.world()));
 }
 
+TEST(Task, TakesItsFrameFromTheThreadsPool) {
+  RealWorld world;
+  world.run_until_done(channel_keeps_order(world.world()));
+  const PoolStats before = FramePool::of_this_thread().stats();
+  world.run_until_done(channel_keeps_order(world.world()));
+  const PoolStats after = FramePool::of_this_thread().stats();
+  EXPECT_GT(after.hits, before.hits + 100);
+  EXPECT_EQ(after.misses, before.misses);  // The first run's frames are all there.
+  EXPECT_EQ(after.used_bytes, before.used_bytes);
+}
+
 TEST(CancelSource, RunsCallbacksOnceAndAtOnceForLatecomers) {
   CancelSource source;
   int first = 0, late = 0, gone = 0;
