@@ -4,8 +4,6 @@
 
 #include "base/check.h"
 #include "base/log.h"
-#include "engine/remote/wire.h"
-#include "generation/chunk_wire.h"
 #include "generation/metrics.h"
 #include "generation/prompt_tokens.h"
 #include "io/task_group.h"
@@ -13,8 +11,6 @@
 
 namespace om::generation {
 namespace {
-
-constexpr std::string_view kRunnerLine = "{\"runner\":true}\n";  // Begin of a runner, kept.
 
 // A seed for the runner that goes on after `count` tokens: the drawing starts anew there, and must
 // not repeat the draws of the beginning. The same break gives the same rest.
@@ -77,6 +73,7 @@ AnswerRun::AnswerRun(io::World& world, scheduler::Scheduler& scheduler, RunPlan 
       lease_(std::move(lease)) {
   if (!lease_->node().empty()) route_.node = lease_->node();
   if (plan_.recording) {
+    kept_.emplace(*plan_.recording);
     on_superseded_.emplace(plan_.recording->superseded(), [this] { cancel_.cancel(); });
   }
   usage_.load = plan_.load;
@@ -93,9 +90,9 @@ io::Task<Result<void>> AnswerRun::open() {
     CO_TRY_VOID(end(model::DoneReason::length, {}));
     co_return Result<void>{};
   }
-  if (plan_.recording) {
-    CO_TRY_VOID(read_past());
-    if (!kept_.empty()) {
+  if (kept_) {
+    CO_TRY_VOID(kept_->read_past());
+    if (!kept_->empty()) {
       route_.resumed = 1;
       co_return Result<void>{};
     }
@@ -103,41 +100,8 @@ io::Task<Result<void>> AnswerRun::open() {
   co_return co_await go_on();
 }
 
-Result<void> AnswerRun::read_past() {
-  const std::string past = plan_.recording->take_past();
-  if (are_chunks(past)) {
-    return fail(Errc::unavailable, "the server that began this answer is no backend any more");
-  }
-  return for_each_line(past, [this](const boost::json::object& line) {
-    Kept& kept = kept_.emplace_back();
-    if (!line.contains("runner")) kept.piece = engine::decode_piece(line);
-  });
-}
-
-// Nothing is told before it would outlive this node.
-io::Task<Result<void>> AnswerRun::keep(engine::Piece piece) {
-  std::string lines;
-  if (std::exchange(runner_began_, false)) lines = kRunnerLine;
-  engine::append_piece(lines, piece);
-  bool done = piece.done;
-  kept_.push_back({std::move(piece)});
-  while (!done && completion_) {
-    auto more = completion_->ready();
-    if (!more) break;
-    if (!*more) {
-      lost_ = std::move(*more).error();
-      break;
-    }
-    engine::append_piece(lines, **more);
-    done = (*more)->done;
-    kept_.push_back({std::move(**more)});
-  }
-  co_return co_await plan_.recording->add(std::move(lines), call_);
-}
-
 Result<void> AnswerRun::take_kept() {
-  std::optional<engine::Piece> piece = std::move(kept_.front().piece);
-  kept_.pop_front();
+  std::optional<engine::Piece> piece = kept_->take().piece;
   if (piece) return take(std::move(*piece));
   transcript_.begin_runner();
   runner_started_ = world_.clock.now();
@@ -223,7 +187,7 @@ io::Task<Result<void>> AnswerRun::start_runner() {
     lease->note_prompt_progress(progress);
   };
   transcript_.begin_runner();
-  runner_began_ = true;
+  if (kept_) kept_->begin_runner();
   runner_started_ = world_.clock.now();
   first_piece_ = {};
   CO_TRY(completion_, co_await engine.complete(std::move(request), call_));
@@ -318,12 +282,12 @@ Result<void> AnswerRun::end_without_runner() {
 std::optional<Result<model::Chunk>> AnswerRun::ready() {
   while (!chunk_) {
     if (last_) return std::nullopt;
-    if (!kept_.empty()) {
+    if (kept_ && !kept_->empty()) {
       auto taken = take_kept();
       if (!taken) return fail(std::move(taken).error());
       continue;
     }
-    if (lost_ || !completion_ || plan_.recording) return std::nullopt;
+    if (lost_ || !completion_ || kept_) return std::nullopt;
     auto piece = completion_->ready();
     if (!piece) return std::nullopt;
     if (!*piece) {
@@ -348,7 +312,7 @@ io::Task<Result<model::Chunk>> AnswerRun::next() {
       lease_.reset();
       co_return chunk;
     }
-    if (!completion_ && plan_.recording && !ended_) {
+    if (!completion_ && kept_ && !ended_) {
       CO_TRY_VOID(co_await go_on());
       continue;
     }
@@ -361,8 +325,8 @@ io::Task<Result<model::Chunk>> AnswerRun::next() {
     } else {
       piece = co_await completion_->next();
     }
-    if (piece && plan_.recording) {
-      CO_TRY_VOID(co_await keep(std::move(*piece)));
+    if (piece && kept_) {
+      CO_TRY_VOID(co_await kept_->keep(std::move(*piece), *completion_, lost_, call_));
     } else if (piece) {
       CO_TRY_VOID(take(std::move(*piece)));
     } else {

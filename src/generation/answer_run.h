@@ -7,13 +7,13 @@
 // exactly after the transcript.
 #pragma once
 
-#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "generation/generation.h"
+#include "generation/kept_pieces.h"
 #include "generation/read_ahead.h"
 #include "generation/transcript.h"
 #include "prompt/render.h"
@@ -76,13 +76,6 @@ class AnswerRun final : public Answer {
     std::vector<model::Logprob> logprobs;
   };
 
-  // A piece that is kept already, or, if it was kept by an earlier owner, the begin of a runner.
-  struct Kept {
-    std::optional<engine::Piece> piece;
-  };
-
-  Result<void> read_past();
-  io::Task<Result<void>> keep(engine::Piece piece);
   Result<void> take_kept();
   io::Task<Result<void>> go_on();
   // A place elsewhere, looked for while the answer goes on here.
@@ -128,12 +121,11 @@ class AnswerRun final : public Answer {
   std::vector<Waiting> waiting_;
   size_t given_out_ = 0;  // Bytes of generated text that have left the stop matcher.
 
-  std::deque<Kept> kept_;  // Not yet given out.
+  std::optional<KeptPieces> kept_;  // Where the answer is recorded: not yet given out.
   bool ended_ = false;
   bool has_call_ = false;       // A whole tool call was given out.
   std::shared_ptr<Move> move_;  // Null: the answer stays where it is.
   io::TimePoint looked_{};      // Whether it is to move, or for a place.
-  bool runner_began_ = false;   // Is to be kept with the next piece.
 
   std::optional<model::Chunk> chunk_, last_;  // To be given out, in this order.
   std::optional<Error> lost_;                 // What the runner died of, seen in ready().

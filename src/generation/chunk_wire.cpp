@@ -114,12 +114,12 @@ KeptChunk decode_chunk(const boost::json::object& line) {
 bool are_chunks(std::string_view lines) { return lines.starts_with(kBegin); }
 
 Result<void> for_each_line(std::string_view lines,
-                           const std::function<void(const boost::json::object&)>& take) {
+                           const std::function<void(const boost::json::object&, size_t)>& take) {
   while (!lines.empty()) {
     const size_t end = std::min(lines.find('\n'), lines.size() - 1);
     TRY(const auto line, engine::parse_line(lines.substr(0, end)));
     lines.remove_prefix(end + 1);
-    take(line);
+    take(line, end + 1);
   }
   return {};
 }

@@ -23,8 +23,9 @@ KeptChunk decode_chunk(const boost::json::object& line);
 // Whether a record is of such lines.
 bool are_chunks(std::string_view lines);
 
-// The lines of a record of any kind, one after the other. corrupt: one is no JSON object.
+// The lines of a record of any kind, one after the other, each with its bytes. corrupt: one is no
+// JSON object.
 Result<void> for_each_line(std::string_view lines,
-                           const std::function<void(const boost::json::object&)>& take);
+                           const std::function<void(const boost::json::object&, size_t)>& take);
 
 }  // namespace om::generation

@@ -15,7 +15,7 @@ const Route& KeptAnswer::route() const {
 }
 
 Result<void> KeptAnswer::read(std::string_view past) {
-  return for_each_line(past, [this](const boost::json::object& line) {
+  return for_each_line(past, [this](const boost::json::object& line, size_t) {
     KeptChunk kept = decode_chunk(line);
     answer_->assume(kept.chunk);
     route_ = {.node = std::move(kept.by), .resumed = 1};
