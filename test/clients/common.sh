@@ -16,6 +16,20 @@ export OLLAMA_HOST NODE_URL
 # Changes with the given files: installs are kept under it and made again only when they change.
 key_of() { cat "$@" | sha256sum | cut -c1-16; }
 
+# The files of a package of PyPI; prints their folder.
+wheel() { # NAME VERSION
+  local folder=$CLIENTS_CACHE/$1-$2
+  if [ ! -f "$folder/.ready" ]; then
+    echo "fetching $1 $2" >&2
+    rm -rf "$folder"
+    python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \
+      --no-deps --target "$folder" "$1==$2" >&2 ||
+      { echo "$1 $2 cannot be fetched; install it, or see the network" >&2; return 1; }
+    touch "$folder/.ready"
+  fi
+  echo "$folder"
+}
+
 # A virtual environment with the packages of requirements.txt; prints its folder.
 python_environment() {
   local folder
