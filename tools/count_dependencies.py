@@ -6,7 +6,8 @@
 - to run it: the packages that those packages depend on in turn;
 - to build it: the packages that `./run build` installs, and all they depend on.
 
-Each must be told in docs/dependencies.md if it is ours to choose (direct). Rules are counted.
+Each must be told in docs/dependencies.md if it is ours to choose (direct); what the program loads
+must be in the image of deploy/Dockerfile. Rules are counted.
 """
 
 import argparse
@@ -79,6 +80,11 @@ def build_packages():
     return re.search(r"BUILD_PACKAGES=\((.*?)\)", text, re.S).group(1).split()
 
 
+def image_packages():
+    text = (ROOT / "deploy/Dockerfile").read_text()
+    return re.search(r"--no-install-recommends(.*?)&&", text, re.S).group(1).split()
+
+
 def gpl(package):
     for name in (package, package.split(":")[0]):
         path = pathlib.Path("/usr/share/doc") / name / "copyright"
@@ -119,9 +125,11 @@ def main():
     rule("GPL in the program", (p for p in inside if p not in GPL_FINE and gpl(p)))
     rule("not told in docs/dependencies.md",
          (p for p in sorted(inside | set(build_packages())) if f"`{p}`" not in documented))
+    rule("not installed by deploy/Dockerfile",
+         sorted({package for package in found.values() if package} - closure(image_packages())))
     for line in problems:
         print(line)
-    print(f"{passed} passed, {4 - passed} failed")
+    print(f"{passed} passed, {5 - passed} failed")
     return 1 if problems else 0
 
 

@@ -8,6 +8,7 @@
 #include "app/cli/backend.h"
 #include "app/cli/cluster.h"
 #include "app/cli/command.h"
+#include "app/cli/completion.h"
 #include "app/cli/config_command.h"
 #include "app/cli/replicas.h"
 #include "app/cli/terminal.h"
@@ -35,9 +36,17 @@ struct Options {
 // Exit codes: 0 done, 1 failed (the reason is on standard error), 2 wrong usage, 130 interrupted.
 constexpr int kFailed = 1, kUsage = 2, kInterrupted = 130;
 
-int report(const Result<void>& result) {
+// The reason for people, with what to do about it, or for a program.
+void print_error(bool json, const std::string& what, const std::string& advice = "") {
+  const std::string text = json
+                               ? boost::json::serialize(boost::json::object{{"error", what}}) + "\n"
+                               : fmt::format("Error: {}\n{}", what, advice);
+  std::fputs(text.c_str(), stderr);
+}
+
+int report(const Result<void>& result, bool json) {
   if (result) return 0;
-  std::fprintf(stderr, "Error: %s\n", result.error().what.c_str());
+  print_error(json, result.error().what);
   if (result.error().code == Errc::cancelled) return kInterrupted;
   return kFailed;
 }
@@ -77,15 +86,15 @@ bool is_set(const char* variable) {
 }
 
 // What to tell somebody whose command does not exist.
-int unknown_command(const CLI::App& program, const std::string& word) {
+int unknown_command(const CLI::App& program, const std::string& word, bool json) {
   std::vector<std::string_view> names;
   for (const CLI::App* command : program.get_subcommands([](const CLI::App*) { return true; })) {
     names.emplace_back(command->get_name());
   }
   const auto near = nearest_word(word, names);
   const std::string advice = near.empty() ? "" : fmt::format(", did you mean \"{}\"?", near);
-  std::fprintf(stderr, "Error: unknown command \"%s\"%s\n%s\n", word.c_str(), advice.c_str(),
-               "Run ollamamax --help for the list.");
+  print_error(json, fmt::format("unknown command \"{}\"{}", word, advice),
+              "Run ollamamax --help for the list.\n");
   return kUsage;
 }
 
@@ -101,9 +110,9 @@ int run_client(const Options& options, const CommandMaker& make) {
   threads.worker_threads = 1;
   io::RealWorld real(threads);
   const auto config = load_config(options, real.world().files);
-  if (!config) return report(fail(config.error()));
+  if (!config) return report(fail(config.error()), options.json);
   const auto host = parse_host(config->settings().listen.front());
-  if (!host) return report(fail(host.error()));
+  if (!host) return report(fail(host.error()), options.json);
   ApiClient api(real.world(), *host);
   Cli cli{real, api, options.json, !is_terminal(2)};
   Options prepared = options;
@@ -111,7 +120,7 @@ int run_client(const Options& options, const CommandMaker& make) {
   if (is_set("OLLAMA_NOHISTORY")) prepared.run.history_file.clear();
   Result<void> result;
   real.run_until_done(run_into(make(cli, prepared), result));
-  return report(result);
+  return report(result, options.json);
 }
 
 int run_server(const Options& options) {
@@ -121,8 +130,8 @@ int run_server(const Options& options) {
     io::RealWorld real;
     config = load_config(options, real.world().files);
   }
-  if (!config) return report(fail(config.error()));
-  return report(run_node(config->settings()));
+  if (!config) return report(fail(config.error()), options.json);
+  return report(run_node(config->settings()), options.json);
 }
 
 // Adds a command whose work is `make`; `code` gets the exit code.
@@ -229,7 +238,7 @@ void add_config(CLI::App& program, Options& o, int& code) {
     } else if (loaded) {
       print("the configuration is valid\n");
     }
-    code = loaded ? 0 : o.json ? kFailed : report(fail(loaded.error()));
+    code = loaded ? 0 : o.json ? kFailed : report(fail(loaded.error()), false);
   });
   CLI::App* show = config->add_subcommand("show", "Every key, its value and where it came from");
   show->add_flag("--json", o.json, "As JSON");
@@ -237,7 +246,7 @@ void add_config(CLI::App& program, Options& o, int& code) {
     io::RealWorld real;
     const auto loaded = load_config(o, real.world().files);
     if (loaded) print(show_config(*loaded, o.json));
-    code = loaded ? 0 : report(fail(loaded.error()));
+    code = loaded ? 0 : report(fail(loaded.error()), o.json);
   });
   CLI::App* generate = config->add_subcommand("generate", "Print a file with every key");
   generate->add_flag("--json", o.json, "The keys and their defaults, as JSON");
@@ -323,6 +332,7 @@ void add_cluster(CLI::App& program, Options& o, int& code) {
 
 void add_replicas(CLI::App& program, Options& o, int& code) {
   CLI::App* replicas = program.add_subcommand("replicas", "Copies of models in the cluster");
+  replicas->require_subcommand(0, 1);  // In `replicas status list`, list is a model.
   replicas->add_flag("--json", o.json, "Print what the server says, as JSON");
   replicas->callback([&o, &code, replicas] {
     if (!replicas->get_subcommands().empty()) return;
@@ -353,13 +363,14 @@ void add_replicas(CLI::App& program, Options& o, int& code) {
 }
 
 // "Error: model is required", and how the command is used.
-std::string explain_usage(const CLI::App* program, const CLI::Error& error) {
+int wrong_usage(const CLI::App* program, const CLI::ParseError& error, bool json) {
   std::string command = program->get_name();
   while (!program->get_subcommands().empty()) {
     program = program->get_subcommands().front();
     command += " " + program->get_name();
   }
-  return fmt::format("Error: {}\nRun '{} --help' for its usage.\n", error.what(), command);
+  print_error(json, error.what(), fmt::format("Run '{} --help' for its usage.\n", command));
+  return kUsage;
 }
 
 // The words after the program's name, last first as CLI11 takes them; "help run" is "run --help".
@@ -381,9 +392,11 @@ int main(int argc, char** argv) {
   int code = 0;
   CLI::App program("Ollama for every machine you own.", "ollamamax");
   program.require_subcommand(0, 1);
-  program.failure_message(explain_usage);
+  program.fallthrough();  // For all below: --config and --json may follow the command too.
   program.add_option("--config", options.config_file, "Configuration file");
   program.add_flag("-v,--version", options.version, "Show the version");
+  program.add_flag("--json", options.json,
+                   "Results and errors as JSON (of serve and completion: errors only)");
   add_serve(program, options, code);
   add_making_commands(program, options, code);
   add_model_commands(program, options, code);
@@ -399,18 +412,18 @@ int main(int argc, char** argv) {
       ->required()
       ->check(CLI::IsMember({"bash", "zsh", "fish"}));
   completion->callback([&] { print(completion_script(options.action, program)); });
-  for (CLI::App* command : program.get_subcommands([](CLI::App*) { return true; })) {
-    command->fallthrough();  // --config may follow the command too.
-  }
+  const std::vector<std::string> words = arguments_of(argc, argv);
   try {
-    program.parse(arguments_of(argc, argv));
+    program.parse(std::vector<std::string>(words));
   } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return program.exit(error);  // --help
+    // What was wrong may have kept the flag from being read.
+    const bool json = std::ranges::find(words, "--json") != words.end();
     const auto extra = program.remaining();
     if (program.get_subcommands().empty() && !extra.empty() && !extra.front().starts_with('-')) {
-      return unknown_command(program, extra.front());
+      return unknown_command(program, extra.front(), json);
     }
-    const int parsed = program.exit(error);
-    return parsed == 0 ? 0 : kUsage;
+    return wrong_usage(&program, error, json);
   }
   if (options.version) {
     return run_client(options, [](Cli& cli, const Options&) { return version_command(cli); });

@@ -3,7 +3,10 @@
 
 import contextlib
 import json
+import os
 import pathlib
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -104,8 +107,13 @@ class CommandLine(unittest.TestCase):
         found = json.loads(self.node.cli("list", "smol", "--json").stdout)["models"]
         self.assertEqual({model["name"][:4] for model in found}, {"smol"})
         self.assertEqual(json.loads(self.node.cli("list", "no", "--json").stdout)["models"], [])
-        self.assertEqual(json.loads(self.node.cli("version", "--json").stdout)["server"],
-                         self.node.get("/api/version")["version"])
+        version = self.node.get("/api/version")["version"]
+        for words in (("version", "--json"), ("--version", "--json"), ("-v", "--json"),
+                      ("--json", "-v")):
+            self.assertEqual(json.loads(self.node.cli(*words).stdout),
+                             {"client": version, "server": version})
+        self.assertEqual(self.node.cli("--json", "list").stdout,
+                         self.node.cli("list", "--json").stdout)
 
     @contextlib.contextmanager
     def chat(self, environment=None):
@@ -250,6 +258,23 @@ class CommandLine(unittest.TestCase):
         self.assertEqual(lacking.stderr, "Error: model is required\n"
                                          "Run 'ollamamax show --help' for its usage.\n")
 
+    def test_errors_are_json_where_that_was_asked_for(self):
+        for code, text, *words in (
+                (1, "not found", "show", "no-such-model", "--json"),
+                (1, "/nope", "list", "--json", "--config", "/nope"),
+                (1, "/nope", "config", "show", "--json", "--config", "/nope"),
+                (1, "KEY=VALUE", "serve", "--json", "--set", "nothing"),
+                (2, "model is required", "show", "--json"),
+                (2, "unknown command \"lst\", did you mean \"list\"?", "--json", "lst"),
+                (2, "--bogus", "cluster", "status", "--bogus", "--json"),
+                (2, "tcsh", "completion", "tcsh", "--json")):
+            with self.subTest(words=words):
+                wrong = self.node.cli(*words, check=False)
+                self.assertEqual((wrong.returncode, wrong.stdout), (code, ""))
+                error = json.loads(wrong.stderr)
+                self.assertEqual(list(error), ["error"])
+                self.assertIn(text, error["error"])
+
     def test_configuration_is_checked_and_explained(self):
         path = self.node.folder / "c.toml"
         path.write_text("[server]\nlistn = ['127.0.0.1:1']\n")
@@ -275,14 +300,102 @@ class CommandLine(unittest.TestCase):
         self.assertRegex(shown, r"server.listen .*OLLAMA_HOST")
         self.assertRegex(shown, r"log.level +\"info\" +default")
 
-    def test_completions_know_the_commands(self):
-        for shell in ("bash", "zsh", "fish"):
-            script = self.node.cli("completion", shell).stdout
-            self.assertIn("ollamamax", script)
-        script = self.node.cli("completion", "bash").stdout
-        done = subprocess.run(["bash", "-c", script + "\nCOMP_WORDS=(ollamamax ru); COMP_CWORD=1;"
-                               " _ollamamax; echo ${COMPREPLY[@]}"], capture_output=True, text=True)
-        self.assertEqual(done.stdout.strip(), "run")
+
+class Completions(unittest.TestCase):
+    """In real shells; zsh and fish where the machine has them, by their scripts anyway."""
+
+    # What is typed, and what must be among the answers; "!": must not.
+    CASES = (
+        ("ollamamax ", "run serve cluster config completion !drain"),
+        ("ollamamax config ", "validate generate show !run"),
+        ("ollamamax cluster ", "init join drain undrain promote backup"),
+        ("ollamamax replicas ", "list status set reset remove"),
+        ("ollamamax backend ", "add list remove"),
+        ("ollamamax completion ", "bash zsh fish"),
+        ("ollamamax --config config backend ", "add !validate"),
+        ("ollamamax cluster join --advertise cluster --", "--discover --json --config !--force"),
+        ("ollamamax run --", "--keepalive --no-truncate --think --config !--version"),
+        ("ollamamax ls --", "--json !--listen"),
+        ("ollamamax start --", "--listen --set --json"),
+        ("ollamamax replicas list --", "--json !--factor"))
+
+    @classmethod
+    def setUpClass(cls):
+        cls.node = Node()
+        cls.addClassCleanup(cls.node.__exit__, None, None, None)
+        cls.scripts = {shell: cls.node.cli("completion", shell).stdout
+                       for shell in ("bash", "zsh", "fish")}
+        for shell, script in cls.scripts.items():
+            (cls.node.folder / shell).write_text(script)
+        cls.environment = {**cls.node.environment, "HOME": str(cls.node.folder), "PS1": "$ ",
+                           "PATH": f"{pathlib.Path(PROGRAM).parent}:{os.environ['PATH']}"}
+
+    def check(self, answers):
+        """`answers` gives the words that a shell offers after what was typed."""
+        for typed, wanted in self.CASES:
+            with self.subTest(typed=typed):
+                offered = answers(typed)
+                for word in wanted.split():
+                    if word.startswith("!"):
+                        self.assertNotIn(word[1:], offered)
+                    else:
+                        self.assertIn(word, offered)
+
+    def shell(self, name, *arguments):
+        done = subprocess.run([name, *arguments], env=self.environment, capture_output=True,
+                              text=True, stdin=subprocess.DEVNULL, timeout=60)
+        self.assertEqual(done.stderr, "")
+        return done.stdout
+
+    def test_bash_knows_commands_of_all_levels_and_their_flags(self):
+        def answers(typed):
+            words = typed.split(" ")
+            return self.shell("bash", "-c", f"source {self.node.folder}/bash\n"
+                              f"COMP_LINE='{typed}' COMP_POINT={len(typed)}\n"
+                              f"COMP_WORDS=({typed} '') COMP_CWORD={len(words) - 1}\n"
+                              '_ollamamax; printf "%s\\n" "${COMPREPLY[@]}"').split()
+        self.check(answers)
+
+    def test_bash_completes_models_and_files_as_they_are_typed(self):
+        self.node.start()
+        self.node.create(MODEL)
+        (self.node.folder / "file.toml").write_text("")
+        terminal = Terminal(["bash", "--norc", "-i"], self.environment)
+        try:
+            terminal.type(f"cd {self.node.folder}; source ./bash; echo rea''dy\r")
+            terminal.expect("ready")
+            for typed, completed in (("show smol", "lm2:135m "), ("show smollm2:", "135m "),
+                                     ("--config fil", "e.toml "), ("replicas sta", "tus "),
+                                     ("config validate --config=fil", "e.toml ")):
+                terminal.type(f"ollamamax {typed}\t")
+                terminal.expect(re.escape(typed + completed))
+                terminal.type("\x15")
+        finally:
+            terminal.end()
+
+    def test_fish_knows_them_too(self):
+        for typed in ("ollamamax_at ollamamax config' -a validate -d 'Check",
+                      "ollamamax_at ollamamax cluster join' -l discover -r",
+                      "OpenAI\\'s API"):  # Its apostrophe would end the text.
+            self.assertIn(typed, self.scripts["fish"])
+        if shutil.which("fish"):
+            source = f"source {self.node.folder}/fish; complete -C "
+            self.check(lambda typed: [line.split("\t")[0] for line in self.shell(
+                "fish", "-c", f"{source} '{typed}'").splitlines()])
+
+    def test_zsh_knows_them_too(self):
+        self.assertTrue(self.scripts["zsh"].startswith("#compdef ollamamax\n"))
+        table = self.scripts["zsh"].split("_ollamamax_walk() {")[0]
+        self.assertIn(table.split("\n", 1)[1], self.scripts["bash"])
+        if shutil.which("zsh"):
+            stub = "compdef() { }; compadd() { shift; print -l -- $@ }; _files() { }"
+
+            def answers(typed):
+                words = typed.split(" ")
+                return self.shell("zsh", "-f", "-c", f"{stub}; source {self.node.folder}/zsh; "
+                                  f"words=({typed}); CURRENT={len(words)}; "
+                                  f"PREFIX='{words[-1]}'; _ollamamax").split()
+            self.check(answers)
 
 
 class SlowLoad(unittest.TestCase):

@@ -1,13 +1,9 @@
-// config and completion: what needs no server.
+// config: where the configuration lies, and how it is shown.
 #pragma once
 
 #include <string>
 
 #include "app/settings.h"
-
-namespace CLI {
-class App;
-}
 
 namespace om::app {
 
@@ -21,8 +17,5 @@ struct ConfigPlace {
 ConfigPlace config_place(const std::string& flag);
 
 std::string show_config(const Config& config, bool json);
-
-// A script for "bash", "zsh" or "fish" that completes commands, flags and the names of models.
-std::string completion_script(const std::string& shell, const CLI::App& program);
 
 }  // namespace om::app

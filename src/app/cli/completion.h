@@ -1,0 +1,16 @@
+// completion: what a shell needs to complete our command line.
+#pragma once
+
+#include <string>
+
+namespace CLI {
+class App;
+}
+
+namespace om::app {
+
+// A script for "bash", "zsh" or "fish" that completes commands of all levels, flags and the names
+// of models. All it knows of them is asked of `program`.
+std::string completion_script(const std::string& shell, const CLI::App& program);
+
+}  // namespace om::app
