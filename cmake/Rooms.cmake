@@ -120,6 +120,7 @@ endfunction()
 
 function(ollamamax_third_party)
   target_link_libraries(om_http PUBLIC ZLIB::ZLIB zstd)
+  target_link_libraries(om_prompt PUBLIC ZLIB::ZLIB webp)
   target_link_libraries(om_metadata PUBLIC SQLite::SQLite3)
   target_link_libraries(om_app PUBLIC edit)
   if(NOT EXISTS ${OLLAMAMAX_LLAMA_DIR}/lib/libllama_gateway.a)

@@ -4,6 +4,8 @@
 
 #include "api/access.h"
 #include "api/json_input.h"
+#include "api/ollama_request.h"
+#include "api/standing.h"
 #include "base/duration.h"
 #include "generation/model_access.h"
 
@@ -155,28 +157,18 @@ HandlerResult pin(const Dependencies& dependencies, Context& context) {
   co_return co_await context.send_json(fmt::format(R"({{"pinned":{}}})", pinned));
 }
 
-// Where a request for a model would go now, and at which cost.
+// Where a request would go now, and at which cost: of a body of /api/chat, known by its messages,
+// or of /api/generate.
 HandlerResult dry_run(const Dependencies& dependencies, Context& context) {
-  CO_TRY(const json::value arguments, co_await read_arguments(context));
-  ObjectReader reader("Placement", arguments);
-  std::string model, prompt;
-  json::object options;
-  reader.read("model", model);
-  reader.read("prompt", prompt);
-  reader.read("options", options);
-  CO_TRY_VOID(reader.done());
-  CO_TRY(const auto found,
-         generation::find_model(dependencies.store, model, generation::Purpose::chat));
-  CO_TRY(const model::Options merged, generation::merge_options(*found, options, 0));
-  const scheduler::Target target = generation::make_target(found, merged.runner);
-  scheduler::OutlineBuilder outline(target.key());
-  outline.add(prompt);
-  scheduler::AcquireOptions acquire;
-  acquire.outline = outline.finish();
-  std::string text = dependencies.scheduler.dry_run(target, acquire);
-  if (text.empty()) {
-    co_return fail(Errc::invalid_argument, "this node is in no cluster: it serves all itself");
-  }
+  CO_TRY(const auto body, co_await read_json(context, dependencies.settings.body_bytes_max));
+  const auto told = [&](auto request) -> Result<std::string> {
+    TRY_VOID(request);
+    TRY_VOID(note_caller(request->common, context, dependencies.settings));
+    return dependencies.generation.dry_run(*request);
+  };
+  const bool is_chat = body.is_object() && body.get_object().contains("messages");
+  CO_TRY(std::string text,
+         is_chat ? told(read_chat_request(body)) : told(read_generate_request(body)));
   co_return co_await context.send_json(std::move(text));
 }
 

@@ -69,6 +69,12 @@ class ScriptedGeneration final : public generation::Generation {
     if (script.refusal) co_return fail(*script.refusal);
     co_return 42;
   }
+  Result<std::string> dry_run(const model::ChatRequest&) override {
+    return fail(Errc::unsupported, "not scripted");
+  }
+  Result<std::string> dry_run(const model::GenerateRequest&) override {
+    return fail(Errc::unsupported, "not scripted");
+  }
 
  private:
   Result<std::unique_ptr<generation::Answer>> answer() const {

@@ -29,6 +29,13 @@ class FederatedGeneration final : public Generation {
                                                      io::Call call) override;
   io::Task<Result<model::Embedding>> embed(model::EmbedRequest request, io::Call call) override;
   io::Task<Result<int64_t>> count_tokens(model::ChatRequest request, io::Call call) override;
+  // Of the nodes; backends are outside of their costs.
+  Result<std::string> dry_run(const model::ChatRequest& request) override {
+    return own_.dry_run(request);
+  }
+  Result<std::string> dry_run(const model::GenerateRequest& request) override {
+    return own_.dry_run(request);
+  }
 
  private:
   bool is_own(std::string_view model);

@@ -8,6 +8,7 @@
 #include "generation/metrics.h"
 #include "generation/prompt_tokens.h"
 #include "prompt/media.h"
+#include "prompt/webp.h"
 
 namespace om::generation {
 namespace {
@@ -315,6 +316,16 @@ io::Task<Result<NodeGeneration::Ready>> NodeGeneration::make_ready(
   }
 }
 
+// Runners read no WebP.
+io::Task<Result<void>> NodeGeneration::make_readable(std::vector<std::string>& images) {
+  for (std::string& image : images) {
+    if (!prompt::is_webp(image)) continue;
+    auto read = [&image] { return prompt::png_of_webp(image); };
+    CO_TRY(image, co_await world_.workers.run(std::move(read)));
+  }
+  co_return Result<void>{};
+}
+
 io::Task<Result<std::unique_ptr<Answer>>> NodeGeneration::chat(model::ChatRequest request,
                                                                io::Call call) {
   if (request.messages.empty()) {
@@ -323,6 +334,9 @@ io::Task<Result<std::unique_ptr<Answer>>> NodeGeneration::chat(model::ChatReques
     co_return co_await load_only(std::move(job), std::move(call));
   }
   CO_TRY(Job job, begin_chat(request));
+  for (model::Message& message : request.messages) {
+    CO_TRY_VOID(co_await make_readable(message.images));
+  }
   PrepareFunction prepare = [&](PromptSetting setting) {
     return prepare_chat(std::move(setting), request, call);
   };
@@ -339,6 +353,7 @@ io::Task<Result<std::unique_ptr<Answer>>> NodeGeneration::generate(model::Genera
     if (is_unload(request.common.keep_alive)) co_return unload(job);
     co_return co_await load_only(std::move(job), std::move(call));
   }
+  CO_TRY_VOID(co_await make_readable(request.images));
   PrepareFunction prepare = [&](PromptSetting setting) {
     return prepare_generate(std::move(setting), request, call);
   };
@@ -361,6 +376,24 @@ io::Task<Result<int64_t>> NodeGeneration::count_tokens(model::ChatRequest reques
   CO_TRY(const Ready ready, co_await make_ready(job, request.common, has_images(request.messages),
                                                 std::move(prepare), call));
   co_return ready.prepared.token_count;
+}
+
+Result<std::string> NodeGeneration::dry_run(const Job& job) const {
+  std::string text = scheduler_.dry_run(job.target, job.acquire);
+  if (text.empty()) {
+    return fail(Errc::invalid_argument, "this node is in no cluster: it serves all itself");
+  }
+  return text;
+}
+
+Result<std::string> NodeGeneration::dry_run(const model::ChatRequest& request) {
+  TRY(const Job job, begin_chat(request));
+  return dry_run(job);
+}
+
+Result<std::string> NodeGeneration::dry_run(const model::GenerateRequest& request) {
+  TRY(const Job job, begin_generate(request));
+  return dry_run(job);
 }
 
 }  // namespace om::generation

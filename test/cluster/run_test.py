@@ -143,6 +143,21 @@ class RealCluster(ClusterCase):
         self.assertIn("does not fit", small["excluded"])
         self.assertEqual(gateway.cli("explain", "nothing", check=False).returncode, 1)
 
+    def test_a_trial_knows_what_is_warm_for_the_same_request(self):
+        gateway, options = self.gateway(), {"num_predict": 1}
+        story = "A node that is asked again need not read again what it has read. " * 30
+        for path, body in (("generate", {"system": "Be brief.", "prompt": "One. " + story}),
+                           ("chat", {"messages": [{"role": "system", "content": "Be brief."},
+                                                  {"role": "user", "content": "Two. " + story}]})):
+            body = {"model": MODEL, **body, "options": options}
+            cold = gateway.post("/api/v1/placement", body)
+            self.assertEqual({item.get("warm_tokens", 0) for item in cold["candidates"]}, {0})
+            with gateway.request("POST", f"/api/{path}", {**body, "stream": False}) as reply:
+                server = reply.headers["X-OllamaMax-Node"]
+            warm = gateway.post("/api/v1/placement", body)["candidates"]
+            served = next(item for item in warm if item["node"] == server)
+            self.assertGreater(served["warm_tokens"], 100)
+
     def test_a_model_is_loaded_and_pinned_wherever_there_is_room(self):
         with self.gateway().request("POST", "/api/generate", {
                 "model": MODEL, "stream": False}) as reply:

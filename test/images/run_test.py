@@ -12,6 +12,9 @@ from support import cases, projector  # noqa: E402
 from support.node import MODELS, Node  # noqa: E402
 
 MODEL, BLIND = "looker", "blind"
+# 64 x 64 pixels: rows of red and columns of blue, eight pixels wide.
+WEBP = base64.b64decode("UklGRjgAAABXRUJQVlA4TCwAAAAvP8APAB8Q8y8gKPJ/tPkPWgSK2raBSrIkQ7II"
+                        "dr4i+n8ECMmu7QnU9vd/Bw==")
 GREEDY = {"num_predict": 12, "temperature": 0}
 QUESTION = "What is this?"
 
@@ -137,8 +140,23 @@ class Images(unittest.TestCase):
         reply = node.post("/api/chat", {"model": MODEL, "messages": turns, "options": GREEDY})
         self.assertGreater(reply["prompt_eval_count"], 2 * projector.TOKENS)
 
+    def test_webp_is_seen_as_the_same_png_is(self):
+        squares = projector.png(lambda x, y: (255 * (y // 8 % 2), 0, 255 * (x // 8 % 2)), 64)
+        self.assertEqual(said(WEBP), said(squares))
+        self.assertNotEqual(said(WEBP), said(RED))
+        whole = url(WEBP).replace("image/png", "image/webp")
+        parts = [{"type": "text", "text": QUESTION},
+                 {"type": "image_url", "image_url": {"url": whole}}]
+        reply = node.post("/v1/chat/completions", {
+            "model": MODEL, "temperature": 0, "max_tokens": 12,
+            "messages": [{"role": "user", "content": parts}]})
+        self.assertGreater(reply["usage"]["prompt_tokens"], projector.TOKENS)
+        self.assertEqual(
+            node.post("/api/generate", {"model": MODEL, "prompt": QUESTION, "options": GREEDY,
+                                        "images": [encoded(WEBP)]})["response"], said(squares))
+
     def test_what_is_no_image_is_refused_and_harms_nobody(self):
-        for image in (b"no image", RED[:40]):
+        for image in (b"no image", RED[:40], WEBP[:40]):
             message = {"role": "user", "content": QUESTION, "images": [encoded(image)]}
             text = node.refused(400, "/api/chat", {"model": MODEL, "messages": [message]})
             self.assertIn("image", text)

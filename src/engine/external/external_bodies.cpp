@@ -16,10 +16,14 @@ json::value parsed_or_text(std::string_view text) {
   return failed ? json::value(text) : value;
 }
 
+bool is_wav(std::string_view bytes) {
+  return bytes.starts_with("RIFF") && bytes.substr(0, 12).ends_with("WAVE");
+}
+
 std::string_view image_type(std::string_view bytes) {
   if (bytes.starts_with("\x89PNG")) return "image/png";
   if (bytes.starts_with("GIF8")) return "image/gif";
-  if (bytes.starts_with("RIFF")) return "image/webp";
+  if (bytes.starts_with("RIFF") && bytes.substr(0, 12).ends_with("WEBP")) return "image/webp";
   return "image/jpeg";
 }
 
@@ -44,6 +48,11 @@ json::object openai_message(const model::Message& message) {
       parts.push_back(json::object{{"type", "text"}, {"text", message.content}});
     }
     for (const std::string& image : message.images) {
+      if (is_wav(image)) {
+        const json::object audio{{"data", base64_encode(image)}, {"format", "wav"}};
+        parts.push_back(json::object{{"type", "input_audio"}, {"input_audio", audio}});
+        continue;
+      }
       const std::string url =
           fmt::format("data:{};base64,{}", image_type(image), base64_encode(image));
       parts.push_back(
