@@ -13,7 +13,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 from agreement import Leader  # noqa: E402, F401
 from serving import (FailingDisk, FullDisk, FullDiskOfAVoter, Nonsense,  # noqa: E402, F401
-                     RealRunner)
+                     RealRunner, Vanished)
 from versions import Clocks, Upgrade  # noqa: E402, F401
 
 from support import cases  # noqa: E402

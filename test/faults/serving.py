@@ -18,6 +18,7 @@ import unittest
 from base import FULL, ClusterCase, children
 from load import ANSWER, MODEL, Load, names_of
 
+from support.cluster import Cluster
 from support.node import HttpError, Node
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -149,6 +150,27 @@ class Nonsense(unittest.TestCase):
         return {"descriptors": len(list((folder / "fd").iterdir())),
                 "threads": int(re.search(r"Threads:\s+(\d+)", status)[1]),
                 "kilobytes": int(re.search(r"VmRSS:\s+(\d+)", status)[1])}
+
+
+class Vanished(unittest.TestCase):
+    def test_row_24_a_client_whose_machine_vanishes_without_a_word_leaves_its_slot(self):
+        # Minutes, if nobody stops it.
+        options = {**ANSWER["options"], "num_predict": 40_000}
+        body = json.dumps({**ANSWER, "options": options})
+        with Cluster(2) as cluster:
+            node, away = cluster.nodes
+            node.create(MODEL)
+            ask = ["curl", "-sN", node.url + "/api/generate", "-d", body]
+            with subprocess.Popen(away.command(ask), stdout=subprocess.PIPE) as client:
+                client.stdout.readline()
+                self.assertEqual(node.metric("ollamamax_requests_running"), 1)
+                cluster.network.cut(away.index)
+                begin = time.monotonic()
+                node.wait_until(lambda: node.metric("ollamamax_requests_running") == 0,
+                                "its connection is given up")
+                client.kill()
+            self.assertIn('{route="/api/generate",status="499"} 1\n', node.get("/metrics"))
+            print(f"  row 24: given up after {time.monotonic() - begin:.0f} s", flush=True)
 
 
 class FailingDisk(unittest.TestCase):

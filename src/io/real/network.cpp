@@ -1,5 +1,6 @@
 #include "io/real/network.h"
 
+#include <netinet/tcp.h>
 #include <unistd.h>
 
 #include <boost/asio/as_tuple.hpp>
@@ -52,6 +53,14 @@ class OperationLimit {
   OnCancel on_cancel_;
 };
 
+template <int kName>
+using TcpOption = asio::detail::socket_option::integer<IPPROTO_TCP, kName>;
+
+// A machine that vanished says nothing: no close, no reset. Its connection ends when what was sent
+// is not acknowledged for so long, or, where nothing is sent, probes are not (RFC 5482).
+constexpr std::chrono::milliseconds kSilentPeerMax{30'000};
+constexpr int kProbeAfterSeconds = 15, kProbeEverySeconds = 5;
+
 // Tokens go out as they come, also under TLS: Nagle's algorithm would keep the second of two for
 // the 40 ms that the peer delays its acknowledgement. A socket that cannot do this still works.
 void set_tcp_options(Socket& socket) {
@@ -59,6 +68,9 @@ void set_tcp_options(Socket& socket) {
   if (socket.local_endpoint(ignored).protocol().family() == AF_UNIX) return;
   socket.set_option(asio::ip::tcp::no_delay(true), ignored);
   socket.set_option(asio::socket_base::keep_alive(true), ignored);
+  socket.set_option(TcpOption<TCP_KEEPIDLE>(kProbeAfterSeconds), ignored);
+  socket.set_option(TcpOption<TCP_KEEPINTVL>(kProbeEverySeconds), ignored);
+  socket.set_option(TcpOption<TCP_USER_TIMEOUT>(static_cast<int>(kSilentPeerMax.count())), ignored);
 }
 
 }  // namespace
