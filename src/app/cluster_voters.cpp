@@ -149,12 +149,15 @@ io::Task<Result<void>> ClusterParts::choose_voters(io::Call call) {
   std::string lost, candidate;
   for (const cluster::Member& member : members) {
     const cluster::NodeInfo* node = view.find(member.name);
-    const bool is_there = node && node->state == cluster::NodeState::ready;
     if (!member.voter) {
-      if (is_there && candidate.empty()) candidate = member.name;
+      const bool is_ready = node && node->state == cluster::NodeState::ready;
+      if (is_ready && candidate.empty()) candidate = member.name;
       continue;
     }
     voters++;
+    // One that is drained votes on.
+    const bool is_there = node && (node->state == cluster::NodeState::ready ||
+                                   node->state == cluster::NodeState::draining);
     if (is_there || member.name == state_.name) {
       voters_gone_.erase(member.name);
     } else if (now - voters_gone_.try_emplace(member.name, now).first->second > kVoterGoneMax) {

@@ -36,9 +36,10 @@ class Admin {
   virtual io::Task<Result<void>> remove(std::string node, io::Call call) = 0;
   virtual io::Task<Result<void>> promote(std::string node, io::Call call) = 0;  // To a voter.
 
-  // All facts as text, whatever engine keeps them.
+  // All facts as text, whatever engine keeps them; no keys of the authority.
   virtual io::Task<Result<std::string>> backup(io::Call call) = 0;
-  // already_exists: there are facts already.
+  // Into this cluster, whose own members stay: facts of the backup replace those there are under
+  // the same key, others are left. A part may be done when it fails; again is then safe.
   virtual io::Task<Result<size_t>> restore(std::string text, io::Call call) = 0;
 };
 

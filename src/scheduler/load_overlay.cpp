@@ -62,6 +62,12 @@ LoadOverlay::Extra LoadOverlay::of(NodeNumber node, uint64_t model, io::TimePoin
       const io::TimePoint first = std::min(entry.answered, now);
       extra.overdue = std::max(extra.overdue, first - entry.routed - entry.request.expected_first);
     }
+    if (in_report && answered && entry.answered > reported) {
+      // Evenly from when it was sent: what waited first had more left, never less.
+      const auto left = std::chrono::duration<double>(entry.answered - reported);
+      const auto all = std::chrono::duration<double>(entry.answered - entry.routed);
+      extra.evaluated_tokens += entry.request.prompt_tokens * (left / all);
+    }
     if (ended) {
       if (in_report && entry.ended + kReportSettle > reported) extra.requests--;
       continue;

@@ -37,8 +37,10 @@ class LoadOverlay {
   struct Extra {
     int requests = 0;          // Negative: more have ended since than were sent.
     double prompt_tokens = 0;  // Sent since.
-    int own = 0;               // Of this gateway and not ended, reported or not.
-    bool loading = false;      // Sent there to be loaded; no report of it yet.
+    // Of what the report calls pending, as first tokens show: evaluated since.
+    double evaluated_tokens = 0;
+    int own = 0;           // Of this gateway and not ended, reported or not.
+    bool loading = false;  // Sent there to be loaded; no report of it yet.
     io::TimePoint load_since{};
     // How late the latest first token is, or was: reports tell the node's rate only afterwards.
     io::Duration overdue{};

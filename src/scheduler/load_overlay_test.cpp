@@ -49,6 +49,21 @@ TEST(LoadOverlay, TakesOffWhatEndedSinceTheReport) {
   EXPECT_EQ(overlay.own_requests(), 0);
 }
 
+TEST(LoadOverlay, TakesAPromptThatWasAnsweredSinceTheReportForEvaluated) {
+  LoadOverlay overlay;
+  const auto ticket = overlay.add(request(100), kNow);
+  const auto evaluated = [&](io::TimePoint reported) {
+    return overlay.of(1, kModel, reported, kNow + seconds(5)).evaluated_tokens;
+  };
+  EXPECT_EQ(evaluated(kNow + seconds(1)), 0);
+  overlay.first_token(ticket, kNow + seconds(4));
+  EXPECT_EQ(evaluated(kNow), 0);  // The report did not know of it.
+  EXPECT_EQ(evaluated(kNow + seconds(1)), 75);
+  overlay.finish(ticket, kNow + seconds(4));
+  EXPECT_EQ(evaluated(kNow + seconds(3)), 25);
+  EXPECT_EQ(evaluated(kNow + seconds(4)), 0);
+}
+
 TEST(LoadOverlay, NoticesALateFirstToken) {
   LoadOverlay overlay;
   const auto ticket = overlay.add(request(100), kNow);

@@ -121,8 +121,9 @@ void NodeCost::serve(NodeCandidate& candidate, const cluster::NodeInfo& node,
   const int inside = std::max(0, runner.running + runner.queued + extra.requests);
   // What was pending when the report was made has shrunk since.
   const double age = std::max(0.0, ms_of(now_ - node.reported)) / kMsPerSecond;
-  const double pending = std::max(
-      0.0, static_cast<double>(runner.pending_prompt_tokens) - (runner.loading ? 0 : age * rate));
+  const double evaluated = std::max(runner.loading ? 0 : age * rate, extra.evaluated_tokens);
+  const double pending =
+      std::max(0.0, static_cast<double>(runner.pending_prompt_tokens) - evaluated);
   cost.queue = (pending + extra.prompt_tokens) / rate * kMsPerSecond;
   if (inside >= slots) {
     cost.queue += (inside - slots + 1) * service_ms(runner) / slots;
