@@ -105,7 +105,9 @@ io::Task<Result<void>> promote(cluster::Admin& admin, Context& context, io::Call
 }
 
 io::Task<Result<void>> remove(cluster::Admin& admin, Context& context, io::Call call) {
-  CO_TRY_VOID(co_await admin.remove(std::string(context.parameter("node")), std::move(call)));
+  const bool force = context.request.query_value("force") == "true";
+  CO_TRY_VOID(
+      co_await admin.remove(std::string(context.parameter("node")), force, std::move(call)));
   co_return co_await send_done(context);
 }
 

@@ -9,6 +9,7 @@
 #include "cluster/report_wire.h"
 #include "engine/remote/wire.h"
 #include "metadata/backup.h"
+#include "transfer/replicas/health.h"
 
 namespace om::app {
 
@@ -260,6 +261,23 @@ io::Task<Result<void>> ClusterAdmin::join(std::string text, cluster::EnterOption
   co_return Result<void>{};
 }
 
+Result<void> ClusterAdmin::check_copies_elsewhere(const std::string& node) const {
+  const transfer::Replicas& replicas = parts_->distribution().replicas();
+  std::string models;
+  for (const transfer::ModelHealth& model : replicas.health()) {
+    std::vector<std::string> holders = model.copies;
+    holders.insert(holders.end(), model.unreachable.begin(), model.unreachable.end());
+    if (holders == std::vector{node}) {
+      models += (models.empty() ? "" : ", ") + transfer::name_in(*replicas.state(), model);
+    }
+  }
+  if (models.empty()) return {};
+  return fail(Errc::invalid_argument,
+              "no other node has {}: `ollamamax replicas set MODEL --factor 2` makes a copy; "
+              "--force takes '{}' out all the same",
+              models, node);
+}
+
 io::Task<Result<void>> ClusterAdmin::leave(bool force, io::Call call) {
   CO_TRY_VOID(check_in_cluster());
   // A node on its way to a vote would write of it where nothing is to be any more.
@@ -271,7 +289,7 @@ io::Task<Result<void>> ClusterAdmin::leave(bool force, io::Call call) {
 
 io::Task<Result<void>> ClusterAdmin::leave_now(bool force, io::Call call) {
   if (!parts_->was_removed()) {
-    const auto told = co_await take_leave(std::move(call));
+    const auto told = co_await take_leave(force, std::move(call));
     if (!told && told.error().code == Errc::invalid_argument) co_return told;
     if (!told && told.error().code != Errc::forbidden) {
       if (!force) {
@@ -288,7 +306,7 @@ io::Task<Result<void>> ClusterAdmin::leave_now(bool force, io::Call call) {
   co_return Result<void>{};
 }
 
-io::Task<Result<void>> ClusterAdmin::take_leave(io::Call call) {
+io::Task<Result<void>> ClusterAdmin::take_leave(bool force, io::Call call) {
   const std::vector<cluster::Member> members = parts_->members().list();
   const bool last_voter =
       parts_->state().voter && std::ranges::count_if(members, &cluster::Member::has_vote) <= 1;
@@ -301,6 +319,7 @@ io::Task<Result<void>> ClusterAdmin::take_leave(io::Call call) {
                             : "this node keeps the only copy of the cluster's facts: `ollamamax "
                               "cluster promote NODE` another one first");
   }
+  if (!force) CO_TRY_VOID(check_copies_elsewhere(name_));
   if (!parts_->members().find(name_)) co_return Result<void>{};
   co_return co_await parts_->withdraw(call);
 }
@@ -391,11 +410,12 @@ io::Task<Result<void>> ClusterAdmin::drain(std::string node, bool on, io::Call c
   co_return co_await parts_->members().update(std::move(node), change, std::move(call));
 }
 
-io::Task<Result<void>> ClusterAdmin::remove(std::string node, io::Call call) {
+io::Task<Result<void>> ClusterAdmin::remove(std::string node, bool force, io::Call call) {
   CO_TRY_VOID(check_in_cluster());
   if (node == name_) {
     co_return fail(Errc::invalid_argument, "this is the node itself: `ollamamax cluster leave`");
   }
+  if (!force) CO_TRY_VOID(check_copies_elsewhere(node));
   // Asked again after half of it was done, this does the rest.
   if (parts_->members().find(node)) CO_TRY_VOID(co_await parts_->remove_voter(node, call));
   co_return co_await parts_->members().remove(std::move(node), std::move(call));

@@ -33,7 +33,7 @@ class ClusterAdmin final : public cluster::Admin {
   io::Task<Result<std::string>> make_token(io::Duration life, io::Call call) override;
   boost::json::object status() override;
   io::Task<Result<void>> drain(std::string node, bool on, io::Call call) override;
-  io::Task<Result<void>> remove(std::string node, io::Call call) override;
+  io::Task<Result<void>> remove(std::string node, bool force, io::Call call) override;
   io::Task<Result<void>> promote(std::string node, io::Call call) override;
   io::Task<Result<std::string>> backup(io::Call call) override;
   io::Task<Result<size_t>> restore(std::string text, io::Call call) override;
@@ -41,10 +41,11 @@ class ClusterAdmin final : public cluster::Admin {
  private:
   Result<void> check_alone() const;
   Result<void> check_in_cluster() const;
+  Result<void> check_copies_elsewhere(const std::string& node) const;
   // Where others reach this node; `towards_loopback`: only this machine is meant.
   Result<io::Endpoint> advertised(const std::string& wanted, bool towards_loopback) const;
   io::Task<Result<void>> leave_now(bool force, io::Call call);
-  io::Task<Result<void>> take_leave(io::Call call);  // Tells the cluster.
+  io::Task<Result<void>> take_leave(bool force, io::Call call);  // Tells the cluster.
   io::Task<Result<std::string>> found(const io::Endpoint& advertise, io::Call call);
   io::Task<Result<std::string>> write_first_facts(Voter& voter, cluster::Member self, Digest ca_pin,
                                                   io::Call call);

@@ -267,6 +267,9 @@ void add_node_commands(CLI::App& cluster, Options& o, int& code) {
       return cluster_node_command(cli, action, x.cluster);
     });
     command->add_option("node", o.cluster.node)->required();
+    if (action == std::string_view("remove")) {
+      command->add_flag("--force", o.cluster.force, "Also if no other node has some of its models");
+    }
   }
 }
 
@@ -307,7 +310,8 @@ void add_cluster(CLI::App& program, Options& o, int& code) {
   auto* leave =
       add(*cluster, o, code, "leave", "Take this node out of its cluster",
           [](Cli& cli, const Options& x) { return cluster_leave_command(cli, x.cluster); });
-  leave->add_flag("--force", o.cluster.force, "Also if the cluster cannot be told");
+  leave->add_flag("--force", o.cluster.force,
+                  "Also if the cluster cannot be told, or no other node has some of its models");
   add(*cluster, o, code, "status", "How the cluster fares",
       [](Cli& cli, const Options&) { return cluster_status_command(cli); });
   add(*cluster, o, code, "nodes", "List its nodes",

@@ -27,13 +27,14 @@ class Admin {
   // node's name. unavailable: no node of the token can be reached.
   virtual io::Task<Result<void>> join(std::string token, EnterOptions options, io::Call call) = 0;
   // `force`: also if the cluster cannot be told; it then knows this node until it is removed there.
-  // A node that was removed leaves without.
+  // A node that was removed leaves without. invalid_argument: as remove(), and for the only voter.
   virtual io::Task<Result<void>> leave(bool force, io::Call call) = 0;
 
   virtual io::Task<Result<std::string>> make_token(io::Duration life, io::Call call) = 0;
   virtual boost::json::object status() = 0;  // Nodes with their state and load, voters, health.
   virtual io::Task<Result<void>> drain(std::string node, bool on, io::Call call) = 0;
-  virtual io::Task<Result<void>> remove(std::string node, io::Call call) = 0;
+  // invalid_argument: no other node has all of some models, and `force` is not set.
+  virtual io::Task<Result<void>> remove(std::string node, bool force, io::Call call) = 0;
   virtual io::Task<Result<void>> promote(std::string node, io::Call call) = 0;  // To a voter.
 
   // All facts as text, whatever engine keeps them; no keys of the authority.

@@ -348,6 +348,28 @@ class Removed(unittest.TestCase):
             cluster.let_in(second, first)
 
 
+class OnlyCopy(unittest.TestCase):
+    def test_a_node_with_models_that_no_other_has_is_not_taken_out_unasked(self):
+        with Cluster(2) as cluster:
+            first, second = cluster.nodes
+            cluster.form()
+            first.cli("replicas", "set", "--factor", "1", "--min", "1")  # Of all models.
+            second.create(MODEL)
+
+            def copies():
+                models = json.loads(first.cli("replicas", "--json").stdout)["models"]
+                return {node for model in models for node in model["copies"]}
+            first.wait_until(lambda: copies() == {"n2"}, "n2 has the only copy")
+            for node, words in ((first, ("remove", "n2")), (second, ("leave",))):
+                refused = node.cli("cluster", *words, check=False)
+                self.assertEqual(refused.returncode, 1)
+                self.assertIn(f"no other node has {MODEL}", refused.stderr)
+            first.cli("replicas", "set", MODEL, "--factor", "2", "--min", "1")
+            first.wait_until(lambda: copies() == {"n1", "n2"}, "it is copied")
+            first.cli("cluster", "remove", "n2")
+            self.assertEqual([node["name"] for node in first.status()["nodes"]], ["n1"])
+
+
 class LostDisk(unittest.TestCase):
     def test_a_node_that_lost_its_disk_is_refused_until_it_was_removed(self):
         with Cluster(2) as cluster:
@@ -385,7 +407,7 @@ class Disaster(unittest.TestCase):
             cluster.wait_for_voters(2)
             again = first.cli("cluster", "promote", "n2", check=False)
             self.assertIn("a voter already", again.stderr)
-            first.cli("cluster", "leave")
+            first.cli("cluster", "leave", "--force")  # Whether or not its model was copied yet.
             second.wait_until(lambda: [(node["name"], node["voter"]) for node in
                                        second.status()["nodes"]] == [("n2", True)], "n2 alone")
             second.post("/api/copy", {"source": MODEL, "destination": "other"})

@@ -14,6 +14,7 @@ import subprocess
 import tempfile
 import time
 import unittest
+from concurrent import futures
 
 from base import FULL, ClusterCase, children
 from load import ANSWER, MODEL, Load, names_of
@@ -38,11 +39,15 @@ class RealRunner(unittest.TestCase):
                 **ANSWER, "model": OTHER, "stream": True,
                 "options": {"num_predict": 150, "temperature": 0}})
             unharmed.readline()
-            # Before its first token: nothing is seen of it.
-            for pid in self.runners_of(node, MODEL):
-                os.kill(pid, signal.SIGKILL)
-            reply = node.post("/api/generate", ANSWER)
-            self.assertEqual(reply["eval_count"], ANSWER["options"]["num_predict"])
+            # With a request, and before its first token: nothing is seen of it.
+            runner, = self.runners_of(node, MODEL)
+            os.kill(runner, signal.SIGSTOP)
+            with futures.ThreadPoolExecutor(1) as pool:
+                asked = pool.submit(node.post, "/api/generate", ANSWER)
+                node.wait_until(lambda: node.metric("ollamamax_requests_running") == 2, "it is in")
+                os.kill(runner, signal.SIGKILL)
+                self.assertEqual(asked.result()["eval_count"], ANSWER["options"]["num_predict"])
+            self.assertEqual(node.metric("ollamamax_generation_retries_total"), 1)
             # In mid-stream: a pause.
             with node.request("POST", "/api/generate", {
                     **ANSWER, "stream": True,

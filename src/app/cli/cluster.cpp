@@ -233,6 +233,7 @@ CommandTask cluster_token_command(Cli& cli, ClusterOptions options) {
 CommandTask cluster_node_command(Cli& cli, std::string action, ClusterOptions options) {
   std::string path = "/api/v1/cluster/nodes/" + options.node;
   if (action == "remove") {
+    if (options.force) path += "?force=true";
     CO_TRY_VOID(co_await cli.api.remove(std::move(path), {}));
   } else {
     CO_TRY(const json::object reply, co_await ask(cli, path + "/" + action, {}));

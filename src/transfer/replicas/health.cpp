@@ -51,16 +51,18 @@ std::string_view state_of(const ModelHealth& health) {
   }
 }
 
+std::string name_in(const CatalogueState& state, const ModelHealth& model) {
+  const auto known = state.models.find(model.model);
+  return known == state.models.end() ? model.model : known->second.name.shortest();
+}
+
 std::string health_json(const std::vector<ModelHealth>& health, const CatalogueState& state,
                         const cluster::View& view) {
   boost::json::array models;
   for (const ModelHealth& model : health) {
-    const auto known = state.models.find(model.model);
-    const std::string name =
-        known == state.models.end() ? model.model : known->second.name.shortest();
     models.push_back(boost::json::object{
         {"model", model.model},
-        {"name", name},
+        {"name", name_in(state, model)},
         {"state", state_of(model)},
         {"wanted", model.wanted},
         {"minimum", model.minimum},

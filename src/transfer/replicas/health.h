@@ -13,6 +13,9 @@ namespace om::transfer {
 // or "lost".
 std::string_view state_of(const ModelHealth& health);
 
+// As people write it.
+std::string name_in(const CatalogueState& state, const ModelHealth& model);
+
 // {"models":[{"model","name","state","wanted","minimum","copies":[..],"unreachable":[..],"size",
 //   "policy":{..},"own_policy","copying":[{"node","completed","total"}]}],"default_policy":{..}}
 std::string health_json(const std::vector<ModelHealth>& health, const CatalogueState& state,
