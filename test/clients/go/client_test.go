@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -30,7 +31,12 @@ func client(t *testing.T) (*api.Client, context.Context) {
 	return node, ctx
 }
 
-func hello() []api.Message { return []api.Message{{Role: "user", Content: "Say hello."}} }
+// Its likeliest answer is far likelier than any other, so that the runner's cache, which changes
+// the last digits of all figures, does not change it.
+func steady() []api.Message {
+	return []api.Message{{Role: "user",
+		Content: "Repeat: one two three four five six seven eight nine ten."}}
+}
 
 func wantStatus(t *testing.T, err error, status int, text string) {
 	t.Helper()
@@ -108,7 +114,7 @@ func TestChatWholeAndStreamed(t *testing.T) {
 	node, ctx := client(t)
 	var texts [2]string
 	for i, stream := range []bool{false, true} {
-		request := &api.ChatRequest{Model: model, Messages: hello(), Stream: &stream,
+		request := &api.ChatRequest{Model: model, Messages: steady(), Stream: &stream,
 			Options: map[string]any{"num_predict": 12, "temperature": 0}}
 		if err := node.Chat(ctx, request, func(reply api.ChatResponse) error {
 			texts[i] += reply.Message.Content
@@ -125,7 +131,10 @@ func TestChatWholeAndStreamed(t *testing.T) {
 func TestAbortInMidStream(t *testing.T) {
 	node, ctx := client(t)
 	enough := errors.New("enough")
-	request := &api.ChatRequest{Model: model, Messages: hello(),
+	// Of a format that wants far more tokens than a test waits for: the model cannot end earlier.
+	request := &api.ChatRequest{Model: model, Messages: steady(),
+		Format: json.RawMessage(`{"type":"array","minItems":500,"items":
+			{"type":"array","items":{"type":"boolean"},"minItems":500}}`),
 		Options: map[string]any{"num_predict": 100000}}
 	parts := 0
 	err := node.Chat(ctx, request, func(api.ChatResponse) error {
@@ -147,15 +156,36 @@ func TestAbortInMidStream(t *testing.T) {
 		}
 		return nil
 	})
-	if _, err := node.Version(ctx); err != nil {
+	wantUnload(t, node, ctx)
+}
+
+// The node lets go of the model when told to, but not while an answer runs.
+func wantUnload(t *testing.T, node *api.Client, ctx context.Context) {
+	t.Helper()
+	request := &api.GenerateRequest{Model: model, KeepAlive: &api.Duration{}}
+	none := func(api.GenerateResponse) error { return nil }
+	if err := node.Generate(ctx, request, none); err != nil {
 		t.Fatal(err)
 	}
+	for range 100 {
+		running, err := node.ListRunning(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.ContainsFunc(running.Models, func(each api.ProcessModelResponse) bool {
+			return each.Name == model
+		}) {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	t.Fatal("an answer runs on that nobody reads")
 }
 
 func TestSchemaBindsTheAnswer(t *testing.T) {
 	node, ctx := client(t)
 	stream := false
-	request := &api.ChatRequest{Model: model, Messages: hello(), Stream: &stream,
+	request := &api.ChatRequest{Model: model, Messages: steady(), Stream: &stream,
 		Format: json.RawMessage(`{"type":"object","properties":{"warm":{"type":"boolean"}},
 			"required":["warm"],"additionalProperties":false}`),
 		Options: map[string]any{"num_predict": 60}}
@@ -176,10 +206,10 @@ func TestToolsAndThinkingNeedAModelThatHasThem(t *testing.T) {
 	node, ctx := client(t)
 	none := func(api.ChatResponse) error { return nil }
 	tool := api.Tool{Type: "function", Function: api.ToolFunction{Name: "f"}}
-	request := &api.ChatRequest{Model: model, Messages: hello(), Tools: api.Tools{tool}}
+	request := &api.ChatRequest{Model: model, Messages: steady(), Tools: api.Tools{tool}}
 	err := node.Chat(ctx, request, none)
 	wantStatus(t, err, http.StatusBadRequest, "does not support tools")
-	err = node.Chat(ctx, &api.ChatRequest{Model: model, Messages: hello(),
+	err = node.Chat(ctx, &api.ChatRequest{Model: model, Messages: steady(),
 		Think: &api.ThinkValue{Value: true}}, none)
 	wantStatus(t, err, http.StatusBadRequest, "does not support thinking")
 }
@@ -251,7 +281,7 @@ func TestABlobThatIsThereIsSentAgain(t *testing.T) {
 
 func TestErrors(t *testing.T) {
 	node, ctx := client(t)
-	err := node.Chat(ctx, &api.ChatRequest{Model: "no-such-model", Messages: hello()},
+	err := node.Chat(ctx, &api.ChatRequest{Model: "no-such-model", Messages: steady()},
 		func(api.ChatResponse) error { return nil })
 	wantStatus(t, err, http.StatusNotFound, "model 'no-such-model' not found")
 	err = node.Delete(ctx, &api.DeleteRequest{Model: "no-such-model"})

@@ -2,10 +2,11 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { Ollama } from 'ollama'
+import { question, steady, tool, withWeatherModel } from './weather.js'
 
 const node = new Ollama({ host: process.env.NODE_URL })
 const model = 'smollm2:135m'
-const messages = [{ role: 'user', content: 'Say hello.' }]
+const messages = [{ role: 'user', content: steady }]
 const schema = {
   type: 'object',
   properties: { color: { enum: ['red', 'green'] }, warm: { type: 'boolean' } },
@@ -24,7 +25,7 @@ test('list, show and ps', async () => {
 
 test('generate and its stream say the same', async () => {
   const options = { num_predict: 12, temperature: 0 }
-  const request = { model, prompt: 'Name three fruits.', options }
+  const request = { model, prompt: steady, options }
   const whole = await node.generate(request)
   assert.ok(whole.response && whole.done && whole.eval_count > 0)
   let text = ''
@@ -48,8 +49,10 @@ test('chat and its stream say the same', async () => {
 })
 
 test('abort in mid-stream', async () => {
+  // Bound to a format that wants thousands of tokens: the model cannot end before the client does.
+  const format = { type: 'array', items: { type: 'boolean' }, minItems: 1500 }
   const options = { num_predict: 100000 }
-  const stream = await node.chat({ model, messages, stream: true, options })
+  const stream = await node.chat({ model, messages, stream: true, format, options })
   await assert.rejects(async () => {
     let count = 0
     for await (const part of stream) {
@@ -74,6 +77,38 @@ test('tools and thinking need a model that has them', async () => {
     (error) => error.status_code === 400 && /does not support tools/.test(error.message))
   await assert.rejects(node.chat({ model, messages, think: true }),
     (error) => error.status_code === 400 && /does not support thinking/.test(error.message))
+})
+
+test('a thought, a call, and an answer with its result', async () => {
+  await withWeatherModel('client-test-js-ollama', async (caller) => {
+    const ask = { model: caller, messages: [question], tools: [tool], think: true }
+    const { message, done_reason: reason } = await node.chat(ask)
+    const wanted = [{ name: 'get_weather', arguments: { city: 'Paris' } }]
+    const called = (calls) => calls.map(({ function: { name, arguments: values } }) =>
+      ({ name, arguments: values }))
+    assert.deepEqual(called(message.tool_calls), wanted)
+    assert.equal(reason, 'stop')
+    assert.equal(message.content, '')
+    assert.ok(message.thinking)
+
+    const parts = []
+    for await (const part of await node.chat({ ...ask, stream: true })) parts.push(part)
+    const thoughts = parts.map((part) => part.message.thinking).filter(Boolean)
+    assert.ok(thoughts.length > 1)
+    assert.equal(thoughts.join(''), message.thinking)
+    const calling = parts.filter((part) => part.message.tool_calls)
+    assert.deepEqual(called(calling.flatMap((part) => part.message.tool_calls)), wanted)
+    assert.ok(calling.every((part) => !part.done) && parts.every((part) => !part.message.content))
+
+    const result = { role: 'tool', tool_name: 'get_weather', content: 'sunny' }
+    const next = { ...ask, messages: [question, message, result] }
+    const { message: answer } = await node.chat(next)
+    assert.match(answer.content, /sunny in Paris/)
+    assert.ok(answer.thinking && !answer.tool_calls)
+    const { message: silent } = await node.chat({ ...next, think: false })
+    assert.match(silent.content, /sunny in Paris/)
+    assert.ok(!silent.thinking)
+  })
 })
 
 test('embeddings', async (context) => {

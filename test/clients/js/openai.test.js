@@ -2,11 +2,14 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import OpenAI from 'openai'
+import { question, steady, tool, withWeatherModel } from './weather.js'
 
 const baseURL = process.env.NODE_URL + '/v1'
 const node = new OpenAI({ baseURL, apiKey: 'anything', maxRetries: 0 })
 const model = 'smollm2:135m'
-const messages = [{ role: 'user', content: 'Say hello.' }]
+const messages = [{ role: 'user', content: steady }]
+
+const jsonSchema = (schema) => ({ type: 'json_schema', json_schema: { name: 'x', schema } })
 
 test('models', async () => {
   const { data } = await node.models.list()
@@ -32,13 +35,77 @@ test('chat and its stream say the same', async () => {
 })
 
 test('abort in mid-stream', async () => {
-  const stream = await node.chat.completions.create({ model, messages, stream: true })
+  // Bound to a format that wants thousands of tokens: the model cannot end before the client does.
+  const format = jsonSchema({ type: 'array', items: { type: 'boolean' }, minItems: 1500 })
+  const stream = await node.chat.completions.create(
+    { model, messages, stream: true, max_tokens: 100000, response_format: format })
   for await (const chunk of stream) {
     assert.ok(chunk.id)
     stream.controller.abort()
     break
   }
   assert.ok((await node.chat.completions.create({ model, messages, max_tokens: 1 })).choices.length)
+})
+
+test('JSON schema binds the answer', async () => {
+  const schema = {
+    type: 'object',
+    properties: { color: { enum: ['red', 'green'] }, warm: { type: 'boolean' } },
+    required: ['color', 'warm'],
+    additionalProperties: false,
+  }
+  const reply = await node.chat.completions.create(
+    { model, messages, max_tokens: 60, response_format: jsonSchema(schema) })
+  const answer = JSON.parse(reply.choices[0].message.content)
+  assert.ok(['red', 'green'].includes(answer.color))
+  assert.equal(typeof answer.warm, 'boolean')
+  assert.equal(Object.keys(answer).length, 2)
+})
+
+test('a thought and a call, whole and streamed', async () => {
+  await withWeatherModel('client-test-js-openai', async (caller) => {
+    const ask = { model: caller, messages: [question], tools: [tool], reasoning_effort: 'low' }
+    const { message, finish_reason: reason } =
+      (await node.chat.completions.create(ask)).choices[0]
+    assert.equal(reason, 'tool_calls')
+    assert.equal(message.tool_calls.length, 1)
+    const [call] = message.tool_calls
+    assert.ok(call.id)
+    assert.equal(call.function.name, 'get_weather')
+    assert.deepEqual(JSON.parse(call.function.arguments), { city: 'Paris' })
+    assert.ok(message.reasoning && !message.content)
+
+    const deltas = []
+    const stream = node.chat.completions.stream(ask)
+    stream.on('chunk', (chunk) => deltas.push(chunk.choices[0].delta))
+    const final = (await stream.finalChatCompletion()).choices[0]
+    assert.equal(final.finish_reason, 'tool_calls')
+    assert.deepEqual(final.message.tool_calls.map((each) => each.function.arguments),
+      [call.function.arguments])
+    assert.equal(deltas.map((delta) => delta.reasoning ?? '').join(''), message.reasoning)
+    assert.ok(deltas.every((delta) => !delta.content))
+  })
+})
+
+test('tools run by the package, and a forced call', async () => {
+  await withWeatherModel('client-test-js-openai', async (caller) => {
+    const asked = []
+    const run = (values) => {
+      asked.push(values)
+      return 'sunny'
+    }
+    const callable = { ...tool.function, parse: JSON.parse, function: run }
+    const runner = node.chat.completions.runTools({
+      model: caller, messages: [question], tools: [{ type: 'function', function: callable }] })
+    assert.match(await runner.finalContent(), /sunny in Paris/)
+    assert.deepEqual(asked, [{ city: 'Paris' }])
+
+    const forced = await node.chat.completions.create({
+      model: caller, messages, tools: [tool], tool_choice: 'required', reasoning_effort: 'none' })
+    const [call] = forced.choices[0].message.tool_calls
+    assert.ok(['Paris', 'Rome'].includes(JSON.parse(call.function.arguments).city))
+    assert.equal(forced.choices[0].message.reasoning, undefined)
+  })
 })
 
 test('completions, n and logprobs', async () => {
@@ -75,4 +142,12 @@ test('errors', async () => {
     (error) => error instanceof OpenAI.NotFoundError && error.type === 'not_found_error')
   await assert.rejects(node.chat.completions.create({ model, messages: [] }),
     OpenAI.BadRequestError)
+  await assert.rejects(
+    node.chat.completions.create({ model: 'no-such-model', messages, stream: true }),
+    OpenAI.NotFoundError)
+  await assert.rejects(node.chat.completions.create({ model, messages, tools: [tool] }),
+    (error) => error instanceof OpenAI.BadRequestError && /not support tools/.test(error.message))
+  await assert.rejects(node.chat.completions.create({ model, messages, reasoning_effort: 'high' }),
+    (error) => error instanceof OpenAI.BadRequestError && /not support think/.test(error.message))
+  await assert.rejects(node.responses.create({ model, input: 7 }), OpenAI.BadRequestError)
 })

@@ -1,9 +1,11 @@
 """Clients of the node at NODE_URL (set by the run script) and the models the tests use."""
 
+import json
 import os
 import pathlib
 import re
 import sys
+import time
 
 import anthropic
 import ollama
@@ -18,23 +20,19 @@ URL = os.environ.get("NODE_URL", "http://127.0.0.1:11434")
 CHAT = "smollm2:135m"  # An instruction model without tools and thinking.
 BASE = "gemma3:270m"
 EMBED = "all-minilm"
-TOOLS, THINKS = "client-test-tools", "client-test-thinks"
+TOOLS, THINKS, CALLS = "client-test-tools", "client-test-thinks", "client-test-calls"
 SECONDS_MAX = 240
+
+# Its likeliest answer is far likelier than any other, so that it is the same with and without a
+# part of the prompt in the runner's cache, which changes the last digits of all figures.
+STEADY = "Repeat: one two three four five six seven eight nine ten."
 
 # With it, llama.cpp makes a grammar of the tools: what must be called is called.
 TOOL_TEMPLATE = ROOT / "src/prompt/testdata/hermes_thinking.jinja"
-WEATHER = {
-    "type": "function",
-    "function": {
-        "name": "get_weather",
-        "description": "Tells the weather in a city.",
-        "parameters": {
-            "type": "object",
-            "properties": {"city": {"type": "string", "enum": ["Paris", "Rome"]}},
-            "required": ["city"],
-        },
-    },
-}
+# Its "create" makes a model that calls the "tool": it copies the calls, thoughts and answers of its
+# messages, by far the likeliest text there, so that it needs no luck.
+SHOWN = json.loads((ROOT / "test/clients/weather.json").read_text())
+WEATHER = SHOWN["tool"]
 
 # Bounded, so that a small model cannot ramble within it.
 SCHEMA = {
@@ -46,6 +44,19 @@ SCHEMA = {
     "required": ["color", "warm"],
     "additionalProperties": False,
 }
+# Far longer than any test waits: an answer bound by it ends because its client left.
+ENDLESS = {"type": "array", "minItems": 500,
+           "items": {"type": "array", "items": {"type": "boolean"}, "minItems": 500}}
+
+
+def unloads(node, model):
+    """Whether the node lets go of the model when told to; it does not while an answer runs."""
+    assert node.generate(model, keep_alive=0).done_reason == "unload"
+    for _ in range(100):
+        if model not in {running.model for running in node.ps().models}:
+            return True
+        time.sleep(0.1)
+    return False
 
 
 @pytest.fixture(scope="session")
@@ -100,6 +111,15 @@ def thinking_model(node):
     node.create(model=THINKS, from_=CHAT, template=templates.THINKS)
     yield THINKS
     node.delete(THINKS)
+
+
+@pytest.fixture(scope="session")
+def calling_model(node):
+    """Thinks, calls the tool by its own choice, and answers with the result."""
+    create = dict(SHOWN["create"])
+    node.create(model=CALLS, from_=create.pop("from"), **create)
+    yield CALLS
+    node.delete(CALLS)
 
 
 @pytest.fixture(scope="session")

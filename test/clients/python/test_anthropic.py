@@ -3,7 +3,7 @@
 import anthropic
 import httpx
 import pytest
-from conftest import CHAT, URL, WEATHER
+from conftest import CHAT, STEADY, URL, WEATHER
 
 # The client has no arguments for sampling any more; the API takes them still.
 GREEDY = {"temperature": 0}
@@ -21,9 +21,10 @@ def test_messages_answer_with_usage(claude):
 
 
 def test_stream_adds_up_to_the_final_message(claude):
-    whole = claude.messages.create(model=CHAT, max_tokens=8, messages=HELLO, extra_body=GREEDY)
-    with claude.messages.stream(model=CHAT, max_tokens=8, messages=HELLO,
-                                extra_body=GREEDY) as stream:
+    ask = {"model": CHAT, "max_tokens": 8, "messages": [{"role": "user", "content": STEADY}],
+           "extra_body": GREEDY}
+    whole = claude.messages.create(**ask)
+    with claude.messages.stream(**ask) as stream:
         text = "".join(stream.text_stream)
         final = stream.get_final_message()
     assert text == whole.content[0].text == final.content[0].text
@@ -71,14 +72,18 @@ def test_tool_choice_forces_a_call(claude, tools_model):
     assert any(block.type == "tool_use" and block.input for block in final.content)
 
 
-def test_thoughts_come_apart_from_the_answer(claude, thinking_model):
-    ask = {"model": thinking_model, "max_tokens": 12, "messages": HELLO, "extra_body": GREEDY,
+def test_a_thought_and_a_call_by_its_own_choice(claude, calling_model):
+    ask = {"model": calling_model, "max_tokens": 80, "tools": [TOOL],
+           "messages": [{"role": "user", "content": "Weather in Paris?"}],
            "thinking": {"type": "enabled", "budget_tokens": 1024}}
-    whole = claude.messages.create(**ask).content[0]
-    assert whole.type == "thinking" and whole.thinking
+    whole = claude.messages.create(**ask)
     with claude.messages.stream(**ask) as stream:
-        final = stream.get_final_message().content[0]
-    assert (final.type, final.thinking) == ("thinking", whole.thinking)
+        final = stream.get_final_message()
+    for reply in (whole, final):
+        thought, call = reply.content
+        assert thought.type == "thinking" and thought.thinking == whole.content[0].thinking != ""
+        assert call.type == "tool_use" and call.id and call.input == {"city": "Paris"}
+        assert reply.stop_reason == "tool_use"
 
 
 def test_thinking_is_dropped_for_a_model_without_it(claude):
@@ -111,6 +116,16 @@ def test_errors_have_anthropics_shape(claude):
         with pytest.raises(anthropic.BadRequestError) as caught:
             claude.messages.create(**{"model": CHAT, "max_tokens": 1, "messages": HELLO, **change})
         assert caught.value.body["error"]["type"] == "invalid_request_error", change
-    reply = httpx.post(URL + "/v1/messages", content=b"{")
-    assert reply.status_code == 400 and reply.json()["type"] == "error"
-    assert reply.json()["request_id"]
+    with pytest.raises(anthropic.NotFoundError):  # Before the first event.
+        claude.messages.create(model="no-such-model", max_tokens=1, messages=HELLO, stream=True)
+    with pytest.raises(anthropic.BadRequestError, match="does not support tools"):
+        claude.messages.create(model=CHAT, max_tokens=1, messages=HELLO, tools=[TOOL])
+
+
+@pytest.mark.parametrize("route", ["messages", "messages/count_tokens"])
+def test_bodies_that_are_no_request(route):
+    for body in (b"", b"{", b"[]", b"null", b"{}"):
+        reply = httpx.post(f"{URL}/v1/{route}", content=body)
+        assert reply.status_code == 400 and reply.json()["type"] == "error", body
+        assert reply.json()["error"]["type"] == "invalid_request_error"
+        assert reply.json()["error"]["message"] and reply.json()["request_id"]

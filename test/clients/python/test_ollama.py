@@ -2,14 +2,14 @@
 
 import concurrent.futures
 import json
-import time
 
 import httpx
 import ollama
 import pytest
-from conftest import CHAT, SCHEMA, URL, WEATHER
+from conftest import CHAT, ENDLESS, SCHEMA, SHOWN, STEADY, URL, WEATHER, unloads
 
 HELLO = [{"role": "user", "content": "Say hello."}]
+QUESTION = {"role": "user", "content": "Weather in Paris?"}
 
 
 def failure(call, *arguments, **keywords):
@@ -55,8 +55,8 @@ def test_generate_is_the_same_for_the_same_seed(node):
 
 def test_generate_stream_adds_up_to_the_whole(node):
     options = {"num_predict": 12, "temperature": 0}
-    whole = node.generate(CHAT, "Name three fruits.", options=options)
-    parts = list(node.generate(CHAT, "Name three fruits.", options=options, stream=True))
+    whole = node.generate(CHAT, STEADY, options=options)
+    parts = list(node.generate(CHAT, STEADY, options=options, stream=True))
     assert len(parts) > 2
     assert "".join(part.response for part in parts) == whole.response
     assert [part.done for part in parts].count(True) == 1 and parts[-1].done
@@ -82,12 +82,7 @@ def test_generate_stops_at_the_callers_string(node):
 def test_generate_without_prompt_loads_and_unloads(node):
     assert node.generate(CHAT).done_reason == "load"
     assert CHAT in {model.model for model in node.ps().models}
-    assert node.generate(CHAT, keep_alive=0).done_reason == "unload"
-    for _ in range(100):
-        if CHAT not in {model.model for model in node.ps().models}:
-            return
-        time.sleep(0.1)
-    pytest.fail("the model stays loaded")
+    assert unloads(node, CHAT)
 
 
 def test_ps_tells_size_context_and_expiry(node):
@@ -111,8 +106,9 @@ def test_chat_stops_at_num_predict(node):
 
 def test_chat_stream_adds_up_to_the_whole(node):
     options = {"num_predict": 12, "temperature": 0}
-    whole = node.chat(CHAT, HELLO, options=options).message.content
-    parts = list(node.chat(CHAT, HELLO, options=options, stream=True))
+    message = [{"role": "user", "content": STEADY}]
+    whole = node.chat(CHAT, message, options=options).message.content
+    parts = list(node.chat(CHAT, message, options=options, stream=True))
     assert "".join(part.message.content or "" for part in parts) == whole
     assert parts[-1].done and not any(part.done for part in parts[:-1])
 
@@ -125,13 +121,12 @@ def test_chat_gives_logprobs(node):
 
 def test_leaving_a_stream_ends_the_generation(node):
     for _ in range(3):
-        stream = node.chat(CHAT, HELLO, stream=True, options={"num_predict": 100_000})
+        stream = node.chat(CHAT, HELLO, stream=True, format=ENDLESS,
+                           options={"num_predict": 100_000})
         for _, part in zip(range(3), stream):
             assert not part.done
         stream.close()
-    started = time.monotonic()
-    node.chat(CHAT, HELLO, options={"num_predict": 1})
-    assert time.monotonic() - started < 60
+    assert unloads(node, CHAT)
 
 
 def test_several_chats_at_once(node):
@@ -163,18 +158,46 @@ def test_tools_need_a_model_with_tools(node):
     assert error.status_code == 400 and "does not support tools" in error.error
 
 
-def test_tools_reach_a_model_that_has_them(node, tools_model):
+def called(parts):
+    """The calls of a whole answer or a stream's parts, of which the last has none."""
+    assert len(parts) == 1 or not parts[-1].message.tool_calls
+    return [(call.function.name, call.function.arguments)
+            for part in parts for call in part.message.tool_calls or []]
+
+
+def test_a_template_of_either_kind_makes_calls(node, tools_model):
     assert "tools" in node.show(tools_model).capabilities
-    message = [
-        {"role": "user", "content": "Weather in Paris?"},
-        {"role": "assistant", "content": "",
-         "tool_calls": [{"function": {"name": "get_weather", "arguments": {"city": "Paris"}}}]},
-        {"role": "tool", "content": "sunny", "tool_name": "get_weather"},
-    ]
-    reply = node.chat(tools_model, message, tools=[WEATHER], options={"num_predict": 24})
-    assert reply.done and (reply.message.content or reply.message.tool_calls)
-    for call in reply.message.tool_calls or []:
-        assert isinstance(call.function.arguments, dict)
+    # Nothing forces a call in this API: the model is shown questions that are answered by one.
+    shown = [message for message in SHOWN["create"]["messages"]
+             if message["role"] == "user" or "tool_calls" in message]
+    ask = {"messages": [*shown, QUESTION], "tools": [WEATHER], "options": {"num_predict": 80}}
+    whole = node.chat(tools_model, **ask)
+    assert called([whole]) == [("get_weather", {"city": "Paris"})], whole
+    assert not whole.message.content and whole.done_reason == "stop"
+    parts = list(node.chat(tools_model, **ask, stream=True))
+    assert called(parts) == called([whole])
+    assert not any(part.message.content for part in parts)
+    assert "".join(part.message.thinking or "" for part in parts) == (whole.message.thinking or "")
+
+
+def test_a_thought_a_call_and_an_answer_with_its_result(node, calling_model):
+    assert {"tools", "thinking"} <= set(node.show(calling_model).capabilities)
+    ask = {"messages": [QUESTION], "tools": [WEATHER]}
+    whole = node.chat(calling_model, **ask, think=True)
+    assert whole.message.thinking and not whole.message.content
+    assert called([whole]) == [("get_weather", {"city": "Paris"})]
+    parts = list(node.chat(calling_model, **ask, think=True, stream=True))
+    assert called(parts) == called([whole])
+    thoughts = [part.message.thinking for part in parts if part.message.thinking]
+    assert "".join(thoughts) == whole.message.thinking and len(thoughts) > 1
+    ask["messages"] = [QUESTION, whole.message,
+                       {"role": "tool", "tool_name": "get_weather", "content": "sunny"}]
+    answer = node.chat(calling_model, **ask, think=True)
+    assert "sunny in Paris" in answer.message.content and not answer.message.tool_calls
+    assert answer.message.thinking and answer.message.thinking not in answer.message.content
+    assert answer.done_reason == "stop"
+    silent = node.chat(calling_model, **ask, think=False).message
+    assert "sunny in Paris" in silent.content and not silent.thinking
 
 
 def test_thinking_needs_a_model_that_thinks(node):
@@ -183,15 +206,15 @@ def test_thinking_needs_a_model_that_thinks(node):
     assert node.chat(CHAT, HELLO, think=False, options={"num_predict": 2}).done
 
 
-def test_thoughts_come_apart_from_the_answer(node, thinking_model):
+def test_a_thought_that_is_cut_is_no_answer(node, thinking_model):
     assert "thinking" in node.show(thinking_model).capabilities
-    short = {"num_predict": 12, "temperature": 0}
+    short = {"num_predict": 12}
     whole = node.chat(thinking_model, HELLO, think=True, options=short)
     assert whole.message.thinking and "<think>" not in whole.message.thinking
+    assert not whole.message.content and whole.done_reason == "length"
     parts = list(node.chat(thinking_model, HELLO, think=True, options=short, stream=True))
-    for what in ("thinking", "content"):
-        told = "".join(getattr(part.message, what) or "" for part in parts)
-        assert told == (getattr(whole.message, what) or "")
+    assert any(part.message.thinking for part in parts) and parts[-1].done_reason == "length"
+    assert not any(part.message.content for part in parts)
     silent = node.chat(thinking_model, HELLO, think=False, options=short)
     assert silent.message.content and not silent.message.thinking
 

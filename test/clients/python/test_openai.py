@@ -5,7 +5,7 @@ import json
 import httpx
 import openai
 import pytest
-from conftest import CHAT, SCHEMA, URL, WEATHER
+from conftest import CHAT, ENDLESS, SCHEMA, STEADY, URL, WEATHER, unloads
 
 HELLO = [{"role": "user", "content": "Say hello."}]
 
@@ -36,7 +36,8 @@ def test_cached_tokens_are_told(gpt):
 
 
 def test_chat_stream_adds_up_and_ends_with_usage(gpt):
-    arguments = dict(model=CHAT, messages=HELLO, max_tokens=8, temperature=0)
+    message = [{"role": "user", "content": STEADY}]
+    arguments = dict(model=CHAT, messages=message, max_tokens=8, temperature=0)
     whole = gpt.chat.completions.create(**arguments)
     chunks = list(gpt.chat.completions.create(
         **arguments, stream=True, stream_options={"include_usage": True}))
@@ -122,22 +123,31 @@ def test_tool_calls_stream_and_go_back(gpt, tools_model):
     assert not reply.choices[0].message.tool_calls
 
 
-def test_thoughts_come_apart_from_the_answer(gpt, thinking_model):
-    ask = {"model": thinking_model, "messages": HELLO, "max_tokens": 12, "temperature": 0}
-    whole = gpt.chat.completions.create(**ask, reasoning_effort="low").choices[0].message
-    assert whole.reasoning and "<think>" not in whole.reasoning
+def test_a_thought_and_a_call_by_its_own_choice(gpt, calling_model):
+    ask = {"model": calling_model, "tools": [WEATHER],
+           "messages": [{"role": "user", "content": "Weather in Paris?"}]}
+    choice = gpt.chat.completions.create(**ask, reasoning_effort="low").choices[0]
+    [call] = choice.message.tool_calls
+    assert json.loads(call.function.arguments) == {"city": "Paris"}
+    assert choice.finish_reason == "tool_calls" and not choice.message.content
+    assert choice.message.reasoning and "think>" not in choice.message.reasoning
     chunks = gpt.chat.completions.create(**ask, reasoning_effort="low", stream=True)
     deltas = [chunk.choices[0].delta for chunk in chunks if chunk.choices]
-    assert "".join(getattr(delta, "reasoning", None) or "" for delta in deltas) == whole.reasoning
+    thought = "".join(getattr(delta, "reasoning", None) or "" for delta in deltas)
+    assert thought == choice.message.reasoning
+    streamed = [call.function.arguments for delta in deltas for call in delta.tool_calls or []]
+    assert streamed == [call.function.arguments] and not any(delta.content for delta in deltas)
     silent = gpt.chat.completions.create(**ask, reasoning_effort="none").choices[0].message
-    assert silent.content and not getattr(silent, "reasoning", None)
+    assert silent.tool_calls and not getattr(silent, "reasoning", None)
 
 
-def test_leaving_a_stream(gpt):
-    stream = gpt.chat.completions.create(model=CHAT, messages=HELLO, stream=True)
+def test_leaving_a_stream_ends_the_generation(node, gpt):
+    stream = gpt.chat.completions.create(
+        model=CHAT, messages=HELLO, stream=True, max_tokens=100_000, response_format={
+            "type": "json_schema", "json_schema": {"name": "x", "schema": ENDLESS}})
     next(iter(stream))
     stream.close()
-    assert gpt.chat.completions.create(model=CHAT, messages=HELLO, max_tokens=1).choices
+    assert unloads(node, CHAT)
 
 
 def test_completions_take_several_prompts_and_echo(gpt, loose_gpt):
@@ -229,7 +239,15 @@ def test_errors_have_openais_shape(gpt):
             gpt.chat.completions.create(**{"model": CHAT, "messages": HELLO, "max_tokens": 1,
                                            **change})
         assert caught.value.type == "invalid_request_error", change
-    for body in (b"", b"{", b"[]", b"null"):
-        reply = httpx.post(URL + "/v1/chat/completions", content=body)
-        assert reply.status_code == 400
-        assert set(reply.json()["error"]) == {"message", "type", "param", "code"}
+    with pytest.raises(openai.NotFoundError):  # Before the first event.
+        gpt.responses.create(model="no-such-model", input="Hi", stream=True)
+
+
+@pytest.mark.parametrize("route", ["chat/completions", "completions", "embeddings", "responses"])
+def test_bodies_that_are_no_request(route):
+    for body in (b"", b"{", b"[]", b"null", b"{}"):
+        reply = httpx.post(f"{URL}/v1/{route}", content=body)
+        assert reply.status_code == 400, body
+        error = reply.json()["error"]
+        assert set(error) == {"message", "type", "param", "code"} and error["message"]
+        assert error["type"] == "invalid_request_error"

@@ -1,4 +1,7 @@
-"""Keeps the answers to generated requests short, so that a run takes about a minute."""
+"""Keeps the answers to generated requests short, so that a run takes about a minute, and asks for
+embeddings of a model that has them."""
+
+import os
 
 import schemathesis
 
@@ -8,6 +11,8 @@ LIMITS = {
     "/v1/messages": "max_tokens",
     "/v1/responses": "max_output_tokens",
 }
+EMBED_PATHS = ("/api/embed", "/api/embeddings")
+EMBED_MODEL = os.environ.get("EMBED_MODEL")
 
 
 @schemathesis.hook
@@ -26,3 +31,6 @@ def before_call(context, case, kwargs):
         if isinstance(body["options"], dict):
             if isinstance(body["options"].get("num_predict", 4), int):
                 body["options"]["num_predict"] = 4
+    # A chat model has no embeddings (501, as with Ollama), and a made-up name only gives 404.
+    if path in EMBED_PATHS and isinstance(body.get("model"), str):
+        body["model"] = EMBED_MODEL
