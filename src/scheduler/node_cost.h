@@ -20,14 +20,11 @@ inline constexpr double kCardSpeed = 8;
 class NodeCost {
  public:
   NodeCost(const PlacementState& state, const PlacementRequest& request,
-           const PlacementOptions& options, ModelRates rates, io::TimePoint now)
-      : state_(state),
-        request_(request),
-        options_(options),
-        rates_(rates),
-        now_(now),
-        key_(request.key()) {}
+           const PlacementOptions& options, io::TimePoint now)
+      : state_(state), request_(request), options_(options), now_(now), key_(request.key()) {}
 
+  // What to expect of nodes that have not measured it; before the first estimate.
+  void expect(ModelRates rates) { rates_ = rates; }
   NodeCandidate estimate(NodeNumber number, io::Random& random);
 
  private:
@@ -54,7 +51,7 @@ class NodeCost {
   const PlacementState& state_;
   const PlacementRequest& request_;
   const PlacementOptions& options_;
-  const ModelRates rates_;
+  ModelRates rates_;
   const io::TimePoint now_;
   const Digest key_;
   // Of the last node that has any: many have just the same beginning, a system prompt's.

@@ -12,7 +12,6 @@
 namespace om::scheduler {
 namespace {
 
-constexpr size_t kRatesSampleMax = 8;
 constexpr double kLostHitPart = 0.5;  // Of the prompt.
 // Draws to find a node of a list that is not looked at yet.
 constexpr size_t kDrawsPerNode = 2;
@@ -25,7 +24,7 @@ class Search {
         request_(request),
         options_(options),
         random_(random),
-        cost_(state, request, options, mean_rates(), now) {
+        cost_(state, request, options, now) {
     chosen_.reserve(options.consider_all);
     found_.reserve(options.consider_all);
   }
@@ -51,11 +50,12 @@ class Search {
   }
 
  private:
+  // Of those that are looked at first: of many nodes most may not have been asked yet, and those
+  // that are warm have.
   ModelRates mean_rates() const {
     ModelRates sum;
     int prompts = 0, outputs = 0;
-    const auto runners = state_.cluster.with_runner(request_.key());
-    for (NodeNumber number : runners.first(std::min(runners.size(), kRatesSampleMax))) {
+    for (NodeNumber number : chosen_) {
       const cluster::RunnerInfo* runner = state_.cluster.node(number).runner_of(request_.key());
       if (runner == nullptr) continue;
       const double speed = runner->on_card ? kCardSpeed : 1;
@@ -73,6 +73,7 @@ class Search {
 
   // Together: what is known of them comes from memory at the same time, not node after node.
   void look_at_chosen() {
+    if (found_.empty()) cost_.expect(mean_rates());
     for (size_t i = found_.size(); i < chosen_.size(); i++) {
       found_.push_back(cost_.estimate(chosen_[i], random_));
     }

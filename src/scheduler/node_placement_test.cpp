@@ -131,6 +131,25 @@ TEST_F(NodePlacement, PrefersTheWarmNodeUntilItsQueueCostsMore) {
   EXPECT_NE(decide(wanted, kNow + seconds(1)).best()->name, warm);
 }
 
+TEST_F(NodePlacement, ExpectsOfNodesThatHaveMeasuredNothingWhatAWarmOneMeasured) {
+  // So many that few of them are looked at.
+  for (int i = 0; i < 1000; i++) runner(fmt::format("n{}", i), "x").prompt_rate = 0;
+  report();
+  const PlacementRequest wanted = request("x", std::string(4000, 'w'));
+  const auto expected = [&](io::TimePoint now) {
+    const PlacementDecision decision = decide(wanted, now);
+    const auto cold = std::ranges::find(decision.ranked, 0, &NodeCandidate::warm_tokens);
+    CHECK(cold != decision.ranked.end());
+    return wanted.prompt_tokens / cold->cost.prefill * 1000;
+  };
+  EXPECT_NEAR(expected(kNow), PlacementOptions().prompt_rate, 1);
+  SentRequest sent = send(wanted);
+  nodes_[sent.name].runners[0].prompt_rate = 4000;
+  chooser_.end(std::move(sent), {.cached_tokens = 0, .prompt_tokens = 1000}, kNow);
+  report(kNow + seconds(1));
+  EXPECT_NEAR(expected(kNow + seconds(1)), 4000, 1);
+}
+
 TEST_F(NodePlacement, CountsWhatItSentBeforeAnyReportTells) {
   for (const char* name : {"a", "b", "c", "d"}) runner(name, "x");
   report();
