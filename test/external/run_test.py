@@ -326,7 +326,7 @@ class RealServers(Federation):
         self.assertIn("needs a URL", refused(400, add, {}))
         self.assertIn("as the key", refused(400, add, {"url": secret}))
         self.assertIn("name", refused(400, add, {"url": "127.0.0.1:1", "name": "..", "key": "k"}))
-        for path in (add, "/api/v1/placement", "/api/v1/cluster/token"):
+        for path in (add, "/api/v1/pin", "/api/v1/cluster/token"):
             self.assertIn("larger than", refused(413, path, b" " * (2 << 20)))
         for address in ("a b", "a\n", "x:0", "http://x", "0.0.0.0", "::"):
             text = refused(400, "/api/v1/cluster/init", {"advertise": address})
