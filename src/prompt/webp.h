@@ -10,7 +10,7 @@
 
 namespace om::prompt {
 
-inline constexpr size_t kWebpPixelsMax = 64 << 20;  // Three bytes each while it is read.
+inline constexpr size_t kWebpPixelsMax = 34 << 20;  // 8K; six bytes each while it is read.
 
 bool is_webp(std::string_view bytes);
 
