@@ -3,9 +3,10 @@
 #include <webp/decode.h>
 #include <zlib.h>
 
-#include <limits>
 #include <memory>
 #include <span>
+
+#include "base/check.h"
 
 namespace om::prompt {
 namespace {

@@ -39,7 +39,12 @@ class RealRunner(unittest.TestCase):
                 **ANSWER, "model": OTHER, "stream": True,
                 "options": {"num_predict": 150, "temperature": 0}})
             unharmed.readline()
-            # With a request, and before its first token: nothing is seen of it.
+            # Before its first token, idle and then with a request: nothing is seen of it.
+            for pid in self.runners_of(node, MODEL):
+                os.kill(pid, signal.SIGKILL)
+            reply = node.post("/api/generate", ANSWER)
+            self.assertEqual(reply["eval_count"], ANSWER["options"]["num_predict"])
+            retries = node.metric("ollamamax_generation_retries_total")
             runner, = self.runners_of(node, MODEL)
             os.kill(runner, signal.SIGSTOP)
             with futures.ThreadPoolExecutor(1) as pool:
@@ -47,7 +52,7 @@ class RealRunner(unittest.TestCase):
                 node.wait_until(lambda: node.metric("ollamamax_requests_running") == 2, "it is in")
                 os.kill(runner, signal.SIGKILL)
                 self.assertEqual(asked.result()["eval_count"], ANSWER["options"]["num_predict"])
-            self.assertEqual(node.metric("ollamamax_generation_retries_total"), 1)
+            self.assertEqual(node.metric("ollamamax_generation_retries_total"), retries + 1)
             # In mid-stream: a pause.
             with node.request("POST", "/api/generate", {
                     **ANSWER, "stream": True,
@@ -60,7 +65,7 @@ class RealRunner(unittest.TestCase):
             self.assertEqual(sum(1 for line in lines if line.get("done")), 1)
             rest = [json.loads(line) for line in unharmed]
             self.assertEqual(rest[-1].get("eval_count"), 150, rest[-1])
-            self.assertEqual(node.log().count('event="runner died"'), 2)
+            self.assertEqual(node.log().count('event="runner died"'), 3)
 
     @staticmethod
     def runners_of(node, model):

@@ -66,9 +66,9 @@ def previous_program():
 
 def under_another_version(program):
     """The same program, as if it were another release."""
-    version = version_of(program).encode()
-    following = version[:-1] + bytes([version[-1] + 1])
-    return pathlib.Path(program).read_bytes().replace(version, following)
+    version, whole = version_of(program).encode(), pathlib.Path(program).read_bytes()
+    assert version in whole, f"{program} does not hold its version {version}"
+    return whole.replace(version, version[:-1] + bytes([version[-1] + 1]))
 
 
 class Upgrade(ClusterCase):
@@ -102,6 +102,7 @@ class Upgrade(ClusterCase):
             shutil.copy(self.other, other)
         pathlib.Path(other).chmod(0o755)
         (folder / "llama").symlink_to(pathlib.Path(new).parent / "llama")
+        self.assertNotEqual(version_of(other), version_of(new))
         try:
             for binary in (other, new):
                 # All of them, in two turns: who is asked is not stopped.

@@ -4,6 +4,7 @@
 
 #include "base/base64.h"
 #include "base/json_fields.h"
+#include "prompt/webp.h"
 
 namespace om::engine {
 namespace {
@@ -23,7 +24,7 @@ bool is_wav(std::string_view bytes) {
 std::string_view image_type(std::string_view bytes) {
   if (bytes.starts_with("\x89PNG")) return "image/png";
   if (bytes.starts_with("GIF8")) return "image/gif";
-  if (bytes.starts_with("RIFF") && bytes.substr(0, 12).ends_with("WEBP")) return "image/webp";
+  if (prompt::is_webp(bytes)) return "image/webp";
   return "image/jpeg";
 }
 
