@@ -68,8 +68,7 @@ io::Task<Result<void>> ClusterParts::open(scheduler::LocalScheduler& local, http
   CO_TRY_VOID(identity_.load());
   open_renewal();
   CO_TRY_VOID(co_await open_facts());
-  members_ =
-      std::make_unique<cluster::Members>(world_, *metadata_, io::join(directory_, "members.json"));
+  members_ = std::make_unique<cluster::Members>(world_, *metadata_, members_file());
   catalogue_ = std::make_unique<cluster::Catalogue>(world_, *metadata_, disk_,
                                                     io::join(directory_, "models.json"));
   store_ = std::make_unique<cluster::ClusterStore>(world_, disk_, *catalogue_);

@@ -107,7 +107,12 @@ class ClusterParts {
   io::Task<void> keep_voters(io::CancelToken token);
   io::Task<void> notice_removal(io::Call call);
   void tell_removal(bool removed);
+  io::Path members_file() const { return io::join(directory_, "members.json"); }
+  std::vector<cluster::Member> members_on_disk() const;
+  Result<void> check_facts_elsewhere() const;
   Result<void> step_down();
+  io::Task<Result<void>> remove_own_vote(io::Call call);
+  io::Task<Result<void>> give_up_old_vote(io::Call call);
   io::Task<Result<void>> become_voter(io::Call call);
   io::Task<Result<void>> choose_voters(io::Call call);
   io::Task<Result<void>> fetch_authority(io::Call call);

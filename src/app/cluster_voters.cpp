@@ -5,6 +5,7 @@
 #include "app/cluster_parts.h"
 #include "base/log.h"
 #include "base/version.h"
+#include "cluster/fact_file.h"
 #include "peer/authority_service.h"
 
 namespace om::app {
@@ -47,9 +48,13 @@ io::Task<Result<void>> ClusterParts::open_facts() {
       metadata_ = &voter_->metadata();
       co_return Result<void>{};
     }
-    if (resumed.error().code != Errc::forbidden) co_return resumed;
+    const bool was_replaced = resumed.error().code == Errc::forbidden;
+    const bool lost_data =
+        !state_.external_etcd && (resumed.error().code == Errc::corrupt || !voter_->has_begun());
+    if (!was_replaced && !lost_data) co_return resumed;
     co_await voter_->stop();
     voter_.reset();
+    if (lost_data) CO_TRY_VOID(check_facts_elsewhere());
     CO_TRY_VOID(step_down());
   }
   remote_metadata_ =
@@ -67,10 +72,40 @@ std::unique_ptr<Voter> ClusterParts::make_voter() {
   return voters_maker_.make({world_, settings_, state_, directory_, identity_});
 }
 
-// The others have replaced this voter while it was away: what its member knew is out of date.
+// Who was in the cluster when this node last knew, also before it can ask.
+std::vector<cluster::Member> ClusterParts::members_on_disk() const {
+  std::vector<cluster::Member> members;
+  if (const auto facts = cluster::read_fact_file(world_.files, members_file())) {
+    for (const auto& [name, text] : *facts) {
+      if (auto member = cluster::read_member(text)) members.push_back(std::move(*member));
+    }
+  }
+  return members.empty() ? state_.known : members;
+}
+
+// What this voter's etcd kept is gone. Others may have all of it, and then it begins again as a new
+// member of theirs; the old one may have been all that a change had beside one that is away.
+Result<void> ClusterParts::check_facts_elsewhere() const {
+  const bool elsewhere = std::ranges::any_of(members_on_disk(), [this](const auto& member) {
+    return member.has_vote() && member.name != state_.name;
+  });
+  if (elsewhere) {
+    log_error("this voter's copy of the facts is gone, it gets them from the others",
+              field("node", state_.name), field("directory", voter_directory(directory_)));
+    return {};
+  }
+  return fail(Errc::corrupt,
+              "the cluster's facts in {} are gone, and no other node has them. Put them back, or "
+              "begin again, with all models kept: remove {} on every node and start them, then "
+              "`ollamamax cluster init` and `cluster restore BACKUP` here, and let the others join",
+              voter_directory(directory_), directory_);
+}
+
+// The others have replaced this voter while it was away, or its data are gone: what its member knew
+// is out of date.
 Result<void> ClusterParts::step_down() {
   log_warn("this node is no voter any more", field("node", state_.name));
-  if (members_) state_.known = members_->list();
+  state_.known = members_ ? members_->list() : members_on_disk();
   for (cluster::Member& member : state_.known) {
     if (member.name == state_.name) member.voter = false;
   }
@@ -194,18 +229,22 @@ io::Task<Result<void>> ClusterParts::remove_voter(std::string name, io::Call cal
   co_return co_await members_->update(std::move(name), change, call);
 }
 
+// This node's etcd ends with it, or is gone: the others are asked.
+io::Task<Result<void>> ClusterParts::remove_own_vote(io::Call call) {
+  std::vector<cluster::Member> others = members_->list();
+  std::erase_if(others, [this](const auto& member) { return member.name == state_.name; });
+  std::vector<io::Endpoint> there = etcd_endpoints(others, reports_->view());
+  co_return co_await voters_maker_.remove(world_, identity_, std::move(there), state_.name,
+                                          std::move(call));
+}
+
 io::Task<Result<void>> ClusterParts::withdraw(io::Call call) {
   if (!voter_ || state_.external_etcd) {
     const cluster::Member* self = members_->find(state_.name);
     if (self && self->voter) CO_TRY_VOID(co_await remove_voter(state_.name, call));
     co_return co_await members_->remove(state_.name, std::move(call));
   }
-  // This node's etcd ends with its vote: the others are asked from then on.
-  std::vector<cluster::Member> others = members_->list();
-  std::erase_if(others, [this](const auto& member) { return member.name == state_.name; });
-  std::vector<io::Endpoint> there = etcd_endpoints(others, reports_->view());
-  CO_TRY_VOID(
-      co_await voters_maker_.remove(world_, identity_, std::move(there), state_.name, call));
+  CO_TRY_VOID(co_await remove_own_vote(call));
   cluster::RemoteMetadata facts(world_, *client_, [this] {
     std::vector<engine::PeerLink> links = voters();
     std::erase_if(links, [this](const auto& link) { return link.node == state_.name; });
@@ -242,6 +281,18 @@ io::Task<Result<void>> ClusterParts::fetch_authority(io::Call call) {
   co_return fail(std::move(last));
 }
 
+// A member that lost its data lost its promises, too, and must not come back as the same one.
+io::Task<Result<void>> ClusterParts::give_up_old_vote(io::Call call) {
+  const cluster::Member* self = members_->find(state_.name);
+  if (!self || !self->has_vote() || state_.external_etcd) co_return Result<void>{};
+  CO_TRY_VOID(co_await remove_own_vote(call));
+  auto change = [](cluster::Member& member) {
+    member.etcd_client.clear();
+    member.etcd_peer.clear();
+  };
+  co_return co_await members_->update(state_.name, change, std::move(call));
+}
+
 io::Task<Result<void>> ClusterParts::become_voter(io::Call call) {
   CO_TRY_VOID(co_await fetch_authority(call));
   state_.external_etcd = facts_are_external();
@@ -250,6 +301,7 @@ io::Task<Result<void>> ClusterParts::become_voter(io::Call call) {
   if (voter->has_begun()) {
     joined = co_await voter->resume(call);
   } else {
+    CO_TRY_VOID(co_await give_up_old_vote(call));
     std::vector<io::Endpoint> others = etcd_endpoints(members_->list(), reports_->view());
     joined = co_await voter->join(std::move(others), call);
   }

@@ -1,15 +1,11 @@
 #include "cluster/fact_table.h"
 
-#include <boost/json.hpp>
-
 #include "base/log.h"
+#include "cluster/fact_file.h"
 
 namespace om::cluster {
 namespace {
 
-namespace json = boost::json;
-
-constexpr uint64_t kFileBytesMax = 512ull << 20;
 constexpr std::chrono::milliseconds kRetryPause{500};
 // Remembered only against a late event of the watch, which comes within moments.
 constexpr size_t kRemovedMax = 10'000;
@@ -39,28 +35,24 @@ const Fact* FactTable::find(const std::string& key) const {
 
 void FactTable::load_file() {
   if (file_.empty()) return;
-  const auto text = world_.files.read_file(file_, kFileBytesMax);
-  if (!text) return;  // The first start.
-  boost::system::error_code failed;
-  const json::value value = json::parse(*text, failed);
-  if (failed || !value.is_object()) {
-    // Only a copy: the metadata have it all.
-    log_warn("a copy of the cluster's facts cannot be read", field("file", file_));
+  const auto facts = read_fact_file(world_.files, file_);
+  if (!facts) {
+    if (facts.error().code == Errc::corrupt) {
+      log_warn("a copy of the cluster's facts cannot be read", field("error", facts.error()));
+    }
     return;
   }
-  for (const auto& [key, fact] : value.get_object()) {
-    if (!fact.is_string()) continue;
+  for (const auto& [key, value] : *facts) {
     apply(key, nullptr, 0);
-    const std::string text_value(fact.get_string());
-    apply(key, &text_value, 0);
+    apply(key, &value, 0);
   }
 }
 
 void FactTable::save_file() {
   if (file_.empty()) return;
-  json::object object;
-  for (const auto& [key, fact] : facts_) object[key] = fact.value;
-  const auto saved = world_.files.write_file(file_, json::serialize(object));
+  FactFile facts;
+  for (const auto& [key, fact] : facts_) facts.emplace(key, fact.value);
+  const auto saved = write_fact_file(world_.files, file_, facts);
   if (!saved) {
     log_warn("a copy of the cluster's facts cannot be written", field("file", file_),
              field("error", saved.error()));

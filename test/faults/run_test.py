@@ -15,6 +15,7 @@ from agreement import Leader  # noqa: E402, F401
 from serving import (FailingDisk, FullDisk, FullDiskOfAVoter, Nonsense,  # noqa: E402, F401
                      RealRunner, Vanished)
 from versions import Clocks, Upgrade  # noqa: E402, F401
+from voters import FiveVoters, LastFacts, LostFacts  # noqa: E402, F401
 
 from support import cases  # noqa: E402
 
