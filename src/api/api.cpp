@@ -117,6 +117,7 @@ Api::Api(Dependencies dependencies)
   register_anthropic(router_, dependencies_);
   register_mirror(router_, dependencies_);
   register_backends(router_, dependencies_);
+  register_pin(router_, dependencies_);
   register_replicas(router_, dependencies_);
   register_operations(router_, dependencies_);
   register_cluster(router_, dependencies_);

@@ -11,7 +11,9 @@
 #include "api/router.h"
 #include "cluster/admin.h"
 #include "cluster/backend_table.h"
+#include "cluster/pin_table.h"
 #include "generation/generation.h"
+#include "generation/pin_keeper.h"
 #include "http/server.h"
 #include "io/world.h"
 #include "scheduler/scheduler.h"
@@ -52,6 +54,9 @@ struct Dependencies {
   // Foreign servers that answer too; both or none.
   engine::Backends* backends = nullptr;
   cluster::BackendTable* backend_table = nullptr;
+  // What nodes keep in memory; both or none.
+  cluster::PinTable* pins = nullptr;
+  const generation::PinKeeper* pin_keeper = nullptr;
 };
 
 // Add their routes to the router. `dependencies` outlives it: handlers may keep the reference.
@@ -62,6 +67,7 @@ void register_anthropic(Router& router, const Dependencies& dependencies);
 void register_mirror(Router& router, const Dependencies& dependencies);  // See mirror.h.
 void register_replicas(Router& router, const Dependencies& dependencies);
 void register_backends(Router& router, const Dependencies& dependencies);
+void register_pin(Router& router, const Dependencies& dependencies);
 
 // Models that only foreign servers have, each once, by name. None for who asks as for a backend.
 std::vector<engine::ExternalModel> external_models(const Dependencies& dependencies,

@@ -7,7 +7,7 @@
 #include "api/ollama_request.h"
 #include "api/standing.h"
 #include "base/duration.h"
-#include "generation/model_access.h"
+#include "scheduler/node_placement.h"
 
 namespace om::api {
 namespace {
@@ -130,7 +130,7 @@ io::Task<Result<void>> restore(cluster::Admin& admin, Context& context, io::Call
 // Why a request of late went where it went.
 HandlerResult explain(const Dependencies& dependencies, Context& context) {
   const std::string id(context.parameter("id"));
-  std::string text = dependencies.scheduler.explain(id);
+  std::string text = dependencies.generation.explain(id);
   if (text.empty()) {
     co_return fail(Errc::not_found,
                    "no decision is known for request '{}': the node it was sent to remembers its "
@@ -140,25 +140,6 @@ HandlerResult explain(const Dependencies& dependencies, Context& context) {
   co_return co_await context.send_json(std::move(text));
 }
 
-// Keeps a loaded model in memory, wherever it is, until it is unpinned or unloaded.
-HandlerResult pin(const Dependencies& dependencies, Context& context) {
-  CO_TRY(const json::value arguments, co_await read_arguments(context));
-  ObjectReader reader("Pin", arguments);
-  std::string model;
-  bool pinned = true;
-  reader.read("model", model);
-  reader.read("pinned", pinned);
-  CO_TRY_VOID(reader.done());
-  CO_TRY(const auto found,
-         generation::find_model(dependencies.store, model, generation::Purpose::chat));
-  if (!dependencies.scheduler.pin(found->manifest.runner_key(), pinned)) {
-    co_return fail(Errc::not_found,
-                   "model '{}' is not in memory: load it first, by a request without a prompt",
-                   model);
-  }
-  co_return co_await context.send_json(fmt::format(R"({{"pinned":{}}})", pinned));
-}
-
 // Where a request would go now, and at which cost: of a body of /api/chat, known by its messages,
 // or of /api/generate.
 HandlerResult dry_run(const Dependencies& dependencies, Context& context) {
@@ -166,7 +147,8 @@ HandlerResult dry_run(const Dependencies& dependencies, Context& context) {
   const auto told = [&](auto request) -> Result<std::string> {
     TRY_VOID(request);
     TRY_VOID(note_caller(request->common, context, dependencies.settings));
-    return dependencies.generation.dry_run(*request);
+    TRY(const auto decision, dependencies.generation.dry_run(*request));
+    return decision->to_json();
   };
   const bool is_chat = body.is_object() && body.get_object().contains("messages");
   CO_TRY(std::string text,
@@ -209,8 +191,6 @@ void register_cluster(Router& router, const Dependencies& dependencies) {
   };
   router.add("GET", "/api/v1/explain/:id", ErrorShape::ollama,
              [&dependencies](Context& context) { return explain(dependencies, context); });
-  router.add("POST", "/api/v1/pin", ErrorShape::ollama,
-             [&dependencies](Context& context) { return pin(dependencies, context); });
   router.add("POST", "/api/v1/placement", ErrorShape::ollama,
              [&dependencies](Context& context) { return dry_run(dependencies, context); });
   for (const Row& row : kRows) {

@@ -1,5 +1,6 @@
 #include "api/ollama_handlers.h"
 #include "api/ollama_request.h"
+#include "base/log.h"
 
 namespace om::api {
 
@@ -38,6 +39,13 @@ HandlerResult handle_delete(const Dependencies& dependencies, Context& context) 
     Error error = std::move(removed).error();
     if (error.code == Errc::not_found) error.what = fmt::format("model '{}' not found", model);
     co_return fail(std::move(error));
+  }
+  if (dependencies.pins) {
+    const auto unpinned = co_await dependencies.pins->remove_model(name->str(), context.call());
+    if (!unpinned) {
+      log_warn("the pin of a deleted model stays", field("model", name->str()),
+               field("error", unpinned.error()));
+    }
   }
   co_return co_await context.send(200, {}, {});
 }

@@ -69,12 +69,13 @@ class ScriptedGeneration final : public generation::Generation {
     if (script.refusal) co_return fail(*script.refusal);
     co_return 42;
   }
-  Result<std::string> dry_run(const model::ChatRequest&) override {
+  Result<generation::Decision> dry_run(const model::ChatRequest&) override {
     return fail(Errc::unsupported, "not scripted");
   }
-  Result<std::string> dry_run(const model::GenerateRequest&) override {
+  Result<generation::Decision> dry_run(const model::GenerateRequest&) override {
     return fail(Errc::unsupported, "not scripted");
   }
+  std::string explain(const std::string&) const override { return {}; }
 
  private:
   Result<std::unique_ptr<generation::Answer>> answer() const {

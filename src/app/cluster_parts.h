@@ -44,6 +44,7 @@ class ClusterParts {
   store::Store& store() { return *store_; }
   transfer::Distribution& distribution() { return *distribution_; }
   scheduler::Scheduler& scheduler() { return *scheduler_; }
+  scheduler::Scheduler& own_scheduler() { return *staged_; }  // Of this node, fetches files.
   metadata::Metadata& metadata() { return *metadata_; }
   // The node becomes a voter once it has seen this. Errors as Members::update()'s.
   io::Task<Result<void>> set_voter(std::string name, io::Call call);

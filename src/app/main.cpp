@@ -24,6 +24,7 @@ struct Options {
   std::string config_file, listen, models, prefix, source, destination, model, action;
   std::vector<std::string> models_to_remove, settings;
   bool json = false, insecure = false, version = false;
+  PinOptions pin;
   ShowOptions show;
   CreateOptions create;
   RunOptions run;
@@ -162,6 +163,16 @@ void add_model_commands(CLI::App& program, Options& o, int& code) {
   auto* stop = add(program, o, code, "stop", "Unload a model",
                    [](Cli& cli, const Options& x) { return stop_command(cli, x.model); });
   stop->add_option("model", o.model)->required();
+  auto* pin = add(program, o, code, "pin", "Keep a model in memory; without one: list them",
+                  [](Cli& cli, const Options& x) { return pin_command(cli, x.pin); });
+  auto* unpin = add(program, o, code, "unpin", "Let a model leave memory again",
+                    [](Cli& cli, const Options& x) { return unpin_command(cli, x.pin); });
+  pin->add_option("model", o.pin.model);
+  unpin->add_option("model", o.pin.model)->required();
+  for (CLI::App* command : {pin, unpin}) {
+    command->add_option("--node", o.pin.node, "There, and not wherever it is in memory")
+        ->needs(command->get_option("model"));
+  }
   auto* copy = add(program, o, code, "cp", "Copy a model", [](Cli& cli, const Options& x) {
     return copy_command(cli, x.source, x.destination);
   });

@@ -47,6 +47,7 @@ io::Task<Result<void>> Node::build() {
   generation_options.records = make_records();
   own_generation_ = generation::make_generation(world_, *models_, *scheduler_, generation_options);
   CO_TRY_VOID(co_await open_backends());
+  CO_TRY_VOID(co_await open_pins());
   generation_ = std::make_unique<generation::FederatedGeneration>(
       world_, *models_, *own_generation_, *backends_, generation_options.records);
 
@@ -56,7 +57,7 @@ io::Task<Result<void>> Node::build() {
   api_ = std::make_unique<api::Api>(api::Dependencies{
       world_, *models_, *scheduler_, *generation_, *transfer_, std::move(api_settings),
       admin_.get(), cluster_ ? &cluster_->distribution() : nullptr, backends_.get(),
-      backend_table_.get()});
+      backend_table_.get(), pin_table_.get(), pin_keeper_.get()});
   http::ServerLimits limits;
   limits.connections_max = static_cast<size_t>(settings_.connections_max);
   limits.body_bytes_max = settings_.body_bytes_max;
@@ -125,23 +126,45 @@ io::Task<Result<void>> Node::open_backends() {
       cluster_ ? copy : io::Path(), std::move(fetch));
   if (cluster_) cluster_->serve_backend_keys(*backend_table_);
   backend_table_->start();
-  if (cluster_) {
-    tasks_.spawn(bring_backends());
-    co_return Result<void>{};
-  }
+  if (cluster_) co_return Result<void>{};
   co_return co_await backend_table_->wait_synced(world_.clock.call_within(metadata::kCallMax));
 }
 
-io::Task<void> Node::bring_backends() {
+io::Task<Result<void>> Node::open_pins() {
+  cluster::PinTable::HasNode has_node;
+  if (cluster_) {
+    has_node = [this](const std::string& name) {
+      return cluster_->members().find(name) != nullptr;
+    };
+  }
+  const io::Path copy = io::join(settings_.state_directory, "cluster-pins.json");
+  pin_table_ =
+      std::make_unique<cluster::PinTable>(world_, cluster_ ? cluster_->metadata() : *own_facts_,
+                                          name_, cluster_ ? copy : io::Path(), std::move(has_node));
+  generation::PinKeeper::Options options{
+      .loader = cluster_ ? &cluster_->own_scheduler() : nullptr,
+      .default_context = static_cast<int>(settings_.context_length)};
+  pin_keeper_ = std::make_unique<generation::PinKeeper>(world_, *models_, *local_scheduler_,
+                                                        *pin_table_, options);
+  pin_table_->start();
+  if (!cluster_) {
+    co_return co_await pin_table_->take_over(world_.clock.call_within(metadata::kCallMax));
+  }
+  tasks_.spawn(bring_own_facts());
+  co_return Result<void>{};
+}
+
+io::Task<void> Node::bring_own_facts() {
   if (!world_.files.exists(own_facts_file(settings_.state_directory))) co_return;
   const auto done = co_await move_own_facts({io::kNever, tasks_.token()});
   if (done) co_return;
-  log_warn("this node's own backends are not the cluster's yet; at the next start",
+  log_warn("this node's own backends and pins are not the cluster's yet; at the next start",
            field("error", done.error()));
 }
 
 io::Task<Result<void>> Node::move_own_facts(io::Call call) {
   CO_TRY(auto own, co_await read_own_facts(world_, voters_, settings_.state_directory, call));
+  CO_TRY_VOID(co_await pin_table_->adopt(own, call));
   CO_TRY_VOID(co_await backend_table_->adopt(std::move(own), call));
   co_return remove_own_facts(world_.files, settings_.state_directory);
 }
@@ -178,6 +201,7 @@ Result<void> Node::listen() {
 
 io::Task<void> Node::take_down() {
   const bool ready_was = std::exchange(ready_, false);
+  if (pin_keeper_) co_await pin_keeper_->stop();  // Nothing is loaded any more.
   if (cluster_) cluster_->begin_drain();
   const io::TimePoint drained = world_.clock.now() + settings_.drain_time;
   if (server_) {
@@ -187,6 +211,7 @@ io::Task<void> Node::take_down() {
   if (memory_watch_) co_await memory_watch_->stop();
   co_await tasks_.stop();
   if (transfer_) co_await transfer_->stop();
+  if (pin_table_) co_await pin_table_->stop();
   if (backend_table_) co_await backend_table_->stop();
   if (backends_) co_await backends_->stop();
   if (cluster_) {
@@ -208,6 +233,7 @@ io::Task<Result<void>> Node::run(std::function<void()> on_ready) {
   if (built) {
     ready_ = true;
     memory_watch_->start();
+    pin_keeper_->start();
     on_ready();
     while (!stopping_ && !restart_) {
       const auto woken = co_await stop_event_.wait();

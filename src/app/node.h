@@ -49,7 +49,8 @@ class Node {
   generation::Records* make_records();
   io::Task<Result<void>> enter_cluster(transfer::TransferOptions options);
   io::Task<Result<void>> open_backends();
-  io::Task<void> bring_backends();  // Into the cluster that this node has entered.
+  io::Task<Result<void>> open_pins();
+  io::Task<void> bring_own_facts();  // Into the cluster that this node has entered.
   io::Task<Result<void>> move_own_facts(io::Call call);
   Result<void> listen();
   Result<void> listen_to_nodes();
@@ -76,6 +77,8 @@ class Node {
   std::unique_ptr<generation::NodeRecords> records_;
   std::unique_ptr<engine::Backends> backends_;
   std::unique_ptr<cluster::BackendTable> backend_table_;
+  std::unique_ptr<cluster::PinTable> pin_table_;
+  std::unique_ptr<generation::PinKeeper> pin_keeper_;
   std::unique_ptr<generation::Generation> own_generation_, generation_;
   std::unique_ptr<transfer::Transfer> transfer_;
   std::unique_ptr<api::Api> api_;

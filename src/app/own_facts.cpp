@@ -16,8 +16,8 @@ io::Task<Result<std::unique_ptr<metadata::Metadata>>> open_own_facts(io::World& 
   auto own = co_await voters.open_own(world, own_facts_file(state_directory));
   if (own || own.error().code != Errc::unavailable) co_return own;
   log_warn(
-      "another node has this state directory (OLLAMAMAX_STATE): backends of this one are gone when "
-      "it ends",
+      "another node has this state directory (OLLAMAMAX_STATE): backends and pins of this one are "
+      "gone when it ends",
       field("error", own.error()));
   co_return co_await metadata::open_sqlite(world, ":memory:");
 }

@@ -2,6 +2,7 @@
 
 #include "base/json_fields.h"
 #include "base/log.h"
+#include "cluster/pin_table.h"
 #include "model/json_text.h"
 
 namespace om::cluster {
@@ -98,10 +99,15 @@ io::Task<Result<void>> Members::update(std::string name, std::function<void(Memb
   co_return fail(Errc::overloaded, "the record of node '{}' changes all the time", name);
 }
 
+std::vector<metadata::Operation> removal_of(const std::string& node) {
+  return {metadata::Operation::remove(std::string(kNodesPrefix) + node),
+          metadata::Operation::remove_prefix(fmt::format("{}{}/", kPinsPrefix, node))};
+}
+
 io::Task<Result<void>> Members::remove(std::string name, io::Call call) {
   if (!find(name)) co_return fail(Errc::not_found, "no node '{}' in this cluster", name);
   metadata::Transaction transaction;
-  transaction.operations.push_back(metadata::Operation::remove(std::string(kNodesPrefix) + name));
+  transaction.operations = removal_of(name);
   CO_TRY(const metadata::Commit commit, co_await metadata_.commit(std::move(transaction), call));
   facts_.apply(name, nullptr, commit.revision);
   co_return Result<void>{};

@@ -32,6 +32,8 @@ struct Member {
 };
 
 std::string write_member(const Member& member);
+// Takes a node out, with all that is known of it alone.
+std::vector<metadata::Operation> removal_of(const std::string& node);
 Result<Member> read_member(std::string_view json);  // corrupt: not one.
 
 // On the io thread; stop() must have returned before it is destroyed. Reads answer from memory,

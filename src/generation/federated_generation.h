@@ -30,11 +30,14 @@ class FederatedGeneration final : public Generation {
   io::Task<Result<model::Embedding>> embed(model::EmbedRequest request, io::Call call) override;
   io::Task<Result<int64_t>> count_tokens(model::ChatRequest request, io::Call call) override;
   // Of the nodes; backends are outside of their costs.
-  Result<std::string> dry_run(const model::ChatRequest& request) override {
+  Result<Decision> dry_run(const model::ChatRequest& request) override {
     return own_.dry_run(request);
   }
-  Result<std::string> dry_run(const model::GenerateRequest& request) override {
+  Result<Decision> dry_run(const model::GenerateRequest& request) override {
     return own_.dry_run(request);
+  }
+  std::string explain(const std::string& request_id) const override {
+    return own_.explain(request_id);
   }
 
  private:

@@ -33,6 +33,8 @@ class Answer {
   virtual const Route& route() const = 0;
 };
 
+using Decision = std::shared_ptr<scheduler::PlacementDecision>;  // Never null.
+
 // Errors before the first chunk carry Ollama's own texts: not_found "model 'x' not found",
 // invalid_argument "... does not support tools", overloaded "server busy, ...".
 class Generation {
@@ -45,10 +47,12 @@ class Generation {
   virtual io::Task<Result<model::Embedding>> embed(model::EmbedRequest request, io::Call call) = 0;
   // Tokens of the rendered prompt (Anthropic's count_tokens). Loads the model if needed.
   virtual io::Task<Result<int64_t>> count_tokens(model::ChatRequest request, io::Call call) = 0;
-  // Where such a request would go now, and at which cost, as JSON (PlacementDecision); nothing is
-  // run. invalid_argument: this node is in no cluster; else as chat() and generate() refuse it.
-  virtual Result<std::string> dry_run(const model::ChatRequest& request) = 0;
-  virtual Result<std::string> dry_run(const model::GenerateRequest& request) = 0;
+  // Where such a request would go now, and at which cost; nothing is run. invalid_argument: this
+  // node is in no cluster; else as chat() and generate() refuse it.
+  virtual Result<Decision> dry_run(const model::ChatRequest& request) = 0;
+  virtual Result<Decision> dry_run(const model::GenerateRequest& request) = 0;
+  // As Scheduler::explain().
+  virtual std::string explain(const std::string& request_id) const = 0;
 };
 
 struct GenerationOptions {

@@ -378,20 +378,20 @@ io::Task<Result<int64_t>> NodeGeneration::count_tokens(model::ChatRequest reques
   co_return ready.prepared.token_count;
 }
 
-Result<std::string> NodeGeneration::dry_run(const Job& job) const {
-  std::string text = scheduler_.dry_run(job.target, job.acquire);
-  if (text.empty()) {
+Result<Decision> NodeGeneration::dry_run(const Job& job) const {
+  auto decision = scheduler_.dry_run(job.target, job.acquire);
+  if (!decision) {
     return fail(Errc::invalid_argument, "this node is in no cluster: it serves all itself");
   }
-  return text;
+  return decision;
 }
 
-Result<std::string> NodeGeneration::dry_run(const model::ChatRequest& request) {
+Result<Decision> NodeGeneration::dry_run(const model::ChatRequest& request) {
   TRY(const Job job, begin_chat(request));
   return dry_run(job);
 }
 
-Result<std::string> NodeGeneration::dry_run(const model::GenerateRequest& request) {
+Result<Decision> NodeGeneration::dry_run(const model::GenerateRequest& request) {
   TRY(const Job job, begin_generate(request));
   return dry_run(job);
 }

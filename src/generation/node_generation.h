@@ -25,8 +25,11 @@ class NodeGeneration final : public Generation {
                                                      io::Call call) override;
   io::Task<Result<model::Embedding>> embed(model::EmbedRequest request, io::Call call) override;
   io::Task<Result<int64_t>> count_tokens(model::ChatRequest request, io::Call call) override;
-  Result<std::string> dry_run(const model::ChatRequest& request) override;
-  Result<std::string> dry_run(const model::GenerateRequest& request) override;
+  Result<Decision> dry_run(const model::ChatRequest& request) override;
+  Result<Decision> dry_run(const model::GenerateRequest& request) override;
+  std::string explain(const std::string& request_id) const override {
+    return scheduler_.explain(request_id);
+  }
 
  private:
   // What chat, generate and count_tokens find out before they need a runner.
@@ -56,7 +59,7 @@ class NodeGeneration final : public Generation {
                     const std::string* own_template, bool raw);
   Result<Job> begin_chat(const model::ChatRequest& request);
   Result<Job> begin_generate(const model::GenerateRequest& request);
-  Result<std::string> dry_run(const Job& job) const;
+  Result<Decision> dry_run(const Job& job) const;
   io::Task<Result<void>> make_readable(std::vector<std::string>& images);
   Result<void> check_media(const Job& job, bool has_images, const scheduler::Lease& lease) const;
   io::Task<Result<Ready>> make_ready(Job& job, const model::RequestCommon& common, bool has_media,

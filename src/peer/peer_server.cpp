@@ -16,7 +16,6 @@ namespace {
 
 constexpr std::string_view kLeases = "/peer/v1/leases/";
 constexpr std::string_view kUnload = "/peer/v1/unload/";
-constexpr std::string_view kPin = "/peer/v1/pin/", kUnpin = "/peer/v1/unpin/";
 constexpr uint64_t kBodyBytesMax = 256ull << 20;  // Images in a prompt.
 constexpr std::chrono::milliseconds kReportInterval{200};
 constexpr std::chrono::milliseconds kDrainLook{50};
@@ -136,13 +135,6 @@ io::Task<void> PeerServer::handle(http::Request& request, http::BodyReader& body
   } else if (path.starts_with(kUnload) && post) {
     if (const auto key = Digest::parse(path.substr(kUnload.size()))) {
       dependencies_.local.unload(*key);
-      co_await send_done(response);
-    }
-  }
-  for (const std::string_view prefix : {kPin, kUnpin}) {
-    if (!post || !path.starts_with(prefix)) continue;
-    if (const auto key = Digest::parse(path.substr(prefix.size()))) {
-      dependencies_.local.pin(*key, prefix == kPin);
       co_await send_done(response);
     }
   }

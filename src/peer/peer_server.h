@@ -42,7 +42,7 @@ struct Dependencies {
 //   POST   /peer/v1/leases/ID/attach?from=N  the same pieces from line N on, after a break
 //   POST   /peer/v1/leases/ID/tunnel        101: bytes to and from a part; watch: until it ends
 //   GET    /peer/v1/ping?bytes=N            so many bytes: how good the link is
-//   POST   /peer/v1/unload/DIGEST           also pin, unpin
+//   POST   /peer/v1/unload/DIGEST
 //   POST   /peer/v1/metadata/OPERATION      the cluster's facts (voters)
 //   POST   /peer/v1/join                    a certificate for a token (voters)
 //   GET    /peer/v1/authority               the authority's key, for a new voter (voters)

@@ -22,7 +22,6 @@ class StagedScheduler final : public scheduler::Scheduler {
                                                               scheduler::AcquireOptions options,
                                                               io::Call call) override;
   bool unload(const Digest& key) override { return local_.unload(key); }
-  bool pin(const Digest& key, bool pinned) override { return local_.pin(key, pinned); }
   std::vector<scheduler::LoadedModel> loaded() const override { return local_.loaded(); }
   io::Task<void> stop() override { co_await local_.stop(); }
 

@@ -335,17 +335,19 @@ std::string ClusterScheduler::explain(const std::string& request_id) const {
   return found == explained_.end() ? std::string() : found->second;
 }
 
-std::string ClusterScheduler::dry_run(const Target& target, const AcquireOptions& options) {
+std::shared_ptr<PlacementDecision> ClusterScheduler::dry_run(const Target& target,
+                                                             const AcquireOptions& options) {
   chooser_->observe(nodes_->view());
-  const PlacementDecision decision =
-      chooser_->decide(placement_request(target, options), world_.clock.now());
-  std::string text = decision.to_json();
-  if (decision.best() || !split_planner_) return text;
+  auto decision = std::make_shared<PlacementDecision>(
+      chooser_->decide(placement_request(target, options), world_.clock.now()));
+  if (decision->best() || !split_planner_) return decision;
   const auto split = split_planner_->choose(target);
-  text.pop_back();
-  if (split) return text + fmt::format(R"(,"split":{}}})", split->to_json());
-  return text + fmt::format(R"(,"split_refused":{}}})",
-                            boost::json::serialize(boost::json::string(split.error().what)));
+  if (split) {
+    decision->split = split->to_json();
+  } else {
+    decision->split_refused = split.error().what;
+  }
+  return decision;
 }
 
 bool ClusterScheduler::unload(const Digest& key) {
@@ -355,15 +357,6 @@ bool ClusterScheduler::unload(const Digest& key) {
     if (node->name != self_ && nodes_->unload(node->name, key)) was_loaded = true;
   }
   return was_loaded;
-}
-
-bool ClusterScheduler::pin(const Digest& key, bool pinned) {
-  bool found = local_.pin(key, pinned);
-  const cluster::View view = nodes_->view();
-  for (const cluster::NodeInfo* node : view.holders_of(key)) {
-    if (node->name != self_ && nodes_->pin(node->name, key, pinned)) found = true;
-  }
-  return found;
 }
 
 std::vector<LoadedModel> ClusterScheduler::loaded() const {

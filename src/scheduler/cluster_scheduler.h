@@ -38,11 +38,11 @@ class ClusterScheduler final : public Scheduler {
 
   io::Task<Result<std::unique_ptr<Lease>>> acquire(Target target, AcquireOptions options,
                                                    io::Call call) override;
-  bool unload(const Digest& key) override;            // On all nodes.
-  bool pin(const Digest& key, bool pinned) override;  // Likewise.
-  std::vector<LoadedModel> loaded() const override;   // Of all nodes.
+  bool unload(const Digest& key) override;           // On all nodes.
+  std::vector<LoadedModel> loaded() const override;  // Of all nodes.
   std::string explain(const std::string& request_id) const override;
-  std::string dry_run(const Target& target, const AcquireOptions& options) override;
+  std::shared_ptr<PlacementDecision> dry_run(const Target& target,
+                                             const AcquireOptions& options) override;
   bool wants_read_ahead() const override { return standby_ > 0; }
   io::Task<Result<void>> read_ahead(Target target, AcquireOptions options,
                                     engine::CompletionRequest request, std::string busy,

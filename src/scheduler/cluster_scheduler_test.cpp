@@ -54,9 +54,6 @@ class OnDisk final : public Scheduler {
                                               std::move(call));
   }
   bool unload(const Digest& weights) override { return member_.local->unload(weights); }
-  bool pin(const Digest& weights, bool pinned) override {
-    return member_.local->pin(weights, pinned);
-  }
   std::vector<LoadedModel> loaded() const override { return member_.local->loaded(); }
   io::Task<void> stop() override { co_await member_.local->stop(); }
 
@@ -181,9 +178,6 @@ class Nodes::Links final : public NodeLinks {
   }
   bool unload(const std::string& node, const Digest& weights) override {
     return nodes_.named(node).local->unload(weights);
-  }
-  bool pin(const std::string& node, const Digest& weights, bool pinned) override {
-    return nodes_.named(node).local->pin(weights, pinned);
   }
   io::Task<void> stop() override { co_return; }
 
@@ -371,7 +365,7 @@ io::Task<void> breaks(Nodes& nodes) {
     co_await nodes.pass(milliseconds(3500));
     CO_ASSERT(nodes.clients.back().error);
   }
-  const std::string why = nodes[1].gateway->dry_run(model("a"), {});
+  const std::string why = nodes[1].gateway->dry_run(model("a"), {})->to_json();
   EXPECT_THAT(why, HasSubstr("failed lately"));
   nodes.start(1, model("b"));
   co_await nodes.pass(seconds(4));
@@ -414,7 +408,7 @@ io::Task<void> pins(Nodes& nodes) {
   nodes.start(0, model("a"));
   co_await nodes.pass(seconds(4));
   nodes.clients.back().lease.reset();
-  EXPECT_TRUE(nodes[0].gateway->pin(Digest::of("a"), true));
+  EXPECT_TRUE(nodes[1].local->pin(Digest::of("a"), true));
   co_await nodes.pass(seconds(1));
   const auto loaded = nodes[0].gateway->loaded();
   CO_ASSERT(loaded.size() == 1);
@@ -425,21 +419,23 @@ io::Task<void> pins(Nodes& nodes) {
   CO_ASSERT(nodes.clients.back().lease);
   EXPECT_EQ(nodes.clients.back().lease->node(), "n0") << "a pinned model is not evicted";
 }
-TEST(ClusterScheduler, PinsAModelWhereverItIs) { Nodes(2).run(pins); }
+TEST(ClusterScheduler, TellsWhatIsPinnedAndMakesNoRoomOfIt) { Nodes(2).run(pins); }
 
 io::Task<void> tells_evictions(Nodes& nodes) {
   nodes.start(0, model("a"));
   co_await nodes.pass(seconds(4));
   nodes.clients.back().lease.reset();
   co_await nodes.pass(seconds(1));
-  const auto told = boost::json::parse(nodes[0].gateway->dry_run(model("b"), {})).as_object();
+  const auto told =
+      boost::json::parse(nodes[0].gateway->dry_run(model("b"), {})->to_json()).as_object();
   EXPECT_TRUE(told.at("fits").as_bool());
   EXPECT_EQ(told.at("load_bytes").to_number<uint64_t>(), kModelBytes);
   const auto& first = told.at("candidates").as_array().at(0).as_object();
   EXPECT_EQ(first.at("evictions").as_array().at(0).as_string(), "a");
   Target large = model("c");
   large.load_bytes = 10 * kModelBytes;
-  const auto never = boost::json::parse(nodes[0].gateway->dry_run(large, {})).as_object();
+  const auto never =
+      boost::json::parse(nodes[0].gateway->dry_run(large, {})->to_json()).as_object();
   EXPECT_FALSE(never.at("fits").as_bool());
   EXPECT_THAT(
       std::string(never.at("candidates").as_array().at(0).as_object().at("excluded").as_string()),

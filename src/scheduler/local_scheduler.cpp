@@ -294,18 +294,29 @@ bool LocalScheduler::unload(const Digest& key) {
   ModelEntry& entry = *known->second;
   entry.keep_alive = io::Duration{0};
   entry.expires = world_.clock.now();
-  entry.pinned = false;
+  const bool was_pinned = std::exchange(entry.pinned, false);
   pump();
+  if (was_pinned && on_unpin_) on_unpin_();
   return true;
 }
 
 bool LocalScheduler::pin(const Digest& key, bool pinned) {
   const auto known = models_.find(key);
-  if (known == models_.end() || !known->second->instance) return false;
+  if (known == models_.end() || (pinned && !known->second->instance)) return false;
   known->second->pinned = pinned;
   start_keep_alive(*known->second);
   pump();
   return true;
+}
+
+bool LocalScheduler::is_pinned(const Digest& key) const {
+  const auto known = models_.find(key);
+  return known != models_.end() && known->second->pinned;
+}
+
+bool LocalScheduler::is_loaded(const Digest& key) const {
+  const auto known = models_.find(key);
+  return known != models_.end() && known->second->instance;
 }
 
 LoadedModel LocalScheduler::loaded_model(const Digest& key, const ModelEntry& entry) const {

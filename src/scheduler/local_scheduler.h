@@ -1,6 +1,7 @@
 // The scheduler of one node: queues, runners, memory.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -48,7 +49,13 @@ class LocalScheduler final : public Scheduler {
   io::Task<Result<std::unique_ptr<Lease>>> acquire(Target target, AcquireOptions options,
                                                    io::Call call) override;
   bool unload(const Digest& key) override;
-  bool pin(const Digest& key, bool pinned) override;
+  // A pinned model is neither evicted nor does its keep-alive run out; only unload() ends that.
+  // False: it is not in memory.
+  bool pin(const Digest& key, bool pinned);
+  bool is_pinned(const Digest& key) const;  // Also while it is not in memory, after a death.
+  bool is_loaded(const Digest& key) const;  // Or loading.
+  // Called when unload() ended a pin; null: no more.
+  void on_unpin(std::function<void()> callback) { on_unpin_ = std::move(callback); }
   std::vector<LoadedModel> loaded() const override;
   io::Task<void> stop() override;
 
@@ -137,6 +144,7 @@ class LocalScheduler final : public Scheduler {
 
   io::World& world_;
   LocalSchedulerOptions options_;
+  std::function<void()> on_unpin_;
   engine::EngineFactory make_engine_;
   std::unique_ptr<MemoryPlans> plans_;
   std::map<Digest, std::unique_ptr<ModelEntry>> models_;

@@ -22,9 +22,8 @@ class NodeLinks {
                                                            const Target& target,
                                                            const AcquireOptions& options,
                                                            io::Call call) = 0;
-  // Tell a node, in the background. False: it is unknown, or this one.
+  // Tells a node, in the background. False: it is unknown, or this one.
   virtual bool unload(const std::string& node, const Digest& key) = 0;
-  virtual bool pin(const std::string& node, const Digest& key, bool pinned) = 0;
   virtual io::Task<void> stop() = 0;
 };
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <boost/json/object.hpp>
+#include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 #include <cmath>
 #include <tuple>
@@ -350,6 +351,8 @@ std::string PlacementDecision::to_json() const {
   object["tie"] = tie;
   object["hashed"] = hashed;
   object["candidates"] = std::move(list);
+  if (!split.empty()) object["split"] = boost::json::parse(split);
+  if (!split_refused.empty()) object["split_refused"] = split_refused;
   return boost::json::serialize(object);
 }
 

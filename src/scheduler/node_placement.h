@@ -129,6 +129,8 @@ struct PlacementDecision {
   bool hashed = false;       // Reports were stale: bounded-load consistent hashing.
   double prompt_tokens = 0;  // As the decision assumed.
   uint64_t load_bytes = 0;   // Memory that loading it takes, as estimated.
+  // Of a dry run of what no node can hold: how it would be split (JSON), or why not.
+  std::string split, split_refused;
 
   const NodeCandidate* best() const { return usable == 0 ? nullptr : ranked.data(); }
   std::string to_json() const;  // For people: `ollamamax explain` and the dry run.

@@ -98,13 +98,6 @@ bool RemoteLeases::unload(const std::string& node, const Digest& key) {
   return link != nullptr;
 }
 
-bool RemoteLeases::pin(const std::string& node, const Digest& key, bool pinned) {
-  const engine::PeerLink* link = reports_.link_of(node);
-  const std::string_view word = pinned ? "pin" : "unpin";
-  if (link) tasks_.spawn(tell(*link, "POST", fmt::format("/peer/v1/{}/{}", word, key.str())));
-  return link != nullptr;
-}
-
 io::Task<void> RemoteLeases::tell(engine::PeerLink link, std::string method, std::string target) {
   auto request = link.request(std::move(method), std::move(target));
   const io::Call call = world_.clock.call_within(kTellMax, tasks_.token());

@@ -23,7 +23,6 @@ class RemoteLeases final : public NodeLinks {
                                                    const AcquireOptions& options,
                                                    io::Call call) override;
   bool unload(const std::string& node, const Digest& key) override;
-  bool pin(const std::string& node, const Digest& key, bool pinned) override;
   io::Task<void> stop() override;
 
  private:

@@ -16,6 +16,8 @@
 
 namespace om::scheduler {
 
+struct PlacementDecision;  // node_placement.h.
+
 // What to run. Requests with equal weights, adapters and projectors share a runner; a runner whose
 // context is at least `num_ctx` serves smaller ones.
 struct Target {
@@ -142,22 +144,18 @@ class Scheduler {
                                                            io::Call call) = 0;
   // Unloads when its running requests have ended; true if it was loaded.
   virtual bool unload(const Digest& key) = 0;
-  // A pinned model is neither evicted nor does its keep-alive run out; only unload() ends it. True
-  // if it is loaded.
-  virtual bool pin(const Digest& key, bool pinned) {
-    (void)key, (void)pinned;
-    return false;
-  }
   virtual std::vector<LoadedModel> loaded() const = 0;
   // Why a request of late went where it went: JSON with the terms of the cost. Empty: not known.
   virtual std::string explain(const std::string& request_id) const {
     (void)request_id;
     return {};
   }
-  // Where a request for this model would go now, and what it would cost; changes nothing.
-  virtual std::string dry_run(const Target& target, const AcquireOptions& options) {
+  // Where a request for this model would go now, and what it would cost; changes nothing. Null:
+  // this node is in no cluster.
+  virtual std::shared_ptr<PlacementDecision> dry_run(const Target& target,
+                                                     const AcquireOptions& options) {
     (void)target, (void)options;
-    return {};
+    return nullptr;
   }
   virtual bool wants_read_ahead() const { return false; }  // There are standby runners to be.
   // Has another node than `busy` that has the model in memory read a prompt ahead, so that an

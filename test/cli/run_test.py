@@ -55,6 +55,34 @@ class CommandLine(unittest.TestCase):
         self.node.cli("stop", BRIEF)
         self.node.wait_until(lambda: len(self.lines("ps")) == 1, "nothing is loaded")
 
+    def test_a_model_is_pinned_and_unpinned(self):
+        cli = self.node.cli
+        self.assertEqual(len(self.lines("pin")), 1)
+        cli("cp", MODEL, "kept")
+        self.assertRegex(cli("pin", "kept").stdout, r"^pinned 'kept' on \S+\n$")
+        self.node.wait_until(lambda: re.fullmatch(r"kept:latest +\S+ +loaded *",
+                                                  self.lines("pin")[1]), "it is in memory")
+        told = json.loads(cli("pin", "--json").stdout)["pins"]
+        self.assertEqual([(pin["model"], pin["state"]) for pin in told],
+                         [("kept:latest", "loaded")])
+        self.assertRegex(self.lines("ps")[1], "Forever")
+        changed = json.loads(cli("unpin", "kept", "--json").stdout)
+        self.assertEqual(changed, {"pinned": False, "nodes": [told[0]["node"]]})
+        for arguments, code, what in (
+                (["unpin", "kept"], 1, "Error: model 'kept' is not pinned"),
+                (["pin", "nothing"], 1, "Error: model 'nothing' not found"),
+                (["pin", "kept", "--node", "moon"], 1, "Error: no node is called 'moon'"),
+                (["unpin"], 2, "Error: model is required"),
+                (["pin", "--node", "moon"], 2, "Error: --node requires model")):
+            failed = cli(*arguments, check=False)
+            self.assertEqual((failed.returncode, failed.stdout), (code, ""), arguments)
+            self.assertIn(what, failed.stderr)
+        cli("pin", "kept", "--node", told[0]["node"])
+        self.assertEqual(len(self.lines("pin")), 2)
+        # Not by `rm`, which unloads a model first.
+        self.node.request("DELETE", "/api/delete", {"model": "kept"}).close()
+        self.assertEqual(len(self.lines("pin")), 1)
+
     def test_show_prints_the_details_and_the_parts(self):
         text = self.node.cli("show", MODEL).stdout
         for word in ("Model", "architecture", "llama", "134.52M", "context length", "8192",

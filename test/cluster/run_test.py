@@ -161,15 +161,36 @@ class RealCluster(ClusterCase):
     def test_a_model_is_loaded_and_pinned_wherever_there_is_room(self):
         with self.gateway().request("POST", "/api/generate", {
                 "model": MODEL, "stream": False}) as reply:
-            self.assertIn(reply.headers["X-OllamaMax-Node"], {"n1", "n2"})
+            server = reply.headers["X-OllamaMax-Node"]
+            self.assertIn(server, {"n1", "n2"})
+        self.gateway().wait_until(
+            lambda: server in [model["node"] for model in self.gateway().get("/api/ps")["models"]],
+            "the gateway knows where it is")
         for pinned in (True, False):
             told = self.gateway().post("/api/v1/pin", {"model": MODEL, "pinned": pinned})
-            self.assertEqual(told, {"pinned": pinned})
+            self.assertEqual(told["pinned"], pinned)
+            self.assertIn(server, told["nodes"])
 
             def is_told():
                 models = self.gateway().get("/api/ps")["models"]
                 return models and all((model["expires_at"] > "2100") == pinned for model in models)
             self.gateway().wait_until(is_told, f"pinned: {pinned}")
+
+    def test_a_model_that_is_pinned_on_another_node_comes_back_with_it(self):
+        gateway, other = self.gateway(), self.nodes[1]
+
+        def is_loaded():
+            pin, = json.loads(gateway.cli("pin", "--json").stdout)["pins"]
+            self.assertEqual((pin["model"], pin["node"]), (MODEL, other.name))
+            return pin["state"] == "loaded"
+        gateway.cli("pin", MODEL, "--node", other.name)
+        gateway.wait_until(is_loaded, "it is loaded there")
+        other.kill()
+        self.restart(other)
+        gateway.wait_until(is_loaded, "it is loaded again")
+        self.assertEqual(len(other.runners()), 1)
+        gateway.cli("unpin", MODEL)
+        self.assertEqual(gateway.get("/api/v1/pin")["pins"], [])
 
     def test_a_killed_node_costs_a_pause_and_no_token(self):
         stream = Stream(self.gateway())

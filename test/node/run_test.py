@@ -221,6 +221,38 @@ class NodeLife(unittest.TestCase):
             node.post("/api/generate", {"model": MODEL, "prompt": "x",
                                         "options": {"num_predict": 1}})
 
+    def test_a_pinned_model_is_loaded_again_without_a_request(self):
+        with Node() as node:
+            node.create(MODEL)
+
+            def pins():
+                return node.get("/api/v1/pin")["pins"]
+
+            def is_loaded():
+                return pins() and pins()[0]["state"] == "loaded"
+            node.post("/api/v1/pin", {"model": MODEL})
+            node.wait_until(is_loaded, "what is pinned is loaded")
+            for number in (signal.SIGKILL, signal.SIGTERM):
+                node.stop(number)
+                node.wait_until(lambda: not node.runners(), "the runner is gone too")
+                node.start()
+                node.wait_until(is_loaded, "it is back")
+                self.assertGreater(node.get("/api/ps")["models"][0]["expires_at"], "2100")
+            os.kill(node.runners()[0], signal.SIGKILL)
+            node.wait_until(lambda: not is_loaded(), "its death is told")
+            node.wait_until(is_loaded, "it is back after its runner's death")
+            # One that cannot be loaded keeps nobody waiting, and says why.
+            weights = max((node.folder / "models" / "blobs").iterdir(),
+                          key=lambda path: path.stat().st_size)
+            node.stop(signal.SIGKILL)
+            weights.rename(node.folder / "weights")
+            node.start()
+            node.wait_until(lambda: pins()[0].get("error"), "the reason is told")
+            (node.folder / "weights").rename(weights)
+            node.wait_until(is_loaded, "it is tried again")
+            node.cli("stop", MODEL)
+            node.wait_until(lambda: pins() == [], "who unloads it ends its pin")
+
     def test_sigterm_lets_a_running_answer_end(self):
         # The drain time is long enough for any machine; what counts is that the answer is whole.
         with Node({"OLLAMAMAX_DRAIN_TIME": "10m"}) as node:

@@ -29,6 +29,13 @@ CommandTask copy_command(Cli& cli, std::string from, std::string to);
 CommandTask remove_command(Cli& cli, std::vector<std::string> models);
 CommandTask version_command(Cli& cli);
 
+struct PinOptions {
+  std::string model;  // Of pin; empty: list what is pinned.
+  std::string node;   // Empty: wherever it is.
+};
+CommandTask pin_command(Cli& cli, PinOptions options);
+CommandTask unpin_command(Cli& cli, PinOptions options);
+
 struct ShowOptions {
   std::string model;
   bool license = false, modelfile = false, parameters = false, template_text = false,

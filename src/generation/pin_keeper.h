@@ -1,0 +1,68 @@
+// Keeps the models in memory that are pinned on this node.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+
+#include "cluster/pin_table.h"
+#include "io/task_group.h"
+#include "scheduler/local_scheduler.h"
+#include "store/store.h"
+
+namespace om::generation {
+
+// Loads what is pinned and not in memory: at the start, when it was pinned, when its runner died,
+// when its name means another model. What was unloaded on request is pinned no more.
+//
+// On the io thread. References outlive it; stop() must have returned before it is destroyed.
+class PinKeeper {
+ public:
+  static constexpr std::chrono::seconds kLookInterval{5};
+  // After a load that failed: doubled each time.
+  static constexpr std::chrono::seconds kRetryFirst{5}, kRetryMax{300};
+
+  struct Options {
+    scheduler::Scheduler* loader = nullptr;  // Of this node, fetches files. Null: `local` itself.
+    int default_context = 0;                 // As GenerationOptions'.
+  };
+
+  PinKeeper(io::World& world, store::Store& store, scheduler::LocalScheduler& local,
+            cluster::PinTable& pins, Options options);
+
+  void start();
+  io::Task<void> stop();
+
+  // Why the last load of a model pinned here failed; null: it did not.
+  const Error* error(const std::string& model) const;
+
+ private:
+  struct Kept {
+    Digest key;         // Of its runner.
+    bool held = false;  // The scheduler keeps it from leaving; else it is to be loaded.
+    bool busy = false;  // Being loaded, or unpinned.
+    int failures = 0;
+    io::TimePoint not_before{};
+    std::optional<Error> error;
+  };
+
+  io::Task<void> run();
+  void look();
+  void release(const Digest& key);  // Unless another name keeps it.
+  void keep(const std::string& model, Kept& kept);
+  io::Task<void> load(std::string model, scheduler::Target target);
+  io::Task<void> unpin(std::string model);
+  void failed(const std::string& model, Kept& kept, Error error);
+
+  io::World& world_;
+  store::Store& store_;
+  scheduler::LocalScheduler& local_;
+  cluster::PinTable& pins_;
+  const Options options_;
+  std::map<std::string, Kept> kept_;  // By model.
+  io::Event changed_;
+  bool stale_ = false;
+  io::TaskGroup tasks_;
+};
+
+}  // namespace om::generation
