@@ -251,8 +251,7 @@ io::Task<Result<void>> ClusterParts::withdraw(io::Call call) {
     return links;
   });
   metadata::Transaction transaction;
-  transaction.operations.push_back(
-      metadata::Operation::remove(std::string(cluster::kNodesPrefix) + state_.name));
+  transaction.operations = cluster::removal_of(state_.name);
   const auto done = co_await facts.commit(std::move(transaction), std::move(call));
   co_await facts.stop();
   if (!done) co_return fail(done.error());
