@@ -3,8 +3,8 @@
 # upgrade). Prints its path. Exit 3: the checkout's history does not reach back to it.
 source "$(dirname "$0")/common.sh"
 
-# 0.1.0. With a new version in CMakeLists.txt, the last commit of the version before.
-PREVIOUS=29b664eec664c2e2f4dbf0ac0e24eca220d5d074
+# 0.2.0. With a new version in CMakeLists.txt, the last commit of the version before.
+PREVIOUS=e2fccbd6aaf843a914b21bf9f9d7d1c79b1e6e91
 target=$CACHE/previous/$PREVIOUS/ollamamax
 work=$CACHE/build/previous-$PREVIOUS
 

@@ -62,11 +62,12 @@ ClusterParts::ClusterParts(io::World& world, const Settings& settings, store::St
 
 ClusterParts::~ClusterParts() = default;
 
-io::Task<Result<void>> ClusterParts::open(scheduler::LocalScheduler& local, http::Client& client,
-                                          transfer::TransferOptions options) {
+io::Task<Result<void>> ClusterParts::open(io::Endpoint at, scheduler::LocalScheduler& local,
+                                          http::Client& client, transfer::TransferOptions options) {
   local_ = &local;
   CO_TRY_VOID(identity_.load());
   open_renewal();
+  CO_TRY_VOID(listen(std::move(at)));
   CO_TRY_VOID(co_await open_facts());
   members_ = std::make_unique<cluster::Members>(world_, *metadata_, members_file());
   catalogue_ = std::make_unique<cluster::Catalogue>(world_, *metadata_, disk_,
@@ -109,8 +110,6 @@ io::Task<Result<void>> ClusterParts::open(scheduler::LocalScheduler& local, http
         return renewal_->answer(request, body, response);
       });
   open_distribution(client, std::move(options));
-  http_server_ =
-      std::make_unique<http::Server>(world_, peer_server_limits(), peer_server_->handler());
   reports_->on_lost([this](const std::string& node) { peer_server_->forget(node); });
   members_->on_change([this] { connect_members(); });
   members_->start();
@@ -256,16 +255,46 @@ io::Task<void> ClusterParts::stage(std::string model, size_t copies) {
 }
 
 Result<void> ClusterParts::listen(io::Endpoint at) {
+  auto handler = [this](http::Request& request, http::BodyReader& body,
+                        http::ResponseWriter& response) { return answer(request, body, response); };
+  http_server_ = std::make_unique<http::Server>(world_, peer_server_limits(), std::move(handler));
+  // Of a voter whose etcd has one_port, now or later.
+  ClusterState behind = state_;
+  behind.one_port = true;
+  peer::VoterPorts ports{etcd_endpoint(behind, kEtcdClientOffset),
+                         etcd_endpoint(behind, kEtcdPeerOffset), identity_.client_of(state_.name)};
+  voter_service_ = std::make_unique<peer::VoterService>(world_, *client_, std::move(ports));
   TRY(const io::Endpoint bound, http_server_->listen(std::move(at), identity_.peer_server()));
   listening_ = true;
+  log_info("listening for other nodes", field("address", bound.str()), field("node", state_.name));
+  return {};
+}
+
+// Voters reach each other's etcd also while this node begins: it may wait for just that.
+io::Task<void> ClusterParts::answer(http::Request& request, http::BodyReader& body,
+                                    http::ResponseWriter& response) {
+  const bool for_voter = peer::VoterService::serves(request.path) && state_.one_port;
+  if (!for_voter && serving_) co_return co_await peer_server_->handle(request, body, response);
+  int status = 503;
+  Error error{Errc::unavailable, "this node is starting"};
+  if (const auto allowed = authorize(request); !allowed) {
+    status = 403;
+    error = allowed.error();
+  } else if (for_voter) {
+    co_return co_await voter_service_->handle(request, body, response);
+  }
+  // Who is gone needs no answer.
+  (void)co_await response.send(status, "application/x-ndjson", engine::error_line(error));
+}
+
+void ClusterParts::serve_nodes() {
+  serving_ = true;
   peer_server_->start();
   if (settings_.announce_mdns) {
     announcement_ =
         std::make_unique<cluster::MdnsAnnouncement>(world_, state_.name, state_.advertise.port);
     announcement_->start();
   }
-  log_info("listening for other nodes", field("address", bound.str()), field("node", state_.name));
-  return {};
 }
 
 engine::PeerLink ClusterParts::link_to(const cluster::Member& member) {
@@ -279,8 +308,7 @@ void ClusterParts::connect_members() {
   std::vector<engine::PeerLink> links;
   std::set<std::string, std::less<>> draining;
   std::vector<std::string> aggregators;
-  std::vector<cluster::Member> members = members_->list();
-  if (members.empty()) members = state_.known;
+  const std::vector<cluster::Member> members = known_members();
   const bool asks_voters = !state_.voter && members.size() > settings_.direct_reports_max;
   for (const cluster::Member& member : members) {
     if (member.name == state_.name) continue;
@@ -304,9 +332,14 @@ void ClusterParts::tell_removal(bool removed) {
   removed_ = removed;
 }
 
+std::vector<cluster::Member> ClusterParts::known_members() const {
+  if (!members_) return members_on_disk();
+  std::vector<cluster::Member> members = members_->list();
+  return members.empty() ? state_.known : members;
+}
+
 std::vector<engine::PeerLink> ClusterParts::voters() {
-  std::vector<cluster::Member> members = members_ ? members_->list() : state_.known;
-  if (members.empty()) members = state_.known;
+  const std::vector<cluster::Member> members = known_members();
   std::vector<engine::PeerLink> reachable, others;
   const cluster::View view = reports_ ? reports_->view() : cluster::View();
   for (const cluster::Member& member : members) {
@@ -340,7 +373,7 @@ std::vector<engine::PeerLink> ClusterParts::peers() {
 Result<void> ClusterParts::authorize(const http::Request& request) {
   if (request.path == kJoinPath) return {};
   std::vector<security::KnownNode> known;
-  for (const cluster::Member& member : members_->list()) {
+  for (const cluster::Member& member : known_members()) {
     known.push_back({member.name, member.serial, false});
   }
   return security::check_peer(request.peer_certificate, request.peer_certificate_serial, known);
@@ -377,12 +410,14 @@ cluster::NodeInfo ClusterParts::self() {
 
 io::Task<void> ClusterParts::stop() {
   if (voting_) co_await voting_->stop();
+  if (voter_) co_await voter_->hand_over_lead();
   co_await tasks_.stop();
   if (announcement_) co_await announcement_->stop();
   if (renewal_) co_await renewal_->stop();
   if (distribution_) co_await distribution_->stop();
   if (reports_) co_await reports_->stop();
   if (peer_server_) co_await peer_server_->stop();
+  if (voter_service_) voter_service_->stop();
   if (listening_) co_await http_server_->stop(std::chrono::seconds(2));
   if (catalogue_) co_await catalogue_->stop();
   if (members_) co_await members_->stop();

@@ -18,6 +18,7 @@
 #include "peer/peer_server.h"
 #include "peer/renewal.h"
 #include "peer/staged_scheduler.h"
+#include "peer/voter_service.h"
 #include "scheduler/cluster_scheduler.h"
 #include "scheduler/local_scheduler.h"
 #include "scheduler/part_leases.h"
@@ -35,11 +36,12 @@ class ClusterParts {
                io::Path directory, VoterMaker& voters);
   ~ClusterParts();
 
-  // Opens the facts and begins to follow them and the other nodes. Goes on without a majority.
-  // `client` is for registries and blobs.
-  io::Task<Result<void>> open(scheduler::LocalScheduler& local, http::Client& client,
-                              transfer::TransferOptions options);
-  Result<void> listen(io::Endpoint at);
+  // Listens at `at`, at first for the other voters' etcd alone; opens the facts, and begins to
+  // follow them and the other nodes. Goes on without a majority. `client` is for registries and
+  // blobs. already_exists: the address is in use.
+  io::Task<Result<void>> open(io::Endpoint at, scheduler::LocalScheduler& local,
+                              http::Client& client, transfer::TransferOptions options);
+  void serve_nodes();  // Answers whatever nodes ask, from then on.
 
   store::Store& store() { return *store_; }
   transfer::Distribution& distribution() { return *distribution_; }
@@ -91,6 +93,11 @@ class ClusterParts {
   void connect_members();
   std::vector<engine::PeerLink> voters();
   engine::PeerLink link_to(const cluster::Member& member);
+  std::vector<cluster::Member> known_members() const;
+  std::optional<engine::PeerLink> link_at_address(const io::Endpoint& at);
+  Result<void> listen(io::Endpoint at);
+  io::Task<void> answer(http::Request& request, http::BodyReader& body,
+                        http::ResponseWriter& response);
   Result<void> authorize(const http::Request& request);
   void open_distribution(http::Client& client, transfer::TransferOptions options);
   io::Task<void> serve_blob(http::Request& request, http::ResponseWriter& response);
@@ -128,7 +135,7 @@ class ClusterParts {
   security::IdentityStore identity_;
   scheduler::LocalScheduler* local_ = nullptr;
   std::function<void()> restart_;
-  bool stopping_ = false, listening_ = false, removed_ = false, is_last_ = false;
+  bool stopping_ = false, listening_ = false, serving_ = false, removed_ = false, is_last_ = false;
   std::shared_ptr<const std::vector<Digest>> blobs_;
   io::TimePoint blobs_at_{};
   uint64_t disk_free_ = 0;
@@ -152,6 +159,7 @@ class ClusterParts {
   std::unique_ptr<scheduler::ClusterScheduler> scheduler_;
   std::unique_ptr<scheduler::PartLeases> part_leases_;
   std::unique_ptr<peer::PeerServer> peer_server_;
+  std::unique_ptr<peer::VoterService> voter_service_;
   std::unique_ptr<http::Server> http_server_;
   std::unique_ptr<io::TaskGroup> voting_;
   io::TaskGroup tasks_;

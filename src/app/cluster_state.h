@@ -15,7 +15,10 @@ struct ClusterState {
   std::string name;        // Of this node.
   io::Endpoint advertise;  // Where others reach it.
   bool voter = false;
-  bool external_etcd = false;          // As a voter: the facts are in the user's own etcd.
+  bool external_etcd = false;  // As a voter: the facts are in the user's own etcd.
+  // As a voter: its etcd is reached through the port between nodes. Not so where it began before
+  // 0.3, or listens on loopback: etcd has two ports of its own then.
+  bool one_port = false;
   std::vector<cluster::Member> known;  // When this was written: whom to ask first.
 };
 

@@ -69,7 +69,17 @@ bool ClusterParts::facts_are_external() const {
 }
 
 std::unique_ptr<Voter> ClusterParts::make_voter() {
-  return voters_maker_.make({world_, settings_, state_, directory_, identity_});
+  auto link_at = [this](const io::Endpoint& at) { return link_at_address(at); };
+  return voters_maker_.make({world_, settings_, state_, directory_, identity_, std::move(link_at)});
+}
+
+// Whose port between nodes that is. None: etcd's own, of a voter that has one.
+std::optional<engine::PeerLink> ClusterParts::link_at_address(const io::Endpoint& at) {
+  for (const cluster::Member& member : known_members()) {
+    const auto url = http::Url::parse("https://" + member.peer.str());
+    if (url && url->host == at.host && url->port == at.port) return link_to(member);
+  }
+  return std::nullopt;
 }
 
 // Who was in the cluster when this node last knew, also before it can ask.
@@ -185,7 +195,8 @@ io::Task<Result<void>> ClusterParts::choose_voters(io::Call call) {
   for (const cluster::Member& member : members) {
     const cluster::NodeInfo* node = view.find(member.name);
     if (!member.voter) {
-      const bool is_ready = node && node->state == cluster::NodeState::ready;
+      const bool is_ready = node && node->state == cluster::NodeState::ready &&
+                            (!state_.one_port || knows_one_port(member));
       if (is_ready && candidate.empty()) candidate = member.name;
       continue;
     }
@@ -301,6 +312,11 @@ io::Task<Result<void>> ClusterParts::become_voter(io::Call call) {
     joined = co_await voter->resume(call);
   } else {
     CO_TRY_VOID(co_await give_up_old_vote(call));
+    // Known before etcd begins: it keeps its address for as long as it lives.
+    state_.one_port = !state_.external_etcd && settings_.one_port &&
+                      can_use_one_port(state_.advertise, members_->list());
+    CO_TRY_VOID(save_cluster_state(world_.files, directory_, state_));
+    voter = make_voter();
     std::vector<io::Endpoint> others = etcd_endpoints(members_->list(), reports_->view());
     joined = co_await voter->join(std::move(others), call);
   }

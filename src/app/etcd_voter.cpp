@@ -1,6 +1,10 @@
 // Voters that are etcd members, each run as a child.
+#include <algorithm>
+
+#include "app/node_parts.h"
 #include "app/voter.h"
 #include "base/log.h"
+#include "base/version.h"
 #include "metadata/etcd/etcd_metadata.h"
 #include "metadata/etcd/member.h"
 #include "metadata/sqlite/sqlite_metadata.h"
@@ -12,10 +16,8 @@ bool is_numeric(std::string_view host) {
   return host.find(':') != host.npos || host.find_first_not_of("0123456789.") == host.npos;
 }
 
-io::Endpoint etcd_endpoint(const ClusterState& state, uint16_t offset) {
-  return io::Endpoint::tcp(state.advertise.host,
-                           static_cast<uint16_t>(state.advertise.port + offset));
-}
+constexpr std::chrono::seconds kHandOverMax{2};
+constexpr std::string_view kOnePortSince = "0.3.0";
 
 metadata::MemberOptions member_options(const Settings& settings, const ClusterState& state,
                                        const io::Path& directory,
@@ -26,10 +28,10 @@ metadata::MemberOptions member_options(const Settings& settings, const ClusterSt
   options.directory = voter_directory(directory);
   options.client = etcd_endpoint(state, kEtcdClientOffset);
   options.peer = etcd_endpoint(state, kEtcdPeerOffset);
-  options.advertised_host = state.advertise.host;
+  options.advertised_client = state.one_port ? state.advertise : options.client;
+  options.advertised_peer = state.one_port ? state.advertise : options.peer;
   // etcd binds to addresses only. Loopback stays loopback.
-  const std::string bound = is_numeric(state.advertise.host) ? state.advertise.host : "0.0.0.0";
-  options.client.host = options.peer.host = bound;
+  if (!is_numeric(options.client.host)) options.client.host = options.peer.host = "0.0.0.0";
   const metadata::EtcdCertificates certificates{identity.authorities_file(), identity.node_file(),
                                                 identity.node_file()};
   options.client_certificates = options.peer_certificates = certificates;
@@ -42,10 +44,12 @@ class EtcdVoter final : public Voter {
       : world_(parts.world),
         state_(parts.state),
         identity_(parts.identity),
+        proxy_(parts.world, std::move(parts.link_at)),
         member_(parts.world,
                 member_options(parts.settings, parts.state, parts.directory, parts.identity)) {}
 
   io::Task<Result<void>> begin(io::Call call) override {
+    CO_TRY_VOID(open_proxy());
     CO_TRY_VOID(co_await member_.begin(std::move(call)));
     open_metadata();
     co_return Result<void>{};
@@ -57,17 +61,26 @@ class EtcdVoter final : public Voter {
   metadata::Metadata& metadata() override { return *metadata_; }
   std::string client_url() const override { return member_.options().client_url(); }
   std::string peer_url() const override { return member_.options().peer_url(); }
+  io::Task<void> hand_over_lead() override;
   io::Task<void> stop() override;
 
  private:
+  Result<void> open_proxy();
   void open_metadata();
 
   io::World& world_;
   const ClusterState& state_;
   const security::IdentityStore& identity_;
+  peer::VoterProxy proxy_;
   metadata::EtcdMember member_;
   std::unique_ptr<metadata::EtcdMetadata> metadata_;
 };
+
+Result<void> EtcdVoter::open_proxy() {
+  TRY(const io::Endpoint at, proxy_.listen());
+  member_.use_proxy("http://" + at.str());
+  return {};
+}
 
 void EtcdVoter::open_metadata() {
   metadata::EtcdOptions options;
@@ -78,6 +91,7 @@ void EtcdVoter::open_metadata() {
 }
 
 io::Task<Result<void>> EtcdVoter::resume(io::Call call) {
+  CO_TRY_VOID(open_proxy());
   auto resumed = co_await member_.resume(std::move(call));
   // Without a majority it does not answer yet, but runs: requests are served meanwhile.
   const bool runs = resumed || resumed.error().code == Errc::deadline_exceeded;
@@ -100,15 +114,22 @@ std::unique_ptr<metadata::Membership> open_membership(io::World& world,
 }
 
 io::Task<Result<void>> EtcdVoter::join(std::vector<io::Endpoint> others, io::Call call) {
+  CO_TRY_VOID(open_proxy());
   const auto membership = open_membership(world_, identity_, std::move(others));
   CO_TRY_VOID(co_await member_.join(*membership, std::move(call)));
   open_metadata();
   co_return Result<void>{};
 }
 
+io::Task<void> EtcdVoter::hand_over_lead() {
+  const auto done = co_await member_.hand_over_lead(world_.clock.call_within(kHandOverMax));
+  if (!done) log_info("another voter leads after an election", field("reason", done.error()));
+}
+
 io::Task<void> EtcdVoter::stop() {
   if (metadata_) co_await metadata_->stop();
   co_await member_.stop();
+  co_await proxy_.stop();
 }
 
 class EtcdVoters final : public VoterMaker {
@@ -134,6 +155,19 @@ class EtcdVoters final : public VoterMaker {
 };
 
 }  // namespace
+
+io::Endpoint etcd_endpoint(const ClusterState& state, uint16_t offset) {
+  return io::Endpoint::tcp(state.one_port ? "127.0.0.1" : state.advertise.host,
+                           static_cast<uint16_t>(state.advertise.port + offset));
+}
+
+bool knows_one_port(const cluster::Member& member) {
+  return !is_older_version(member.version, kOnePortSince);
+}
+
+bool can_use_one_port(const io::Endpoint& advertise, const std::vector<cluster::Member>& members) {
+  return !is_loopback(advertise.host) && std::ranges::all_of(members, knows_one_port);
+}
 
 VoterMaker& etcd_voters() {
   static EtcdVoters voters;

@@ -92,7 +92,7 @@ io::Task<Result<void>> Node::enter_cluster(transfer::TransferOptions options) {
     name_ = state->name;  // Its certificate says so, whatever the machine is called now.
     cluster_ = std::make_unique<ClusterParts>(world_, settings_, *store_, std::move(*state),
                                               directory, voters_);
-    CO_TRY_VOID(co_await cluster_->open(*local_scheduler_, *client_, std::move(options)));
+    CO_TRY_VOID(co_await open_cluster(std::move(options)));
     scheduler_ = &cluster_->scheduler();
     models_ = &cluster_->store();
   } else if (state.error().code != Errc::not_found) {
@@ -169,19 +169,19 @@ io::Task<Result<void>> Node::move_own_facts(io::Call call) {
   co_return remove_own_facts(world_.files, settings_.state_directory);
 }
 
-Result<void> Node::listen_to_nodes() {
-  if (!cluster_) return {};
-  TRY(const HostPort host, parse_host(settings_.cluster_listen));
-  auto bound = cluster_->listen(io::Endpoint::tcp(host.host, host.port));
-  if (bound || bound.error().code != Errc::already_exists) return bound;
-  return fail(Errc::already_exists,
-              "{} (another node runs here? Choose another address with "
-              "OLLAMAMAX_CLUSTER_LISTEN)",
-              bound.error().what);
+io::Task<Result<void>> Node::open_cluster(transfer::TransferOptions options) {
+  CO_TRY(const HostPort host, parse_host(settings_.cluster_listen));
+  auto opened = co_await cluster_->open(io::Endpoint::tcp(host.host, host.port), *local_scheduler_,
+                                        *client_, std::move(options));
+  if (opened || opened.error().code != Errc::already_exists) co_return opened;
+  co_return fail(Errc::already_exists,
+                 "{} (another node runs here? Choose another address with "
+                 "OLLAMAMAX_CLUSTER_LISTEN)",
+                 opened.error().what);
 }
 
 Result<void> Node::listen() {
-  TRY_VOID(listen_to_nodes());
+  if (cluster_) cluster_->serve_nodes();
   for (const std::string& address : settings_.listen) {
     TRY(const HostPort host, parse_host(address));
     auto bound = server_->listen(io::Endpoint::tcp(host.host, host.port));

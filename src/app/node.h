@@ -53,7 +53,7 @@ class Node {
   io::Task<void> bring_own_facts();  // Into the cluster that this node has entered.
   io::Task<Result<void>> move_own_facts(io::Call call);
   Result<void> listen();
-  Result<void> listen_to_nodes();
+  io::Task<Result<void>> open_cluster(transfer::TransferOptions options);
   io::Task<void> take_down();
 
   io::World& world_;

@@ -322,6 +322,10 @@ const SettingRow kTable[] = {
      "How many nodes keep the cluster's facts, once there are so many: 3, or 5 to survive two "
      "deaths at once. The same on all nodes.",
      set_number<&Settings::voters, 3, 5>, get_number<&Settings::voters>},
+    {"cluster.one_port", "OLLAMAMAX_CLUSTER_ONE_PORT",
+     "As a voter that begins now: be reached through the port between nodes alone. Off: etcd has "
+     "two more ports, as before 0.3, which a cluster that is to go back to 0.2 needs.",
+     set_bool<&Settings::one_port>, get_bool<&Settings::one_port>},
     {"cluster.standby_runners", "OLLAMAMAX_CLUSTER_STANDBY_RUNNERS",
      "So many more nodes load a model that answers, where memory is free: an answer whose node "
      "dies goes on without waiting for a load.",

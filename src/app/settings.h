@@ -50,6 +50,7 @@ struct Settings {
   bool announce_mdns = false;
   size_t voters = 3;
   size_t direct_reports_max = 64;  // Nodes.
+  bool one_port = true;
   size_t standby_runners = 0;
   std::chrono::nanoseconds node_grace{}, surplus_grace{};
   uint64_t receive_rate_max = 0, send_rate_max = 0;  // Bytes a second; 0: no cap.

@@ -9,13 +9,22 @@
 
 #include "app/cluster_state.h"
 #include "app/settings.h"
+#include "cluster/remote_metadata.h"
 #include "metadata/metadata.h"
+#include "peer/voter_proxy.h"
 #include "security/identity.h"
 
 namespace om::app {
 
-// The ports of etcd itself follow that of the node: clients (voters only), then members.
+// The ports of etcd itself follow that of the node: clients (voters only), then members. On
+// loopback only where the port between nodes leads to them (ClusterState::one_port).
 inline constexpr uint16_t kEtcdClientOffset = 1, kEtcdPeerOffset = 2;
+io::Endpoint etcd_endpoint(const ClusterState& state, uint16_t offset);
+
+// Whether a voter that begins now in a cluster of these members can do without: all of them must
+// know the way, and etcd asks no proxy for what is on loopback.
+bool knows_one_port(const cluster::Member& member);
+bool can_use_one_port(const io::Endpoint& advertise, const std::vector<cluster::Member>& members);
 
 // How many of a cluster's nodes vote if `wanted` of them should: an odd number, for an even one
 // survives no more deaths, and one until there are three, for two would need each other.
@@ -45,6 +54,8 @@ class Voter {
   virtual metadata::Metadata& metadata() = 0;
   virtual std::string client_url() const = 0;  // As other voters reach it.
   virtual std::string peer_url() const = 0;    // Empty: it is no member of the engine itself.
+  // Before a planned end: what it leads, another one leads then, if there is one.
+  virtual io::Task<void> hand_over_lead() { co_return; }
   virtual io::Task<void> stop() = 0;
 };
 
@@ -55,6 +66,7 @@ struct VoterParts {
   const ClusterState& state;
   io::Path directory;
   const security::IdentityStore& identity;
+  peer::VoterProxy::LinkAt link_at = {};  // None: the voter is alone.
 };
 
 // On the io thread; outlives the voters.

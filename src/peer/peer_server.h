@@ -53,7 +53,9 @@ class PeerServer {
   explicit PeerServer(Dependencies dependencies);
   ~PeerServer();
 
-  http::Handler handler();
+  http::Handler handler();  // Of handle().
+  io::Task<void> handle(http::Request& request, http::BodyReader& body,
+                        http::ResponseWriter& response);
   // Paths that other rooms serve to nodes: `prefix` and everything below it.
   void mount(std::string prefix, http::Handler handler);
   // On voters, from then on: the facts, joins, and the authority's key for other voters.
@@ -66,8 +68,6 @@ class PeerServer {
   io::Task<void> stop();
 
  private:
-  io::Task<void> handle(http::Request& request, http::BodyReader& body,
-                        http::ResponseWriter& response);
   io::Task<void> stream(http::Request& request, http::ResponseWriter& response,
                         io::Duration interval, std::function<std::string()> next);
   io::Task<void> report(http::Request& request, http::ResponseWriter& response);

@@ -1,36 +1,14 @@
 """What the scenarios share: a cluster of three voters, its leader, a clean state between them."""
 
-import json
 import os
 import pathlib
 import signal
-import ssl
-import urllib.request
 
 from load import MODEL, names_of
 
 from support import cluster
 
 FULL = bool(os.environ.get("FAULTS_FULL"))  # ./run faults: more of everything.
-
-
-def etcd_leader(nodes):
-    """The node whose etcd member leads, by what the members say."""
-    for node in nodes:
-        state = pathlib.Path(node.environment["OLLAMAMAX_STATE"]) / "cluster"
-        tls = ssl.create_default_context(cafile=state / "ca.crt")
-        tls.check_hostname = False  # The certificates name nodes, not addresses.
-        tls.load_cert_chain(state / "node.pem")
-        request = urllib.request.Request(f"https://{node.address}:11436/v3/maintenance/status",
-                                         data=b"{}")
-        try:
-            with urllib.request.urlopen(request, timeout=3, context=tls) as reply:
-                status = json.load(reply)
-        except OSError:
-            continue
-        if status.get("leader") == status["header"]["member_id"]:
-            return node
-    return None
 
 
 def children(node, name):
@@ -72,7 +50,7 @@ class ClusterCase(cluster.ClusterCase):
                 self.nodes[0].request("DELETE", "/api/delete", {"model": name}).close()
 
     def leader(self):
-        return self.nodes[0].wait_until(lambda: etcd_leader(self.nodes), "etcd has a leader")
+        return self.nodes[0].wait_until(lambda: cluster.etcd_leader(self.nodes), "etcd has a leader")
 
     def others(self, node):
         return [other for other in self.nodes if other is not node]

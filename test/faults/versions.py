@@ -10,6 +10,7 @@ from base import ClusterCase
 from load import Load
 
 from support import node as nodes
+from support.cluster import Machine
 
 HERE = pathlib.Path(__file__).resolve().parent
 HOUR = 3600
@@ -72,12 +73,28 @@ def under_another_version(program):
 
 
 class Upgrade(ClusterCase):
-    """Three nodes go back to the release before this one, or to the program that is named by
-    OLLAMAMAX_OTHER_PROGRAM, and return: upgraded one by one, as an operator would."""
+    """Three nodes that began with the release before this one, or with the program that is named
+    by OLLAMAMAX_OTHER_PROGRAM, get this one, and go back: one by one, as an operator would."""
 
     @classmethod
     def setUpClass(cls):
-        cls.other = os.environ.get("OLLAMAMAX_OTHER_PROGRAM") or previous_program()
+        cls.new = str(pathlib.Path(nodes.PROGRAM).resolve())
+        cls.folder = pathlib.Path(tempfile.mkdtemp(prefix="ollamamax-other-"))
+        cls.addClassCleanup(shutil.rmtree, cls.folder)
+        cls.other = str(cls.folder / "ollamamax")
+        program = os.environ.get("OLLAMAMAX_OTHER_PROGRAM") or previous_program()
+        if program is None or version_of(program) == version_of(cls.new):
+            pathlib.Path(cls.other).write_bytes(under_another_version(program or cls.new))
+        else:
+            shutil.copy(program, cls.other)
+        pathlib.Path(cls.other).chmod(0o755)
+        (cls.folder / "llama").symlink_to(pathlib.Path(cls.new).parent / "llama")
+
+        class OtherMachine(Machine):
+            def __init__(self, *arguments):
+                super().__init__(*arguments)
+                self.program = cls.other
+        cls.machine = OtherMachine
         super().setUpClass()
 
     def change(self, nodes, binary, asked):
@@ -93,25 +110,13 @@ class Upgrade(ClusterCase):
         print(f"  row 12: {load.figures()}", flush=True)
 
     def test_row_12_a_rolling_upgrade_and_back_fails_no_request(self):
-        new = str(pathlib.Path(nodes.PROGRAM).resolve())
-        folder = pathlib.Path(tempfile.mkdtemp(prefix="ollamamax-other-"))
-        other = str(folder / "ollamamax")
-        if self.other is None or version_of(self.other) == version_of(new):
-            pathlib.Path(other).write_bytes(under_another_version(self.other or new))
-        else:
-            shutil.copy(self.other, other)
-        pathlib.Path(other).chmod(0o755)
-        (folder / "llama").symlink_to(pathlib.Path(new).parent / "llama")
-        self.assertNotEqual(version_of(other), version_of(new))
-        try:
-            for binary in (other, new):
-                # All of them, in two turns: who is asked is not stopped.
-                first, *others = self.nodes
-                self.change(others, binary, asked=first)
-                self.change([first], binary, asked=others[0])
-                wanted = version_of(binary)
-                others[0].wait_until(
-                    lambda wanted=wanted: {node["version"] for node in others[0].status()["nodes"]}
-                    == {wanted}, f"all run {wanted}")
-        finally:
-            shutil.rmtree(folder)
+        self.assertNotEqual(version_of(self.other), version_of(self.new))
+        for binary in (self.new, self.other):
+            # All of them, in two turns: who is asked is not stopped.
+            first, *others = self.nodes
+            self.change(others, binary, asked=first)
+            self.change([first], binary, asked=others[0])
+            wanted = version_of(binary)
+            others[0].wait_until(
+                lambda wanted=wanted: {node["version"] for node in others[0].status()["nodes"]}
+                == {wanted}, f"all run {wanted}")

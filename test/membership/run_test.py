@@ -18,7 +18,7 @@ import zlib
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from support import cases  # noqa: E402
-from support.cluster import Cluster  # noqa: E402
+from support.cluster import Cluster, etcd_leader  # noqa: E402
 
 MODEL = "smollm2:135m"
 LIFE = 45  # Seconds; renewed after a third of it, as a certificate begins before it is issued.
@@ -173,6 +173,58 @@ class Voters(unittest.TestCase):
             lost.start()
             cluster.wait_until_ready()
             self.assertEqual(len(self.voters(first)), 3)
+
+
+class OnePort(unittest.TestCase):
+    """What a firewall between the nodes would have to let through."""
+
+    def ports(self, node):
+        """Those that other machines may connect to, and those of others that it has tried."""
+        table = subprocess.run(node.command(["cat", "/proc/net/tcp"]), capture_output=True,
+                               text=True, timeout=20, check=True).stdout
+        listening, tried = set(), set()
+        for line in table.splitlines()[1:]:
+            _, here, there, state = line.split()[:4]
+            address, port = here.split(":")
+            if address.endswith("7F"):
+                continue
+            if state == "0A":
+                listening.add(int(port, 16))
+            else:
+                tried.add(min(int(port, 16), int(there.split(":")[1], 16)))
+        return listening, tried
+
+    def expect_one_port(self, cluster):
+        for node in cluster.nodes:
+            listening, tried = self.ports(node)
+            self.assertEqual(listening, {11434, 11435})
+            self.assertLessEqual(tried, listening)
+            self.assertIn(11435, tried)
+
+    def test_voters_need_no_port_of_their_own(self):
+        with Cluster(3) as cluster:
+            cluster.form()
+            cluster.wait_for_voters()
+            self.expect_one_port(cluster)
+            first = cluster.nodes[0]
+            first.create(MODEL)
+            leader = first.wait_until(lambda: etcd_leader(cluster.nodes), "etcd has a leader")
+            leader.kill()
+            others = [node for node in cluster.nodes if node is not leader]
+            others[0].wait_until(lambda: etcd_leader(others), "another voter leads")
+            others[1].cli("cp", MODEL, "copied")
+            leader.start()
+            cluster.wait_until_ready()
+            leader.wait_until(lambda: leader.status()["majority"], "it is back among the voters")
+            # A planned end costs no election: another one leads before it is gone.
+            leader = first.wait_until(lambda: etcd_leader(cluster.nodes), "etcd has a leader")
+            others = [node for node in cluster.nodes if node is not leader]
+            leader.stop()
+            self.assertIn(etcd_leader(others), others)
+            self.assertNotIn("after an election", leader.log())
+            leader.start()
+            cluster.wait_until_ready()
+            self.expect_one_port(cluster)
 
 
 class Discovery(unittest.TestCase):

@@ -4,7 +4,9 @@ import json
 import pathlib
 import shutil
 import signal
+import ssl
 import unittest
+import urllib.request
 
 from .network import Network
 from .node import Node
@@ -48,6 +50,25 @@ class Machine(Node):
 
     def states(self):
         return {node["name"]: node["state"] for node in self.status()["nodes"]}
+
+
+def etcd_leader(nodes):
+    """The node whose etcd member leads, by what the members say through the nodes' port."""
+    for node in nodes:
+        state = pathlib.Path(node.environment["OLLAMAMAX_STATE"]) / "cluster"
+        tls = ssl.create_default_context(cafile=state / "ca.crt")
+        tls.check_hostname = False  # The certificates name nodes, not addresses.
+        tls.load_cert_chain(state / "node.pem")
+        request = urllib.request.Request(f"https://{node.address}:11435/v3/maintenance/status",
+                                         data=b"{}")
+        try:
+            with urllib.request.urlopen(request, timeout=3, context=tls) as reply:
+                status = json.load(reply)
+        except OSError:
+            continue
+        if status.get("leader") == status["header"]["member_id"]:
+            return node
+    return None
 
 
 class Cluster:
@@ -111,10 +132,11 @@ class ClusterCase(unittest.TestCase):
     """Tests that share one cluster and leave it whole. prepare() makes what all of them need."""
 
     count, environments = 3, {}  # Of its nodes; of some, by index.
+    machine = Machine
 
     @classmethod
     def setUpClass(cls):
-        cls.cluster = Cluster(cls.count, cls.environments)
+        cls.cluster = Cluster(cls.count, cls.environments, cls.machine)
         cls.cluster.__enter__()
         try:
             cls.cluster.form()

@@ -23,6 +23,7 @@ constexpr int kQuickEndsMax = 2;
 constexpr seconds kStopMax{5};
 constexpr milliseconds kAskAgain{100};
 constexpr size_t kMembersMax = 100;
+constexpr std::string_view kStatusPath = "/v3/maintenance/status";
 
 }  // namespace
 
@@ -171,7 +172,7 @@ io::Task<Result<void>> EtcdMember::run(Note note, io::Call call) {
   co_return write_note(note);
 }
 
-io::Task<Result<void>> EtcdMember::wait_until_ready(io::Call call) {
+EtcdOptions EtcdMember::own_gateway() const {
   EtcdOptions options;
   options.endpoints = {options_.client};
   if (const auto& files = options_.client_certificates) {
@@ -186,7 +187,30 @@ io::Task<Result<void>> EtcdMember::wait_until_ready(io::Call call) {
   if (options_.client.host == "0.0.0.0" || options_.client.host == "::") {
     options.endpoints.front().host = options_.client.host == "::" ? "::1" : "127.0.0.1";
   }
-  Gateway gateway(world_, std::move(options));
+  return options;
+}
+
+io::Task<Result<void>> EtcdMember::hand_over_lead(io::Call call) {
+  Gateway gateway(world_, own_gateway());
+  CO_TRY(const auto text, co_await gateway.ask_one(0, std::string(kStatusPath), "{}", call));
+  CO_TRY(const StatusReply status, parse_status(text));
+  if (status.leader != status.header.member) co_return Result<void>{};
+  CO_TRY(const auto list, co_await gateway.ask_one(0, "/v3/cluster/member/list", "{}", call));
+  CO_TRY(const MembersReply members, parse_members(list));
+  Result<void> handed;
+  for (const Member& member : members.members) {
+    if (member.learner || member.id == status.leader) continue;
+    std::string body = fmt::format(R"({{"targetID":"{}"}})", member.id);
+    const auto done =
+        co_await gateway.ask_one(0, "/v3/maintenance/transfer-leadership", std::move(body), call);
+    if (done) co_return Result<void>{};
+    handed = fail(done.error());
+  }
+  co_return handed;
+}
+
+io::Task<Result<void>> EtcdMember::wait_until_ready(io::Call call) {
+  Gateway gateway(world_, own_gateway());
   while (true) {
     if (removed_) {
       co_return fail(Errc::forbidden, "the cluster has removed etcd member '{}'", options_.name);
@@ -195,7 +219,7 @@ io::Task<Result<void>> EtcdMember::wait_until_ready(io::Call call) {
     if (quick_ends_ >= kQuickEndsMax) {
       co_return fail(Errc::unavailable, "etcd ends again and again: {}", last_words());
     }
-    const auto body = co_await gateway.ask_one(0, "/v3/maintenance/status", "{}", call);
+    const auto body = co_await gateway.ask_one(0, std::string(kStatusPath), "{}", call);
     const auto status = body ? parse_status(*body) : Result<StatusReply>(fail(body.error()));
     if (status && status->leader != 0) co_return Result<void>{};
     const auto slept = co_await world_.clock.sleep_for(kAskAgain, call);

@@ -38,7 +38,13 @@ class EtcdMember {
   // a failure.
   io::Task<Result<void>> join(Membership& cluster, io::Call call);
   io::Task<Result<void>> resume(io::Call call);  // With the data that is there.
-  io::Task<void> stop();                         // Asks it to end; kills it if it does not.
+  // Where it leads, another voter does from then on: nobody waits for an election when it ends.
+  // unavailable: no other takes the lead.
+  io::Task<Result<void>> hand_over_lead(io::Call call);
+  io::Task<void> stop();  // Asks it to end; kills it if it does not.
+
+  // Before it is started: see MemberOptions::proxy.
+  void use_proxy(std::string url) { options_.proxy = std::move(url); }
 
   bool running() const { return child_ != nullptr && child_->running(); }
   int pid() const { return child_ ? child_->pid() : 0; }
@@ -60,6 +66,7 @@ class EtcdMember {
   io::Task<Result<void>> run(Note note, io::Call call);
   io::Task<Result<Member>> find_or_add(Membership& cluster, const std::vector<Member>& members,
                                        io::Call call);
+  EtcdOptions own_gateway() const;
   io::Task<Result<void>> wait_until_ready(io::Call call);
   io::Task<Result<void>> promote(Membership& cluster, uint64_t id, io::Call call);
   io::Task<void> supervise(FirstStart first);

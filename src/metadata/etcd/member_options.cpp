@@ -3,8 +3,8 @@
 namespace om::metadata {
 namespace {
 
-std::string url(bool tls, const std::string& host, uint16_t port) {
-  return fmt::format("{}://{}", tls ? "https" : "http", io::Endpoint::tcp(host, port).str());
+std::string url(bool tls, const io::Endpoint& at) {
+  return fmt::format("{}://{}", tls ? "https" : "http", at.str());
 }
 
 void add(std::vector<std::string>& argv, std::string_view flag, std::string value) {
@@ -24,12 +24,11 @@ void add_certificates(std::vector<std::string>& argv, std::string_view prefix,
 
 std::string MemberOptions::client_url() const {
   return url(client_certificates.has_value(),
-             advertised_host.empty() ? client.host : advertised_host, client.port);
+             advertised_client.host.empty() ? client : advertised_client);
 }
 
 std::string MemberOptions::peer_url() const {
-  return url(peer_certificates.has_value(), advertised_host.empty() ? peer.host : advertised_host,
-             peer.port);
+  return url(peer_certificates.has_value(), advertised_peer.host.empty() ? peer : advertised_peer);
 }
 
 io::SpawnOptions member_command(const MemberOptions& options, const FirstStart& first) {
@@ -38,11 +37,9 @@ io::SpawnOptions member_command(const MemberOptions& options, const FirstStart& 
   argv = {options.program};
   add(argv, "name", options.name);
   add(argv, "data-dir", options.data_directory());
-  add(argv, "listen-client-urls",
-      url(options.client_certificates.has_value(), options.client.host, options.client.port));
+  add(argv, "listen-client-urls", url(options.client_certificates.has_value(), options.client));
   add(argv, "advertise-client-urls", options.client_url());
-  add(argv, "listen-peer-urls",
-      url(options.peer_certificates.has_value(), options.peer.host, options.peer.port));
+  add(argv, "listen-peer-urls", url(options.peer_certificates.has_value(), options.peer));
   add(argv, "initial-advertise-peer-urls", options.peer_url());
   add(argv, "initial-cluster", first.initial_cluster);
   add(argv, "initial-cluster-state", first.joining ? "existing" : "new");
@@ -64,9 +61,11 @@ io::SpawnOptions member_command(const MemberOptions& options, const FirstStart& 
        {"ETCD_NAME", "ETCD_DATA_DIR", "ETCD_WAL_DIR", "ETCD_LISTEN_CLIENT_URLS",
         "ETCD_LISTEN_PEER_URLS", "ETCD_ADVERTISE_CLIENT_URLS", "ETCD_INITIAL_ADVERTISE_PEER_URLS",
         "ETCD_INITIAL_CLUSTER", "ETCD_INITIAL_CLUSTER_STATE", "ETCD_INITIAL_CLUSTER_TOKEN",
-        "ETCD_CONFIG_FILE", "ETCD_FORCE_NEW_CLUSTER", "ETCD_DISCOVERY"}) {
+        "ETCD_CONFIG_FILE", "ETCD_FORCE_NEW_CLUSTER", "ETCD_DISCOVERY", "HTTPS_PROXY",
+        "https_proxy", "HTTP_PROXY", "http_proxy", "NO_PROXY", "no_proxy"}) {
     spawn.environment_removed.emplace_back(name);
   }
+  if (!options.proxy.empty()) spawn.environment.emplace_back("HTTPS_PROXY", options.proxy);
   return spawn;
 }
 

@@ -20,9 +20,12 @@ struct MemberOptions {
   std::string program = "/usr/bin/etcd";
   std::string name;       // Of the member, unique in the cluster: the node's.
   std::string directory;  // Its own; made with mode 0700.
-  // Where it listens, and what the others reach it by (empty host: the same).
+  // Where it listens, and where the others reach it (empty host: the same).
   io::Endpoint client, peer;
-  std::string advertised_host;
+  io::Endpoint advertised_client, advertised_peer;
+  // "http://127.0.0.1:5000": the proxy through which it reaches the others (CONNECT); empty: none.
+  // What the environment says of proxies is about other ways.
+  std::string proxy;
   // Nothing: plain, for tests.
   std::optional<EtcdCertificates> client_certificates, peer_certificates;
   std::string cluster_token = "ollamamax";  // Members of differing tokens never mix.

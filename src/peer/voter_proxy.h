@@ -1,0 +1,44 @@
+// The near end of the way between the etcd members of voters: the HTTP proxy through which this
+// node's member reaches the others.
+#pragma once
+
+#include <functional>
+#include <optional>
+
+#include "engine/remote/peer_link.h"
+#include "io/task_group.h"
+
+namespace om::peer {
+
+// Answers CONNECT (RFC 9110, 9.3.6) on loopback, to processes of the node's own user. Addresses of
+// nodes are reached through their port between nodes (VoterService), others directly. On the io
+// thread; stop() must have returned before it is destroyed.
+class VoterProxy {
+ public:
+  static constexpr size_t kConnectionsMax = 256;
+  // The node that listens there for others; nothing: none does.
+  using LinkAt = std::function<std::optional<engine::PeerLink>(const io::Endpoint&)>;
+
+  VoterProxy(io::World& world, LinkAt link_at);
+  ~VoterProxy();
+
+  Result<io::Endpoint> listen();  // Once.
+  io::Task<void> stop();
+
+ private:
+  io::Task<void> accept();
+  io::Task<void> serve(std::unique_ptr<io::Stream> near);
+  io::Task<Result<std::unique_ptr<io::Stream>>> reach(io::Stream& near);
+
+  io::World& world_;
+  LinkAt link_at_;
+  std::unique_ptr<io::Listener> listener_;
+  size_t connections_ = 0;
+  io::TaskGroup tasks_;
+};
+
+// Where a request to a proxy wants to go: its first lines as far as the empty one, and nothing
+// behind. invalid_argument: it is no CONNECT.
+Result<io::Endpoint> parse_connect(std::string_view head);
+
+}  // namespace om::peer

@@ -1,0 +1,70 @@
+#include "peer/voter_service.h"
+
+#include "engine/remote/wire.h"
+#include "engine/split/relay.h"
+
+namespace om::peer {
+namespace {
+
+constexpr std::string_view kMembers = "/v3/cluster/member/", kStatus = "/v3/maintenance/status";
+constexpr std::chrono::seconds kConnectMax{5};
+// etcd itself gives a change of its members up after 7 s.
+constexpr std::chrono::seconds kAnswerMax{10};
+constexpr uint64_t kQuestionBytesMax = 64 << 10, kAnswerBytesMax = 4 << 20;
+
+}  // namespace
+
+bool VoterService::serves(std::string_view path) {
+  return path == kVoterTunnelPath || path == kStatus || path.starts_with(kMembers);
+}
+
+io::Task<void> VoterService::handle(http::Request& request, http::BodyReader& body,
+                                    http::ResponseWriter& response) {
+  if (request.path == kVoterTunnelPath) co_return co_await tunnel(request, response);
+  co_await pass_on(request, body, response);
+}
+
+io::Task<void> VoterService::tunnel(http::Request& request, http::ResponseWriter& response) {
+  io::CancelSource cancel;
+  const io::OnCancel on_client(request.cancel, [&cancel] { cancel.cancel(); });
+  const io::OnCancel on_stop(stopping_.token(), [&cancel] { cancel.cancel(); });
+  const io::Call call = world_.clock.call_within(kConnectMax, cancel.token());
+  auto far = co_await world_.network.connect(ports_.peer, nullptr, call);
+  if (!far) {
+    // Who is gone needs no answer.
+    (void)co_await response.send(503, "application/x-ndjson", engine::error_line(far.error()));
+    co_return;
+  }
+  auto near = co_await response.upgrade(std::string(kVoterProtocol));
+  if (!near) co_return;
+  engine::Relay relay(world_, std::move(*near), std::move(*far));
+  uint64_t bytes = 0;
+  co_await relay.run(cancel.token(), bytes);
+}
+
+io::Task<void> VoterService::pass_on(http::Request& request, http::BodyReader& body,
+                                     http::ResponseWriter& response) {
+  int status = 503;
+  auto question = co_await body.read_all(kQuestionBytesMax);
+  auto answer = Result<std::string>();
+  if (question) {
+    http::ClientRequest ask;
+    ask.method = "POST";
+    ask.endpoint = ports_.client;
+    ask.tls = ports_.tls;
+    ask.host = ports_.client.str();
+    ask.target = request.path;
+    ask.body = std::move(*question);
+    const io::Call call = world_.clock.call_within(kAnswerMax, request.cancel);
+    auto reply = co_await client_.send(std::move(ask), call);
+    if (reply) status = (*reply)->status();
+    answer = reply ? co_await (*reply)->read_all(kAnswerBytesMax) : fail(reply.error());
+  } else {
+    answer = fail(std::move(question).error());
+  }
+  // Who is gone needs no answer.
+  (void)co_await response.send(answer ? status : 503, "application/json",
+                               answer ? std::move(*answer) : engine::error_line(answer.error()));
+}
+
+}  // namespace om::peer
