@@ -146,7 +146,7 @@ class ClusterParts {
   std::unique_ptr<peer::Renewal> renewal_;
   std::unique_ptr<cluster::MdnsAnnouncement> announcement_;
   std::unique_ptr<Voter> voter_;
-  std::unique_ptr<cluster::RemoteMetadata> remote_metadata_;
+  std::unique_ptr<metadata::Metadata> remote_metadata_;
   metadata::Metadata* metadata_ = nullptr;            // The voter's own, or another one's.
   std::map<std::string, io::TimePoint> voters_gone_;  // Since when they cannot be reached.
   std::unique_ptr<cluster::Members> members_;

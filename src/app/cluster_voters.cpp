@@ -40,6 +40,11 @@ std::vector<io::Endpoint> etcd_endpoints(const std::vector<cluster::Member>& mem
 
 }  // namespace
 
+std::unique_ptr<metadata::Metadata> VoterMaker::open_remote(
+    io::World& world, http::Client& client, cluster::RemoteMetadata::Voters voters) {
+  return std::make_unique<cluster::RemoteMetadata>(world, client, std::move(voters));
+}
+
 io::Task<Result<void>> ClusterParts::open_facts() {
   if (state_.voter) {
     voter_ = make_voter();
@@ -57,8 +62,7 @@ io::Task<Result<void>> ClusterParts::open_facts() {
     if (lost_data) CO_TRY_VOID(check_facts_elsewhere());
     CO_TRY_VOID(step_down());
   }
-  remote_metadata_ =
-      std::make_unique<cluster::RemoteMetadata>(world_, *client_, [this] { return voters(); });
+  remote_metadata_ = voters_maker_.open_remote(world_, *client_, [this] { return voters(); });
   metadata_ = remote_metadata_.get();
   co_return Result<void>{};
 }
@@ -256,15 +260,15 @@ io::Task<Result<void>> ClusterParts::withdraw(io::Call call) {
     co_return co_await members_->remove(state_.name, std::move(call));
   }
   CO_TRY_VOID(co_await remove_own_vote(call));
-  cluster::RemoteMetadata facts(world_, *client_, [this] {
+  const auto facts = voters_maker_.open_remote(world_, *client_, [this] {
     std::vector<engine::PeerLink> links = voters();
     std::erase_if(links, [this](const auto& link) { return link.node == state_.name; });
     return links;
   });
   metadata::Transaction transaction;
   transaction.operations = cluster::removal_of(state_.name);
-  const auto done = co_await facts.commit(std::move(transaction), std::move(call));
-  co_await facts.stop();
+  const auto done = co_await facts->commit(std::move(transaction), std::move(call));
+  co_await facts->stop();
   if (!done) co_return fail(done.error());
   co_return Result<void>{};
 }

@@ -77,6 +77,9 @@ class VoterMaker {
   // The facts of a node by itself. Errors as metadata::open_sqlite()'s.
   virtual io::Task<Result<std::unique_ptr<metadata::Metadata>>> open_own(io::World& world,
                                                                          io::Path file) = 0;
+  // The facts for a node that keeps no copy of them: it asks `voters`.
+  virtual std::unique_ptr<metadata::Metadata> open_remote(io::World& world, http::Client& client,
+                                                          cluster::RemoteMetadata::Voters voters);
   // Takes the node out of those that keep the facts, asking voters at `endpoints`; one that is none
   // stays none. For whoever has the cluster's certificate.
   virtual io::Task<Result<void>> remove(io::World& world, const security::IdentityStore& identity,
