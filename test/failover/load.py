@@ -19,6 +19,12 @@ TRAVEL = {"type": "object", "required": ["city", "plan"], "properties": {
     "city": {"type": "string", "maxLength": 30},
     "plan": {"type": "array", "items": {"type": "string", "maxLength": 20}, "minItems": 4,
              "maxItems": 4}}}
+# After these a small model thinks one sentence, and then says more.
+SHOTS = [("a cat", "It was a small cat. It sat on a mat all day, and it slept."),
+         ("a dog", "It was a big dog. It ran over the hills, and it came home late."),
+         ("a tree", "It was an old tree. It stood on a hill, and the wind sang in it.")]
+# There is time to die in the midst of them.
+STOP_CHARACTERS, STOP_TOKENS = 40, 12  # Not more tokens than these have that many characters.
 CHAT, GENERATE = "/api/chat", "/api/generate"
 OPENAI, LEGACY = "/v1/chat/completions", "/v1/completions"
 RESPONSES, MESSAGES = "/v1/responses", "/v1/messages"
@@ -26,6 +32,15 @@ RESPONSES, MESSAGES = "/v1/responses", "/v1/messages"
 
 def messages(subject):
     return [{"role": "user", "content": f"Write a very long story about {subject}."}]
+
+
+def thoughtful(subject, said):
+    """A talk in which thoughts end. `said`: an answer's message, of its thoughts and its text."""
+    talk = []
+    for what, tale in SHOTS:
+        talk += [{"role": "user", "content": f"Write about {what}."},
+                 {"role": "assistant", **said(f"A tale of {what}.", tale)}]
+    return [*talk, {"role": "user", "content": f"Write about {subject}."}]
 
 
 def kinds(subject, tokens):
@@ -52,6 +67,11 @@ def kinds(subject, tokens):
                                "options": greedy}),
         "openai": (OPENAI, {**openai, "logprobs": True, "top_logprobs": 1,
                             "stream_options": {"include_usage": True}}),
+        "openai, thinking": (OPENAI, {
+            **openai, "model": THINK_MODEL, "reasoning_effort": "high", "logprobs": True,
+            "stream_options": {"include_usage": True},
+            "messages": thoughtful(subject, lambda thoughts, text: {
+                "reasoning": thoughts, "content": text})}),
         "openai, schema": (OPENAI, {
             **openai, "max_tokens": 2 * tokens, "stream_options": {"include_usage": True},
             "response_format": {"type": "json_schema",
@@ -71,11 +91,47 @@ def kinds(subject, tokens):
             "tools": [{"type": "namespace", "name": "trips", "description": "Journeys.",
                        "tools": [{"type": "function", **function}]}]}),
         "messages": (MESSAGES, {**openai, "stop_sequences": ["zebra crossing"]}),
+        "messages, thinking": (MESSAGES, {
+            **openai, "model": THINK_MODEL,
+            "thinking": {"type": "enabled", "budget_tokens": 1024},
+            "messages": thoughtful(subject, lambda thoughts, text: {"content": [
+                {"type": "thinking", "thinking": thoughts, "signature": ""},
+                {"type": "text", "text": text}]})}),
         "messages, tool": (MESSAGES, {
             **openai, "max_tokens": 3 * tokens,
             "tool_choice": {"type": "tool", "name": "travel"},
             "tools": [{"name": "travel", "input_schema": TRAVEL}]}),
     }
+
+
+def stop_string(text):
+    """A piece of the text that occurs once, begins in a word and has most of it before."""
+    for at in range(len(text) // 2, len(text) - STOP_CHARACTERS):
+        piece = text[at:at + STOP_CHARACTERS]
+        if text.find(piece) == at and text[at - 1].isalpha() and piece[0].isalpha():
+            return piece
+    raise AssertionError(f"no piece of it occurs once: {text!r}")
+
+
+def with_stop(path, body, stop):
+    """The same request, which ends at this string."""
+    stops = ["zebra crossing", stop]
+    if path in (CHAT, GENERATE):
+        return path, {**body, "options": {**body["options"], "stop": stops}}
+    return path, {**body, "stop_sequences" if path == MESSAGES else "stop": stops}
+
+
+def lacks(kind, body, said):
+    """What an answer of this kind must have and has not, or None: else it would prove nothing."""
+    wanted = {"usage": True, "reason": True, "thinking": "thinking" in kind,
+              "calls": "tool " in kind, "logprobs": body.get("logprobs"),
+              "stop_sequence": "messages, stop found" in kind}
+    return next((name for name, is_wanted in wanted.items() if is_wanted and not said[name]), None)
+
+
+def output_tokens(said):
+    return next(said["usage"][name] for name in ("eval_count", "completion_tokens",
+                                                 "output_tokens") if name in said["usage"])
 
 
 class Answer:
@@ -84,11 +140,13 @@ class Answer:
     def __init__(self):
         self.text, self.thinking, self.calls, self.usage = "", "", [], {}
         self.logprobs, self.reason, self.context = [], None, None
+        self.blocks, self.stop_sequence = [], None  # Of /v1/messages.
         self.error, self.ended = None, False
 
     def said(self):
         return {name: getattr(self, name) for name in (
-            "text", "thinking", "calls", "usage", "logprobs", "reason", "context")}
+            "text", "thinking", "calls", "usage", "logprobs", "reason", "context", "blocks",
+            "stop_sequence")}
 
     def size(self):
         return len(self.text) + len(self.thinking) + len(self.calls) + len(self.logprobs)
@@ -117,7 +175,7 @@ class Answer:
         self.text += row.get("response", "") + message.get("content", "")
         self.thinking += row.get("thinking", "") + message.get("thinking", "")
         self.calls += [one["function"] for one in message.get("tool_calls", [])]
-        self.logprobs += [(one["token"], one["logprob"]) for one in row.get("logprobs", [])]
+        self.logprobs += logprobs_of(row.get("logprobs", []))
         if row["done"]:
             self.ended, self.reason, self.context = True, row["done_reason"], row.get("context")
             self.usage = {name: row.get(name) for name in ("prompt_eval_count", "eval_count")}
@@ -136,7 +194,7 @@ class Answer:
                 for name in ("name", "arguments"):
                     self.calls[call["index"]][name] += call["function"].get(name) or ""
             given = choice.get("logprobs") or {}
-            self.logprobs += [(one["token"], one["logprob"]) for one in given.get("content", [])]
+            self.logprobs += logprobs_of(given.get("content", []))
             self.logprobs += list(zip(given.get("tokens", []), given.get("token_logprobs", [])))
             self.reason = choice.get("finish_reason") or self.reason
 
@@ -155,8 +213,10 @@ class Answer:
             self.error = event
 
     def add_message(self, event):
-        if event["type"] == "content_block_start" and event["content_block"]["type"] == "tool_use":
-            self.calls.append({"name": event["content_block"]["name"], "arguments": ""})
+        if event["type"] == "content_block_start":
+            self.blocks.append(event["content_block"]["type"])
+            if self.blocks[-1] == "tool_use":
+                self.calls.append({"name": event["content_block"]["name"], "arguments": ""})
         elif event["type"] == "content_block_delta":
             delta = event["delta"]
             self.text += delta.get("text", "")
@@ -165,9 +225,16 @@ class Answer:
                 self.calls[-1]["arguments"] += delta["partial_json"]
         elif event["type"] == "message_delta":
             self.reason = event["delta"]["stop_reason"]
+            self.stop_sequence = event["delta"].get("stop_sequence")
             self.usage.update(event["usage"])
         elif event["type"] == "message_stop":
             self.ended = True
+
+
+def logprobs_of(items):
+    return [(one["token"], one["logprob"],
+             [(other["token"], other["logprob"]) for other in one.get("top_logprobs", [])])
+            for one in items]
 
 
 class Stream(threading.Thread):

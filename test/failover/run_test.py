@@ -3,9 +3,13 @@
 real nodes on machines of their own, a real model, sums that always come out the same."""
 
 import base64
+import itertools
 import json
 import pathlib
+import re
+import signal
 import sys
+import time
 
 sys.path[:0] = [str(pathlib.Path(__file__).resolve().parent),
                 str(pathlib.Path(__file__).resolve().parents[1])]
@@ -13,6 +17,8 @@ import chaos  # noqa: E402
 import kills  # noqa: E402
 import load  # noqa: E402
 import trial  # noqa: E402
+from hangs import Hangs  # noqa: E402, F401
+from moves import Moves  # noqa: E402
 from support import cases, projector  # noqa: E402
 from support.cluster import ClusterCase  # noqa: E402
 
@@ -20,10 +26,12 @@ SEED = 20261126
 KILLS = 8
 PEER_PORT = 11435
 PICKED_UP = ["generate", "chat, thinking", "openai", "openai, schema", "openai, legacy",
-             "responses", "responses, tool", "messages", "messages, tool"]
+             "responses", "responses, tool", "messages", "messages, thinking", "messages, tool"]
+COMBINED = ["openai", "openai, thinking", "openai, tool", "messages", "messages, thinking",
+            "messages, tool"]
 
 
-class Failover(ClusterCase):
+class Failover(Moves, ClusterCase):
     environments = kills.environments()
 
     @classmethod
@@ -54,6 +62,61 @@ class Failover(ClusterCase):
         self.trial.run(kills.schedule(KILLS, SEED, 0))
         self.assertEqual(self.trial.failures, [])
         self.assertGreaterEqual(sum(self.trial.struck.values()), KILLS)
+
+    def resumed(self, stream, log):
+        """After how many tokens its runner was lost; 0 if none was."""
+        found = re.search(r'event="runner lost, going on with another" '
+                          rf"id={stream.request_id} .*tokens=(\d+)", log)
+        return int(found[1]) if found else 0
+
+    def test_thoughts_calls_and_log_probabilities_go_on_after_a_death(self):
+        first, second, gateway = self.cluster.nodes
+        begin, waiting = len(gateway.log()), COMBINED
+        for _ in range(3):  # One may be over when the last one has begun.
+            # All on one node, so that there is one death, and others are left to go on.
+            with self.trial.served_elsewhere(), self.trial.served_elsewhere(second):
+                # Calls come in one piece: how far they are is told by another answer.
+                streams = [self.start(gateway, kind)
+                           for kind in dict.fromkeys([*waiting, "messages"])]
+                for stream in streams:
+                    if "tool" not in stream.kind:
+                        gateway.wait_until(lambda stream=stream: len(stream.arrivals) > 15 or
+                                           not stream.is_alive(), "some of each answer")
+                chaos.send(first.runners(), signal.SIGKILL)
+            for stream in streams:
+                stream.join()
+                self.check(stream)
+            log = gateway.log()[begin:]
+            waiting = [kind for kind, stream in zip(waiting, streams)
+                       if self.resumed(stream, log) < 5]
+            if not waiting:
+                return
+            self.cluster.wait_until_ready()
+        self.fail(f"no death in the midst of {waiting}")
+
+    def test_a_stop_string_is_found_over_a_death(self):
+        for kind in trial.STOPPED:
+            self.die_in_a_stop_string(f"{kind}, stop found")
+
+    def die_in_a_stop_string(self, kind):
+        """Some tokens of it were said then and none of them sent: llama-server keeps those back."""
+        gateway, begin = self.cluster.nodes[2], len(self.cluster.nodes[2].log())
+        count = load.output_tokens(self.trial.expected[f"{kind} 0"])
+        for delay in (0.08, 0.06, 0.12, 0.04, 0.2, 0.02, 0.3, 0.01):
+            stream = self.start(gateway, kind)
+            gateway.wait_until(lambda stream=stream: stream.arrivals, "it begins")
+            # To look for them takes longer than some tokens.
+            runners = self.trial.by_name[stream.server].runners()
+            while stream.is_alive() and (len(stream.answer.text) <
+                                         self.trial.stop_at[f"{kind} 0"] - 12):
+                time.sleep(0.001)
+            time.sleep(delay)
+            chaos.send(runners, signal.SIGKILL)
+            stream.join()
+            self.check(stream)
+            if self.resumed(stream, gateway.log()[begin:]) >= count - load.STOP_TOKENS:
+                return
+        self.fail(f"{kind}: no death fell into it")
 
     def test_a_client_goes_on_at_another_node_when_its_gateway_died(self):
         first, second, third = self.cluster.nodes

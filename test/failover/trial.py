@@ -16,6 +16,7 @@ from support.node import MODELS, ROOT
 TOOLS_TEMPLATE = ROOT / "src/prompt/testdata/hermes_thinking.jinja"
 TOKENS = 90
 GAP = 5  # Seconds.
+STOPPED = ("generate", "openai", "messages")
 
 
 def create_models(node):
@@ -30,7 +31,7 @@ def create_models(node):
     modelfile.write_text(f"FROM {weights}\nFROM {node.folder / 'projector.gguf'}\n")
     node.cli("create", load.IMAGE_MODEL, "-f", str(modelfile))
     weights.unlink()
-    for name, template in ((load.THINK_MODEL, templates.THINKS),
+    for name, template in ((load.THINK_MODEL, templates.THINKS_WITH_TOOLS),
                            (load.GO_MODEL, templates.TOOLS)):
         node.post("/api/create", {"model": name, "from": load.MODEL, "template": template})
 
@@ -50,15 +51,38 @@ class Trial:
         self.over = threading.Event()
         self.expected, self.failures, self.pauses, self.struck = {}, [], {}, {}
         self.deaths = []  # Of each: when by the nodes' logs, whom, and the streams in it.
-        self.kinds = {}
+        self.kinds, self.stop_at = {}, {}  # Where the text of a kind ends at its stop string.
         for variant in range(variants):
             for name, (path, body) in load.kinds(load.SUBJECTS[variant], TOKENS).items():
                 self.kinds[f"{name} {variant}"] = (path, body)
 
     def learn(self, turns=2):
-        """What every request says when nothing dies; it must be the same each time."""
+        """What every request says when nothing dies; it must be the same each time. Then how it
+        ends at a string out of the midst of it."""
+        self.learn_kinds(self.kinds, turns)
+        if not self.exact:
+            return
+        stopped, ends = {}, {}
+        for variant in range(self.variants):
+            for name in STOPPED:
+                kind = f"{name}, stop found {variant}"
+                whole = self.expected[f"{name} {variant}"]
+                stop = load.stop_string(whole["text"])
+                ends[kind] = (whole, stop)
+                stopped[kind] = load.with_stop(*self.kinds[f"{name} {variant}"], stop)
+        self.learn_kinds(stopped, turns)
+        self.kinds.update(stopped)
+        for kind, (whole, stop) in ends.items():
+            said = self.expected[kind]
+            self.stop_at[kind] = whole["text"].index(stop)
+            if said["text"] != whole["text"][:self.stop_at[kind]]:
+                raise AssertionError(f"{kind}: {said['text']!r} does not end before {stop!r}")
+            if said["logprobs"] != whole["logprobs"][:len(said["logprobs"])]:
+                raise AssertionError(f"{kind}: other log probabilities than without an end")
+
+    def learn_kinds(self, kinds, turns):
         for _ in range(turns):
-            waiting = list(self.kinds.items())
+            waiting = list(kinds.items())
             while waiting:
                 batch, waiting = waiting[:self.streams], waiting[self.streams:]
                 streams = [load.Stream(self.gateway, name, *kind) for name, kind in batch]
@@ -69,6 +93,8 @@ class Trial:
                     if stream.failure:
                         raise AssertionError(f"{stream.kind}: {stream.failure}")
                     said = stream.answer.said()
+                    if lack := load.lacks(stream.kind, stream.body, said):
+                        raise AssertionError(f"{stream.kind} has no {lack}")
                     before = self.expected.setdefault(stream.kind, said)
                     wrong = self.exact and load.difference(before, said)
                     if wrong:
@@ -129,9 +155,9 @@ class Trial:
             return self.choose_machine(60)
 
     @contextlib.contextmanager
-    def served_elsewhere(self):
-        """The gateway serves no new requests itself."""
-        name = self.gateway.name
+    def served_elsewhere(self, node=None):
+        """The gateway, or `node`, serves no new requests itself."""
+        name = (node or self.gateway).name
         self.gateway.cli("cluster", "drain", name)
         try:
             self.gateway.wait_until(lambda: self.gateway.states()[name] == "draining", "it drains")

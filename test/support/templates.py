@@ -12,3 +12,7 @@ THINKS = """{{- range $i, $_ := .Messages }}<|im_start|>{{ .Role }}
 {{ if .Thinking }}<think>{{ .Thinking }}</think>{{ end }}{{ .Content }}<|im_end|>
 {{ end }}<|im_start|>assistant
 {{ if $.Think }}<think>{{ end }}"""
+# The same where the GGUF has a template that knows tools: it comes before one that does not.
+THINKS_WITH_TOOLS = THINKS.replace("{{ if .Thinking }}", """\
+{{ if and (eq .Role "user") $.Tools }}Tools: {{ $.Tools }}
+{{ end }}{{ if .Thinking }}""")
