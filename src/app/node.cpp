@@ -32,6 +32,7 @@ io::Task<Result<void>> Node::build() {
   models_ = store_.get();
   transfer::TransferOptions transfer_options;
   transfer_options.key_path = io::join(settings_.state_directory, "id_ed25519");
+  transfer_options.uploads_file = io::join(settings_.state_directory, "uploads.json");
   transfer_options.quantize_program = paths.quantize_program;
   transfer_options.convert_script = paths.convert_script;
   transfer_options.temporary_directory = io::join(settings_.models_directory, "tmp");

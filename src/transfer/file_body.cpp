@@ -7,26 +7,9 @@
 
 namespace om::transfer {
 
-UploadProgress::UploadProgress(io::Clock& clock, const ProgressSink& sink, Digest digest,
-                               uint64_t total)
-    : clock_(clock), sink_(sink), digest_(digest), total_(total) {}
-
-io::Task<Result<void>> UploadProgress::sent(uint64_t count) {
-  constexpr std::chrono::milliseconds kInterval{60};
+void UploadProgress::sent(uint64_t count) {
   completed_ += count;
   sent_bytes.add(count);
-  if (clock_.now() < next_) co_return Result<void>{};
-  next_ = clock_.now() + kInterval;
-  co_return co_await tell();
-}
-
-io::Task<Result<void>> UploadProgress::tell() {
-  Progress progress;
-  progress.status = "pushing " + digest_.hex().substr(0, 12);
-  progress.digest = digest_;
-  progress.total = total_;
-  progress.completed = std::min(completed_, total_);
-  co_return co_await sink_(std::move(progress));
 }
 
 struct FileBody::Md5 {
@@ -64,7 +47,7 @@ io::Task<Result<std::string>> FileBody::next() {
   if (count == 0) co_return fail(Errc::corrupt, "the blob became shorter while it was pushed");
   piece.resize(count);
   offset_ += count;
-  CO_TRY_VOID(co_await progress_.sent(count));
+  progress_.sent(count);
   co_return piece;
 }
 

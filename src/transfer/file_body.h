@@ -5,24 +5,18 @@
 #include <string>
 
 #include "io/world.h"
-#include "transfer/context.h"
 
 namespace om::transfer {
 
-// Tells how much of a blob has gone out, at most every 60 ms.
+// How much of a blob has gone out. Whoever sends it writes; whoever asked for it reads.
 class UploadProgress {
  public:
-  UploadProgress(io::Clock& clock, const ProgressSink& sink, Digest digest, uint64_t total);
-  io::Task<Result<void>> sent(uint64_t count);  // Since the last call.
-  io::Task<Result<void>> tell();
+  void sent(uint64_t count);
   void restart_at(uint64_t completed) { completed_ = completed; }
+  uint64_t completed() const { return completed_; }
 
  private:
-  io::Clock& clock_;
-  const ProgressSink& sink_;
-  Digest digest_;
-  uint64_t total_, completed_ = 0;
-  io::TimePoint next_{};
+  uint64_t completed_ = 0;
 };
 
 // Bytes offset..offset+length of a file, read on the workers, with their MD5 (registries that hand
@@ -33,6 +27,7 @@ class FileBody {
            UploadProgress& progress);
   ~FileBody();
 
+  bool is_at_end() const { return offset_ == end_; }
   io::Task<Result<std::string>> next();  // Empty at the end. corrupt: the file is shorter.
   std::string md5();                     // 16 raw bytes; after the end.
 

@@ -124,7 +124,7 @@ io::Task<void> TestRegistry::serve_signed(http::Request& request, http::BodyRead
   log.push_back("SIGNED " + request.method + " " + request.path);
   if (request.headers.has("Authorization")) signed_host_saw_login = true;
   if (request.method == "PUT") {
-    upload_ += (co_await body.read_all(1 << 30)).value_or("");
+    *sessions_[request.path.substr(5)] += (co_await body.read_all(1 << 30)).value_or("");
     co_await send(response, 201, "");
     co_return;
   }
@@ -182,41 +182,130 @@ io::Task<void> TestRegistry::write_body(http::Request& request, http::ResponseWr
   (void)co_await response.finish();
 }
 
+void TestRegistry::point_to(http::ResponseWriter& response, const std::string& id) {
+  const size_t size = sessions_.at(id)->size();
+  const auto location =
+      fmt::format("http://{}/v2/test/m/blobs/uploads/{}?state={}", host(), id, size);
+  response.headers().set("Location", location);
+  response.headers().set("Range", fmt::format("0-{}", std::max<size_t>(size, 1) - 1));
+}
+
+io::Task<void> TestRegistry::start_upload(http::Request& request, http::ResponseWriter& response) {
+  const std::string id = std::to_string(log.size());
+  sessions_[id] = std::make_shared<std::string>();
+  point_to(response, id);
+  const std::string mount(request.query_value("mount"));
+  co_await send(response, blobs.contains(mount) ? 201 : 202, "");
+}
+
+// What of it comes; false: it breaks before its end.
+io::Task<bool> TestRegistry::receive_part(http::Request& request, http::BodyReader& body,
+                                          std::shared_ptr<std::string> data) {
+  while (true) {
+    const auto piece = co_await body.read_some();
+    if (!piece) co_return false;
+    if (piece->empty()) co_return true;
+    *data += *piece;
+    upload_bytes_received += piece->size();
+    since_cut_ += piece->size();
+    if (faults.cut_uploads_every > 0 && faults.upload_cuts_left > 0 &&
+        since_cut_ >= faults.cut_uploads_every) {
+      faults.upload_cuts_left--;
+      since_cut_ = 0;
+      co_return false;
+    }
+    if (faults.upload_bytes_per_second > 0) {
+      const std::chrono::nanoseconds pause(piece->size() * 1'000'000'000 /
+                                           faults.upload_bytes_per_second);
+      (void)co_await world_.clock.sleep_for(pause, {io::kNever, request.cancel});
+    }
+    if (faults.upload_stalls_left == 0) continue;
+    faults.upload_stalls_left--;
+    (void)co_await world_.clock.sleep_for(std::chrono::hours(1), {io::kNever, request.cancel});
+    co_return false;
+  }
+}
+
 io::Task<void> TestRegistry::serve_upload(http::Request& request, http::BodyReader& body,
                                           http::ResponseWriter& response) {
-  const std::string location =
-      "/v2/test/m/blobs/uploads/session?state=" + std::to_string(log.size());
-  response.headers().set("Location", "http://" + host() + location);
   if (request.method == "POST") {
-    const std::string mount(request.query_value("mount"));
-    upload_.clear();
-    co_await send(response, blobs.contains(mount) ? 201 : 202, "");
+    co_await start_upload(request, response);
     co_return;
   }
-  if (request.method == "PATCH" && faults.refuse_patch) {
-    co_await send(response, 405, "");
+  if (request.method == "PATCH" && (faults.refuse_patch || faults.upload_refusals_left > 0)) {
+    if (!faults.refuse_patch) faults.upload_refusals_left--;
+    co_await send(response, faults.refuse_patch ? 405 : 503, "");
     co_return;
   }
-  const std::string data = (co_await body.read_all(1 << 30)).value_or("");
+  const std::string id = request.path.substr(request.path.rfind('/') + 1);
+  const auto session = sessions_.find(id);
+  if (session != sessions_.end() && faults.broken == Faults::Broken::loses_all &&
+      request.query_value("state") != std::to_string(session->second->size())) {
+    sessions_.erase(session);
+  }
+  if (!sessions_.contains(id)) {
+    co_await send(response, 404, "{\"errors\":[{\"message\":\"blob upload unknown\"}]}");
+    co_return;
+  }
+  if (request.method == "GET") {
+    point_to(response, id);
+    co_await send(response, 204, "");
+    co_return;
+  }
+  co_await take_part(request, body, response, id);
+}
+
+io::Task<void> TestRegistry::take_part(http::Request& request, http::BodyReader& body,
+                                       http::ResponseWriter& response, const std::string& id) {
+  const auto session = sessions_.at(id);
+  const size_t had = session->size();
+  const auto range = request.headers.get("Content-Range");
+  if (request.method == "PATCH" && !faults.redirect_uploads &&
+      !range.starts_with(fmt::format("{}-", had))) {
+    co_await send(response, 416, "");
+    co_return;
+  }
+  uploads_at_once = std::max(uploads_at_once, ++parts_under_way_);
+  const bool keeps_bytes = faults.broken != Faults::Broken::keeps_parts && !faults.redirect_uploads;
+  const auto data = keeps_bytes ? session : std::make_shared<std::string>();
+  const bool whole = co_await receive_part(request, body, data);
+  parts_under_way_--;
+  if (request.method == "PATCH" && faults.redirect_uploads) {
+    point_to(response, id);
+    response.headers().set("Docker-Upload-Location", response.headers().get("Location"));
+    response.headers().set("Location", "http://" + signed_at_.str() + "/put/" + id);
+    co_await send(response, 307, "");
+    co_return;
+  }
+  if (whole && !keeps_bytes) *session += *data;
+  const bool is_lost = request.method == "PATCH" && faults.lost_answers_left > 0;
+  if (is_lost) faults.lost_answers_left--;
+  if (!whole || is_lost) {
+    (void)co_await response.start(202, "text/plain", 1);  // Unfinished: the connection is closed.
+    co_return;
+  }
+  std::string& upload = *session;
+  if (faults.spoilt_at < upload.size()) {
+    upload[faults.spoilt_at] ^= 1;
+    faults.spoilt_at = ~uint64_t{};
+  }
   if (request.method == "PATCH") {
-    if (faults.redirect_uploads) {
-      response.headers().set("Docker-Upload-Location", "http://" + host() + location);
-      response.headers().set("Location", "http://" + signed_at_.str() + "/put");
-      co_await send(response, 307, "");
-      co_return;
-    }
-    upload_ += data;
+    point_to(response, id);
     co_await send(response, 202, "");
     co_return;
   }
-  upload_ += data;
   const auto digest = http::percent_decode(request.query_value("digest")).value_or("");
-  const bool fits = digest == Digest::of(upload_).str();
-  if (fits) blobs[digest] = upload_;
-  co_await send(response, fits ? 201 : 400, fits ? "" : "digest invalid");
+  const bool fits = digest == Digest::of(upload).str();
+  const bool refused = digest == faults.refused_upload;
+  if (fits && !refused) blobs[digest] = upload;
+  sessions_.erase(id);
+  co_await send(response, refused ? 403 : fits ? 201 : 400, fits ? "" : "digest invalid");
 }
 
-TransferWorld::TransferWorld() { options_.key_path = "/home/id_ed25519"; }
+TransferWorld::TransferWorld() {
+  options_.key_path = "/home/id_ed25519";
+  options_.uploads_file = "/home/uploads.json";
+}
 
 TransferWorld::~TransferWorld() {
   if (transfer_) sim_.run(transfer_->stop());

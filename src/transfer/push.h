@@ -2,12 +2,16 @@
 #pragma once
 
 #include "transfer/registry.h"
+#include "transfer/upload_table.h"
 
 namespace om::transfer {
 
+inline constexpr size_t kPushStreamsMax = 4;  // Layers on their way at once.
+
 // Statuses: retrieving manifest; per layer "pushing <12 hex>"; pushing manifest; success. A layer
-// the registry has is not sent; one that came from a model of the same registry is mounted.
-io::Task<Result<void>> push_model(Context& context, RegistryRequest request, ProgressSink sink,
-                                  io::Call call);
+// the registry has is not sent; one that came from a model of the same registry is mounted. The
+// first layer that fails ends the others.
+io::Task<Result<void>> push_model(Context& context, UploadTable& uploads, RegistryRequest request,
+                                  ProgressSink sink, io::Call call);
 
 }  // namespace om::transfer

@@ -48,6 +48,9 @@ class Registry {
   // A Location header relative to `base`. forbidden: leaves https for http.
   Result<http::Url> resolve(const http::Url& base, std::string_view location) const;
   bool is_own(const http::Url& url) const;
+  // It took a part of an upload itself, instead of pointing to another host.
+  void note_keeps_uploads() { keeps_uploads_ = true; }
+  bool keeps_uploads() const { return keeps_uploads_; }
   const model::Name& name() const { return name_; }
   Context& context() { return context_; }
 
@@ -63,6 +66,7 @@ class Registry {
   model::Name name_;
   http::Url base_;
   std::string token_;
+  bool keeps_uploads_ = false;
   // Where a redirect led for a blob: later ranges go there at once until it refuses.
   std::map<Digest, http::Url> direct_;
 };

@@ -17,14 +17,17 @@ std::shared_ptr<BlobDownload> make_download(std::shared_ptr<Registry> registry, 
 class NodeTransfer : public Transfer {
  public:
   NodeTransfer(Context& context, DownloadTable& downloads)
-      : context_(context), downloads_(downloads) {}
+      : context_(context),
+        downloads_(downloads),
+        uploads_(context.world, context.options.uploads_file) {}
 
   io::Task<Result<void>> pull(RegistryRequest request, ProgressSink sink, io::Call call) override {
     co_return co_await pull_model(context_, downloads_, std::move(request), std::move(sink),
                                   std::move(call));
   }
   io::Task<Result<void>> push(RegistryRequest request, ProgressSink sink, io::Call call) override {
-    co_return co_await push_model(context_, std::move(request), std::move(sink), std::move(call));
+    co_return co_await push_model(context_, uploads_, std::move(request), std::move(sink),
+                                  std::move(call));
   }
   io::Task<Result<void>> create(CreateRequest request, ProgressSink sink, io::Call call) override {
     co_return co_await create_model(context_, downloads_, std::move(request), std::move(sink),
@@ -35,6 +38,7 @@ class NodeTransfer : public Transfer {
  private:
   Context& context_;
   DownloadTable& downloads_;
+  UploadTable uploads_;
 };
 
 struct OwnParts {

@@ -59,6 +59,7 @@ class Transfer {
 
 struct TransferOptions {
   std::string key_path;          // ed25519 key in OpenSSH form; made if absent.
+  std::string uploads_file;      // Where broken pushes are remembered; empty: nowhere.
   std::string quantize_program;  // llama-quantize.
   std::string convert_script;    // convert_hf_to_gguf.py; empty: not installed.
   std::string python = "python3";

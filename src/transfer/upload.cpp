@@ -1,184 +1,161 @@
 #include "transfer/upload.h"
 
 #include "base/log.h"
-#include "transfer/file_body.h"
+#include "transfer/upload_session.h"
 
 namespace om::transfer {
 namespace {
 
-constexpr uint64_t kReplyBytesMax = 64 * 1024;
-constexpr std::chrono::seconds kAnswerIdleMax{
-    120};  // A registry may hash a part before it answers.
+constexpr std::chrono::seconds kBackoffMax{8};
 
-using Response = std::unique_ptr<http::ClientResponse>;
-
-bool accepted(int status) { return status >= 200 && status < 300; }
-
-// One upload session of one layer.
-class Upload {
+// Decides what is tried again, and where.
+class LayerUpload {
  public:
-  Upload(Registry& registry, const model::Layer& layer, io::File& file, UploadProgress& progress,
-         io::Call call)
+  LayerUpload(Registry& registry, UploadTable::Claim& claim, const model::Layer& layer,
+              io::File& file, UploadProgress& progress, io::Call call)
       : registry_(registry),
+        claim_(claim),
         layer_(layer),
-        file_(file),
-        progress_(progress),
-        call_(std::move(call)) {}
+        session_(registry, layer, file, progress, call),
+        call_(std::move(call)),
+        in_one_piece_(layer.size == 0) {}
 
-  io::Task<Result<void>> run(bool monolithic) {
-    CO_TRY(const bool mounted, co_await start());
-    if (mounted) co_return Result<void>{};
-    progress_.restart_at(0);
-    if (!monolithic) {
-      CO_TRY_VOID(co_await send_parts());
+  io::Task<Result<void>> run() {
+    if (const std::string url = claim_.url(); !url.empty()) {
+      const auto adopted = session_.adopt(url);
+      if (!adopted) co_await claim_.forget();
     }
-    co_return co_await commit(monolithic);
+    while (true) {
+      auto done = co_await attempt();
+      if (done) {
+        co_await claim_.forget();
+        co_return done;
+      }
+      if (!may_try_again(done.error())) co_return done;
+      last_error_ = done.error();
+      log_debug("upload is tried again", field("blob", layer_.digest), field("try", tries_),
+                field("error", last_error_));
+      if (tries_ == 0) continue;
+      const auto pause =
+          std::min<io::Duration>(std::chrono::seconds(1 << (tries_ - 1)), kBackoffMax);
+      CO_TRY_VOID(co_await registry_.context().world.clock.sleep_for(pause, call_));
+    }
   }
-  bool patch_refused() const { return patch_refused_; }
 
  private:
-  // True if the registry had the blob in another repository and mounted it.
-  io::Task<Result<bool>> start() {
-    http::Url url = registry_.url("blobs/uploads/");
-    const auto from = model::Name::parse(layer_.from);
-    if (!layer_.from.empty() && from) {
-      url.target +=
-          fmt::format("?mount={}&from={}/{}", layer_.digest.str(), from->name_space, from->model);
+  io::Task<Result<void>> attempt() {
+    if (all_sent_) {  // Perhaps only the last answer was lost.
+      CO_TRY(const bool present, co_await registry_.has_blob(layer_.digest, call_));
+      if (present) co_return Result<void>{};
     }
-    auto request = http::ClientRequest::to("POST", url);
-    request.repeatable = true;  // An upload that nobody goes on with expires.
-    CO_TRY(auto response, co_await registry_.send(std::move(request), call_));
-    if (!accepted(response->status())) co_return fail(co_await refusal(std::move(response)));
-    if (response->status() == 201) co_return true;
-    CO_TRY_VOID(go_on_at(url, *response));
-    (void)co_await response->read_all(kReplyBytesMax);  // Only to keep the connection.
-    co_return false;
-  }
-
-  Result<void> go_on_at(const http::Url& base, const http::ClientResponse& response) {
-    auto location = response.headers().get("Docker-Upload-Location");
-    if (location.empty()) location = response.headers().get("Location");
-    if (location.empty()) return fail(Errc::unavailable, "the registry names no upload location");
-    TRY(location_, registry_.resolve(base, location));
-    return {};
-  }
-
-  io::Task<Result<void>> send_parts() {
-    const uint64_t part_bytes = std::clamp(layer_.size / 16, kPartBytesMin, kPartBytesMax);
-    for (uint64_t offset = 0; offset < layer_.size; offset += part_bytes) {
-      const uint64_t length = std::min(part_bytes, layer_.size - offset);
-      CO_TRY_VOID(co_await send_part(offset, length));
+    if (session_.is_open()) CO_TRY_VOID(co_await find_place());
+    if (!session_.is_open()) {
+      CO_TRY(const bool mounted, co_await start());
+      if (mounted) co_return Result<void>{};
     }
-    co_return Result<void>{};
+    if (in_one_piece_) co_return co_await session_.send_whole();
+    while (session_.offset() < layer_.size) {
+      CO_TRY_VOID(co_await session_.send_part());
+      note_progress();
+      co_await remember();
+    }
+    all_sent_ = true;
+    co_return co_await session_.commit();
   }
 
-  io::Task<Result<void>> send_part(uint64_t offset, uint64_t length) {
-    const http::Url at = location_;
-    CO_TRY(auto response, co_await send_bytes("PATCH", at, offset, length));
-    const int status = response->status();
-    if (status == 404 || status == 405 || status == 501) patch_refused_ = true;
-    if (status == 307) {
-      // The registry wants these bytes in an object store.
-      CO_TRY(const auto elsewhere, registry_.resolve(at, response->headers().get("Location")));
-      CO_TRY_VOID(go_on_at(at, *response));
-      (void)co_await response->read_all(kReplyBytesMax);
-      CO_TRY(response, co_await send_bytes("PUT", elsewhere, offset, length));
-      if (!accepted(response->status())) co_return fail(co_await refusal(std::move(response)));
+  // Closes the session where it cannot go on.
+  io::Task<Result<void>> find_place() {
+    if (in_one_piece_ || session_.is_elsewhere()) {
+      session_.close();
       co_return Result<void>{};
     }
-    if (!accepted(status)) co_return fail(co_await refusal(std::move(response)));
-    CO_TRY_VOID(go_on_at(at, *response));
-    (void)co_await response->read_all(kReplyBytesMax);
+    const auto found = co_await session_.find_offset();
+    if (found) {
+      went_on_ = true;
+      note_progress();
+      log_info("upload goes on", field("blob", layer_.digest), field("present", session_.offset()),
+               field("size", layer_.size));
+    } else if (retryable(found.error().code) || found.error().code == Errc::cancelled) {
+      co_return found;
+    } else {
+      log_info("upload begins anew", field("blob", layer_.digest), field("why", found.error()));
+      session_.close();
+    }
     co_return Result<void>{};
   }
 
-  io::Task<Result<Response>> send_bytes(std::string method, http::Url at, uint64_t offset,
-                                        uint64_t length) {
-    for (int attempt = 0;; attempt++) {
-      progress_.restart_at(offset);
-      const auto body =
-          std::make_shared<FileBody>(registry_.context().world, file_, offset, length, progress_);
-      http::ClientRequest request;
-      request.method = method;
-      request.headers.set("Content-Type", "application/octet-stream");
-      if (method == "PATCH") {
-        request.headers.set("Content-Range", fmt::format("{}-{}", offset, offset + length - 1));
-        request.headers.set("X-Redirect-Uploads", "1");
-      }
-      request.body_length = length;
-      request.body_source = [body] { return body->next(); };
-      CO_TRY(auto response, co_await registry_.send_to(at, std::move(request), call_));
-      response->set_idle_max(kAnswerIdleMax);
-      if (response->status() == 401 && attempt == 0 && registry_.is_own(at)) {
-        CO_TRY_VOID(co_await registry_.renew(std::move(response), call_));
-        continue;
-      }
-      if (response->status() < 400) md5s_ += body->md5();
-      if (response->status() == 307) md5s_.resize(md5s_.size() - 16);  // Sent again elsewhere.
-      co_return std::move(response);
+  io::Task<Result<bool>> start() {
+    if (best_offset_ > 0 && ++restarts_ > kUploadRestartsMax) {
+      gives_up_ = true;
+      co_return fail(last_error_);
     }
+    all_sent_ = went_on_ = false;
+    CO_TRY(const bool mounted, co_await session_.start());
+    if (!mounted && !in_one_piece_) co_await remember();
+    co_return mounted;
   }
 
-  io::Task<Result<void>> commit(bool monolithic) {
-    http::Url url = location_;
-    url.target += url.target.find('?') == std::string::npos ? '?' : '&';
-    url.target += "digest=" + http::percent_encode(layer_.digest.str());
-    Response response;
-    if (monolithic) {
-      CO_TRY(response, co_await send_bytes("PUT", url, 0, layer_.size));
-    } else {
-      const std::string etag = md5_of(md5s_);
-      url.target +=
-          fmt::format("&etag={}-{}",
-                      to_hex(std::span(reinterpret_cast<const uint8_t*>(etag.data()), etag.size())),
-                      md5s_.size() / 16);
-      http::ClientRequest request;
-      request.method = "PUT";
-      request.headers.set("Content-Type", "application/octet-stream");
-      CO_TRY(response, co_await registry_.send_to(url, std::move(request), call_));
+  // Small blobs are sent again sooner than they are remembered. Before the first part is taken, a
+  // registry may still point elsewhere.
+  io::Task<void> remember() {
+    if (layer_.size < kOwnPartBytesMin || !session_.is_at_registry()) co_return;
+    if (registry_.keeps_uploads()) co_await claim_.remember(session_.url());
+  }
+
+  void note_progress() {
+    if (session_.offset() <= best_offset_) return;
+    best_offset_ = session_.offset();
+    tries_ = 0;
+  }
+
+  bool may_try_again(const Error& error) {
+    if (gives_up_ || call_.cancel.cancelled()) return false;
+    const int status = session_.refused_with();
+    const bool is_refusal = !retryable(error.code) && status != 0;
+    const bool is_new = session_.offset() == 0 && !went_on_;
+    if (is_refusal && is_new && !in_one_piece_ &&
+        (status == 404 || status == 405 || status == 501)) {
+      in_one_piece_ = true;  // It knows no parts.
+      return true;
     }
-    if (!accepted(response->status())) co_return fail(co_await refusal(std::move(response)));
-    (void)co_await response->read_all(kReplyBytesMax);
-    progress_.restart_at(layer_.size);
-    co_return co_await progress_.tell();
+    // The registry has lost the session, or what is in it is not what we have sent.
+    const bool is_gone = status == 404 || status == 410;
+    const bool is_lost =
+        is_refusal &&
+        (all_sent_ ? went_on_ || is_gone : !is_new && (is_gone || status == 416 || status == 400));
+    if (is_lost && all_sent_ && !is_gone) session_.close();
+    if (!retryable(error.code) && !is_lost) return false;
+    return ++tries_ < kUploadTriesMax;
   }
 
   Registry& registry_;
+  UploadTable::Claim& claim_;
   const model::Layer& layer_;
-  io::File& file_;
-  UploadProgress& progress_;
+  UploadSession session_;
   io::Call call_;
-  http::Url location_;
-  std::string md5s_;  // Raw MD5 of each part.
-  bool patch_refused_ = false;
+  Error last_error_;
+  uint64_t best_offset_ = 0;
+  int tries_ = 0, restarts_ = 0;
+  bool in_one_piece_;  // One PUT instead of parts.
+  bool all_sent_ = false, went_on_ = false, gives_up_ = false;
 };
 
 }  // namespace
 
-io::Task<Result<void>> upload_layer(Registry& registry, const model::Layer& layer,
-                                    const ProgressSink& sink, io::Call call) {
+io::Task<Result<void>> upload_layer(Registry& registry, UploadTable& uploads,
+                                    const model::Layer& layer, UploadProgress& progress,
+                                    io::Call call) {
   io::World& world = registry.context().world;
-  UploadProgress progress(world.clock, sink, layer.digest, layer.size);
+  const auto claim = co_await uploads.claim(registry.url("blobs/" + layer.digest.str()).str());
   CO_TRY(const bool present, co_await registry.has_blob(layer.digest, call));
   if (present) {
-    progress.restart_at(layer.size);
-    co_return co_await progress.tell();
+    co_await claim->forget();
+    co_return Result<void>{};
   }
   const io::Path path = registry.context().store.blob_path(layer.digest);
   CO_TRY(const auto file, world.files.open(path, io::Filesystem::Open::read));
-  bool monolithic = layer.size == 0;
-  for (int attempt = 1;; attempt++) {
-    Upload upload(registry, layer, *file, progress, call);
-    const auto done = co_await upload.run(monolithic);
-    if (done) co_return done;
-    const bool other_way = upload.patch_refused() && !monolithic;
-    if (other_way) monolithic = true;
-    if (!other_way && !retryable(done.error().code)) co_return done;
-    if (attempt == kUploadTriesMax) co_return done;
-    log_debug("upload starts again", field("blob", layer.digest), field("error", done.error()));
-    const auto pause = std::chrono::seconds(other_way ? 0 : 1 << (attempt - 1));
-    CO_TRY_VOID(co_await world.clock.sleep_for(pause, call));
-  }
+  LayerUpload upload(registry, *claim, layer, *file, progress, call);
+  co_return co_await upload.run();
 }
 
 }  // namespace om::transfer

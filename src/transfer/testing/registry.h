@@ -31,6 +31,18 @@ struct Faults {
   uint64_t bytes_per_second = 0;  // Of each response; 0: as fast as it can.
   bool refuse_patch = false;      // 405 to PATCH: one PUT must do.
   bool redirect_uploads = false;
+  // What is left of a part that did not come whole: the bytes that came, as the OCI specification
+  // has it; the parts before it, where a proxy passes on whole requests only; or nothing at all, as
+  // at docker-registry, whose state in the URL must fit.
+  enum class Broken : uint8_t { keeps_bytes, keeps_parts, loses_all } broken = Broken::keeps_bytes;
+  uint64_t cut_uploads_every = 0;  // Closes the connection after so many bytes of all uploads.
+  int upload_cuts_left = 1'000'000;
+  uint64_t upload_bytes_per_second = 0;  // Of each part; 0: as fast as it can.
+  int upload_stalls_left = 0;        // So many parts are read no further than their first bytes.
+  int lost_answers_left = 0;         // So many parts are taken, and not answered.
+  int upload_refusals_left = 0;      // So many parts get 503.
+  std::string refused_upload;        // Uploads of this blob get 403.
+  uint64_t spoilt_at = ~uint64_t{};  // The byte of a blob that is kept wrong, once.
 };
 
 class TestRegistry {
@@ -42,12 +54,15 @@ class TestRegistry {
   std::map<std::string, std::string> manifests;  // By "ns/model:tag".
   std::vector<std::string> log;                  // "GET /v2/...", in order.
   uint64_t blob_bytes_sent = 0;
+  uint64_t upload_bytes_received = 0;
+  size_t uploads_at_once = 0;  // The most parts that were being received at the same time.
   bool signed_host_saw_login = false;
 
   std::string host() const { return fmt::format("127.0.0.1:{}", main_.port); }
   // Puts a model of such layers under "test/<model>:latest"; its manifest's bytes.
   std::string add_model(const std::string& model, const std::vector<std::string>& layers);
   size_t count(std::string_view start) const;  // Requests in the log that begin so.
+  void forget_uploads() { sessions_.clear(); }
   io::Task<void> stop();
 
  private:
@@ -63,10 +78,20 @@ class TestRegistry {
   io::Task<void> serve_upload(http::Request& request, http::BodyReader& body,
                               http::ResponseWriter& response);
 
+  io::Task<void> start_upload(http::Request& request, http::ResponseWriter& response);
+  io::Task<void> take_part(http::Request& request, http::BodyReader& body,
+                           http::ResponseWriter& response, const std::string& id);
+  io::Task<bool> receive_part(http::Request& request, http::BodyReader& body,
+                              std::shared_ptr<std::string> data);
+  void point_to(http::ResponseWriter& response, const std::string& id);
+
   io::World& world_;
   http::Server server_, signed_;
   io::Endpoint main_, signed_at_;
-  std::string upload_;  // The one session under way.
+  // What each upload has received; a part that is still coming outlives its session.
+  std::map<std::string, std::shared_ptr<std::string>> sessions_;
+  size_t parts_under_way_ = 0;
+  uint64_t since_cut_ = 0;
 };
 
 // A store, a client, a registry and a Transfer on one simulated machine.
