@@ -132,10 +132,12 @@ HandlerResult explain(const Dependencies& dependencies, Context& context) {
   const std::string id(context.parameter("id"));
   std::string text = dependencies.generation.explain(id);
   if (text.empty()) {
-    co_return fail(Errc::not_found,
-                   "no decision is known for request '{}': the node it was sent to remembers its "
-                   "last thousand, under the X-Request-Id of the answer, once it is in a cluster",
-                   id);
+    co_return fail(
+        Errc::not_found,
+        "no decision is known for request '{}': the node it was sent to remembers its "
+        "last thousand that had a choice, of a cluster's nodes or of backends, under the "
+        "X-Request-Id of the answer",
+        id);
   }
   co_return co_await context.send_json(std::move(text));
 }

@@ -202,6 +202,7 @@ Result<std::unique_ptr<scheduler::LocalScheduler>> make_scheduler(io::World& wor
                 settings.memory_reserve, most);
   }
   scheduler::LocalSchedulerOptions options;
+  options.name = node_name(settings);
   options.launch = launch_options(settings, paths, resources.cores);
   options.memory_total = most;
   const uint64_t margin = scheduler::kCardMargin + settings.memory_reserve;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "scheduler/backend_cost.h"
 
 namespace om::generation {
 
@@ -32,11 +33,11 @@ io::Task<Result<std::unique_ptr<Answer>>> ask(Generation& generation,
 }
 
 FederatedAnswer::FederatedAnswer(io::World& world, Generation& own, bool is_own,
-                                 engine::Backends& backends, Request request, io::Call call)
+                                 HolderChoice& choice, Request request, io::Call call)
     : world_(world),
       own_(own),
       own_left_(is_own),
-      backends_(backends),
+      choice_(choice),
       request_(std::move(request)),
       call_(std::move(call)),
       started_(world.clock.now()) {
@@ -48,13 +49,7 @@ FederatedAnswer::~FederatedAnswer() { leave(); }
 void FederatedAnswer::leave() {
   external_.reset();
   own_answer_.reset();
-  if (backend_) backend_->end_request();
   backend_.reset();
-}
-
-const model::RequestCommon& FederatedAnswer::common() const {
-  return std::visit(
-      [](const auto& request) -> const model::RequestCommon& { return request.common; }, request_);
 }
 
 // What a grammar, a tool call or thoughts began cannot be handed over as text.
@@ -67,23 +62,16 @@ bool FederatedAnswer::can_be_continued() const {
 io::Task<Result<void>> FederatedAnswer::open() {
   said_before_ = begun_ ? emitted_.tokens : 0;
   Error last{Errc::unavailable, "no backend that can be reached has the model"};
-  if (own_left_) {
-    auto opened = co_await open_own();
-    if (opened || !is_holders_fault(opened.error())) co_return opened;
-    last = std::move(opened).error();
-  }
   while (route_.attempts < kHoldersMax) {
-    std::shared_ptr<engine::Backend> next;
-    for (const auto& backend : backends_.holders_of(common().model)) {
-      if (!asked_.contains(backend->spec().name)) {
-        next = backend;
-        break;
-      }
+    const HolderChoice::Chosen chosen = choice_.choose(request_, own_left_, asked_);
+    if (!chosen.own && !chosen.backend) break;
+    Result<void> opened;
+    if (chosen.own) {
+      opened = co_await open_own();
+    } else {
+      opened = co_await open_backend(chosen.backend);
     }
-    if (!next) break;
-    auto opened = co_await open_backend(next);
-    if (opened) co_return opened;
-    if (!is_holders_fault(opened.error())) co_return opened;
+    if (opened || !is_holders_fault(opened.error())) co_return opened;
     last = std::move(opened).error();
   }
   // A client takes 404 for a model that it should pull, and 401 for a key of its own.
@@ -109,8 +97,10 @@ io::Task<Result<void>> FederatedAnswer::open_backend(
   asked_.insert(backend->spec().name);
   route_.attempts++;
   CO_TRY(engine::UpstreamRequest asked, upstream(*backend));
-  backend->begin_request();
-  backend_ = backend;
+  // What was said already is a part of the prompt.
+  backend_ = std::make_unique<engine::BackendRequest>(
+      world_.clock, backend, backend->find(common().model)->name,
+      prompt_bytes_of(request_) + emitted_.text.size());
   auto answer = co_await backend->ask(std::move(asked), call_);
   if (!answer) {
     Error error = std::move(answer).error();
@@ -121,7 +111,7 @@ io::Task<Result<void>> FederatedAnswer::open_backend(
     co_return fail(std::move(error));
   }
   external_ = std::move(*answer);
-  route_.node = "backend/" + backend->spec().name;
+  route_.node = scheduler::backend_node(backend->spec().name);
   co_return Result<void>{};
 }
 
@@ -161,6 +151,7 @@ void FederatedAnswer::note(model::Chunk& chunk) {
   if (!chunk.content.empty() || !chunk.thinking.empty() || !chunk.tool_calls.empty()) {
     begun_ = true;
     if (first_ == io::TimePoint{}) first_ = world_.clock.now();
+    if (backend_) backend_->note_output();
   }
   if (!chunk.thinking.empty() || !chunk.tool_calls.empty()) plain_ = false;
   const model::Usage told = chunk.usage;
@@ -223,12 +214,17 @@ io::Task<Result<model::Chunk>> FederatedAnswer::next() {
     }
     if (chunk) {
       note(*chunk);
-      if (chunk->done && backend_) backend_->answered();
+      if (chunk->done && backend_) {
+        backend_->backend().answered();
+        const int64_t tokens = std::max(emitted_.tokens, chunk->usage.output_tokens);
+        backend_->note_end(tokens - said_before_);
+        choice_.note_answer(common().model, tokens);
+      }
       co_return chunk;
     }
     Error error = std::move(chunk).error();
     if (call_.cancel.cancelled() || !is_holders_fault(error)) co_return fail(std::move(error));
-    if (backend_) backend_->failed(error);
+    if (backend_) backend_->backend().failed(error);
     leave();
     if (begun_) route_.resumed++;
     CO_TRY_VOID(co_await go_on(std::move(error)));

@@ -6,10 +6,9 @@
 #include <optional>
 #include <set>
 #include <string>
-#include <variant>
 
-#include "engine/external/backends.h"
 #include "generation/generation.h"
+#include "generation/holder_choice.h"
 
 namespace om::generation {
 
@@ -27,14 +26,14 @@ class FederatedAnswer final : public Answer {
   static constexpr size_t kTextBytesMax = 4 << 20;  // Of an answer that can still be continued.
   static constexpr int kHoldersMax = 8;             // Asked for one answer.
 
-  using Request = std::variant<model::ChatRequest, model::GenerateRequest>;
+  using Request = HolderChoice::Request;
 
   // `own`: our cluster has the model too.
-  FederatedAnswer(io::World& world, Generation& own, bool is_own, engine::Backends& backends,
+  FederatedAnswer(io::World& world, Generation& own, bool is_own, HolderChoice& choice,
                   Request request, io::Call call);
   ~FederatedAnswer() override;
 
-  // Asks the first holder, then the next ones.
+  // Asks the best holder, then the next ones.
   io::Task<Result<void>> open();
   // Instead of open(): this much of the answer was said already; next() asks for the rest.
   void assume(model::Chunk chunk);
@@ -42,7 +41,7 @@ class FederatedAnswer final : public Answer {
   const Route& route() const override { return route_; }
 
  private:
-  const model::RequestCommon& common() const;
+  const model::RequestCommon& common() const { return common_of(request_); }
   bool can_be_continued() const;
   io::Task<Result<void>> open_own();
   io::Task<Result<void>> open_backend(const std::shared_ptr<engine::Backend>& backend);
@@ -56,7 +55,7 @@ class FederatedAnswer final : public Answer {
   io::World& world_;
   Generation& own_;
   bool own_left_;
-  engine::Backends& backends_;
+  HolderChoice& choice_;
   Request request_;
   io::Call call_;
   Route route_;
@@ -68,7 +67,7 @@ class FederatedAnswer final : public Answer {
   int64_t prompt_tokens_ = 0;  // As who was asked first told them; 0: it did not.
   bool begun_ = false, plain_ = true;
 
-  std::shared_ptr<engine::Backend> backend_;
+  std::unique_ptr<engine::BackendRequest> backend_;
   std::unique_ptr<engine::ExternalAnswer> external_;
   std::unique_ptr<Answer> own_answer_;
 };

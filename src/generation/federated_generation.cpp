@@ -16,8 +16,8 @@ io::Task<Result<std::unique_ptr<Answer>>> FederatedGeneration::run(Request reque
   if (records_ && !request.common.record.empty()) {
     co_return co_await run_kept(std::move(request), is_own, std::move(call));
   }
-  auto answer = std::make_unique<FederatedAnswer>(world_, own_, is_own, backends_,
-                                                  std::move(request), std::move(call));
+  auto answer = std::make_unique<FederatedAnswer>(world_, own_, is_own, choice_, std::move(request),
+                                                  std::move(call));
   CO_TRY_VOID(co_await answer->open());
   co_return std::unique_ptr<Answer>(std::move(answer));
 }
@@ -40,7 +40,7 @@ io::Task<Result<std::unique_ptr<Answer>>> FederatedGeneration::run_kept(Request 
   }
   request.common.record.clear();
   auto make = [this, is_own, request = std::move(request)](io::Call kept_call) {
-    return std::make_unique<FederatedAnswer>(world_, own_, is_own, backends_, request,
+    return std::make_unique<FederatedAnswer>(world_, own_, is_own, choice_, request,
                                              std::move(kept_call));
   };
   auto answer = std::make_unique<KeptAnswer>(std::move(recording), std::move(make), call);
@@ -96,10 +96,9 @@ io::Task<Result<model::Embedding>> FederatedGeneration::embed(model::EmbedReques
     const engine::ExternalModel* model = backend->find(request.model);
     if (!model) continue;
     auto asked = engine::embed_body(backend->kind(), model->name, request);
-    backend->begin_request();
+    const engine::BackendRequest running(world_.clock, backend, model->name, 0);
     auto body =
         co_await backend->fetch("POST", std::move(asked.target), std::move(asked.body), call);
-    backend->end_request();
     Result<model::Embedding> embedding = fail(Errc::internal, "no answer");
     if (body) {
       embedding = engine::read_embedding(*body, request.input.size());
@@ -116,6 +115,29 @@ io::Task<Result<model::Embedding>> FederatedGeneration::embed(model::EmbedReques
     backend->failed(last);
   }
   co_return fail(std::move(last));
+}
+
+template <class Request>
+Result<Decision> FederatedGeneration::try_out(const Request& request) {
+  const std::string& model = request.common.model;
+  if (!is_elsewhere(model, request.common.standing)) return own_.dry_run(request);
+  const bool own = is_own(model);
+  // A request that our nodes refuse is refused here too.
+  if (own) TRY_VOID(own_.dry_run(request));
+  return choice_.dry_run(request, own);
+}
+
+Result<Decision> FederatedGeneration::dry_run(const model::ChatRequest& request) {
+  return try_out(request);
+}
+
+Result<Decision> FederatedGeneration::dry_run(const model::GenerateRequest& request) {
+  return try_out(request);
+}
+
+std::string FederatedGeneration::explain(const std::string& request_id) const {
+  std::string text = choice_.explain(request_id);
+  return text.empty() ? own_.explain(request_id) : text;
 }
 
 io::Task<Result<int64_t>> FederatedGeneration::count_tokens(model::ChatRequest request,

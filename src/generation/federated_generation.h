@@ -8,20 +8,27 @@
 
 #include "engine/external/backends.h"
 #include "generation/generation.h"
+#include "generation/holder_choice.h"
 
 namespace om::generation {
 
-// On the io thread. References outlive it. Our own copy of a model is asked first. An answer that
-// breaks before its first text is asked of the next holder, invisibly; after it, the next one that
-// can go on from a given text does, if what came is plain text; else the error is told. An answer
-// that its client may pick up is kept by whoever begins it: our own engines keep their tokens, and
-// such an answer is not handed to a foreign server once it has begun.
+// On the io thread. References outlive it. Our own copy of a model is asked first, unless a foreign
+// server is known to cost less (scheduler/backend_cost.h). An answer that breaks before its first
+// text is asked of the next holder, invisibly; after it, the next one that can go on from a given
+// text does, if what came is plain text; else the error is told. An answer that its client may pick
+// up is kept by whoever begins it: our own engines keep their tokens, and such an answer is not
+// handed to a foreign server once it has begun.
 class FederatedGeneration final : public Generation {
  public:
   // `records` null: no answer of a foreign server can be picked up.
   FederatedGeneration(io::World& world, store::Store& store, Generation& own,
                       engine::Backends& backends, Records* records)
-      : world_(world), store_(store), own_(own), backends_(backends), records_(records) {}
+      : world_(world),
+        store_(store),
+        own_(own),
+        backends_(backends),
+        records_(records),
+        choice_(own, backends) {}
 
   io::Task<Result<std::unique_ptr<Answer>>> chat(model::ChatRequest request,
                                                  io::Call call) override;
@@ -29,20 +36,15 @@ class FederatedGeneration final : public Generation {
                                                      io::Call call) override;
   io::Task<Result<model::Embedding>> embed(model::EmbedRequest request, io::Call call) override;
   io::Task<Result<int64_t>> count_tokens(model::ChatRequest request, io::Call call) override;
-  // Of the nodes; backends are outside of their costs.
-  Result<Decision> dry_run(const model::ChatRequest& request) override {
-    return own_.dry_run(request);
-  }
-  Result<Decision> dry_run(const model::GenerateRequest& request) override {
-    return own_.dry_run(request);
-  }
-  std::string explain(const std::string& request_id) const override {
-    return own_.explain(request_id);
-  }
+  Result<Decision> dry_run(const model::ChatRequest& request) override;
+  Result<Decision> dry_run(const model::GenerateRequest& request) override;
+  std::string explain(const std::string& request_id) const override;
 
  private:
   bool is_own(std::string_view model);
   bool is_elsewhere(std::string_view model, const model::Standing& standing) const;
+  template <class Request>
+  Result<Decision> try_out(const Request& request);
   template <class Request>
   io::Task<Result<std::unique_ptr<Answer>>> run(Request request, bool is_own, io::Call call);
   template <class Request>
@@ -53,6 +55,7 @@ class FederatedGeneration final : public Generation {
   Generation& own_;
   engine::Backends& backends_;
   Records* records_;
+  HolderChoice choice_;
 };
 
 }  // namespace om::generation

@@ -47,8 +47,8 @@ class Generation {
   virtual io::Task<Result<model::Embedding>> embed(model::EmbedRequest request, io::Call call) = 0;
   // Tokens of the rendered prompt (Anthropic's count_tokens). Loads the model if needed.
   virtual io::Task<Result<int64_t>> count_tokens(model::ChatRequest request, io::Call call) = 0;
-  // Where such a request would go now, and at which cost; nothing is run. invalid_argument: this
-  // node is in no cluster; else as chat() and generate() refuse it.
+  // Where such a request would go now, and at which cost; nothing is run. Errors as chat() and
+  // generate() refuse it.
   virtual Result<Decision> dry_run(const model::ChatRequest& request) = 0;
   virtual Result<Decision> dry_run(const model::GenerateRequest& request) = 0;
   // As Scheduler::explain().

@@ -381,7 +381,7 @@ io::Task<Result<int64_t>> NodeGeneration::count_tokens(model::ChatRequest reques
 Result<Decision> NodeGeneration::dry_run(const Job& job) const {
   auto decision = scheduler_.dry_run(job.target, job.acquire);
   if (!decision) {
-    return fail(Errc::invalid_argument, "this node is in no cluster: it serves all itself");
+    return fail(Errc::unsupported, "this node does not tell what a request would cost");
   }
   return decision;
 }

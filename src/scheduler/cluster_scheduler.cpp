@@ -12,21 +12,11 @@ namespace om::scheduler {
 namespace {
 
 constexpr std::chrono::milliseconds kReadAheadPatience{200};
-constexpr uint64_t kLoadBaseBytes = 256 << 20;
-constexpr int kContextDefault = 4096;
 
 // Errors after which another node may do better: it was lost, is full, or lacks the files.
 bool is_worth_another(const Error& error) {
   return error.code == Errc::unavailable || error.code == Errc::overloaded ||
          error.code == Errc::not_found || error.code == Errc::internal;
-}
-
-// Where its header is not known: weights, and room for context and batches.
-uint64_t load_bytes_of(const Target& target) {
-  if (target.load_bytes > 0) return target.load_bytes;
-  uint64_t bytes = kLoadBaseBytes;
-  for (const Target::File& file : target.files) bytes += file.bytes + file.bytes / 10;
-  return bytes;
 }
 
 }  // namespace
@@ -111,21 +101,10 @@ ClusterScheduler::~ClusterScheduler() = default;
 
 PlacementRequest ClusterScheduler::placement_request(const Target& target,
                                                      const AcquireOptions& options) {
-  PlacementRequest request;
-  request.weights = target.weights;
-  request.own_key = target.key();
-  for (const Target::File& file : target.files) request.files.push_back({file.digest, file.bytes});
-  request.load_bytes = load_bytes_of(target);
+  PlacementRequest request = chooser_->request(target, options);
   if (split_planner_) {
     if (const auto bytes = split_planner_->whole_bytes(target)) request.load_bytes = *bytes;
   }
-  request.context = target.runner.num_ctx.value_or(kContextDefault);
-  request.outline = options.outline;
-  if (request.outline.model == 0) request.outline.model = model_key(request.key());
-  request.prompt_tokens =
-      chooser_->token_ratio().tokens(model_key(request.key()), options.outline.bytes);
-  request.output_tokens = chooser_->output_tokens(request.outline.model);
-  request.priority = options.priority;
   return request;
 }
 
@@ -322,17 +301,11 @@ io::Task<Result<std::unique_ptr<Lease>>> ClusterScheduler::acquire_split(
 
 void ClusterScheduler::remember(const std::string& id, std::string decision) {
   log_debug("request placed", field("id", id), field("decision", decision));
-  if (id.empty()) return;
-  if (!explained_.contains(id)) explained_order_.push_back(id);
-  explained_[id] = std::move(decision);
-  if (explained_order_.size() <= kExplainedMax) return;
-  explained_.erase(explained_order_.front());
-  explained_order_.pop_front();
+  decisions_.put(id, std::move(decision));
 }
 
 std::string ClusterScheduler::explain(const std::string& request_id) const {
-  const auto found = explained_.find(request_id);
-  return found == explained_.end() ? std::string() : found->second;
+  return decisions_.find(request_id);
 }
 
 std::shared_ptr<PlacementDecision> ClusterScheduler::dry_run(const Target& target,

@@ -1,13 +1,12 @@
 // The scheduler of a node in a cluster: finds each request a slot on the best node.
 #pragma once
 
-#include <deque>
-#include <map>
 #include <memory>
 #include <string>
 
 #include "scheduler/node_chooser.h"
 #include "scheduler/node_links.h"
+#include "scheduler/recent_decisions.h"
 #include "scheduler/replica_keeper.h"
 #include "scheduler/scheduler.h"
 #include "scheduler/split_planner.h"
@@ -51,7 +50,6 @@ class ClusterScheduler final : public Scheduler {
 
  private:
   friend class RoutedLease;
-  static constexpr size_t kExplainedMax = 1000;
 
   bool leaving(std::string_view node) const;
   std::optional<NodeCandidate> candidate(const std::string& node) const;  // Nothing: it has left.
@@ -81,9 +79,8 @@ class ClusterScheduler final : public Scheduler {
   SplitPlanner* split_planner_ = nullptr;
   std::shared_ptr<NodeChooser> chooser_;  // Leases outlive this object.
   ReplicaKeeper keeper_;
-  std::shared_ptr<const ClusterScheduler*> alive_;             // Until stop().
-  std::map<std::string, std::string, std::less<>> explained_;  // By request id.
-  std::deque<std::string> explained_order_;                    // Oldest first.
+  std::shared_ptr<const ClusterScheduler*> alive_;  // Until stop().
+  RecentDecisions decisions_;
 };
 
 }  // namespace om::scheduler

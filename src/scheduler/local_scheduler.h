@@ -22,6 +22,7 @@
 namespace om::scheduler {
 
 struct LocalSchedulerOptions {
+  std::string name;              // Of the node, in decisions.
   engine::LaunchOptions launch;  // What all runners share: program, directory, limits, KV type.
   uint64_t memory_total = 0;     // For all runners together, at most; 0: what this machine has.
   uint64_t memory_reserve = 0;   // To be left free of what note_memory_left() tells.
@@ -57,6 +58,9 @@ class LocalScheduler final : public Scheduler {
   // Called when unload() ended a pin; null: no more.
   void on_unpin(std::function<void()> callback) { on_unpin_ = std::move(callback); }
   std::vector<LoadedModel> loaded() const override;
+  // Of this node alone, which knows what its runner did, and nothing of what is warm there.
+  std::shared_ptr<PlacementDecision> dry_run(const Target& target,
+                                             const AcquireOptions& options) override;
   io::Task<void> stop() override;
 
   GgufPlanOptions plan_options() const {

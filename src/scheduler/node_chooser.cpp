@@ -4,6 +4,16 @@ namespace om::scheduler {
 namespace {
 
 constexpr double kOutputTokensFirst = 256, kOutputTokensWeight = 0.05;
+constexpr uint64_t kLoadBaseBytes = 256 << 20;
+constexpr int kContextDefault = 4096;
+
+// Where its header is not known: weights, and room for context and batches.
+uint64_t load_bytes_of(const Target& target) {
+  if (target.load_bytes > 0) return target.load_bytes;
+  uint64_t bytes = kLoadBaseBytes;
+  for (const Target::File& file : target.files) bytes += file.bytes + file.bytes / 10;
+  return bytes;
+}
 
 io::Duration duration_of(double ms) {
   return std::chrono::duration_cast<io::Duration>(std::chrono::duration<double, std::milli>(ms));
@@ -36,6 +46,21 @@ void NodeChooser::forget_ended_runners(NodeNumber node, const cluster::NodeInfo&
       prefixes_.forget(node, model_key(runner.key));
     }
   }
+}
+
+PlacementRequest NodeChooser::request(const Target& target, const AcquireOptions& options) const {
+  PlacementRequest request;
+  request.weights = target.weights;
+  request.own_key = target.key();
+  for (const Target::File& file : target.files) request.files.push_back({file.digest, file.bytes});
+  request.load_bytes = load_bytes_of(target);
+  request.context = target.runner.num_ctx.value_or(kContextDefault);
+  request.outline = options.outline;
+  if (request.outline.model == 0) request.outline.model = model_key(request.key());
+  request.prompt_tokens = token_ratio_.tokens(model_key(request.key()), options.outline.bytes);
+  request.output_tokens = output_tokens(request.outline.model);
+  request.priority = options.priority;
+  return request;
 }
 
 PlacementDecision NodeChooser::decide(const PlacementRequest& request, io::TimePoint now) const {

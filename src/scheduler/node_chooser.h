@@ -41,6 +41,8 @@ class NodeChooser {
   void observe(const cluster::View& view);
   void observe(const cluster::NodeInfo& report);  // One node's: cheaper in a large cluster.
 
+  // With what is learned of the model and what is known of the files.
+  PlacementRequest request(const Target& target, const AcquireOptions& options) const;
   PlacementDecision decide(const PlacementRequest& request, io::TimePoint now) const;
   SentRequest begin(const PlacementRequest& request, const NodeCandidate& chosen,
                     io::TimePoint now);
@@ -49,7 +51,7 @@ class NodeChooser {
 
   const ClusterIndex& cluster() const { return cluster_; }
   const PrefixIndex& prefixes() const { return prefixes_; }
-  TokenRatio& token_ratio() { return token_ratio_; }
+  const TokenRatio& token_ratio() const { return token_ratio_; }
   double output_tokens(uint64_t model) const;  // That an answer of it will have.
   PlacementOptions& options() { return options_; }
 

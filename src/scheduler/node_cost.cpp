@@ -115,6 +115,7 @@ NodeCandidate NodeCost::estimate(NodeNumber number, io::Random& random) {
 void NodeCost::serve(NodeCandidate& candidate, const cluster::NodeInfo& node,
                      const cluster::RunnerInfo& runner, const LoadOverlay::Extra& extra) {
   candidate.loaded = true;
+  candidate.measured = runner.prompt_rate > 0 && runner.output_rate > 0;
   CostTerms& cost = candidate.cost;
   const double rate = prompt_rate(runner);
   const int slots = std::max(1, runner.slots);

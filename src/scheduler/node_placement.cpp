@@ -266,6 +266,7 @@ PlacementDecision place(const PlacementState& state, const PlacementRequest& req
   PlacementDecision decision;
   decision.nodes = state.cluster.size();
   decision.prompt_tokens = request.prompt_tokens;
+  decision.output_tokens = request.output_tokens;
   decision.load_bytes = request.load_bytes;
   std::vector<NodeCandidate> found = find_nodes(state, request, options, now, random);
   charge_for_copies(options, found);
@@ -322,7 +323,9 @@ std::string PlacementDecision::to_json() const {
     boost::json::object item;
     item["node"] = candidate.name;
     if (candidate.excluded != Exclusion::none) {
-      item["excluded"] = to_string(candidate.excluded);
+      std::string why(to_string(candidate.excluded));
+      if (!candidate.reason.empty()) why += ": " + candidate.reason;
+      item["excluded"] = why;
       list.push_back(std::move(item));
       continue;
     }
@@ -333,6 +336,8 @@ std::string PlacementDecision::to_json() const {
                         {"load", cost.load},      {"evict", cost.evict},
                         {"copy", cost.copy},      {"late", cost.late},
                         {"penalty", cost.penalty}};
+    item["measured"] = candidate.measured;
+    if (candidate.foreign) item["running"] = candidate.running;
     item["loaded"] = candidate.loaded;
     item["free_bytes"] = candidate.free_bytes;
     item["warm_tokens"] = candidate.warm_tokens;

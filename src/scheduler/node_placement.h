@@ -114,6 +114,10 @@ struct NodeCandidate {
   double warm_tokens = 0;              // That need not be evaluated, as expected.
   double sure_tokens = 0;              // Of these, without what is still on its way.
   bool loaded = false;                 // In memory or loading: no new load is needed.
+  bool measured = false;               // Its rates are its own, and not what is usual.
+  bool foreign = false;                // No node, but a backend (backend_cost.h).
+  int running = 0;                     // Of our requests, at a backend.
+  std::string reason;                  // Why it was excluded, beyond that.
   bool stale = false;                  // Its report is older than it should be.
   std::vector<std::string> evictions;  // Models that would have to leave.
 };
@@ -128,6 +132,7 @@ struct PlacementDecision {
   bool tie = false;          // The first was one of several equals.
   bool hashed = false;       // Reports were stale: bounded-load consistent hashing.
   double prompt_tokens = 0;  // As the decision assumed.
+  double output_tokens = 0;  // Likewise.
   uint64_t load_bytes = 0;   // Memory that loading it takes, as estimated.
   // Of a dry run of what no node can hold: how it would be split (JSON), or why not.
   std::string split, split_refused;

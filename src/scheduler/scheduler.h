@@ -150,8 +150,8 @@ class Scheduler {
     (void)request_id;
     return {};
   }
-  // Where a request for this model would go now, and what it would cost; changes nothing. Null:
-  // this node is in no cluster.
+  // Where a request for this model would go now, and what it would cost; changes nothing. Null: it
+  // cannot be told.
   virtual std::shared_ptr<PlacementDecision> dry_run(const Target& target,
                                                      const AcquireOptions& options) {
     (void)target, (void)options;

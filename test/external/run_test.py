@@ -17,12 +17,9 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from support import cases  # noqa: E402
 from support.cluster import Cluster  # noqa: E402
 from support.node import MODELS, HttpError, Node, free_port  # noqa: E402
+from costs import Costs  # noqa: E402, F401
+from federation import CHAT, KEY, MODEL, Federation, text_of  # noqa: E402
 from upstream import Upstream  # noqa: E402
-
-MODEL = "smollm2:135m"
-KEY = "sk-very-secret-1234567890"
-CHAT = {"messages": [{"role": "user", "content": "Say hello."}],
-        "options": {"num_predict": 12, "temperature": 0, "seed": 1}}
 
 
 def picked_up(node, body, key, last=0, count=None):
@@ -44,46 +41,6 @@ def picked_up(node, body, key, last=0, count=None):
         return lines
     finally:
         connection.close()
-
-
-def text_of(lines):
-    return "".join(line.get("message", {}).get("content", "") for line in lines)
-
-
-class Federation(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.node = Node()
-        cls.node.start()
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.node.stop()
-
-    def setUp(self):
-        self.closing = []
-        for backend in self.node.get("/api/v1/backends")["backends"]:
-            self.node.cli("backend", "remove", backend["name"])
-
-    def tearDown(self):
-        for upstream in self.closing:
-            upstream.close()
-
-    def upstream(self, *arguments, name, **options):
-        upstream = Upstream(*arguments, **options)
-        self.closing.append(upstream)
-        extra = ["--key", upstream.key] if upstream.key else []
-        self.node.cli("backend", "add", upstream.url, "--name", name, *extra)
-        return upstream
-
-    def chat(self, model, **more):
-        return self.node.post("/api/chat", {"model": model, **CHAT, **more})
-
-    def header(self, model, name, **more):
-        with self.node.request("POST", "/api/chat",
-                               {"model": model, "stream": False, **CHAT, **more}) as reply:
-            reply.read()
-            return reply.headers[name]
 
 
 class OpenAiServer(Federation):

@@ -163,6 +163,9 @@ io::Task<Result<void>> Backend::read_models(io::Call call) {
     if (!model.name.empty()) models.push_back(std::move(model));
   }
   models_ = std::move(models);
+  std::erase_if(speeds_, [this](const auto& item) {
+    return std::ranges::find(models_, item.first, &ExternalModel::name) == models_.end();
+  });
   co_return Result<void>{};
 }
 
@@ -171,6 +174,15 @@ const ExternalModel* Backend::find(std::string_view model) const {
     return without_latest(known.name) == without_latest(model);
   });
   return found == models_.end() ? nullptr : &*found;
+}
+
+BackendSpeed Backend::speed(std::string_view model) const {
+  const auto known = speeds_.find(model);
+  return known == speeds_.end() ? BackendSpeed() : known->second;
+}
+
+BackendSpeed* Backend::speed_to_learn(const std::string& model) {
+  return find(model) ? &speeds_[model] : nullptr;
 }
 
 bool Backend::may_be_asked() const {

@@ -1,12 +1,14 @@
 // One foreign server while we use it: what kind it is, which models it has, how it fares.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "engine/external/backend_spec.h"
+#include "engine/external/backend_speed.h"
 #include "engine/external/external_answer.h"
 #include "engine/external/external_bodies.h"
 #include "http/client.h"
@@ -47,8 +49,10 @@ class Backend {
   const ExternalModel* find(std::string_view model) const;
   bool healthy() const { return !error_; }
   const std::optional<Error>& error() const { return error_; }
-  bool may_be_asked() const;  // The breaker is closed, or it is time for a trial.
-  int running() const { return running_; }
+  bool may_be_asked() const;                // The breaker is closed, or it is time for a trial.
+  int running() const { return running_; }  // Of our requests.
+  int waiting() const { return waiting_; }  // Of these, without a first token.
+  BackendSpeed speed(std::string_view model) const;  // As it names it.
 
   // Errors before the answer began. unavailable and overloaded, internal, unauthenticated: another
   // holder may do better.
@@ -58,16 +62,16 @@ class Backend {
                                       io::Call call);
   void answered();
   void failed(const Error& error);
-  void begin_request() { running_++; }
-  void end_request() { running_--; }
 
  private:
+  friend class BackendRequest;
   http::ClientRequest request(std::string method, std::string target, std::string body) const;
   io::Task<Result<std::unique_ptr<http::ClientResponse>>> send(http::ClientRequest request,
                                                                io::Call call);
   io::Task<Result<BackendKind>> detect(io::Call call);
   io::Task<Result<void>> read_models(io::Call call);
   io::Task<void> watch();
+  BackendSpeed* speed_to_learn(const std::string& model);  // Null: there is no such model.
 
   io::World& world_;
   http::Client& client_;
@@ -77,7 +81,8 @@ class Backend {
   BackendKind kind_;
   std::vector<ExternalModel> models_;
   std::optional<Error> error_ = Error{Errc::unavailable, "not asked yet"};
-  int failures_ = 0, running_ = 0;
+  int failures_ = 0, running_ = 0, waiting_ = 0;
+  std::map<std::string, BackendSpeed, std::less<>> speeds_;  // Of its models.
   io::TimePoint open_until_{};
   bool trying_ = false;
   io::TaskGroup tasks_;

@@ -46,11 +46,15 @@ bool Backends::any_has(std::string_view model) const {
       backends_, [model](const auto& item) { return item.second->find(model) != nullptr; });
 }
 
+std::vector<std::shared_ptr<Backend>> Backends::all_with(std::string_view model) const {
+  std::vector<std::shared_ptr<Backend>> all = list();
+  std::erase_if(all, [model](const auto& backend) { return backend->find(model) == nullptr; });
+  return all;
+}
+
 std::vector<std::shared_ptr<Backend>> Backends::holders_of(std::string_view model) const {
-  std::vector<std::shared_ptr<Backend>> holders;
-  for (const auto& [name, backend] : backends_) {
-    if (backend->find(model) && backend->may_be_asked()) holders.push_back(backend);
-  }
+  std::vector<std::shared_ptr<Backend>> holders = all_with(model);
+  std::erase_if(holders, [](const auto& backend) { return !backend->may_be_asked(); });
   std::ranges::stable_sort(holders, {}, [](const auto& backend) {
     return std::pair(!backend->healthy(), backend->running());
   });

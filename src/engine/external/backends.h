@@ -25,6 +25,7 @@ class Backends {
   // Those that have the model, the ones that fare well and have least to do first; those that may
   // not be asked now are left out.
   std::vector<std::shared_ptr<Backend>> holders_of(std::string_view model) const;
+  std::vector<std::shared_ptr<Backend>> all_with(std::string_view model) const;  // By name.
   bool any_has(std::string_view model) const;
   bool empty() const { return backends_.empty(); }
   io::Task<void> stop();

@@ -1,0 +1,56 @@
+// Who is asked for a model that foreign servers have: our nodes, or which of those servers.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <variant>
+
+#include "engine/external/backends.h"
+#include "generation/generation.h"
+#include "scheduler/node_placement.h"
+#include "scheduler/recent_decisions.h"
+
+namespace om::generation {
+
+// One per node, on the io thread. References outlive it.
+class HolderChoice {
+ public:
+  using Request = std::variant<model::ChatRequest, model::GenerateRequest>;
+
+  HolderChoice(Generation& own, engine::Backends& backends) : own_(own), backends_(backends) {}
+
+  // Nobody is left: neither.
+  struct Chosen {
+    bool own = false;
+    std::shared_ptr<engine::Backend> backend;
+  };
+  // `own`: our nodes have the model and were not asked yet. `asked`: names of those that were.
+  Chosen choose(const Request& request, bool own, const std::set<std::string>& asked);
+
+  // The same without effect: as if nobody had been asked.
+  Decision dry_run(const Request& request, bool own) const;
+  // What was decided last for a request; empty: nothing.
+  std::string explain(const std::string& request_id) const { return decisions_.find(request_id); }
+
+  void note_answer(const std::string& model, int64_t output_tokens);
+
+ private:
+  struct Made {
+    Decision decision;
+    bool own_first = false;
+  };
+  Made decide(const Request& request, bool own, const std::set<std::string>& asked) const;
+  double output_tokens(const std::string& model) const;
+
+  Generation& own_;
+  engine::Backends& backends_;
+  scheduler::RecentDecisions decisions_;
+  std::map<std::string, double> output_tokens_;  // Of answers on average, by model.
+};
+
+const model::RequestCommon& common_of(const HolderChoice::Request& request);
+size_t prompt_bytes_of(const HolderChoice::Request& request);
+
+}  // namespace om::generation
