@@ -88,10 +88,10 @@ void Download::fail_with(Error error) {
   cancel_.cancel();
 }
 
-void Download::note_bytes(uint64_t count) {
+void Download::note_bytes(uint64_t count, uint64_t fresh) {
   in_flight_ += count;
   received_bytes.add(count);
-  since_progress_ += count;
+  since_progress_ += fresh;
   if (since_progress_ < kProgressBytesMin) return;
   since_progress_ = 0;
   last_progress_ = world_.clock.now();
@@ -165,7 +165,7 @@ io::Task<Result<void>> Download::fetch_range(Range& range) {
     }
     // Everything comes from the start: take over every block, also those of a failed try.
     in_order_ = true;
-    range = {0, blocks_.size()};
+    range = {0, blocks_.size(), 0};
     for (auto& block : blocks_) block = block == Block::missing ? Block::claimed : block;
   }
   if (!ranges_known_) add_streams();
@@ -180,7 +180,8 @@ io::Task<Result<void>> Download::receive_range(BlobResponse source, Range& range
   while (block < range.end && more && outcome) {
     const size_t before = buffer.size();
     const auto read = co_await source.response->read_some(buffer);
-    note_bytes(buffer.size() - before);
+    note_bytes(buffer.size() - before,
+               buffer.size() - std::min(buffer.size(), std::max(before, range.seen)));
     if (!read) {
       outcome = fail(read.error());
       break;
@@ -195,9 +196,11 @@ io::Task<Result<void>> Download::receive_range(BlobResponse source, Range& range
       if (!outcome) break;
       block++;
       range.first = block;
+      range.seen = 0;
     }
   }
   in_flight_ -= buffer.size();
+  range.seen = std::max<uint64_t>(range.seen, buffer.size());
   if (outcome && block < range.end) {
     outcome =
         fail(Errc::unavailable, "{} closed the connection {} bytes early", registry_->name().host,

@@ -33,6 +33,7 @@ class Download final : public BlobDownload {
   uint64_t received() const override;
   struct Range {
     size_t first = 0, end = 0;  // Blocks.
+    uint64_t seen = 0;  // Bytes of the first one, in tries that broke: lost, and no progress.
   };
   enum class Block : uint8_t { missing, claimed, present };
 
@@ -48,7 +49,7 @@ class Download final : public BlobDownload {
   void release(const Range& range);
   void fail_with(Error error);
   Error silence() const;
-  void note_bytes(uint64_t count);
+  void note_bytes(uint64_t count, uint64_t fresh);
 
   std::shared_ptr<Registry> registry_;
   io::World& world_;

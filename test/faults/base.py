@@ -50,7 +50,8 @@ class ClusterCase(cluster.ClusterCase):
                 self.nodes[0].request("DELETE", "/api/delete", {"model": name}).close()
 
     def leader(self):
-        return self.nodes[0].wait_until(lambda: cluster.etcd_leader(self.nodes), "etcd has a leader")
+        return self.nodes[0].wait_until(lambda: cluster.etcd_leader(self.nodes),
+                                        "etcd has a leader")
 
     def others(self, node):
         return [other for other in self.nodes if other is not node]

@@ -14,6 +14,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 from agreement import Leader  # noqa: E402, F401
 from serving import (FailingDisk, FullDisk, FullDiskOfAVoter, Nonsense,  # noqa: E402, F401
                      RealRunner, Vanished)
+from sources import BadPeers, BadRegistry  # noqa: E402, F401
 from versions import Clocks, Upgrade  # noqa: E402, F401
 from voters import FiveVoters, LastFacts, LostFacts  # noqa: E402, F401
 
