@@ -40,6 +40,7 @@ io::Task<Result<std::vector<std::string>>> pin_model(const Dependencies& depende
     nodes.push_back(std::move(node));
   }
   std::vector<cluster::Pin> pins;
+  pins.reserve(nodes.size());
   for (const std::string& name : nodes) pins.push_back({name, model->name.str()});
   CO_TRY_VOID(co_await dependencies.pins->add(std::move(pins), std::move(call)));
   co_return nodes;
@@ -57,6 +58,7 @@ io::Task<Result<std::vector<std::string>>> unpin_model(const Dependencies& depen
     const auto pinned = model::Name::parse(pin.model);
     return !pinned || !pinned->equal_ignoring_case(name) || (!node.empty() && pin.node != node);
   });
+  nodes.reserve(pins.size());
   for (const cluster::Pin& pin : pins) nodes.push_back(pin.node);
   if (nodes.empty()) {
     co_return fail(Errc::not_found, "model '{}' is not pinned{}", asked,

@@ -16,8 +16,8 @@ namespace om::generation {
 // server is known to cost less (scheduler/backend_cost.h). An answer that breaks before its first
 // text is asked of the next holder, invisibly; after it, the next one that can go on from a given
 // text does, if what came is plain text; else the error is told. An answer that its client may pick
-// up is kept by whoever begins it: our own engines keep their tokens, and such an answer is not
-// handed to a foreign server once it has begun.
+// up is kept by whoever begins it: our own engines, if they have the model, keep their tokens, and
+// such an answer is not handed to a foreign server once it has begun.
 class FederatedGeneration final : public Generation {
  public:
   // `records` null: no answer of a foreign server can be picked up.

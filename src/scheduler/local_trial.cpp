@@ -11,6 +11,7 @@ std::shared_ptr<PlacementDecision> LocalScheduler::dry_run(const Target& target,
                                                            const AcquireOptions& options) {
   cluster::NodeInfo node = node_info(options_.name.empty() ? "this node" : options_.name);
   std::vector<Digest> files;  // All are here: the model is.
+  files.reserve(target.files.size());
   for (const Target::File& file : target.files) files.push_back(file.digest);
   std::ranges::sort(files);
   node.blobs = std::make_shared<const std::vector<Digest>>(std::move(files));
