@@ -10,6 +10,8 @@ How it behaves is set by --fake-NAME VALUE or by the environment, FAKE_LLAMA_NAM
   load_silent    no output while loading                           (0)
   load_exit      end with this exit code while loading             (none)
   prefill_s      seconds before the first token                    (0)
+  prompt_rate    tokens of prompts a second, told batch by batch   (0: as prefill_s says)
+  hang_on        nothing more once a prompt with this text began   (none)
   token_s        seconds between tokens                            (0)
   tokens         tokens of an answer that names no limit           (16)
   crash_after    end by SIGKILL after this many tokens of a stream (none; 0: before the first)
@@ -38,14 +40,16 @@ import sys
 FIRST_WORD = 2000000
 BOS = 1
 DEFAULTS = {
-    "load_s": 0.0, "load_silent": 0, "load_exit": None, "prefill_s": 0.0, "token_s": 0.0,
+    "load_s": 0.0, "load_silent": 0, "load_exit": None, "prefill_s": 0.0,
+    "prompt_rate": 0.0, "hang_on": None, "token_s": 0.0,
     "tokens": 16, "crash_after": None, "crash_on": None, "wedge_after": None, "ping_s": None,
     "garbage_after": None, "utf8_after": None, "endless_after": None, "end_after": None,
     "error_after": None, "ignore_term": 0, "anew": 0,
     "text": "The quick brown fox jumps over the lazy dog and runs on through the \u00e9toile",
 }
-NUMBERS = {name: float for name in ("load_s", "prefill_s", "token_s", "ping_s")}
-TEXTS = {"crash_on", "text"}
+NUMBERS = {name: float for name in ("load_s", "prefill_s", "prompt_rate", "token_s",
+                                        "ping_s")}
+TEXTS = {"crash_on", "hang_on", "text"}
 
 
 def settings_of(unknown):
@@ -211,20 +215,33 @@ class Server:
                 return True
             writer.write(b"HTTP/1.1 200 OK\r\nServer: llama.cpp\r\n"
                          b"Content-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
-            if request.get("return_progress"):
-                self.progress(writer, len(tokens), 0)
-            await writer.drain()
-            if self.fake.prefill_s:
-                await asyncio.sleep(self.fake.prefill_s)
-            if request.get("return_progress"):
-                self.progress(writer, len(tokens), len(tokens))
+            await self.evaluate(request, len(tokens), text, writer)
             return await self.stream(request, len(tokens), writer)
 
-    def progress(self, writer, total, processed):
+    async def evaluate(self, request, total, text, writer):
+        def tell(processed, seconds=0):
+            if request.get("return_progress"):
+                self.progress(writer, total, processed, seconds)
+        tell(0)
+        await writer.drain()
+        if self.fake.hang_on and self.fake.hang_on in text:
+            await asyncio.sleep(1e9)
+        await asyncio.sleep(self.fake.prefill_s)
+        rate, batch = self.fake.prompt_rate, self.args.batch_size
+        for processed in range(batch, total, batch) if rate else ():
+            await asyncio.sleep(batch / rate)
+            tell(processed, processed / rate)
+            await writer.drain()
+        if rate:
+            await asyncio.sleep((total % batch) / rate)
+        tell(total, total / rate if rate else 0)
+
+    def progress(self, writer, total, processed, seconds):
         self.event(writer, {"index": 0, "content": "", "tokens": [0], "stop": False,
                             "id_slot": -1, "tokens_predicted": 0, "tokens_evaluated": total,
                             "prompt_progress": {"total": total, "cache": 0,
-                                                "processed": processed, "time_ms": 0}})
+                                                "processed": processed,
+                                                "time_ms": round(seconds * 1000)}})
 
     async def stream(self, request, evaluated, writer):
         limit = self.limit_of(request)
@@ -349,6 +366,7 @@ def main():
     parser.add_argument("-np", "--parallel", type=int, default=1)
     parser.add_argument("--kv-unified", action="store_true")
     parser.add_argument("--kv-unified-per-slot", type=int, default=0)
+    parser.add_argument("-b", "--batch-size", type=int, default=2048)
     parser.add_argument("-ub", "--ubatch-size", type=int, default=512)
     parser.add_argument("--embeddings", "--embedding", action="store_true")
     parser.add_argument("--mmproj", default="")

@@ -47,10 +47,12 @@ CompletionStream::CompletionStream(std::shared_ptr<RunnerProcess> runner, Comple
 
 io::Task<Result<void>> CompletionStream::open() {
   CO_TRY(auto body, completion_body(request_, context_length_));
+  // Of a text every token has a byte.
+  const size_t tokens = std::max(request_.tokens.size(), request_.prompt.size());
+  watch_.emplace(runner_, PromptWork{static_cast<int64_t>(tokens), !request_.media.empty()});
   request_.tokens = {};  // Large, and sent.
   request_.prompt = {};
   request_.media = {};
-  watch_.emplace(runner_);
   watch_->begin_wait();
   const io::TimePoint sent = runner_->world().clock.now();
   auto request = runner_->request("POST", "/completion", std::move(body));
@@ -120,10 +122,14 @@ Error CompletionStream::garbage(Error error) {
 std::optional<Piece> CompletionStream::take(StreamEvent& event) {
   evaluated_ = std::max(evaluated_, event.evaluated);
   if (event.kind == StreamEvent::Kind::progress) {
+    watch_->note_progress({.evaluated = event.progress.evaluated,
+                           .left = event.progress.left,
+                           .depth = event.processed,
+                           .time = event.progress.time});
     if (request_.on_prompt_progress) request_.on_prompt_progress(event.progress);
     return std::nullopt;
   }
-  watch_->set_generating();
+  watch_->note_token();
   predicted_ = std::max(predicted_, event.predicted);
   if (held_tokens_.empty()) {
     held_tokens_ = std::move(event.tokens);

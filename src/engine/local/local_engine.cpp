@@ -58,9 +58,10 @@ Result<std::vector<float>> read_vector(const json::value& answer) {
 }  // namespace
 
 LocalEngine::LocalEngine(io::World& world, LaunchOptions options,
-                         std::shared_ptr<GrammarProbe> probe)
+                         std::shared_ptr<GrammarProbe> probe, std::shared_ptr<RunnerPaces> paces)
     : process_(std::make_shared<RunnerProcess>(world, std::move(options))),
-      probe_(std::move(probe)) {}
+      probe_(std::move(probe)),
+      paces_(std::move(paces)) {}
 
 io::Task<Result<void>> LocalEngine::load(io::Call call) {
   auto started = co_await process_->start(call);
@@ -77,6 +78,7 @@ io::Task<Result<void>> LocalEngine::load(io::Call call) {
     co_await process_->stop();
     co_return fail(annotate(std::move(known).error(), "read the runner's properties"));
   }
+  process_->use_pace(paces_->of(process_->options(), process_->graphics()));
   if (probe_->is_due() && !properties_.embedding) {
     auto probed = co_await probe_grammar(call);
     if (!probed && process_->broken().cancelled()) {
@@ -171,12 +173,14 @@ io::Task<Result<EmbeddingResult>> LocalEngine::embed(std::vector<Token> tokens, 
   std::string body = R"({"content":)";
   append_tokens(body, tokens);
   body += normalize ? R"(,"embd_normalize":2})" : R"(,"embd_normalize":-1})";
-  RunnerProcess::Watch watch(process_);
+  RunnerProcess::Watch watch(process_, {.tokens = static_cast<int64_t>(tokens.size())});
+  const io::TimePoint asked = process_->world().clock.now();
   watch.begin_wait();
   auto answer = co_await ask("POST", "/embedding", std::move(body), call);
   watch.end_wait();
   if (!answer) co_return fail(std::move(answer).error());
   watch.heard();
+  watch.note_evaluated(process_->world().clock.now() - asked);
   EmbeddingResult result;
   CO_TRY(result.vector, read_vector(*answer));
   result.tokens = static_cast<int64_t>(tokens.size());
@@ -213,8 +217,9 @@ io::Task<Result<std::string>> LocalEngine::detokenize(std::vector<Token> tokens,
 
 EngineFactory local_engines(io::World& world) {
   auto probe = std::make_shared<GrammarProbe>();
-  return [&world, probe](LaunchOptions options) -> std::unique_ptr<LoadableEngine> {
-    return std::make_unique<LocalEngine>(world, std::move(options), probe);
+  auto paces = std::make_shared<RunnerPaces>();
+  return [&world, probe, paces](LaunchOptions options) -> std::unique_ptr<LoadableEngine> {
+    return std::make_unique<LocalEngine>(world, std::move(options), probe, paces);
   };
 }
 

@@ -14,8 +14,10 @@ namespace om::engine {
 class LocalEngine final : public LoadableEngine {
  public:
   // `probe`: what is known of the program's children; filled by the first one that is loaded.
+  // `paces`: how fast those before it were.
   LocalEngine(io::World& world, LaunchOptions options,
-              std::shared_ptr<GrammarProbe> probe = std::make_shared<GrammarProbe>());
+              std::shared_ptr<GrammarProbe> probe = std::make_shared<GrammarProbe>(),
+              std::shared_ptr<RunnerPaces> paces = std::make_shared<RunnerPaces>());
 
   io::Task<Result<void>> load(io::Call call) override;
   io::Task<void> stop() override;
@@ -52,6 +54,7 @@ class LocalEngine final : public LoadableEngine {
 
   std::shared_ptr<RunnerProcess> process_;
   std::shared_ptr<GrammarProbe> probe_;
+  std::shared_ptr<RunnerPaces> paces_;
   Properties properties_;
 };
 

@@ -268,7 +268,7 @@ TEST(LocalEngine, EndsAWedgedRunnerThoughEverybodyGivesUpSoon) {
 io::Task<void> wait_behind_a_prompt(io::World& world, LocalEngine& engine) {
   RunnerProcess& process = engine.process();
   RunnerProcess::Watch tokens(process.shared_from_this());
-  tokens.set_generating();
+  tokens.note_token();
   tokens.begin_wait();
   std::optional<RunnerProcess::Watch> prompt(process.shared_from_this());
   prompt->begin_wait();
@@ -291,6 +291,34 @@ io::Task<void> is_patient(io::World& world, LocalEngine& engine) {
 TEST(LocalEngine, IsMorePatientWhileAPromptIsRead) {
   run_with(patient_options({{"PREFILL_S", "0.6"}}, milliseconds(200), seconds(30)), is_patient);
 }
+
+io::Task<void> hangs(io::World& world, LaunchOptions options, std::shared_ptr<RunnerPaces> paces,
+                     int prompts, std::string limit) {
+  LocalEngine engine(world, std::move(options), std::make_shared<GrammarProbe>(), paces);
+  auto loaded = co_await engine.load(soon(world));
+  CO_ASSERT(loaded, loaded.error().what);
+  for (int i = 0; i < prompts; i++) {
+    const auto outcome = co_await read_all(engine, prompt(std::string(500, 'x'), 30), soon(world));
+    CO_ASSERT(!outcome.error, outcome.error->what);
+  }
+  const auto outcome = co_await read_all(engine, prompt("hang" + std::string(500, 'x')), {});
+  CO_ASSERT(outcome.error.has_value());
+  EXPECT_THAT(outcome.error->what, HasSubstr(limit));
+  co_await engine.stop();
+}
+
+io::Task<void> hangs_twice(io::World& world) {
+  LaunchOptions options =
+      patient_options({{"PROMPT_RATE", "5000"}, {"HANG_ON", "hang"}}, seconds(30), seconds(40));
+  options.stall_floor = milliseconds(300);
+  options.batch = 128;
+  options.stop_grace = milliseconds(200);
+  auto paces = std::make_shared<RunnerPaces>();
+  co_await hangs(world, options, paces, 4, "(limit 0.3 s)");
+  // The next one knows; its first prompt may take longer.
+  co_await hangs(world, options, paces, 0, "(limit 0.9 s)");
+}
+TEST(LocalEngine, EndsARunnerThatHangsInAPromptBeforeLong) { testing::run(hangs_twice); }
 
 io::Task<void> refuses_garbage(io::World& world, LocalEngine& engine) {
   auto outcome = co_await read_all(engine, prompt("x"), soon(world));

@@ -15,7 +15,6 @@ constexpr size_t kAnswerBytesMax = 64 * 1024;
 constexpr auto kPollFirst = std::chrono::milliseconds(10);
 constexpr auto kPollMax = std::chrono::milliseconds(100);
 constexpr auto kHealthMax = std::chrono::seconds(10);
-constexpr auto kPromptMax = std::chrono::milliseconds(50);  // From an event to the next wait.
 constexpr auto kSettleMax = std::chrono::milliseconds(500);
 constexpr std::string_view kStopped =
     "model runner has unexpectedly stopped, this may be due to resource limitations or an "
@@ -27,6 +26,8 @@ bool tells_trouble(std::string_view line) {
   if (line.starts_with("E ")) return true;  // llama-server's own mark.
   return std::ranges::any_of(kWords, [&](auto word) { return line.contains(word); });
 }
+
+double in_seconds(io::Duration duration) { return std::chrono::duration<double>(duration).count(); }
 
 // llama-server writes "E srv  text".
 std::string without_level(std::string_view line) {
@@ -42,8 +43,7 @@ RunnerProcess::RunnerProcess(io::World& world, LaunchOptions options)
     : world_(world),
       options_(std::move(options)),
       client_(std::make_unique<http::Client>(world)),
-      token_stall_(options_.stall_floor, options_.stall_first),
-      prefill_stall_(options_.prefill_stall_floor, options_.prefill_stall_first),
+      silence_(options_, std::make_shared<RunnerPace>(options_)),
       changed_(world.clock),
       tasks_(world.executor, world.clock) {
   secrets_.socket_path = io::join(options_.runtime_directory, world.random.letters(12) + ".sock");
@@ -217,43 +217,24 @@ io::Task<void> RunnerProcess::watch_stalls() {
     const io::TimePoint looked = world_.clock.now();
     auto slept = co_await world_.clock.sleep_for(pause, call);
     if (!slept || broken_.cancelled()) co_return;
+    const io::Duration passed = world_.clock.now() - looked;
+    double free_share = 1;
+    if (silence_.is_silent()) {
+      free_share = hindrance_.free_share_now(world_.files, pid(), passed);
+    } else {
+      hindrance_.forget();
+    }
     // A node that was frozen or suspended in between blames nobody for that.
-    count_waits(looked, std::min<io::Duration>(world_.clock.now() - looked, 2 * pause));
-    const auto silence = stalled();
-    if (!silence) continue;
+    silence_.pass(looked, std::min<io::Duration>(passed, 2 * pause), free_share);
+    const auto stall = silence_.stalled();
+    if (!stall) continue;
     runner_wedged.add();
-    break_all(fmt::format("it answered but brought no token for {:.1f} s{}",
-                          std::chrono::duration<double>(*silence).count(), last_words()));
+    wedged_silence.observe(in_seconds(stall->silence));
+    break_all(fmt::format("it answered but brought no token for {:.1f} s (limit {:.1f} s){}",
+                          in_seconds(stall->silence), in_seconds(stall->limit), last_words()));
     co_await end_child(false);
     co_return;
   }
-}
-
-// Those who leave before anything came take nothing away: a child that is wedged keeps everybody
-// waiting, however soon each of them gives up.
-void RunnerProcess::count_waits(io::TimePoint since, io::Duration passed) {
-  bool somebody_waits = false;
-  for (Watched& watched : watched_) {
-    if (!watched.waiting || watched.waiting_since > since) continue;
-    somebody_waits = true;
-    watched.waited += passed;
-  }
-  if (somebody_waits) silence_ += passed;
-}
-
-std::optional<io::Duration> RunnerProcess::stalled() const {
-  // One long prompt keeps everybody's tokens waiting.
-  bool prefilling = prompt_left_;
-  for (const Watched& watched : watched_) prefilling |= watched.waiting && !watched.generating;
-  io::Duration limit = token_stall_.limit();
-  if (prefilling) limit = std::max(limit, prefill_stall_.limit());
-  for (const Watched& watched : watched_) {
-    if (!watched.waiting) continue;
-    if (silence_ > limit) return silence_;
-    // While others advance, one that starves is given longer.
-    if (watched.waited > 4 * limit) return watched.waited;
-  }
-  return std::nullopt;
 }
 
 io::Task<void> RunnerProcess::end_child(bool force) {
@@ -301,34 +282,30 @@ http::ClientRequest RunnerProcess::request(std::string method, std::string targe
   return request;
 }
 
-RunnerProcess::Watch::Watch(std::shared_ptr<RunnerProcess> runner) : runner_(std::move(runner)) {
-  Watched watched;
-  watched.last_event = runner_->world_.clock.now();
-  entry_ = runner_->watched_.insert(runner_->watched_.end(), watched);
-}
+RunnerProcess::Watch::Watch(std::shared_ptr<RunnerProcess> runner, PromptWork work)
+    : runner_(std::move(runner)),
+      request_(runner_->silence_.add(work, runner_->world_.clock.now())) {}
 
-RunnerProcess::Watch::~Watch() {
-  if (!entry_->generating && entry_->waited > io::Duration{}) runner_->prompt_left_ = true;
-  runner_->watched_.erase(entry_);
-}
+RunnerProcess::Watch::~Watch() { runner_->silence_.remove(request_); }
 
 void RunnerProcess::Watch::begin_wait() {
-  entry_->waiting = true;
-  entry_->waiting_since = runner_->world_.clock.now();
-  if (!entry_->first_waited) entry_->first_waited = entry_->waiting_since;
+  runner_->silence_.begin_wait(request_, runner_->world_.clock.now());
 }
 
+void RunnerProcess::Watch::end_wait() { runner_->silence_.end_wait(request_); }
+
 void RunnerProcess::Watch::heard() {
-  const io::TimePoint now = runner_->world_.clock.now();
-  // A reader that came late says nothing about the runner.
-  if (entry_->first_waited && *entry_->first_waited - entry_->last_event < kPromptMax) {
-    auto& limit = entry_->generating ? runner_->token_stall_ : runner_->prefill_stall_;
-    limit.add(now - entry_->last_event);
-  }
-  entry_->first_waited.reset();
-  entry_->last_event = now;
-  entry_->waited = runner_->silence_ = io::Duration{};
-  runner_->prompt_left_ = false;
+  runner_->silence_.heard(request_, runner_->world_.clock.now());
 }
+
+void RunnerProcess::Watch::note_progress(const SilenceWatch::Progress& progress) {
+  runner_->silence_.note_progress(request_, progress);
+}
+
+void RunnerProcess::Watch::note_evaluated(io::Duration took) {
+  runner_->silence_.note_evaluated(request_, took);
+}
+
+void RunnerProcess::Watch::note_token() { runner_->silence_.note_token(request_); }
 
 }  // namespace om::engine

@@ -3,14 +3,14 @@
 
 #include <deque>
 #include <functional>
-#include <list>
 #include <memory>
 #include <optional>
 #include <string>
 
 #include "engine/local/graphics.h"
+#include "engine/local/hindrance.h"
 #include "engine/local/launch.h"
-#include "engine/local/stall_limit.h"
+#include "engine/local/silence_watch.h"
 #include "http/client.h"
 #include "io/task_group.h"
 #include "io/world.h"
@@ -60,29 +60,26 @@ class RunnerProcess : public std::enable_shared_from_this<RunnerProcess> {
   // Waits until the child's end is known, a moment at most: the connection breaks a little earlier.
   io::Task<void> settle();
 
-  // A request that expects events. While `waiting` it is watched.
-  struct Watched {
-    bool waiting = false, generating = false;
-    io::TimePoint waiting_since{}, last_event{};
-    std::optional<io::TimePoint> first_waited;  // Since the last event.
-    io::Duration waited{};                      // Altogether since then.
-  };
-  // Registers one for as long as it lives.
+  // What earlier runners of the same kind taught; before the first request.
+  void use_pace(std::shared_ptr<RunnerPace> pace) { silence_.use(std::move(pace)); }
+
+  // A request that expects events, for as long as this lives. See SilenceWatch.
   class Watch {
    public:
-    explicit Watch(std::shared_ptr<RunnerProcess> runner);
+    explicit Watch(std::shared_ptr<RunnerProcess> runner, PromptWork work = {});
     ~Watch();
     Watch(const Watch&) = delete;
     Watch& operator=(const Watch&) = delete;
     void begin_wait();
-    void end_wait() { entry_->waiting = false; }
-    // An event came. The head of an answer is none, nor is what only keeps a connection open.
+    void end_wait();
     void heard();
-    void set_generating() { entry_->generating = true; }
+    void note_progress(const SilenceWatch::Progress& progress);
+    void note_evaluated(io::Duration took);
+    void note_token();
 
    private:
     std::shared_ptr<RunnerProcess> runner_;
-    std::list<Watched>::iterator entry_;
+    SilenceWatch::Handle request_;
   };
 
  private:
@@ -95,8 +92,6 @@ class RunnerProcess : public std::enable_shared_from_this<RunnerProcess> {
   io::Task<void> end_child(bool force);
   void keep_line(std::string line);
   void break_all(std::string reason);
-  void count_waits(io::TimePoint since, io::Duration passed);
-  std::optional<io::Duration> stalled() const;
   std::string last_words() const;
   void remove_socket();
 
@@ -115,10 +110,8 @@ class RunnerProcess : public std::enable_shared_from_this<RunnerProcess> {
   std::string death_;
   io::CancelSource broken_;
   std::function<void()> on_death_;
-  std::list<Watched> watched_;
-  io::Duration silence_{};    // How long somebody waited since the last event.
-  bool prompt_left_ = false;  // By who gave up on it; the child may still read it.
-  StallLimit token_stall_, prefill_stall_;
+  SilenceWatch silence_;
+  Hindrance hindrance_;
   io::Event changed_;
   io::TaskGroup tasks_;
 };

@@ -216,7 +216,7 @@ Result<StreamEvent> parse_event(std::string_view text) {
     event.kind = StreamEvent::Kind::progress;  // Its token id is a filler.
     if (progress->is_object()) {
       const json::object& told = progress->get_object();
-      const int64_t processed = count(told, "processed");
+      const int64_t processed = event.processed = count(told, "processed");
       event.progress.evaluated = std::max<int64_t>(0, processed - count(told, "cache"));
       event.progress.left = std::max<int64_t>(0, count(told, "total") - processed);
       event.progress.time = std::chrono::milliseconds(count(told, "time_ms"));

@@ -24,6 +24,7 @@ struct StreamEvent {
   int64_t evaluated = 0;  // Tokens of the prompt.
 
   PromptProgress progress;
+  int64_t processed = 0;  // Of the prompt, what was cached included.
 
   // final
   std::string stop_type, stop_word;

@@ -6,11 +6,12 @@
 namespace om::engine {
 
 SplitEngine::SplitEngine(io::World& world, PartSource& source, LaunchOptions options,
-                         std::shared_ptr<GrammarProbe> probe)
+                         std::shared_ptr<GrammarProbe> probe, std::shared_ptr<RunnerPaces> paces)
     : world_(world),
       source_(source),
       options_(std::move(options)),
       probe_(std::move(probe)),
+      paces_(std::move(paces)),
       tasks_(world.executor, world.clock) {}
 
 SplitEngine::~SplitEngine() = default;
@@ -18,7 +19,7 @@ SplitEngine::~SplitEngine() = default;
 io::Task<Result<void>> SplitEngine::load(io::Call call) {
   auto loaded = co_await take_parts(call);
   if (loaded) {
-    main_ = std::make_unique<LocalEngine>(world_, options_, probe_);
+    main_ = std::make_unique<LocalEngine>(world_, options_, probe_, paces_);
     const io::OnCancel on_cancel(call.cancel, [this] { loading_.cancel(); });
     loaded = co_await main_->load({call.deadline, loading_.token()});
     if (!loaded && lost_) loaded = fail(*lost_);
@@ -109,12 +110,13 @@ io::Task<Result<std::string>> SplitEngine::detokenize(std::vector<Token> tokens,
 
 EngineFactory node_engines(io::World& world, PartSource& source) {
   auto probe = std::make_shared<GrammarProbe>();
-  return [&world, &source, probe](LaunchOptions options) -> std::unique_ptr<LoadableEngine> {
+  auto paces = std::make_shared<RunnerPaces>();
+  return [&world, &source, probe, paces](LaunchOptions options) -> std::unique_ptr<LoadableEngine> {
     if (options.is_part) return std::make_unique<PartEngine>(world, std::move(options));
     if (options.parts.empty()) {
-      return std::make_unique<LocalEngine>(world, std::move(options), probe);
+      return std::make_unique<LocalEngine>(world, std::move(options), probe, paces);
     }
-    return std::make_unique<SplitEngine>(world, source, std::move(options), probe);
+    return std::make_unique<SplitEngine>(world, source, std::move(options), probe, paces);
   };
 }
 

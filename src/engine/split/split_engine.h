@@ -16,7 +16,7 @@ class SplitEngine final : public LoadableEngine {
  public:
   // `options.parts` says where. References outlive it.
   SplitEngine(io::World& world, PartSource& source, LaunchOptions options,
-              std::shared_ptr<GrammarProbe> probe);
+              std::shared_ptr<GrammarProbe> probe, std::shared_ptr<RunnerPaces> paces);
   ~SplitEngine() override;
 
   io::Task<Result<void>> load(io::Call call) override;
@@ -51,6 +51,7 @@ class SplitEngine final : public LoadableEngine {
   PartSource& source_;
   LaunchOptions options_;
   std::shared_ptr<GrammarProbe> probe_;
+  std::shared_ptr<RunnerPaces> paces_;
   std::list<Held> held_;
   std::unique_ptr<LocalEngine> main_;
   bool loaded_ = false, stopping_ = false;

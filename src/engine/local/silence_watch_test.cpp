@@ -1,0 +1,304 @@
+// When a runner's silence counts as a wedge, in simulated time.
+#include "engine/local/silence_watch.h"
+
+#include <gtest/gtest.h>
+
+#include "engine/local/hindrance.h"
+
+namespace om::engine {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::minutes;
+using std::chrono::seconds;
+using Duration = io::Duration;
+
+constexpr int64_t kBatch = 512;
+constexpr auto kTick = milliseconds(500);
+
+// One runner and its clock.
+struct Runner {
+  explicit Runner(std::shared_ptr<RunnerPace> known = nullptr)
+      : pace(known ? known : std::make_shared<RunnerPace>(options)), watch(options, pace) {}
+
+  LaunchOptions options;
+  std::shared_ptr<RunnerPace> pace;
+  SilenceWatch watch;
+  io::TimePoint now{};
+
+  SilenceWatch::Handle ask(PromptWork work) {
+    const auto request = watch.add(work, now);
+    watch.begin_wait(request, now);
+    return request;
+  }
+  void bring(SilenceWatch::Handle request) {
+    watch.heard(request, now);
+    watch.begin_wait(request, now);
+  }
+  void pass(Duration time, double free_share = 1) {
+    for (const io::TimePoint end = now + time; now < end;) {
+      const Duration step = std::min<Duration>(kTick, end - now);
+      now += step;
+      watch.pass(now - step, step, free_share);
+    }
+  }
+
+  // Evaluates batch by batch, each in `took`; the request has spoken afterwards.
+  SilenceWatch::Handle evaluate(int64_t tokens, Duration took, int64_t cached = 0) {
+    const auto request = ask({.tokens = cached + tokens});
+    watch.note_progress(request, {0, tokens, cached, {}});
+    Duration time{};
+    for (int64_t done = 0; done < tokens;) {
+      const int64_t part = std::min(kBatch, tokens - done);
+      pass(took);
+      time += took;
+      done += part;
+      bring(request);
+      watch.note_progress(request, {done, tokens - done, cached + done, time});
+    }
+    watch.note_token(request);
+    return request;
+  }
+  void learn(Duration a_batch, int64_t tokens = 16 * kBatch) {
+    watch.remove(evaluate(tokens, a_batch));
+  }
+
+  // How long this silence may last; 0: more than an hour.
+  Duration patience(double free_share = 1) {
+    for (Duration silence{}; silence < minutes(60); silence += kTick) {
+      if (watch.stalled()) return silence;
+      pass(kTick, free_share);
+    }
+    return {};
+  }
+  Duration patience_with(PromptWork work) {
+    const RunnerPace known = *pace;
+    const auto request = ask(work);
+    const Duration result = patience();
+    watch.heard(request, now);
+    watch.remove(request);
+    *pace = known;  // It was no runner's doing.
+    return result;
+  }
+};
+
+// Silence is looked at in steps.
+#define EXPECT_LIMIT(patience, at_least, at_most) \
+  do {                                            \
+    const Duration limit = patience;              \
+    EXPECT_GE(limit, Duration(at_least));         \
+    EXPECT_LE(limit, Duration(at_most) + kTick);  \
+  } while (false)
+
+TEST(SilenceWatch, IsPatientWithAPromptWhileNothingIsKnown) {
+  Runner runner;
+  EXPECT_LIMIT(runner.patience_with({.tokens = 4000}), minutes(5), minutes(5));
+}
+
+TEST(SilenceWatch, GivesABatchEightTimesWhatItTakes) {
+  Runner runner;
+  runner.learn(seconds(3));
+  EXPECT_LIMIT(runner.patience_with({.tokens = 4000}), seconds(24), seconds(29));
+}
+
+TEST(SilenceWatch, GivesAtLeastTheFloor) {
+  Runner runner;
+  runner.learn(milliseconds(100));
+  EXPECT_LIMIT(runner.patience_with({.tokens = 4000}), seconds(10), seconds(10));
+}
+
+TEST(SilenceWatch, GivesAShortPromptLess) {
+  Runner runner;
+  runner.learn(seconds(6));
+  EXPECT_LIMIT(runner.patience_with({.tokens = 4000}), seconds(48), seconds(58));
+  EXPECT_LIMIT(runner.patience_with({.tokens = 150}), seconds(14), seconds(17));
+}
+
+TEST(SilenceWatch, CountsWhatOthersHaveLeftInTheSameBatch) {
+  Runner runner;
+  runner.learn(seconds(6));
+  const auto other = runner.ask({.tokens = 300});
+  EXPECT_LIMIT(runner.patience_with({.tokens = 150}), seconds(42), seconds(51));
+  runner.watch.remove(other);
+}
+
+TEST(SilenceWatch, CountsSilenceFromTheLastBatchOn) {
+  Runner runner;
+  runner.learn(seconds(3));
+  // A prompt that takes far longer than its limit, one batch after the other.
+  runner.watch.remove(runner.evaluate(100 * kBatch, seconds(9)));
+  EXPECT_FALSE(runner.watch.stalled());
+  const auto request = runner.ask({.tokens = 4000});
+  runner.watch.note_progress(request, {0, 1000, 3000, {}});
+  runner.pass(seconds(6));
+  runner.bring(request);
+  runner.watch.note_progress(request, {kBatch, 1000 - kBatch, 3000 + kBatch, seconds(6)});
+  EXPECT_LIMIT(runner.patience(), seconds(60), seconds(90));
+}
+
+TEST(SilenceWatch, TakesWhatIsCachedForDoneOnceItIsTold) {
+  Runner runner;
+  runner.learn(seconds(6));
+  const auto request = runner.ask({.tokens = 4000});
+  runner.watch.note_progress(request, {0, 40, 3960, {}});
+  EXPECT_LIMIT(runner.patience(), seconds(10), seconds(10));
+}
+
+TEST(SilenceWatch, IsMorePatientDeeperThanItHasSeen) {
+  Runner runner;
+  runner.learn(seconds(3), 2 * kBatch);
+  for (int i = 0; i < 8; i++) runner.learn(seconds(3), 2 * kBatch);
+  EXPECT_LIMIT(runner.patience_with({.tokens = 900}), seconds(24), seconds(29));
+  EXPECT_LIMIT(runner.patience_with({.tokens = 1900}), seconds(48), seconds(58));
+  // Never more than where nothing is known.
+  EXPECT_LIMIT(runner.patience_with({.tokens = 120'000}), minutes(1), minutes(5));
+  runner.learn(seconds(4), 240 * kBatch);
+  EXPECT_LIMIT(runner.patience_with({.tokens = 120'000}), seconds(32), seconds(39));
+}
+
+TEST(SilenceWatch, LearnsNothingOfImages) {
+  Runner runner;
+  for (int i = 0; i < 12; i++) {
+    const auto request = runner.ask({.tokens = 600, .media = true});
+    runner.watch.note_progress(request, {0, 600, 0, {}});
+    runner.pass(seconds(1));
+    runner.bring(request);
+    runner.watch.note_progress(request, {600, 0, 600, seconds(1)});
+    runner.watch.remove(request);
+  }
+  EXPECT_LIMIT(runner.patience_with({.tokens = 600}), minutes(5), minutes(5));
+  runner.learn(milliseconds(100));
+  EXPECT_LIMIT(runner.patience_with({.tokens = 600, .media = true}), minutes(1), minutes(5));
+}
+
+// One of 500 tokens that had to share its batch took long for the few that had room.
+TEST(SilenceWatch, LearnsOnlyFromBatchesThatOnePromptHadToItself) {
+  Runner runner;
+  runner.learn(seconds(3));
+  const auto first = runner.ask({.tokens = 8000});
+  runner.watch.note_progress(first, {0, 8000, 0, {}});
+  const auto second = runner.ask({.tokens = 8000});
+  runner.watch.note_progress(second, {0, 8000, 0, {}});
+  Duration time{};
+  for (int64_t i = 1; i <= 12; i++) {
+    runner.pass(seconds(3));
+    time += seconds(3);
+    runner.bring(first);
+    runner.watch.note_progress(first, {i * 472, 8000 - i * 472, i * 472, time});
+    runner.bring(second);
+    runner.watch.note_progress(second, {i * 40, 8000 - i * 40, i * 40, time});
+  }
+  EXPECT_LIMIT(runner.patience(), seconds(24), seconds(32));
+}
+
+TEST(SilenceWatch, KnowsAnotherRunnersPace) {
+  Runner first;
+  first.learn(milliseconds(100));
+  Runner second(first.pace);
+  // Its first batch may take longer than those that follow.
+  EXPECT_LIMIT(second.patience_with({.tokens = 4000}), seconds(30), seconds(30));
+  second.learn(milliseconds(100), kBatch);
+  EXPECT_LIMIT(second.patience_with({.tokens = 4000}), seconds(10), seconds(10));
+}
+
+TEST(SilenceWatch, IsPatientWhileTheRunnerIsHindered) {
+  Runner runner;
+  runner.learn(milliseconds(100));
+  const auto request = runner.ask({.tokens = 4000});
+  EXPECT_LIMIT(runner.patience(0.1), seconds(100), seconds(101));
+  runner.bring(request);
+  EXPECT_FALSE(runner.watch.stalled());
+  EXPECT_LIMIT(runner.patience(0), minutes(5), minutes(5));  // Not for ever.
+}
+
+void say(Runner& runner, SilenceWatch::Handle request, int tokens, Duration gap) {
+  for (int i = 0; i < tokens; i++) {
+    runner.pass(gap);
+    runner.bring(request);
+    runner.watch.note_token(request);
+  }
+}
+
+TEST(SilenceWatch, LearnsTheGapsOfTokens) {
+  Runner runner;
+  auto request = runner.evaluate(100, seconds(1));
+  say(runner, request, 1, milliseconds(50));
+  EXPECT_LIMIT(runner.patience(), minutes(2), minutes(2));
+  runner.bring(request);
+  say(runner, request, 100, milliseconds(50));
+  EXPECT_LIMIT(runner.patience(), seconds(10), seconds(10));
+  Runner next(runner.pace);
+  request = next.evaluate(100, seconds(1));
+  EXPECT_LIMIT(next.patience(), seconds(10), seconds(10));
+}
+
+TEST(SilenceWatch, DoesNotTakeAPromptsTimeForThatOfTokens) {
+  Runner runner;
+  const auto talking = runner.evaluate(100, seconds(1));
+  say(runner, talking, 100, milliseconds(50));
+  for (int i = 0; i < 100; i++) {
+    const auto prompt = runner.ask({.tokens = 100});
+    runner.pass(seconds(5));
+    runner.bring(prompt);
+    runner.watch.note_token(prompt);
+    runner.bring(talking);
+    runner.watch.remove(prompt);
+  }
+  EXPECT_LIMIT(runner.patience(), seconds(10), seconds(10));
+}
+
+TEST(SilenceWatch, GivesTextsToEmbedTheirTime) {
+  Runner runner;
+  for (int i = 0; i < 8; i++) {
+    const auto text = runner.ask({.tokens = 200});
+    runner.pass(seconds(3));
+    runner.watch.heard(text, runner.now);
+    runner.watch.note_evaluated(text, seconds(3));
+    runner.watch.remove(text);
+  }
+  EXPECT_LIMIT(runner.patience_with({.tokens = 200}), seconds(24), seconds(29));
+  EXPECT_LIMIT(runner.patience_with({.tokens = 20}), seconds(10), seconds(10));
+}
+
+TEST(RunnerPaces, AreOfAModelAndWhereItLies) {
+  RunnerPaces paces;
+  LaunchOptions options;
+  options.model_path = "a";
+  options.weight_bytes = 800;
+  const auto pace = paces.of(options, {});
+  EXPECT_EQ(paces.of(options, {}), pace);
+  EXPECT_NE(paces.of(options, {800, true}), pace);
+  EXPECT_NE(paces.of(options, {400, false}), paces.of(options, {800, true}));
+  LaunchOptions other = options;
+  other.model_path = "b";
+  EXPECT_NE(paces.of(other, {}), pace);
+  other = options;
+  other.parts.push_back({.node = "n2", .blocks = 7});
+  EXPECT_NE(paces.of(other, {}), pace);
+  for (size_t i = 0; i < RunnerPaces::kEntriesMax; i++) {
+    other.model_path = std::to_string(i);
+    (void)paces.of(other, {});
+  }
+  EXPECT_NE(paces.of(options, {}), pace) << "it was used least recently";
+}
+
+TEST(Hindrance, IsReadFromTheKernelsCounters) {
+  const ChildWork work =
+      parse_work("300 400 5\n", "7 (a) b (c) S 1 7 7 0 -1 4194304 210 0 31 0 12 3 0 0 20 0 4 0\n");
+  EXPECT_EQ(work.waited, 400u);
+  EXPECT_EQ(work.page_reads, 31u);
+  const ChildWork nothing = parse_work("", "nonsense");
+  EXPECT_EQ(nothing.waited + nothing.page_reads, 0u);
+}
+
+TEST(Hindrance, IsWaitingForAProcessorOrForPages) {
+  const ChildWork before{.waited = 1'000'000'000, .page_reads = 10};
+  EXPECT_EQ(free_share(before, before, seconds(1)), 1) << "it hangs";
+  EXPECT_DOUBLE_EQ(free_share(before, {1'900'000'000, 10}, seconds(1)), 0.1);
+  EXPECT_EQ(free_share(before, {9'000'000'000, 10}, seconds(1)), 0);
+  EXPECT_EQ(free_share(before, {1'000'000'000, 11}, seconds(1)), 0);
+  EXPECT_EQ(free_share(before, {}, seconds(1)), 1) << "the counters are gone";
+}
+
+}  // namespace
+}  // namespace om::engine
