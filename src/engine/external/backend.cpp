@@ -248,7 +248,9 @@ io::Task<Result<std::unique_ptr<ExternalAnswer>>> Backend::ask(UpstreamRequest u
   if (failures_ >= kFailuresMax) trying_ = true;
   const bool lines = kind_ == BackendKind::ollama;
   auto asked = request("POST", std::move(upstream.target), std::move(upstream.body));
-  auto limit = std::make_unique<SilenceLimit>(world_.clock, call.cancel, health_);
+  auto limit =
+      std::make_unique<SilenceLimit>(world_.clock, call.cancel, health_,
+                                     UpstreamWork{paces_.of(upstream.model), upstream.text_bytes});
   limit->begin_wait();
   auto response = co_await send(std::move(asked), io::Call{call.deadline, limit->token()});
   limit->end_wait();

@@ -77,6 +77,7 @@ class Backend {
   http::Client& client_;
   BackendSpec spec_;
   std::string key_;
+  BackendPaces paces_;
   std::shared_ptr<BackendHealth> health_ = std::make_shared<BackendHealth>();
   BackendKind kind_;
   std::vector<ExternalModel> models_;

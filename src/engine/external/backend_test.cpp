@@ -11,6 +11,7 @@
 namespace om::engine {
 namespace {
 
+using std::chrono::milliseconds;
 using std::chrono::minutes;
 using std::chrono::seconds;
 using ::testing::HasSubstr;
@@ -22,7 +23,7 @@ constexpr std::string_view kEnd =
 
 class ForeignServer {
  public:
-  ForeignServer()
+  explicit ForeignServer(BackendKind kind = BackendKind::openai)
       : server_(world().world(), {},
                 [this](http::Request& request, http::BodyReader& body,
                        http::ResponseWriter& response) { return speak(request, body, response); }),
@@ -31,12 +32,14 @@ class ForeignServer {
     EXPECT_TRUE(at.has_value());
     if (!at) return;
     BackendSpec spec = *make_backend(fmt::format("http://{}", at->str()), "far");
-    spec.kind = BackendKind::openai;
+    spec.kind = kind;
     backend_.emplace(world().world(), client_, std::move(spec), "");
   }
 
   // What it does.
-  io::Duration silent_before_head{}, silent_after_word{};
+  io::Duration silent_before_head{}, silent_after_word{}, between_words{};
+  int words = 1;
+  int64_t cached = 0;        // Of a prompt of 1000 tokens.
   bool pings = false;        // Meanwhile, where the answer has begun.
   bool tells_models = true;  // In time.
 
@@ -45,8 +48,8 @@ class ForeignServer {
 
   io::Task<Result<std::unique_ptr<ExternalAnswer>>> ask(io::Call call = {}) {
     model::ChatRequest chat;
-    chat.messages.push_back({.role = "user", .content = "Hello"});
-    CO_TRY(auto asked, chat_body(BackendKind::openai, "m", chat, {}));
+    chat.messages.push_back({.role = "user", .content = std::string(4000, 'x')});
+    CO_TRY(auto asked, chat_body(backend_->kind(), "m", chat, {}));
     co_return co_await backend_->ask(std::move(asked), std::move(call));
   }
   using Body = io::Task<void> (*)(ForeignServer&);
@@ -64,8 +67,14 @@ class ForeignServer {
     }
     co_await be_silent(request, silent_before_head, nullptr);
     const auto started = co_await response.start(200, "text/event-stream");
-    if (started) (void)co_await response.write(kWord);
+    for (int i = 0; started && i < words; i++) {
+      if (i > 0) co_await be_silent(request, between_words, nullptr);
+      (void)co_await response.write(kWord);
+    }
     co_await be_silent(request, silent_after_word, pings ? &response : nullptr);
+    (void)co_await response.write(
+        fmt::format("data: {{\"choices\":[],\"timings\":{{\"cache_n\":{},\"prompt_n\":{}}}}}\n\n",
+                    cached, 1000 - cached));
     (void)co_await response.write(kEnd);
     (void)co_await response.finish();
   }
@@ -115,7 +124,7 @@ TEST(Backend, IsGivenUpThoughItKeepsTheConnectionOpen) {
   server.silent_after_word = minutes(60);
   server.pings = true;
   server.run([](ForeignServer& far) -> io::Task<void> {
-    co_await expect_silent(far, SilenceLimit::kNextMax, SilenceLimit::kNextMax + seconds(3));
+    co_await expect_silent(far, BackendPace::kNextUnknown, BackendPace::kNextUnknown + seconds(3));
   });
 }
 
@@ -125,6 +134,91 @@ TEST(Backend, IsGivenUpSoonWhenItsChecksFailToo) {
   server.tells_models = false;
   server.run([](ForeignServer& far) -> io::Task<void> {
     co_await expect_silent(far, SilenceLimit::kLostMax, seconds(20));
+  });
+}
+
+io::Task<void> answer_whole(ForeignServer& server, int times = 1) {
+  for (int i = 0; i < times; i++) {
+    auto answer = co_await server.ask();
+    CO_ASSERT(answer.has_value(), answer.error().what);
+    bool done = false;
+    while (!done) {
+      const auto chunk = co_await (*answer)->next();
+      CO_ASSERT(chunk.has_value(), chunk.error().what);
+      done = chunk->done;
+    }
+  }
+}
+
+TEST(Backend, IsGivenUpSoonerOnceItsGapsAreKnown) {
+  ForeignServer server;
+  server.words = 30;
+  server.between_words = milliseconds(200);
+  server.run([](ForeignServer& far) -> io::Task<void> {
+    co_await answer_whole(far);
+    far.words = 1;
+    far.silent_after_word = minutes(60);
+    co_await expect_silent(far, BackendPace::kNextMin, BackendPace::kNextMin + seconds(3));
+  });
+}
+
+TEST(Backend, IsGivenTheTimeThatItsGapsTake) {
+  ForeignServer server;
+  server.words = 30;
+  server.between_words = seconds(10);
+  server.run([](ForeignServer& far) -> io::Task<void> {
+    co_await answer_whole(far);
+    far.words = 1;
+    far.silent_after_word = minutes(60);
+    co_await expect_silent(far, seconds(80), seconds(100));
+  });
+}
+
+// Before its first word.
+io::Task<void> expect_no_answer(ForeignServer& server, io::Duration at_least,
+                                io::Duration at_most) {
+  server.silent_before_head = minutes(60);
+  const io::TimePoint before = server.now();
+  const auto answer = co_await server.ask();
+  EXPECT_FALSE(answer.has_value());
+  EXPECT_GE(server.now() - before, at_least);
+  EXPECT_LE(server.now() - before, at_most);
+}
+
+TEST(Backend, IsGivenTheTimeThatItsPromptsTake) {
+  ForeignServer server(BackendKind::llama_server);
+  server.silent_before_head = seconds(30);
+  server.run([](ForeignServer& far) -> io::Task<void> {
+    co_await answer_whole(far, 8);
+    co_await expect_no_answer(far, seconds(240), seconds(300));
+  });
+}
+
+TEST(Backend, ThatAnswersQuicklyIsGivenUpInTwoMinutes) {
+  ForeignServer server(BackendKind::llama_server);
+  server.silent_before_head = seconds(1);
+  server.run([](ForeignServer& far) -> io::Task<void> {
+    co_await answer_whole(far, 8);
+    co_await expect_no_answer(far, minutes(2), minutes(2) + seconds(3));
+  });
+}
+
+TEST(Backend, ShowsNothingWithPromptsThatItHadCached) {
+  ForeignServer server(BackendKind::llama_server);
+  server.silent_before_head = seconds(1);
+  server.cached = 990;
+  server.run([](ForeignServer& far) -> io::Task<void> {
+    co_await answer_whole(far, 20);
+    co_await expect_no_answer(far, minutes(10), minutes(10) + seconds(3));
+  });
+}
+
+TEST(Backend, ThatMayHaveToLoadAModelShowsNothingWithItsFirstWords) {
+  ForeignServer server(BackendKind::openai);
+  server.silent_before_head = seconds(1);
+  server.run([](ForeignServer& far) -> io::Task<void> {
+    co_await answer_whole(far, 20);
+    co_await expect_no_answer(far, minutes(10), minutes(10) + seconds(3));
   });
 }
 

@@ -62,6 +62,7 @@ io::Task<Result<model::Chunk>> ExternalAnswer::next() {
   }
   model::Chunk chunk = std::move(chunks_.front());
   chunks_.pop_front();
+  if (chunk.done) limit_->note_end(chunk.usage);
   co_return chunk;
 }
 

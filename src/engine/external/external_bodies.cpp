@@ -170,6 +170,17 @@ Result<void> check_continuation(BackendKind kind, const Emitted& emitted) {
   return fail(Errc::unsupported, "this kind of backend cannot go on from a given text");
 }
 
+UpstreamRequest upstream(BackendKind kind, std::string_view target, const json::object& body,
+                         bool has_media) {
+  UpstreamRequest request{std::string(target), json::serialize(body)};
+  request.model = body.at("model").get_string();
+  // Of these only llama-server never loads a model first and tells what it had cached.
+  if (kind == BackendKind::llama_server && !has_media) {
+    request.text_bytes = static_cast<int64_t>(request.body.size());
+  }
+  return request;
+}
+
 }  // namespace
 
 json::object options_left(const model::RequestCommon& common, const Emitted& emitted) {
@@ -186,7 +197,9 @@ Result<UpstreamRequest> chat_body(BackendKind kind, std::string_view model,
   const bool ollama = kind == BackendKind::ollama;
   json::object body{{"model", model}};
   json::array messages, tools;
+  bool has_media = false;
   for (const model::Message& message : request.messages) {
+    has_media |= !message.images.empty();
     messages.push_back(ollama ? ollama_message(message) : openai_message(message));
   }
   if (!emitted.text.empty()) {
@@ -201,7 +214,7 @@ Result<UpstreamRequest> chat_body(BackendKind kind, std::string_view model,
   if (!tools.empty()) body["tools"] = std::move(tools);
   if (ollama) {
     add_ollama_common(request.common, emitted, body);
-    return UpstreamRequest{"/api/chat", json::serialize(body)};
+    return upstream(kind, "/api/chat", body, has_media);
   }
   add_openai_common(kind, request.common, emitted, body);
   if (request.common.logprobs.enabled) {
@@ -219,7 +232,7 @@ Result<UpstreamRequest> chat_body(BackendKind kind, std::string_view model,
     if (!request.parallel_tool_calls) body["parallel_tool_calls"] = false;
   }
   if (!request.common.think.level.empty()) body["reasoning_effort"] = request.common.think.level;
-  return UpstreamRequest{"/v1/chat/completions", json::serialize(body)};
+  return upstream(kind, "/v1/chat/completions", body, has_media);
 }
 
 Result<UpstreamRequest> generate_body(BackendKind kind, std::string_view model,
@@ -244,7 +257,7 @@ Result<UpstreamRequest> generate_body(BackendKind kind, std::string_view model,
   if (!ollama) {
     add_openai_common(kind, request.common, emitted, body);
     if (request.common.logprobs.enabled) body["logprobs"] = request.common.logprobs.top;
-    return UpstreamRequest{"/v1/completions", json::serialize(body)};
+    return upstream(kind, "/v1/completions", body, false);
   }
   if (request.system) body["system"] = *request.system;
   if (request.template_text) body["template"] = *request.template_text;
@@ -256,7 +269,7 @@ Result<UpstreamRequest> generate_body(BackendKind kind, std::string_view model,
     body["context"] = json::array(request.context.begin(), request.context.end());
   }
   add_ollama_common(request.common, emitted, body);
-  return UpstreamRequest{"/api/generate", json::serialize(body)};
+  return upstream(kind, "/api/generate", body, !request.images.empty());
 }
 
 UpstreamRequest embed_body(BackendKind kind, std::string_view model,

@@ -21,6 +21,9 @@ boost::json::object options_left(const model::RequestCommon& common, const Emitt
 struct UpstreamRequest {
   std::string target;  // "/v1/chat/completions"
   std::string body;
+  std::string model;
+  // Of a prompt whose size tells how long it takes there; 0: it does not.
+  int64_t text_bytes = 0;
 };
 
 // `model`: the name it has there. unsupported: this server cannot do it (continue an answer, fill

@@ -2,9 +2,12 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 
+#include "engine/external/backend_pace.h"
 #include "io/cancel.h"
 #include "io/clock.h"
+#include "model/chat.h"
 
 namespace om::engine {
 
@@ -18,22 +21,22 @@ struct BackendHealth {
 // brings the answer further ends a silence: not its head, not what keeps the connection open.
 class SilenceLimit {
  public:
-  static constexpr std::chrono::minutes kFirstMax{10};  // It may have to load the model first.
-  static constexpr std::chrono::seconds kNextMax{120};
   static constexpr std::chrono::seconds kLostMax{10};  // Nor does it answer our checks.
 
   SilenceLimit(io::Clock& clock, const io::CancelToken& caller,
-               std::shared_ptr<const BackendHealth> health);
+               std::shared_ptr<const BackendHealth> health, UpstreamWork work = {});
   ~SilenceLimit();
   SilenceLimit(const SilenceLimit&) = delete;
   SilenceLimit& operator=(const SilenceLimit&) = delete;
 
   io::CancelToken token() const { return cancel_.token(); }  // The caller's leaving cancels it too.
   bool passed() const { return passed_; }
+  io::Duration limit() const;
 
-  void begin_wait() { waiting_ = true; }
+  void begin_wait();
   void end_wait() { waiting_ = false; }
   void heard(bool brought_output);
+  void note_end(const model::Usage& usage);  // As the server told it.
 
  private:
   void look();
@@ -41,11 +44,13 @@ class SilenceLimit {
 
   io::Clock& clock_;
   std::shared_ptr<const BackendHealth> health_;
+  UpstreamWork work_;
   io::CancelSource cancel_;
   io::OnCancel on_caller_;
   io::Clock::TimerId timer_ = 0;
-  io::TimePoint looked_{};
-  io::Duration silence_{};
+  io::TimePoint looked_{}, begun_at_, last_event_{};
+  std::optional<io::TimePoint> first_waited_;  // Since the last event.
+  io::Duration silence_{}, first_output_{};
   bool waiting_ = false, begun_ = false, passed_ = false;
 };
 
