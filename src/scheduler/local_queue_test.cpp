@@ -185,6 +185,27 @@ io::Task<void> measures(Node& node) {
 }
 TEST(LocalQueue, MeasuresHowFastItIs) { Node().run(measures); }
 
+io::Task<void> remembers_rates(Node& node) {
+  const auto load_anew = [&](uint64_t graphics_bytes) {
+    node.scheduler.unload(target("a").key());
+    node.script.graphics_bytes = graphics_bytes;
+  };
+  const auto rate = [&] { return node.scheduler.node_info("n").runners.at(0).prompt_rate; };
+  auto lease = co_await node.acquire(target("a"));
+  CO_ASSERT(lease);
+  (*lease)->note_end({.prompt_tokens = 1000, .prompt_time = seconds(10)});
+  lease->reset();
+  for (const uint64_t graphics_bytes : {0, 50, 0}) {
+    load_anew(graphics_bytes);
+    co_await node.pass(seconds(1));
+    lease = co_await node.acquire(target("a"));
+    CO_ASSERT(lease);
+    EXPECT_NEAR(rate(), graphics_bytes == 0 ? 100 : 0, 3);
+    lease->reset();
+  }
+}
+TEST(LocalQueue, KnowsTheRateOfEarlierRunners) { Node().run(remembers_rates); }
+
 io::Task<void> measures_under_way(Node& node) {
   auto lease = co_await node.acquire(target("a"));
   CO_ASSERT(lease);

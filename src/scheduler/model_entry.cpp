@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numbers>
+#include <tuple>
 
 #include "base/check.h"
 #include "model/manifest.h"
@@ -34,6 +35,12 @@ Digest Target::key() const {
   for (const std::string& path : projector_paths) add("projector", path);
   if (!draft_path.empty()) add("draft", draft_path);
   return model::runner_key(weights, std::move(beside));
+}
+
+void ModelEntry::use_rates_of(const engine::GraphicsUse& graphics) {
+  other_rates_[place_] = {prompt_rate, output_rate};
+  place_ = graphics.bytes == 0 ? 0 : graphics.whole() ? 2 : 1;
+  std::tie(prompt_rate, output_rate) = other_rates_[place_];
 }
 
 void ModelEntry::add_use(io::TimePoint now) {

@@ -1,11 +1,13 @@
 // What LocalScheduler keeps of one model: its queue, its runner, its history.
 #pragma once
 
+#include <array>
 #include <list>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "base/measured_rate.h"
 #include "engine/loadable_engine.h"
@@ -92,10 +94,14 @@ struct ModelEntry {
   double uses = 0;
   io::TimePoint uses_at{};
   double load_cost_seconds = 1;
-  // Measured: tokens a second of prompts, and of the answer of one stream that runs alone.
+  // Measured: tokens a second of prompts, and of the answer of one stream that runs alone. By this
+  // runner and earlier ones that lay where it lies.
   MeasuredRate prompt_rate{kPromptTokensMin}, output_rate{kOutputTokensMin};
 
   std::map<int, std::vector<Plan>> plans;  // By context, of the target's files.
+
+  // A runner was loaded that lies there.
+  void use_rates_of(const engine::GraphicsUse& graphics);
 
   // Marks a use. value() is the expected cost of having to load it again.
   void add_use(io::TimePoint now);
@@ -107,6 +113,13 @@ struct ModelEntry {
   // The next to be served; null if nobody waits.
   Waiter* head(io::TimePoint now) const;
   bool is_empty() const { return waiters.empty() && !instance; }
+
+ private:
+  // Of runners without a card, with a part of the model there, with all of it.
+  std::array<std::pair<MeasuredRate, MeasuredRate>, 3> other_rates_{
+      std::pair(prompt_rate, output_rate), std::pair(prompt_rate, output_rate),
+      std::pair(prompt_rate, output_rate)};
+  size_t place_ = 0;
 };
 
 inline constexpr std::chrono::minutes kUseHalfLife{10};

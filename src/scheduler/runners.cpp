@@ -80,6 +80,7 @@ io::Task<void> LocalScheduler::run_load(Digest key, std::shared_ptr<Instance> in
       std::max(instance->plan.context, instance->engine->properties().context_length);
   instance->plan.slots = instance->engine->properties().slots;
   measure_instance(*instance);
+  entry.use_rates_of(instance->engine->graphics());
   instance->phase = Phase::ready;
   std::weak_ptr<Instance> weak = instance;
   instance->engine->on_death([this, key, weak] { died(key, weak); });
