@@ -119,6 +119,7 @@ Result<void> UploadSession::adopt(std::string_view url) {
     return fail(Errc::forbidden, "{} is not the registry", location_.authority());
   }
   open_ = true;
+  registry_.note_keeps_uploads();  // Nothing else is remembered.
   return {};
 }
 
