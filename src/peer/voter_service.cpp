@@ -7,6 +7,9 @@ namespace om::peer {
 namespace {
 
 constexpr std::string_view kMembers = "/v3/cluster/member/", kStatus = "/v3/maintenance/status";
+// Who changes members reads something first, to know that there is a majority, and has etcd say so
+// at once where there is none (metadata/etcd/gateway.h).
+constexpr std::string_view kRead = "/v3/kv/range", kHasLeader = "Grpc-Metadata-hasleader";
 constexpr std::chrono::seconds kConnectMax{5};
 // etcd itself gives a change of its members up after 7 s.
 constexpr std::chrono::seconds kAnswerMax{10};
@@ -15,7 +18,7 @@ constexpr uint64_t kQuestionBytesMax = 64 << 10, kAnswerBytesMax = 4 << 20;
 }  // namespace
 
 bool VoterService::serves(std::string_view path) {
-  return path == kVoterTunnelPath || path == kStatus || path.starts_with(kMembers);
+  return path == kVoterTunnelPath || path == kStatus || path == kRead || path.starts_with(kMembers);
 }
 
 io::Task<void> VoterService::handle(http::Request& request, http::BodyReader& body,
@@ -55,6 +58,10 @@ io::Task<void> VoterService::pass_on(http::Request& request, http::BodyReader& b
     ask.host = ports_.client.str();
     ask.target = request.path;
     ask.body = std::move(*question);
+    ask.headers.add("Content-Type", "application/json");
+    if (const auto wanted = request.headers.get(kHasLeader); !wanted.empty()) {
+      ask.headers.add(kHasLeader, wanted);
+    }
     const io::Call call = world_.clock.call_within(kAnswerMax, request.cancel);
     auto reply = co_await client_.send(std::move(ask), call);
     if (reply) status = (*reply)->status();

@@ -25,7 +25,7 @@ class VoterService {
   VoterService(io::World& world, http::Client& client, VoterPorts ports)
       : world_(world), client_(client), ports_(std::move(ports)) {}
 
-  // The tunnel, and what is passed on to etcd: its members and its status.
+  // The tunnel, and what is passed on to etcd: its members, its status, and reads.
   static bool serves(std::string_view path);
   io::Task<void> handle(http::Request& request, http::BodyReader& body,
                         http::ResponseWriter& response);

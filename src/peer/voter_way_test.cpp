@@ -28,8 +28,10 @@ class VoterWay : public ::testing::Test {
                      [](http::Request& request, http::BodyReader& body,
                         http::ResponseWriter& response) -> io::Task<void> {
                        const auto asked = co_await body.read_all(1000);
-                       (void)co_await response.send(418, "application/json",
-                                                    request.path + " " + asked.value_or("?"));
+                       (void)co_await response.send(
+                           418, "application/json",
+                           request.path + " " + asked.value_or("?") +
+                               std::string(request.headers.get("Grpc-Metadata-hasleader")));
                      }),
         service(world, client, {etcd_clients.listen(kAnywhere).value(), etcd->local(), nullptr}),
         node(
@@ -135,10 +137,11 @@ class VoterWay : public ::testing::Test {
     request.endpoint = node_at;
     request.target = "/v3/cluster/member/list";
     request.body = "{}";
+    request.headers.add("Grpc-Metadata-hasleader", "true");
     auto reply = co_await client.send(std::move(request), soon());
     CO_ASSERT(reply, reply.error().what);
     EXPECT_EQ((*reply)->status(), 418);
-    EXPECT_EQ((co_await (*reply)->read_all(1000)).value_or("?"), "/v3/cluster/member/list {}");
+    EXPECT_EQ((co_await (*reply)->read_all(1000)).value_or("?"), "/v3/cluster/member/list {}true");
   }
   io::Task<void> expect_mirror(io::Endpoint to) {
     const auto stream = co_await ask(connect(to));
@@ -167,11 +170,12 @@ TEST_F(VoterWay, EndsWithTheService) { run(expect_end_with_service()); }
 TEST_F(VoterWay, SaysThatThereIsNoWay) { run(expect_no_way()); }
 TEST_F(VoterWay, PassesQuestionsAboutMembersOn) { run(expect_passed_on()); }
 
-TEST(VoterService, LeavesTheFactsThemselvesAlone) {
+TEST(VoterService, ChangesNoFacts) {
   EXPECT_TRUE(VoterService::serves(kVoterTunnelPath));
   EXPECT_TRUE(VoterService::serves("/v3/cluster/member/add"));
   EXPECT_TRUE(VoterService::serves("/v3/maintenance/status"));
-  for (const char* path : {"/v3/kv/range", "/v3/kv/txn", "/v3/maintenance/snapshot",
+  EXPECT_TRUE(VoterService::serves("/v3/kv/range"));
+  for (const char* path : {"/v3/kv/txn", "/v3/kv/put", "/v3/maintenance/snapshot",
                            "/v3/cluster/member", "/peer/v1/voter"}) {
     EXPECT_FALSE(VoterService::serves(path)) << path;
   }
