@@ -20,6 +20,16 @@ bool another_may_answer(const Error& error) {
          error.code == Errc::unsupported;
 }
 
+// Asked of a voter, these may have been done although it did not say so.
+bool changes_something(std::string_view operation) {
+  return operation == "commit" || operation == "grant" || operation == "revoke";
+}
+
+bool leaves_it_open(const Error& error) {
+  return error.code == Errc::unavailable || error.code == Errc::deadline_exceeded ||
+         error.code == Errc::cancelled;
+}
+
 }  // namespace
 
 // A watch that goes on at another voter when its own is lost.
@@ -81,6 +91,7 @@ io::Task<Result<json::object>> RemoteMetadata::ask(std::string operation, json::
   if (call.deadline == io::kNever) call.deadline = world_.clock.now() + metadata::kCallMax;
   const std::string text = json::serialize(body);
   Error last{Errc::not_leader, "no voter of the cluster is known"};
+  std::optional<Error> open;  // What one voter left open no other one can deny.
   for (const engine::PeerLink& link : voters_()) {
     auto request = link.request("POST", "/peer/v1/metadata/" + operation, text);
     auto reader = co_await LineReader::open(world_.clock, client_, link, std::move(request), call);
@@ -97,10 +108,11 @@ io::Task<Result<json::object>> RemoteMetadata::ask(std::string operation, json::
     }
     if (call.cancel.cancelled()) co_return fail(Errc::cancelled, "cancelled");
     if (!another_may_answer(last)) co_return fail(std::move(last));
+    if (changes_something(operation) && leaves_it_open(last)) open = last;
   }
   healthy_ = false;
-  // A change that was sent and not answered may have been made: only a voter knows that it was not.
-  if (last.code == Errc::unavailable && operation != "commit") last.code = Errc::not_leader;
+  if (open) co_return fail(std::move(*open));
+  if (last.code == Errc::unavailable) last.code = Errc::not_leader;  // Nothing was changed.
   co_return fail(std::move(last));
 }
 
