@@ -37,6 +37,11 @@ void SharedMetadata::forget_history() {
 
 Snapshot SharedMetadata::all() const { return list(""); }
 
+const SharedMetadata::Change* SharedMetadata::change(Revision revision) const {
+  if (revision <= kFirstRevision || revision > revision_) return nullptr;
+  return &changes_[static_cast<size_t>(revision - kFirstRevision - 1)];
+}
+
 bool SharedMetadata::holds(const Compare& compare) const {
   const auto found = entries_.find(compare.key);
   if (compare.value) return found != entries_.end() && found->second.value == *compare.value;
@@ -101,6 +106,7 @@ void SharedMetadata::remove_prefix(const std::string& prefix, Events& events) {
 void SharedMetadata::end_change(Events events) {
   if (events.empty()) return;
   revision_++;
+  changes_.push_back({world_.clock().now(), events});
   log_.push_back(std::move(events));
   if (log_.size() > kRevisionsMax) {
     log_.pop_front();
@@ -157,6 +163,7 @@ void SharedMetadata::end_lease(LeaseId id) {
   if (found == leases_.end()) return;
   world_.clock().cancel_timer(found->second.timer);
   leases_.erase(found);
+  if (on_lease_end) on_lease_end(id);
   Events events;
   for (const auto& entry : all().entries) {
     if (entry.lease == id) remove(entry.key, events);

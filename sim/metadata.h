@@ -3,6 +3,7 @@
 #pragma once
 
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -39,19 +40,27 @@ class SharedMetadata {
   // lost. Healed, its watches go on where they were.
   void cut(const std::string& node);
   void heal(const std::string& node);
-  void forget_history();
-  void end_all_leases();  // As time would, of holders that are gone.  // Watches from before are
-                          // told corrupt.
+  void forget_history();  // Watches from before are told corrupt.
+  void end_all_leases();  // As time would, of holders that are gone.
   void end_lease(metadata::LeaseId lease);
 
   // For oracles: the truth, without a call.
   metadata::Snapshot all() const;
   metadata::Revision revision() const { return revision_; }
+  struct Change {
+    io::TimePoint at{};
+    std::vector<metadata::Event> events;
+  };
+  // Also of what is compacted. Null: nothing changed there.
+  const Change* change(metadata::Revision revision) const;
+  io::TimePoint now() const { return world_.clock().now(); }
+  std::function<void(metadata::LeaseId)> on_lease_end;  // Called before its keys go.
 
  private:
   friend class NodeMetadata;
   friend class NodeWatch;
-  static constexpr size_t kRevisionsMax = 10'000;  // Of the log.
+  static constexpr metadata::Revision kFirstRevision = 1;  // With nothing in it.
+  static constexpr size_t kRevisionsMax = 10'000;          // Of the log.
   static constexpr std::chrono::minutes kRequestLife{10};
 
   struct Lease {
@@ -80,10 +89,11 @@ class SharedMetadata {
   void forget_requests();
 
   World& world_;
-  metadata::Revision revision_ = 1, compacted_ = 0;
+  metadata::Revision revision_ = kFirstRevision, compacted_ = 0;
   std::map<std::string, metadata::Entry> entries_;
   // Of the revisions after compacted_; in the first nothing happened.
   std::deque<std::vector<metadata::Event>> log_{std::vector<metadata::Event>()};
+  std::vector<Change> changes_;  // From the first revision on that has one.
   std::map<std::string, Request> requests_;
   std::map<metadata::LeaseId, Lease> leases_;
   std::set<std::string> cut_;

@@ -59,6 +59,7 @@ def suites():
     yield "units", None
     yield "simulation", [str(RELEASE / "cluster_sim"),
                          "--seeds", os.environ.get("SIMULATION_SEEDS", "500")]
+    yield "planted bugs", [str(RELEASE / "cluster_sim"), "--planted", "20"]
     for script in sorted((ROOT / "test").glob("*/run_test.py")):
         yield script.parent.name, ["python3", str(script)]
     yield "clients", ["python3", "test/clients/run_all.py"]

@@ -140,6 +140,19 @@ void ClusterRun::judge_changes() {
   report_.counts["changes judged"]++;
 }
 
+// What nodes asked of the facts, and were told, is one history.
+void ClusterRun::judge_history() {
+  history_.read_all();
+  FactsVerdict verdict = judge_facts(history_);
+  for (const std::string& text : history_.complaints()) complain(text);
+  for (std::string& text : verdict.complaints) complain(std::move(text));
+  report_.counts["facts: calls"] += static_cast<int>(verdict.operations);
+  report_.counts["facts: calls without an answer"] += static_cast<int>(verdict.open);
+  report_.counts["facts: changes told"] += static_cast<int>(history_.events_told());
+  report_.counts["facts: parts judged"] += static_cast<int>(verdict.parts);
+  report_.counts["facts: parts void"] += static_cast<int>(verdict.void_);
+}
+
 // Of its own accord a cluster still loads one more runner, now and then.
 io::Task<void> ClusterRun::come_to_rest(std::string_view when) {
   const io::TimePoint end = sim_.clock().now() + kRestMax;

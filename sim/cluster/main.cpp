@@ -3,6 +3,9 @@
 //   cluster_sim [--seeds COUNT] [--first SEED] [--jobs COUNT]   every tenth one runs twice: its
 //                                                               trace must be the same
 //   cluster_sim --seed SEED     replays one and prints what happened
+//   cluster_sim --planted SEEDS [--first SEED] [--jobs COUNT]   whether each bug that is planted on
+//                               purpose is found within so many seeds
+// With SIM_BUG=NAME in its environment it runs with that one of planted_bug.h.
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -13,6 +16,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "sim/cluster/planted.h"
 #include "sim/cluster/run.h"
 
 namespace om::sim {
@@ -23,7 +27,7 @@ constexpr unsigned kSecondsMax = 300;  // Of real time, for one seed: it spins o
 
 struct Options {
   uint64_t first = 1, count = kSeeds, jobs = kJobs;
-  bool one = false;
+  bool one = false, planted = false;
 };
 
 std::string replay_line(uint64_t seed) {
@@ -32,6 +36,7 @@ std::string replay_line(uint64_t seed) {
 
 // Told also when a check aborts the run.
 std::string g_replay;
+PlantedBug g_bug = PlantedBug::none;
 
 void tell_replay(int number) {
   const auto written = ::write(STDERR_FILENO, g_replay.data(), g_replay.size());
@@ -43,14 +48,14 @@ void tell_replay(int number) {
 PathReport run_told(uint64_t seed) {
   g_replay = fmt::format("seed {} died: {}\n", seed, replay_line(seed));
   for (const int number : {SIGABRT, SIGALRM}) std::signal(number, tell_replay);
-  ClusterRun run(seed);
+  ClusterRun run(seed, g_bug);
   return run.run();
 }
 
 int replay(uint64_t seed) {
   g_replay = fmt::format("seed {} died\n", seed);
   std::signal(SIGABRT, tell_replay);
-  ClusterRun run(seed);
+  ClusterRun run(seed, g_bug);
   fmt::print("{}\n", run.scenario().describe());
   std::fflush(stdout);
   set_log_sink([&run](LogLevel, std::string_view line) {
@@ -169,6 +174,9 @@ int main_with(int argc, char** argv) {
       options.first = value;
     } else if (flag == "--seeds") {
       options.count = value;
+    } else if (flag == "--planted") {
+      options.planted = true;
+      options.count = value;
     } else if (flag == "--first") {
       options.first = value;
     } else if (flag == "--jobs") {
@@ -178,8 +186,17 @@ int main_with(int argc, char** argv) {
       return 2;
     }
   }
+  if (const char* name = std::getenv("SIM_BUG")) {
+    const auto bug = planted_bug(name);
+    if (!bug) {
+      fmt::print(stderr, "no bug is called {}\n", name);
+      return 2;
+    }
+    g_bug = *bug;
+  }
   if (options.one) return replay(options.first);
   set_log_level(LogLevel::off);
+  if (options.planted) return find_planted_bugs(options.first, options.count, options.jobs);
   return run_all(options);
 }
 

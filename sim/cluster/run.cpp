@@ -21,14 +21,16 @@ constexpr int kCopiesMax = 100;
 
 }  // namespace
 
-ClusterRun::ClusterRun(uint64_t seed)
+ClusterRun::ClusterRun(uint64_t seed, PlantedBug bug)
     : scenario_(draw_cluster(seed)),
       sim_(seed),
       random_(sim_.random().next()),
       facts_(sim_),
-      voters_(sim_, facts_),
+      history_(facts_),
+      voters_(sim_, facts_, history_),
       operator_(sim_.world()) {
   sim_.network().faults = scenario_.base.network;
+  voters_.bug = bug;
   for (int i = 0; i < scenario_.nodes; i++) {
     nodes_.push_back(std::make_unique<ClusterNode>(sim_, voters_, scenario_.base, i));
     nodes_.back()->skew = scenario_.skews[static_cast<size_t>(i)];
@@ -65,6 +67,7 @@ PathReport ClusterRun::run() {
     complain(fmt::format("{} connections are still open", sim_.network().streams_open()));
   }
   judge_all();
+  judge_history();
   report_.trace = sim_.network().trace();
   return std::move(report_);
 }
@@ -102,6 +105,7 @@ io::Task<void> ClusterRun::form() {
 
 io::Task<void> ClusterRun::trouble() {
   log_info("the trouble begins");
+  voters_.load = scenario_.facts_load || voters_.bug != PlantedBug::none;
   const io::TimePoint end = sim_.clock().now() + scenario_.trouble_lasts;
   io::TaskGroup around(sim_.world().executor, sim_.clock());
   around.spawn(watch_bounds(around.token()));
@@ -144,6 +148,7 @@ bool ClusterRun::had_traffic() const {
 
 io::Task<void> ClusterRun::heal() {
   log_info("everything is healed");
+  voters_.load = false;
   sim_.network().faults.reset_chance = 0;
   facts_.faults = {};
   for (const auto& node : nodes_) {
@@ -175,6 +180,7 @@ io::Task<void> ClusterRun::liveness() {
     }
   }
   co_await sleep(kSettleTime);
+  history_.expect_told(sim_.clock().now() - kSettleTime);
   co_await come_to_rest("at the end");
   for (const auto& node : nodes_) co_await judge_blobs(*node);
 }

@@ -21,7 +21,7 @@ namespace om::sim {
 // See above. run() once.
 class ClusterRun {
  public:
-  explicit ClusterRun(uint64_t seed);
+  explicit ClusterRun(uint64_t seed, PlantedBug bug = PlantedBug::none);
   ~ClusterRun();
   PathReport run();
   const ClusterScenario& scenario() const { return scenario_; }
@@ -88,12 +88,14 @@ class ClusterRun {
   std::vector<std::string> wrong_blobs(ClusterNode& node);
   io::Task<void> judge_blobs(ClusterNode& node);
   void judge_changes();
+  void judge_history();
   void complain(std::string text);
 
   ClusterScenario scenario_;
   World sim_;
   SimRandom random_;
   SharedMetadata facts_;
+  FactsHistory history_;
   SimVoters voters_;
   std::vector<std::unique_ptr<ClusterNode>> nodes_;
   http::Client operator_;

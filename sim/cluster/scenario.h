@@ -51,6 +51,7 @@ struct ClusterScenario {
   std::set<int> bad_runners;             // Nodes whose runners fail as `base` says.
   std::vector<io::Duration> skews;       // Of the wall clocks.
   MetadataFaults facts;
+  bool facts_load = false;  // Nodes make more use of them than they need.
   std::vector<Fault> faults;
   io::Duration trouble_lasts{};
 

@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "metadata/sqlite/sqlite_metadata.h"
+#include "sim/facts_load.h"
 
 namespace om::sim {
 namespace {
@@ -73,7 +74,9 @@ class SimVoter final : public app::Voter {
     CO_TRY_VOID(co_await world_.clock.sleep_for(kStartTime, std::move(call)));
     CO_TRY_VOID(world_.files.make_directories(io::parent(file_)));
     CO_TRY_VOID(world_.files.write_file(file_, "{}"));
-    metadata_ = all_.facts_.node(id_);
+    auto engine = with_bug(all_.facts_.node(id_), all_.bug, all_.world_, all_.facts_);
+    auto recorded = all_.history_.record(std::move(engine), name_, true);
+    metadata_ = with_load(std::move(recorded), world_, {.wanted = &all_.load, .insists = false});
     started_ = true;
     all_.running_[name_] = this;
     all_.facts_.cut(id_);
@@ -98,6 +101,13 @@ std::unique_ptr<app::Voter> SimVoters::make(app::VoterParts parts) {
 io::Task<Result<std::unique_ptr<metadata::Metadata>>> SimVoters::open_own(io::World& world,
                                                                           io::Path) {
   return metadata::open_sqlite(world, ":memory:");
+}
+
+std::unique_ptr<metadata::Metadata> SimVoters::open_remote(io::World& world, http::Client& client,
+                                                           cluster::RemoteMetadata::Voters voters) {
+  auto remote = VoterMaker::open_remote(world, client, std::move(voters));
+  const std::string& name = dynamic_cast<SimHost&>(world.network).name();
+  return with_load(history_.record(std::move(remote), name, false), world, {.wanted = &load});
 }
 
 bool SimVoters::reach(const std::string& one, const std::string& other) const {

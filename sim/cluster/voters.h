@@ -8,19 +8,28 @@
 #include <string>
 
 #include "app/voter.h"
+#include "sim/facts_history.h"
 #include "sim/metadata.h"
+#include "sim/planted_bug.h"
 
 namespace om::sim {
 
 // On the io thread; outlives the voters it makes.
 class SimVoters final : public app::VoterMaker {
  public:
-  SimVoters(World& world, SharedMetadata& facts) : world_(world), facts_(facts) {}
+  SimVoters(World& world, SharedMetadata& facts, FactsHistory& history)
+      : world_(world), facts_(facts), history_(history) {}
+
+  bool load = false;                  // See facts_load.h.
+  PlantedBug bug = PlantedBug::none;  // Of the engine, as the nodes see it.
 
   std::unique_ptr<app::Voter> make(app::VoterParts parts) override;
   // In memory: what a node by itself knows is no part of the simulation.
   io::Task<Result<std::unique_ptr<metadata::Metadata>>> open_own(io::World& world,
                                                                  io::Path file) override;
+  // What a node asks of the others is recorded where it asks.
+  std::unique_ptr<metadata::Metadata> open_remote(io::World& world, http::Client& client,
+                                                  cluster::RemoteMetadata::Voters voters) override;
   io::Task<Result<void>> remove(io::World& world, const security::IdentityStore& identity,
                                 std::vector<io::Endpoint> endpoints, std::string name,
                                 io::Call call) override;
@@ -42,6 +51,7 @@ class SimVoters final : public app::VoterMaker {
 
   World& world_;
   SharedMetadata& facts_;
+  FactsHistory& history_;
   std::set<std::string> members_, frozen_;
   std::map<std::string, class SimVoter*> running_;  // By node.
   bool outage_ = false;
