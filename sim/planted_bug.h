@@ -34,7 +34,7 @@ std::string_view to_string(PlantedBug bug);
 std::span<const PlantedBug> planted_bugs();  // All but none.
 std::optional<PlantedBug> planted_bug(std::string_view name);
 
-// `metadata`, of a node of `facts`, with the bug: it shows in some calls. Both outlive nothing.
+// `metadata`, of a node of `facts`, with the bug: it shows in some calls. `facts` outlives it.
 std::unique_ptr<metadata::Metadata> with_bug(std::unique_ptr<metadata::Metadata> metadata,
                                              PlantedBug bug, World& world, SharedMetadata& facts);
 

@@ -138,7 +138,7 @@ ClusterScenario draw_cluster(uint64_t seed) {
   draw_facts(cluster.facts, random);
   cluster.trouble_lasts = seconds(random.between(10, 40));
   if (!random.chance(0.1)) draw_faults(cluster, random);
-  cluster.facts_load = seed % 2 == 0;  // It takes its time.
+  cluster.facts_load = seed % 3 == 0;  // It takes its time.
   cluster.base.standby = seed % 4 == 3;
   cluster.base.aggregates = seed % 3 == 1;
   return cluster;

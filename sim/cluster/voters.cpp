@@ -4,7 +4,6 @@
 
 #include "base/check.h"
 #include "metadata/sqlite/sqlite_metadata.h"
-#include "sim/facts_load.h"
 
 namespace om::sim {
 namespace {
@@ -76,7 +75,7 @@ class SimVoter final : public app::Voter {
     CO_TRY_VOID(world_.files.write_file(file_, "{}"));
     auto engine = with_bug(all_.facts_.node(id_), all_.bug, all_.world_, all_.facts_);
     auto recorded = all_.history_.record(std::move(engine), name_, true);
-    metadata_ = with_load(std::move(recorded), world_, {.wanted = &all_.load, .insists = false});
+    metadata_ = with_load(std::move(recorded), world_, all_.load_options(false));
     started_ = true;
     all_.running_[name_] = this;
     all_.facts_.cut(id_);
@@ -103,11 +102,17 @@ io::Task<Result<std::unique_ptr<metadata::Metadata>>> SimVoters::open_own(io::Wo
   return metadata::open_sqlite(world, ":memory:");
 }
 
+// A voter asks nothing again: by their request ids the calls of others are known there.
+FactsLoadOptions SimVoters::load_options(bool insists) const {
+  const auto pause = bug == PlantedBug::none ? std::chrono::seconds(3) : std::chrono::seconds(1);
+  return {.wanted = &load, .pause_max = pause, .insists = insists};
+}
+
 std::unique_ptr<metadata::Metadata> SimVoters::open_remote(io::World& world, http::Client& client,
                                                            cluster::RemoteMetadata::Voters voters) {
   auto remote = VoterMaker::open_remote(world, client, std::move(voters));
   const std::string& name = dynamic_cast<SimHost&>(world.network).name();
-  return with_load(history_.record(std::move(remote), name, false), world, {.wanted = &load});
+  return with_load(history_.record(std::move(remote), name, false), world, load_options(true));
 }
 
 bool SimVoters::reach(const std::string& one, const std::string& other) const {

@@ -9,6 +9,7 @@
 
 #include "app/voter.h"
 #include "sim/facts_history.h"
+#include "sim/facts_load.h"
 #include "sim/metadata.h"
 #include "sim/planted_bug.h"
 
@@ -46,6 +47,7 @@ class SimVoters final : public app::VoterMaker {
 
  private:
   friend class SimVoter;
+  FactsLoadOptions load_options(bool insists) const;
   bool reach(const std::string& one, const std::string& other) const;
   bool has_quorum(const std::string& name) const;
 
