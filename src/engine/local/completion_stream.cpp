@@ -194,12 +194,15 @@ io::Task<Result<std::string>> CompletionStream::withheld_text() {
   std::string body = R"({"tokens":)";
   append_tokens(body, held_tokens_);
   body += '}';
+  RunnerProcess::Watch watch(runner_, {.aside = true});
+  watch.begin_wait();
   auto request = runner_->request("POST", "/detokenize", std::move(body));
   auto response = co_await runner_->client().send(std::move(request),
                                                   io::Call{call_.deadline, cancel_.token()});
   if (!response) co_return fail(co_await broken(std::move(response).error()));
   auto answer = co_await (*response)->read_all(kErrorBytesMax);
   if (!answer) co_return fail(co_await broken(std::move(answer).error()));
+  watch.heard();
   boost::system::error_code failed;
   const auto value = boost::json::parse(*answer, failed);
   const auto* content =

@@ -133,7 +133,11 @@ io::Task<Result<void>> LocalEngine::read_properties(io::Call call) {
 io::Task<Result<json::value>> LocalEngine::ask(std::string method, std::string target,
                                                std::string body, io::Call call) {
   auto request = process_->request(std::move(method), std::move(target), std::move(body));
-  auto response = co_await process_->client().send(std::move(request), call);
+  io::CancelSource cancel;  // The caller's, or the runner's end.
+  const io::OnCancel on_caller(call.cancel, [&cancel] { cancel.cancel(); });
+  const io::OnCancel on_runner(process_->broken(), [&cancel] { cancel.cancel(); });
+  auto response =
+      co_await process_->client().send(std::move(request), {call.deadline, cancel.token()});
   Result<std::string> answer;
   int status = 0;
   if (response) {
@@ -144,7 +148,7 @@ io::Task<Result<json::value>> LocalEngine::ask(std::string method, std::string t
   }
   if (!answer) {
     const Errc code = answer.error().code;
-    if (code == Errc::cancelled || code == Errc::deadline_exceeded) {
+    if (call.cancel.cancelled() || code == Errc::deadline_exceeded) {
       co_return fail(std::move(answer).error());
     }
     co_await process_->settle();
@@ -156,6 +160,16 @@ io::Task<Result<json::value>> LocalEngine::ask(std::string method, std::string t
   auto value = json::parse(*answer, failed);
   if (failed) co_return fail(Errc::corrupt, "the runner's answer is not JSON");
   co_return value;
+}
+
+io::Task<Result<json::value>> LocalEngine::ask_aside(std::string target, std::string body,
+                                                     io::Call call) {
+  RunnerProcess::Watch watch(process_, {.aside = true});
+  watch.begin_wait();
+  auto answer = co_await ask("POST", std::move(target), std::move(body), std::move(call));
+  watch.end_wait();
+  if (answer) watch.heard();
+  co_return answer;
 }
 
 io::Task<Result<std::unique_ptr<Completion>>> LocalEngine::complete(CompletionRequest request,
@@ -192,7 +206,7 @@ io::Task<Result<std::vector<Token>>> LocalEngine::tokenize(std::string text, boo
   std::string body = R"({"content":)";
   append_quoted(body, text);
   body += add_special ? R"(,"add_special":true})" : R"(,"add_special":false})";
-  CO_TRY(const auto answer, co_await ask("POST", "/tokenize", std::move(body), call));
+  CO_TRY(const auto answer, co_await ask_aside("/tokenize", std::move(body), call));
   const json::value* list = member(answer, "tokens");
   if (!list || !list->is_array()) co_return fail(Errc::corrupt, "the runner sent no tokens");
   std::vector<Token> tokens;
@@ -209,7 +223,7 @@ io::Task<Result<std::string>> LocalEngine::detokenize(std::vector<Token> tokens,
   std::string body = R"({"tokens":)";
   append_tokens(body, tokens);
   body += '}';
-  CO_TRY(const auto answer, co_await ask("POST", "/detokenize", std::move(body), call));
+  CO_TRY(const auto answer, co_await ask_aside("/detokenize", std::move(body), call));
   const json::value* content = member(answer, "content");
   if (!content || !content->is_string()) co_return fail(Errc::corrupt, "the runner sent no text");
   co_return std::string(content->get_string());

@@ -51,6 +51,9 @@ class LocalEngine final : public LoadableEngine {
   // One small JSON request and its answer.
   io::Task<Result<boost::json::value>> ask(std::string method, std::string target, std::string body,
                                            io::Call call);
+  // The same, watched: a child that hangs must not keep it for ever.
+  io::Task<Result<boost::json::value>> ask_aside(std::string target, std::string body,
+                                                 io::Call call);
 
   std::shared_ptr<RunnerProcess> process_;
   std::shared_ptr<GrammarProbe> probe_;

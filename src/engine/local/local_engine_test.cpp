@@ -307,6 +307,19 @@ io::Task<void> hangs(io::World& world, LaunchOptions options, std::shared_ptr<Ru
   co_await engine.stop();
 }
 
+io::Task<void> hangs_idle(io::World& world, LocalEngine& engine) {
+  ::kill(engine.process().pid(), SIGSTOP);
+  const auto tokens = co_await engine.tokenize("x", false, soon(world));
+  CO_ASSERT(!tokens);
+  EXPECT_EQ(tokens.error().code, Errc::unavailable);
+  EXPECT_THAT(tokens.error().what, HasSubstr("(limit 0.3 s)"));
+}
+TEST(LocalEngine, EndsARunnerThatHungWhileNobodyAsked) {
+  LaunchOptions options = patient_options({}, milliseconds(300), seconds(30));
+  options.stop_grace = milliseconds(200);
+  run_with(options, hangs_idle);
+}
+
 io::Task<void> hangs_twice(io::World& world) {
   LaunchOptions options =
       patient_options({{"PROMPT_RATE", "5000"}, {"HANG_ON", "hang"}}, seconds(30), seconds(40));

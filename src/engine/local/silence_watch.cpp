@@ -22,8 +22,11 @@ SilenceWatch::Handle SilenceWatch::add(PromptWork work, TimePoint now) {
   Request request;
   request.work = work;
   request.last_event = now;
+  request.generating = work.aside;
   request.beside = has_prompts();
-  for (Request& other : requests_) other.beside = true;
+  if (!work.aside) {
+    for (Request& other : requests_) other.beside = true;
+  }
   return requests_.insert(requests_.end(), request);
 }
 
@@ -49,6 +52,10 @@ bool SilenceWatch::has_prompts() const {
 }
 
 void SilenceWatch::heard(Handle request, TimePoint now) {
+  if (request->work.aside) {
+    aside_ = Duration{};
+    return;
+  }
   // A reader that came late says nothing about the runner.
   if (request->first_waited && *request->first_waited - request->last_event < kPromptMax) {
     const Duration gap = now - request->last_event;
@@ -96,15 +103,17 @@ void SilenceWatch::note_token(Handle request) {
 // Those who leave before anything came take nothing away: a child that is wedged keeps everybody
 // waiting, however soon each of them gives up.
 void SilenceWatch::pass(TimePoint since, Duration passed, double free_share) {
-  bool somebody_waits = false;
+  const Duration blamed(static_cast<int64_t>(static_cast<double>(passed.count()) * free_share));
+  bool somebody_waits = false, somebody_waits_aside = false;
   for (Request& request : requests_) {
     if (!request.waiting || request.waiting_since > since) continue;
-    somebody_waits = true;
-    request.waited += passed;
+    (request.work.aside ? somebody_waits_aside : somebody_waits) = true;
+    if (!request.work.aside) request.waited += passed;
   }
+  if (somebody_waits_aside) aside_ += blamed;
   if (!somebody_waits) return;
   silence_ += passed;
-  blamed_ += Duration(static_cast<int64_t>(static_cast<double>(passed.count()) * free_share));
+  blamed_ += blamed;
 }
 
 // The first of its kind that a child does may take longer: what was learned is of earlier ones.
@@ -144,8 +153,11 @@ SilenceWatch::Duration SilenceWatch::prompt_limit() const {
 
 std::optional<SilenceWatch::Stall> SilenceWatch::stalled() const {
   const bool prompts = has_prompts();
+  if (const Duration limit = fresh_limit(first_); aside_ > limit) return Stall{aside_, limit};
   Duration limit{}, longest{};
-  if (!prompts || std::ranges::any_of(requests_, &Request::generating)) {
+  if (!prompts || std::ranges::any_of(requests_, [](const Request& request) {
+        return request.generating && !request.work.aside;
+      })) {
     limit = token_limit();
     longest = first_;
   }
@@ -158,7 +170,7 @@ std::optional<SilenceWatch::Stall> SilenceWatch::stalled() const {
   longest = std::max(limit, longest);
   starved *= kStarved;
   for (const Request& request : requests_) {
-    if (!request.waiting) continue;
+    if (!request.waiting || request.work.aside) continue;
     if (blamed_ > limit || silence_ > longest) return Stall{silence_, limit};
     // While others advance, one that starves is given longer.
     if (request.waited > starved) return Stall{request.waited, starved};

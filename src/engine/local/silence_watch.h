@@ -14,6 +14,7 @@ namespace om::engine {
 struct PromptWork {
   int64_t tokens = 0;  // At most, what is cached included; 0: unknown.
   bool media = false;
+  bool aside = false;  // No prompt: what the runner does beside its batches, and at once.
 };
 
 // Pure: told what happens and when. A runner evaluates the prompts of all its requests in batches
@@ -62,7 +63,7 @@ class SilenceWatch {
 
   // Time has passed since; `free_share`: the part in which nothing hindered the runner.
   void pass(TimePoint since, Duration passed, double free_share);
-  bool is_silent() const { return silence_ > Duration{}; }
+  bool is_silent() const { return silence_ > Duration{} || aside_ > Duration{}; }
   std::optional<Stall> stalled() const;
 
  private:
@@ -79,6 +80,7 @@ class SilenceWatch {
   std::list<Request> requests_;
   Duration silence_{};        // How long somebody waited since the last event.
   Duration blamed_{};         // Of that, while nothing hindered the runner.
+  Duration aside_{};          // The same of what it does aside, which its batches tell nothing of.
   bool prompt_left_ = false;  // By who gave up on it; the runner may still evaluate it.
   int64_t depth_left_ = 0;
   bool left_known_ = true;                             // What that prompt costs.

@@ -247,6 +247,34 @@ TEST(SilenceWatch, DoesNotTakeAPromptsTimeForThatOfTokens) {
   EXPECT_LIMIT(runner.patience(), seconds(10), seconds(10));
 }
 
+TEST(SilenceWatch, GivesThirtySecondsToWhatIsDoneAside) {
+  Runner runner;
+  EXPECT_LIMIT(runner.patience_with({.aside = true}), seconds(30), seconds(30));
+  // However soon each of them gives up.
+  for (int i = 0; i < 7; i++) {
+    EXPECT_FALSE(runner.watch.stalled());
+    const auto request = runner.ask({.aside = true});
+    runner.pass(seconds(5));
+    runner.watch.remove(request);
+  }
+  EXPECT_TRUE(runner.watch.stalled());
+}
+
+TEST(SilenceWatch, TakesNothingDoneAsideForABatch) {
+  Runner runner;
+  runner.learn(milliseconds(100));
+  const auto prompt = runner.ask({.tokens = 4000});
+  for (int i = 0; i < 6; i++) {
+    const auto aside = runner.ask({.aside = true});
+    runner.pass(seconds(2));
+    runner.watch.heard(aside, runner.now);
+    runner.watch.remove(aside);
+  }
+  EXPECT_TRUE(runner.watch.stalled());
+  runner.bring(prompt);
+  EXPECT_FALSE(runner.watch.stalled());
+}
+
 TEST(SilenceWatch, GivesTextsToEmbedTheirTime) {
   Runner runner;
   for (int i = 0; i < 8; i++) {
