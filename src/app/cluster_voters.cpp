@@ -314,6 +314,10 @@ io::Task<Result<void>> ClusterParts::become_voter(io::Call call) {
   auto joined = Result<void>();
   if (voter->has_begun()) {
     joined = co_await voter->resume(call);
+    if (joined) {
+      std::vector<io::Endpoint> others = etcd_endpoints(members_->list(), reports_->view());
+      joined = co_await voter->finish_join(std::move(others), call);
+    }
   } else {
     CO_TRY_VOID(co_await give_up_old_vote(call));
     // Known before etcd begins: it keeps its address for as long as it lives.

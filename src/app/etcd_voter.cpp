@@ -56,6 +56,7 @@ class EtcdVoter final : public Voter {
   }
   io::Task<Result<void>> resume(io::Call call) override;
   io::Task<Result<void>> join(std::vector<io::Endpoint> others, io::Call call) override;
+  io::Task<Result<void>> finish_join(std::vector<io::Endpoint> others, io::Call call) override;
   bool has_begun() const override { return member_.has_begun(); }
   bool was_removed() const override { return member_.removed(); }
   metadata::Metadata& metadata() override { return *metadata_; }
@@ -119,6 +120,11 @@ io::Task<Result<void>> EtcdVoter::join(std::vector<io::Endpoint> others, io::Cal
   CO_TRY_VOID(co_await member_.join(*membership, std::move(call)));
   open_metadata();
   co_return Result<void>{};
+}
+
+io::Task<Result<void>> EtcdVoter::finish_join(std::vector<io::Endpoint> others, io::Call call) {
+  const auto membership = open_membership(world_, identity_, std::move(others));
+  co_return co_await member_.finish_join(*membership, std::move(call));
 }
 
 io::Task<void> EtcdVoter::hand_over_lead() {

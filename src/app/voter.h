@@ -48,6 +48,10 @@ class Voter {
   virtual io::Task<Result<void>> resume(io::Call call) = 0;
   // `others`: client endpoints of voters that are there.
   virtual io::Task<Result<void>> join(std::vector<io::Endpoint> others, io::Call call) = 0;
+  // After resume() of one whose join() may have broken off.
+  virtual io::Task<Result<void>> finish_join(std::vector<io::Endpoint>, io::Call) {
+    co_return Result<void>{};
+  }
   virtual bool has_begun() const = 0;
   virtual bool was_removed() const = 0;  // By the others: it is of no use any more.
 

@@ -146,10 +146,19 @@ io::Task<Result<void>> EtcdMember::join(Membership& cluster, io::Call call) {
   co_return co_await promote(cluster, own.id, std::move(call));
 }
 
+io::Task<Result<void>> EtcdMember::finish_join(Membership& cluster, io::Call call) {
+  Gateway gateway(world_, own_gateway());
+  CO_TRY(const auto text, co_await gateway.ask_one(0, std::string(kStatusPath), "{}", call));
+  CO_TRY(const StatusReply status, parse_status(text));
+  if (!status.learner) co_return Result<void>{};
+  co_return co_await promote(cluster, status.header.member, std::move(call));
+}
+
+// Refused until it has caught up; who is asked may not know of it yet, or of no leader.
 io::Task<Result<void>> EtcdMember::promote(Membership& cluster, uint64_t id, io::Call call) {
   while (true) {
     const auto promoted = co_await cluster.promote(id, call);
-    if (promoted || promoted.error().code != Errc::overloaded) co_return promoted;
+    if (promoted || removed_) co_return promoted;
     const auto slept = co_await world_.clock.sleep_for(kAskAgain * 2, call);
     if (!slept) co_return fail(annotate(promoted.error(), "the new etcd member"));
   }

@@ -38,6 +38,8 @@ class EtcdMember {
   // a failure.
   io::Task<Result<void>> join(Membership& cluster, io::Call call);
   io::Task<Result<void>> resume(io::Call call);  // With the data that is there.
+  // After resume() of one whose join() may have broken off: else it would stay without a vote.
+  io::Task<Result<void>> finish_join(Membership& cluster, io::Call call);
   // Where it leads, another voter does from then on: nobody waits for an election when it ends.
   // unavailable: no other takes the lead.
   io::Task<Result<void>> hand_over_lead(io::Call call);

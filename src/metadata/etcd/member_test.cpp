@@ -199,6 +199,42 @@ TEST(EtcdMember, ResumesWithItsDataAndKeepsStrangersOut) {
   nodes.world.run_until_done(restarts(nodes));
 }
 
+// The way to the others ends when the new member runs, before it has a vote.
+io::Task<void> cut_off(Nodes& nodes, EtcdMember& member, Membership& cluster) {
+  io::World& world = nodes.world.world();
+  while (!member.running()) {
+    ok(co_await world.clock.sleep_for(std::chrono::milliseconds(20)));
+  }
+  cluster.set_endpoints({io::Endpoint::tcp("127.0.0.1", free_port(world))});
+}
+
+io::Task<void> breaks_off(Nodes& nodes) {
+  io::World& world = nodes.world.world();
+  EtcdMember a(world, nodes.member("a")), b(world, nodes.member("b"));
+  ok(co_await a.begin(nodes.call()));
+  Membership cluster(world, nodes.endpoints({"a"}));
+  io::TaskGroup tasks(world.executor, world.clock);
+  tasks.spawn(cut_off(nodes, b, cluster));
+  EXPECT_FALSE((co_await b.join(cluster, world.clock.call_within(seconds(10)))).has_value());
+  co_await tasks.stop();
+  co_await b.stop();
+
+  cluster.set_endpoints(nodes.endpoints({"a"}).endpoints);
+  ok(co_await b.resume(nodes.call()));
+  for (const bool learner : {true, false}) {
+    for (const auto& member : ok(co_await cluster.list(nodes.call()))) {
+      EXPECT_EQ(member.learner, learner && member.name == "b") << member.name;
+    }
+    ok(co_await b.finish_join(cluster, nodes.call()));
+  }
+  for (auto* member : {&a, &b}) co_await member->stop();
+}
+
+TEST(EtcdMember, HasAVoteInTheEndThoughItsJoiningBrokeOff) {
+  Nodes nodes;
+  nodes.world.run_until_done(breaks_off(nodes));
+}
+
 io::Task<void> fails(Nodes& nodes) {
   io::World& world = nodes.world.world();
   auto options = nodes.member("a");
