@@ -92,6 +92,34 @@ class Answer(threading.Thread):
         return self.lines
 
 
+class Alone(Node):
+    """One of the machines by itself."""
+
+    def __init__(self):
+        super().__init__({**EXACT, "HOME": "/nonexistent", "OLLAMA_GPU_OVERHEAD": str(RESERVED)})
+        self.limit = MemoryLimit("alone", LIMIT)
+
+    def command(self, line):
+        return self.limit.command(line)
+
+    def __exit__(self, *exception):
+        super().__exit__(*exception)
+        self.limit.remove()
+
+
+class OneMachine(unittest.TestCase):
+    """Why it is split: the same model, with the kernel's limit that each of the machines has."""
+
+    def test_one_machine_refuses_the_model_and_says_why(self):
+        with Alone() as node:
+            node.create(MODEL)
+            with self.assertRaises(HttpError) as refused:
+                node.post("/api/chat", CHAT)
+            self.assertIn("memory", refused.exception.text)
+            self.assertEqual(node.get("/api/ps")["models"], [])
+            self.assertEqual(node.limit.killed(), 0)
+
+
 class SplitModel(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
