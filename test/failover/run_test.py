@@ -17,6 +17,7 @@ import chaos  # noqa: E402
 import kills  # noqa: E402
 import load  # noqa: E402
 import trial  # noqa: E402
+from hangs import Hangs  # noqa: E402, F401
 from moves import Moves  # noqa: E402
 from support import cases, projector  # noqa: E402
 from support.cluster import ClusterCase  # noqa: E402
