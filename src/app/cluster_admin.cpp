@@ -148,13 +148,12 @@ io::Task<Result<std::string>> ClusterAdmin::found(const io::Endpoint& advertise,
   self.version = kVersion;
   self.joined_seconds = std::chrono::floor<std::chrono::seconds>(now).time_since_epoch().count();
   const bool external = !settings_.etcd_endpoints.empty();
-  ClusterState state{
-      .name = name_,
-      .advertise = advertise,
-      .voter = true,
-      .external_etcd = external,
-      .one_port = !external && settings_.one_port && can_use_one_port(advertise, {self}),
-      .known = {self}};
+  ClusterState state{.name = name_,
+                     .advertise = advertise,
+                     .voter = true,
+                     .external_etcd = external,
+                     .one_port = !external && can_use_one_port(settings_, advertise, {self}),
+                     .known = {self}};
   const auto voter = voters_.make({world_, settings_, state, directory_, identity});
   auto text = Result<std::string>();
   if (auto begun = co_await voter->begin(call); !begun) {

@@ -259,10 +259,9 @@ Result<void> ClusterParts::listen(io::Endpoint at) {
                         http::ResponseWriter& response) { return answer(request, body, response); };
   http_server_ = std::make_unique<http::Server>(world_, peer_server_limits(), std::move(handler));
   // Of a voter whose etcd has one_port, now or later.
-  ClusterState behind = state_;
-  behind.one_port = true;
-  peer::VoterPorts ports{etcd_endpoint(behind, kEtcdClientOffset),
-                         etcd_endpoint(behind, kEtcdPeerOffset), identity_.client_of(state_.name)};
+  peer::VoterPorts ports{etcd_on_loopback(state_.advertise, kEtcdClientOffset),
+                         etcd_on_loopback(state_.advertise, kEtcdPeerOffset),
+                         identity_.client_of(state_.name)};
   voter_service_ = std::make_unique<peer::VoterService>(world_, *client_, std::move(ports));
   TRY(const io::Endpoint bound, http_server_->listen(std::move(at), identity_.peer_server()));
   listening_ = true;

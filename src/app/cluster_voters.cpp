@@ -321,8 +321,8 @@ io::Task<Result<void>> ClusterParts::become_voter(io::Call call) {
   } else {
     CO_TRY_VOID(co_await give_up_old_vote(call));
     // Known before etcd begins: it keeps its address for as long as it lives.
-    state_.one_port = !state_.external_etcd && settings_.one_port &&
-                      can_use_one_port(state_.advertise, members_->list());
+    state_.one_port =
+        !state_.external_etcd && can_use_one_port(settings_, state_.advertise, members_->list());
     CO_TRY_VOID(save_cluster_state(world_.files, directory_, state_));
     voter = make_voter();
     std::vector<io::Endpoint> others = etcd_endpoints(members_->list(), reports_->view());

@@ -162,17 +162,24 @@ class EtcdVoters final : public VoterMaker {
 
 }  // namespace
 
+io::Endpoint etcd_on_loopback(const io::Endpoint& advertise, uint16_t offset) {
+  return io::Endpoint::tcp("127.0.0.1", static_cast<uint16_t>(advertise.port + offset));
+}
+
 io::Endpoint etcd_endpoint(const ClusterState& state, uint16_t offset) {
-  return io::Endpoint::tcp(state.one_port ? "127.0.0.1" : state.advertise.host,
-                           static_cast<uint16_t>(state.advertise.port + offset));
+  io::Endpoint at = etcd_on_loopback(state.advertise, offset);
+  if (!state.one_port) at.host = state.advertise.host;
+  return at;
 }
 
 bool knows_one_port(const cluster::Member& member) {
   return !is_older_version(member.version, kOnePortSince);
 }
 
-bool can_use_one_port(const io::Endpoint& advertise, const std::vector<cluster::Member>& members) {
-  return !is_loopback(advertise.host) && std::ranges::all_of(members, knows_one_port);
+bool can_use_one_port(const Settings& settings, const io::Endpoint& advertise,
+                      const std::vector<cluster::Member>& members) {
+  return settings.one_port && !is_loopback(advertise.host) &&
+         std::ranges::all_of(members, knows_one_port);
 }
 
 VoterMaker& etcd_voters() {

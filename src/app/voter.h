@@ -20,11 +20,13 @@ namespace om::app {
 // loopback only where the port between nodes leads to them (ClusterState::one_port).
 inline constexpr uint16_t kEtcdClientOffset = 1, kEtcdPeerOffset = 2;
 io::Endpoint etcd_endpoint(const ClusterState& state, uint16_t offset);
+io::Endpoint etcd_on_loopback(const io::Endpoint& advertise, uint16_t offset);
 
 // Whether a voter that begins now in a cluster of these members can do without: all of them must
 // know the way, and etcd asks no proxy for what is on loopback.
 bool knows_one_port(const cluster::Member& member);
-bool can_use_one_port(const io::Endpoint& advertise, const std::vector<cluster::Member>& members);
+bool can_use_one_port(const Settings& settings, const io::Endpoint& advertise,
+                      const std::vector<cluster::Member>& members);
 
 // How many of a cluster's nodes vote if `wanted` of them should: an odd number, for an even one
 // survives no more deaths, and one until there are three, for two would need each other.

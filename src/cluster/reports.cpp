@@ -7,6 +7,7 @@
 #include "cluster/metrics.h"
 #include "cluster/report_wire.h"
 #include "engine/remote/line_reader.h"
+#include "io/cancel_either.h"
 
 namespace om::cluster {
 namespace {
@@ -146,9 +147,7 @@ io::Task<void> Reports::follow(std::shared_ptr<Peer> peer) {
 }
 
 io::Task<Result<void>> Reports::read_reports(Peer& peer, bool returned, bool& seen) {
-  io::CancelSource cancel;
-  const io::OnCancel on_stop(tasks_.token(), [&cancel] { cancel.cancel(); });
-  const io::OnCancel on_removed(peer.stop.token(), [&cancel] { cancel.cancel(); });
+  const io::CancelEither cancel(tasks_.token(), peer.stop.token());
   auto request = peer.link.request("GET", "/peer/v1/report");
   // A name, not an argument: the head must come in time, the reports go on.
   auto opened = co_await engine::LineReader::open(
@@ -195,9 +194,7 @@ io::Task<void> Reports::follow_aggregators(std::vector<std::string> nodes, io::C
 }
 
 io::Task<Result<void>> Reports::read_told(engine::PeerLink from, io::CancelToken stop, bool& told) {
-  io::CancelSource cancel;
-  const io::OnCancel on_end(tasks_.token(), [&cancel] { cancel.cancel(); });
-  const io::OnCancel on_stop(stop, [&cancel] { cancel.cancel(); });
+  const io::CancelEither cancel(tasks_.token(), stop);
   auto request = from.request("GET", "/peer/v1/reports");
   auto opened = co_await engine::LineReader::open(world_.clock, client_, from, std::move(request),
                                                   io::Call{io::kNever, cancel.token()});

@@ -8,10 +8,6 @@
 namespace om::generation {
 namespace {
 
-// As NodeChooser counts answers of our own.
-constexpr double kOutputTokensFirst = 256, kOutputTokensWeight = 0.05;
-constexpr size_t kModelsMax = 1024;
-
 scheduler::Priority priority_of(const HolderChoice::Request& request) {
   return common_of(request).standing.batch ? scheduler::Priority::batch
                                            : scheduler::Priority::interactive;
@@ -51,7 +47,7 @@ HolderChoice::Made HolderChoice::decide(const Request& request, bool own,
   if (!made.decision) {
     made.decision = std::make_shared<scheduler::PlacementDecision>();
     made.decision->prompt_tokens = scheduler::TokenRatio().tokens(0, bytes);
-    made.decision->output_tokens = output_tokens(model);
+    made.decision->output_tokens = answer_lengths_.expected(model);
   }
   std::vector<scheduler::BackendOffer> offers;
   for (const auto& backend : backends_.all_with(model)) {
@@ -81,18 +77,6 @@ HolderChoice::Chosen HolderChoice::choose(const Request& request, bool own,
 
 Decision HolderChoice::dry_run(const Request& request, bool own) const {
   return decide(request, own, {}).decision;
-}
-
-double HolderChoice::output_tokens(const std::string& model) const {
-  const auto known = output_tokens_.find(model);
-  return known == output_tokens_.end() ? kOutputTokensFirst : known->second;
-}
-
-void HolderChoice::note_answer(const std::string& model, int64_t output_tokens) {
-  if (output_tokens <= 0) return;
-  if (output_tokens_.size() >= kModelsMax) output_tokens_.clear();
-  double& mean = output_tokens_.try_emplace(model, kOutputTokensFirst).first->second;
-  mean += kOutputTokensWeight * (static_cast<double>(output_tokens) - mean);
 }
 
 }  // namespace om::generation

@@ -1,7 +1,6 @@
 // Who is asked for a model that foreign servers have: our nodes, or which of those servers.
 #pragma once
 
-#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -9,6 +8,7 @@
 
 #include "engine/external/backends.h"
 #include "generation/generation.h"
+#include "scheduler/answer_lengths.h"
 #include "scheduler/node_placement.h"
 #include "scheduler/recent_decisions.h"
 
@@ -34,7 +34,9 @@ class HolderChoice {
   // What was decided last for a request; empty: nothing.
   std::string explain(const std::string& request_id) const { return decisions_.find(request_id); }
 
-  void note_answer(const std::string& model, int64_t output_tokens);
+  void note_answer(const std::string& model, int64_t output_tokens) {
+    answer_lengths_.observe(model, output_tokens);
+  }
 
  private:
   struct Made {
@@ -42,12 +44,11 @@ class HolderChoice {
     bool own_first = false;
   };
   Made decide(const Request& request, bool own, const std::set<std::string>& asked) const;
-  double output_tokens(const std::string& model) const;
 
   Generation& own_;
   engine::Backends& backends_;
   scheduler::RecentDecisions decisions_;
-  std::map<std::string, double> output_tokens_;  // Of answers on average, by model.
+  scheduler::AnswerLengths<std::string> answer_lengths_;
 };
 
 const model::RequestCommon& common_of(const HolderChoice::Request& request);

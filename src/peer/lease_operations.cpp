@@ -3,7 +3,7 @@
 #include "base/json_fields.h"
 #include "engine/remote/peer_link.h"
 #include "engine/remote/wire.h"
-#include "engine/split/relay.h"
+#include "peer/tunnel.h"
 
 namespace om::peer {
 namespace {
@@ -11,7 +11,6 @@ namespace {
 namespace json = boost::json;
 
 constexpr std::chrono::milliseconds kPartLook{100};
-constexpr std::chrono::seconds kPartConnectMax{5};
 
 std::string line_of(const json::object& object) { return json::serialize(object) + "\n"; }
 
@@ -68,14 +67,7 @@ io::Task<Result<void>> tunnel(io::World& world, engine::Engine& engine,
                               http::ResponseWriter& response, io::Call call) {
   const auto at = engine.part_endpoint();
   if (!at) co_return fail(Errc::unavailable, "this lease is on no part, or on one that ended");
-  io::Call connecting = call;
-  connecting.deadline = world.clock.now() + kPartConnectMax;
-  CO_TRY(auto far, co_await world.network.connect(*at, nullptr, connecting));
-  CO_TRY(auto near, co_await response.upgrade(std::string(engine::kPartProtocol)));
-  engine::Relay relay(world, std::move(near), std::move(far));
-  uint64_t bytes = 0;
-  co_await relay.run(call.cancel, bytes);
-  co_return Result<void>{};
+  co_return co_await tunnel_to(world, *at, engine::kPartProtocol, response, std::move(call));
 }
 
 }  // namespace om::peer

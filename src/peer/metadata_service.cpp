@@ -3,6 +3,7 @@
 #include "base/json_fields.h"
 #include "cluster/metadata_wire.h"
 #include "engine/remote/wire.h"
+#include "io/cancel_either.h"
 #include "peer/line_stream.h"
 
 namespace om::peer {
@@ -18,9 +19,7 @@ constexpr uint64_t kBodyBytesMax = 128ull << 20;
 io::Task<void> MetadataService::handle(http::Request& request, http::BodyReader& body,
                                        http::ResponseWriter& response) {
   const std::string operation = request.path.substr(kPrefix.size());
-  io::CancelSource cancel;
-  const io::OnCancel on_client(request.cancel, [&cancel] { cancel.cancel(); });
-  const io::OnCancel on_stop(stopping_, [&cancel] { cancel.cancel(); });
+  const io::CancelEither cancel(request.cancel, stopping_);
   LineStream out(world_, response);
   auto done = co_await out.start();
   if (done) {

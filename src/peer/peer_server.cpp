@@ -5,6 +5,7 @@
 #include "cluster/report_wire.h"
 #include "engine/remote/peer_link.h"
 #include "engine/remote/wire.h"
+#include "io/cancel_either.h"
 #include "peer/authority_service.h"
 #include "peer/lease_operations.h"
 #include "peer/line_stream.h"
@@ -148,9 +149,7 @@ io::Task<void> PeerServer::stream(http::Request& request, http::ResponseWriter& 
                                   io::Duration interval, std::function<std::string()> next) {
   const auto started = co_await response.start(200, "application/x-ndjson");
   if (!started) co_return;
-  io::CancelSource cancel;
-  const io::OnCancel on_client(request.cancel, [&cancel] { cancel.cancel(); });
-  const io::OnCancel on_stop(stopping_.token(), [&cancel] { cancel.cancel(); });
+  const io::CancelEither cancel(request.cancel, stopping_.token());
   while (!cancel.cancelled()) {
     const std::string lines = next();
     if (!lines.empty() && !co_await response.write(lines)) co_return;
@@ -254,9 +253,7 @@ io::Task<void> PeerServer::ping(http::Request& request, http::ResponseWriter& re
 
 io::Task<void> PeerServer::serve_part(const std::string& operation, LeaseUse& use,
                                       http::Request& request, http::ResponseWriter& response) {
-  io::CancelSource cancel;
-  const io::OnCancel on_client(request.cancel, [&cancel] { cancel.cancel(); });
-  const io::OnCancel on_end(use.ended(), [&cancel] { cancel.cancel(); });
+  const io::CancelEither cancel(request.cancel, use.ended());
   const io::Call call{io::kNever, cancel.token()};
   if (operation == "tunnel") {
     const auto done = co_await tunnel(dependencies_.world, use.lease().engine(), response, call);

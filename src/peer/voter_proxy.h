@@ -6,7 +6,7 @@
 #include <optional>
 
 #include "engine/remote/peer_link.h"
-#include "io/task_group.h"
+#include "engine/split/own_port.h"
 
 namespace om::peer {
 
@@ -22,19 +22,16 @@ class VoterProxy {
   VoterProxy(io::World& world, LinkAt link_at);
   ~VoterProxy();
 
-  Result<io::Endpoint> listen();  // Once.
-  io::Task<void> stop();
+  Result<io::Endpoint> listen() { return port_.listen(); }  // Once.
+  io::Task<void> stop() { return port_.stop(); }
 
  private:
-  io::Task<void> accept();
   io::Task<void> serve(std::unique_ptr<io::Stream> near);
   io::Task<Result<std::unique_ptr<io::Stream>>> reach(io::Stream& near);
 
   io::World& world_;
   LinkAt link_at_;
-  std::unique_ptr<io::Listener> listener_;
-  size_t connections_ = 0;
-  io::TaskGroup tasks_;
+  engine::OwnPort port_;
 };
 
 // Where a request to a proxy wants to go: its first lines as far as the empty one, and nothing

@@ -1,7 +1,8 @@
 #include "peer/voter_service.h"
 
 #include "engine/remote/wire.h"
-#include "engine/split/relay.h"
+#include "io/cancel_either.h"
+#include "peer/tunnel.h"
 
 namespace om::peer {
 namespace {
@@ -10,7 +11,6 @@ constexpr std::string_view kMembers = "/v3/cluster/member/", kStatus = "/v3/main
 // Who changes members reads something first, to know that there is a majority, and has etcd say so
 // at once where there is none (metadata/etcd/gateway.h).
 constexpr std::string_view kRead = "/v3/kv/range", kHasLeader = "Grpc-Metadata-hasleader";
-constexpr std::chrono::seconds kConnectMax{5};
 // etcd itself gives a change of its members up after 7 s.
 constexpr std::chrono::seconds kAnswerMax{10};
 constexpr uint64_t kQuestionBytesMax = 64 << 10, kAnswerBytesMax = 4 << 20;
@@ -28,21 +28,12 @@ io::Task<void> VoterService::handle(http::Request& request, http::BodyReader& bo
 }
 
 io::Task<void> VoterService::tunnel(http::Request& request, http::ResponseWriter& response) {
-  io::CancelSource cancel;
-  const io::OnCancel on_client(request.cancel, [&cancel] { cancel.cancel(); });
-  const io::OnCancel on_stop(stopping_.token(), [&cancel] { cancel.cancel(); });
-  const io::Call call = world_.clock.call_within(kConnectMax, cancel.token());
-  auto far = co_await world_.network.connect(ports_.peer, nullptr, call);
-  if (!far) {
-    // Who is gone needs no answer.
-    (void)co_await response.send(503, "application/x-ndjson", engine::error_line(far.error()));
-    co_return;
-  }
-  auto near = co_await response.upgrade(std::string(kVoterProtocol));
-  if (!near) co_return;
-  engine::Relay relay(world_, std::move(*near), std::move(*far));
-  uint64_t bytes = 0;
-  co_await relay.run(cancel.token(), bytes);
+  const io::CancelEither cancel(request.cancel, stopping_.token());
+  const io::Call call{io::kNever, cancel.token()};
+  const auto done = co_await tunnel_to(world_, ports_.peer, kVoterProtocol, response, call);
+  if (done || response.started()) co_return;
+  // Who is gone needs no answer.
+  (void)co_await response.send(503, "application/x-ndjson", engine::error_line(done.error()));
 }
 
 io::Task<void> VoterService::pass_on(http::Request& request, http::BodyReader& body,

@@ -3,7 +3,6 @@
 namespace om::scheduler {
 namespace {
 
-constexpr double kOutputTokensFirst = 256, kOutputTokensWeight = 0.05;
 constexpr uint64_t kLoadBaseBytes = 256 << 20;
 constexpr int kContextDefault = 4096;
 
@@ -88,11 +87,6 @@ SentRequest NodeChooser::begin(const PlacementRequest& request, const NodeCandid
   return sent;
 }
 
-double NodeChooser::output_tokens(uint64_t model) const {
-  const auto known = output_tokens_.find(model);
-  return known == output_tokens_.end() ? kOutputTokensFirst : known->second;
-}
-
 void NodeChooser::first_token(const SentRequest& sent, io::TimePoint now) {
   overlay_.first_token(sent.ticket, now);
   if (cluster_.find(sent.name) == sent.node) breakers_.answers(sent.node, sent.outline.model, now);
@@ -108,12 +102,7 @@ void NodeChooser::end(SentRequest sent, const SentOutcome& outcome, io::TimePoin
                       outcome.prompt_tokens, now);
     token_ratio_.observe(model, sent.outline.bytes, outcome.prompt_tokens);
   }
-  if (outcome.output_tokens > 0) {
-    if (output_tokens_.size() >= TokenRatio::kModelsMax) output_tokens_.clear();
-    const auto count = static_cast<double>(outcome.output_tokens);
-    double& mean = output_tokens_.try_emplace(model, kOutputTokensFirst).first->second;
-    mean += kOutputTokensWeight * (count - mean);
-  }
+  answer_lengths_.observe(model, outcome.output_tokens);
   switch (outcome.result) {
     case SentOutcome::Result::answered:
       return breakers_.succeeded(sent.node, model, now);

@@ -7,8 +7,7 @@
 //   now); chooser.end(std::move(sent), outcome, now);                // Once for each begin().
 #pragma once
 
-#include <unordered_map>
-
+#include "scheduler/answer_lengths.h"
 #include "scheduler/node_placement.h"
 
 namespace om::scheduler {
@@ -52,7 +51,9 @@ class NodeChooser {
   const ClusterIndex& cluster() const { return cluster_; }
   const PrefixIndex& prefixes() const { return prefixes_; }
   const TokenRatio& token_ratio() const { return token_ratio_; }
-  double output_tokens(uint64_t model) const;  // That an answer of it will have.
+  double output_tokens(uint64_t model) const {  // That an answer of it will have.
+    return answer_lengths_.expected(model);
+  }
   PlacementOptions& options() { return options_; }
 
  private:
@@ -66,7 +67,7 @@ class NodeChooser {
   LoadOverlay overlay_;
   Breakers breakers_;
   TokenRatio token_ratio_;
-  std::unordered_map<uint64_t, double> output_tokens_;  // Of answers on average, by model.
+  AnswerLengths<uint64_t> answer_lengths_;
 };
 
 }  // namespace om::scheduler

@@ -6,6 +6,7 @@
 #include "engine/local/completion_body.h"
 #include "engine/local/completion_stream.h"
 #include "engine/local/stream_event.h"
+#include "io/cancel_either.h"
 
 namespace om::engine {
 namespace {
@@ -133,9 +134,7 @@ io::Task<Result<void>> LocalEngine::read_properties(io::Call call) {
 io::Task<Result<json::value>> LocalEngine::ask(std::string method, std::string target,
                                                std::string body, io::Call call) {
   auto request = process_->request(std::move(method), std::move(target), std::move(body));
-  io::CancelSource cancel;  // The caller's, or the runner's end.
-  const io::OnCancel on_caller(call.cancel, [&cancel] { cancel.cancel(); });
-  const io::OnCancel on_runner(process_->broken(), [&cancel] { cancel.cancel(); });
+  const io::CancelEither cancel(call.cancel, process_->broken());
   auto response =
       co_await process_->client().send(std::move(request), {call.deadline, cancel.token()});
   Result<std::string> answer;

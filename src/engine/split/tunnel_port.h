@@ -1,9 +1,8 @@
 // The near end of a tunnel: a port on loopback whose connections come out at a part.
 #pragma once
 
+#include "engine/split/own_port.h"
 #include "engine/split/part_source.h"
-#include "io/task_group.h"
-#include "io/world.h"
 
 namespace om::engine {
 
@@ -18,18 +17,15 @@ class TunnelPort {
 
   Result<uint16_t> listen();
   uint64_t bytes_sent() const { return sent_; }  // Towards the part.
-  io::Task<void> stop();
+  io::Task<void> stop() { return port_.stop(); }
 
  private:
-  io::Task<void> accept();
   io::Task<void> serve(std::unique_ptr<io::Stream> near);
 
   io::World& world_;
   Part& part_;
-  std::unique_ptr<io::Listener> listener_;
-  size_t connections_ = 0;
   uint64_t sent_ = 0;
-  io::TaskGroup tasks_;
+  OwnPort port_;
 };
 
 }  // namespace om::engine

@@ -23,7 +23,11 @@ constexpr int kQuickEndsMax = 2;
 constexpr seconds kStopMax{5};
 constexpr milliseconds kAskAgain{100};
 constexpr size_t kMembersMax = 100;
-constexpr std::string_view kStatusPath = "/v3/maintenance/status";
+
+io::Task<Result<StatusReply>> status_of(Gateway& gateway, io::Call call) {
+  CO_TRY(const auto text, co_await gateway.ask_one(0, "/v3/maintenance/status", "{}", call));
+  co_return parse_status(text);
+}
 
 }  // namespace
 
@@ -148,8 +152,7 @@ io::Task<Result<void>> EtcdMember::join(Membership& cluster, io::Call call) {
 
 io::Task<Result<void>> EtcdMember::finish_join(Membership& cluster, io::Call call) {
   Gateway gateway(world_, own_gateway());
-  CO_TRY(const auto text, co_await gateway.ask_one(0, std::string(kStatusPath), "{}", call));
-  CO_TRY(const StatusReply status, parse_status(text));
+  CO_TRY(const StatusReply status, co_await status_of(gateway, call));
   if (!status.learner) co_return Result<void>{};
   co_return co_await promote(cluster, status.header.member, std::move(call));
 }
@@ -201,8 +204,7 @@ EtcdOptions EtcdMember::own_gateway() const {
 
 io::Task<Result<void>> EtcdMember::hand_over_lead(io::Call call) {
   Gateway gateway(world_, own_gateway());
-  CO_TRY(const auto text, co_await gateway.ask_one(0, std::string(kStatusPath), "{}", call));
-  CO_TRY(const StatusReply status, parse_status(text));
+  CO_TRY(const StatusReply status, co_await status_of(gateway, call));
   if (status.leader != status.header.member) co_return Result<void>{};
   CO_TRY(const auto list, co_await gateway.ask_one(0, "/v3/cluster/member/list", "{}", call));
   CO_TRY(const MembersReply members, parse_members(list));
@@ -228,8 +230,7 @@ io::Task<Result<void>> EtcdMember::wait_until_ready(io::Call call) {
     if (quick_ends_ >= kQuickEndsMax) {
       co_return fail(Errc::unavailable, "etcd ends again and again: {}", last_words());
     }
-    const auto body = co_await gateway.ask_one(0, std::string(kStatusPath), "{}", call);
-    const auto status = body ? parse_status(*body) : Result<StatusReply>(fail(body.error()));
+    const auto status = co_await status_of(gateway, call);
     if (status && status->leader != 0) co_return Result<void>{};
     const auto slept = co_await world_.clock.sleep_for(kAskAgain, call);
     if (slept) continue;
