@@ -179,6 +179,9 @@ void ClusterParts::open_distribution(http::Client& client, transfer::TransferOpt
   distribution_->catalogue().describe_with([this](model::Name name, std::string bytes) {
     return describe(std::move(name), std::move(bytes));
   });
+  local_->on_doubt([this](const scheduler::Target& target) {
+    for (const auto& file : target.files) distribution_->scrubber().suspect(file.digest);
+  });
   peer_server_->mount("/peer/v1/blobs/", [this](http::Request& request, http::BodyReader&,
                                                 http::ResponseWriter& response) {
     return serve_blob(request, response);
@@ -413,6 +416,7 @@ io::Task<void> ClusterParts::stop() {
   co_await tasks_.stop();
   if (announcement_) co_await announcement_->stop();
   if (renewal_) co_await renewal_->stop();
+  if (local_) local_->on_doubt(nullptr);
   if (distribution_) co_await distribution_->stop();
   if (reports_) co_await reports_->stop();
   if (peer_server_) co_await peer_server_->stop();

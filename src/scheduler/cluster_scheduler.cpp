@@ -13,10 +13,12 @@ namespace {
 
 constexpr std::chrono::milliseconds kReadAheadPatience{200};
 
-// Errors after which another node may do better: it was lost, is full, or lacks the files.
+// Errors after which another node may do better: it was lost, is full, lacks the files or has some
+// that rotted.
 bool is_worth_another(const Error& error) {
   return error.code == Errc::unavailable || error.code == Errc::overloaded ||
-         error.code == Errc::not_found || error.code == Errc::internal;
+         error.code == Errc::not_found || error.code == Errc::internal ||
+         error.code == Errc::corrupt;
 }
 
 }  // namespace
@@ -135,7 +137,9 @@ io::Task<Result<std::unique_ptr<Lease>>> ClusterScheduler::acquire(Target target
 
 // What a refused or failed request tells of who was asked.
 SentOutcome::Result ClusterScheduler::outcome_of(const Error& error, bool own_node) {
-  if (error.code == Errc::internal) return SentOutcome::Result::runner_failed;
+  if (error.code == Errc::internal || error.code == Errc::corrupt) {
+    return SentOutcome::Result::runner_failed;
+  }
   if (error.code != Errc::unavailable) return SentOutcome::Result::cancelled;
   return own_node ? SentOutcome::Result::runner_failed : SentOutcome::Result::node_failed;
 }

@@ -381,6 +381,25 @@ TEST(ClusterScheduler, BreaksTheCircuitOfARunnerAndNotOfItsNode) {
   Nodes(2, 2 * kModelBytes + 10).run(breaks);
 }
 
+io::Task<void> passes_rot_by(Nodes& nodes) {
+  std::vector<Digest> doubted;
+  for (Member& member : nodes.members) {
+    if (member.name == "n1") continue;
+    member.script.load_errors.emplace("a", Error{Errc::corrupt, "not a GGUF file"});
+    member.local->on_doubt([&](const Target& target) { doubted.push_back(target.weights); });
+  }
+  for (size_t gateway = 0; gateway < 3; gateway++) {
+    nodes.start(gateway, model("a"));
+    co_await nodes.pass(seconds(20));
+    CO_ASSERT(nodes.clients.back().lease);
+    EXPECT_EQ(nodes.clients.back().lease->node(), "n1");
+    nodes.clients.back().lease.reset();
+  }
+  EXPECT_THAT(doubted, ::testing::Each(Digest::of("a")));
+  EXPECT_FALSE(doubted.empty());
+}
+TEST(ClusterScheduler, GoesOnWhereTheFileIsSoundAndDoubtsTheOther) { Nodes(3).run(passes_rot_by); }
+
 io::Task<void> breaks_node(Nodes& nodes) {
   nodes[0].state = cluster::NodeState::ready;
   nodes[1].files = {"a", "b"};

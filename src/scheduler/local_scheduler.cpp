@@ -116,11 +116,15 @@ io::Task<Result<std::vector<Plan>>> LocalScheduler::plans_for(const Target& targ
     const auto& plans = known->second->plans;
     if (const auto found = plans.find(context); found != plans.end()) co_return found->second;
   }
-  CO_TRY(auto made, co_await plans_->plans(target, context));
-  CHECK(!made.empty(), "no plan for a model");
+  auto made = co_await plans_->plans(target, context);
+  if (!made) {
+    if (made.error().code == Errc::corrupt && on_doubt_) on_doubt_(target);
+    co_return made;
+  }
+  CHECK(!made->empty(), "no plan for a model");
   auto& plans = entry_of(target).plans;
   if (plans.size() >= kPlansPerModelMax) plans.clear();
-  plans[context] = made;
+  plans[context] = *made;
   co_return made;
 }
 

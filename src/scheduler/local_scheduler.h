@@ -57,6 +57,8 @@ class LocalScheduler final : public Scheduler {
   bool is_loaded(const Digest& key) const;  // Or loading.
   // Called when unload() ended a pin; null: no more.
   void on_unpin(std::function<void()> callback) { on_unpin_ = std::move(callback); }
+  // Called with a model that could not be read or loaded: its files may have rotted. Null: no more.
+  void on_doubt(std::function<void(const Target&)> callback) { on_doubt_ = std::move(callback); }
   std::vector<LoadedModel> loaded() const override;
   // Of this node alone, which knows what its runner did, and nothing of what is warm there.
   std::shared_ptr<PlacementDecision> dry_run(const Target& target,
@@ -149,6 +151,7 @@ class LocalScheduler final : public Scheduler {
   io::World& world_;
   LocalSchedulerOptions options_;
   std::function<void()> on_unpin_;
+  std::function<void(const Target&)> on_doubt_;
   engine::EngineFactory make_engine_;
   std::unique_ptr<MemoryPlans> plans_;
   std::map<Digest, std::unique_ptr<ModelEntry>> models_;

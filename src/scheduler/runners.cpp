@@ -100,6 +100,7 @@ void LocalScheduler::load_failed(const Digest& key, Error error) {
   log_error("load failed", field("model", entry.target.name), field("reason", error.what));
   back_off(entry);
   entry.load_error = error;
+  if (on_doubt_) on_doubt_(entry.target);
   refuse_all(entry, error);
 }
 

@@ -109,6 +109,22 @@ class BadPeers(unittest.TestCase):
             rotten.wait_until(lambda: blob(rotten, digest).exists() and
                               file_digest(blob(rotten, digest)) == digest, "it is mended", 240)
 
+    def test_row_14_a_model_whose_file_rotted_answers_from_another_node_and_is_mended(self):
+        with Cluster(2) as cluster:
+            cluster.form()
+            first, second = cluster.nodes
+            first.create(MODEL)
+            first.cli("replicas", "set", MODEL, "--factor", "2")
+            digest = max((first.folder / "models/blobs").iterdir(),
+                         key=lambda path: path.stat().st_size).name.replace("sha256-", "sha256:")
+            first.wait_until(blob(second, digest).exists, "a copy")
+            self.rot(blob(first, digest))
+            for node in (first, second, first):
+                reply = node.post("/api/generate", ANSWER)
+                self.assertEqual(reply["eval_count"], ANSWER["options"]["num_predict"])
+            first.wait_until(lambda: blob(first, digest).exists() and
+                             file_digest(blob(first, digest)) == digest, "it is mended", 120)
+
     @staticmethod
     def rot(path):
         """A byte in each of its blocks."""
