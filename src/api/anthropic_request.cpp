@@ -211,7 +211,7 @@ Result<void> parse_tool_choice(const Fields& fields, model::ChatRequest& request
                 "'tool_choice.type' must be \"auto\", \"any\", \"tool\" or \"none\", not \"{}\"",
                 type);
   }
-  TRY(request.tool_choice, parse_openai_tool_choice(wanted, request.tools));
+  TRY(request.tool_choice, take_openai_tool_choice(wanted, request.tools));
   return {};
 }
 

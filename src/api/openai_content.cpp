@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "api/json_input.h"
 
@@ -198,32 +199,70 @@ Result<std::vector<json::value>> parse_openai_tools(const json::array& tools) {
   return parsed;
 }
 
-Result<std::string> parse_openai_tool_choice(const json::value& choice,
-                                             const std::vector<json::value>& tools) {
-  std::string wanted;
-  if (choice.is_string()) {
-    wanted = std::string(choice.get_string());
-    if (wanted == "required" && tools.empty()) {
-      return fail(Errc::invalid_argument, "'tool_choice' is \"required\" but there are no tools");
-    }
-    if (wanted == "auto" || wanted == "none" || wanted == "required") return wanted;
-    return fail(Errc::invalid_argument,
-                "'tool_choice' must be \"auto\", \"none\", \"required\" or a function, not \"{}\"",
-                wanted);
-  }
-  TRY(auto fields, Fields::of(choice, "tool_choice"));
-  TRY(auto type, fields.string("type"));
+namespace {
+
+Result<void> check_among(std::string_view wanted, const std::vector<json::value>& tools) {
+  if (std::ranges::find(tools, wanted, tool_function_name) != tools.end()) return {};
+  return fail(Errc::invalid_argument, "'tool_choice' names \"{}\", which is not among the tools",
+              wanted);
+}
+
+Result<std::string> name_in_choice(const Fields& entry) {
+  TRY(auto type, entry.string("type"));
   if (type.value_or("function") != "function") {
-    return fail(Errc::invalid_argument, "'tool_choice.type' is \"{}\", which is not supported",
-                *type);
+    return fail(Errc::invalid_argument, "'{}' is \"{}\", which is not supported",
+                entry.where("type"), *type);
   }
-  TRY(auto function, fields.object("function"));
-  TRY(wanted, (function ? *function : fields).required_string("name"));
-  bool known = std::ranges::any_of(
-      tools, [&](const json::value& tool) { return tool_function_name(tool) == wanted; });
-  if (!known) {
-    return fail(Errc::invalid_argument, "'tool_choice' names \"{}\", which is not among the tools",
-                wanted);
+  TRY(auto function, entry.object("function"));
+  return (function ? *function : entry).required_string("name");
+}
+
+// The others are not told to the model at all.
+Result<std::string> keep_allowed(const Fields& choice, std::vector<json::value>& tools) {
+  TRY(auto mode, choice.required_string("mode"));
+  if (mode != "auto" && mode != "required") {
+    return fail(Errc::invalid_argument, "'{}' must be \"auto\" or \"required\", not \"{}\"",
+                choice.where("mode"), mode);
+  }
+  TRY(const json::array* entries, choice.array("tools"));
+  if (!entries) return fail(Errc::invalid_argument, "'{}' is required", choice.where("tools"));
+  std::set<std::string, std::less<>> allowed;
+  for (size_t i = 0; i < entries->size(); i++) {
+    TRY(auto entry, Fields::of((*entries)[i], fmt::format("{}[{}]", choice.where("tools"), i)));
+    TRY(auto name, name_in_choice(entry));
+    TRY_VOID(check_among(name, tools));
+    allowed.insert(std::move(name));
+  }
+  std::erase_if(
+      tools, [&](const json::value& tool) { return !allowed.contains(tool_function_name(tool)); });
+  return mode;
+}
+
+}  // namespace
+
+Result<std::string> take_openai_tool_choice(const json::value& choice,
+                                            std::vector<json::value>& tools) {
+  std::string wanted;
+  if (const json::object* object = choice.if_object();
+      object && object->contains("type") && object->at("type") == "allowed_tools") {
+    const Fields fields(*object, "tool_choice");
+    TRY(auto nested, fields.object("allowed_tools"));
+    TRY(wanted, keep_allowed(nested ? *nested : fields, tools));
+  } else if (choice.is_string()) {
+    wanted = std::string(choice.get_string());
+    if (wanted != "auto" && wanted != "none" && wanted != "required") {
+      return fail(
+          Errc::invalid_argument,
+          "'tool_choice' must be \"auto\", \"none\", \"required\" or a function, not \"{}\"",
+          wanted);
+    }
+  } else {
+    TRY(auto fields, Fields::of(choice, "tool_choice"));
+    TRY(wanted, name_in_choice(fields));
+    TRY_VOID(check_among(wanted, tools));
+  }
+  if (wanted == "required" && tools.empty()) {
+    return fail(Errc::invalid_argument, "'tool_choice' is \"required\" but there are no tools");
   }
   return wanted;
 }

@@ -25,9 +25,12 @@ Result<void> add_openai_part(const Fields& part, model::Message& message);
 Result<std::vector<boost::json::value>> parse_openai_tools(const boost::json::array& tools);
 
 // "auto", "none", "required", {"type":"function","function":{"name":...}}; also the Responses API's
-// {"type":"function","name":...}. A named function must be among `tools`.
-Result<std::string> parse_openai_tool_choice(const boost::json::value& choice,
-                                             const std::vector<boost::json::value>& tools);
+// {"type":"function","name":...}. A named function must be among `tools`. With
+// {"type":"allowed_tools",...} of either API the tools that it does not name are taken out of
+// `tools`, and what is left is chosen from by its mode.
+// Source: https://platform.openai.com/docs/api-reference/chat/create#chat-create-tool_choice
+Result<std::string> take_openai_tool_choice(const boost::json::value& choice,
+                                            std::vector<boost::json::value>& tools);
 
 // none -> off, minimal -> low, xhigh and ultra -> max.
 Result<model::Think> parse_reasoning_effort(std::string_view effort);

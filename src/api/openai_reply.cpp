@@ -89,6 +89,7 @@ std::string end_stream(const std::string& open, bool include_usage, const UsageS
 
 void UsageSum::add(const model::Usage& usage, bool count_prompt) {
   output_tokens += usage.output_tokens;
+  reasoning_tokens += usage.reasoning_tokens;
   if (!count_prompt) return;
   prompt_tokens += usage.prompt_tokens;
   cached_tokens += usage.prompt_cached_tokens;
@@ -101,9 +102,11 @@ std::string_view finish_reason(model::DoneReason reason, bool has_tool_calls) {
 
 void write_usage(std::string& out, const UsageSum& usage) {
   out += fmt::format(R"({{"prompt_tokens":{},"completion_tokens":{},"total_tokens":{},)"
-                     R"("prompt_tokens_details":{{"cached_tokens":{}}}}})",
+                     R"("prompt_tokens_details":{{"cached_tokens":{}}},)"
+                     R"("completion_tokens_details":{{"reasoning_tokens":{}}}}})",
                      usage.prompt_tokens, usage.output_tokens,
-                     usage.prompt_tokens + usage.output_tokens, usage.cached_tokens);
+                     usage.prompt_tokens + usage.output_tokens, usage.cached_tokens,
+                     usage.reasoning_tokens);
 }
 
 std::string chat_reply(const ReplyHead& head, const std::vector<GatheredAnswer>& choices,

@@ -21,7 +21,7 @@ struct ReplyHead {
 
 // Tokens of all choices together; a prompt counts once however many choices it has.
 struct UsageSum {
-  int64_t prompt_tokens = 0, cached_tokens = 0, output_tokens = 0;
+  int64_t prompt_tokens = 0, cached_tokens = 0, output_tokens = 0, reasoning_tokens = 0;
   void add(const model::Usage& usage, bool count_prompt);
 };
 

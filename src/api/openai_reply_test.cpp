@@ -17,7 +17,10 @@ model::Chunk text(std::string content) { return {.content = std::move(content)};
 model::Chunk last(model::DoneReason reason = model::DoneReason::stop) {
   return {.done = true,
           .reason = reason,
-          .usage = {.prompt_tokens = 5, .prompt_cached_tokens = 2, .output_tokens = 3}};
+          .usage = {.prompt_tokens = 5,
+                    .prompt_cached_tokens = 2,
+                    .output_tokens = 3,
+                    .reasoning_tokens = 1}};
 }
 
 // The events of a stream with what all of them begin with taken off.
@@ -57,7 +60,8 @@ TEST(ChatStream, SplitsThinkingFromTextAndEndsWithTheUsage) {
             R"(> {"index":0,"delta":{},"finish_reason":"length"}],"usage":null})"
             "\n\n"
             R"(> ],"usage":{"prompt_tokens":5,"completion_tokens":3,"total_tokens":8,)"
-            R"("prompt_tokens_details":{"cached_tokens":2}}})"
+            R"("prompt_tokens_details":{"cached_tokens":2},)"
+            R"("completion_tokens_details":{"reasoning_tokens":1}}})"
             "\n\ndata: [DONE]\n\n");
 }
 
@@ -110,7 +114,8 @@ TEST(ChatReply, HasAFinishReasonAndNullContentWithCalls) {
             R"("id":"call_a","type":"function","function":{"name":"f",)"
             R"("arguments":"{}"}}]},"logprobs":null,"finish_reason":"tool_calls"}],)"
             R"("usage":{"prompt_tokens":5,"completion_tokens":3,"total_tokens":8,)"
-            R"("prompt_tokens_details":{"cached_tokens":2}}})");
+            R"("prompt_tokens_details":{"cached_tokens":2},)"
+            R"("completion_tokens_details":{"reasoning_tokens":1}}})");
 }
 
 TEST(UsageSum, CountsAPromptOnce) {

@@ -114,7 +114,7 @@ Result<void> parse_tools(const Fields& fields, model::ChatRequest& request) {
     TRY(request.tools, parse_openai_tools(*tools));
   }
   if (const json::value* choice = fields.find("tool_choice")) {
-    TRY(request.tool_choice, parse_openai_tool_choice(*choice, request.tools));
+    TRY(request.tool_choice, take_openai_tool_choice(*choice, request.tools));
   }
   TRY(auto parallel, fields.boolean("parallel_tool_calls"));
   request.parallel_tool_calls = parallel.value_or(true);

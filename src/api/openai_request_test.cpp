@@ -97,6 +97,33 @@ TEST(ChatCompletionRequest, HonoursToolChoiceAndParallelCalls) {
   }
 }
 
+TEST(ChatCompletionRequest, TellsTheModelOnlyOfAllowedTools) {
+  constexpr std::string_view kTools =
+      R"("tools":[{"type":"function","function":{"name":"f"}},
+                  {"type":"function","function":{"name":"g"}}])";
+  const auto parsed = [&](std::string_view allowed) {
+    return parse_chat_completion(chat_with(fmt::format(
+        R"({},"tool_choice":{{"type":"allowed_tools","allowed_tools":{}}})", kTools, allowed)));
+  };
+  auto chat =
+      parsed(R"({"mode":"required","tools":[{"type":"function","function":{"name":"g"}}]})");
+  ASSERT_TRUE(chat.has_value()) << chat.error().what;
+  EXPECT_EQ(chat->request.tool_choice, "required");
+  ASSERT_EQ(chat->request.tools.size(), 1u);
+  EXPECT_EQ(chat->request.tools[0].at("function").at("name").as_string(), "g");
+  EXPECT_TRUE(parsed(R"({"mode":"auto","tools":[]})")->request.tools.empty());
+  const auto wrong = [&](std::string_view allowed) { return parsed(allowed).error().what; };
+  EXPECT_EQ(wrong(R"({"mode":"required","tools":[]})"),
+            "'tool_choice' is \"required\" but there are no tools");
+  EXPECT_EQ(wrong(R"({"mode":"auto"})"), "'tool_choice.allowed_tools.tools' is required");
+  EXPECT_EQ(wrong(R"({"mode":"none","tools":[]})"),
+            "'tool_choice.allowed_tools.mode' must be \"auto\" or \"required\", not \"none\"");
+  EXPECT_EQ(wrong(R"({"mode":"auto","tools":[{"type":"function","function":{"name":"h"}}]})"),
+            "'tool_choice' names \"h\", which is not among the tools");
+  EXPECT_EQ(wrong(R"({"mode":"auto","tools":[{"type":"mcp"}]})"),
+            "'tool_choice.allowed_tools.tools[0].type' is \"mcp\", which is not supported");
+}
+
 TEST(ChatCompletionRequest, TakesFormatsEffortsAndCounts) {
   auto chat = parse_chat_completion(chat_with(
       R"("response_format":{"type":"json_schema","json_schema":{"schema":{"type":"object"}}},

@@ -101,6 +101,20 @@ TEST(ResponsesRequest, TellsTheModelOfFunctionsOnly) {
   EXPECT_EQ(call->echo.at("tools").at(0).at("type").as_string(), "namespace");
 }
 
+TEST(ResponsesRequest, TellsTheModelOnlyOfAllowedTools) {
+  auto call = parse_responses(body_of(fmt::format(
+      R"({{"model":"m","input":"hi","tools":{},"tool_choice":{{"type":"allowed_tools",
+          "mode":"auto","tools":[{{"type":"function","name":"find"}},{{"type":"image_generation"}},
+          {{"type":"custom","name":"note"}}]}}}})",
+      kManyKinds)));
+  ASSERT_TRUE(call.has_value()) << call.error().what;
+  EXPECT_EQ(call->request.tool_choice, "auto");
+  ASSERT_EQ(call->request.tools.size(), 2u);
+  EXPECT_EQ(call->request.tools[0].at("function").at("name").as_string(), "crm__note");
+  EXPECT_EQ(call->request.tools[1].at("function").at("name").as_string(), "find");
+  EXPECT_EQ(call->echo.at("tools").as_array().size(), 4u) << "the reply repeats all of them";
+}
+
 TEST(ResponsesRequest, ForcesAFunctionInANamespace) {
   const auto choice = [](std::string_view name) {
     auto call = parse_responses(body_of(fmt::format(

@@ -80,13 +80,11 @@ std::string ResponseStream::response() const {
   out += fmt::format(R"(,"model":{},"output":[{}],"usage":)", quoted(head_.model),
                      fmt::join(items_, ","));
   if (status_ == "completed" || status_ == "incomplete") {
-    // Runners do not count thoughts apart: they are part of output_tokens, and the field, which
-    // clients insist on, says 0.
     out += fmt::format(R"({{"input_tokens":{},"input_tokens_details":{{"cached_tokens":{},)"
                        R"("cache_write_tokens":0}},"output_tokens":{},)"
-                       R"("output_tokens_details":{{"reasoning_tokens":0}},"total_tokens":{}}})",
+                       R"("output_tokens_details":{{"reasoning_tokens":{}}},"total_tokens":{}}})",
                        usage_.prompt_tokens, usage_.cached_tokens, usage_.output_tokens,
-                       usage_.prompt_tokens + usage_.output_tokens);
+                       usage_.reasoning_tokens, usage_.prompt_tokens + usage_.output_tokens);
   } else {
     out += "null";
   }

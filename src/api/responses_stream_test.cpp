@@ -15,6 +15,7 @@ model::Chunk last(model::DoneReason reason) {
           .usage = {.prompt_tokens = 5,
                     .prompt_cached_tokens = 2,
                     .output_tokens = 3,
+                    .reasoning_tokens = 1,
                     .total = std::chrono::milliseconds(1900)}};
 }
 
@@ -81,7 +82,7 @@ TEST(ResponseStream, MakesTheWholeResponse) {
       R"("content":[{"type":"output_text","text":"Hello","annotations":[],)"
       R"("logprobs":[]}]}],"usage":{"input_tokens":5,"input_tokens_details":{)"
       R"("cached_tokens":2,"cache_write_tokens":0},"output_tokens":3,"output_tokens_details":{)"
-      R"("reasoning_tokens":0},"total_tokens":8},"tool_choice":"auto"})");
+      R"("reasoning_tokens":1},"total_tokens":8},"tool_choice":"auto"})");
 }
 
 TEST(ResponseStream, TellsCallsAsTheClientKnowsTheTools) {

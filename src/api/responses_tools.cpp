@@ -120,17 +120,41 @@ std::string known_name(const ResponsesTools& tools, std::string_view name, bool 
   return std::string(name);
 }
 
-// One of a custom tool too, and of a function in a namespace.
-Result<std::string> parse_choice(const json::value& choice, const ResponsesTools& tools) {
-  const json::object* object = choice.if_object();
-  if (!object) return parse_openai_tool_choice(choice, tools.functions);
-  const Fields fields(*object, "tool_choice");
+// A choice of one tool, a custom one too or one in a namespace, as a function known to the model.
+Result<json::object> as_function(const json::object& object, std::string_view where,
+                                 const ResponsesTools& tools) {
+  const Fields fields(object, std::string(where));
   TRY(const auto type, fields.string("type"));
   TRY(const auto name, fields.string("name"));
-  json::object words = *object;
+  json::object words = object;
   if (type == "custom") words["type"] = "function";
   if (name) words["name"] = known_name(tools, *name, type == "custom");
-  return parse_openai_tool_choice(words, tools.functions);
+  return words;
+}
+
+// Of those that the service would run itself the model is not told anyway.
+Result<json::array> allowed_functions(const json::array& entries, const ResponsesTools& tools) {
+  json::array functions;
+  for (size_t i = 0; i < entries.size(); i++) {
+    const std::string where = fmt::format("tool_choice.tools[{}]", i);
+    TRY(auto entry, Fields::of(entries[i], where));
+    TRY(const auto type, entry.required_string("type"));
+    if (type != "function" && type != "custom") continue;
+    TRY(auto function, as_function(entries[i].get_object(), where, tools));
+    functions.emplace_back(std::move(function));
+  }
+  return functions;
+}
+
+Result<std::string> take_choice(const json::value& choice, ResponsesTools& tools) {
+  const json::object* object = choice.if_object();
+  if (!object) return take_openai_tool_choice(choice, tools.functions);
+  TRY(auto words, as_function(*object, "tool_choice", tools));
+  if (const json::value* entries = words.if_contains("tools"); entries && entries->is_array()) {
+    TRY(auto functions, allowed_functions(entries->get_array(), tools));
+    words["tools"] = std::move(functions);
+  }
+  return take_openai_tool_choice(words, tools.functions);
 }
 
 }  // namespace
@@ -147,7 +171,7 @@ Result<ResponsesTools> parse_responses_tools(const Fields& request) {
   }
   TRY(auto tools, collector.take());
   if (const json::value* choice = request.find("tool_choice")) {
-    TRY(tools.choice, parse_choice(*choice, tools));
+    TRY(tools.choice, take_choice(*choice, tools));
   }
   return tools;
 }

@@ -374,6 +374,7 @@ void AnswerRun::add(prompt::AnswerDelta delta) {
   if (!chunk_) chunk_.emplace();
   chunk_->content += delta.content;
   chunk_->thinking += delta.thinking;
+  if (!delta.thinking.empty()) usage_.reasoning_tokens = transcript_.count();
   for (model::ToolCall& call : delta.tool_calls) {
     if (plan_.one_call && has_call_) break;
     has_call_ = true;
@@ -395,6 +396,7 @@ Result<void> AnswerRun::end(model::DoneReason reason, std::string stop_word) {
     last.stop_sequence = std::move(stop_word);
   }
   usage_.total = world_.clock.now() - plan_.started;
+  usage_.reasoning_tokens = std::min(usage_.reasoning_tokens, usage_.output_tokens);
   last.usage = usage_;
   count_tokens();
   return {};

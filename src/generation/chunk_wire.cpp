@@ -48,11 +48,11 @@ void append_end(std::string& out, const model::Chunk& chunk) {
   append_quoted(out, chunk.stop_sequence);
   const model::Usage& usage = chunk.usage;
   fmt::format_to(std::back_inserter(out),
-                 R"(,"prompt":{},"cached":{},"output":{},"total_ns":{},"load_ns":{})"
+                 R"(,"prompt":{},"cached":{},"output":{},"reasoning":{},"total_ns":{},"load_ns":{})"
                  R"(,"prompt_ns":{},"eval_ns":{}}})",
                  usage.prompt_tokens, usage.prompt_cached_tokens, usage.output_tokens,
-                 usage.total.count(), usage.load.count(), usage.prompt_eval.count(),
-                 usage.eval.count());
+                 usage.reasoning_tokens, usage.total.count(), usage.load.count(),
+                 usage.prompt_eval.count(), usage.eval.count());
 }
 
 void read_end(const boost::json::object& end, model::Chunk& chunk) {
@@ -66,6 +66,7 @@ void read_end(const boost::json::object& end, model::Chunk& chunk) {
   fields.read("prompt", usage.prompt_tokens);
   fields.read("cached", usage.prompt_cached_tokens);
   fields.read("output", usage.output_tokens);
+  fields.read("reasoning", usage.reasoning_tokens);  // Absent before 0.3.
   const auto read_time = [&fields](std::string_view name, std::chrono::nanoseconds& into) {
     int64_t count = 0;
     fields.read(name, count);

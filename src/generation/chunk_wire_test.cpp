@@ -43,6 +43,7 @@ TEST(ChunkWire, TheEndComesBack) {
   chunk.usage = {.prompt_tokens = 7,
                  .prompt_cached_tokens = 3,
                  .output_tokens = 12,
+                 .reasoning_tokens = 5,
                  .total = std::chrono::seconds(3),
                  .load = std::chrono::nanoseconds(1),
                  .prompt_eval = std::chrono::milliseconds(2),
@@ -54,6 +55,7 @@ TEST(ChunkWire, TheEndComesBack) {
   EXPECT_EQ(got.usage.prompt_tokens, 7);
   EXPECT_EQ(got.usage.prompt_cached_tokens, 3);
   EXPECT_EQ(got.usage.output_tokens, 12);
+  EXPECT_EQ(got.usage.reasoning_tokens, 5);
   EXPECT_EQ(got.usage.total, chunk.usage.total);
   EXPECT_EQ(got.usage.load, chunk.usage.load);
   EXPECT_EQ(got.usage.prompt_eval, chunk.usage.prompt_eval);

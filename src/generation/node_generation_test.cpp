@@ -372,6 +372,9 @@ TEST(NodeGeneration, TellsThinkingFromContentAlsoAcrossADeadRunner) {
     EXPECT_EQ(outcome.whole.thinking, "hmm, so");
     EXPECT_EQ(outcome.whole.content, "Yes.");
     EXPECT_EQ(outcome.route.resumed, dies ? 1 : 0);
+    const model::Usage& usage = outcome.whole.usage;
+    const int64_t of_content = static_cast<int64_t>(std::string_view("</think>\n\nYes.").size());
+    EXPECT_EQ(usage.output_tokens - usage.reasoning_tokens, of_content);
   }
 }
 

@@ -128,6 +128,7 @@ struct Usage {
   int64_t prompt_tokens = 0;         // Whole prompt, cached part included.
   int64_t prompt_cached_tokens = 0;  // Of these, found in the runner's cache.
   int64_t output_tokens = 0;
+  int64_t reasoning_tokens = 0;  // Of these, up to the end of the thinking.
   std::chrono::nanoseconds total{}, load{}, prompt_eval{}, eval{};
 };
 

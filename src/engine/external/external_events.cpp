@@ -164,6 +164,9 @@ class OpenAiEvents final : public EventParser {
     if (const json::object* details = fields.object("prompt_tokens_details")) {
       read_count(JsonFields(*details), "cached_tokens", usage_.prompt_cached_tokens);
     }
+    if (const json::object* details = fields.object("completion_tokens_details")) {
+      read_count(JsonFields(*details), "reasoning_tokens", usage_.reasoning_tokens);
+    }
   }
 
   // llama-server's own.

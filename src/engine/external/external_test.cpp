@@ -49,16 +49,19 @@ TEST(OpenAiEvents, GatherToolCallsThatComeInPieces) {
 
 TEST(OpenAiEvents, TellThoughtsUsageAndWhyItEnded) {
   const auto parser = openai_events();
-  const auto chunks = read(
-      *parser, {R"({"choices":[{"delta":{"reasoning_content":"hm"}}]})",
-                R"({"choices":[{"delta":{"content":"yes"},"finish_reason":"length"}]})",
-                R"({"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":9}})", "[DONE]"});
+  const auto chunks =
+      read(*parser, {R"({"choices":[{"delta":{"reasoning_content":"hm"}}]})",
+                     R"({"choices":[{"delta":{"content":"yes"},"finish_reason":"length"}]})",
+                     R"({"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":9,)"
+                     R"("completion_tokens_details":{"reasoning_tokens":4}}})",
+                     "[DONE]"});
   ASSERT_EQ(chunks.size(), 3u);
   EXPECT_EQ(chunks[0].thinking, "hm");
   EXPECT_EQ(chunks[1].content, "yes");
   EXPECT_EQ(chunks[2].reason, model::DoneReason::length);
   EXPECT_EQ(chunks[2].usage.prompt_tokens, 3);
   EXPECT_EQ(chunks[2].usage.output_tokens, 9);
+  EXPECT_EQ(chunks[2].usage.reasoning_tokens, 4);
 }
 
 TEST(OpenAiEvents, TellWhatWasCountedBeforeTheEnd) {

@@ -137,6 +137,8 @@ def test_a_thought_and_a_call_by_its_own_choice(gpt, calling_model):
     assert thought == choice.message.reasoning
     streamed = [call.function.arguments for delta in deltas for call in delta.tool_calls or []]
     assert streamed == [call.function.arguments] and not any(delta.content for delta in deltas)
+    usage = gpt.chat.completions.create(**ask, reasoning_effort="low").usage
+    assert 0 < usage.completion_tokens_details.reasoning_tokens < usage.completion_tokens
     silent = gpt.chat.completions.create(**ask, reasoning_effort="none").choices[0].message
     assert silent.tool_calls and not getattr(silent, "reasoning", None)
 
