@@ -204,6 +204,7 @@ Result<std::unique_ptr<scheduler::LocalScheduler>> make_scheduler(io::World& wor
   scheduler::LocalSchedulerOptions options;
   options.name = node_name(settings);
   options.launch = launch_options(settings, paths, resources.cores);
+  options.processors = resources.processors;
   options.memory_total = most;
   const uint64_t margin = scheduler::kCardMargin + settings.memory_reserve;
   const bool has_cards = std::ranges::any_of(cards, [](const auto& c) { return !c.integrated; });
@@ -238,7 +239,8 @@ Result<std::unique_ptr<scheduler::LocalScheduler>> make_scheduler(io::World& wor
         scheduler::memory_left(cards, margin));
   }
   const uint64_t memory = scheduler->memory_total();
-  log_info("resources", field("memory_for_models", memory), field("cores", resources.cores));
+  log_info("resources", field("memory_for_models", memory), field("cores", resources.cores),
+           field("processors", resources.processors));
   // What was right yesterday must not keep a node from starting on a busier day.
   if (memory == 0) {
     log_warn("no memory is free for models now", field("left", left),

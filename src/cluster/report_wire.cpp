@@ -163,6 +163,7 @@ json::object report_of(const NodeInfo& node) {
                       {"graphics_used", node.graphics_used},
                       {"disk_free", node.disk_free},
                       {"cores", node.cores},
+                      {"processors", node.processors},
                       {"load_rate", node.load_rate},
                       {"copy_rate", node.copy_rate},
                       {"runners", std::move(runners)}};
@@ -231,6 +232,7 @@ NodeInfo decode_report(const json::object& report, NodeInfo known) {
   fields.read("graphics_used", known.graphics_used);
   fields.read("disk_free", known.disk_free);
   fields.read("cores", known.cores);
+  fields.read("processors", known.processors);
   const json::array* copying = fields.array("copying");
   known.copying = copying ? decode_copying(*copying) : std::vector<CopyProgress>();
   fields.read("load_rate", known.load_rate);

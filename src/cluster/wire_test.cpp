@@ -73,6 +73,7 @@ RC_GTEST_PROP(ClusterWire, AReportArrivesWhole, ()) {
   node.graphics_used = *rc::gen::arbitrary<uint64_t>();
   node.disk_free = *rc::gen::arbitrary<uint64_t>();
   node.cores = *rc::gen::arbitrary<int>();
+  node.processors = *rc::gen::inRange(0, 4096) / 16.0;
   node.runners.resize(*rc::gen::inRange<size_t>(0, 4));
   for (RunnerInfo& runner : node.runners) runner = any_runner();
   std::vector<Digest> blobs(*rc::gen::inRange<size_t>(0, 5));
@@ -92,6 +93,7 @@ RC_GTEST_PROP(ClusterWire, AReportArrivesWhole, ()) {
   RC_ASSERT(read.graphics_used == node.graphics_used);
   RC_ASSERT(read.disk_free == node.disk_free);
   RC_ASSERT(read.cores == node.cores);
+  RC_ASSERT(read.processors == node.processors);
   RC_ASSERT(read.runners.size() == node.runners.size());
   for (size_t i = 0; i < read.runners.size(); i++) expect_same(read.runners[i], node.runners[i]);
   for (const Digest& digest : blobs) RC_ASSERT(read.has_blob(digest));

@@ -405,6 +405,7 @@ cluster::NodeInfo LocalScheduler::node_info(std::string name) const {
   node.graphics_total = graphics_total_;
   node.graphics_used = graphics_used();
   node.cores = options_.launch.threads;
+  node.processors = std::min<double>(options_.processors, options_.launch.threads);
   node.load_rate = in_steps(load_rate_.per_second());
   node.reported = world_.clock.now();
   for (const auto& [key, entry] : models_) {
@@ -427,6 +428,7 @@ std::unique_ptr<LocalScheduler> make_local_scheduler(io::World& world,
   const NodeResources node = read_node_resources(world.files);
   if (options.memory_total == 0) options.memory_total = node.memory_for_models();
   if (options.launch.threads == 0) options.launch.threads = node.cores;
+  if (options.processors == 0) options.processors = node.processors;
   GgufPlanOptions plan_options{options.launch, options.num_parallel, options.memory_total};
   auto plans = std::make_unique<GgufPlans>(world, std::move(plan_options));
   return std::make_unique<LocalScheduler>(world, std::move(options), engine::local_engines(world),

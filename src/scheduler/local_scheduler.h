@@ -24,6 +24,7 @@ namespace om::scheduler {
 struct LocalSchedulerOptions {
   std::string name;              // Of the node, in decisions.
   engine::LaunchOptions launch;  // What all runners share: program, directory, limits, KV type.
+  double processors = 0;         // NodeResources::processors; 0: what this machine has.
   uint64_t memory_total = 0;     // For all runners together, at most; 0: what this machine has.
   uint64_t memory_reserve = 0;   // To be left free of what note_memory_left() tells.
   int default_context = 4096;    // OLLAMA_CONTEXT_LENGTH.

@@ -29,29 +29,41 @@ io::Duration duration_of(double ms) {
   return std::chrono::duration_cast<io::Duration>(std::chrono::duration<double, std::milli>(ms));
 }
 
+// How much faster a node is than those with `usual` processors, as far as that tells.
+double processor_share(double processors, double usual) {
+  return processors > 0 && usual > 0 ? processors / usual : 1;
+}
+
 }  // namespace
 
-double NodeCost::usual_prompt_rate(bool on_card) const {
-  return (rates_.prompt > 0 ? rates_.prompt : options_.prompt_rate) * (on_card ? kCardSpeed : 1);
+double NodeCost::usual_prompt_rate(const cluster::NodeInfo& node, bool on_card) const {
+  const double usual = rates_.prompt > 0 ? rates_.prompt : options_.prompt_rate;
+  return usual * (on_card ? kCardSpeed : processor_share(node.processors, rates_.processors));
 }
 
-double NodeCost::usual_output_rate(bool on_card) const {
-  return (rates_.output > 0 ? rates_.output : options_.output_rate) * (on_card ? kCardSpeed : 1);
+double NodeCost::usual_output_rate(const cluster::NodeInfo& node, bool on_card) const {
+  const double usual = rates_.output > 0 ? rates_.output : options_.output_rate;
+  return usual * (on_card ? kCardSpeed
+                          : processor_share(std::min(node.processors, kOutputProcessors),
+                                            std::min(rates_.processors, kOutputProcessors)));
 }
 
-double NodeCost::prompt_rate(const cluster::RunnerInfo& runner) const {
-  return runner.prompt_rate > 0 ? runner.prompt_rate : usual_prompt_rate(runner.on_card);
+double NodeCost::prompt_rate(const cluster::NodeInfo& node,
+                             const cluster::RunnerInfo& runner) const {
+  return runner.prompt_rate > 0 ? runner.prompt_rate : usual_prompt_rate(node, runner.on_card);
 }
 
-double NodeCost::output_rate(const cluster::RunnerInfo& runner, int batch) const {
+double NodeCost::output_rate(const cluster::NodeInfo& node, const cluster::RunnerInfo& runner,
+                             int batch) const {
   const double alone =
-      runner.output_rate > 0 ? runner.output_rate : usual_output_rate(runner.on_card);
+      runner.output_rate > 0 ? runner.output_rate : usual_output_rate(node, runner.on_card);
   return alone / (1 + options_.batch_slowdown * std::max(0, batch - 1));
 }
 
-double NodeCost::service_ms(const cluster::RunnerInfo& runner) const {
+double NodeCost::service_ms(const cluster::NodeInfo& node,
+                            const cluster::RunnerInfo& runner) const {
   const int slots = runner.slots > 0 ? runner.slots : options_.slots;
-  return request_.output_tokens / output_rate(runner, slots) * kMsPerSecond;
+  return request_.output_tokens / output_rate(node, runner, slots) * kMsPerSecond;
 }
 
 Exclusion NodeCost::exclusion_of(NodeNumber number, double breaker_share) const {
@@ -102,7 +114,7 @@ NodeCandidate NodeCost::estimate(NodeNumber number, io::Random& random) {
     if (runner != nullptr && !lost) {
       // It has to run empty before a larger one can take its place.
       const double ahead = std::max(0, runner->running + runner->queued + extra.requests);
-      candidate.cost.queue += ahead / std::max(1, runner->slots) * service_ms(*runner);
+      candidate.cost.queue += ahead / std::max(1, runner->slots) * service_ms(node, *runner);
     }
   }
   candidate.cost.late = std::clamp(ms_of(extra.overdue) - kLateGraceMs, 0.0, kLateMsMax);
@@ -117,7 +129,7 @@ void NodeCost::serve(NodeCandidate& candidate, const cluster::NodeInfo& node,
   candidate.loaded = true;
   candidate.measured = runner.prompt_rate > 0 && runner.output_rate > 0;
   CostTerms& cost = candidate.cost;
-  const double rate = prompt_rate(runner);
+  const double rate = prompt_rate(node, runner);
   const int slots = std::max(1, runner.slots);
   const int inside = std::max(0, runner.running + runner.queued + extra.requests);
   // What was pending when the report was made has shrunk since.
@@ -127,7 +139,7 @@ void NodeCost::serve(NodeCandidate& candidate, const cluster::NodeInfo& node,
       std::max(0.0, static_cast<double>(runner.pending_prompt_tokens) - evaluated);
   cost.queue = (pending + extra.prompt_tokens) / rate * kMsPerSecond;
   if (inside >= slots) {
-    cost.queue += (inside - slots + 1) * service_ms(runner) / slots;
+    cost.queue += (inside - slots + 1) * service_ms(node, runner) / slots;
   }
   if (options_.use_prefixes && !runner.loading && request_.outline.bytes > 0) {
     candidate.warm = state_.prefixes.warmth(candidate.node, request_.outline, last_warmth_);
@@ -147,7 +159,7 @@ void NodeCost::serve(NodeCandidate& candidate, const cluster::NodeInfo& node,
   const int batch = std::min(inside + 1, slots);
   const double weight =
       request_.priority == Priority::batch ? options_.batch_output_weight : options_.output_weight;
-  candidate.answer_ms = request_.output_tokens / output_rate(runner, batch) * kMsPerSecond;
+  candidate.answer_ms = request_.output_tokens / output_rate(node, runner, batch) * kMsPerSecond;
   cost.decode = weight * candidate.answer_ms;
   if (runner.loading) cost.load = kLoadLeft * load_ms(node);
 }
@@ -189,10 +201,10 @@ void NodeCost::load(NodeCandidate& candidate, const cluster::NodeInfo& node,
     const double rate = node.copy_rate > 0 ? node.copy_rate : options_.copy_rate;
     cost.copy = static_cast<double>(missing) / rate * kMsPerSecond;
   }
-  cost.prefill = request_.prompt_tokens / usual_prompt_rate(on_card) * kMsPerSecond;
+  cost.prefill = request_.prompt_tokens / usual_prompt_rate(node, on_card) * kMsPerSecond;
   const double weight =
       request_.priority == Priority::batch ? options_.batch_output_weight : options_.output_weight;
-  candidate.answer_ms = request_.output_tokens / usual_output_rate(on_card) * kMsPerSecond;
+  candidate.answer_ms = request_.output_tokens / usual_output_rate(node, on_card) * kMsPerSecond;
   cost.decode = weight * candidate.answer_ms;
 }
 
@@ -241,7 +253,7 @@ void NodeCost::make_room(NodeCandidate& candidate, const cluster::NodeInfo& node
     end(candidate, *victim);
     if (!is_busy(*victim)) continue;
     const double rounds = 1.0 + static_cast<double>(victim->queued) / std::max(1, victim->slots);
-    candidate.cost.evict += kDrainAfterMs + rounds * service_ms(*victim);
+    candidate.cost.evict += kDrainAfterMs + rounds * service_ms(node, *victim);
   }
   if (gained < missing) candidate.excluded = Exclusion::no_memory;
 }

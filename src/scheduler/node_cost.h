@@ -7,10 +7,14 @@
 namespace om::scheduler {
 
 // Rates of a model where a node has not measured its own: the mean of those that have, as they
-// would be without a graphics card.
+// would be without a graphics card and with `processors`, theirs on average. 0: not known.
 struct ModelRates {
-  double prompt = 0, output = 0;
+  double prompt = 0, output = 0, processors = 0;
 };
+
+// A prompt is evaluated faster by each processor, an answer only until the memory is busy: a few
+// processors keep it so.
+inline constexpr double kOutputProcessors = 4;
 
 // Tokens a second where a model lies on graphics cards as a whole, to those where it does not,
 // until it is measured: between what small and large cards do.
@@ -41,12 +45,13 @@ class NodeCost {
                       uint64_t promised) const;
   double load_ms(const cluster::NodeInfo& node) const;
   // Milliseconds that a request keeps a slot busy in a full batch.
-  double service_ms(const cluster::RunnerInfo& runner) const;
+  double service_ms(const cluster::NodeInfo& node, const cluster::RunnerInfo& runner) const;
   // Where none is measured; `on_card`: as a whole.
-  double usual_prompt_rate(bool on_card) const;
-  double usual_output_rate(bool on_card) const;
-  double prompt_rate(const cluster::RunnerInfo& runner) const;
-  double output_rate(const cluster::RunnerInfo& runner, int batch) const;
+  double usual_prompt_rate(const cluster::NodeInfo& node, bool on_card) const;
+  double usual_output_rate(const cluster::NodeInfo& node, bool on_card) const;
+  double prompt_rate(const cluster::NodeInfo& node, const cluster::RunnerInfo& runner) const;
+  double output_rate(const cluster::NodeInfo& node, const cluster::RunnerInfo& runner,
+                     int batch) const;
 
   const PlacementState& state_;
   const PlacementRequest& request_;

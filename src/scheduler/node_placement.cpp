@@ -16,6 +16,14 @@ namespace {
 constexpr double kLostHitPart = 0.5;  // Of the prompt.
 // Draws to find a node of a list that is not looked at yet.
 constexpr size_t kDrawsPerNode = 2;
+
+struct Mean {
+  double sum = 0;
+  int count = 0;
+  void add(double value) { sum += value, count++; }
+  double get() const { return count > 0 ? sum / count : 0; }
+};
+
 // Collects the nodes worth a look, each once.
 class Search {
  public:
@@ -54,16 +62,19 @@ class Search {
   // Of those that are looked at first: of many nodes most may not have been asked yet, and those
   // that are warm have.
   ModelRates mean_rates() const {
-    ModelRates sum;
-    int prompts = 0, outputs = 0;
+    Mean prompt, output, measured_with, all_have;
     for (NodeNumber number : chosen_) {
-      const cluster::RunnerInfo* runner = state_.cluster.node(number).runner_of(request_.key());
-      if (runner == nullptr) continue;
+      const cluster::NodeInfo& node = state_.cluster.node(number);
+      if (node.processors > 0) all_have.add(node.processors);
+      const cluster::RunnerInfo* runner = node.runner_of(request_.key());
+      if (runner == nullptr || runner->prompt_rate <= 0) continue;
       const double speed = runner->on_card ? kCardSpeed : 1;
-      if (runner->prompt_rate > 0) sum.prompt += runner->prompt_rate / speed, prompts++;
-      if (runner->output_rate > 0) sum.output += runner->output_rate / speed, outputs++;
+      prompt.add(runner->prompt_rate / speed);
+      if (runner->output_rate > 0) output.add(runner->output_rate / speed);
+      if (node.processors > 0 && !runner->on_card) measured_with.add(node.processors);
     }
-    return {prompts > 0 ? sum.prompt / prompts : 0, outputs > 0 ? sum.output / outputs : 0};
+    return {prompt.get(), output.get(),
+            measured_with.get() > 0 ? measured_with.get() : all_have.get()};
   }
 
   void choose(NodeNumber number) {

@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "scheduler/node_chooser.h"
+#include "scheduler/node_cost.h"
 #include "sim/random.h"
 
 namespace om::scheduler {
@@ -148,6 +149,32 @@ TEST_F(NodePlacement, ExpectsOfNodesThatHaveMeasuredNothingWhatAWarmOneMeasured)
   chooser_.end(std::move(sent), {.cached_tokens = 0, .prompt_tokens = 1000}, kNow);
   report(kNow + seconds(1));
   EXPECT_NEAR(expected(kNow + seconds(1)), 4000, 1);
+}
+
+TEST_F(NodePlacement, ExpectsLessOfFewerProcessorsUntilTheyAreMeasured) {
+  const std::pair<const char*, double> nodes[] = {
+      {"large", 8}, {"small", 0.5}, {"other", 3.5}, {"untold", 0}};
+  for (const auto& [name, processors] : nodes) {
+    cluster::RunnerInfo& one = runner(name, "x");
+    one.prompt_rate = one.output_rate = 0;
+    node(name).processors = processors;
+  }
+  report();
+  const auto expected = [&](std::string_view name) {
+    const PlacementDecision decision = decide(request("x"));
+    return std::ranges::find(decision.ranked, name, &NodeCandidate::name)->cost;
+  };
+  const double usual = 1000 / PlacementOptions().prompt_rate * 1000;  // With four, the mean.
+  EXPECT_NEAR(expected("large").prefill, usual / 2, 1);
+  EXPECT_NEAR(expected("small").prefill, usual * 8, 1);
+  EXPECT_NEAR(expected("untold").prefill, usual, 1);
+  EXPECT_NEAR(expected("small").decode / expected("large").decode, kOutputProcessors / 0.5, 1e-6);
+  nodes_["other"].runners[0].prompt_rate = 700;
+  report();
+  EXPECT_NEAR(expected("large").prefill, 1e6 / 1600, 1);
+  nodes_["small"].runners[0].prompt_rate = 900;
+  report();
+  EXPECT_NEAR(expected("small").prefill, 1e6 / 900, 1) << "what it measured counts";
 }
 
 TEST_F(NodePlacement, CountsWhatItSentBeforeAnyReportTells) {

@@ -37,7 +37,8 @@ std::string_view line_value(std::string_view text, std::string_view name) {
   return {};
 }
 
-// Where the limits of a group and of those around it stand, from the root down to it.
+// Where a limit of a group and of those around it stands, from the root down to it. In a container
+// the root of /sys/fs/cgroup is our own group, as a service or a job we are somewhere below it.
 std::vector<io::Path> limit_files(const io::Path& root, std::string_view group,
                                   std::string_view name) {
   std::vector<io::Path> paths;
@@ -47,35 +48,36 @@ std::vector<io::Path> limit_files(const io::Path& root, std::string_view group,
   return paths;
 }
 
-// In a container the root of /sys/fs/cgroup is our own group, as a service or a job we are
-// somewhere below it.
-std::vector<io::Path> limit_files(io::Filesystem& files) {
-  const CgroupPaths own = parse_cgroup_paths(io::read_pseudo_file(files, "/proc/self/cgroup"));
+void limit_memory(io::Filesystem& files, const CgroupPaths& own, NodeResources& node) {
   std::vector<io::Path> paths =
       limit_files("/sys/fs/cgroup", own.unified.value_or("/"), "memory.max");
   std::ranges::move(
       limit_files("/sys/fs/cgroup/memory", own.memory_v1.value_or("/"), "memory.limit_in_bytes"),
       std::back_inserter(paths));
-  return paths;
-}
-
-void limit_by_cgroup(io::Filesystem& files, NodeResources& node) {
-  for (const io::Path& path : limit_files(files)) {
+  for (const io::Path& path : paths) {
     const auto limit = parse_cgroup_limit(io::read_pseudo_file(files, path));
     if (!limit || limit->value_or(0) == 0 || **limit >= node.memory_total) continue;
     node.memory_total = **limit;
   }
-  const std::string quota =
-      io::read_pseudo_file(files, "/sys/fs/cgroup/cpu.max");  // "200000 100000"
-  std::optional<int64_t> used = leading_number(quota), period;
-  if (used) {
-    period = leading_number(trimmed(std::string_view(quota).substr(quota.find(' ') + 1)));
-  } else {
-    used = leading_number(io::read_pseudo_file(files, "/sys/fs/cgroup/cpu/cpu.cfs_quota_us"));
-    period = leading_number(io::read_pseudo_file(files, "/sys/fs/cgroup/cpu/cpu.cfs_period_us"));
+}
+
+void limit_processors(io::Filesystem& files, const CgroupPaths& own, NodeResources& node) {
+  const auto limit = [&node](std::optional<int64_t> used, std::optional<int64_t> period) {
+    if (!used || !period || *used <= 0 || *period <= 0) return;
+    const double share = static_cast<double>(*used) / static_cast<double>(*period);
+    node.processors = std::min(node.processors, share);
+  };
+  for (const io::Path& path : limit_files("/sys/fs/cgroup", own.unified.value_or("/"), "cpu.max")) {
+    const std::string quota = io::read_pseudo_file(files, path);  // "200000 100000"
+    limit(leading_number(quota),
+          leading_number(trimmed(std::string_view(quota).substr(quota.find(' ') + 1))));
   }
-  if (used && period && *used > 0 && *period > 0) {
-    node.cores = std::min<int>(node.cores, std::max<int>(1, static_cast<int>(*used / *period)));
+  const std::string group = own.cpu_v1.value_or("/");
+  const auto periods = limit_files("/sys/fs/cgroup/cpu", group, "cpu.cfs_period_us");
+  size_t at = 0;
+  for (const io::Path& path : limit_files("/sys/fs/cgroup/cpu", group, "cpu.cfs_quota_us")) {
+    limit(leading_number(io::read_pseudo_file(files, path)),
+          leading_number(io::read_pseudo_file(files, periods[at++])));
   }
 }
 
@@ -109,8 +111,11 @@ NodeResources read_node_resources(io::Filesystem& files) {
   const std::string memory = io::read_pseudo_file(files, "/proc/meminfo");
   node.memory_total = meminfo_bytes(memory, "MemTotal");
   const std::string status = io::read_pseudo_file(files, "/proc/self/status");
-  node.cores = std::max(1, count_cpus(line_value(status, "Cpus_allowed_list")));
-  limit_by_cgroup(files, node);
+  node.processors = std::max(1, count_cpus(line_value(status, "Cpus_allowed_list")));
+  const CgroupPaths own = parse_cgroup_paths(io::read_pseudo_file(files, "/proc/self/cgroup"));
+  limit_memory(files, own, node);
+  limit_processors(files, own, node);
+  node.cores = std::max(1, static_cast<int>(node.processors));
   return node;
 }
 

@@ -10,7 +10,9 @@ namespace om::scheduler {
 
 struct NodeResources {
   uint64_t memory_total = 0;  // Installed, or the container's limit. 0: unknown.
-  int cores = 1;              // Processors we may use, a container's quota included.
+  // Processor time we may use, a control group's quota included: 0.5 is half of one processor's.
+  double processors = 1;
+  int cores = 1;  // Of these, whole ones: as many threads are of use.
 
   // For all runners together, if nothing else used memory here: some is left to the system and to
   // ourselves.

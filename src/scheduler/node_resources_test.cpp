@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "io/real.h"
+#include "sim/world.h"
 
 namespace om::scheduler {
 namespace {
@@ -30,6 +31,40 @@ TEST(NodeResources, KnowsThisMachine) {
   EXPECT_GT(node.memory_for_models(), 0u);
   EXPECT_LT(node.memory_for_models(), node.memory_total);
   EXPECT_GE(node.cores, 1);
+}
+
+NodeResources resources_of(std::initializer_list<std::pair<const char*, const char*>> texts) {
+  sim::World sim(1);
+  io::Filesystem& files = sim.world().files;
+  for (const auto& [path, text] : texts) {
+    EXPECT_TRUE(files.make_directories(io::parent(path)));
+    EXPECT_TRUE(files.write_file(path, text));
+  }
+  return read_node_resources(files);
+}
+
+TEST(NodeResources, CountsTheQuotaOfItsOwnGroupAndOfThoseAroundIt) {
+  constexpr std::pair<const char*, const char*> kEight{"/proc/self/status",
+                                                       "Cpus_allowed_list:\t0-7\n"};
+  const NodeResources whole = resources_of({kEight});
+  EXPECT_EQ(whole.processors, 8);
+  EXPECT_EQ(whole.cores, 8);
+  const NodeResources unified =
+      resources_of({kEight,
+                    {"/proc/self/cgroup", "0::/slice/service\n"},
+                    {"/sys/fs/cgroup/slice/cpu.max", "250000 100000\n"},
+                    {"/sys/fs/cgroup/slice/service/cpu.max", "max 100000\n"}});
+  EXPECT_EQ(unified.processors, 2.5);
+  EXPECT_EQ(unified.cores, 2);
+  const NodeResources old =
+      resources_of({kEight,
+                    {"/proc/self/cgroup", "4:cpu,cpuacct:/a/b\n"},
+                    {"/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "-1\n"},
+                    {"/sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000\n"},
+                    {"/sys/fs/cgroup/cpu/a/b/cpu.cfs_quota_us", "20000\n"},
+                    {"/sys/fs/cgroup/cpu/a/b/cpu.cfs_period_us", "100000\n"}});
+  EXPECT_EQ(old.processors, 0.2);
+  EXPECT_EQ(old.cores, 1);
 }
 
 }  // namespace

@@ -61,6 +61,7 @@ CgroupPaths parse_cgroup_paths(std::string_view text) {
     if (id->first == "0" && rest->first.empty()) paths.unified = rest->second;
     for (const auto controller : split(rest->first, ',')) {
       if (controller == "memory") paths.memory_v1 = rest->second;
+      if (controller == "cpu") paths.cpu_v1 = rest->second;
     }
   }
   return paths;

@@ -35,6 +35,7 @@ Result<MemoryPressure> parse_pressure(std::string_view text);
 struct CgroupPaths {
   std::optional<std::string> unified;    // v2: /sys/fs/cgroup + path.
   std::optional<std::string> memory_v1;  // v1: /sys/fs/cgroup/memory + path.
+  std::optional<std::string> cpu_v1;     // v1: /sys/fs/cgroup/cpu + path.
 };
 CgroupPaths parse_cgroup_paths(std::string_view text);
 
