@@ -222,6 +222,31 @@ io::Task<void> measures_under_way(Node& node) {
 }
 TEST(LocalQueue, MeasuresAPromptUnderWay) { Node().run(measures_under_way); }
 
+// Two prompts at once, and an answer beside a prompt.
+io::Task<void> measures_what_it_would_be_alone(Node& node) {
+  const auto told = [&] { return node.scheduler.node_info("n").runners.at(0); };
+  auto one = co_await node.acquire(target("a"));
+  auto two = co_await node.acquire(target("a"));
+  CO_ASSERT(one && two);
+  co_await node.pass(seconds(4));
+  (*one)->note_prompt_progress({.evaluated = 200, .time = seconds(4)});
+  (*two)->note_prompt_progress({.evaluated = 200, .time = seconds(4)});
+  EXPECT_NEAR(told().prompt_rate, 100, 3) << "400 tokens in 4 s";
+  (*one)->note_first_token();
+  co_await node.pass(seconds(2));
+  (*two)->note_prompt_progress({.evaluated = 400, .time = seconds(6)});
+  EXPECT_NEAR(told().prompt_rate, 100, 3) << "it had them for itself";
+  (*two)->note_first_token();
+  co_await node.pass(seconds(1));
+  two->reset();
+  // 14 tokens, of 3 s: with the second prompt beside it for 2, when it had a fifth of them.
+  (*one)->note_end({.output_tokens = 14, .output_time = seconds(3)});
+  EXPECT_NEAR(told().output_rate, 10, 0.3);
+}
+TEST(LocalQueue, MeasuresAPromptAsIfItWereAlone) {
+  Node({}, {4}).run(measures_what_it_would_be_alone);
+}
+
 io::Task<void> starts_anew(Node& node) {
   auto lease = co_await node.acquire(target("a"));
   CO_ASSERT(lease);

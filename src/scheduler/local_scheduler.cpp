@@ -16,6 +16,10 @@ constexpr size_t kPlansPerModelMax = 16;  // Context sizes remembered.
 constexpr int kContextMin = 4, kVisionContextMin = 2048;
 constexpr std::chrono::hours kFarFuture{24 * 365 * 100};  // Sums with it do not overflow.
 
+io::Duration part_of(io::Duration took, double share) {
+  return std::chrono::duration_cast<io::Duration>(took * share);
+}
+
 Error shutting_down() { return {Errc::unavailable, "the server is shutting down"}; }
 
 }  // namespace
@@ -51,7 +55,10 @@ class LocalLease final : public Lease {
     auto scheduler = scheduler_.lock();
     if (scheduler) (*scheduler)->note_progress(key_, *instance_, *holder_, progress);
   }
-  void note_first_token() override { holder_->prompt_left = 0; }
+  void note_first_token() override {
+    auto scheduler = scheduler_.lock();
+    if (scheduler) (*scheduler)->note_first_token(*instance_, *holder_);
+  }
   void note_end(const RunTimes& times) override {
     auto scheduler = scheduler_.lock();
     if (scheduler) (*scheduler)->learn(key_, *instance_, *holder_, times);
@@ -240,6 +247,7 @@ bool LocalScheduler::can_grant(const Digest& key, const ModelEntry& entry,
 void LocalScheduler::release(const Digest& key, const std::shared_ptr<Instance>& instance,
                              std::list<Holder>::iterator holder, bool answered) {
   if (answered && !instance->died) quarantine_.acquit(holder->fingerprint);
+  note_first_token(*instance, *holder);
   instance->holders.erase(holder);
   instance->exclusive = false;
   requests_running.subtract();
@@ -258,29 +266,47 @@ ModelEntry* LocalScheduler::find_entry(const Digest& key, const Instance& instan
 
 // The rate is learned while the prompt is evaluated: a slow node is to be known as one before it
 // has given its first answer.
-void LocalScheduler::note_progress(const Digest& key, const Instance& instance, Holder& holder,
+void LocalScheduler::note_progress(const Digest& key, Instance& instance, Holder& holder,
                                    const engine::PromptProgress& progress) {
   holder.prompt_left = progress.left;
+  const PromptShare::Mark now = instance.prompts.mark(world_.clock.now());
   // Another prompt, under the same lease.
-  if (progress.evaluated < holder.learned.evaluated) holder.learned = {};
+  if (progress.evaluated < holder.learned.evaluated) {
+    holder.learned = {};
+    holder.marked = now;
+  }
   const int64_t tokens = progress.evaluated - holder.learned.evaluated;
   ModelEntry* entry = find_entry(key, instance);
   if (entry == nullptr || tokens < kPromptTokensMin) return;
-  entry->prompt_rate.add(static_cast<double>(tokens), progress.time - holder.learned.time);
+  entry->prompt_rate.add(
+      static_cast<double>(tokens),
+      part_of(progress.time - holder.learned.time, PromptShare::of_prompt(holder.marked, now)));
   holder.learned = progress;
+  holder.marked = now;
 }
 
-void LocalScheduler::learn(const Digest& key, const Instance& instance, const Holder& holder,
+void LocalScheduler::note_first_token(Instance& instance, Holder& holder) {
+  holder.prompt_left = 0;
+  if (holder.first_token) return;
+  instance.prompts.end(world_.clock.now());
+  holder.first_token = instance.prompts.mark(world_.clock.now());
+}
+
+void LocalScheduler::learn(const Digest& key, Instance& instance, const Holder& holder,
                            const RunTimes& times) {
   ModelEntry* entry = find_entry(key, instance);
   if (entry == nullptr) return;
   const int64_t evaluated = times.prompt_tokens - times.cached_tokens - holder.learned.evaluated;
-  entry->prompt_rate.add(static_cast<double>(evaluated), times.prompt_time - holder.learned.time);
   // Told as if it had run alone, so that it means the same whoever runs there when it is used.
+  const PromptShare::Mark end = instance.prompts.mark(world_.clock.now());
+  const PromptShare::Mark first = holder.first_token.value_or(end);
+  entry->prompt_rate.add(static_cast<double>(evaluated),
+                         part_of(times.prompt_time - holder.learned.time,
+                                 PromptShare::of_prompt(holder.marked, first)));
   const double beside = static_cast<double>(instance.holders.size()) - 1;
   entry->output_rate.add(
       static_cast<double>(times.output_tokens) * (1 + kBatchSlowdown * std::max(0.0, beside)),
-      times.output_time);
+      part_of(times.output_time, PromptShare::of_answer(first, end)));
 }
 
 void LocalScheduler::distrust(const std::shared_ptr<Instance>& instance, const Error& error) {

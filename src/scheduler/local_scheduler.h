@@ -99,10 +99,10 @@ class LocalScheduler final : public Scheduler {
   void release(const Digest& key, const std::shared_ptr<Instance>& instance,
                std::list<Holder>::iterator holder, bool answered);
   ModelEntry* find_entry(const Digest& key, const Instance& instance);  // Null: has another now.
-  void note_progress(const Digest& key, const Instance& instance, Holder& holder,
+  void note_first_token(Instance& instance, Holder& holder);
+  void note_progress(const Digest& key, Instance& instance, Holder& holder,
                      const engine::PromptProgress& progress);
-  void learn(const Digest& key, const Instance& instance, const Holder& holder,
-             const RunTimes& times);
+  void learn(const Digest& key, Instance& instance, const Holder& holder, const RunTimes& times);
   void distrust(const std::shared_ptr<Instance>& instance, const Error& error);
   ModelEntry& entry_of(const Target& target);
   LoadedModel loaded_model(const Digest& key, const ModelEntry& entry) const;

@@ -14,6 +14,7 @@
 #include "io/event.h"
 #include "scheduler/fair_queue.h"
 #include "scheduler/placement.h"
+#include "scheduler/prompt_share.h"
 #include "scheduler/scheduler.h"
 
 namespace om::scheduler {
@@ -22,7 +23,9 @@ namespace om::scheduler {
 struct Holder {
   std::string fingerprint;
   int64_t prompt_left = 0;         // Tokens of its prompt that the runner has not evaluated yet.
-  engine::PromptProgress learned;  // What the entry's rate has learned of it.
+  engine::PromptProgress learned;  // What the entry's rate has learned of it, until `marked`.
+  PromptShare::Mark marked;
+  std::optional<PromptShare::Mark> first_token;  // Until then its prompt is evaluated.
 };
 
 // One child and who works on it. Shared by the model's entry and the leases on it.
@@ -32,6 +35,7 @@ struct Instance {
   std::unique_ptr<engine::LoadableEngine> engine;
   io::CancelSource load_cancel;
   std::list<Holder> holders;
+  PromptShare prompts;
   bool draining = false, exclusive = false, died = false;
   io::TimePoint load_started{};
   io::Duration load_time{};
