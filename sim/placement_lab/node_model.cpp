@@ -22,29 +22,30 @@ void observe(double& rate, double value) {
 
 }  // namespace
 
-size_t ChunkCache::cached(const std::vector<uint64_t>& chunks) const {
-  size_t count = 0;
-  while (count < chunks.size() && places_.contains(chunks[count])) count++;
-  return count;
+size_t SequenceCache::take(const std::vector<uint64_t>& chunks) {
+  size_t most = 0;
+  auto best = sequences_.end();
+  for (auto one = sequences_.begin(); one != sequences_.end(); ++one) {
+    const auto differs = std::ranges::mismatch(*one, chunks).in1;
+    const auto common = static_cast<size_t>(differs - one->begin());
+    if (common > most) most = common, best = one;
+  }
+  if (best == sequences_.end()) return 0;
+  sequences_.splice(sequences_.begin(), sequences_, best);
+  if (2 * most >= best->size()) {
+    held_ -= best->size();
+    sequences_.erase(best);
+  }
+  return most;
 }
 
-void ChunkCache::insert(const std::vector<uint64_t>& chunks, const std::vector<uint64_t>& after) {
-  for (size_t i = after.size(); i-- > 0;) touch(after[i]);
-  for (size_t i = chunks.size(); i-- > 0;) touch(chunks[i]);
-  while (recent_.size() > chunks_max_) {
-    places_.erase(recent_.back());
-    recent_.pop_back();
+void SequenceCache::put(std::vector<uint64_t> chunks) {
+  held_ += chunks.size();
+  sequences_.push_front(std::move(chunks));
+  while (held_ > chunks_max_) {
+    held_ -= sequences_.back().size();
+    sequences_.pop_back();
   }
-}
-
-void ChunkCache::touch(uint64_t chunk) {
-  const auto found = places_.find(chunk);
-  if (found != places_.end()) {
-    recent_.splice(recent_.begin(), recent_, found->second);
-    return;
-  }
-  recent_.push_front(chunk);
-  places_.emplace(chunk, recent_.begin());
 }
 
 NodeModel::NodeModel(std::string name, const Trace& trace, double speed)
@@ -55,7 +56,7 @@ NodeModel::NodeModel(std::string name, const Trace& trace, double speed)
   blobs_ = std::make_shared<const std::vector<Digest>>(std::move(blobs));
   // Where there is one model, the comparison is not about loading it.
   if (trace.models.size() > 1) return;
-  runners_.push_back(Runner{.loading = false, .cache = ChunkCache(trace.nodes.cache_chunks)});
+  runners_.push_back(Runner{.loading = false, .cache = SequenceCache(trace.nodes.cache_chunks)});
 }
 
 NodeModel::Runner* NodeModel::runner_of(size_t model) {
@@ -104,7 +105,7 @@ void NodeModel::admit(double now) {
         active.started = true;
         expected_.erase(active.request);
         active.started_at = now;
-        active.cached = static_cast<int>(runner.cache.cached(request.chunks)) * kChunkTokens;
+        active.cached = static_cast<int>(runner.cache.take(request.chunks)) * kChunkTokens;
         active.prefill_left = std::max(1, request.prompt_tokens - active.cached);
       }
       break;  // Prompts are evaluated one after the other.
@@ -145,7 +146,7 @@ void NodeModel::start_loads(double now) {
         }
         return;
       }
-      runners_.push_back(Runner{.model = model, .cache = ChunkCache(trace_.nodes.cache_chunks)});
+      runners_.push_back(Runner{.model = model, .cache = SequenceCache(trace_.nodes.cache_chunks)});
       existing = &runners_.back();
       existing->used_at = now;
       existing->ready_at =
@@ -238,7 +239,6 @@ void NodeModel::settle(double now, std::vector<NodeEvent>& events) {
         if (tokens >= kChunkTokens) {
           observe(runner.prompt_rate, tokens / std::max(1e-6, now - active.started_at));
         }
-        if (trace_.nodes.shares_running) runner.cache.insert(request.chunks, {});
         events.push_back({NodeEvent::What::first_token, active.request, 0});
       } else if (active.answered && active.decode_left <= 1e-6) {
         // As LocalScheduler tells it: as if it had run alone.
@@ -246,7 +246,9 @@ void NodeModel::settle(double now, std::vector<NodeEvent>& events) {
         observe(runner.output_rate, request.output_tokens /
                                         std::max(1e-6, now - active.answered_at) *
                                         (1 + trace_.nodes.batch_slowdown * beside));
-        runner.cache.insert(request.chunks, request.after);
+        std::vector<uint64_t> all = request.chunks;
+        all.insert(all.end(), request.after.begin(), request.after.end());
+        runner.cache.put(std::move(all));
         events.push_back({NodeEvent::What::finished, active.request, active.cached});
       }
     }

@@ -13,18 +13,20 @@
 
 namespace om::lab {
 
-// Chunks of prompts that a runner has evaluated, the least recently used dropped first.
-class ChunkCache {
+// What a llama-server keeps of prompts that it evaluated: sequences, each in use by one request at
+// a time, in slots and in memory behind them; the least recently used dropped first. One that is
+// gone on with is changed, unless most of it would be lost: then a copy is.
+class SequenceCache {
  public:
-  explicit ChunkCache(size_t chunks_max) : chunks_max_(chunks_max) {}
-  size_t cached(const std::vector<uint64_t>& chunks) const;  // How many of the first.
-  void insert(const std::vector<uint64_t>& chunks, const std::vector<uint64_t>& after);
+  explicit SequenceCache(size_t chunks_max) : chunks_max_(chunks_max) {}
+  // How many of the first a request finds that takes the sequence which has most of them.
+  size_t take(const std::vector<uint64_t>& chunks);
+  void put(std::vector<uint64_t> chunks);
 
  private:
-  void touch(uint64_t chunk);
   const size_t chunks_max_;
-  std::list<uint64_t> recent_;
-  std::unordered_map<uint64_t, std::list<uint64_t>::iterator> places_;
+  size_t held_ = 0;
+  std::list<std::vector<uint64_t>> sequences_;  // The most recently used first.
 };
 
 // What happened on a node while it advanced.
@@ -66,7 +68,7 @@ class NodeModel {
     double ready_at = 0, used_at = 0;
     std::vector<Active> active;
     std::deque<size_t> queue;
-    ChunkCache cache;
+    SequenceCache cache;
     double prompt_rate = 0, output_rate = 0;  // Measured.
     int uses = 0;
   };

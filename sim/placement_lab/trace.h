@@ -42,8 +42,7 @@ struct LabNodes {
   int slots = 4;
   double prompt_rate = 1500, output_rate = 50;  // Tokens a second of one request alone.
   double batch_slowdown = 0.25;
-  size_t cache_chunks = 1024;   // Of one runner.
-  bool shares_running = false;  // A prompt helps others once evaluated, not only once answered.
+  size_t cache_chunks = 1024;  // Of one runner.
   uint64_t memory = 24'000'000'000;
   double load_rate = 800e6;
   size_t slow = 0;  // So many nodes have a tenth of the speed.

@@ -82,8 +82,9 @@ SentRequest NodeChooser::begin(const PlacementRequest& request, const NodeCandid
   routed.expected_first = duration_of(chosen.cost.first_token() - chosen.cost.penalty);
   sent.ticket = overlay_.add(routed, now);
   breakers_.sent(chosen.node, request.outline.model, now);
-  prefixes_.assume(chosen.node, request.outline,
-                   now + routed.expected_first + duration_of(chosen.answer_ms), now);
+  sent.borrowed =
+      prefixes_.assume(chosen.node, request.outline,
+                       now + routed.expected_first + duration_of(chosen.answer_ms), now);
   return sent;
 }
 
@@ -97,6 +98,7 @@ void NodeChooser::end(SentRequest sent, const SentOutcome& outcome, io::TimePoin
   // The node may be gone, and its number another's.
   if (cluster_.find(sent.name) != sent.node) return;
   const uint64_t model = sent.outline.model;
+  prefixes_.give_back(sent.node, sent.outline, sent.borrowed);
   if (outcome.prompt_tokens > 0) {
     prefixes_.correct(sent.node, sent.outline, sent.expected, outcome.cached_tokens,
                       outcome.prompt_tokens, now);

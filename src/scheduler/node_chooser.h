@@ -20,6 +20,7 @@ struct SentRequest {
   std::string name;
   PromptOutline outline;
   Warmth expected;
+  uint32_t borrowed = 0;  // PrefixIndex::assume()
 };
 
 struct SentOutcome {

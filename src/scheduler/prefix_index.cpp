@@ -182,10 +182,56 @@ void PrefixIndex::take(uint32_t runner, const PromptOutline& outline, bool settl
   for (size_t i = count; i-- > 0;) touch(runner, outline.blocks[i], settled, ready, now);
 }
 
-void PrefixIndex::assume(NodeNumber node, const PromptOutline& outline, io::TimePoint ready,
-                         io::TimePoint now) {
-  if (outline.blocks.empty()) return;
-  take(open_runner(node, outline.model), outline, false, ready, now);
+uint32_t PrefixIndex::borrow(uint32_t runner, const PromptOutline& outline, io::TimePoint ready,
+                             io::TimePoint now) {
+  uint32_t borrowed = 0;
+  for (const uint64_t block : outline.blocks) {
+    const uint32_t number = find_holding(runner, block);
+    if (number == kNone || !is_free(holdings_[number])) break;
+    Holding& holding = holdings_[number];
+    holding.borrowed++;
+    holding.ready = holding.ready <= now ? ready : std::min(holding.ready, ready);
+    borrowed++;
+  }
+  return borrowed;
+}
+
+uint32_t PrefixIndex::assume(NodeNumber node, const PromptOutline& outline, io::TimePoint ready,
+                             io::TimePoint now) {
+  if (outline.blocks.empty()) return 0;
+  const uint32_t runner = open_runner(node, outline.model);
+  const uint32_t borrowed = borrow(runner, outline, ready, now);
+  take(runner, outline, false, ready, now);
+  return borrowed;
+}
+
+void PrefixIndex::give_back(NodeNumber node, const PromptOutline& outline, uint32_t borrowed) {
+  const uint32_t runner = find_runner(node, outline.model);
+  if (runner == kNone) return;
+  for (size_t i = 0; i < std::min<size_t>(borrowed, outline.blocks.size()); i++) {
+    const uint32_t number = find_holding(runner, outline.blocks[i]);
+    // It may have been forgotten meanwhile.
+    if (number != kNone && holdings_[number].borrowed > 0) holdings_[number].borrowed--;
+  }
+}
+
+// What was neither hoped for nor found was evaluated, into a copy more.
+void PrefixIndex::count_copies(uint32_t runner, const PromptOutline& outline, size_t hoped,
+                               size_t found) {
+  const bool was_there = 2 * found >= hoped;  // As far as bytes tell of tokens.
+  for (size_t i = 0; i < outline.blocks.size(); i++) {
+    const uint32_t number = find_holding(runner, outline.blocks[i]);
+    if (number == kNone) continue;
+    Holding& holding = holdings_[number];
+    const int least = std::min(holding.borrowed + 1, 255);
+    if (i >= std::max(hoped, found)) {
+      holding.copies = static_cast<uint8_t>(std::max(std::min(holding.copies + 1, 255), least));
+    } else if (was_there) {
+      holding.copies = static_cast<uint8_t>(std::max<int>(holding.copies, least));
+    } else if (i >= found) {
+      holding.copies = static_cast<uint8_t>(least);
+    }
+  }
 }
 
 void PrefixIndex::correct(NodeNumber node, const PromptOutline& outline, Warmth expected,
@@ -197,6 +243,9 @@ void PrefixIndex::correct(NodeNumber node, const PromptOutline& outline, Warmth 
   learn(runners_[number], outline, expected, share * static_cast<double>(outline.bytes));
   while (runners_[number].count > runners_[number].limit) drop(runners_[number].oldest);
   take(number, outline, true, now, now);
+  count_copies(
+      number, outline, expected.settled,
+      PromptOutline::blocks_in(static_cast<size_t>(share * static_cast<double>(outline.bytes))));
 }
 
 void PrefixIndex::learn(Runner& runner, const PromptOutline& outline, Warmth expected,
@@ -234,7 +283,7 @@ Warmth PrefixIndex::warmth(NodeNumber node, const PromptOutline& outline, Warmth
   };
   const auto is_settled = [&](size_t blocks) {
     const Holding* found = holding(blocks);
-    return found != nullptr && found->settled;
+    return found != nullptr && is_free(*found);
   };
   // Whoever holds a block holds those before it, so halving finds the last one; where one of them
   // was dropped because it kept its place (kTouchEvery), what lies behind the gap may not count.

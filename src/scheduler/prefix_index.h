@@ -17,9 +17,10 @@ namespace om::scheduler {
 // A node's place in the ClusterIndex that goes with this index.
 using NodeNumber = uint32_t;
 
-// How much of an outline a node has. `settled` blocks were evaluated, as a reply told; the others
-// up to `blocks` belong to requests on their way, which may or may not be done in time to help:
-// which depends on how much of the time until then passes before this one's turn comes.
+// How much of an outline a node has. `settled` blocks were evaluated, as a reply told, and no
+// request is at work on them; the others up to `blocks` belong to requests on their way, which may
+// or may not be done in time to help: which depends on how much of the time until then passes
+// before this one's turn comes.
 struct Warmth {
   static constexpr size_t kTimings = 5;
 
@@ -56,11 +57,15 @@ class PrefixIndex {
   double expected_share(NodeNumber node, const PromptOutline& outline, Warmth warmth) const;
 
   // A request with this outline was just sent to the node: others with the same start may join it.
-  // It should end at `ready`.
-  void assume(NodeNumber node, const PromptOutline& outline, io::TimePoint ready,
-              io::TimePoint now);
+  // It should end at `ready`. A runner goes on in a copy of what it has and lets no other request
+  // share it meanwhile: so many of its first blocks, which are returned, have one copy less until
+  // they are given back.
+  uint32_t assume(NodeNumber node, const PromptOutline& outline, io::TimePoint ready,
+                  io::TimePoint now);
+  void give_back(NodeNumber node, const PromptOutline& outline, uint32_t borrowed);
   // Its reply came: `cached_tokens` of `prompt_tokens` were not evaluated, where `expected` was
-  // hoped for when it was sent. The whole prompt is in the node's cache now.
+  // hoped for when it was sent. The whole prompt is in the node's cache now, in a copy of its own
+  // where it found none.
   void correct(NodeNumber node, const PromptOutline& outline, Warmth expected,
                int64_t cached_tokens, int64_t prompt_tokens, io::TimePoint now);
   void forget(NodeNumber node);                  // All its runners ended.
@@ -78,6 +83,7 @@ class PrefixIndex {
     uint64_t block = 0;
     uint32_t runner = kNone;
     bool settled = false;
+    uint8_t copies = 0, borrowed = 0;
     io::TimePoint used{}, ready{};
     uint32_t runner_newer = kNone, runner_older = kNone;
     uint32_t newer = kNone, older = kNone;
@@ -107,6 +113,9 @@ class PrefixIndex {
   template <class Value>
   using Map = boost::unordered_flat_map<uint64_t, Value, Mixed>;
 
+  static bool is_free(const Holding& holding) {
+    return holding.settled && holding.copies > holding.borrowed;
+  }
   static uint64_t pair_key(uint64_t a, uint64_t b);
   uint32_t find_runner(NodeNumber node, uint64_t model) const;
   uint32_t open_runner(NodeNumber node, uint64_t model);
@@ -119,6 +128,9 @@ class PrefixIndex {
   void unlink(uint32_t holding);
   void take(uint32_t runner, const PromptOutline& outline, bool settled, io::TimePoint ready,
             io::TimePoint now);
+  uint32_t borrow(uint32_t runner, const PromptOutline& outline, io::TimePoint ready,
+                  io::TimePoint now);
+  void count_copies(uint32_t runner, const PromptOutline& outline, size_t hoped, size_t found);
   void learn(Runner& runner, const PromptOutline& outline, Warmth expected, double found_bytes);
 
   const Limits limits_;

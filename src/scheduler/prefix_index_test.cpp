@@ -73,6 +73,38 @@ TEST(PrefixIndex, TrustsWhatWasAnsweredMoreThanWhatIsOnItsWay) {
   EXPECT_NEAR(index.expected_share(1, prompt("abc"), warm), 2.0 / 3, 0.01);
 }
 
+TEST(PrefixIndex, CountsTheCopiesThatNoRequestIsAtWorkOn) {
+  PrefixIndex index;
+  const auto send = [&](std::string_view parts) {
+    return index.assume(1, prompt(parts), kNow + seconds(5), kNow);
+  };
+  const auto end = [&](std::string_view parts, uint32_t borrowed, int64_t cached) {
+    index.give_back(1, prompt(parts), borrowed);
+    index.correct(1, prompt(parts), {.blocks = borrowed, .settled = borrowed}, cached, 1000, kNow);
+  };
+  const auto free = [&](std::string_view parts) { return index.warmth(1, prompt(parts)).settled; };
+  end("ab", send("ab"), 0);
+  EXPECT_EQ(free("ac"), 4u);
+  const uint32_t first = send("ac");
+  EXPECT_EQ(first, 4u);
+  EXPECT_EQ(free("ad"), 0u) << "its only copy is in use";
+  EXPECT_EQ(index.warmth(1, prompt("ad")).blocks, 4u) << "and will be there again";
+  const uint32_t second = send("ad");
+  EXPECT_EQ(second, 0u);
+  end("ad", second, 0);
+  EXPECT_EQ(free("ae"), 4u) << "the second request made another one";
+  end("ac", first, 500);
+  const uint32_t third = send("ae");
+  EXPECT_EQ(free("af"), 4u) << "there are two now";
+  const uint32_t fourth = send("af");
+  EXPECT_EQ(free("ag"), 0u);
+  end("ae", third, 0);
+  EXPECT_EQ(free("ag"), 4u) << "one was not there, but is now";
+  index.give_back(1, prompt("af"), fourth);
+  EXPECT_EQ(free("ag"), 4u);
+  index.check_invariant();
+}
+
 TEST(PrefixIndex, LearnsFromRepliesThatACacheIsSmallerThanItThought) {
   PrefixIndex index;
   for (char c = 'a'; c <= 'z'; c++) {
@@ -138,7 +170,7 @@ TEST(PrefixIndex, ForgetsTheEndsOfOldPromptsFirst) {
 
 TEST(PrefixIndex, AGuessOfWarmthChangesNothing) {
   PrefixIndex index;
-  index.correct(1, prompt("abc"), {}, 0, 60, kNow);
+  for (int copy = 0; copy < 2; copy++) index.correct(1, prompt("abc"), {}, 0, 60, kNow);
   assume(index, 1, "abcdefgh", kNow);
   assume(index, 2, "ab");
   const PromptOutline outline = prompt("abcdefghij");
