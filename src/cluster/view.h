@@ -72,7 +72,7 @@ struct NodeInfo {
   uint64_t memory_total = 0;                       // For models.
   uint64_t memory_used = 0;                        // By models, loads in progress included.
   uint64_t graphics_total = 0, graphics_used = 0;  // Of both, on graphics cards.
-  int cores = 0;          // Threads of a runner.
+  int cores = 0;                                   // Threads of a runner.
   double processors = 0;  // Processor time there is for them, quotas included. 0: not told.
   // Measured, bytes a second: of loads into memory, of blobs from other nodes. 0: not yet.
   double load_rate = 0, copy_rate = 0;
