@@ -288,8 +288,7 @@ void LocalScheduler::note_progress(const Digest& key, Instance& instance, Holder
 void LocalScheduler::note_first_token(Instance& instance, Holder& holder) {
   holder.prompt_left = 0;
   if (holder.first_token) return;
-  instance.prompts.end(world_.clock.now());
-  holder.first_token = instance.prompts.mark(world_.clock.now());
+  holder.first_token = instance.prompts.end(world_.clock.now());
 }
 
 void LocalScheduler::learn(const Digest& key, Instance& instance, const Holder& holder,

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <iterator>
 #include <optional>
 
 #include "base/memory/memory_sample.h"
@@ -37,47 +36,47 @@ std::string_view line_value(std::string_view text, std::string_view name) {
   return {};
 }
 
-// Where a limit of a group and of those around it stands, from the root down to it. In a container
-// the root of /sys/fs/cgroup is our own group, as a service or a job we are somewhere below it.
-std::vector<io::Path> limit_files(const io::Path& root, std::string_view group,
-                                  std::string_view name) {
-  std::vector<io::Path> paths;
-  for (const std::string_view around : groups_around(group)) {
-    paths.push_back(io::join(root + std::string(around), name));
+// The folders of a group and of those around it, from the root down to it. In a container the root
+// of /sys/fs/cgroup is our own group, as a service or a job we are somewhere below it.
+std::vector<io::Path> group_folders(const io::Path& root, const std::optional<std::string>& group) {
+  std::vector<io::Path> folders;
+  for (const std::string_view around : groups_around(group ? *group : "/")) {
+    folders.push_back(root + std::string(around));
   }
-  return paths;
+  return folders;
+}
+
+std::string read_in(io::Filesystem& files, const io::Path& folder, std::string_view name) {
+  return io::read_pseudo_file(files, io::join(folder, name));
 }
 
 void limit_memory(io::Filesystem& files, const CgroupPaths& own, NodeResources& node) {
-  std::vector<io::Path> paths =
-      limit_files("/sys/fs/cgroup", own.unified.value_or("/"), "memory.max");
-  std::ranges::move(
-      limit_files("/sys/fs/cgroup/memory", own.memory_v1.value_or("/"), "memory.limit_in_bytes"),
-      std::back_inserter(paths));
-  for (const io::Path& path : paths) {
-    const auto limit = parse_cgroup_limit(io::read_pseudo_file(files, path));
-    if (!limit || limit->value_or(0) == 0 || **limit >= node.memory_total) continue;
-    node.memory_total = **limit;
+  const auto limit = [&node](std::string_view text) {
+    const auto bytes = parse_cgroup_limit(text);
+    if (!bytes || bytes->value_or(0) == 0 || **bytes >= node.memory_total) return;
+    node.memory_total = **bytes;
+  };
+  for (const io::Path& folder : group_folders("/sys/fs/cgroup", own.unified)) {
+    limit(read_in(files, folder, "memory.max"));
+  }
+  for (const io::Path& folder : group_folders("/sys/fs/cgroup/memory", own.memory_v1)) {
+    limit(read_in(files, folder, "memory.limit_in_bytes"));
   }
 }
 
 void limit_processors(io::Filesystem& files, const CgroupPaths& own, NodeResources& node) {
-  const auto limit = [&node](std::optional<int64_t> used, std::optional<int64_t> period) {
-    if (!used || !period || *used <= 0 || *period <= 0) return;
-    const double share = static_cast<double>(*used) / static_cast<double>(*period);
+  const auto limit = [&node](std::string_view quota, std::string_view period) {
+    const auto used = leading_number(quota), of = leading_number(period);
+    if (!used || !of || *used <= 0 || *of <= 0) return;
+    const double share = static_cast<double>(*used) / static_cast<double>(*of);
     node.processors = std::min(node.processors, share);
   };
-  for (const io::Path& path : limit_files("/sys/fs/cgroup", own.unified.value_or("/"), "cpu.max")) {
-    const std::string quota = io::read_pseudo_file(files, path);  // "200000 100000"
-    limit(leading_number(quota),
-          leading_number(trimmed(std::string_view(quota).substr(quota.find(' ') + 1))));
+  for (const io::Path& folder : group_folders("/sys/fs/cgroup", own.unified)) {
+    const std::string both = read_in(files, folder, "cpu.max");  // "200000 100000"
+    limit(both, trimmed(std::string_view(both).substr(both.find(' ') + 1)));
   }
-  const std::string group = own.cpu_v1.value_or("/");
-  const auto periods = limit_files("/sys/fs/cgroup/cpu", group, "cpu.cfs_period_us");
-  size_t at = 0;
-  for (const io::Path& path : limit_files("/sys/fs/cgroup/cpu", group, "cpu.cfs_quota_us")) {
-    limit(leading_number(io::read_pseudo_file(files, path)),
-          leading_number(io::read_pseudo_file(files, periods[at++])));
+  for (const io::Path& folder : group_folders("/sys/fs/cgroup/cpu", own.cpu_v1)) {
+    limit(read_in(files, folder, "cpu.cfs_quota_us"), read_in(files, folder, "cpu.cfs_period_us"));
   }
 }
 

@@ -223,14 +223,16 @@ void PrefixIndex::count_copies(uint32_t runner, const PromptOutline& outline, si
     const uint32_t number = find_holding(runner, outline.blocks[i]);
     if (number == kNone) continue;
     Holding& holding = holdings_[number];
-    const int least = std::min(holding.borrowed + 1, 255);
+    int copies = holding.copies;
+    const int least = holding.borrowed + 1;
     if (i >= std::max(hoped, found)) {
-      holding.copies = static_cast<uint8_t>(std::max(std::min(holding.copies + 1, 255), least));
+      copies = std::max(copies + 1, least);
     } else if (was_there) {
-      holding.copies = static_cast<uint8_t>(std::max<int>(holding.copies, least));
+      copies = std::max(copies, least);
     } else if (i >= found) {
-      holding.copies = static_cast<uint8_t>(least);
+      copies = least;
     }
+    holding.copies = static_cast<uint8_t>(std::min(copies, UINT8_MAX));
   }
 }
 
@@ -240,12 +242,12 @@ void PrefixIndex::correct(NodeNumber node, const PromptOutline& outline, Warmth 
   const uint32_t number = open_runner(node, outline.model);
   const double share =
       std::clamp(static_cast<double>(cached_tokens) / static_cast<double>(prompt_tokens), 0.0, 1.0);
-  learn(runners_[number], outline, expected, share * static_cast<double>(outline.bytes));
+  const double found_bytes = share * static_cast<double>(outline.bytes);
+  learn(runners_[number], outline, expected, found_bytes);
   while (runners_[number].count > runners_[number].limit) drop(runners_[number].oldest);
   take(number, outline, true, now, now);
-  count_copies(
-      number, outline, expected.settled,
-      PromptOutline::blocks_in(static_cast<size_t>(share * static_cast<double>(outline.bytes))));
+  count_copies(number, outline, expected.settled,
+               PromptOutline::blocks_in(static_cast<size_t>(found_bytes)));
 }
 
 void PrefixIndex::learn(Runner& runner, const PromptOutline& outline, Warmth expected,

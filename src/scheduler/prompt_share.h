@@ -21,8 +21,17 @@ class PromptShare {
     double busy = 0;  // Seconds in which there were prompts.
   };
 
-  void begin(io::TimePoint now) { pass(now), prompts_++; }
-  void end(io::TimePoint now) { pass(now), prompts_--; }
+  // One prompt more, one less.
+  Mark begin(io::TimePoint now) {
+    const Mark begun = mark(now);
+    prompts_++;
+    return begun;
+  }
+  Mark end(io::TimePoint now) {
+    const Mark ended = mark(now);
+    prompts_--;
+    return ended;
+  }
   Mark mark(io::TimePoint now) {
     pass(now);
     return {now, own_, busy_};

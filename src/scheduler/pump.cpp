@@ -157,10 +157,9 @@ RunnerState LocalScheduler::runner_state(const ModelEntry& entry, const Instance
 void LocalScheduler::grant(ModelEntry& entry, Waiter& waiter) {
   Instance& instance = *entry.instance;
   CHECK(static_cast<int>(instance.holders.size()) < instance.plan.slots, "a slot given twice");
-  instance.prompts.begin(world_.clock.now());
   instance.holders.push_back({.fingerprint = waiter.options.fingerprint,
                               .prompt_left = waiter.options.prompt_tokens,
-                              .marked = instance.prompts.mark(world_.clock.now())});
+                              .marked = instance.prompts.begin(world_.clock.now())});
   instance.exclusive = waiter.suspect;
   requests_running.add();
   if (waiter.options.keep_alive.duration) entry.keep_alive = *waiter.options.keep_alive.duration;

@@ -43,6 +43,15 @@ def blob(node, digest):
     return node.folder / "models/blobs" / digest.replace(":", "-")
 
 
+def largest_blob(node):
+    blobs = (node.folder / "models/blobs").iterdir()
+    return max(blobs, key=lambda path: path.stat().st_size).name.replace("sha256-", "sha256:")
+
+
+def has_sound(node, digest):
+    return blob(node, digest).exists() and file_digest(blob(node, digest)) == digest
+
+
 class BadRegistry(unittest.TestCase):
     def weights(self, _):
         path = self.node.folder / "weights"
@@ -86,8 +95,7 @@ class BadPeers(unittest.TestCase):
             cluster.form()
             first = cluster.nodes[0]
             first.create(MODEL)
-            digest = max((first.folder / "models/blobs").iterdir(),
-                         key=lambda path: path.stat().st_size).name.replace("sha256-", "sha256:")
+            digest = largest_blob(first)
 
             def holders():
                 return [node for node in cluster.nodes if blob(node, digest).exists()]
@@ -106,8 +114,7 @@ class BadPeers(unittest.TestCase):
             reply = asker.post("/api/generate", ANSWER)
             self.assertEqual(reply["eval_count"], ANSWER["options"]["num_predict"])
             # Whose bytes were wrong was told so, and gets what is right from the others.
-            rotten.wait_until(lambda: blob(rotten, digest).exists() and
-                              file_digest(blob(rotten, digest)) == digest, "it is mended", 240)
+            rotten.wait_until(lambda: has_sound(rotten, digest), "it is mended", 240)
 
     def test_row_14_a_model_whose_file_rotted_answers_from_another_node_and_is_mended(self):
         with Cluster(2) as cluster:
@@ -115,15 +122,13 @@ class BadPeers(unittest.TestCase):
             first, second = cluster.nodes
             first.create(MODEL)
             first.cli("replicas", "set", MODEL, "--factor", "2")
-            digest = max((first.folder / "models/blobs").iterdir(),
-                         key=lambda path: path.stat().st_size).name.replace("sha256-", "sha256:")
+            digest = largest_blob(first)
             first.wait_until(blob(second, digest).exists, "a copy")
             self.rot(blob(first, digest))
             for node in (first, second, first):
                 reply = node.post("/api/generate", ANSWER)
                 self.assertEqual(reply["eval_count"], ANSWER["options"]["num_predict"])
-            first.wait_until(lambda: blob(first, digest).exists() and
-                             file_digest(blob(first, digest)) == digest, "it is mended", 120)
+            first.wait_until(lambda: has_sound(first, digest), "it is mended", 120)
 
     @staticmethod
     def rot(path):

@@ -37,9 +37,7 @@ class Limited(Machine):
         self.limit = MemoryLimit(self.name, LIMIT)
 
     def command(self, line):
-        # Not "ip netns exec", which hides /sys/fs/cgroup: the node reads its limit there.
-        namespace = f"/run/netns/{self.network.name(self.index)}"
-        return self.limit.command(["nsenter", f"--net={namespace}", *line])
+        return self.limit.command(self.network.enter(self.index, line))
 
 
 def processes(program):

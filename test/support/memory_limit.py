@@ -13,6 +13,11 @@ import pathlib
 ROOT = pathlib.Path("/sys/fs/cgroup")
 
 
+def in_group(folder, line):
+    """The shell enters the group and becomes the program."""
+    return ["sh", "-c", f'echo $$ > {folder}/cgroup.procs && exec "$@"', "sh", *line]
+
+
 class MemoryLimit:
     def __init__(self, name, size):
         version1 = (ROOT / "memory").is_dir()
@@ -23,8 +28,7 @@ class MemoryLimit:
         self.peak_file = self.folder / ("memory.max_usage_in_bytes" if version1 else "memory.peak")
 
     def command(self, line):
-        """The shell enters the group and becomes the program."""
-        return ["sh", "-c", f'echo $$ > {self.folder}/cgroup.procs && exec "$@"', "sh", *line]
+        return in_group(self.folder, line)
 
     def killed(self):
         """How often the kernel ended a process here for want of memory."""

@@ -66,6 +66,10 @@ class Network:
     def command(self, index, line):
         return ["ip", "netns", "exec", self.name(index), *line]
 
+    def enter(self, index, line):
+        """As command(), but /sys/fs/cgroup, where a node reads its limits, is not hidden."""
+        return ["nsenter", f"--net=/run/netns/{self.name(index)}", *line]
+
     def break_connections(self, index, other, port):
         """Resets the connections that one machine has made to a port of another one."""
         subprocess.run(self.command(index, ["ss", "-K", "dst", self.address(other),

@@ -126,7 +126,8 @@ def test_tool_calls_stream_and_go_back(gpt, tools_model):
 def test_a_thought_and_a_call_by_its_own_choice(gpt, calling_model):
     ask = {"model": calling_model, "tools": [WEATHER],
            "messages": [{"role": "user", "content": "Weather in Paris?"}]}
-    choice = gpt.chat.completions.create(**ask, reasoning_effort="low").choices[0]
+    whole = gpt.chat.completions.create(**ask, reasoning_effort="low")
+    [choice] = whole.choices
     [call] = choice.message.tool_calls
     assert json.loads(call.function.arguments) == {"city": "Paris"}
     assert choice.finish_reason == "tool_calls" and not choice.message.content
@@ -137,8 +138,8 @@ def test_a_thought_and_a_call_by_its_own_choice(gpt, calling_model):
     assert thought == choice.message.reasoning
     streamed = [call.function.arguments for delta in deltas for call in delta.tool_calls or []]
     assert streamed == [call.function.arguments] and not any(delta.content for delta in deltas)
-    usage = gpt.chat.completions.create(**ask, reasoning_effort="low").usage
-    assert 0 < usage.completion_tokens_details.reasoning_tokens < usage.completion_tokens
+    thought_tokens = whole.usage.completion_tokens_details.reasoning_tokens
+    assert 0 < thought_tokens < whole.usage.completion_tokens
     silent = gpt.chat.completions.create(**ask, reasoning_effort="none").choices[0].message
     assert silent.tool_calls and not getattr(silent, "reasoning", None)
 
