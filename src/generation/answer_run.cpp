@@ -112,7 +112,7 @@ Result<void> AnswerRun::take_kept() {
 // A runner for what is still to be said.
 io::Task<Result<void>> AnswerRun::go_on() {
   if (!transcript_.empty() && transcript_.count() >= plan_.request.sampling.num_predict) {
-    co_return end_without_runner();
+    co_return end_without_runner(stops_.finish(), model::DoneReason::length, {});
   }
   Result<void> started = co_await start_runner();
   if (!started) {
@@ -176,6 +176,8 @@ io::Task<Result<void>> AnswerRun::start_runner() {
   engine::CompletionRequest request = plan_.request;
   request.constraint = to_engine(plan_.constraint);
   if (!transcript_.empty()) {
+    CO_TRY(const bool over, co_await was_over());
+    if (over) co_return Result<void>{};
     CO_TRY(auto generated, co_await transcript_.tokens(engine, call_));
     CO_TRY(request, continuation(std::move(generated)));
   }
@@ -192,6 +194,16 @@ io::Task<Result<void>> AnswerRun::start_runner() {
   first_piece_ = {};
   CO_TRY(completion_, co_await engine.complete(std::move(request), call_));
   co_return Result<void>{};
+}
+
+// A runner that finds a stop string cuts it off its last text, and may die before it says so.
+io::Task<Result<bool>> AnswerRun::was_over() {
+  if (plan_.request.sampling.stop.empty()) co_return false;
+  CO_TRY(const std::string cut, co_await transcript_.cut_text(lease_->engine(), call_));
+  prompt::StopMatcher::Output output = prompt::StopMatcher(stops_).feed(cut);
+  if (!output.stop) co_return false;
+  CO_TRY_VOID(end_without_runner(output.text, model::DoneReason::stop, std::move(*output.stop)));
+  co_return true;
 }
 
 // An answer longer than the context lost its middle on the first runner, too.
@@ -248,7 +260,7 @@ io::Task<Result<void>> AnswerRun::recover(Error error) {
              field("model", plan_.target.name), field("tokens", transcript_.count()),
              field("attempt", route_.attempts), field("error", error));
     if (!unstarted && transcript_.count() >= plan_.request.sampling.num_predict) {
-      co_return end_without_runner();
+      co_return end_without_runner(stops_.finish(), model::DoneReason::length, {});
     }
     scheduler::Target target = plan_.target;
     scheduler::AcquireOptions acquire = plan_.acquire;
@@ -271,12 +283,13 @@ io::Task<Result<void>> AnswerRun::recover(Error error) {
 }
 
 // The last runner died after the last token, before it said so.
-Result<void> AnswerRun::end_without_runner() {
-  TRY_VOID(hand_out(stops_.finish()));
+Result<void> AnswerRun::end_without_runner(std::string_view rest, model::DoneReason reason,
+                                           std::string stop_word) {
+  TRY_VOID(hand_out(rest));
   usage_.output_tokens = transcript_.count();
   usage_.eval = earlier_eval_;
   if (first_piece_ != io::TimePoint{}) usage_.prompt_eval = first_piece_ - runner_started_;
-  return end(model::DoneReason::length, {});
+  return end(reason, std::move(stop_word));
 }
 
 std::optional<Result<model::Chunk>> AnswerRun::ready() {

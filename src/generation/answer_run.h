@@ -89,6 +89,7 @@ class AnswerRun final : public Answer {
   io::Task<Result<void>> move_if_wanted();
   void read_ahead_if_due();
   io::Task<Result<void>> start_runner();
+  io::Task<Result<bool>> was_over();
   io::Task<Result<void>> recover(Error error);
   bool may_try_again(bool node_lost);
   void append_generated(engine::CompletionRequest& request,
@@ -97,7 +98,8 @@ class AnswerRun final : public Answer {
   Result<void> take(engine::Piece piece);
   Result<void> hand_out(std::string_view text);
   void add(prompt::AnswerDelta delta);
-  Result<void> end_without_runner();
+  Result<void> end_without_runner(std::string_view rest, model::DoneReason reason,
+                                  std::string stop_word);
   Result<void> end(model::DoneReason reason, std::string stop_word);
   void count_tokens() const;
   void take_logprobs(model::Chunk& chunk);

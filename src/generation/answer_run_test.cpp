@@ -115,6 +115,26 @@ TEST(AnswerRun, TellsTheStopStringThatTheRunnerFound) {
   EXPECT_EQ(outcome.whole.stop_sequence, "END");
 }
 
+// What it had cut off was lost, and the answer went on behind it.
+TEST(AnswerRun, EndsAtTheStopStringOfARunnerThatDiesBeforeItSaysSo) {
+  Bench bench;
+  bench.shelf.add("m");
+  bench.script.answer = "the fox saves itself from all that";
+  bench.script.says_so_later = true;
+  bench.script.pieces = {4, 4, 4, 6};  // The last one: text "s its", tokens of "s itself".
+  bench.script.deaths = {4};
+  auto request = chat_request("m", "Hi");
+  request.common.options["stop"] = boost::json::array{"never", "elf"};
+  const Outcome outcome = bench.chat(std::move(request));
+  ASSERT_FALSE(outcome.error) << outcome.error->what;
+  EXPECT_EQ(outcome.whole.content, "the fox saves its");
+  EXPECT_EQ(outcome.whole.reason, model::DoneReason::stop);
+  EXPECT_EQ(outcome.whole.stop_sequence, "elf");
+  EXPECT_EQ(outcome.whole.usage.output_tokens, 20);
+  EXPECT_EQ(outcome.route.resumed, 1);
+  EXPECT_EQ(bench.script.requests.size(), 1U);  // The next one was asked for no tokens.
+}
+
 TEST(AnswerRun, LosesNoLogprobsWhileTextIsHeldBack) {
   Bench bench;
   bench.shelf.add("m");

@@ -7,6 +7,8 @@
 
 namespace om::generation {
 
+namespace json = boost::json;
+
 bool is_holders_fault(const Error& error) {
   switch (error.code) {
     case Errc::unavailable:
@@ -182,6 +184,21 @@ void FederatedAnswer::complete(model::Usage& usage) const {
   }
 }
 
+// Whoever answered broke off between the last token that is wanted and the end: that is the end.
+std::optional<model::Chunk> FederatedAnswer::end_by_limit() const {
+  const json::value* wanted = common().options.if_contains("num_predict");
+  boost::system::error_code failed;
+  const int64_t limit = wanted ? wanted->to_number<int64_t>(failed) : 0;
+  if (failed || limit <= 0 || !can_be_continued() || emitted_.tokens < limit) return std::nullopt;
+  model::Chunk last;
+  last.done = true;
+  last.reason = model::DoneReason::length;
+  last.usage.prompt_tokens = prompt_tokens_;
+  last.usage.output_tokens = emitted_.tokens - said_before_;
+  complete(last.usage);
+  return last;
+}
+
 void FederatedAnswer::assume(model::Chunk chunk) {
   route_.resumed = 1;
   if (!chunk.done) note(chunk);
@@ -201,6 +218,7 @@ io::Task<Result<void>> FederatedAnswer::go_on(Error error) {
 
 io::Task<Result<model::Chunk>> FederatedAnswer::next() {
   if (!external_ && !own_answer_) {
+    if (auto last = end_by_limit()) co_return std::move(*last);
     CO_TRY_VOID(co_await go_on(
         {Errc::unavailable,
          "no server that has the model could go on with the answer where its client left it"}));
@@ -226,6 +244,7 @@ io::Task<Result<model::Chunk>> FederatedAnswer::next() {
     if (call_.cancel.cancelled() || !is_holders_fault(error)) co_return fail(std::move(error));
     if (backend_) backend_->backend().failed(error);
     leave();
+    if (auto last = end_by_limit()) co_return std::move(*last);
     if (begun_) route_.resumed++;
     CO_TRY_VOID(co_await go_on(std::move(error)));
   }

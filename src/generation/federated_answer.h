@@ -48,6 +48,7 @@ class FederatedAnswer final : public Answer {
   Result<engine::UpstreamRequest> upstream(const engine::Backend& backend) const;
   Request continued() const;  // For our own engines.
   io::Task<Result<void>> go_on(Error error);
+  std::optional<model::Chunk> end_by_limit() const;
   void leave();  // Whoever answered until now.
   void note(model::Chunk& chunk);
   void complete(model::Usage& usage) const;

@@ -94,7 +94,8 @@ struct Script {
   std::string answer;                // Said to every prompt.
   std::vector<size_t> pieces = {1};  // Sizes of the pieces it is said in, over and over.
   bool stops_at_stop_words = true;
-  bool loses_ids = false;  // Of every third piece, as of incomplete characters.
+  bool says_so_later = false;  // That it stopped: in an event behind the last text.
+  bool loses_ids = false;      // Of every third piece, as of incomplete characters.
   bool adds_bos = false;
   bool dies_counting = false;  // Whenever tokens of a text are asked for.
   bool logprobs = false;
@@ -158,6 +159,12 @@ class ScriptedCompletion final : public engine::Completion {
  private:
   engine::Piece say() {
     engine::Piece piece;
+    if (stopped_by_) {
+      piece.done = done_ = true;
+      piece.stop_word = *stopped_by_;
+      piece.output_tokens = static_cast<int64_t>(produced_);
+      return piece;
+    }
     const auto limit = static_cast<size_t>(request_.sampling.num_predict);
     const std::string rest = script_.answer.substr(position_);
     size_t size = std::min(script_.pieces[said_++ % script_.pieces.size()], rest.size());
@@ -170,6 +177,7 @@ class ScriptedCompletion final : public engine::Completion {
       piece.stop_word = stop;
     }
     piece.text = rest.substr(0, std::min(size, stop_at));
+    if (script_.says_so_later && stop_at != rest.npos) return cut(rest, stop_at, piece.stop_word);
     produced_ += piece.text.size();
     position_ += piece.text.size();
     if (!script_.loses_ids || said_ % 3 != 0) piece.tokens = to_tokens(piece.text);
@@ -183,8 +191,20 @@ class ScriptedCompletion final : public engine::Completion {
     piece.prompt_tokens = static_cast<int64_t>(request_.tokens.size());
     return piece;
   }
+  // The tokens of the stop string come with the text before it, as llama-server sends them.
+  engine::Piece cut(std::string_view rest, size_t stop_at, std::string stop) {
+    engine::Piece piece;
+    piece.text = rest.substr(0, stop_at);
+    piece.tokens = to_tokens(rest.substr(0, stop_at + stop.size()));
+    produced_ += piece.tokens.size();
+    position_ += piece.tokens.size();
+    piece.output_tokens = static_cast<int64_t>(produced_);
+    stopped_by_ = std::move(stop);
+    return piece;
+  }
 
   Script& script_;
+  std::optional<std::string> stopped_by_;
   size_t position_, said_ = 0, produced_ = 0;
   engine::CompletionRequest request_;
   std::optional<size_t> death_;

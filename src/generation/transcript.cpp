@@ -7,6 +7,8 @@ namespace om::generation {
 void Transcript::add(const engine::Piece& piece) {
   if (piece.text.empty()) return;
   text_ += piece.text;
+  last_text_ = piece.text;
+  last_tokens_ = piece.tokens;
   const auto given = static_cast<int64_t>(piece.tokens.size());
   // Runners that do not count (0) are taken at their word. The last event's count also holds a
   // final token without text, so that it cannot tell of a gap.
@@ -46,6 +48,14 @@ io::Task<Result<std::vector<engine::Token>>> Transcript::tokens(engine::Engine& 
   }
   all.insert(all.end(), ids_.begin() + static_cast<ptrdiff_t>(position), ids_.end());
   co_return all;
+}
+
+io::Task<Result<std::string>> Transcript::cut_text(engine::Engine& engine, io::Call call) const {
+  if (last_tokens_.empty()) co_return std::string();
+  std::vector<engine::Token> tokens = last_tokens_;
+  CO_TRY(const std::string said, co_await engine.detokenize(std::move(tokens), call));
+  if (!said.starts_with(last_text_)) co_return std::string();
+  co_return said.substr(last_text_.size());
 }
 
 }  // namespace om::generation

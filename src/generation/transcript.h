@@ -36,6 +36,8 @@ class Transcript {
   }
   // The ids that stand for text(), asking `engine` for those of pieces that came without.
   io::Task<Result<std::vector<engine::Token>>> tokens(engine::Engine& engine, io::Call call) const;
+  // What its runner cut off the text of the last piece's tokens: a stop string and what is behind.
+  io::Task<Result<std::string>> cut_text(engine::Engine& engine, io::Call call) const;
 
  private:
   // A stretch of text whose ids are not all known, at a place among the known ids.
@@ -50,6 +52,8 @@ class Transcript {
   std::string text_;
   std::vector<engine::Token> ids_;
   std::vector<Gap> gaps_;
+  std::string last_text_;
+  std::vector<engine::Token> last_tokens_;
   int64_t count_ = 0;
   int64_t base_ = 0;           // count_ when the present runner began.
   int64_t runner_tokens_ = 0;  // Produced by the present runner up to the last piece with text.
