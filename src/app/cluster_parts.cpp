@@ -234,13 +234,14 @@ void ClusterParts::serve_backend_keys(cluster::BackendTable& table) {
 }
 
 io::Task<Result<void>> ClusterParts::bring(const scheduler::Target& target, io::Call call) {
-  std::vector<std::pair<Digest, uint64_t>> files;
+  transfer::Replicas::Files files;
   files.reserve(target.files.size());
   for (const scheduler::Target::File& file : target.files) {
     files.emplace_back(file.digest, file.bytes);
   }
-  co_return co_await distribution_->replicas().bring(target.manifest, std::move(files),
-                                                     std::move(call));
+  CO_TRY(model::Name name, model::Name::parse(target.name));
+  co_return co_await distribution_->replicas().bring(std::move(name), target.manifest,
+                                                     std::move(files), std::move(call));
 }
 
 // Wants one copy more than there are, for as long as the model is asked for that much.

@@ -11,18 +11,22 @@ namespace {
 constexpr std::chrono::seconds kNodeAnswersMax{5};
 constexpr std::chrono::seconds kUnlockMax{5};
 
-io::Task<Result<void>> ignore() { co_return Result<void>{}; }
-
 }  // namespace
 
 io::Task<Result<void>> Replicas::fetch_model(std::string key, io::Call call) {
   const auto known = state_->models.find(key);
   if (known == state_->models.end()) co_return Result<void>{};
   const CatalogueModel model = known->second;
-  Fetching& begun = fetching_[key];  // A map's elements stay where they are.
-  begun.total = model.manifest.total_size();
+  co_return co_await tell(key, model.manifest.total_size(),
+                          fetch_into_store(model, std::move(call)));
+}
+
+io::Task<Result<void>> Replicas::tell(std::string key, uint64_t total,
+                                      io::Task<Result<void>> fetch) {
+  Fetching& begun = fetching_[key];
+  begun.total = total;
   begun.users++;
-  auto done = co_await fetch_into_store(model, std::move(call));
+  auto done = co_await std::move(fetch);
   const auto fetching = fetching_.find(key);
   if (--fetching->second.users == 0) fetching_.erase(fetching);
   co_return done;
@@ -51,9 +55,7 @@ io::Task<Result<void>> Replicas::fetch_layers(CatalogueModel model, io::Call cal
     if (auto opened = Registry::open(parts_.context, model.name, false)) registry = *opened;
   }
   const std::string key = Catalogue::key_of(model.name);
-  const ProgressSink sink = [this, key](Progress progress) {
-    return note_progress(key, std::move(progress));
-  };
+  Files missing;
   std::vector<model::Layer> layers = model.manifest.layers;
   layers.push_back(model.manifest.config);
   for (const model::Layer& layer : layers) {
@@ -62,9 +64,9 @@ io::Task<Result<void>> Replicas::fetch_layers(CatalogueModel model, io::Call cal
       fetching_[key].done[layer.digest] = layer.size;
       continue;
     }
-    CO_TRY_VOID(co_await parts_.downloads.fetch(registry, layer.digest, layer.size, sink, call));
+    missing.emplace_back(layer.digest, layer.size);
   }
-  co_return Result<void>{};
+  co_return co_await fetch_files(registry, key, std::move(missing), std::move(call));
 }
 
 io::Task<Result<void>> Replicas::note_progress(std::string key, Progress progress) {
@@ -83,8 +85,18 @@ std::vector<cluster::CopyProgress> Replicas::progress() const {
   return all;
 }
 
-io::Task<Result<void>> Replicas::bring(Digest manifest,
-                                       std::vector<std::pair<Digest, uint64_t>> files,
+io::Task<Result<void>> Replicas::fetch_files(std::shared_ptr<Registry> registry, std::string key,
+                                             Files files, io::Call call) {
+  const ProgressSink sink = [this, key](Progress progress) {
+    return note_progress(key, std::move(progress));
+  };
+  for (const auto& [digest, size] : files) {
+    CO_TRY_VOID(co_await parts_.downloads.fetch(registry, digest, size, sink, call));
+  }
+  co_return Result<void>{};
+}
+
+io::Task<Result<void>> Replicas::bring(model::Name name, Digest manifest, Files files,
                                        io::Call call) {
   const auto is_missing = [this](const auto& file) {
     const auto size = parts_.context.store.blob_size(file.first);
@@ -100,11 +112,10 @@ io::Task<Result<void>> Replicas::bring(Digest manifest,
     co_return co_await fetch_model(key, std::move(call));
   }
   // Not in the catalogue as this node knows it: it may be newer than the last look.
-  const ProgressSink sink = [](Progress) { return ignore(); };
-  for (const auto& [digest, size] : files) {
-    CO_TRY_VOID(co_await parts_.downloads.fetch(nullptr, digest, size, sink, call));
-  }
-  co_return Result<void>{};
+  uint64_t total = 0;
+  for (const auto& [digest, size] : files) total += size;
+  const std::string key = Catalogue::key_of(name);
+  co_return co_await tell(key, total, fetch_files(nullptr, key, std::move(files), std::move(call)));
 }
 
 io::Task<bool> Replicas::node_has(cluster::NodeInfo node, std::vector<Digest> blobs,

@@ -54,10 +54,10 @@ class Replicas {
   // overloaded: another node is removing its copy just now.
   io::Task<Result<void>> remove_copy(model::Name name, bool force, io::Call call);
 
-  // Gets the model's files here now, for a request that waits for them; `files`: their digests and
-  // sizes. Shared with whoever else fetches them. Errors as DownloadTable::fetch().
-  io::Task<Result<void>> bring(Digest manifest, std::vector<std::pair<Digest, uint64_t>> files,
-                               io::Call call);
+  // Gets the model's files here now, for a request that waits for them. Shared with whoever else
+  // fetches them. Errors as DownloadTable::fetch().
+  using Files = std::vector<std::pair<Digest, uint64_t>>;  // Digests and sizes.
+  io::Task<Result<void>> bring(model::Name name, Digest manifest, Files files, io::Call call);
   // What is on its way here.
   std::vector<cluster::CopyProgress> progress() const;
 
@@ -81,6 +81,11 @@ class Replicas {
     std::map<Digest, uint64_t> done;
   };
   io::Task<Result<void>> fetch_model(std::string key, io::Call call);
+  // From other nodes, else from the registry where there is one.
+  io::Task<Result<void>> fetch_files(std::shared_ptr<Registry> registry, std::string key,
+                                     Files files, io::Call call);
+  // While it is done, progress() has the model.
+  io::Task<Result<void>> tell(std::string key, uint64_t total, io::Task<Result<void>> fetch);
   io::Task<Result<void>> fetch_into_store(CatalogueModel model, io::Call call);
   io::Task<Result<void>> fetch_layers(CatalogueModel model, io::Call call);
   io::Task<Result<void>> note_progress(std::string key, Progress progress);

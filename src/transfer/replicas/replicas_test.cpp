@@ -235,10 +235,10 @@ TEST_F(Replicated, ADeletedModelThatIsMadeAgainWithTheSameBytesReachesAllHolders
   EXPECT_EQ(holders("m").size(), 2U);
 }
 
-io::Task<void> bring_into(Replicas& replicas, Digest manifest, Digest layer, uint64_t size,
-                          Result<void>& result, io::Call call) {
-  std::vector<std::pair<Digest, uint64_t>> files{{layer, size}};
-  result = co_await replicas.bring(manifest, std::move(files), std::move(call));
+io::Task<void> bring_into(Replicas& replicas, model::Name name, Digest manifest,
+                          const std::string& layer, Result<void>& result, io::Call call) {
+  Replicas::Files files{{Digest::of(layer), layer.size()}};
+  result = co_await replicas.bring(std::move(name), manifest, std::move(files), std::move(call));
 }
 
 TEST_F(Replicated, BringsAModelToANodeThatIsToRunItAndTellsHowFarItIs) {
@@ -253,8 +253,7 @@ TEST_F(Replicated, BringsAModelToANodeThatIsToRunItAndTellsHowFarItIs) {
   ASSERT_EQ(holders("m"), "a");
   Result<void> result = fail(Errc::internal, "not yet");
   io::TaskGroup group(world_.executor, world_.clock);
-  group.spawn(
-      bring_into(replicas(1), Digest::of(bytes), Digest::of(layer), layer.size(), result, {}));
+  group.spawn(bring_into(replicas(1), name("m"), Digest::of(bytes), layer, result, {}));
   pass(seconds(2));
   const auto under_way = replicas(1).progress();
   ASSERT_EQ(under_way.size(), 1U);
@@ -270,6 +269,26 @@ TEST_F(Replicated, BringsAModelToANodeThatIsToRunItAndTellsHowFarItIs) {
   EXPECT_EQ(holders("m").size(), 1U);  // More than its policy wants.
 }
 
+// A request can come before this node has heard what was made elsewhere a moment ago.
+TEST_F(Replicated, TellsHowFarAModelIsThatItHasNotHeardOf) {
+  make_cluster(2);
+  const std::string layer = random_bytes(4 * kMegabyte, 25);
+  put(node(0), layer);
+  node(0).slow_down = kMegabyte;
+  Result<void> result = fail(Errc::internal, "not yet");
+  io::TaskGroup group(world_.executor, world_.clock);
+  group.spawn(bring_into(replicas(1), name("m"), Digest::of("unheard"), layer, result, {}));
+  pass(seconds(2));
+  const auto under_way = replicas(1).progress();
+  ASSERT_EQ(under_way.size(), 1U);
+  EXPECT_EQ(under_way[0].model, Catalogue::key_of(name("m")));
+  EXPECT_EQ(under_way[0].total_bytes, layer.size());
+  EXPECT_GT(under_way[0].done_bytes, 0U);
+  sim_.run(group.wait());
+  EXPECT_TRUE(result) << result.error().what;
+  EXPECT_TRUE(replicas(1).progress().empty());
+}
+
 TEST_F(Replicated, ARequestWaitsForAModelNoLongerThanItsDeadline) {
   make_cluster(2);
   Policy one;
@@ -281,7 +300,7 @@ TEST_F(Replicated, ARequestWaitsForAModelNoLongerThanItsDeadline) {
   pass(seconds(20));
   Result<void> result;
   const auto begun = world_.clock.now();
-  sim_.run(bring_into(replicas(1), Digest::of(bytes), Digest::of(layer), layer.size(), result,
+  sim_.run(bring_into(replicas(1), name("m"), Digest::of(bytes), layer, result,
                       world_.clock.call_within(seconds(3))));
   ASSERT_FALSE(result);
   EXPECT_EQ(result.error().code, Errc::deadline_exceeded);
