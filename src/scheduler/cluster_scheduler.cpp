@@ -192,7 +192,8 @@ io::Task<Result<std::unique_ptr<Lease>>> ClusterScheduler::acquire_on_any(
     passed_on.add();
     request.excluded.push_back(node);
   }
-  if (last.code == Errc::unavailable && split_planner_) {
+  // Also where a node said that it is too large for it: a split one that was there a moment ago.
+  if (split_planner_) {
     auto lease = co_await acquire_split(target, options, std::move(call));
     if (lease || lease.error().code != Errc::not_found) co_return lease;
   }

@@ -35,9 +35,16 @@ io::Task<Result<std::unique_ptr<engine::Part>>> PartLeases::take(engine::PartSha
   target.weights = target.manifest = Digest::of(world_.random.letters(kNameLetters));
   AcquireOptions options;
   options.keep_alive.duration = io::Duration{0};
-  call.deadline = std::min(call.deadline, world_.clock.now() + kTakeMax);
-  CO_TRY(auto lease, co_await leases_.acquire(share.node, target, options, std::move(call)));
-  co_return std::make_unique<LeasedPart>(std::move(lease));
+  const io::TimePoint deadline = call.deadline;
+  call.deadline = std::min(deadline, world_.clock.now() + kTakeMax);
+  auto lease = co_await leases_.acquire(share.node, target, options, std::move(call));
+  if (lease) co_return std::make_unique<LeasedPart>(std::move(*lease));
+  Error error = std::move(lease).error();
+  // Planned anew, it may go elsewhere.
+  if (error.code == Errc::deadline_exceeded && world_.clock.now() < deadline) {
+    error = {Errc::unavailable, fmt::format("node {} had no room for it in time", share.node)};
+  }
+  co_return fail(std::move(error));
 }
 
 }  // namespace om::scheduler

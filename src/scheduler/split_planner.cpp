@@ -4,6 +4,7 @@
 #include <boost/json.hpp>
 
 #include "base/log.h"
+#include "base/rendezvous.h"
 #include "io/task_group.h"
 
 namespace om::scheduler {
@@ -11,6 +12,7 @@ namespace {
 
 constexpr size_t kPingBytes = 512 << 10;
 constexpr std::chrono::seconds kPingMax{2}, kLinkAgeMax{60};
+constexpr size_t kMainsMax = 8;  // Planned for.
 
 using cluster::NodeInfo;
 
@@ -57,6 +59,29 @@ bool has_files(const NodeInfo& node, const Target& target) {
                              [&](const Target::File& file) { return node.has_blob(file.digest); });
 }
 
+bool is_main_of(const NodeInfo& node, const Digest& key) {
+  return std::ranges::any_of(node.runners, [&](const cluster::RunnerInfo& runner) {
+    return runner.key == key && runner.part_of.empty() && !runner.stopping;
+  });
+}
+
+// Who could be the main node, in the same order at every gateway: each with one of its own would
+// take the memory from the others that they wait for. Only who is it already, if one is.
+std::vector<std::string> mains_of(const cluster::View& view, const Target& target) {
+  const Digest key = target.key();
+  const std::string text = key.hex();
+  std::vector<std::string> mains;
+  for (const NodeInfo& node : view.nodes()) {
+    if (node.state != cluster::NodeState::ready || !has_files(node, target)) continue;
+    if (is_main_of(node, key)) return {node.name};
+    mains.push_back(node.name);
+  }
+  std::ranges::sort(mains, std::greater(),
+                    [&](const std::string& name) { return rendezvous(text, name); });
+  if (mains.size() > kMainsMax) mains.resize(kMainsMax);
+  return mains;
+}
+
 }  // namespace
 
 std::string SplitChoice::to_json() const {
@@ -97,24 +122,21 @@ Result<SplitChoice> SplitPlanner::choose(const Target& target) {
   TRY(const uint64_t whole,
       scheduler::whole_bytes(options_, target, *target.header, context_of_(target)));
   const cluster::View view = reports_.view();
-  const NodeInfo* main = nullptr;
   for (const NodeInfo& node : view.nodes()) {
-    if (node.state != cluster::NodeState::ready) continue;
-    if (room_for_whole(node) >= whole) {
+    if (node.state == cluster::NodeState::ready && room_for_whole(node) >= whole) {
       return fail(Errc::not_found, "node {} can hold the model alone", node.name);
     }
-    if (!has_files(node, target)) continue;
-    // This node before others, which saves a hop; then the one with the most room.
-    const bool better =
-        !main || node.name == self_ ||
-        (main->name != self_ && room_for_part(node, target) > room_for_part(*main, target));
-    if (better) main = &node;
   }
-  if (!main) return fail(Errc::not_found, "no node that is ready has the model's files");
-  SplitChoice choice;
-  choice.main = main->name;
-  TRY(choice.plan, plan(target, *target.header, main->name));
-  return choice;
+  Error last{Errc::not_found, "no node that is ready has the model's files"};
+  std::optional<SplitChoice> best;
+  for (std::string& main : mains_of(view, target)) {
+    auto made = plan(target, *target.header, main);
+    if (!made) last = std::move(made).error();
+    if (!made || (best && made->parts.size() >= best->plan.parts.size())) continue;
+    best = SplitChoice{std::move(main), std::move(*made)};
+  }
+  if (!best) return fail(std::move(last));
+  return std::move(*best);
 }
 
 Result<engine::SplitPlan> SplitPlanner::plan(const Target& target, const model::GgufSummary& gguf,

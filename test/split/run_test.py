@@ -176,8 +176,13 @@ class SplitModel(unittest.TestCase):
         self.assertEqual({candidate.get("excluded") for candidate in plan["candidates"]},
                          {"the model does not fit into its memory"})
         split = plan["split"]
-        self.assertEqual(split["node"], "n1")
-        self.assertEqual({part["node"] for part in split["parts"]}, {"n2", "n3"})
+        parts = {part["node"] for part in split["parts"]}
+        self.assertEqual({split["node"], *parts}, {"n1", "n2", "n3"})
+        self.assertEqual(len(parts), 2)
+        # Whoever is asked chooses the same: two would take from each other what both need.
+        for node in self.nodes[1:]:
+            other = node.post("/api/v1/placement", {"model": MODEL})["split"]
+            self.assertEqual(other["node"], split["node"])
         self.assertEqual(split["blocks"] + sum(part["blocks"] for part in split["parts"]), 31)
 
     def test_three_machines_answer_as_one_large_one_would(self):
@@ -238,8 +243,10 @@ class SplitModel(unittest.TestCase):
 
     def test_parts_end_with_the_machine_that_used_them(self):
         self.begin()
-        self.nodes[0].kill()
-        self.nodes[1].wait_until(lambda: not self.parts(), "the parts are freed", 60)
+        main = next(node for node in self.nodes if node.name == self.plan()["split"]["node"])
+        main.kill()
+        other = next(node for node in self.nodes if node is not main)
+        other.wait_until(lambda: not self.parts(), "the parts are freed", 60)
 
 
 if __name__ == "__main__":
