@@ -12,8 +12,9 @@ namespace {
 
 constexpr size_t kLinesMax = 40, kLineBytesMax = 512;
 constexpr size_t kAnswerBytesMax = 64 * 1024;
-constexpr auto kPollFirst = std::chrono::milliseconds(10);
-constexpr auto kPollMax = std::chrono::milliseconds(100);
+// Whether it is ready is asked so often that a load takes a sixteenth longer at most.
+constexpr auto kPollMin = std::chrono::milliseconds(10), kPollMax = std::chrono::milliseconds(100);
+constexpr int kPollShare = 16;
 constexpr auto kHealthMax = std::chrono::seconds(10);
 constexpr auto kSettleMax = std::chrono::milliseconds(500);
 constexpr std::string_view kStopped =
@@ -87,7 +88,7 @@ bool RunnerProcess::was_killed() const {
 }
 
 io::Task<Result<void>> RunnerProcess::wait_ready(io::Call call) {
-  io::Duration pause = kPollFirst;
+  const io::TimePoint begun = world_.clock.now();
   uint64_t resident_before = 0;
   while (true) {
     CO_TRY(const bool ready, co_await is_ready(call));
@@ -110,8 +111,8 @@ io::Task<Result<void>> RunnerProcess::wait_ready(io::Call call) {
           std::chrono::duration_cast<std::chrono::seconds>(options_.load_stall_max).count(),
           last_words());
     }
+    const auto pause = std::clamp<io::Duration>((now - begun) / kPollShare, kPollMin, kPollMax);
     CO_TRY_VOID(co_await world_.clock.sleep_for(pause, call));
-    pause = std::min<io::Duration>(pause + pause / 2, kPollMax);
   }
 }
 
