@@ -242,8 +242,9 @@ class SplitModel(unittest.TestCase):
         self.assertIn("memory", refused.exception.text)
 
     def test_parts_end_with_the_machine_that_used_them(self):
-        self.begin()
-        main = next(node for node in self.nodes if node.name == self.plan()["split"]["node"])
+        answer = self.begin()
+        why = json.loads(self.nodes[0].cli("explain", answer.id, "--json").stdout)
+        main = next(node for node in self.nodes if node.name == why["split"]["node"])
         main.kill()
         other = next(node for node in self.nodes if node is not main)
         other.wait_until(lambda: not self.parts(), "the parts are freed", 60)
