@@ -95,7 +95,7 @@ std::vector<engine::ExternalModel> external_models(const Dependencies& dependenc
     for (const engine::ExternalModel& model : backend->models()) {
       const auto name = model::Name::parse(model.name);
       if (name && dependencies.store.find(*name)) continue;
-      models.emplace(model.name, model);
+      models.emplace(engine::without_latest(model.name), model);
     }
   }
   std::vector<engine::ExternalModel> list;

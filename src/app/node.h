@@ -42,6 +42,7 @@ class Node {
   // Of its parts, while it is ready.
   scheduler::LocalScheduler& local_scheduler() { return *local_scheduler_; }
   ClusterParts* cluster() { return cluster_.get(); }  // Null: in none.
+  engine::Backends& backends() { return *backends_; }
   http::Server& server() { return *server_; }
 
  private:

@@ -415,6 +415,13 @@ Result<void> AnswerRun::end(model::DoneReason reason, std::string stop_word) {
   return {};
 }
 
+model::Usage AnswerRun::counted() const {
+  model::Usage usage;
+  usage.prompt_tokens = usage_.prompt_tokens;
+  usage.output_tokens = transcript_.count();
+  return usage;
+}
+
 // Of an answer that nobody waited for, what was made of it until then.
 void AnswerRun::count_tokens() const {
   const int64_t produced = std::max(usage_.output_tokens, transcript_.count());

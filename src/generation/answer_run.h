@@ -68,6 +68,7 @@ class AnswerRun final : public Answer {
   io::Task<Result<model::Chunk>> next() override;
   std::optional<Result<model::Chunk>> ready() override;
   const Route& route() const override { return route_; }
+  model::Usage counted() const override;
 
  private:
   // A piece's log probabilities, waiting for their text to be given out.

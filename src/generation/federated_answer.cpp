@@ -38,6 +38,7 @@ FederatedAnswer::FederatedAnswer(io::World& world, Generation& own, bool is_own,
                                  HolderChoice& choice, Request request, io::Call call)
     : world_(world),
       own_(own),
+      is_own_(is_own),
       own_left_(is_own),
       choice_(choice),
       request_(std::move(request)),
@@ -75,12 +76,21 @@ io::Task<Result<void>> FederatedAnswer::open() {
     }
     if (opened || !is_holders_fault(opened.error())) co_return opened;
     last = std::move(opened).error();
+    if (chosen.own) own_error_ = last;
   }
   // A client takes 404 for a model that it should pull, and 401 for a key of its own.
   if (last.code == Errc::unauthenticated || last.code == Errc::not_found) {
     last.code = Errc::internal;
   }
-  co_return fail(std::move(last));
+  co_return fail(with_own_reason(std::move(last)));
+}
+
+// Who finds our queue full may come again.
+Error FederatedAnswer::with_own_reason(Error error) const {
+  if (!own_error_ || own_error_->what == error.what) return error;
+  if (own_error_->code == Errc::overloaded) error.code = Errc::overloaded;
+  error.what += "; our own nodes: " + own_error_->what;
+  return error;
 }
 
 io::Task<Result<void>> FederatedAnswer::open_own() {
@@ -128,25 +138,14 @@ Result<engine::UpstreamRequest> FederatedAnswer::upstream(const engine::Backend&
 }
 
 FederatedAnswer::Request FederatedAnswer::continued() const {
-  if (emitted_.text.empty()) return request_;
-  model::ChatRequest chat;
-  if (const auto* given = std::get_if<model::ChatRequest>(&request_)) {
-    chat = *given;
-    chat.common.options = engine::options_left(chat.common, emitted_);
-  } else {
-    model::GenerateRequest generate = std::get<model::GenerateRequest>(request_);
-    generate.common.options = engine::options_left(generate.common, emitted_);
-    if (generate.raw) {
-      generate.prompt += emitted_.text;
-      return generate;
-    }
-    chat.common = generate.common;
-    if (generate.system) chat.messages.push_back({.role = "system", .content = *generate.system});
-    chat.messages.push_back(
-        {.role = "user", .content = generate.prompt, .images = generate.images});
-  }
-  chat.messages.push_back({.role = "assistant", .content = emitted_.text});
-  return chat;
+  Request request = request_;
+  if (emitted_.text.empty()) return request;
+  const auto go_on = [this](auto& asked) {
+    asked.common.options = engine::options_left(asked.common, emitted_);
+    asked.common.said = emitted_.text;
+  };
+  std::visit(go_on, request);
+  return request;
 }
 
 void FederatedAnswer::note(model::Chunk& chunk) {
@@ -156,7 +155,7 @@ void FederatedAnswer::note(model::Chunk& chunk) {
     if (backend_) backend_->note_output();
   }
   if (!chunk.thinking.empty() || !chunk.tool_calls.empty()) plain_ = false;
-  const model::Usage told = chunk.usage;
+  const model::Usage told = own_answer_ ? own_answer_->counted() : chunk.usage;
   if (said_before_ == 0 && told.prompt_tokens > 0) prompt_tokens_ = told.prompt_tokens;
   if (chunk.done) return complete(chunk.usage);
   chunk.usage = {};
@@ -212,7 +211,8 @@ io::Task<Result<void>> FederatedAnswer::go_on(Error error) {
   log_info("asking another holder of the model", field("id", common().id),
            field("model", common().model), field("error", error), field("begun", begun_));
   // The first reason tells more than that nobody is left.
-  if (!co_await open()) co_return fail(std::move(error));
+  const auto opened = co_await open();
+  if (!opened) co_return fail(with_own_reason(std::move(error)));
   co_return Result<void>{};
 }
 
@@ -242,7 +242,12 @@ io::Task<Result<model::Chunk>> FederatedAnswer::next() {
     }
     Error error = std::move(chunk).error();
     if (call_.cancel.cancelled() || !is_holders_fault(error)) co_return fail(std::move(error));
-    if (backend_) backend_->backend().failed(error);
+    if (own_answer_) own_error_ = error;
+    if (backend_) {
+      backend_->backend().failed(error);
+      // What kept our nodes from it may have passed while this one answered.
+      own_left_ |= is_own_ && emitted_.tokens > said_before_;
+    }
     leave();
     if (auto last = end_by_limit()) co_return std::move(*last);
     if (begun_) route_.resumed++;

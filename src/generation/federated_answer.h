@@ -47,6 +47,7 @@ class FederatedAnswer final : public Answer {
   io::Task<Result<void>> open_backend(const std::shared_ptr<engine::Backend>& backend);
   Result<engine::UpstreamRequest> upstream(const engine::Backend& backend) const;
   Request continued() const;  // For our own engines.
+  Error with_own_reason(Error error) const;
   io::Task<Result<void>> go_on(Error error);
   std::optional<model::Chunk> end_by_limit() const;
   void leave();  // Whoever answered until now.
@@ -55,7 +56,9 @@ class FederatedAnswer final : public Answer {
 
   io::World& world_;
   Generation& own_;
+  const bool is_own_;
   bool own_left_;
+  std::optional<Error> own_error_;  // Why our own nodes do not answer.
   HolderChoice& choice_;
   Request request_;
   io::Call call_;

@@ -31,6 +31,9 @@ class Answer {
   // chunk. Chunks that came in one read can so leave in one write.
   virtual std::optional<Result<model::Chunk>> ready() { return std::nullopt; }
   virtual const Route& route() const = 0;
+  // Tokens of the prompt, and of what was given out so far, for whoever goes on with it. 0: not
+  // known.
+  virtual model::Usage counted() const { return {}; }
 };
 
 using Decision = std::shared_ptr<scheduler::PlacementDecision>;  // Never null.

@@ -77,6 +77,7 @@ class ChatFitting {
     input_.format = std::move(request.common.format);
     input_.media_marker = setting.engine.properties().media_marker;
     input_.now_seconds = setting.now_seconds;
+    input_.said = std::move(request.common.said);
   }
 
   io::Task<Result<PreparedPrompt>> without(size_t dropped) {
@@ -161,7 +162,7 @@ io::Task<Result<PreparedPrompt>> prepare_generate(PromptSetting setting,
   prepared.media = std::move(request.images);
   const std::string& marker = setting.engine.properties().media_marker;
   if (request.raw) {
-    prepared.rendered.prompt = std::move(request.prompt);
+    prepared.rendered.prompt = std::move(request.prompt) + request.common.said;
     if (!prepared.media.empty()) {
       CO_TRY(prepared.media, prompt::place_named_media(prepared.rendered.prompt, marker,
                                                        std::move(prepared.media)));
@@ -183,6 +184,7 @@ io::Task<Result<PreparedPrompt>> prepare_generate(PromptSetting setting,
     input.format = std::move(request.common.format);
     input.media_marker = marker;
     input.now_seconds = setting.now_seconds;
+    input.said = std::move(request.common.said);
     CO_TRY(prepared.rendered, setting.chat_template.generate(input));
   }
   CO_TRY_VOID(prompt::settle_media(prepared.rendered.prompt, marker, prepared.media.size()));

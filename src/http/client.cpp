@@ -168,4 +168,9 @@ void Client::use_proxies(Proxies proxies) { impl_->proxies = std::move(proxies);
 
 void Client::close_idle() { impl_->pool->clear(); }
 
+void Client::close_idle(ClientRequest like) {
+  impl_->choose_way(like);
+  impl_->pool->clear(ClientPool::key(like));
+}
+
 }  // namespace om::http

@@ -67,6 +67,8 @@ class Client {
   // The call's token and deadline hold until the response is destroyed.
   io::Task<Result<std::unique_ptr<ClientResponse>>> send(ClientRequest request, io::Call call);
   void close_idle();
+  // Those that a request like this one would use.
+  void close_idle(ClientRequest like);
   // For requests to the outside from now on.
   void use_proxies(Proxies proxies);
 

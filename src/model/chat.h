@@ -76,6 +76,7 @@ struct RequestCommon {
   bool truncate = true;
   std::optional<bool> shift;
   bool debug_render_only = false;
+  std::string said;  // What somebody else answered already: it is gone on from there.
   // Under which the answer is kept, so that its client can pick it up again, and what tells the
   // request. Empty: it is not kept.
   std::string record, record_fingerprint;

@@ -184,11 +184,20 @@ Result<Rendered> GoRenderer::chat(const ChatInput& input) const {
   }
   Rendered rendered;
   TRY(rendered.prompt, names_messages_ ? render_messages(input) : render_turns(input));
+  if (!input.said.empty()) append_said(rendered.prompt, input.said);
   return finish(std::move(rendered), input);
+}
+
+// Not as a last turn of the assistant: most templates would close it, and open the next one.
+void GoRenderer::append_said(std::string& prompt, std::string_view said) const {
+  const bool thinks = !thinking_.empty() && trim_right(prompt).ends_with(thinking_.open);
+  if (thinks) prompt += thinking_.close + "\n\n";
+  prompt += said;
 }
 
 Result<Rendered> GoRenderer::generate(const GenerateInput& input) const {
   ChatInput chat_input;
+  chat_input.said = input.said;
   chat_input.think = input.think;
   chat_input.format = input.format;
   chat_input.media_marker = input.media_marker;

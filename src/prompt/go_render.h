@@ -26,6 +26,7 @@ class GoRenderer {
                               const model::Think& think, int64_t now_seconds,
                               size_t used = 0) const;
   Result<std::string> forced_call(const ChatInput& input) const;
+  void append_said(std::string& prompt, std::string_view said) const;
   Result<Rendered> finish(Rendered rendered, const ChatInput& input) const;
 
   GoTemplate template_;

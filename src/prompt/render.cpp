@@ -43,6 +43,12 @@ class GoChatTemplate : public TemplateBase {
 };
 
 Result<Rendered> apply(const llama::ChatTemplate& chosen, const ChatInput& input) {
+  if (!input.said.empty()) {
+    ChatInput going_on = input;
+    going_on.messages.push_back({.role = "assistant", .content = std::move(going_on.said)});
+    going_on.said.clear();
+    return apply(chosen, going_on);
+  }
   if (input.format.kind == model::Format::Kind::schema) {
     // Checked here for its size and depth, and so that the message names the schema.
     TRY_VOID(format_grammar(input.format));
@@ -93,6 +99,7 @@ class JinjaChatTemplate : public TemplateBase {
     model::Message user{.role = "user", .content = input.prompt};
     user.images.resize(input.images);
     chat_input.messages.push_back(std::move(user));
+    chat_input.said = input.said;
     chat_input.think = input.think;
     chat_input.format = input.format;
     chat_input.media_marker = input.media_marker;

@@ -46,6 +46,7 @@ struct ChatInput {
   model::Format format;
   std::string media_marker;  // Put before a message's text, once for each of its images.
   int64_t now_seconds = 0;   // Unix time, for templates that name the date.
+  std::string said;          // What was answered already, as content: the prompt ends behind it.
 };
 
 struct GenerateInput {
@@ -57,6 +58,7 @@ struct GenerateInput {
   model::Format format;
   std::string media_marker;
   int64_t now_seconds = 0;
+  std::string said;
 };
 
 struct Rendered {

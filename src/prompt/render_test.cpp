@@ -86,6 +86,20 @@ TEST(GoRender, ATrailingAssistantMessageIsContinued) {
   EXPECT_THAT(prompt(*go("legacy_llama2.gotmpl"), input), EndsWith("Bye [/INST] Good"));
 }
 
+// Of somebody else who answered until now: most templates would close it as a turn.
+TEST(GoRender, GoesOnBehindWhatWasSaidAlready) {
+  const auto begun = conversation();
+  auto input = begun;
+  input.said = "Good";
+  for (const auto* file : {"chatml_tools.gotmpl", "gemma.gotmpl", "llama3.gotmpl", "mistral.gotmpl",
+                           "legacy_llama2.gotmpl", "thinking.gotmpl"}) {
+    const auto chosen = go(file);
+    EXPECT_EQ(prompt(*chosen, input), prompt(*chosen, begun) + "Good") << file;
+  }
+  auto jinja = make_template({.jinja = test_data("smollm2.jinja")});
+  EXPECT_THAT(prompt(**jinja, input), EndsWith("<|im_start|>assistant\nGood"));
+}
+
 TEST(GoRender, Llama3WithToolsAndDate) {
   EXPECT_EQ(
       prompt(*go("llama3.gotmpl"), tool_conversation()),

@@ -26,6 +26,7 @@ Errc errc_of(int status) {
     case 403:
       return Errc::unauthenticated;
     case 404:
+    case 405:
       return Errc::not_found;
     case 429:
       return Errc::overloaded;
@@ -65,12 +66,18 @@ std::string error_text(std::string_view body) {
   return std::string(body.substr(0, kErrorShownMax));
 }
 
+// Some know their paths and say so; others are in trouble, or want a key that comes later.
+bool says_nothing(const Result<std::string>& told) {
+  return told || (told.error().code != Errc::not_found && told.error().code != Errc::unsupported &&
+                  told.error().code != Errc::invalid_argument);
+}
+
+}  // namespace
+
 std::string_view without_latest(std::string_view model) {
   if (model.ends_with(":latest")) model.remove_suffix(7);
   return model;
 }
-
-}  // namespace
 
 Backend::Backend(io::World& world, http::Client& client, BackendSpec spec, std::string key)
     : world_(world),
@@ -78,13 +85,17 @@ Backend::Backend(io::World& world, http::Client& client, BackendSpec spec, std::
       spec_(std::move(spec)),
       key_(std::move(key)),
       kind_(spec_.kind),
+      doubts_left_(spec_.kind == BackendKind::unknown ? kDoubtsMax : 0),
       tasks_(world.executor, world.clock) {}
 
 Backend::~Backend() = default;
 
 void Backend::start() { tasks_.spawn(watch()); }
 
-io::Task<void> Backend::stop() { co_await tasks_.stop(); }
+io::Task<void> Backend::stop() {
+  co_await tasks_.stop();
+  client_.close_idle(request("GET", "/", {}));
+}
 
 io::Task<void> Backend::watch() {
   const io::CancelToken token = tasks_.token();
@@ -106,10 +117,13 @@ io::Task<void> Backend::watch() {
 
 io::Task<Result<void>> Backend::check(io::Call call) {
   Result<void> checked;
-  if (kind_ == BackendKind::unknown) {
-    const auto kind = co_await detect(call);
-    if (kind) kind_ = *kind;
-    if (!kind) checked = fail(kind.error());
+  if (doubts_left_ > 0) {
+    const auto found = co_await detect(call);
+    if (!found) checked = fail(found.error());
+    if (found && doubts_left_ > 0) {  // Another check may have been sure meanwhile.
+      kind_ = found->kind;
+      doubts_left_ = found->sure ? 0 : doubts_left_ - 1;
+    }
   }
   if (checked) checked = co_await read_models(call);
   if (checked) {
@@ -122,18 +136,19 @@ io::Task<Result<void>> Backend::check(io::Call call) {
   co_return checked;
 }
 
-io::Task<Result<BackendKind>> Backend::detect(io::Call call) {
+io::Task<Result<Backend::Detected>> Backend::detect(io::Call call) {
   const auto version = co_await fetch("GET", "/api/version", {}, call);
-  if (version && version->contains("\"version\"")) co_return BackendKind::ollama;
+  if (version && version->contains("\"version\"")) co_return Detected{BackendKind::ollama, true};
   // Who cannot be reached at all is asked nothing more.
   if (!version && version.error().code == Errc::unavailable) co_return fail(version.error());
   const auto properties = co_await fetch("GET", "/props", {}, call);
   if (properties && properties->contains("default_generation_settings")) {
-    co_return BackendKind::llama_server;
+    co_return Detected{BackendKind::llama_server, true};
   }
   CO_TRY(const std::string models, co_await fetch("GET", "/v1/models", {}, call));
-  if (models.contains("\"vllm\"")) co_return BackendKind::vllm;
-  co_return BackendKind::openai;
+  if (models.contains("\"vllm\"")) co_return Detected{BackendKind::vllm, true};
+  if (!models.contains("\"data\"")) co_return fail(Errc::corrupt, "it lists no models");
+  co_return Detected{BackendKind::openai, !says_nothing(version) && !says_nothing(properties)};
 }
 
 io::Task<Result<void>> Backend::read_models(io::Call call) {
@@ -190,13 +205,9 @@ bool Backend::may_be_asked() const {
   return !trying_ && world_.clock.now() >= open_until_;
 }
 
-void Backend::answered() {
-  failures_ = 0;
-  trying_ = false;
-}
+void Backend::answered() { failures_ = 0; }
 
 void Backend::failed(const Error& error) {
-  trying_ = false;
   failures_++;
   const int doublings = std::clamp(failures_ - kFailuresMax, 0, 8);
   open_until_ =
@@ -245,7 +256,6 @@ io::Task<Result<std::string>> Backend::fetch(std::string method, std::string tar
 
 io::Task<Result<std::unique_ptr<ExternalAnswer>>> Backend::ask(UpstreamRequest upstream,
                                                                io::Call call) {
-  if (failures_ >= kFailuresMax) trying_ = true;
   const bool lines = kind_ == BackendKind::ollama;
   auto asked = request("POST", std::move(upstream.target), std::move(upstream.body));
   auto limit =
@@ -255,7 +265,6 @@ io::Task<Result<std::unique_ptr<ExternalAnswer>>> Backend::ask(UpstreamRequest u
   auto response = co_await send(std::move(asked), io::Call{call.deadline, limit->token()});
   limit->end_wait();
   if (!response) {
-    trying_ = false;
     if (limit->passed()) co_return fail(Errc::unavailable, "backend {} is silent", spec_.name);
     co_return fail(std::move(response).error());
   }

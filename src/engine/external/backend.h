@@ -24,6 +24,9 @@ struct ExternalModel {
   io::WallTime modified{};  // The epoch: not told.
 };
 
+// Servers name one model with or without it.
+std::string_view without_latest(std::string_view model);
+
 // On the io thread; stop() must have returned before it is destroyed, answers may outlive it.
 //
 // It is asked for its models every few seconds. After failures_max failures in a row nothing is
@@ -32,6 +35,7 @@ class Backend {
  public:
   static constexpr std::chrono::seconds kCheckInterval{5}, kCheckMax{5};
   static constexpr int kFailuresMax = 3;
+  static constexpr int kDoubtsMax = 12;  // Then a server that hides its kind is what it seems.
   static constexpr std::chrono::seconds kOpenFirst{2}, kOpenMax{60};
 
   Backend(io::World& world, http::Client& client, BackendSpec spec, std::string key);
@@ -68,7 +72,11 @@ class Backend {
   http::ClientRequest request(std::string method, std::string target, std::string body) const;
   io::Task<Result<std::unique_ptr<http::ClientResponse>>> send(http::ClientRequest request,
                                                                io::Call call);
-  io::Task<Result<BackendKind>> detect(io::Call call);
+  struct Detected {
+    BackendKind kind = BackendKind::unknown;
+    bool sure = false;
+  };
+  io::Task<Result<Detected>> detect(io::Call call);
   io::Task<Result<void>> read_models(io::Call call);
   io::Task<void> watch();
   BackendSpeed* speed_to_learn(const std::string& model);  // Null: there is no such model.
@@ -80,6 +88,7 @@ class Backend {
   BackendPaces paces_;
   std::shared_ptr<BackendHealth> health_ = std::make_shared<BackendHealth>();
   BackendKind kind_;
+  int doubts_left_;  // Checks that may still find another kind.
   std::vector<ExternalModel> models_;
   std::optional<Error> error_ = Error{Errc::unavailable, "not asked yet"};
   int failures_ = 0, running_ = 0, waiting_ = 0;

@@ -40,12 +40,16 @@ BackendRequest::BackendRequest(io::Clock& clock, std::shared_ptr<Backend> backen
       model_(std::move(model)),
       prompt_bytes_(prompt_bytes),
       ahead_(backend_->waiting()),
-      asked_(clock.now()) {
+      asked_(clock.now()),
+      is_trial_(backend_->failures_ >= Backend::kFailuresMax) {
+  backend_->trying_ |= is_trial_;
   backend_->running_++;
   backend_->waiting_++;
 }
 
 BackendRequest::~BackendRequest() {
+  // Also of a client that left: nobody else would tell how it went.
+  if (is_trial_) backend_->trying_ = false;
   backend_->running_--;
   if (waits_) backend_->waiting_--;
 }

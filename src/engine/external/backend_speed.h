@@ -34,8 +34,8 @@ class BackendSpeed {
   double short_ms_ = 0;  // Of short prompts, on average.
 };
 
-// One request at a backend: counts there until it is destroyed, and tells how fast it went. On the
-// io thread.
+// One request at a backend: counts there until it is destroyed, as its trial too, and tells how
+// fast it went. On the io thread.
 class BackendRequest {
  public:
   BackendRequest(io::Clock& clock, std::shared_ptr<Backend> backend, std::string model,
@@ -55,7 +55,7 @@ class BackendRequest {
   size_t prompt_bytes_;
   int ahead_;
   io::TimePoint asked_, first_{};
-  bool waits_ = true;
+  bool waits_ = true, is_trial_;
 };
 
 }  // namespace om::engine

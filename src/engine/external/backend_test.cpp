@@ -42,9 +42,11 @@ class ForeignServer {
   int64_t cached = 0;        // Of a prompt of 1000 tokens.
   bool pings = false;        // Meanwhile, where the answer has begun.
   bool tells_models = true;  // In time.
+  bool knows_itself = true;  // Else its own paths get 500.
 
   sim::World& world() { return sim_; }
   io::TimePoint now() { return sim_.clock().now(); }
+  Backend& backend() { return *backend_; }
 
   io::Task<Result<std::unique_ptr<ExternalAnswer>>> ask(io::Call call = {}) {
     model::ChatRequest chat;
@@ -60,6 +62,12 @@ class ForeignServer {
                        http::ResponseWriter& response) {
     const auto read = co_await body.read_all(1 << 20);
     if (!read) co_return;
+    if (request.path == "/api/version") {
+      (void)co_await response.send(knows_itself ? 200 : 500, "application/json",
+                                   R"({"version":"0.17.4"})");
+      co_return;
+    }
+    if (request.path == "/props") co_return (void) co_await response.send(404, "text/plain", "");
     if (request.path == "/v1/models") {
       if (!tells_models) co_return co_await be_silent(request, minutes(60), nullptr);
       (void)co_await response.send(200, "application/json", R"({"data":[{"id":"m"}]})");
@@ -125,6 +133,18 @@ TEST(Backend, IsGivenUpThoughItKeepsTheConnectionOpen) {
   server.pings = true;
   server.run([](ForeignServer& far) -> io::Task<void> {
     co_await expect_silent(far, BackendPace::kNextUnknown, BackendPace::kNextUnknown + seconds(3));
+  });
+}
+
+TEST(Backend, IsAskedAgainWhatItIsAfterItWasInTrouble) {
+  ForeignServer server(BackendKind::unknown);
+  server.knows_itself = false;
+  server.run([](ForeignServer& far) -> io::Task<void> {
+    (void)co_await far.world().clock().sleep_for(seconds(2));
+    EXPECT_EQ(far.backend().kind(), BackendKind::openai);
+    far.knows_itself = true;
+    (void)co_await far.world().clock().sleep_for(2 * Backend::kCheckInterval);
+    EXPECT_EQ(far.backend().kind(), BackendKind::ollama);
   });
 }
 
