@@ -95,7 +95,7 @@ function(ollamamax_simulation)
   add_library(om_sim ${sim})
   target_include_directories(om_sim PUBLIC ${CMAKE_SOURCE_DIR})
   target_precompile_headers(om_sim REUSE_FROM om_pch_lower)
-  target_link_libraries(om_sim PUBLIC om_metadata om_security om_http om_io om_base)
+  target_link_libraries(om_sim PUBLIC om_metadata om_security om_http om_model om_io om_base)
   list(APPEND sim_cluster ${CMAKE_SOURCE_DIR}/sim/answer_for_test.cpp
     ${CMAKE_SOURCE_DIR}/sim/client_for_test.cpp ${CMAKE_SOURCE_DIR}/sim/models_for_test.cpp
     ${CMAKE_SOURCE_DIR}/sim/oracle_for_test.cpp ${CMAKE_SOURCE_DIR}/sim/scenario_for_test.cpp)

@@ -29,7 +29,9 @@ io::Task<void> SimClient::run() {
     CHECK(slept.has_value());
     // Some programs open a connection for each request.
     if (!random_.chance(scenario_.pool_chance)) client_->close_idle();
-    const int model = static_cast<int>(random_.below(static_cast<uint64_t>(scenario_.models)));
+    const auto own = static_cast<size_t>(scenario_.models);
+    const size_t drawn = random_.below(own + others.size());
+    const int model = drawn < own ? static_cast<int>(drawn) : others[drawn - own];
     Exchange exchange = draw_exchange();
     Manner manner = draw_manner(exchange);
     co_await exchange_with(model, std::move(exchange), manner);
@@ -37,10 +39,14 @@ io::Task<void> SimClient::run() {
   client_->close_idle();
 }
 
-io::Task<void> SimClient::ask(int model, size_t gateway) {
+io::Task<void> SimClient::ask(int model, size_t gateway, io::Duration leaves_after) {
   Exchange exchange = draw_exchange();
   exchange.gateway = gateway;
   Manner manner{.deadline = sim_.clock().now() + scenario_.patience};
+  if (leaves_after > io::Duration{}) {
+    manner.deadline = sim_.clock().now() + leaves_after;
+    manner.deadline_is_leaving = true;
+  }
   co_await exchange_with(model, std::move(exchange), manner);
   client_->close_idle();
 }
@@ -100,7 +106,9 @@ http::ClientRequest SimClient::request_for(const Exchange& exchange, int model) 
       break;
   }
   if (random_.chance(0.1) && exchange.route != Route::openai_chat) body["keep_alive"] = 0;
-  if (random_.chance(0.1) && exchange.route != Route::openai_chat) {
+  // With a smaller one, or a larger one, it may be that it needs no parts, or more than there are.
+  const bool any_context = model != scenario_.split_model;
+  if (random_.chance(0.1) && exchange.route != Route::openai_chat && any_context) {
     body["options"].as_object()["num_ctx"] = 512 << random_.below(4);
   }
   request.method = "POST";

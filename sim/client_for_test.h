@@ -21,9 +21,11 @@ class SimClient {
   SimClient(World& world, const Scenario& scenario, int number, Exchanges& seen,
             std::vector<io::Endpoint> gateways);
 
+  std::vector<int> others;  // Models beyond the scenario's that it asks for too.
+
   io::Task<void> run();
-  // One patient request for the model, read to its end.
-  io::Task<void> ask(int model, size_t gateway = 0);
+  // One patient request for the model, read to its end; or left after a while.
+  io::Task<void> ask(int model, size_t gateway = 0, io::Duration leaves_after = {});
 
  private:
   struct Manner {

@@ -106,6 +106,7 @@ io::Task<Result<void>> FakeLlama::serve(io::Endpoint at, io::CancelToken stop) {
   const io::Call call{io::kNever, stop};
   const auto slept = co_await world_.clock.sleep_for(behaviour_.load_time, call);
   loaded_ = slept.has_value() && !behaviour_.fails_to_load;
+  if (loaded_ && behaviour_.before_loaded) loaded_ = co_await behaviour_.before_loaded();
   if (behaviour_.fails_to_load) die_();
   const auto waited = co_await world_.clock.sleep_until(io::kNever, call);
   co_await server_.stop({});
@@ -204,6 +205,10 @@ io::Task<void> FakeLlama::complete(http::Request& request, std::string body,
       const auto slept = co_await world_.clock.sleep_for(behaviour_.token_time,
                                                          io::Call{io::kNever, request.cancel});
       if (!slept) co_return;
+    }
+    if (behaviour_.before_token) {
+      const bool comes = co_await behaviour_.before_token();
+      if (!comes) co_return;
     }
     hash = mix(hash, token);
     predicted++;

@@ -29,6 +29,8 @@ struct FakeLlamaBehaviour {
   uint64_t garbage_after_tokens = 0;  // Then `garbage`, and the end of the answer.
   std::string garbage = "data: {\"content\":\xff\xfe\n\n";
   bool fails_to_load = false;
+  // Given: what loading and each token wait for. False: they are not to come.
+  std::function<io::Task<bool>()> before_loaded, before_token;
 };
 
 // The answer to a prompt: what every unbroken run of at most `count` tokens gives.

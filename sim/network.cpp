@@ -74,6 +74,12 @@ io::Duration SimNetwork::delay(const std::string& from, const std::string& to) {
   return delay;
 }
 
+int SimNetwork::streams_open(std::string_view at, std::string_view to) const {
+  return static_cast<int>(std::ranges::count_if(streams_, [&](const auto& item) {
+    return item.second->host().name() == at && item.second->other() == to;
+  }));
+}
+
 void SimNetwork::wake_all() {
   for (const auto& [number, stream] : streams_) stream->wake();
   changed_.notify_all();
@@ -145,8 +151,17 @@ void SimHost::die(Word word) {
   }
 }
 
+bool SimHost::is_within(const io::Endpoint& at) const {
+  return !at.unix_path.empty() || (at.host == "127.0.0.1" && !place_.name.empty());
+}
+
 std::string SimHost::key_of(const io::Endpoint& at) const {
-  return at.unix_path.empty() ? at.str() : place_.name + at.str();
+  return is_within(at) ? place_.name + at.str() : at.str();
+}
+
+uint16_t SimHost::port_towards(const io::Endpoint& to) {
+  if (!to.unix_path.empty() || !is_within(to)) return network_.next_port_++;
+  return static_cast<uint16_t>(kLoopbackFirst + loopback_ports_++ % kLoopbackPorts);
 }
 
 Result<SimPeer> SimHost::check_server(const io::Tls& mine, const SimHost& host,
@@ -193,7 +208,7 @@ io::Task<Result<std::unique_ptr<io::Stream>>> SimHost::connect(io::Endpoint to,
   auto& listeners = network_.listeners_;
   const auto named = network_.names_.find(to.host);
   std::string other = named == network_.names_.end() ? "" : named->second;
-  if (!to.unix_path.empty()) other = place_.name;
+  if (is_within(to)) other = place_.name;
   CO_TRY_VOID(co_await network_.travel(*this, other, tls != nullptr, call));
   const auto found = listeners.find(key_of(to));
   if (found == listeners.end() || dead_) {
@@ -215,7 +230,8 @@ io::Task<Result<std::unique_ptr<io::Stream>>> SimHost::connect(io::Endpoint to,
   forth->from = back->to = place_.name;
   forth->to = back->from = host.name();
   forth->local = back->local = place_.name == host.name() && !place_.name.empty();
-  client.address = place_.address + ":" + std::to_string(network_.next_port_++);
+  const std::string& from = to.unix_path.empty() && is_within(to) ? to.host : place_.address;
+  client.address = fmt::format("{}:{}", from, port_towards(to));
   server.address = to.str();
   auto accepted = std::make_unique<SimStream>(host, forth, back, std::move(client));
   if (!found->second->offer(std::move(accepted))) {

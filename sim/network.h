@@ -46,6 +46,7 @@ class SimNetwork final : public io::Network {
   NetworkFaults faults;
   std::map<std::string, io::Duration> slow;  // What every write from and to a host takes longer.
   int streams_open() const { return streams_open_; }
+  int streams_open(std::string_view at, std::string_view to) const;  // Ends of hosts.
   uint64_t trace() const { return trace_; }  // Of every read so far: how much, and when.
 
   // What `from` sends does not arrive at `to` any more. Silently: what is on its way waits for
@@ -86,6 +87,10 @@ class SimNetwork final : public io::Network {
 // One machine's way into the network. The network outlives it, and it its streams.
 class SimHost final : public io::Network {
  public:
+  // Who connects on loopback does so from these, so that its disk's /proc/net/tcp can tell whose
+  // they are.
+  static constexpr uint16_t kLoopbackFirst = 61'000, kLoopbackPorts = 100;
+
   struct Place {
     std::string name;     // Of the machine; a restart keeps it.
     std::string address;  // Numeric.
@@ -110,6 +115,9 @@ class SimHost final : public io::Network {
   friend class SimStream;
   friend class SimListener;
   std::string key_of(const io::Endpoint& at) const;
+  // Unix sockets and 127.0.0.1; one without a name is all of its network.
+  bool is_within(const io::Endpoint& at) const;
+  uint16_t port_towards(const io::Endpoint& to);
   // Whose certificate the other side shows, when this one looks at it; unauthenticated: refused.
   Result<SimPeer> check_server(const io::Tls& mine, const SimHost& host, const io::Tls& theirs);
   Result<SimPeer> check_client(const io::Tls& mine, const SimHost& host, const io::Tls& theirs);
@@ -119,6 +127,7 @@ class SimHost final : public io::Network {
   io::Clock& clock_;
   io::Filesystem& files_;
   bool dead_ = false;
+  uint16_t loopback_ports_ = 0;
 };
 
 }  // namespace om::sim

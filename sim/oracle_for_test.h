@@ -45,6 +45,7 @@ struct Circumstances {
   bool resets = false;  // Connections may break by themselves.
   bool calm = false;    // Nothing breaks at all.
   bool may_lack_models = false;
+  bool may_not_count_prompt = false;  // Who counts at its end only, and broke off before.
 };
 
 // Complaints, each with the request's number; empty: the exchange was right.

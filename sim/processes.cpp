@@ -25,7 +25,7 @@ class SimChild final : public io::Child {
   int pid() const override { return program_->pid_; }
   bool running() const override { return !program_->has_ended(); }
   io::ProcessMemory memory() const override {
-    return running() ? io::ProcessMemory{uint64_t{64} << 20, uint64_t{16} << 20}
+    return running() ? io::ProcessMemory{uint64_t{24} << 20, uint64_t{16} << 20}
                      : io::ProcessMemory{};
   }
   void signal(int number) override {

@@ -31,6 +31,7 @@ struct Scenario {
 
   // Who asks.
   int models = 2, clients = 0, requests_each = 0;
+  int split_model = -1;  // One of `models`: larger than any node.
   int predict_max = 0;
   io::Duration pause_max{};  // Between two requests of one client.
   double leave_chance = 0, slow_chance = 0, pool_chance = 0;

@@ -117,7 +117,7 @@ io::Task<void> ClusterRun::replace(Fault fault) {
   node.kill(Word::none, DiskFate::lost);
   for (const auto& other : nodes_) cut(other->name(), node.name(), Word::none);
   co_await sleep(fault.lasts);
-  co_await ask_until_done(0, "DELETE", "/api/v1/cluster/nodes/" + node.name(), "", "removal");
+  co_await ask_until_done(0, "DELETE", removal_of(node.name()), "", "removal");
   absences_.push_back({node.name(), "was removed", sim_.clock().now()});
   const size_t absence = absences_.size() - 1;
   for (const auto& other : nodes_) heal(other->name(), node.name());
@@ -127,6 +127,11 @@ io::Task<void> ClusterRun::replace(Fault fault) {
   absences_[absence].until = sim_.clock().now();
   co_await join(number);
   replacing_ = false;
+}
+
+// A model that was just pulled may be there alone.
+std::string ClusterRun::removal_of(const std::string& node) const {
+  return "/api/v1/cluster/nodes/" + node + (pulls_ ? "?force=true" : "");
 }
 
 void ClusterRun::cut(const std::string& from, const std::string& to, Word word) {
@@ -225,7 +230,7 @@ io::Task<void> ClusterRun::be_removed(Fault fault) {
   if (random_.chance(0.5)) {
     for (const auto& other : nodes_) cut_both_ways(node.name(), other->name());
   }
-  co_await ask_until_done(0, "DELETE", "/api/v1/cluster/nodes/" + node.name(), "", "removal");
+  co_await ask_until_done(0, "DELETE", removal_of(node.name()), "", "removal");
   absences_.push_back({node.name(), "was removed", sim_.clock().now()});
   const size_t absence = absences_.size() - 1;
   co_await sleep(fault.lasts);

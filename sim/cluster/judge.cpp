@@ -9,10 +9,12 @@ namespace {
 constexpr auto kNewsMax = std::chrono::seconds(5);
 constexpr auto kRestMax = std::chrono::minutes(1);
 constexpr auto kRestLook = std::chrono::milliseconds(500);
-constexpr uint64_t kBlobBytesMax = 1 << 20;
+constexpr uint64_t kBlobBytesMax = 64 << 20;
 
+// In the midst of an answer if a backend began it.
 bool is_refusal(const Exchange& exchange) {
-  return exchange.status == 503 && exchange.error.contains("server busy");
+  const bool begun = exchange.status == 200 && exchange.served_by.starts_with("backend/");
+  return (exchange.status == 503 || begun) && exchange.error.contains("server busy");
 }
 
 // Three runners died or spoke nonsense under one request, or two while it was alone there: who has
@@ -31,14 +33,20 @@ void ClusterRun::judge_one(const Exchange& exchange) {
   Circumstances circumstances;
   circumstances.resets = !through_anchor || scenario_.base.network.reset_chance > 0;
   // By itself it has only what is on its disk.
-  circumstances.may_lack_models = left_.contains(exchange.gateway);
+  circumstances.may_lack_models =
+      left_.contains(exchange.gateway) || (foreign_ && foreign_->may_lack(exchange));
+  circumstances.may_not_count_prompt = foreign_ && foreign_->may_not_count(exchange);
   for (const std::string& text : judge(exchange, circumstances)) {
     complain(
         fmt::format("{} (m{} by {}, at {})", text, exchange.model, gateway, exchange.served_by));
   }
   const bool failed = !exchange.error.empty() || (!exchange.broken.empty() && !exchange.left);
-  const bool excused =
-      is_refusal(exchange) || (scenario_.has_bad_runners() && is_told_of_runners(exchange));
+  // An anchor alone cannot hold it, and others suffer.
+  const bool lacks_parts =
+      exchange.model == scenario_.base.split_model && !scenario_.faults.empty();
+  const bool excused = is_refusal(exchange) || lacks_parts ||
+                       (foreign_ && foreign_->excuses(exchange)) ||
+                       (scenario_.has_bad_runners() && is_told_of_runners(exchange));
   if (through_anchor && scenario_.anchors_hold() && failed && !excused) {
     complain(
         fmt::format("client {} request {}: m{} by {} failed while a healthy node had it: {} {}{}",
@@ -58,6 +66,9 @@ void ClusterRun::judge_all() {
     judge_one(exchange);
     report_.counts["tokens"] += static_cast<int>(exchange.text.size());
     if (exchange.is_done()) report_.counts["answers"]++;
+    if (exchange.model == scenario_.base.split_model) {
+      report_.counts[exchange.is_done() ? "split model: answers" : "split model: others"]++;
+    }
     if (exchange.left) report_.counts["left"]++;
     if (!exchange.broken.empty()) report_.counts["broken"]++;
     if (exchange.status == 503) report_.counts["refused"]++;
@@ -84,6 +95,9 @@ std::vector<std::string> ClusterRun::held_by(ClusterNode& node) {
   if (app.server().requests_running() != 0) held.push_back("requests run at " + name);
   if (app.cluster() && app.cluster()->leases_held() != 0) {
     held.push_back(fmt::format("{} has given {} leases", name, app.cluster()->leases_held()));
+  }
+  for (const auto& backend : app.backends().list()) {
+    if (backend->running() != 0) held.push_back(name + " asks " + backend->spec().name);
   }
   return held;
 }
@@ -160,6 +174,7 @@ io::Task<void> ClusterRun::come_to_rest(std::string_view when) {
   while (true) {
     held.clear();
     for (const auto& node : nodes_) std::ranges::move(held_by(*node), std::back_inserter(held));
+    if (foreign_) std::ranges::move(foreign_->held(), std::back_inserter(held));
     if (held.empty() || sim_.clock().now() >= end) break;
     co_await sleep(kRestLook);
   }

@@ -1,11 +1,14 @@
 #include "sim/cluster/node.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <csignal>
 
 #include "base/check.h"
 #include "io/name_service.h"
 #include "sim/fake_llama.h"
+#include "sim/fake_part.h"
 #include "sim/models_for_test.h"
 
 namespace om::sim {
@@ -13,6 +16,8 @@ namespace {
 
 constexpr std::string_view kLlama = "/opt/llama";
 constexpr std::string_view kProgram = "/opt/llama/llama-server";
+constexpr std::string_view kPartProgram = "/opt/llama/ggml-rpc-server";
+constexpr double kHangChance = 0.5;  // Of a llama-server that lost a part; else it aborts.
 
 // A network whose machines have numbers only.
 class NoNames final : public io::NameService {
@@ -21,6 +26,17 @@ class NoNames final : public io::NameService {
     co_return fail(Errc::not_found, "{} is no name here", name.host);
   }
 };
+
+// A llama-server that lost a part aborts, or hangs until it is killed.
+io::Task<bool> survive(io::Task<Result<void>> step, io::Clock& clock, Program& program,
+                       bool hangs) {
+  const auto done = co_await std::move(step);
+  if (!done && hangs) {
+    const auto killed = co_await clock.sleep_until(io::kNever, {io::kNever, program.killed()});
+  }
+  if (!done && !program.has_ended()) program.die(SIGABRT);
+  co_return done.has_value();
+}
 
 }  // namespace
 
@@ -61,6 +77,13 @@ void ClusterNode::prepare_disk() {
   put("/proc/meminfo",
       fmt::format("MemTotal: {0} kB\nMemFree: {0} kB\nMemAvailable: {0} kB\n", kilobytes));
   put(std::string(kProgram), "");
+  put(std::string(kPartProgram), "");
+  std::string sockets = "  sl  local_address rem_address st queues timer retrnsmt uid\n";
+  for (int i = 0; i < SimHost::kLoopbackPorts; i++) {
+    sockets += fmt::format(" {}: 0100007F:{:04X} 0100007F:0000 01 0:0 0:0 0 {}\n", i,
+                           SimHost::kLoopbackFirst + i, ::geteuid());
+  }
+  put("/proc/net/tcp", sockets);
   CHECK(disk_->make_directories("/state"), "the disk cannot be prepared");
 }
 
@@ -70,7 +93,11 @@ io::Task<Result<void>> ClusterNode::put_models(std::vector<int> numbers) {
   io::World world{ground.executor, ground.clock,     ground.random, ground.network,
                   *disk_,          ground.processes, workers};
   CO_TRY(const auto store, co_await store::Store::open(world, settings_.models_directory, true));
-  for (const int number : numbers) CO_TRY_VOID(co_await put_model(*store, number));
+  for (const int number : numbers) {
+    const auto size =
+        number == scenario_.split_model ? ModelSize::larger_than_a_node : ModelSize::small;
+    CO_TRY_VOID(co_await put_model(*store, number, size));
+  }
   co_return Result<void>{};
 }
 
@@ -80,7 +107,14 @@ void ClusterNode::start() {
   life->machine = std::make_unique<Machine>(sim_, SimHost::Place{name_, address_}, *disk_);
   life->machine->clock().skew = skew;
   life->machine->clock().late_max = late_max;
-  life->machine->processes().install(std::string(kProgram), LlamaMain{this, life.get()});
+  auto& processes = life->machine->processes();
+  Life& its = *life;
+  processes.install(std::string(kProgram), [this, &its](std::shared_ptr<Program> program) {
+    return run_llama(its, std::move(program));
+  });
+  processes.install(std::string(kPartProgram), [this, &its](std::shared_ptr<Program> program) {
+    return run_part(its, std::move(program));
+  });
   lives_.push_back(std::move(life));
   Life& born = *lives_.back();
   io::spawn_detached(born.machine->world().executor, live(born));
@@ -183,9 +217,28 @@ io::Task<void> ClusterNode::run_llama(Life& life, std::shared_ptr<Program> progr
   program->ignore_terminate = runners_fail && sim_.random().chance(scenario_.deaf_chance);
   program->print("I build: simulated");
   if (behaviour.fails_to_load) program->print("E srv  error loading model: as drawn");
-  FakeLlama llama(life.machine->world(), behaviour, [&program] { program->die(SIGSEGV); });
+  io::World& world = life.machine->world();
+  std::optional<FakeParts> parts;
+  if (const std::string servers = program->argument("--rpc"); !servers.empty()) {
+    parts.emplace(world, servers);
+    const bool hangs = sim_.random().chance(kHangChance);
+    behaviour.before_loaded = [&, hangs] {
+      return survive(parts->load(program->killed()), world.clock, *program, hangs);
+    };
+    behaviour.before_token = [&, hangs] {
+      return survive(parts->pass(program->killed()), world.clock, *program, hangs);
+    };
+  }
+  FakeLlama llama(world, behaviour, [&program] { program->die(SIGSEGV); });
   const auto served = co_await llama.serve(io::Endpoint::unix_socket(program->argument("--host")),
                                            program->killed());
+  if (!served) program->exit(1);
+}
+
+io::Task<void> ClusterNode::run_part(Life& life, std::shared_ptr<Program> program) {
+  life.programs.push_back(program);
+  const auto port = static_cast<uint16_t>(std::stoi(program->argument("-p")));
+  const auto served = co_await serve_part(life.machine->world(), port, program->killed());
   if (!served) program->exit(1);
 }
 

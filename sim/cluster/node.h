@@ -61,15 +61,9 @@ class ClusterNode {
     Result<void> result;
     std::vector<std::weak_ptr<Program>> programs;
   };
-  struct LlamaMain {
-    ClusterNode* node;
-    Life* life;
-    io::Task<void> operator()(std::shared_ptr<Program> program) const {
-      return node->run_llama(*life, std::move(program));
-    }
-  };
   io::Task<void> live(Life& life);
   io::Task<void> run_llama(Life& life, std::shared_ptr<Program> program);
+  io::Task<void> run_part(Life& life, std::shared_ptr<Program> program);
   Life* current() { return lives_.empty() ? nullptr : lives_.back().get(); }
   void prepare_disk();
 

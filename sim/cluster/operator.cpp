@@ -2,6 +2,7 @@
 #include "base/log.h"
 #include "cluster/catalogue.h"
 #include "sim/cluster/run.h"
+#include "sim/models_for_test.h"
 
 namespace om::sim {
 
@@ -75,13 +76,20 @@ io::Task<void> ClusterRun::join(size_t node) {
       last = joined.error().what;
       // Its record was written and the answer lost: what joined is not it.
       if (last.contains("is in this cluster already")) {
-        co_await ask_until_done(0, "DELETE", "/api/v1/cluster/nodes/" + nodes_[node]->name(), "",
+        co_await ask_until_done(0, "DELETE", removal_of(nodes_[node]->name()), "",
                                 "removal of a failed join");
       }
     }
     co_await sleep(kAskPause);
   }
   complain(fmt::format("{} cannot join: {}", nodes_[node]->name(), last));
+}
+
+// A loaded one holds its parts on other nodes, whoever needs it.
+io::Task<void> ClusterRun::unload_split_model() {
+  if (scenario_.base.split_model < 0) co_return;
+  const json::object body{{"model", model_name(scenario_.base.split_model)}, {"keep_alive", 0}};
+  co_await ask_until_done(0, "POST", "/api/generate", json::serialize(body), "unloading");
 }
 
 io::Task<void> ClusterRun::wait_for(std::function<bool()> condition, io::Duration at_most,
@@ -127,7 +135,7 @@ std::string ClusterRun::difference_of(ClusterNode& node) {
     return fmt::format("{} has the models {} where the cluster has {}", node.name(),
                        fmt::join(there, " "), fmt::join(wanted, " "));
   }
-  return {};
+  return foreign_ ? foreign_->difference(node) : std::string();
 }
 
 std::string ClusterRun::difference() {

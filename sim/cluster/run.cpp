@@ -35,9 +35,29 @@ ClusterRun::ClusterRun(uint64_t seed, PlantedBug bug)
     nodes_.push_back(std::make_unique<ClusterNode>(sim_, voters_, scenario_.base, i));
     nodes_.back()->skew = scenario_.skews[static_cast<size_t>(i)];
   }
+  if (!scenario_.foreign.servers.empty()) foreign_ = std::make_unique<ForeignServers>(parts());
+  if (!scenario_.pulls.sizes.empty()) pulls_ = std::make_unique<Pulls>(parts());
 }
 
 ClusterRun::~ClusterRun() = default;
+
+RunParts ClusterRun::parts() {
+  RunParts parts{sim_, scenario_, nodes_, facts_, seen_, report_, {}, {}, {}, {}};
+  parts.complain = [this](std::string text) { complain(std::move(text)); };
+  parts.ask = [this](const ClusterNode& node, std::string method, std::string target,
+                     std::string body) {
+    return ask(node, std::move(method), std::move(target), std::move(body));
+  };
+  parts.ask_until_done = [this](size_t node, std::string method, std::string target,
+                                std::string body, std::string_view what) {
+    return ask_until_done(node, std::move(method), std::move(target), std::move(body), what);
+  };
+  parts.wait_for = [this](std::function<bool()> condition, io::Duration at_most,
+                          std::string_view what) {
+    return wait_for(std::move(condition), at_most, what);
+  };
+  return parts;
+}
 
 std::string ClusterRun::now() {
   const auto since = sim_.world().clock.now().time_since_epoch() - std::chrono::hours(1);
@@ -49,17 +69,20 @@ void ClusterRun::complain(std::string text) {
   report_.complaints.push_back(std::move(text));
 }
 
+// What still runs would be destroyed under its feet.
+void ClusterRun::end_at_once(const std::string& who) {
+  complain(who + " does not end");
+  fmt::print(stderr, "{}\n", report_.complaints.back());
+  std::fflush(nullptr);
+  std::_Exit(3);
+}
+
 PathReport ClusterRun::run() {
   sim_.run(drive(), std::chrono::hours(10));
   for (const auto& node : nodes_) {
-    if (!node->has_all_ended()) {
-      // What still runs would be destroyed under its feet.
-      complain(node->name() + " does not end");
-      fmt::print(stderr, "{}\n", report_.complaints.back());
-      std::fflush(nullptr);
-      std::_Exit(3);
-    }
+    if (!node->has_all_ended()) end_at_once(node->name());
   }
+  if (foreign_ && !foreign_->has_all_ended()) end_at_once("a backend");
   nodes_.clear();
   facts_.end_all_leases();
   if (!sim_.is_idle()) complain("a task or a timer outlived the nodes");
@@ -67,6 +90,7 @@ PathReport ClusterRun::run() {
     complain(fmt::format("{} connections are still open", sim_.network().streams_open()));
   }
   judge_all();
+  if (foreign_) foreign_->judge_all();
   judge_history();
   report_.trace = sim_.network().trace();
   return std::move(report_);
@@ -98,6 +122,12 @@ io::Task<void> ClusterRun::form() {
   if (!begun) complain("init: " + begun.error().what);
   for (size_t i = 1; i < nodes_.size() && report_.complaints.empty(); i++) co_await join(i);
   co_await wait_converged("at first");
+  if (foreign_ && report_.complaints.empty()) {
+    co_await foreign_->add_all();
+    co_await wait_converged("with backends");
+    co_await foreign_->make_known();
+    co_await wait_converged("with known backends");
+  }
   facts_.faults = later;
   sim_.network().faults.reset_chance = resets;
   for (const int bad : scenario_.bad_runners) nodes_[static_cast<size_t>(bad)]->runners_fail = true;
@@ -119,6 +149,8 @@ io::Task<void> ClusterRun::trouble() {
     }
     if (!faults.empty()) suffering.spawn(suffer(std::move(faults)));
   }
+  if (pulls_) suffering.spawn(pulls_->trouble());
+  if (foreign_) suffering.spawn(foreign_->trouble());
   std::vector<io::Endpoint> gateways;
   for (const auto& node : nodes_) gateways.push_back(node->api());
   for (int round = 0; round < kRoundsMax; round++) {
@@ -127,6 +159,7 @@ io::Task<void> ClusterRun::trouble() {
     for (int i = 0; i < scenario_.base.clients; i++) {
       const int number = round * scenario_.base.clients + i;
       clients.push_back(std::make_unique<SimClient>(sim_, scenario_.base, number, seen_, gateways));
+      clients.back()->others = scenario_.others();
       asking.spawn(clients.back()->run());
     }
     co_await asking.wait();
@@ -158,10 +191,12 @@ io::Task<void> ClusterRun::heal() {
   }
   io::TaskGroup around(sim_.world().executor, sim_.clock());
   around.spawn(look_after(around.token()));
+  if (foreign_) co_await foreign_->settle();
   co_await wait_converged("after healing");
   judge_changes();
   co_await sleep(kSettleTime);
   co_await around.stop();
+  co_await unload_split_model();
   co_await come_to_rest("after the last client");
 }
 
@@ -170,8 +205,10 @@ io::Task<void> ClusterRun::liveness() {
   std::vector<io::Endpoint> gateways;
   for (const auto& node : nodes_) gateways.push_back(node->api());
   SimClient client(sim_, scenario_.base, -1, seen_, gateways);
+  std::vector<int> models = scenario_.others();
+  for (int model = 0; model < scenario_.base.models; model++) models.push_back(model);
   for (size_t gateway = 0; gateway < nodes_.size(); gateway++) {
-    for (int model = 0; model < scenario_.base.models; model++) {
+    for (const int model : models) {
       co_await client.ask(model, gateway);
       const Exchange& last = seen_.back();
       if (last.is_done()) continue;
@@ -179,10 +216,14 @@ io::Task<void> ClusterRun::liveness() {
                            nodes_[gateway]->name(), last.status, last.error, last.broken));
     }
   }
+  if (pulls_) co_await pulls_->liveness();
+  if (foreign_) co_await foreign_->judge_healed(client);
   co_await sleep(kSettleTime);
   history_.expect_told(sim_.clock().now() - kSettleTime);
+  co_await unload_split_model();
   co_await come_to_rest("at the end");
   for (const auto& node : nodes_) co_await judge_blobs(*node);
+  if (pulls_) co_await pulls_->judge_at_rest();
 }
 
 io::Task<void> ClusterRun::take_down() {
@@ -192,6 +233,10 @@ io::Task<void> ClusterRun::take_down() {
     return std::ranges::all_of(nodes_, [](const auto& node) { return node->has_all_ended(); });
   };
   co_await wait_for(all_ended, kStopMax, "the nodes stop");
+  if (pulls_) co_await pulls_->stop();
+  if (!foreign_) co_return;
+  foreign_->stop();
+  co_await wait_for([this] { return foreign_->has_all_ended(); }, kStopMax, "backends stop");
 }
 
 io::Task<void> ClusterRun::look_after(io::CancelToken stop) {

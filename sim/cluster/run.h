@@ -12,7 +12,9 @@
 #include <vector>
 
 #include "sim/client_for_test.h"
+#include "sim/cluster/foreign_servers.h"
 #include "sim/cluster/node.h"
+#include "sim/cluster/pulls.h"
 #include "sim/cluster/scenario.h"
 #include "sim/path_run_for_test.h"
 
@@ -47,12 +49,16 @@ class ClusterRun {
   io::Task<void> change_models(io::CancelToken stop);
   bool had_traffic() const;
 
+  RunParts parts();
+  [[noreturn]] void end_at_once(const std::string& who);
+
   // operator.cpp
   io::Task<Result<boost::json::object>> ask(const ClusterNode& node, std::string method,
                                             std::string target, std::string body);
   io::Task<void> ask_until_done(size_t node, std::string method, std::string target,
                                 std::string body, std::string_view what);
   io::Task<void> join(size_t node);
+  io::Task<void> unload_split_model();
   io::Task<void> wait_for(std::function<bool()> condition, io::Duration at_most,
                           std::string_view what);
   // Empty: all nodes see one cluster.
@@ -78,6 +84,7 @@ class ClusterRun {
   void cut_both_ways(const std::string& one, const std::string& other);
   void heal_both_ways(const std::string& one, const std::string& other);
   bool is_plainly_up(size_t node);
+  std::string removal_of(const std::string& node) const;
 
   // judge.cpp
   void judge_all();
@@ -107,6 +114,8 @@ class ClusterRun {
   std::set<size_t> left_;  // Nodes that were on their own for a while.
   bool replacing_ = false;
   PathReport report_;
+  std::unique_ptr<Pulls> pulls_;             // Null: nobody pulls.
+  std::unique_ptr<ForeignServers> foreign_;  // Null: there are none.
 };
 
 }  // namespace om::sim

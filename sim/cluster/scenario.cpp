@@ -106,6 +106,22 @@ void draw_faults(ClusterScenario& cluster, SimRandom& random) {
   }
 }
 
+// One more model, which no node can hold alone.
+void draw_split(ClusterScenario& cluster, SimRandom random) {
+  cluster.base.memory_total = 800 * kMebibyte;
+  cluster.base.split_model = cluster.base.models++;
+  for (int node = 0; node < cluster.nodes; node++) {
+    if (node >= cluster.anchors && random.chance(0.6)) continue;
+    cluster.models[static_cast<size_t>(node)].push_back(cluster.base.split_model);
+  }
+}
+
+void make_calm(ClusterScenario& cluster) {
+  cluster.faults.clear();
+  cluster.facts = {};
+  cluster.base.network.reset_chance = 0;
+}
+
 }  // namespace
 
 std::string_view to_string(FaultKind kind) {
@@ -125,7 +141,13 @@ std::string ClusterScenario::describe() const {
                         std::chrono::duration<double>(fault.at).count(), fault.node,
                         to_string(fault.kind), std::chrono::duration<double>(fault.lasts).count());
   }
+  if (!pulls.sizes.empty()) text += "\n" + pulls.describe();
+  if (!foreign.servers.empty()) text += "\n" + foreign.describe();
   return text;
+}
+
+std::vector<int> ClusterScenario::others() const {
+  return foreign.any_has(kForeignModel) ? std::vector<int>{kForeignModel} : std::vector<int>();
 }
 
 ClusterScenario draw_cluster(uint64_t seed) {
@@ -141,6 +163,17 @@ ClusterScenario draw_cluster(uint64_t seed) {
   cluster.facts_load = seed % 3 == 0;  // It takes its time.
   cluster.base.standby = seed % 4 == 3;
   cluster.base.aggregates = seed % 3 == 1;
+  if (seed % 5 == 2) draw_split(cluster, SimRandom(seed * 0x9E3779B97F4A7C15 + 3));
+  cluster.pulls = draw_pulls(cluster.base.network, cluster.trouble_lasts,
+                             SimRandom(seed * 0x9E3779B97F4A7C15 + 5));
+  if (cluster.pulls.calm) make_calm(cluster);
+  if (seed % 7 < 2 && !cluster.pulls.calm) {
+    // Another factor than the generator's own step: else a seed's draws were the next one's.
+    cluster.foreign = draw_foreign(SimRandom(seed * 0xD1342543DE82EF95 + 7), cluster.base.models,
+                                   cluster.trouble_lasts);
+    // So that their faults meet answers.
+    cluster.base.pause_max = std::min<io::Duration>(cluster.base.pause_max, milliseconds(500));
+  }
   return cluster;
 }
 

@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "sim/cluster/foreign_plan.h"
+#include "sim/cluster/pull_scenario.h"
 #include "sim/metadata.h"
 #include "sim/network.h"
 #include "sim/scenario_for_test.h"
@@ -53,10 +55,13 @@ struct ClusterScenario {
   MetadataFaults facts;
   bool facts_load = false;  // Nodes make more use of them than they need.
   std::vector<Fault> faults;
+  PullScenario pulls;
+  ForeignScenario foreign;  // Backends.
   io::Duration trouble_lasts{};
 
   // Answers through an anchor may fail only by a full queue.
   bool anchors_hold() const { return base.network.reset_chance == 0; }
+  std::vector<int> others() const;  // Models that clients ask for, beside those of the nodes.
   bool has_bad_runners() const {
     return base.crash_chance + base.wedge_chance + base.garbage_chance > 0;
   }

@@ -60,7 +60,11 @@ io::Task<Result<void>> ClusterFetch::receive() {
     if (done || done.error().code != Errc::corrupt || !trust_fewer()) break;
     log_warn("blob fetched again", field("blob", digest()), field("why", done.error()));
   }
-  co_await lease_.stop();
+  if (done && lease_.is_origin()) {
+    co_await lease_.let_run_out();
+  } else {
+    co_await lease_.stop();
+  }
   co_await tasks_.stop();
   co_return done;
 }
@@ -179,8 +183,12 @@ io::Task<void> ClusterFetch::consider_registry(bool somebody_has_it) {
   }
   const auto silence = parts_.world.clock.now() - fetch_->last_progress();
   if (somebody_has_it && silence < kHolderPatience) co_return;
-  const auto allowed =
-      co_await lease_.try_origin(parts_.world.clock.call_within(kLookMax, stop_looking_.token()));
+  const io::Call call = parts_.world.clock.call_within(kLookMax, stop_looking_.token());
+  // It failed here: until it is tried again another node may do better.
+  if (fetch_->was_dropped(host) || fetch_->rests(host)) {
+    co_return co_await lease_.yield_origin(call);
+  }
+  const auto allowed = co_await lease_.try_origin(call);
   if (stop_looking_.cancelled()) co_return;  // That it was not answered then says nothing.
   lease_error_.reset();
   if (!allowed) lease_error_ = allowed.error();

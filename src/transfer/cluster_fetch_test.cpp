@@ -64,6 +64,60 @@ TEST_F(Spread, DrawsEachByteFromTheRegistryOnceForManyNodes) {
   EXPECT_EQ(registry_.blob_bytes_sent, data.size());
 }
 
+TEST_F(Spread, DrawsNothingAgainThatWasDrawnAMomentAgo) {
+  make_nodes(3);
+  const std::string data = random_bytes(kMega + 5, 2);
+  registry_.add_model("m", {data});
+  node(0).tells_blobs = false;  // Not yet.
+  expect_all(fetch_all({0}, data));
+  expect_all(fetch_all({1, 2}, data));
+  EXPECT_TRUE(has(node(2), data));
+  EXPECT_EQ(registry_.blob_bytes_sent, data.size());
+}
+
+TEST_F(Spread, DoesNotWaitForWhatItLeftItself) {
+  make_nodes(2);
+  const std::string data = random_bytes(kMega, 2);
+  registry_.add_model("m", {data});
+  expect_all(fetch_all({0}, data));
+  ASSERT_TRUE(wait(node(0).store->remove_blob(Digest::of(data))));
+  const auto before = world_.clock.now();
+  expect_all(fetch_all({0}, data));
+  EXPECT_LT(world_.clock.now() - before, seconds(1));
+}
+
+// As the keeper of copies, which knows a registry's name but not that it speaks no TLS.
+TEST_F(Spread, LetsAnotherNodeDrawWhatItCannot) {
+  make_nodes(2);
+  const std::string data = random_bytes(kMega, 2);
+  registry_.add_model("m", {data});
+  const auto before = world_.clock.now();
+  std::vector<Result<void>> results(2);
+  io::TaskGroup group(world_.executor, world_.clock);
+  group.spawn(fetch_into(node(0), registry_for(node(0), "m", false), Digest::of(data), data.size(),
+                         results[0]));
+  group.spawn(
+      fetch_into(node(1), registry_for(node(1)), Digest::of(data), data.size(), results[1]));
+  sim_.run(group.wait());
+  expect_all(results);
+  EXPECT_LT(world_.clock.now() - before, seconds(5));
+}
+
+TEST_F(Spread, DoesNotFailForTheRegistryOfAnother) {
+  make_nodes(1);
+  const std::string data = random_bytes(kMega, 2);
+  registry_.add_model("m", {data});
+  std::vector<Result<void>> results(2);
+  io::TaskGroup group(world_.executor, world_.clock);
+  group.spawn(fetch_into(node(0), registry_for(node(0), "m", false), Digest::of(data), data.size(),
+                         results[0]));
+  group.spawn(
+      fetch_into(node(0), registry_for(node(0)), Digest::of(data), data.size(), results[1]));
+  sim_.run(group.wait());
+  EXPECT_FALSE(results[0]);
+  EXPECT_TRUE(results[1]) << results[1].error().what;
+}
+
 TEST_F(Spread, TakesPartsFromNodesThatAreStillReceiving) {
   make_nodes(3);
   const std::string data = random_bytes(64 * kMega, 3);

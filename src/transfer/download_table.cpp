@@ -1,6 +1,17 @@
 #include "transfer/download_table.h"
 
+#include "transfer/registry.h"
+
 namespace om::transfer {
+namespace {
+
+constexpr int kOthersMax = 3;  // Downloads with other registries that may fail first.
+
+bool are_one(const std::shared_ptr<Registry>& one, const std::shared_ptr<Registry>& other) {
+  return one && other && one->url("").str() == other->url("").str();
+}
+
+}  // namespace
 
 io::Task<void> BlobDownload::run() {
   auto result = co_await receive();
@@ -47,7 +58,8 @@ io::Task<std::shared_ptr<BlobDownload>> DownloadTable::join(std::shared_ptr<Regi
     const auto again = downloads_.find(digest);
     if (again != downloads_.end() && again->second == download) downloads_.erase(again);
   }
-  auto download = make_(std::move(registry), digest, size);
+  auto download = make_(registry, digest, size);
+  download->registry = std::move(registry);
   downloads_.emplace(digest, download);
   tasks_.spawn(run(download));
   co_return download;
@@ -56,14 +68,25 @@ io::Task<std::shared_ptr<BlobDownload>> DownloadTable::join(std::shared_ptr<Regi
 io::Task<Result<void>> DownloadTable::fetch(std::shared_ptr<Registry> registry, Digest digest,
                                             uint64_t size, const ProgressSink& sink,
                                             io::Call call) {
+  for (int i = 0;; i++) {
+    const auto download = co_await join(registry, digest, size);
+    auto done = co_await follow(download, sink, call);
+    const bool failed = download->done() && !download->result() && !call.cancel.cancelled();
+    if (!failed || !registry || are_one(download->registry, registry) || i == kOthersMax) {
+      co_return done;
+    }
+  }
+}
+
+io::Task<Result<void>> DownloadTable::follow(std::shared_ptr<BlobDownload> download,
+                                             const ProgressSink& sink, io::Call call) {
   constexpr std::chrono::milliseconds kInterval{60};
-  const auto download = co_await join(std::move(registry), digest, size);
   const Ticket ticket(download);
   while (true) {
     Progress progress;
-    progress.status = "pulling " + digest.hex().substr(0, 12);
-    progress.digest = digest;
-    progress.total = size;
+    progress.status = "pulling " + download->digest().hex().substr(0, 12);
+    progress.digest = download->digest();
+    progress.total = download->size();
     progress.completed = download->completed();
     CO_TRY_VOID(co_await sink(std::move(progress)));
     if (download->done()) co_return download->result();

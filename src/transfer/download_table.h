@@ -30,7 +30,9 @@ class BlobDownload {
   uint64_t completed() const;
   io::Event& finished() { return finished_; }
 
-  size_t waiters = 0;  // Of DownloadTable.
+  // Of DownloadTable.
+  size_t waiters = 0;
+  std::shared_ptr<Registry> registry;
 
  protected:
   virtual io::Task<Result<void>> receive() = 0;  // Until the blob is in the store.
@@ -53,7 +55,8 @@ class DownloadTable {
       : world_(world), make_(std::move(make)), tasks_(world.executor, world.clock) {}
 
   // Waits until the blob is in the store, calling `sink` now and then. The download is cancelled
-  // when the last one who waits for it leaves.
+  // when the last one who waits for it leaves. If one that was under way fails, which had another
+  // registry or none, this one's is tried.
   io::Task<Result<void>> fetch(std::shared_ptr<Registry> registry, Digest digest, uint64_t size,
                                const ProgressSink& sink, io::Call call);
   io::Task<void> stop();
@@ -63,6 +66,8 @@ class DownloadTable {
   io::Task<std::shared_ptr<BlobDownload>> join(std::shared_ptr<Registry> registry, Digest digest,
                                                uint64_t size);
   io::Task<void> run(std::shared_ptr<BlobDownload> download);
+  io::Task<Result<void>> follow(std::shared_ptr<BlobDownload> download, const ProgressSink& sink,
+                                io::Call call);
 
   io::World& world_;
   Make make_;

@@ -64,13 +64,17 @@ PeerFetch::~PeerFetch() = default;
 
 bool PeerFetch::has_source(std::string_view name) const { return sources_.contains(name); }
 
+bool PeerFetch::rests(std::string_view name) const {
+  const auto found = resting_.find(name);
+  return found != resting_.end() && found->second > world_.clock.now();
+}
+
 bool PeerFetch::add_source(std::unique_ptr<ChunkSource> from) {
   const std::string name = from->name();
   if (sources_.size() >= kSourcesMax || sources_.contains(name) || dropped_.contains(name)) {
     return false;
   }
-  const auto rests = resting_.find(name);
-  if (rests != resting_.end() && rests->second > world_.clock.now()) return false;
+  if (rests(name)) return false;
   auto source = std::make_shared<Source>();
   source->id =
       plan_.add_source(from->is_registry() ? ChunkPlan::Kind::registry : ChunkPlan::Kind::node);

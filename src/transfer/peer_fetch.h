@@ -37,6 +37,7 @@ class PeerFetch {
   void remove_source(std::string_view name);
   bool has_source(std::string_view name) const;
   bool was_dropped(std::string_view name) const { return dropped_.contains(name); }
+  bool rests(std::string_view name) const;
   size_t source_count() const { return sources_.size(); }
 
   // Until every chunk is there; IncomingBlob::finish() is left to the caller. unavailable: nothing

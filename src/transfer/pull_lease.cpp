@@ -53,12 +53,32 @@ io::Task<Result<bool>> PullLease::try_origin(io::Call call) {
   CO_TRY(const auto commit, co_await metadata_.commit(std::move(transaction), call));
   origin_ = commit.done;
   if (!origin_) {
-    // It is ours already if an earlier answer was lost on its way.
     CO_TRY(const auto held, co_await metadata_.get(key_, call));
-    origin_ = held && held->value == node_ && held->lease == lease_;
+    if (held && held->value == node_) {
+      CO_TRY(origin_, co_await take_over(*held, call));
+    }
   }
   if (origin_) log_info("drawing from the registry", field("pull", key_), field("node", node_));
   co_return is_origin();
+}
+
+// From this node: an earlier answer was lost on its way, or an earlier pull left it.
+io::Task<Result<bool>> PullLease::take_over(metadata::Entry held, io::Call call) {
+  if (held.lease == lease_) co_return true;
+  metadata::Transaction transaction;
+  transaction.compares = {Compare::unchanged(held)};
+  transaction.operations = {Operation::put(key_, node_, lease_)};
+  CO_TRY(const auto commit, co_await metadata_.commit(std::move(transaction), std::move(call)));
+  co_return commit.done;
+}
+
+io::Task<void> PullLease::yield_origin(io::Call call) {
+  if (!std::exchange(origin_, false)) co_return;
+  metadata::Transaction transaction;
+  transaction.compares = {Compare::equals(key_, node_)};
+  transaction.operations = {Operation::remove(key_)};
+  const auto commit = co_await metadata_.commit(std::move(transaction), std::move(call));
+  if (!commit) log_debug("pull not yielded", field("pull", key_), field("error", commit.error()));
 }
 
 io::Task<Result<std::vector<std::string>>> PullLease::others(io::Call call) {
@@ -88,6 +108,11 @@ io::Task<void> PullLease::keep_alive() {
       log_warn("pull lease not renewed", field("pull", key_), field("error", kept.error()));
     }
   }
+}
+
+io::Task<void> PullLease::let_run_out() {
+  co_await tasks_.stop();
+  lease_ = 0;
 }
 
 io::Task<void> PullLease::stop() {

@@ -4,7 +4,9 @@
 // /pulls/<digest>               the node that may ask the registry
 // /pulls/<digest>/nodes/<node>  each node that is receiving the blob
 //
-// Both go with the node's lease: when it dies, another one takes over within kPullLease.
+// Both go with the node's lease: when it dies, another one takes over within kPullLease. Who has
+// drawn a blob leaves them until then: others find it so before its reports tell of the blob, and
+// do not draw it again.
 #pragma once
 
 #include "base/digest.h"
@@ -27,12 +29,16 @@ class PullLease {
   // True: no other node draws from the registry; this one may while is_origin() says so.
   io::Task<Result<bool>> try_origin(io::Call call);
   bool is_origin() const;
+  // Another node may draw. If it is not known to be done, the lease's end does it.
+  io::Task<void> yield_origin(io::Call call);
   // The other nodes that are receiving it.
   io::Task<Result<std::vector<std::string>>> others(io::Call call);
-  io::Task<void> stop();  // Lets go of all of it.
+  io::Task<void> stop();         // Lets go of all of it.
+  io::Task<void> let_run_out();  // Stops, and what was told stands for its time.
 
  private:
   io::Task<void> keep_alive();
+  io::Task<Result<bool>> take_over(metadata::Entry held, io::Call call);
   bool holds_lease() const;
 
   io::World& world_;

@@ -40,6 +40,7 @@ class ClusterNode {
   io::TimePoint reported{};
   uint64_t slow_down = 0;       // Bytes a second it sends; 0: as fast as it can.
   bool send_garbage = false;    // Its bytes are wrong, and its digests say they are right.
+  bool tells_blobs = true;      // Else its reports are as of before it had any.
   uint64_t bytes_asked = 0;     // By its peers.
   std::vector<Digest> corrupt;  // Found so.
 
@@ -67,7 +68,8 @@ class ClusterWorld : public ::testing::Test {
   void make_nodes(size_t count);
   ClusterNode& node(size_t index) { return *nodes_[index]; }
   cluster::View view() const;
-  std::shared_ptr<Registry> registry_for(ClusterNode& node, std::string_view model = "m");
+  std::shared_ptr<Registry> registry_for(ClusterNode& node, std::string_view model = "m",
+                                         bool insecure = true);
   // All of these nodes fetch the blob at once; their outcomes.
   std::vector<Result<void>> fetch_all(const std::vector<size_t>& which, const std::string& data,
                                       bool from_registry = true);
@@ -91,7 +93,7 @@ class ClusterWorld : public ::testing::Test {
   sim::World sim_{11};
   io::World& world_ = sim_.world();
   Facts facts_{world_.clock};
-  TestRegistry registry_{world_};
+  sim::SimRegistry registry_{world_};
   std::vector<std::unique_ptr<ClusterNode>> nodes_;
 };
 

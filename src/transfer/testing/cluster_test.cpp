@@ -114,7 +114,7 @@ cluster::NodeInfo ClusterNode::info() const {
   info.reported = alive() ? world.clock.now() : reported;
   info.disk_free = uint64_t{1} << 40;
   auto blobs = std::make_shared<std::vector<Digest>>();
-  if (const auto names = world.files.list(folder() + "/blobs")) {
+  if (const auto names = world.files.list(folder() + "/blobs"); names && tells_blobs) {
     for (const std::string& file : *names) {
       if (const auto digest = Digest::parse(file)) blobs->push_back(*digest);
     }
@@ -156,9 +156,10 @@ cluster::View ClusterWorld::view() const {
   return cluster::View::of(std::move(infos)).value();
 }
 
-std::shared_ptr<Registry> ClusterWorld::registry_for(ClusterNode& node, std::string_view model) {
+std::shared_ptr<Registry> ClusterWorld::registry_for(ClusterNode& node, std::string_view model,
+                                                     bool insecure) {
   const auto name = model::Name::parse(fmt::format("{}/test/{}", registry_.host(), model)).value();
-  return Registry::open(*node.context, name, true).value();
+  return Registry::open(*node.context, name, insecure).value();
 }
 
 io::Task<void> ClusterWorld::fetch_into(ClusterNode& node, std::shared_ptr<Registry> registry,

@@ -1,8 +1,9 @@
-// The registry that the tests of this room talk to.
-#include "transfer/testing/registry.h"
+#include "sim/registry.h"
 
-namespace om::transfer::testing {
+#include <algorithm>
+#include <cstdio>
 
+namespace om::sim {
 namespace {
 
 http::ServerLimits limits() {
@@ -26,30 +27,22 @@ std::optional<std::pair<uint64_t, uint64_t>> parse_range(std::string_view text) 
 
 }  // namespace
 
-std::string random_bytes(size_t count, uint64_t seed) {
-  std::string data(count, '\0');
-  for (size_t i = 0; i < count; i++) {
-    seed = seed * 6364136223846793005ull + 1442695040888963407ull;
-    data[i] = static_cast<char>(seed >> 56);
-  }
-  return data;
-}
-
-TestRegistry::TestRegistry(io::World& world)
+SimRegistry::SimRegistry(io::World& world, io::Endpoint at)
     : world_(world),
-      server_(world, limits(), handler_of(this, &TestRegistry::serve)),
-      signed_(world, limits(), handler_of(this, &TestRegistry::serve_signed)) {
-  main_ = server_.listen(io::Endpoint::tcp("127.0.0.1", 0)).value();
-  signed_at_ = signed_.listen(io::Endpoint::tcp("127.0.0.1", 0)).value();
+      server_(world, limits(), handler_of(this, &SimRegistry::serve)),
+      signed_(world, limits(), handler_of(this, &SimRegistry::serve_signed)) {
+  main_ = server_.listen(at).value();
+  if (at.port != 0) at.port++;
+  signed_at_ = signed_.listen(at).value();
 }
 
-io::Task<void> TestRegistry::stop() {
+io::Task<void> SimRegistry::stop() {
   co_await server_.stop(std::chrono::seconds(0));
   co_await signed_.stop(std::chrono::seconds(0));
 }
 
-std::string TestRegistry::add_model(const std::string& model,
-                                    const std::vector<std::string>& layers) {
+std::string SimRegistry::add_model(const std::string& model,
+                                   const std::vector<std::string>& layers) {
   model::Manifest manifest;
   const std::string config = "{\"model_format\":\"gguf\",\"for\":\"" + model + "\"}";
   manifest.config = {std::string(model::kConfigMediaType), Digest::of(config), config.size(), ""};
@@ -65,17 +58,17 @@ std::string TestRegistry::add_model(const std::string& model,
   return bytes;
 }
 
-size_t TestRegistry::count(std::string_view start) const {
+size_t SimRegistry::count(std::string_view start) const {
   return static_cast<size_t>(std::count_if(
       log.begin(), log.end(), [start](const auto& line) { return line.starts_with(start); }));
 }
 
-io::Task<void> TestRegistry::send(http::ResponseWriter& response, int status, std::string text) {
+io::Task<void> SimRegistry::send(http::ResponseWriter& response, int status, std::string text) {
   (void)co_await response.send(status, "application/json", std::move(text));
 }
 
-io::Task<void> TestRegistry::serve(http::Request& request, http::BodyReader& body,
-                                   http::ResponseWriter& response) {
+io::Task<void> SimRegistry::serve(http::Request& request, http::BodyReader& body,
+                                  http::ResponseWriter& response) {
   log.push_back(request.method + " " + request.path);
   if (request.path == "/token") {
     const bool is_signed = request.headers.get("Authorization").find(':') != std::string::npos;
@@ -119,8 +112,8 @@ io::Task<void> TestRegistry::serve(http::Request& request, http::BodyReader& bod
   }
 }
 
-io::Task<void> TestRegistry::serve_signed(http::Request& request, http::BodyReader& body,
-                                          http::ResponseWriter& response) {
+io::Task<void> SimRegistry::serve_signed(http::Request& request, http::BodyReader& body,
+                                         http::ResponseWriter& response) {
   log.push_back("SIGNED " + request.method + " " + request.path);
   if (request.headers.has("Authorization")) signed_host_saw_login = true;
   if (request.method == "PUT") {
@@ -131,8 +124,8 @@ io::Task<void> TestRegistry::serve_signed(http::Request& request, http::BodyRead
   co_await send_blob(request, response, request.path.substr(8));
 }
 
-io::Task<void> TestRegistry::send_blob(http::Request& request, http::ResponseWriter& response,
-                                       std::string_view digest) {
+io::Task<void> SimRegistry::send_blob(http::Request& request, http::ResponseWriter& response,
+                                      std::string_view digest) {
   const auto found = blobs.find(std::string(digest));
   if (found == blobs.end()) {
     co_await send(response, 404, "{\"errors\":[{\"message\":\"blob unknown\"}]}");
@@ -143,29 +136,36 @@ io::Task<void> TestRegistry::send_blob(http::Request& request, http::ResponseWri
     (void)co_await response.send(200, "application/octet-stream", "");
     co_return;
   }
-  if (faults.wrong_bytes) data[data.size() / 2] ^= 1;
   const auto range = parse_range(request.headers.get("Range"));
+  uint64_t first = 0, end = data.size();
   int status = 200;
   if (faults.ranges && range) {
     status = 206;
     const uint64_t size = data.size() + (faults.lie_about_size ? 1 : 0);
     response.headers().set("Content-Range",
                            fmt::format("bytes {}-{}/{}", range->first, range->second, size));
-    data = data.substr(range->first, range->second - range->first + 1);
+    first = range->first;
+    end = std::min(end, range->second + 1);
   }
+  Drawn& note = drawn[{request.peer.substr(0, request.peer.rfind(':')), found->first}];
+  note.requests++;
+  const size_t middle = data.size() / 2;
+  if (faults.wrong_bytes) data[middle] ^= 1;
+  if (faults.wrong_bytes && first <= middle && middle < end) note.wrong++;
+  data = data.substr(first, end - first);
   std::optional<uint64_t> length;
   if (!faults.endless) length = data.size();
   if (faults.endless) data += std::string(3 << 20, 'e');
+  if (!co_await response.start(status, "application/octet-stream", length)) co_return;
+  co_await write_body(request, response, std::move(data), end - first, note);
+}
+
+io::Task<void> SimRegistry::write_body(http::Request& request, http::ResponseWriter& response,
+                                       std::string data, uint64_t own, Drawn& note) {
+  constexpr size_t kPiece = 64 * 1024;
   const bool stall = faults.stalls_left > 0, cut = faults.cut_after > 0 && faults.cuts_left > 0;
   if (stall) faults.stalls_left--;
   if (cut) faults.cuts_left--;
-  if (!co_await response.start(status, "application/octet-stream", length)) co_return;
-  co_await write_body(request, response, std::move(data), stall, cut);
-}
-
-io::Task<void> TestRegistry::write_body(http::Request& request, http::ResponseWriter& response,
-                                        std::string data, bool stall, bool cut) {
-  constexpr size_t kPiece = 64 * 1024;
   for (size_t at = 0; at < data.size(); at += kPiece) {
     if (stall && at > 0) {
       (void)co_await world_.clock.sleep_for(std::chrono::hours(1), {io::kNever, request.cancel});
@@ -175,6 +175,7 @@ io::Task<void> TestRegistry::write_body(http::Request& request, http::ResponseWr
     const auto piece = std::string_view(data).substr(at, kPiece);
     if (!co_await response.write(piece)) co_return;
     blob_bytes_sent += piece.size();
+    note.bytes += std::min<uint64_t>(piece.size(), own - std::min<uint64_t>(at, own));
     if (faults.bytes_per_second == 0) continue;
     const std::chrono::nanoseconds pause(piece.size() * 1'000'000'000 / faults.bytes_per_second);
     (void)co_await world_.clock.sleep_for(pause, {io::kNever, request.cancel});
@@ -182,7 +183,7 @@ io::Task<void> TestRegistry::write_body(http::Request& request, http::ResponseWr
   (void)co_await response.finish();
 }
 
-void TestRegistry::point_to(http::ResponseWriter& response, const std::string& id) {
+void SimRegistry::point_to(http::ResponseWriter& response, const std::string& id) {
   const size_t size = sessions_.at(id)->size();
   const auto location =
       fmt::format("http://{}/v2/test/m/blobs/uploads/{}?state={}", host(), id, size);
@@ -190,7 +191,7 @@ void TestRegistry::point_to(http::ResponseWriter& response, const std::string& i
   response.headers().set("Range", fmt::format("0-{}", std::max<size_t>(size, 1) - 1));
 }
 
-io::Task<void> TestRegistry::start_upload(http::Request& request, http::ResponseWriter& response) {
+io::Task<void> SimRegistry::start_upload(http::Request& request, http::ResponseWriter& response) {
   const std::string id = std::to_string(log.size());
   sessions_[id] = std::make_shared<std::string>();
   point_to(response, id);
@@ -199,8 +200,8 @@ io::Task<void> TestRegistry::start_upload(http::Request& request, http::Response
 }
 
 // What of it comes; false: it breaks before its end.
-io::Task<bool> TestRegistry::receive_part(http::Request& request, http::BodyReader& body,
-                                          std::shared_ptr<std::string> data) {
+io::Task<bool> SimRegistry::receive_part(http::Request& request, http::BodyReader& body,
+                                         std::shared_ptr<std::string> data) {
   while (true) {
     const auto piece = co_await body.read_some();
     if (!piece) co_return false;
@@ -226,8 +227,8 @@ io::Task<bool> TestRegistry::receive_part(http::Request& request, http::BodyRead
   }
 }
 
-io::Task<void> TestRegistry::serve_upload(http::Request& request, http::BodyReader& body,
-                                          http::ResponseWriter& response) {
+io::Task<void> SimRegistry::serve_upload(http::Request& request, http::BodyReader& body,
+                                         http::ResponseWriter& response) {
   if (request.method == "POST") {
     co_await start_upload(request, response);
     co_return;
@@ -239,7 +240,7 @@ io::Task<void> TestRegistry::serve_upload(http::Request& request, http::BodyRead
   }
   const std::string id = request.path.substr(request.path.rfind('/') + 1);
   const auto session = sessions_.find(id);
-  if (session != sessions_.end() && faults.broken == Faults::Broken::loses_all &&
+  if (session != sessions_.end() && faults.broken == RegistryFaults::Broken::loses_all &&
       request.query_value("state") != std::to_string(session->second->size())) {
     sessions_.erase(session);
   }
@@ -255,8 +256,8 @@ io::Task<void> TestRegistry::serve_upload(http::Request& request, http::BodyRead
   co_await take_part(request, body, response, id);
 }
 
-io::Task<void> TestRegistry::take_part(http::Request& request, http::BodyReader& body,
-                                       http::ResponseWriter& response, const std::string& id) {
+io::Task<void> SimRegistry::take_part(http::Request& request, http::BodyReader& body,
+                                      http::ResponseWriter& response, const std::string& id) {
   const auto session = sessions_.at(id);
   const size_t had = session->size();
   const auto range = request.headers.get("Content-Range");
@@ -266,7 +267,8 @@ io::Task<void> TestRegistry::take_part(http::Request& request, http::BodyReader&
     co_return;
   }
   uploads_at_once = std::max(uploads_at_once, ++parts_under_way_);
-  const bool keeps_bytes = faults.broken != Faults::Broken::keeps_parts && !faults.redirect_uploads;
+  const bool keeps_bytes =
+      faults.broken != RegistryFaults::Broken::keeps_parts && !faults.redirect_uploads;
   const auto data = keeps_bytes ? session : std::make_shared<std::string>();
   const bool whole = co_await receive_part(request, body, data);
   parts_under_way_--;
@@ -302,56 +304,4 @@ io::Task<void> TestRegistry::take_part(http::Request& request, http::BodyReader&
   co_await send(response, refused ? 403 : fits ? 201 : 400, fits ? "" : "digest invalid");
 }
 
-TransferWorld::TransferWorld() {
-  options_.key_path = "/home/id_ed25519";
-  options_.uploads_file = "/home/uploads.json";
-}
-
-TransferWorld::~TransferWorld() {
-  if (transfer_) sim_.run(transfer_->stop());
-  sim_.run(registry_.stop());
-  transfer_.reset();
-  store_.reset();
-  client_.reset();
-}
-
-void TransferWorld::start() {
-  client_ = std::make_unique<http::Client>(world_);
-  auto opened = wait(store::Store::open(world_, folder_, true));
-  ASSERT_TRUE(opened) << opened.error().what;
-  store_ = std::move(*opened);
-  transfer_ = make_transfer(world_, *store_, *client_, options_);
-}
-
-void TransferWorld::restart() {
-  if (transfer_) sim_.run(transfer_->stop());
-  transfer_.reset();
-  store_.reset();
-  sim_.files().fail_from_call(0);
-  sim_.files().crash();
-  start();
-}
-
-model::Name TransferWorld::name(std::string_view model) const {
-  return model::Name::parse(fmt::format("{}/test/{}", registry_.host(), model)).value();
-}
-
-io::Task<Result<void>> TransferWorld::note(Progress line) {
-  if (statuses.empty() || statuses.back() != line.status) statuses.push_back(line.status);
-  progress.push_back(std::move(line));
-  co_return Result<void>{};
-}
-
-ProgressSink TransferWorld::sink() {
-  return [this](Progress line) { return note(std::move(line)); };
-}
-
-Result<void> TransferWorld::pull(std::string_view model) {
-  return wait(transfer_->pull({name(model), true}, sink(), {}));
-}
-
-Result<void> TransferWorld::push(std::string_view model) {
-  return wait(transfer_->push({name(model), true}, sink(), {}));
-}
-
-}  // namespace om::transfer::testing
+}  // namespace om::sim

@@ -1,0 +1,38 @@
+// What a run lends to those parts of it that are classes of their own. All of it outlives them.
+#pragma once
+
+#include <boost/json.hpp>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "sim/client_for_test.h"
+#include "sim/cluster/node.h"
+#include "sim/cluster/scenario.h"
+#include "sim/path_run_for_test.h"
+
+namespace om::sim {
+
+struct RunParts {
+  World& world;
+  const ClusterScenario& scenario;
+  const std::vector<std::unique_ptr<ClusterNode>>& nodes;
+  const SharedMetadata& facts;
+  Exchanges& seen;
+  PathReport& report;
+  std::function<void(std::string)> complain;
+
+  // What its operator does, as in ClusterRun.
+  std::function<io::Task<Result<boost::json::object>>(const ClusterNode& node, std::string method,
+                                                      std::string target, std::string body)>
+      ask;
+  std::function<io::Task<void>(size_t node, std::string method, std::string target,
+                               std::string body, std::string_view what)>
+      ask_until_done;
+  std::function<io::Task<void>(std::function<bool()> condition, io::Duration at_most,
+                               std::string_view what)>
+      wait_for;
+};
+
+}  // namespace om::sim
