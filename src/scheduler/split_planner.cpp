@@ -131,8 +131,11 @@ Result<SplitChoice> SplitPlanner::choose(const Target& target) {
   std::optional<SplitChoice> best;
   for (std::string& main : mains_of(view, target)) {
     auto made = plan(target, *target.header, main);
-    if (!made) last = std::move(made).error();
-    if (!made || (best && made->parts.size() >= best->plan.parts.size())) continue;
+    if (!made) {
+      last = std::move(made).error();
+      continue;
+    }
+    if (best && made->parts.size() >= best->plan.parts.size()) continue;
     best = SplitChoice{std::move(main), std::move(*made)};
   }
   if (!best) return fail(std::move(last));
