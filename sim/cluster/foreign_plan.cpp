@@ -38,8 +38,8 @@ ForeignPlan draw_one(SimRandom& random, int models, io::Duration trouble_lasts) 
   for (int model = 0; model < models; model++) {
     if (random.chance(0.6)) plan.models.push_back(model);
   }
-  if (plan.models.empty() || random.chance(0.7)) plan.models.push_back(kForeignModel);
-  const io::Duration times[] = {milliseconds(1), milliseconds(10), milliseconds(40)};
+  if (plan.models.empty() || random.chance(0.8)) plan.models.push_back(kForeignModel);
+  const io::Duration times[] = {milliseconds(1), milliseconds(5), milliseconds(20)};
   plan.token_time = times[random.below(std::size(times))];
   // Only who counts as it goes can say several at once.
   if (plan.kind == BackendKind::vllm) plan.tokens_per_event = random.between(1, 4);
@@ -84,7 +84,7 @@ ForeignScenario draw_foreign(SimRandom random, int models, io::Duration trouble_
   for (int i = 0, count = random.chance(0.7) ? 2 : 1; i < count; i++) {
     foreign.servers.push_back(draw_one(random, models, trouble_lasts));
   }
-  foreign.known = random.chance(0.7);
+  foreign.known = random.chance(0.85);
   foreign.shared = random.chance(0.5) && foreign.any_has(kForeignModel);
   return foreign;
 }

@@ -267,6 +267,22 @@ TEST(Backend, ThatNeverBeginsIsGivenUp) {
   });
 }
 
+TEST(Backend, IsTriedAgainWhenTheClientOfItsTrialLeft) {
+  ForeignServer server;
+  server.run([](ForeignServer& far) -> io::Task<void> {
+    const std::shared_ptr<Backend> backend(&far.backend(), [](Backend*) {});
+    for (int i = 0; i < Backend::kFailuresMax; i++) backend->failed({Errc::internal, "no"});
+    EXPECT_FALSE(backend->may_be_asked());
+    (void)co_await far.world().clock().sleep_for(Backend::kOpenFirst);
+    EXPECT_TRUE(backend->may_be_asked());
+    {
+      const BackendRequest trial(far.world().clock(), backend, "m", 0);
+      EXPECT_FALSE(backend->may_be_asked());
+    }
+    EXPECT_TRUE(backend->may_be_asked());
+  });
+}
+
 TEST(Backend, IsLeftAloneWhenTheClientLeaves) {
   ForeignServer server;
   server.silent_before_head = minutes(60);
