@@ -4,7 +4,6 @@
 
 #include "base/check.h"
 #include "base/log.h"
-#include "cluster/catalogue.h"
 #include "sim/models_for_test.h"
 
 namespace om::sim {
@@ -131,10 +130,7 @@ io::Task<void> ForeignServers::unshare() {
 }
 
 bool ForeignServers::is_shared() const {
-  const auto name = model::Name::parse(model_name(kForeignModel));
-  const std::string key = std::string(cluster::kModelsPrefix) + cluster::catalogue_key(*name);
-  return std::ranges::any_of(parts_.facts.all().entries,
-                             [&key](const auto& entry) { return entry.key == key; });
+  return is_catalogued(parts_.facts, model_name(kForeignModel));
 }
 
 io::Task<void> ForeignServers::suffer(ForeignServer& server) {

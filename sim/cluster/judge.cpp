@@ -27,6 +27,13 @@ bool is_told_of_runners(const Exchange& exchange) {
 
 }  // namespace
 
+bool is_catalogued(const SharedMetadata& facts, std::string_view model) {
+  const auto name = model::Name::parse(model);
+  const std::string key = std::string(cluster::kModelsPrefix) + cluster::catalogue_key(*name);
+  const metadata::Snapshot all = facts.all();
+  return std::ranges::any_of(all.entries, [&](const auto& entry) { return entry.key == key; });
+}
+
 void ClusterRun::judge_one(const Exchange& exchange) {
   const bool through_anchor = exchange.gateway < static_cast<size_t>(scenario_.anchors);
   const std::string gateway = fmt::format("n{}", exchange.gateway);
@@ -143,10 +150,7 @@ io::Task<void> ClusterRun::judge_blobs(ClusterNode& node) {
 // An acknowledged write is present at the end.
 void ClusterRun::judge_changes() {
   if (!scenario_.base.admin || !copy_is_there_) return;
-  const auto copy = model::Name::parse("copy");
-  const std::string key = "/models/" + cluster::catalogue_key(*copy);
-  const bool is_there = std::ranges::any_of(
-      facts_.all().entries, [&](const metadata::Entry& entry) { return entry.key == key; });
+  const bool is_there = is_catalogued(facts_, "copy");
   if (is_there != *copy_is_there_) {
     complain(fmt::format("a model that was {} is {}", *copy_is_there_ ? "copied" : "deleted",
                          is_there ? "there" : "gone"));

@@ -2,7 +2,6 @@
 #include <algorithm>
 
 #include "base/log.h"
-#include "cluster/catalogue.h"
 #include "sim/cluster/pulls.h"
 #include "sim/models_for_test.h"
 #include "transfer/chunk_list.h"
@@ -34,10 +33,7 @@ std::vector<model::Layer> layers_of(const model::Manifest& manifest) {
 }  // namespace
 
 bool Pulls::is_catalogued(const Model& model) const {
-  const auto name = model::Name::parse(model_name(model.number));
-  const std::string key = "/models/" + cluster::catalogue_key(*name);
-  const metadata::Snapshot facts = parts_.facts.all();
-  return std::ranges::any_of(facts.entries, [&](const auto& entry) { return entry.key == key; });
+  return sim::is_catalogued(parts_.facts, model_name(model.number));
 }
 
 int Pulls::copies_of(const Model& model) const {

@@ -14,6 +14,9 @@
 
 namespace om::sim {
 
+// Whether the model is written down as the cluster's.
+bool is_catalogued(const SharedMetadata& facts, std::string_view model);
+
 struct RunParts {
   World& world;
   const ClusterScenario& scenario;
