@@ -33,7 +33,7 @@ struct ProcessMemory {
 
 // One running child. It gets its own process group and dies with this process, also after
 // kill -9 (PR_SET_PDEATHSIG). Its standard input is empty; standard output and error come line by
-// line. Destroying it kills it (SIGKILL) and reaps it.
+// line. Destroying it kills it (SIGKILL).
 class Child {
  public:
   virtual ~Child() = default;

@@ -8,6 +8,7 @@
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
+#include "io/real/operation_limit.h"
 #include "io/real/peer_name.h"
 #include "io/real/proxy_tunnel.h"
 #include "io/real/tls.h"
@@ -18,40 +19,6 @@ namespace asio = boost::asio;
 using boost::system::error_code;
 
 namespace {
-
-// Ends one pending operation when its call is over, and tells which way.
-class OperationLimit {
- public:
-  OperationLimit(Clock& clock, const Call& call, std::function<void()> end)
-      : clock_(clock), end_(std::move(end)), on_cancel_(call.cancel, [this] { over(true); }) {
-    if (call.deadline == kNever || ended_) return;
-    timer_ = clock_.start_timer(call.deadline, [this] {
-      timer_ = 0;
-      over(false);
-    });
-  }
-  ~OperationLimit() {
-    if (timer_ != 0) clock_.cancel_timer(timer_);
-  }
-  Error explain(Errc otherwise, std::string what) const {
-    if (!ended_) return {otherwise, std::move(what)};
-    return {cancelled_ ? Errc::cancelled : Errc::deadline_exceeded,
-            what + (cancelled_ ? " (cancelled)" : " (timed out)")};
-  }
-  bool ended() const { return ended_; }
-
- private:
-  void over(bool cancelled) {
-    ended_ = true;
-    cancelled_ = cancelled;
-    end_();
-  }
-  Clock& clock_;
-  bool ended_ = false, cancelled_ = false;
-  std::function<void()> end_;
-  Clock::TimerId timer_ = 0;
-  OnCancel on_cancel_;
-};
 
 template <int kName>
 using TcpOption = asio::detail::socket_option::integer<IPPROTO_TCP, kName>;
@@ -126,15 +93,22 @@ Task<Result<Socket>> RealNetwork::connect_socket(Socket::endpoint_type to, Call 
   co_return socket;
 }
 
+// An address that swallows packets must not take the time of the next one (RFC 8305 does not even
+// wait for so long).
+constexpr std::chrono::seconds kAttemptMax{1};
+
 Task<Result<Socket>> RealNetwork::connect_any(Endpoint to, Call call) {
   if (call.cancel.cancelled()) co_return fail(Errc::cancelled, "connect: cancelled");
   CO_TRY(const auto addresses, co_await resolve(to, call));
   Error last{Errc::not_found, fmt::format("lookup {}: no addresses", to.host)};
-  for (const auto& address : addresses) {
-    auto socket = co_await connect_socket(address, call);
+  for (size_t i = 0; i < addresses.size(); i++) {
+    Call attempt = call;
+    const bool more = i + 1 < addresses.size();
+    if (more) attempt.deadline = std::min(call.deadline, clock_.now() + kAttemptMax);
+    auto socket = co_await connect_socket(addresses[i], std::move(attempt));
     if (socket) co_return socket;
     last = socket.error();
-    if (last.code != Errc::unavailable) break;
+    if (last.code == Errc::cancelled || clock_.now() >= call.deadline) break;
   }
   co_return fail(std::move(last));
 }

@@ -14,6 +14,7 @@
 
 #include "base/check.h"
 #include "io/event.h"
+#include "io/real/operation_limit.h"
 #include "io/task_group.h"
 
 namespace om::io {
@@ -107,22 +108,16 @@ Task<void> watch(std::shared_ptr<ChildState> state) {
   while (!state->reap(WNOHANG)) {
     const auto [error] = co_await state->pidfd.async_wait(asio::posix::descriptor_base::wait_read,
                                                           asio::as_tuple(asio::use_awaitable));
-    if (error) break;  // The Child is being destroyed, which reaps.
+    if (error) break;  // The loop ends, and with it this process.
   }
 }
 
 class RealChild final : public Child {
  public:
-  RealChild(std::shared_ptr<ChildState> state, Descriptor output)
-      : state_(std::move(state)), output_(std::move(output)) {}
-  ~RealChild() override {
-    if (!state_->status) {
-      ::kill(-state_->pid, SIGKILL);
-      state_->reap(0);
-    }
-    boost::system::error_code ignored;  // Closing has no useful failure.
-    state_->pidfd.close(ignored);
-  }
+  RealChild(Clock& clock, std::shared_ptr<ChildState> state, Descriptor output)
+      : clock_(clock), state_(std::move(state)), output_(std::move(output)) {}
+  // Its watcher reaps it: one that hangs in a driver may take long to die.
+  ~RealChild() override { signal(SIGKILL); }
 
   int pid() const override { return state_->pid; }
   bool running() const override { return !state_->status.has_value(); }
@@ -141,6 +136,7 @@ class RealChild final : public Child {
 
  private:
   static constexpr size_t kLineMax = 64 * 1024;
+  Clock& clock_;
   std::shared_ptr<ChildState> state_;
   Descriptor output_;
   std::string buffer_;
@@ -159,10 +155,12 @@ Task<Result<std::optional<std::string>>> RealChild::read_line(Call call) {
     if (ended_) co_return std::optional<std::string>{};
     if (call.cancel.cancelled()) co_return fail(Errc::cancelled, "cancelled");
     std::array<char, 4096> piece;
-    OnCancel on_cancel(call.cancel, [this] { output_.cancel(); });
+    OperationLimit limit(clock_, call, [this] { output_.cancel(); });
     const auto [error, count] =
         co_await output_.async_read_some(asio::buffer(piece), asio::as_tuple(asio::use_awaitable));
-    if (error == asio::error::operation_aborted) co_return fail(Errc::cancelled, "cancelled");
+    if (error == asio::error::operation_aborted) {
+      co_return fail(limit.explain(Errc::cancelled, "a child's output"));
+    }
     buffer_.append(piece.data(), count);
     ended_ = static_cast<bool>(error);  // End of file, or as good as.
   }
@@ -222,7 +220,7 @@ Result<std::unique_ptr<Child>> RealProcesses::spawn(SpawnOptions options) {
   CHECK(pidfd >= 0, "pidfd_open needs Linux 5.3");
   state->pidfd.assign(pidfd);
   Descriptor lines(context_, output.read);
-  auto child = std::make_unique<RealChild>(state, std::move(lines));
+  auto child = std::make_unique<RealChild>(clock_, state, std::move(lines));
   spawn_detached(context_.get_executor(), watch(state));
   return child;
 }

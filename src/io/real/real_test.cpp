@@ -218,6 +218,29 @@ TEST(Processes, GiveLinesAndTheExitStatus) {
   EXPECT_EQ(status.code, 3);
 }
 
+Task<void> read_from_a_silent_child(World& world, Errc& late, std::string& line) {
+  const std::string directory = temporary_directory(), sign = directory + "/sign";
+  SpawnOptions options;
+  options.argv = {"/bin/sh", "-c", "until [ -e " + sign + " ]; do sleep 0.01; done; echo heard"};
+  auto child = world.processes.spawn(std::move(options));
+  EXPECT_TRUE(child.has_value());
+  const auto nothing = co_await (*child)->read_line(world.clock.call_within(milliseconds(20)));
+  if (!nothing) late = nothing.error().code;
+  EXPECT_TRUE(world.files.write_file(sign, "").has_value());
+  const auto heard = co_await (*child)->read_line({});
+  if (heard && *heard) line = **heard;
+  EXPECT_TRUE(world.files.remove_all(directory).has_value());
+}
+
+TEST(Processes, ThatSayNothingAreNotWaitedForLongerThanTheirDeadline) {
+  RealWorld world;
+  Errc late{};
+  std::string line;
+  world.run_until_done(read_from_a_silent_child(world.world(), late, line));
+  EXPECT_EQ(late, Errc::deadline_exceeded);
+  EXPECT_EQ(line, "heard") << "what it says later is read";
+}
+
 TEST(Processes, SayWhenThereIsNoSuchProgram) {
   RealWorld world;
   SpawnOptions options;
