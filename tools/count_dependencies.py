@@ -60,7 +60,7 @@ def closure(names):
         for word in [package, *provided.split(",")]:
             if word.strip():
                 provides.setdefault(re.split(r"[ (:]", word.strip())[0], package)
-    seen, todo = set(), list(names)
+    seen, todo = set(), [provides.get(name, name) for name in names]
     while todo:
         package = todo.pop()
         if package in seen or package not in depends:
