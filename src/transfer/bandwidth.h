@@ -7,7 +7,8 @@
 namespace om::transfer {
 
 // take() waits until so many bytes may pass. Those who wait are served in the order they came, so
-// that the cap holds for all of them together. On the io thread; outlives its users.
+// that the cap holds for all of them together. Who takes little at a time keeps nobody waiting
+// long. On the io thread; outlives its users.
 class Bandwidth {
  public:
   // 0: no limit.
@@ -16,6 +17,7 @@ class Bandwidth {
 
   void set_rate(uint64_t bytes_per_second) { rate_ = bytes_per_second; }
   uint64_t rate() const { return rate_; }
+  // cancelled, deadline_exceeded: nothing was taken.
   io::Task<Result<void>> take(uint64_t bytes, io::Call call);
 
   // How fast whole blobs come, for load reports. 0: none has come.

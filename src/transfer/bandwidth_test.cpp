@@ -32,6 +32,31 @@ TEST(Bandwidth, CapsAllWhoTakeTogether) {
   EXPECT_LE(taken, seconds(10) + milliseconds(150));
 }
 
+io::Task<void> take_much(Bandwidth& bandwidth, io::Call call) {
+  EXPECT_FALSE(co_await bandwidth.take(1'000'000'000, std::move(call)));
+}
+
+io::Task<void> take_after_another_gave_up(io::World& world, Bandwidth& bandwidth,
+                                          io::Duration& taken) {
+  const auto before = world.clock.now();
+  io::CancelSource cancel;
+  io::TaskGroup group(world.executor, world.clock);
+  group.spawn(take_much(bandwidth, {io::kNever, cancel.token()}));
+  EXPECT_TRUE(co_await world.clock.sleep_for(milliseconds(10)));
+  cancel.cancel();
+  co_await group.wait();
+  co_await take(bandwidth, 10);
+  taken = world.clock.now() - before;
+}
+
+TEST(Bandwidth, GivesBackWhatWasNotWaitedFor) {
+  sim::World sim(1);
+  Bandwidth bandwidth(sim.clock(), 1'000'000);
+  io::Duration taken{};
+  sim.run(take_after_another_gave_up(sim.world(), bandwidth, taken));
+  EXPECT_LE(taken, seconds(2));
+}
+
 TEST(Bandwidth, DoesNotWaitWithoutACap) {
   sim::World sim(1);
   Bandwidth bandwidth(sim.clock(), 0);

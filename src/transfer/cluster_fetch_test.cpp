@@ -54,6 +54,17 @@ TEST_F(Spread, CopiesABlobFromTheNodeThatHasIt) {
   EXPECT_LE(node(0).bytes_asked, data.size() + 1000);
 }
 
+// A chunk takes it longer than anybody waits for a byte.
+TEST_F(Spread, CopiesSlowlyFromANodeWhoseSendingIsCapped) {
+  make_nodes(4);
+  const std::string data = random_bytes(17 * kMega, 30);
+  put(node(0), data);
+  node(0).sending->set_rate(kMega / 2);
+  for (size_t i = 1; i < 4; i++) node(i).sending->set_rate(kMega / 2);
+  expect_all(fetch_all({1, 2, 3}, data, false));
+  for (size_t i = 1; i < 4; i++) EXPECT_TRUE(has(node(i), data));
+}
+
 TEST_F(Spread, DrawsEachByteFromTheRegistryOnceForManyNodes) {
   make_nodes(4);
   const std::string data = random_bytes(36 * kMega + 5, 2);

@@ -1,5 +1,6 @@
 #include "transfer/peer_blobs.h"
 
+#include <algorithm>
 #include <charconv>
 
 #include "base/log.h"
@@ -25,6 +26,56 @@ io::Task<void> refuse(http::ResponseWriter& response, int status, std::string_vi
   (void)co_await response.send(status, "application/json",
                                fmt::format("{{\"error\":\"{}\"}}", why));
 }
+
+// Sends the bytes of a body as the cap allows it, and counts them.
+class CappedWriter final : public http::ResponseWriter {
+ public:
+  CappedWriter(http::ResponseWriter& inner, Bandwidth& bandwidth, io::CancelToken cancel)
+      : inner_(inner), bandwidth_(bandwidth), cancel_(std::move(cancel)) {}
+
+  http::Headers& headers() override { return inner_.headers(); }
+  io::Task<Result<void>> send(int status, std::string type, std::string body) override {
+    return inner_.send(status, std::move(type), std::move(body));
+  }
+  io::Task<Result<void>> start(int status, std::string type,
+                               std::optional<uint64_t> length) override {
+    return inner_.start(status, std::move(type), length);
+  }
+  io::Task<Result<void>> write(std::string_view data) override {
+    CO_TRY_VOID(co_await bandwidth_.take(data.size(), {io::kNever, cancel_}));
+    CO_TRY_VOID(co_await inner_.write(data));
+    peer_sent_bytes.add(data.size());
+    co_return Result<void>{};
+  }
+  io::Task<Result<void>> write_file(io::Workers& workers, io::File& file, uint64_t offset,
+                                    uint64_t length) override {
+    // The head first: who asked gives up when nothing comes for a while.
+    CO_TRY_VOID(co_await inner_.write_file(workers, file, offset, 0));
+    while (length > 0) {
+      const uint64_t piece = std::min(length, piece_bytes());
+      CO_TRY_VOID(co_await bandwidth_.take(piece, {io::kNever, cancel_}));
+      CO_TRY_VOID(co_await inner_.write_file(workers, file, offset, piece));
+      peer_sent_bytes.add(piece);
+      offset += piece;
+      length -= piece;
+    }
+    co_return Result<void>{};
+  }
+  io::Task<Result<void>> finish() override { return inner_.finish(); }
+  bool started() const override { return inner_.started(); }
+
+ private:
+  // A fraction of what may pass in a second: each of many who are sent to hears often enough.
+  uint64_t piece_bytes() const {
+    constexpr uint64_t kPieceMin = 4 * 1024, kPieceMax = 1 << 20, kPiecesPerSecond = 16;
+    const uint64_t rate = bandwidth_.rate();
+    return rate == 0 ? kPieceMax : std::clamp(rate / kPiecesPerSecond, kPieceMin, kPieceMax);
+  }
+
+  http::ResponseWriter& inner_;
+  Bandwidth& bandwidth_;
+  io::CancelToken cancel_;
+};
 
 // True if all chunks of these bytes may be given out.
 bool is_verified(const IncomingBlob& blob, const http::ByteRange& range) {
@@ -111,18 +162,10 @@ io::Task<void> PeerBlobs::send_offer(http::Request& request, http::ResponseWrite
 
 io::Task<void> PeerBlobs::send_bytes(http::Request& request, http::ResponseWriter& response,
                                      Digest digest) {
-  auto range = http::parse_range(request.headers.get("Range"), UINT64_MAX);
-  const uint64_t asked = range.kind == http::RangeKind::part ? range.range.length : 0;
-  if (request.method == "GET") {
-    // An open end is the rest of the blob.
-    const uint64_t size = store_.blob_size(digest).value_or(0);
-    const auto allowed = co_await bandwidth_.take(asked > 0 ? std::min(asked, kChunkBytes) : size,
-                                                  {io::kNever, request.cancel});
-    if (!allowed) co_return;
-  }
+  CappedWriter capped(response, bandwidth_, request.cancel);
   http::FileToSend file;
   file.path = store_.blob_path(digest);
-  auto sent = co_await http::send_file(world_, request, response, std::move(file));
+  auto sent = co_await http::send_file(world_, request, capped, std::move(file));
   if (!sent && sent.error().code == Errc::not_found && !response.started()) {
     const auto blob = incoming_.find(digest);
     if (!blob) {
@@ -130,9 +173,8 @@ io::Task<void> PeerBlobs::send_bytes(http::Request& request, http::ResponseWrite
       co_await refuse(response, 404, "the blob is not here");
       co_return;
     }
-    sent = co_await send_part(request, response, blob);
+    sent = co_await send_part(request, capped, blob);
   }
-  if (sent) peer_sent_bytes.add(asked);
   if (!sent && !response.started()) co_await refuse(response, 503, "the blob cannot be read");
   if (!sent && sent.error().code == Errc::io_failed) {
     log_warn("blob not sent", field("blob", digest), field("error", sent.error()));

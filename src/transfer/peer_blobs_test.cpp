@@ -1,10 +1,12 @@
 #include "transfer/peer_blobs.h"
 
+#include "transfer/metrics.h"
 #include "transfer/testing/cluster.h"
 
 namespace om::transfer {
 namespace {
 
+using std::chrono::milliseconds;
 using std::chrono::seconds;
 using testing::random_bytes;
 
@@ -96,6 +98,21 @@ TEST_F(PeerServer, GivesOfABlobUnderWayOnlyVerifiedChunks) {
   EXPECT_EQ(ask("HEAD", digest).status, 404);
   EXPECT_TRUE(wait(blob->close()));
   EXPECT_EQ(ask("GET", digest, "", "bytes=0-9").status, 404);
+}
+
+// As the relay asks: for all of the rest at once.
+TEST_F(PeerServer, SendsNoFasterThanItsCapHoweverMuchIsAskedFor) {
+  const std::string data = random_bytes(40 * kMega, 6);
+  put(node(0), data);
+  node(0).sending->set_rate(10 * kMega);
+  const uint64_t sent_before = peer_sent_bytes.value();
+  for (const char* range : {"bytes=0-41943039", "bytes=0-", ""}) {
+    const auto before = world_.clock.now();
+    EXPECT_TRUE(ask("GET", Digest::of(data), "", range).body == data);
+    EXPECT_GE(world_.clock.now() - before, milliseconds(3800)) << range;
+    EXPECT_LE(world_.clock.now() - before, milliseconds(4500)) << range;
+  }
+  EXPECT_EQ(peer_sent_bytes.value() - sent_before, 3 * data.size());
 }
 
 TEST_F(PeerServer, WaitsALittleForNews) {
