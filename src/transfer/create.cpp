@@ -1,6 +1,7 @@
 #include "transfer/create.h"
 
 #include "base/log.h"
+#include "transfer/held_model.h"
 #include "transfer/layer_list.h"
 #include "transfer/model_source.h"
 #include "transfer/pull.h"
@@ -34,6 +35,13 @@ class Creation {
         layers_(context, sink_) {}
 
   io::Task<Result<void>> run() {
+    auto made = co_await make();
+    if (base_) co_await release_model(context_, std::move(*base_));
+    co_return made;
+  }
+
+ private:
+  io::Task<Result<void>> make() {
     CO_TRY_VOID(check());
     CO_TRY(hold_, co_await context_.store.hold(uploaded()));
     if (!request_.from.empty()) {
@@ -49,7 +57,6 @@ class Creation {
     co_return co_await write();
   }
 
- private:
   Result<void> check() {
     if (request_.from.empty() && request_.files.empty()) {
       return fail(Errc::invalid_argument, "neither 'from' or 'files' was specified");
@@ -74,24 +81,23 @@ class Creation {
 
   io::Task<Result<void>> take_base() {
     CO_TRY(const auto name, model::Name::parse(request_.from));
-    auto found = context_.store.find(name);
+    auto found = find_model(context_, name);
     if (!found && found.error().code == Errc::not_found) {
       InnerPull inner(sink_);
       ProgressSink pull_sink = [&inner](Progress p) { return inner.take(std::move(p)); };
       RegistryRequest pull{name, false};
       CO_TRY_VOID(
           co_await pull_model(context_, downloads_, std::move(pull), std::move(pull_sink), call_));
-      found = context_.store.find(name);
+      found = find_model(context_, name);
     }
-    CO_TRY(const auto base, std::move(found));
-    std::vector<Digest> digests{base.manifest.config.digest};
-    for (const model::Layer& layer : base.manifest.layers) digests.push_back(layer.digest);
-    CO_TRY_VOID(co_await hold_->add(std::move(digests)));
-    CO_TRY(const auto json, context_.store.read_blob(base.manifest.config.digest, 16 << 20));
+    CO_TRY(base_, std::move(found));
+    CO_TRY_VOID(co_await hold_files(context_, downloads_, *base_, sink_, call_));
+    const model::Manifest& manifest = base_->manifest;
+    CO_TRY(const auto json, context_.store.read_blob(manifest.config.digest, 16 << 20));
     CO_TRY(config_, model::Config::parse(json));
     // Which weights these are is read again from the files below.
-    for (model::Layer layer : base.manifest.layers) {
-      layer.from = base.name.shortest();
+    for (model::Layer layer : manifest.layers) {
+      layer.from = base_->name.shortest();
       CO_TRY_VOID(co_await layers_.add_existing(std::move(layer)));
     }
     co_return Result<void>{};
@@ -168,6 +174,7 @@ class Creation {
     }
     CO_TRY_VOID(co_await context_.store.put_manifest(request_.name, manifest.to_json()));
     hold_.reset();
+    if (base_) base_->hold.reset();
     if (!unused.empty()) {
       // The model is made; that old bytes stay is worth a line, not a failure.
       const auto removed = co_await context_.store.remove_unreferenced(std::move(unused));
@@ -185,6 +192,7 @@ class Creation {
   LayerList layers_;
   model::Config config_;
   std::unique_ptr<store::Hold> hold_;
+  std::optional<HeldModel> base_;
 };
 
 }  // namespace

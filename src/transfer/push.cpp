@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "io/task_group.h"
+#include "transfer/held_model.h"
 #include "transfer/upload.h"
 
 namespace om::transfer {
@@ -117,26 +118,29 @@ std::vector<model::Layer> blobs_of(const model::Manifest& manifest) {
   return blobs;
 }
 
-}  // namespace
-
-io::Task<Result<void>> push_model(Context& context, UploadTable& uploads, RegistryRequest request,
-                                  ProgressSink sink, io::Call call) {
-  CO_TRY_VOID(co_await report(sink, "retrieving manifest"));
-  CO_TRY(const auto stored, context.store.find(request.name));
-  CO_TRY(std::string bytes, context.store.read_manifest(request.name));
+io::Task<Result<void>> push_held(Context& context, UploadTable& uploads, DownloadTable& downloads,
+                                 const RegistryRequest& request, HeldModel& model,
+                                 const ProgressSink& sink, io::Call call) {
   CO_TRY(const auto registry, Registry::open(context, request.name, request.insecure));
-
-  const std::vector<model::Layer> blobs = blobs_of(stored.manifest);
-  std::vector<Digest> digests;
-  digests.reserve(blobs.size());
-  for (const model::Layer& blob : blobs) digests.push_back(blob.digest);
-  CO_TRY(const auto hold, co_await context.store.hold(std::move(digests)));
-  LayerPush layers(context, uploads, *registry, blobs);
+  CO_TRY_VOID(co_await hold_files(context, downloads, model, sink, call));
+  LayerPush layers(context, uploads, *registry, blobs_of(model.manifest));
   CO_TRY_VOID(co_await layers.run(sink, call));
   CO_TRY_VOID(co_await report(sink, "pushing manifest"));
-  CO_TRY_VOID(co_await registry->put_manifest(std::move(bytes), call));
+  CO_TRY_VOID(co_await registry->put_manifest(model.bytes, call));
   log_info("pushed", field("model", request.name.shortest()));
   co_return co_await report(sink, "success");
+}
+
+}  // namespace
+
+io::Task<Result<void>> push_model(Context& context, UploadTable& uploads, DownloadTable& downloads,
+                                  RegistryRequest request, ProgressSink sink, io::Call call) {
+  CO_TRY_VOID(co_await report(sink, "retrieving manifest"));
+  CO_TRY(auto model, find_model(context, request.name));
+  auto pushed =
+      co_await push_held(context, uploads, downloads, request, model, sink, std::move(call));
+  co_await release_model(context, std::move(model));
+  co_return pushed;
 }
 
 }  // namespace om::transfer

@@ -26,8 +26,8 @@ class NodeTransfer : public Transfer {
                                   std::move(call));
   }
   io::Task<Result<void>> push(RegistryRequest request, ProgressSink sink, io::Call call) override {
-    co_return co_await push_model(context_, uploads_, std::move(request), std::move(sink),
-                                  std::move(call));
+    co_return co_await push_model(context_, uploads_, downloads_, std::move(request),
+                                  std::move(sink), std::move(call));
   }
   io::Task<Result<void>> create(CreateRequest request, ProgressSink sink, io::Call call) override {
     co_return co_await create_model(context_, downloads_, std::move(request), std::move(sink),

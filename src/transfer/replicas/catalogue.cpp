@@ -73,6 +73,12 @@ io::Task<Result<std::shared_ptr<const CatalogueState>>> Catalogue::load(io::Call
   co_return state;
 }
 
+Result<CatalogueModel> Catalogue::find(const model::Name& name) const {
+  const cluster::Fact* fact = table_.facts().find(key_of(name));
+  if (fact == nullptr) return fail(Errc::not_found, "model '{}' not found", name.shortest());
+  return parse_model(fact->value);
+}
+
 void Catalogue::read_models(CatalogueState& state) {
   std::map<std::string, Read> read;
   for (const auto& [key, fact] : table_.facts().facts()) {

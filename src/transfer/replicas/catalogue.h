@@ -63,6 +63,10 @@ class Catalogue {
   // What cannot be read of it (written by a newer version) is left out and logged.
   io::Task<Result<std::shared_ptr<const CatalogueState>>> load(io::Call call);
 
+  // As the node's table has it now. not_found "model 'x' not found"; corrupt: written by a newer
+  // version.
+  Result<CatalogueModel> find(const model::Name& name) const;
+
   // The name means this manifest from now on. corrupt: not a manifest; invalid_argument: too large.
   io::Task<Result<void>> put(model::Name name, std::string bytes, io::Call call);
   // put(), unless the name is known or was removed meaning the same manifest. False: it was.

@@ -1,0 +1,68 @@
+#include "transfer/held_model.h"
+
+#include "base/log.h"
+#include "transfer/registry.h"
+#include "transfer/replicas/catalogue.h"
+
+namespace om::transfer {
+namespace {
+
+std::vector<model::Layer> files_of(const model::Manifest& manifest) {
+  std::vector<model::Layer> files = manifest.layers;
+  files.push_back(manifest.config);
+  return files;
+}
+
+io::Task<Result<void>> fetch_missing(Context& context, DownloadTable& downloads, HeldModel& held,
+                                     const ProgressSink& sink, io::Call call) {
+  // By their digests, and only where no node has them any more: as copies are made.
+  std::shared_ptr<Registry> registry;
+  if (auto opened = Registry::open(context, held.name, false)) registry = std::move(*opened);
+  for (const model::Layer& file : files_of(held.manifest)) {
+    const auto present = context.store.blob_size(file.digest);
+    if (present && *present == file.size) continue;
+    CO_TRY_VOID(co_await downloads.fetch(registry, file.digest, file.size, sink, call));
+    held.fetched.push_back(file.digest);
+  }
+  co_return Result<void>{};
+}
+
+}  // namespace
+
+Result<HeldModel> find_model(Context& context, const model::Name& name) {
+  HeldModel found;
+  if (context.catalogue != nullptr) {
+    auto known = context.catalogue->find(name);
+    if (!known && known.error().code != Errc::not_found) return fail(known.error());
+    if (known) {
+      found.name = std::move(known->name);
+      found.manifest = std::move(known->manifest);
+      found.bytes = std::move(known->bytes);
+      found.is_agreed = true;
+      return found;
+    }
+  }
+  TRY(auto stored, context.store.find(name));
+  TRY(found.bytes, context.store.read_manifest(name));
+  found.name = std::move(stored.name);
+  found.manifest = std::move(stored.manifest);
+  return found;
+}
+
+io::Task<Result<void>> hold_files(Context& context, DownloadTable& downloads, HeldModel& model,
+                                  const ProgressSink& sink, io::Call call) {
+  std::vector<Digest> digests;
+  for (const model::Layer& file : files_of(model.manifest)) digests.push_back(file.digest);
+  CO_TRY(model.hold, co_await context.store.hold(std::move(digests)));
+  if (!model.is_agreed) co_return Result<void>{};
+  co_return co_await fetch_missing(context, downloads, model, sink, std::move(call));
+}
+
+io::Task<void> release_model(Context& context, HeldModel model) {
+  model.hold.reset();
+  if (model.fetched.empty()) co_return;
+  const auto removed = co_await context.store.remove_unreferenced(std::move(model.fetched));
+  if (!removed) log_warn("fetched files are kept", field("error", removed.error()));
+}
+
+}  // namespace om::transfer

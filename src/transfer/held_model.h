@@ -1,0 +1,29 @@
+// A model that other work begins from, with its files on this disk for as long as that takes.
+#pragma once
+
+#include "transfer/context.h"
+#include "transfer/download_table.h"
+
+namespace om::transfer {
+
+struct HeldModel {
+  model::Name name;
+  model::Manifest manifest;
+  std::string bytes;                  // Of the manifest.
+  bool is_agreed = false;             // The cluster knows it: other nodes may have its files.
+  std::unique_ptr<store::Hold> hold;  // Set by hold_files().
+  std::vector<Digest> fetched;        // Files that were not here before.
+};
+
+// What the cluster means by the name, else what this disk does. not_found: neither knows it.
+Result<HeldModel> find_model(Context& context, const model::Name& name);
+
+// Holds its files. Those that only other nodes have are fetched, which `sink` is told like a
+// pull's. Errors as DownloadTable::fetch().
+io::Task<Result<void>> hold_files(Context& context, DownloadTable& downloads, HeldModel& model,
+                                  const ProgressSink& sink, io::Call call);
+
+// Files that were fetched for it go again, unless a model here names them by now.
+io::Task<void> release_model(Context& context, HeldModel model);
+
+}  // namespace om::transfer
