@@ -67,7 +67,8 @@ io::Task<Result<size_t>> Scrubber::pass(io::CancelToken cancel) {
 }
 
 io::Task<Result<bool>> Scrubber::examine(Digest digest, io::CancelToken cancel) {
-  for (int reading = 0; reading < 2; reading++) {  // Twice: a wrong bit may be one of memory.
+  // Twice: a wrong bit may be one of memory, and a disk may read at its second try.
+  for (int reading = 0; reading < 2; reading++) {
     CO_TRY(const bool sound, co_await is_sound(digest, cancel));
     if (sound) co_return false;
   }
@@ -87,10 +88,17 @@ io::Task<Result<bool>> Scrubber::is_sound(Digest digest, io::CancelToken cancel)
     auto hash = [&file, &buffer, &hasher, offset] {
       return hash_piece(*file, offset, buffer, hasher);
     };
-    CO_TRY(const size_t count, co_await world_.workers.run(std::move(hash)));
-    if (count == 0) break;
-    scrubbed_bytes.add(count);
-    offset += count;
+    const auto count = co_await world_.workers.run(std::move(hash));
+    if (!count) {
+      // A sector that cannot be read is as lost as one that reads wrong. That the blob could be
+      // opened tells it from a disk that is gone.
+      log_warn("blob cannot be read", field("blob", digest), field("at", offset),
+               field("error", count.error()));
+      co_return false;
+    }
+    if (*count == 0) break;
+    scrubbed_bytes.add(*count);
+    offset += *count;
   }
   co_return hasher.finish() == digest;
 }

@@ -20,9 +20,9 @@ struct ScrubOptions {
   io::Duration between_passes = std::chrono::hours(24);
 };
 
-// A blob that is not what its digest says, read twice, is put aside (Store::quarantine_blob): it is
-// neither loaded nor offered any more, and `on_rotten` may get it again from elsewhere. On the io
-// thread; the reading and hashing on the workers.
+// A blob that is not what its digest says or cannot be read to its end, tried twice, is put aside
+// (Store::quarantine_blob): it is neither loaded nor offered any more, and `on_rotten` may get it
+// again from elsewhere. On the io thread; the reading and hashing on the workers.
 class Scrubber {
  public:
   using OnRotten = std::function<void(const Digest&)>;

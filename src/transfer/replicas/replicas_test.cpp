@@ -1,5 +1,6 @@
 #include "transfer/replicas/replicas.h"
 
+#include "store/testing/failing_files.h"
 #include "transfer/metrics.h"
 #include "transfer/replicas/health.h"
 #include "transfer/scrub.h"
@@ -402,6 +403,29 @@ TEST_F(Replicated, MendsARottenBlobFromAnotherNode) {
   EXPECT_EQ(holders("m"), "ab");
   EXPECT_TRUE(has(node(1), layer));
   EXPECT_EQ(wait(scrubber.pass({})).value(), 0U);
+  sim_.run(scrubber.stop());
+}
+
+// As a bad sector: the file can be opened, and not be read to its end.
+TEST_F(Replicated, MendsABlobThatCannotBeReadFromAnotherNode) {
+  make_cluster(2);
+  const std::string layer = random_bytes(3'000'000, 16);
+  put_model(0, "m", layer);
+  pass(seconds(20));
+  ASSERT_EQ(holders("m"), "ab");
+  store::testing::FailingFiles failing(world_.files);
+  failing.fail_read = node(1).store->blob_path(Digest::of(layer));
+  io::World bad_disk{world_.executor, world_.clock,     world_.random, world_.network,
+                     failing,         world_.processes, world_.workers};
+  size_t told = 0;
+  Scrubber scrubber(bad_disk, *node(1).store, {}, [&](const Digest&) { told++; });
+  EXPECT_EQ(wait(scrubber.pass({})).value(), 1U);
+  EXPECT_EQ(told, 1U);
+  EXPECT_EQ(holders("m"), "ab?");
+  failing.fail_read.clear();  // It is written elsewhere on the disk.
+  pass(seconds(20));
+  EXPECT_EQ(holders("m"), "ab");
+  EXPECT_TRUE(has(node(1), layer));
   sim_.run(scrubber.stop());
 }
 

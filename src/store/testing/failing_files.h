@@ -1,0 +1,74 @@
+// A file system some of whose places are broken.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "io/filesystem.h"
+
+namespace om::store::testing {
+
+// Passes everything on, but for a folder that cannot be listed and a file that can be opened and
+// not read. Empty: none.
+class FailingFiles final : public io::Filesystem {
+ public:
+  explicit FailingFiles(io::Filesystem& inner) : inner_(inner) {}
+
+  io::Path fail_list, fail_read;
+
+  Result<std::unique_ptr<io::File>> open(const io::Path& path, Open mode) override {
+    TRY(auto file, inner_.open(path, mode));
+    if (path != fail_read) return file;
+    return std::make_unique<Unreadable>(std::move(file));
+  }
+  Result<io::FileInfo> info(const io::Path& path) override { return inner_.info(path); }
+  Result<std::vector<std::string>> list(const io::Path& directory) override {
+    if (directory == fail_list) return broken();
+    return inner_.list(directory);
+  }
+  Result<void> make_directories(const io::Path& path) override {
+    return inner_.make_directories(path);
+  }
+  Result<void> rename(const io::Path& from, const io::Path& to) override {
+    return inner_.rename(from, to);
+  }
+  Result<void> link(const io::Path& from, const io::Path& to) override {
+    return inner_.link(from, to);
+  }
+  Result<void> remove(const io::Path& path) override { return inner_.remove(path); }
+  Result<void> remove_all(const io::Path& path) override { return inner_.remove_all(path); }
+  Result<void> sync_directory(const io::Path& path) override { return inner_.sync_directory(path); }
+  Result<void> set_mode(const io::Path& path, unsigned mode) override {
+    return inner_.set_mode(path, mode);
+  }
+  Result<io::Space> space(const io::Path& path) override { return inner_.space(path); }
+  std::string unique_suffix() const override { return inner_.unique_suffix(); }
+
+ private:
+  static std::unexpected<Error> broken() { return fail(Errc::io_failed, "Input/output error"); }
+  // Its second half is lost.
+  class Unreadable final : public io::File {
+   public:
+    explicit Unreadable(std::unique_ptr<io::File> inner) : inner_(std::move(inner)) {}
+    Result<size_t> read_at(uint64_t offset, std::span<char> into) override {
+      TRY(const uint64_t length, inner_->size());
+      if (offset + into.size() > length / 2) return broken();
+      return inner_->read_at(offset, into);
+    }
+    Result<void> write_at(uint64_t offset, std::string_view data) override {
+      return inner_->write_at(offset, data);
+    }
+    Result<uint64_t> size() override { return inner_->size(); }
+    Result<void> truncate(uint64_t size) override { return inner_->truncate(size); }
+    Result<void> sync() override { return inner_->sync(); }
+    Result<void> lock(bool exclusive, bool wait) override { return inner_->lock(exclusive, wait); }
+
+   private:
+    std::unique_ptr<io::File> inner_;
+  };
+
+  io::Filesystem& inner_;
+};
+
+}  // namespace om::store::testing
