@@ -50,17 +50,22 @@ Result<std::set<Digest>> held_blobs(io::Filesystem& files, const Layout& layout)
   return held;
 }
 
+// corrupt, whatever the disk says: a manifest that cannot be read may name any blob.
 Result<std::set<Digest>> named_blobs(io::Filesystem& files, const Layout& layout) {
   std::set<Digest> named;
-  TRY(const auto manifests, list_manifest_files(files, layout));
-  if (manifests.strangers > 0) {
-    return fail(Errc::corrupt, "{} files in {} are no manifests", manifests.strangers,
+  const auto cannot_tell = [](const Error& why) { return fail(Errc::corrupt, "{}", why.what); };
+  const auto manifests = list_manifest_files(files, layout);
+  if (!manifests) return cannot_tell(manifests.error());
+  if (manifests->unseen) return cannot_tell(*manifests->unseen);
+  if (manifests->strangers > 0) {
+    return fail(Errc::corrupt, "{} files in {} are no manifests", manifests->strangers,
                 layout.manifests());
   }
-  for (const ManifestFile& entry : manifests.files) {
-    TRY(const std::string bytes, files.read_file(entry.path, kManifestBytesMax));
-    auto manifest = model::Manifest::parse(bytes);
-    if (!manifest) return fail(annotate(manifest.error(), entry.path));
+  for (const ManifestFile& entry : manifests->files) {
+    const auto bytes = files.read_file(entry.path, kManifestBytesMax);
+    if (!bytes) return cannot_tell(bytes.error());
+    const auto manifest = model::Manifest::parse(*bytes);
+    if (!manifest) return cannot_tell(annotate(manifest.error(), entry.path));
     named.insert(manifest->config.digest);
     for (const model::Layer& layer : manifest->layers) named.insert(layer.digest);
   }

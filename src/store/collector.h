@@ -34,13 +34,13 @@ struct Collected {
   uint64_t bytes = 0;
 };
 
-// Deletes those of `candidates` that nothing needs. The caller holds lock_store(). A manifest that
-// cannot be read means that nothing is deleted.
+// Deletes those of `candidates` that nothing needs. The caller holds lock_store(). corrupt: a
+// manifest, or a folder of them, cannot be read; nothing was deleted.
 Result<Collected> collect(io::Filesystem& files, const Layout& layout,
                           const std::vector<Digest>& candidates);
 
 // Start-up: removes what crashed processes left in partial/, and if `prune` also old blobs that
-// nothing needs, and foreign names in blobs/. The caller holds lock_store().
+// nothing needs, and foreign names in blobs/. The caller holds lock_store(). corrupt: as collect().
 Result<Collected> clean_up(io::Filesystem& files, const Layout& layout, io::WallTime now,
                            bool prune);
 

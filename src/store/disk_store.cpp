@@ -216,6 +216,7 @@ Result<StoredManifest> DiskStore::read_stored(const ManifestFile& file) {
 Result<std::vector<StoredManifest>> DiskStore::list() {
   std::vector<StoredManifest> found;
   TRY(const auto manifests, list_manifest_files(world_.files, layout_));
+  if (manifests.unseen) log_warn("models are not listed", field("error", *manifests.unseen));
   for (const ManifestFile& file : manifests.files) {
     auto stored = read_stored(file);
     if (stored) {
@@ -320,18 +321,16 @@ Result<void> DiskStore::remove_manifest(const model::Name& name, std::vector<Dig
 }
 
 io::Task<Result<void>> DiskStore::remove(const model::Name& name) {
-  auto job = [this, name]() -> Result<Collected> {
-    std::vector<Digest> unneeded;
-    TRY_VOID(remove_manifest(name, unneeded));
-    return collect(world_.files, layout_, unneeded);
-  };
-  const auto collected = co_await locked(std::move(job));
+  std::vector<Digest> unneeded;
+  auto job = [this, name, &unneeded] { return remove_manifest(name, unneeded); };
+  CO_TRY_VOID(co_await locked(std::move(job)));
+  auto clear = [this, &unneeded] { return collect(world_.files, layout_, unneeded); };
+  const auto collected = co_await locked(std::move(clear));
   if (collected) {
     log_collected(*collected);
-  } else if (collected.error().code == Errc::corrupt) {
-    log_warn("unused blobs are kept", field("error", collected.error()));
   } else {
-    co_return fail(collected.error());
+    // The model is gone, as was asked; the next start looks for its blobs again.
+    log_warn("unused blobs are kept", field("error", collected.error()));
   }
   co_return Result<void>{};
 }

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "store/testing/failing_files.h"
 #include "store/testing/world.h"
 
 namespace om::store {
@@ -184,6 +185,38 @@ TEST_F(Pruning, LeavesEverythingWhenAManifestIsCorrupt) {
   write_raw("manifests/h/n/m/t", "nonsense");
   reopen_after(std::chrono::hours(2), true);
   EXPECT_TRUE(store().blob_size(Digest::of("old and unused")));
+}
+
+TEST_F(Pruning, LeavesEverythingWhenAManifestCannotBeRead) {
+  open();
+  put("old and unused");
+  put_model("a", {"layer"});
+  write_raw("manifests/h/n/large/t", std::string(kManifestBytesMax + 1, ' '));
+  std::filesystem::create_directories(root() + "/manifests/h/n/gone");
+  std::filesystem::create_symlink("/nowhere", root() + "/manifests/h/n/gone/t");
+  reopen_after(std::chrono::hours(2), true);  // And the node starts.
+  EXPECT_TRUE(store().blob_size(Digest::of("old and unused")));
+  EXPECT_THAT(names(), testing::ElementsAre("a:latest"));
+  const auto removed = wait(store().remove(name("a")));
+  EXPECT_TRUE(removed) << removed.error().what;
+  EXPECT_TRUE(store().blob_size(Digest::of("layer")));
+}
+
+TEST_F(Pruning, LeavesEverythingWhenAFolderOfManifestsCannotBeListed) {
+  open();
+  put_model("a", {"layer"});
+  put_model("u/b", {"other"});
+  testing::FailingFiles failing(files());
+  failing.fail_list = root() + "/manifests/registry.ollama.ai/u";
+  io::World with_failure{world().executor, world().clock,     world().random, world().network,
+                         failing,          world().processes, world().workers};
+  reopen_after(std::chrono::hours(2), false);
+  auto opened = wait(Store::open(with_failure, root(), true));
+  ASSERT_TRUE(opened) << opened.error().what;
+  EXPECT_TRUE(store().blob_size(Digest::of("other")));
+  EXPECT_EQ((*opened)->list().value().size(), 1U);  // As far as it can be seen.
+  EXPECT_TRUE(wait((*opened)->remove(name("a"))));
+  EXPECT_TRUE(store().blob_size(Digest::of("layer")));
 }
 
 TEST_F(Pruning, SparesWhatAnotherProcessHolds) {

@@ -12,15 +12,18 @@ bool same_without_case(std::string_view a, std::string_view b) {
   return true;
 }
 
-// Names of the sub-folders, or nothing if the folder is gone or is a file.
-std::vector<std::string> entries(io::Filesystem& files, const io::Path& directory) {
+// Names in a folder of manifests; none if it is gone or is a file.
+std::vector<std::string> entries(io::Filesystem& files, const io::Path& directory,
+                                 std::optional<Error>& unseen) {
   auto found = files.list(directory);
-  return found ? std::move(*found) : std::vector<std::string>{};
+  if (found) return std::move(*found);
+  if (!unseen && found.error().code != Errc::not_found) unseen = std::move(found).error();
+  return {};
 }
 
 void add_model(io::Filesystem& files, const io::Path& folder, const std::string& host,
                const std::string& name_space, const std::string& model, ManifestFiles& into) {
-  for (const std::string& tag : entries(files, folder)) {
+  for (const std::string& tag : entries(files, folder, into.unseen)) {
     const auto name = model::Name::parse(fmt::format("{}/{}/{}:{}", host, name_space, model, tag));
     const bool matches = name && name->host == host && name->name_space == name_space &&
                          name->model == model && name->tag == tag;
@@ -34,7 +37,8 @@ void add_model(io::Filesystem& files, const io::Path& folder, const std::string&
 
 std::string spelling(io::Filesystem& files, const io::Path& directory, const std::string& part) {
   if (files.exists(io::join(directory, part))) return part;
-  for (const std::string& entry : entries(files, directory)) {
+  std::optional<Error> unseen;  // Then the name is as good as any: its manifest cannot be read.
+  for (const std::string& entry : entries(files, directory, unseen)) {
     if (same_without_case(entry, part)) return entry;
   }
   return part;
@@ -47,9 +51,9 @@ Result<ManifestFiles> list_manifest_files(io::Filesystem& files, const Layout& l
   TRY(const auto hosts, files.list(layout.manifests()));
   for (const std::string& host : hosts) {
     const io::Path host_folder = io::join(layout.manifests(), host);
-    for (const std::string& name_space : entries(files, host_folder)) {
+    for (const std::string& name_space : entries(files, host_folder, found.unseen)) {
       const io::Path space_folder = io::join(host_folder, name_space);
-      for (const std::string& model : entries(files, space_folder)) {
+      for (const std::string& model : entries(files, space_folder, found.unseen)) {
         add_model(files, io::join(space_folder, model), host, name_space, model, found);
         if (found.files.size() > kManifestsMax) {
           return fail(Errc::overloaded, "{}: more than {} models", layout.manifests(),

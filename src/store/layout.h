@@ -35,10 +35,12 @@ struct ManifestFile {
 };
 
 // Every file at manifests/HOST/NAMESPACE/MODEL/TAG. Files whose path is no model name are
-// counted in `strangers` (an editor's backup, a newer layout): whoever collects must be careful.
+// counted in `strangers` (an editor's backup, a newer layout); `unseen` is why the first folder
+// could not be listed, if one could not: whoever collects must be careful.
 struct ManifestFiles {
   std::vector<ManifestFile> files;
   size_t strangers = 0;
+  std::optional<Error> unseen;
 };
 Result<ManifestFiles> list_manifest_files(io::Filesystem& files, const Layout& layout);
 
