@@ -36,9 +36,12 @@ uint64_t ClusterFetch::received() const {
   return blob_ ? blob_->bytes_present() + (fetch_ ? fetch_->in_flight() : 0) : 0;
 }
 
-// Another process may be receiving the same blob: then its end is awaited.
+// As Download::open().
 io::Task<Result<void>> ClusterFetch::open() {
+  blob_.reset();
   while (true) {
+    const auto present = parts_.store.blob_size(digest());
+    if (present && *present == size()) co_return Result<void>{};
     auto opened = co_await IncomingBlob::open(parts_.world, parts_.store, digest(), size());
     if (opened) {
       blob_ = std::move(*opened);
@@ -48,8 +51,6 @@ io::Task<Result<void>> ClusterFetch::open() {
     if (opened.error().code != Errc::overloaded) co_return fail(opened.error());
     CO_TRY_VOID(
         co_await parts_.world.clock.sleep_for(kOtherProcessPoll, {io::kNever, cancel_.token()}));
-    const auto present = parts_.store.blob_size(digest());
-    if (present && *present == size()) co_return Result<void>{};
   }
 }
 

@@ -1,5 +1,6 @@
 #include "transfer/cluster_fetch.h"
 
+#include "transfer/download.h"
 #include "transfer/testing/cluster.h"
 
 namespace om::transfer {
@@ -217,6 +218,19 @@ TEST_F(Spread, SaysWithinHalfAMinuteThatNothingComes) {
   ASSERT_FALSE(results[0]);
   EXPECT_EQ(results[0].error().code, Errc::unavailable);
   EXPECT_LE(world_.clock.now() - before, seconds(33));
+}
+
+TEST_F(Spread, FetchesNothingThatCameWhenItBegan) {
+  make_nodes(1);
+  const std::string data = random_bytes(kMega, 35);
+  registry_.add_model("m", {data});
+  put(node(0), data);
+  expect_all(fetch_all({0}, data));
+  Download alone(registry_for(node(0)), Digest::of(data), data.size());
+  sim_.run(alone.run());
+  EXPECT_TRUE(alone.result());
+  EXPECT_EQ(alone.completed(), data.size());
+  EXPECT_EQ(registry_.count("GET"), 0U);
 }
 
 TEST_F(Spread, SaysThatAPullNeedsAgreementWhenThereIsNone) {

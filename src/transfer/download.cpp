@@ -25,11 +25,14 @@ uint64_t Download::received() const {
   return blob_ && !blob_->is_over() ? blob_->bytes_present() + in_flight_ : 0;
 }
 
-// Another process may be receiving the same blob: then its end is awaited, and the blob is either
-// there or ours to go on with.
+// An earlier download may have ended by being done just when this one was made. Another process may
+// be receiving the same blob: then its end is awaited, and the blob is either there or ours to go
+// on with.
 io::Task<Result<void>> Download::open() {
   auto& store = registry_->context().store;
   while (true) {
+    const auto present = store.blob_size(digest());
+    if (present && *present == size()) co_return Result<void>{};
     auto opened = co_await IncomingBlob::open(world_, store, digest(), size());
     if (opened) {
       blob_ = std::move(*opened);
@@ -38,8 +41,6 @@ io::Task<Result<void>> Download::open() {
     }
     if (opened.error().code != Errc::overloaded) co_return fail(opened.error());
     CO_TRY_VOID(co_await world_.clock.sleep_for(kOtherProcessPoll, {io::kNever, cancel_.token()}));
-    const auto present = store.blob_size(digest());
-    if (present && *present == size()) co_return Result<void>{};
   }
 }
 
