@@ -1,5 +1,7 @@
 #include "transfer/cluster_fetch.h"
 
+#include <algorithm>
+
 #include "base/log.h"
 #include "transfer/download.h"
 
@@ -15,6 +17,20 @@ constexpr int kAttemptsMax = 6;
 
 bool answers(const cluster::NodeInfo& node) {
   return node.state == cluster::NodeState::ready || node.state == cluster::NodeState::draining;
+}
+
+// Of a registry: asked again it would say the same.
+bool is_final(const Error& refusal) {
+  switch (refusal.code) {
+    case Errc::not_found:
+    case Errc::unauthenticated:
+    case Errc::forbidden:
+    case Errc::invalid_argument:
+    case Errc::corrupt:  // It has another blob than the manifest says.
+      return true;
+    default:
+      return false;
+  }
 }
 
 uint64_t seed_of(std::string_view node, const Digest& digest) {
@@ -58,7 +74,7 @@ io::Task<Result<void>> ClusterFetch::receive() {
   Result<void> done;
   for (int i = 0; i < kAttemptsMax; i++) {
     done = co_await attempt();
-    if (done || done.error().code != Errc::corrupt || !trust_fewer()) break;
+    if (done || is_refused_ || done.error().code != Errc::corrupt || !trust_fewer()) break;
     log_warn("blob fetched again", field("blob", digest()), field("why", done.error()));
   }
   if (done && lease_.is_origin()) {
@@ -144,6 +160,15 @@ io::Task<void> ClusterFetch::look_once() {
   if (!stop_looking_.cancelled()) co_await consider_registry(somebody_has_it);
 }
 
+bool ClusterFetch::somebody_may_have_it() const {
+  if (fetch_->source_count() > 0) return true;
+  const cluster::View view = parts_.links.view();
+  return std::ranges::any_of(view.nodes(), [this](const cluster::NodeInfo& node) {
+    return answers(node) && node.name != parts_.links.node && node.has_blob(digest()) &&
+           may_use(node.name);
+  });
+}
+
 io::Task<bool> ClusterFetch::add_nodes() {
   const cluster::View view = parts_.links.view();
   bool somebody_has_it = false;
@@ -187,6 +212,11 @@ io::Task<void> ClusterFetch::consider_registry(bool somebody_has_it) {
   const io::Call call = parts_.world.clock.call_within(kLookMax, stop_looking_.token());
   // It failed here: until it is tried again another node may do better.
   if (fetch_->was_dropped(host) || fetch_->rests(host)) {
+    const std::optional<Error> refusal = fetch_->registry_error();
+    if (refusal && is_final(*refusal) && !somebody_may_have_it()) {
+      is_refused_ = true;
+      fetch_->give_up(*refusal);
+    }
     co_return co_await lease_.yield_origin(call);
   }
   const auto allowed = co_await lease_.try_origin(call);

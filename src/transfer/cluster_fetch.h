@@ -59,7 +59,8 @@ class ClusterFetch final : public BlobDownload {
   io::Task<Result<void>> download_in_order();
   void add_node(const cluster::NodeInfo& node);
   bool may_use(std::string_view name) const;
-  bool trust_fewer();  // After a wrong whole. False: nobody is left to ask.
+  bool somebody_may_have_it() const;  // The registry left out.
+  bool trust_fewer();                 // After a wrong whole. False: nobody is left to ask.
 
   FetchParts parts_;
   std::shared_ptr<Registry> registry_;
@@ -68,6 +69,7 @@ class ClusterFetch final : public BlobDownload {
   std::shared_ptr<BlobDownload> in_order_;
   PullLease lease_;
   std::optional<Error> lease_error_;  // Why nobody draws from the registry.
+  bool is_refused_ = false;           // By the registry, and nobody else has it.
   uint64_t registry_bytes_ = 0;
   std::set<std::string, std::less<>> used_, distrusted_;
   std::optional<std::string> alone_;  // The only source that may be used; empty: the registry.

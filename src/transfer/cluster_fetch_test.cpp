@@ -43,6 +43,8 @@ class Spread : public testing::ClusterWorld {
     for (const auto& result : results) EXPECT_TRUE(result) << result.error().what;
   }
 
+  io::Task<void> pause(io::Duration time) { (void)co_await world_.clock.sleep_for(time); }
+
   bool acted_ = false;
 };
 
@@ -218,6 +220,52 @@ TEST_F(Spread, SaysWithinHalfAMinuteThatNothingComes) {
   ASSERT_FALSE(results[0]);
   EXPECT_EQ(results[0].error().code, Errc::unavailable);
   EXPECT_LE(world_.clock.now() - before, seconds(33));
+}
+
+TEST_F(Spread, SaysAtOnceThatTheRegistryRefusesWhatNobodyHas) {
+  make_nodes(2);
+  const std::string data = random_bytes(20 * kMega, 31), other = random_bytes(kMega, 32);
+  registry_.add_model("m", {data, other});
+  registry_.blobs.erase(Digest::of(data).str());
+  const auto before = world_.clock.now();
+  const auto missing = fetch_all({1}, data);
+  ASSERT_FALSE(missing[0]);
+  EXPECT_EQ(missing[0].error().code, Errc::not_found);
+  EXPECT_EQ(missing[0].error().what, "file does not exist");
+  registry_.faults.lie_about_size = true;
+  const auto lying = fetch_all({1}, other);
+  ASSERT_FALSE(lying[0]);
+  EXPECT_EQ(lying[0].error().code, Errc::corrupt);
+  EXPECT_THAT(lying[0].error().what, HasSubstr("the registry has"));
+  EXPECT_LT(world_.clock.now() - before, seconds(3));
+}
+
+TEST_F(Spread, SaysWhatTheRegistryFailsWith) {
+  make_nodes(2);
+  const std::string data = random_bytes(kMega, 33);
+  registry_.add_model("m", {data});
+  registry_.faults.refusals_left = 1000;
+  const auto results = fetch_all({1}, data);
+  ASSERT_FALSE(results[0]);
+  EXPECT_EQ(results[0].error().code, Errc::unavailable);
+  EXPECT_THAT(results[0].error().what, HasSubstr("(the registry: 503: busy)"));
+}
+
+// As for a model that was made in the cluster: no registry knows it.
+TEST_F(Spread, WaitsForAHolderThatBringsNothingForNowWhenTheRegistryRefuses) {
+  make_nodes(2);
+  const std::string data = random_bytes(kMega, 34);
+  put(node(0), data);
+  node(0).slow_down = 1;
+  std::vector<Result<void>> results(1);
+  io::TaskGroup group(world_.executor, world_.clock);
+  group.spawn(
+      fetch_into(node(1), registry_for(node(1)), Digest::of(data), data.size(), results[0]));
+  sim_.run(pause(seconds(12)));
+  EXPECT_GT(registry_.count("GET"), 0U);
+  node(0).slow_down = 0;
+  sim_.run(group.wait());
+  expect_all(results);
 }
 
 TEST_F(Spread, FetchesNothingThatCameWhenItBegan) {

@@ -152,10 +152,12 @@ io::Task<Result<void>> PeerFetch::run(io::Call call) {
 io::Task<void> PeerFetch::watch() {
   while (co_await world_.clock.sleep_for(kWatchInterval, {io::kNever, stop_.token()})) {
     if (blob_->is_syncing() || world_.clock.now() - last_progress_ < kFetchSilenceMax) continue;
+    std::string why;
+    if (registry_error_) why = fmt::format(" (the registry: {})", registry_error_->what);
     fail_with({Errc::unavailable,
-               fmt::format("no data for {} s from any of {} sources; pull again to go on where it "
-                           "stopped",
-                           kFetchSilenceMax.count(), sources_.size())});
+               fmt::format("no data for {} s from any of {} sources{}; pull again to go on where "
+                           "it stopped",
+                           kFetchSilenceMax.count(), sources_.size(), why)});
     co_return;
   }
 }
@@ -250,6 +252,7 @@ io::Task<void> PeerFetch::fetch_chunk(std::shared_ptr<Source> source, size_t chu
     const double rate = static_cast<double>(request->received) /
                         std::max(1e-6, seconds(world_.clock.now() - begun));
     source->rate = source->rate > 0 ? 0.7 * source->rate + 0.3 * rate : rate;
+    if (source->from->is_registry()) registry_error_.reset();
     plan_.done(chunk);
   } else {
     plan_.release(source->id, chunk);
@@ -263,6 +266,7 @@ io::Task<void> PeerFetch::fetch_chunk(std::shared_ptr<Source> source, size_t chu
 void PeerFetch::judge_failure(Source& source, size_t chunk, const Request& request,
                               const Error& error) {
   if (error.code == Errc::cancelled && request.cancel.cancelled()) return;  // Stolen from it.
+  if (source.from->is_registry()) registry_error_ = error;
   if (error.code == Errc::io_failed || error.code == Errc::unsupported) {
     fail_with(error);
     return;

@@ -40,6 +40,11 @@ class PeerFetch {
   bool rests(std::string_view name) const;
   size_t source_count() const { return sources_.size(); }
 
+  // What the registry failed with last, unless it brought something since.
+  const std::optional<Error>& registry_error() const { return registry_error_; }
+  // run() ends with this error.
+  void give_up(Error error) { fail_with(std::move(error)); }
+
   // Until every chunk is there; IncomingBlob::finish() is left to the caller. unavailable: nothing
   // came for kFetchSilenceMax. unsupported: the registry knows no ranges. io_failed: the disk.
   // cancelled, deadline_exceeded.
@@ -86,7 +91,7 @@ class PeerFetch {
   uint64_t in_flight_ = 0, since_progress_ = 0;
   uint64_t registry_bytes_ = 0, node_bytes_ = 0;
   io::TimePoint last_progress_{};
-  std::optional<Error> error_;
+  std::optional<Error> error_, registry_error_;
   io::CancelSource stop_;
   io::Event changed_;  // Something to do, or over.
   io::TaskGroup tasks_;
