@@ -47,6 +47,12 @@ Result<CatalogueModel> parse_model(const std::string& json) {
   return model;
 }
 
+// What no later try mends: a file that is whole and not what this version can read.
+bool is_of_format(const Error& error) {
+  return error.code == Errc::corrupt || error.code == Errc::unsupported ||
+         error.code == Errc::invalid_argument || error.code == Errc::overloaded;
+}
+
 void skip(std::string_view key, const Error& error) {
   log_warn("entry of the catalogue left out", field("key", key), field("error", error));
 }
@@ -156,7 +162,12 @@ io::Task<Result<void>> Catalogue::commit(Transaction transaction, io::Call call)
 
 io::Task<Result<std::string>> Catalogue::describe(model::Name name, std::string bytes) {
   if (!describe_) co_return model_json(name, bytes);
-  co_return co_await describe_(std::move(name), std::move(bytes));
+  auto described = co_await describe_(name, bytes);
+  if (described || !is_of_format(described.error())) co_return described;
+  // Its files are as they were pulled or made: they are kept, and who asks for it is told.
+  log_warn("model kept without a card", field("model", name.shortest()),
+           field("error", described.error()));
+  co_return model_json(name, bytes);
 }
 
 io::Task<Result<void>> Catalogue::put(model::Name name, std::string bytes, io::Call call) {

@@ -50,7 +50,8 @@ struct CatalogueState {
 class Catalogue {
  public:
   // Makes the text that is kept of a model whose blobs are here: its card, which holds the fields
-  // named above and more. Without it, only those are kept.
+  // named above and more. Without it, or where it fails as the model's files are in a format that
+  // it cannot read, only those are kept.
   using Describe = std::function<io::Task<Result<std::string>>(model::Name, std::string bytes)>;
 
   // `table` has been started and outlives it.

@@ -188,16 +188,32 @@ io::Task<void> Replicas::follow_one(store::StoredManifest stored, const ReplicaP
     if (!is_elsewhere || is_mine(plan, key, ReplicaAction::Kind::fetch)) co_return;
   } else if (const auto removed = state_->removed.find(key);
              removed == state_->removed.end() || removed->second != stored.digest) {
-    auto bytes = store.read_manifest(stored.name);
-    if (!bytes) co_return;  // Gone meanwhile.
-    const auto published = co_await parts_.catalogue.publish(
-        stored.name, std::move(*bytes), world_.clock.call_within(kAskMax, tasks_.token()));
-    if (published && *published) log_info("published", field("model", stored.name.shortest()));
-    co_return;  // What failed is tried with the next look.
+    co_await publish(std::move(stored));
+    co_return;
   }
   const auto gone = co_await store.remove(stored.name);
   log_info("removed as in the catalogue", field("model", stored.name.shortest()),
            field("error", gone ? Error{} : gone.error()));
+}
+
+io::Task<void> Replicas::publish(store::StoredManifest stored) {
+  auto bytes = parts_.context.store.read_manifest(stored.name);
+  if (!bytes) co_return;  // Gone meanwhile.
+  const auto published = co_await parts_.catalogue.publish(
+      stored.name, std::move(*bytes), world_.clock.call_within(kAskMax, tasks_.token()));
+  const std::string key = Catalogue::key_of(stored.name);
+  if (published) {
+    unpublished_.erase(key);
+    if (*published) log_info("published", field("model", stored.name.shortest()));
+    co_return;
+  }
+  // It is tried again with each look; once is enough to hear of it.
+  const std::pair now(stored.digest, published.error().code);
+  const auto said = unpublished_.find(key);
+  if (said != unpublished_.end() && said->second == now) co_return;
+  unpublished_.insert_or_assign(key, now);
+  log_warn("model not published: other nodes do not see it", field("model", stored.name.shortest()),
+           field("error", published.error()));
 }
 
 io::Task<void> Replicas::adopt(const CatalogueModel& model, std::optional<model::Manifest> before) {

@@ -71,6 +71,7 @@ class Replicas {
   io::Task<Result<void>> reconcile();
   io::Task<void> follow_catalogue(const ReplicaPlan& plan);
   io::Task<void> follow_one(store::StoredManifest stored, const ReplicaPlan& plan);
+  io::Task<void> publish(store::StoredManifest stored);
   io::Task<void> adopt(const CatalogueModel& model, std::optional<model::Manifest> before);
   void give_work(const ReplicaPlan& plan);
   io::Task<void> tell_popularity(const ReplicaInput& input);
@@ -111,6 +112,8 @@ class Replicas {
   std::map<std::string, std::pair<Digest, io::TimePoint>> first_seen_;
   Popularity popularity_;
   std::set<std::string> broken_;  // Models that are here but for a blob that was found rotten.
+  // By key: what could not be published, and why.
+  std::map<std::string, std::pair<Digest, Errc>> unpublished_;
   io::Event changed_;
   ReplicaWorkers workers_;
   io::TaskGroup tasks_;

@@ -1,5 +1,6 @@
 #include "transfer/replicas/replicas.h"
 
+#include "base/log.h"
 #include "store/testing/failing_files.h"
 #include "transfer/metrics.h"
 #include "transfer/replicas/health.h"
@@ -113,6 +114,41 @@ TEST_F(Replicated, MakesASecondCopyOfAModelThatAppears) {
   EXPECT_EQ(there[0], 'a');
   EXPECT_EQ(node(index_of(there[1])).store->read_manifest(name("m")).value(), bytes);
   EXPECT_EQ(state_of(replicas(3).health().at(0)), "ok");
+}
+
+// As of a model in a format that this version cannot read.
+io::Task<Result<std::string>> find_no_format(model::Name, std::string) {
+  co_return fail(Errc::corrupt, "not a GGUF file");
+}
+
+TEST_F(Replicated, KeepsAModelThatCannotBeDescribed) {
+  make_cluster(2);
+  catalogue(0).describe_with(find_no_format);
+  const std::string bytes = put_model(0, "m", random_bytes(1000, 26));
+  pass(seconds(20));
+  EXPECT_EQ(holders("m"), "ab");
+  const auto put = wait(catalogue(0).put(name("n"), bytes, {}));
+  EXPECT_TRUE(put) << put.error().what;
+}
+
+io::Task<Result<std::string>> fail_to_read(model::Name, std::string) {
+  co_return fail(Errc::io_failed, "Input/output error");
+}
+
+TEST_F(Replicated, SaysOnceThatAModelIsNotPublishedAndTriesOn) {
+  make_cluster(1);
+  size_t said = 0;
+  set_log_sink([&said](LogLevel, std::string_view line) {
+    if (line.find("model not published") != line.npos) said++;
+  });
+  catalogue(0).describe_with(fail_to_read);
+  put_model(0, "m", random_bytes(1000, 27));
+  pass(minutes(1));
+  EXPECT_EQ(said, 1U);
+  catalogue(0).describe_with({});
+  pass(seconds(20));
+  set_log_sink({});
+  EXPECT_TRUE(catalogue(0).find(name("m")));
 }
 
 TEST_F(Replicated, RestoresTheCopiesOfALostNodeAndRemovesTheSurplusWhenItReturns) {
