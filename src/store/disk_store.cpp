@@ -77,6 +77,14 @@ io::Task<Result<std::unique_ptr<Store>>> Store::open(io::World& world, io::Path 
   co_return std::unique_ptr<Store>(std::move(store));
 }
 
+io::Task<Result<bool>> Store::remove_if(const model::Name&, Digest) {
+  co_return fail(Errc::unsupported, "not the store of a folder");
+}
+
+io::Task<Result<bool>> Store::replace_if(const model::Name&, std::optional<Digest>, std::string) {
+  co_return fail(Errc::unsupported, "not the store of a folder");
+}
+
 DiskStore::DiskStore(io::World& world, io::Path root)
     : world_(world), layout_{std::move(root)}, cache_(world) {}
 
@@ -279,15 +287,42 @@ Result<void> DiskStore::write_manifest(const model::Name& name, const std::strin
   return fail(explain_write_error(world_.files, layout_.root, written.error(), bytes.size()));
 }
 
+Result<void> DiskStore::require_blobs(const model::Name& name, const std::vector<Digest>& needed) {
+  for (const Digest& digest : needed) {
+    if (world_.files.exists(layout_.blob(digest))) continue;
+    return fail(Errc::not_found, "{}: blob {} is not here", name.shortest(), digest.str());
+  }
+  return {};
+}
+
 io::Task<Result<void>> DiskStore::put_manifest(const model::Name& name, std::string bytes) {
   CO_TRY(const auto manifest, model::Manifest::parse(bytes));
   auto job = [this, name, bytes = std::move(bytes), needed = digests_of(manifest),
               temporary = temporary_path("manifest")]() -> Result<void> {
-    for (const Digest& digest : needed) {
-      if (world_.files.exists(layout_.blob(digest))) continue;
-      return fail(Errc::not_found, "{}: blob {} is not here", name.shortest(), digest.str());
-    }
+    TRY_VOID(require_blobs(name, needed));
     return write_manifest(name, bytes, temporary);
+  };
+  co_return co_await locked(std::move(job));
+}
+
+Result<std::optional<Digest>> DiskStore::meaning_of(const model::Name& name) {
+  const auto stored = find(name);
+  if (stored) return stored->digest;
+  const Errc code = stored.error().code;
+  if (code == Errc::not_found || code == Errc::corrupt) return std::nullopt;
+  return fail(stored.error());
+}
+
+io::Task<Result<bool>> DiskStore::replace_if(const model::Name& name, std::optional<Digest> seen,
+                                             std::string bytes) {
+  CO_TRY(const auto manifest, model::Manifest::parse(bytes));
+  auto job = [this, name, seen, bytes = std::move(bytes), needed = digests_of(manifest),
+              temporary = temporary_path("manifest")]() -> Result<bool> {
+    TRY(const auto now, meaning_of(name));
+    if (now != seen) return false;
+    TRY_VOID(require_blobs(name, needed));
+    TRY_VOID(write_manifest(name, bytes, temporary));
+    return true;
   };
   co_return co_await locked(std::move(job));
 }
@@ -320,19 +355,36 @@ Result<void> DiskStore::remove_manifest(const model::Name& name, std::vector<Dig
   return world_.files.sync_directory(folder);
 }
 
-io::Task<Result<void>> DiskStore::remove(const model::Name& name) {
-  std::vector<Digest> unneeded;
-  auto job = [this, name, &unneeded] { return remove_manifest(name, unneeded); };
-  CO_TRY_VOID(co_await locked(std::move(job)));
-  auto clear = [this, &unneeded] { return collect(world_.files, layout_, unneeded); };
-  const auto collected = co_await locked(std::move(clear));
+io::Task<void> DiskStore::clear(std::vector<Digest> unneeded) {
+  auto job = [this, &unneeded] { return collect(world_.files, layout_, unneeded); };
+  const auto collected = co_await locked(std::move(job));
   if (collected) {
     log_collected(*collected);
   } else {
     // The model is gone, as was asked; the next start looks for its blobs again.
     log_warn("unused blobs are kept", field("error", collected.error()));
   }
+}
+
+io::Task<Result<void>> DiskStore::remove(const model::Name& name) {
+  std::vector<Digest> unneeded;
+  auto job = [this, name, &unneeded] { return remove_manifest(name, unneeded); };
+  CO_TRY_VOID(co_await locked(std::move(job)));
+  co_await clear(std::move(unneeded));
   co_return Result<void>{};
+}
+
+io::Task<Result<bool>> DiskStore::remove_if(const model::Name& name, Digest seen) {
+  std::vector<Digest> unneeded;
+  auto job = [this, name, seen, &unneeded]() -> Result<bool> {
+    TRY(const auto now, meaning_of(name));
+    if (now != seen) return false;
+    TRY_VOID(remove_manifest(name, unneeded));
+    return true;
+  };
+  CO_TRY(const bool removed, co_await locked(std::move(job)));
+  co_await clear(std::move(unneeded));
+  co_return removed;
 }
 
 io::Task<Result<void>> DiskStore::remove_unreferenced(std::vector<Digest> candidates) {

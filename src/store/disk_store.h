@@ -36,6 +36,9 @@ class DiskStore final : public Store {
   io::Task<Result<void>> copy(const model::Name& from, const model::Name& to) override;
   io::Task<Result<void>> remove(const model::Name& name) override;
   io::Task<Result<void>> remove_unreferenced(std::vector<Digest> candidates) override;
+  io::Task<Result<bool>> remove_if(const model::Name& name, Digest seen) override;
+  io::Task<Result<bool>> replace_if(const model::Name& name, std::optional<Digest> seen,
+                                    std::string bytes) override;
 
   io::Path temporary_path(std::string_view kind);  // In partial/, never used before.
 
@@ -44,7 +47,10 @@ class DiskStore final : public Store {
   template <class Job>
   auto locked(Job job) -> io::Task<std::invoke_result_t<Job&>>;
   Result<StoredManifest> read_stored(const ManifestFile& file);
+  io::Task<void> clear(std::vector<Digest> unneeded);  // Of a model that is gone.
   // On a worker, under the lock.
+  Result<std::optional<Digest>> meaning_of(const model::Name& name);
+  Result<void> require_blobs(const model::Name& name, const std::vector<Digest>& needed);
   Result<void> write_manifest(const model::Name& name, const std::string& bytes,
                               const io::Path& temporary);
   Result<void> remove_manifest(const model::Name& name, std::vector<Digest>& unneeded);

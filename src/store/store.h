@@ -148,6 +148,14 @@ class Store {
   // Removes the manifest, then blobs no other manifest names.
   virtual io::Task<Result<void>> remove(const model::Name& name) = 0;
   virtual io::Task<Result<void>> remove_unreferenced(std::vector<Digest> candidates) = 0;
+
+  // remove() and put_manifest(), if the name means just what the caller last saw: the manifest of
+  // this digest, or nothing (a corrupt manifest is none). It is looked at under the lock of the
+  // folder. False: it means something else by now, and nothing was done. unsupported: not the
+  // store of a folder.
+  virtual io::Task<Result<bool>> remove_if(const model::Name& name, Digest seen);
+  virtual io::Task<Result<bool>> replace_if(const model::Name& name, std::optional<Digest> seen,
+                                            std::string bytes);
 };
 
 }  // namespace om::store

@@ -11,6 +11,10 @@ namespace {
 constexpr std::chrono::seconds kNodeAnswersMax{5};
 constexpr std::chrono::seconds kUnlockMax{5};
 
+std::unexpected<Error> replaced_meanwhile(std::string_view key) {
+  return fail(Errc::unavailable, "{} is being replaced; try again", key);
+}
+
 }  // namespace
 
 io::Task<Result<void>> Replicas::fetch_model(std::string key, io::Call call) {
@@ -33,14 +37,12 @@ io::Task<Result<void>> Replicas::tell(std::string key, uint64_t total,
 }
 
 io::Task<Result<void>> Replicas::fetch_into_store(CatalogueModel model, io::Call call) {
-  const std::string key = Catalogue::key_of(model.name);
-  std::optional<model::Manifest> before;
-  if (auto stored = parts_.context.store.find(model.name)) before = std::move(stored->manifest);
   CO_TRY(const auto hold, co_await parts_.context.store.hold(blobs_of(model.manifest)));
   CO_TRY_VOID(co_await fetch_layers(model, std::move(call)));
   // It may have been removed or replaced meanwhile.
-  const auto now = state_->models.find(key);
-  if (now == state_->models.end() || now->second.digest != model.digest) co_return Result<void>{};
+  if (!still_means(model.name, model.digest)) co_return Result<void>{};
+  std::optional<store::StoredManifest> before;
+  if (auto stored = parts_.context.store.find(model.name)) before = std::move(*stored);
   co_await adopt(model, std::move(before));
   replicas_fetched.add();
   log_info("replica made", field("model", model.name.shortest()),
@@ -154,13 +156,21 @@ io::Task<Result<void>> Replicas::remove_surplus(std::string key, io::CancelToken
                                  world_.clock.call_within(std::chrono::minutes(1), cancel));
 }
 
+// What was asked of other nodes holds for this manifest alone.
+io::Task<Result<void>> Replicas::remove_as_seen(store::StoredManifest stored) {
+  const std::string key = Catalogue::key_of(stored.name);
+  if (!still_means(stored.name, stored.digest)) co_return replaced_meanwhile(key);
+  CO_TRY(const bool gone, co_await parts_.context.store.remove_if(stored.name, stored.digest));
+  if (!gone) co_return replaced_meanwhile(key);
+  co_return Result<void>{};
+}
+
 io::Task<Result<void>> Replicas::remove_copy(model::Name name, bool force, io::Call call) {
   const std::string key = Catalogue::key_of(name);
   CO_TRY(const auto stored, parts_.context.store.find(name));
-  const auto known = state_->models.find(key);
-  if (known == state_->models.end()) co_return fail(Errc::not_found, "model '{}' not found", key);
-  const CatalogueModel model = known->second;
+  CO_TRY(const CatalogueModel model, parts_.catalogue.find(name));
   if (force) co_return co_await parts_.context.store.remove(stored.name);
+  if (stored.digest != model.digest) co_return replaced_meanwhile(key);
   const std::string self = parts_.links.node;
   CO_TRY(const bool locked, co_await parts_.catalogue.lock_removal(key, self, call));
   if (!locked) co_return fail(Errc::overloaded, "another node is removing its copy of {}", key);
@@ -171,7 +181,7 @@ io::Task<Result<void>> Replicas::remove_copy(model::Name name, bool force, io::C
     removed = fail(Errc::forbidden, "{} would be left with {} of {} copies that answer", key,
                    others, needed);
   } else {
-    removed = co_await parts_.context.store.remove(stored.name);
+    removed = co_await remove_as_seen(stored);
   }
   co_await parts_.catalogue.unlock_removal(key, self, world_.clock.call_within(kUnlockMax));
   if (removed) {
@@ -182,11 +192,16 @@ io::Task<Result<void>> Replicas::remove_copy(model::Name name, bool force, io::C
 }
 
 io::Task<Result<void>> Replicas::remove_model(model::Name name, io::Call call) {
+  const auto stored = parts_.context.store.find(name);
   CO_TRY_VOID(co_await parts_.catalogue.remove(name, call));
   look_now();
-  const auto removed = co_await parts_.context.store.remove(name);
-  // A node without a copy has nothing to remove.
-  if (!removed && removed.error().code != Errc::not_found) co_return removed;
+  // What the name means by now is somebody's new model.
+  if (!still_means(name, std::nullopt)) co_return Result<void>{};
+  if (stored) {
+    CO_TRY_VOID(co_await parts_.context.store.remove_if(name, stored->digest));
+  } else if (stored.error().code != Errc::not_found) {  // Its manifest cannot be read.
+    co_return co_await parts_.context.store.remove(name);
+  }
   co_return Result<void>{};
 }
 

@@ -32,10 +32,10 @@ std::vector<Digest> blobs_of(const model::Manifest& manifest) {
 
 Replicas::Replicas(ReplicaParts parts, ReplicaOptions options)
     : parts_(parts),
-      options_(options),
+      options_(std::move(options)),
       world_(parts.context.world),
       changed_(world_.clock),
-      workers_(world_, options.running_max, [this] { look_now(); }),
+      workers_(world_, options_.running_max, [this] { look_now(); }),
       tasks_(world_.executor, world_.clock) {}
 
 void Replicas::start() {
@@ -164,22 +164,33 @@ io::Task<void> Replicas::follow_catalogue(const ReplicaPlan& plan) {
   const auto state = state_;
   for (const auto& [key, model] : state->models) {
     if (here.contains(key) || !has_blobs(model.manifest)) continue;
-    if (!is_mine(plan, key, ReplicaAction::Kind::remove)) co_await adopt(model, {});
+    if (!is_mine(plan, key, ReplicaAction::Kind::remove)) co_await adopt(model, std::nullopt);
   }
 }
 
+bool Replicas::still_means(const model::Name& name, std::optional<Digest> digest) const {
+  const auto now = parts_.catalogue.find(name);
+  return digest ? now && now->digest == *digest : !now && now.error().code == Errc::not_found;
+}
+
+// What was seen of the catalogue and of the disk is as old as this look, which waits for other
+// models: whatever it says is compared again before anything is changed.
 io::Task<void> Replicas::follow_one(store::StoredManifest stored, const ReplicaPlan& plan) {
   const std::string key = Catalogue::key_of(stored.name);
   store::Store& store = parts_.context.store;
   const auto known = state_->models.find(key);
+  std::optional<Digest> agreed;
   if (known != state_->models.end()) {
     const CatalogueModel model = known->second;
+    agreed = model.digest;
     if (model.digest == stored.digest) {
-      if (!has_blobs(model.manifest)) broken_.insert(key);
+      if (has_blobs(model.manifest)) co_return;
+      const auto now = store.find(stored.name);
+      if (now && now->digest == stored.digest) broken_.insert(key);
       co_return;
     }
     if (has_blobs(model.manifest)) {
-      co_await adopt(model, stored.manifest);
+      co_await adopt(model, std::move(stored));
       co_return;
     }
     // An older meaning of the name. It stays until the new one is somewhere.
@@ -191,7 +202,9 @@ io::Task<void> Replicas::follow_one(store::StoredManifest stored, const ReplicaP
     co_await publish(std::move(stored));
     co_return;
   }
-  const auto gone = co_await store.remove(stored.name);
+  if (!still_means(stored.name, agreed)) co_return;
+  const auto gone = co_await store.remove_if(stored.name, stored.digest);
+  if (gone && !*gone) co_return;
   log_info("removed as in the catalogue", field("model", stored.name.shortest()),
            field("error", gone ? Error{} : gone.error()));
 }
@@ -216,15 +229,19 @@ io::Task<void> Replicas::publish(store::StoredManifest stored) {
            field("error", published.error()));
 }
 
-io::Task<void> Replicas::adopt(const CatalogueModel& model, std::optional<model::Manifest> before) {
-  const model::Name name = model.name;
-  const auto put = co_await parts_.context.store.put_manifest(name, model.bytes);
+io::Task<void> Replicas::adopt(CatalogueModel model, std::optional<store::StoredManifest> before) {
+  if (!still_means(model.name, model.digest)) co_return;
+  std::optional<Digest> seen;
+  if (before) seen = before->digest;
+  const auto put = co_await parts_.context.store.replace_if(model.name, seen, model.bytes);
   if (!put) {
-    log_warn("model not written", field("model", name.shortest()), field("error", put.error()));
+    log_warn("model not written", field("model", model.name.shortest()),
+             field("error", put.error()));
     co_return;
   }
-  if (!before) co_return;
-  const auto removed = co_await parts_.context.store.remove_unreferenced(blobs_of(*before));
+  if (!*put || !before) co_return;
+  const auto removed =
+      co_await parts_.context.store.remove_unreferenced(blobs_of(before->manifest));
   if (!removed) log_warn("unused layers are kept", field("error", removed.error()));
 }
 

@@ -71,8 +71,12 @@ class Replicas {
   io::Task<Result<void>> reconcile();
   io::Task<void> follow_catalogue(const ReplicaPlan& plan);
   io::Task<void> follow_one(store::StoredManifest stored, const ReplicaPlan& plan);
+  // The name means this model here from now on, if it still does in the catalogue, and on this disk
+  // still what it did `before` (empty: nothing). Else the next look decides anew.
+  io::Task<void> adopt(CatalogueModel model, std::optional<store::StoredManifest> before);
   io::Task<void> publish(store::StoredManifest stored);
-  io::Task<void> adopt(const CatalogueModel& model, std::optional<model::Manifest> before);
+  // True: in the catalogue as of now the name means this, or nothing.
+  bool still_means(const model::Name& name, std::optional<Digest> digest) const;
   void give_work(const ReplicaPlan& plan);
   io::Task<void> tell_popularity(const ReplicaInput& input);
   // One model on its way: blobs and how much of each has come.
@@ -90,6 +94,7 @@ class Replicas {
   io::Task<Result<void>> fetch_into_store(CatalogueModel model, io::Call call);
   io::Task<Result<void>> fetch_layers(CatalogueModel model, io::Call call);
   io::Task<Result<void>> note_progress(std::string key, Progress progress);
+  io::Task<Result<void>> remove_as_seen(store::StoredManifest stored);
   io::Task<Result<void>> remove_surplus(std::string key, io::CancelToken cancel);
   // How many other nodes have all of it and answer, asked one by one.
   io::Task<int> count_other_copies(const CatalogueModel& model, io::CancelToken cancel);
