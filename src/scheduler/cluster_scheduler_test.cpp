@@ -440,6 +440,26 @@ io::Task<void> pins(Nodes& nodes) {
 }
 TEST(ClusterScheduler, TellsWhatIsPinnedAndMakesNoRoomOfIt) { Nodes(2).run(pins); }
 
+io::Task<void> serves_short_context(Nodes& nodes) {
+  Target small = model("a");  // Asks for the default.
+  small.trained_context = 512;
+  nodes.start(0, small);
+  co_await nodes.pass(seconds(4));
+  CO_ASSERT(nodes.clients.back().lease);
+  nodes.clients.back().lease.reset();
+  co_await nodes.pass(seconds(1));
+  const std::vector<std::string> holders = nodes.holders("a");
+  CO_ASSERT(holders.size() == 1);
+  for (const auto& told :
+       {nodes[0].gateway->dry_run(small, {}), nodes.named(holders[0]).local->dry_run(small, {})}) {
+    CO_ASSERT(told->best() != nullptr);
+    EXPECT_TRUE(told->best()->loaded);
+  }
+}
+TEST(ClusterScheduler, KnowsAModelAsLoadedThatWasTrainedForLessContextThanIsAskedFor) {
+  Nodes(2).run(serves_short_context);
+}
+
 io::Task<void> tells_evictions(Nodes& nodes) {
   nodes.start(0, model("a"));
   co_await nodes.pass(seconds(4));

@@ -1,5 +1,7 @@
 #include "scheduler/node_chooser.h"
 
+#include <algorithm>
+
 namespace om::scheduler {
 namespace {
 
@@ -54,6 +56,10 @@ PlacementRequest NodeChooser::request(const Target& target, const AcquireOptions
   for (const Target::File& file : target.files) request.files.push_back({file.digest, file.bytes});
   request.load_bytes = load_bytes_of(target);
   request.context = target.runner.num_ctx.value_or(kContextDefault);
+  // A runner has no more than that, and serves whoever asks for more with it.
+  if (target.trained_context > 0) {
+    request.context = std::min(request.context, target.trained_context);
+  }
   request.outline = options.outline;
   if (request.outline.model == 0) request.outline.model = model_key(request.key());
   request.prompt_tokens = token_ratio_.tokens(model_key(request.key()), options.outline.bytes);
