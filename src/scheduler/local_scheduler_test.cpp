@@ -200,6 +200,22 @@ TEST(LocalScheduler, NeverEvictsAPinnedModel) {
   Node(options).run(pins);
 }
 
+io::Task<void> refuses_beside_pinned(Node& node) {
+  (co_await node.acquire(target("a")))->reset();
+  EXPECT_TRUE(node.scheduler.pin(Digest::of("a"), true));
+  auto refused = co_await node.acquire(target("b"));
+  CO_ASSERT(!refused);
+  EXPECT_EQ(refused.error().code, Errc::unavailable);
+  EXPECT_THAT(refused.error().what, HasSubstr("raise OLLAMA_MAX_LOADED_MODELS"));
+  EXPECT_TRUE(node.scheduler.pin(Digest::of("a"), false));
+  EXPECT_TRUE(co_await node.acquire(target("b")));
+}
+TEST(LocalScheduler, RefusesWhereThePinnedTakeEveryPlace) {
+  LocalSchedulerOptions options;
+  options.loaded_max = 1;
+  Node(options).run(refuses_beside_pinned);
+}
+
 io::Task<void> waits_for_running(Node& node) {
   auto running = co_await node.acquire(target("a"));
   CO_ASSERT(running);

@@ -46,6 +46,16 @@ std::optional<std::vector<size_t>> enough(const NodeState& node, uint64_t bytes,
   return std::nullopt;
 }
 
+// How many are pinned where they take all places of loaded_max, else 0: none of them goes by
+// itself.
+size_t pinned_on_all_places(const NodeState& node) {
+  const auto pinned =
+      static_cast<size_t>(std::ranges::count_if(node.others, [](const RunnerState& runner) {
+        return runner.pinned && runner.phase != Phase::leaving;
+      }));
+  return node.loaded_max > 0 && pinned >= static_cast<size_t>(node.loaded_max) ? pinned : 0;
+}
+
 Action make_room(const NodeState& node, const Demand& demand, const Plan& plan) {
   std::vector<size_t> idle = victims(node.others, true);
   if (auto chosen = enough(node, plan.bytes, idle)) return Evict{std::move(*chosen)};
@@ -85,6 +95,7 @@ std::optional<Action> make_card_room(const NodeState& node, uint64_t bytes) {
 
 Action start(const NodeState& node, const Demand& demand) {
   if (node.now < demand.not_before) return Wait{demand.not_before};
+  if (const size_t pinned = pinned_on_all_places(node)) return Refuse{.pinned = pinned};
   if (auto action = make_card_room(node, demand.plans.back().bytes)) return std::move(*action);
   const Plan* smallest = &demand.plans.back();
   for (const Plan& plan : demand.plans) {

@@ -85,8 +85,9 @@ struct DrainOthers {
   std::vector<size_t> others;
 };  // Let these busy ones run empty.
 struct Refuse {
-  uint64_t needs = 0, has = 0;
-};  // Never fits: bytes.
+  uint64_t needs = 0, has = 0;  // Never fits: bytes.
+  size_t pinned = 0;            // Not 0: so many that never go take all places of loaded_max.
+};
 
 using Action = std::variant<Grant, Wait, Load, Replace, Evict, DrainOthers, Refuse>;
 

@@ -168,6 +168,20 @@ TEST(Placement, HonoursTheLimitOfLoadedModels) {
   EXPECT_EQ(std::get<Evict>(action).others.size(), 1u);
 }
 
+TEST(Placement, RefusesWhereThePinnedTakeEveryPlace) {
+  NodeState state = node(1000, {runner(10), runner(10)});
+  state.loaded_max = 2;
+  state.others[0].pinned = state.others[1].pinned = true;
+  const Action action = decide(state, demand(kPlans));
+  ASSERT_TRUE(std::holds_alternative<Refuse>(action));
+  EXPECT_EQ(std::get<Refuse>(action).pinned, 2u);
+  state.others[1].phase = Phase::leaving;  // As a part does whose lease has ended.
+  EXPECT_TRUE(std::holds_alternative<Wait>(decide(state, demand(kPlans))));
+  state.others[1].phase = Phase::ready;
+  state.loaded_max = 3;
+  EXPECT_TRUE(std::holds_alternative<Load>(decide(state, demand(kPlans))));
+}
+
 TEST(Placement, WaitsOutTheBackoffOfACrashedRunner) {
   Demand wanted = demand(kPlans);
   wanted.not_before = kNow + seconds(4);

@@ -18,6 +18,21 @@ void keep_main_memory(RunnerState& runner) {
 
 double gigabytes(uint64_t bytes) { return static_cast<double>(bytes) / (1 << 30); }
 
+Error refusal(const std::string& model, int context, const Refuse& never) {
+  if (never.pinned > 0) {
+    return {Errc::unavailable,
+            fmt::format("model '{}' cannot be loaded: pinned models, or parts of other nodes' "
+                        "models, take all {} places of OLLAMA_MAX_LOADED_MODELS; unpin one "
+                        "(ollamamax unpin) or raise OLLAMA_MAX_LOADED_MODELS",
+                        model, never.pinned)};
+  }
+  return {Errc::unavailable,
+          fmt::format("model '{}' with a context of {} tokens needs {:.1f} GiB of memory, but only "
+                      "{:.1f} GiB can be used for it; a smaller num_ctx, a smaller quantization or "
+                      "OLLAMA_KV_CACHE_TYPE=q8_0 needs less",
+                      model, context, gigabytes(never.needs), gigabytes(never.has))};
+}
+
 }  // namespace
 
 void LocalScheduler::pump() {
@@ -97,14 +112,7 @@ bool LocalScheduler::perform(const Digest& key, ModelEntry& entry, Waiter& head,
     for (size_t i : drain->others) models_.at(others[i])->instance->draining = true;
     return false;
   }
-  const auto& never = std::get<Refuse>(action);
-  refuse(
-      entry, head,
-      {Errc::unavailable,
-       fmt::format("model '{}' with a context of {} tokens needs {:.1f} GiB of memory, but only "
-                   "{:.1f} GiB can be used for it; a smaller num_ctx, a smaller quantization or "
-                   "OLLAMA_KV_CACHE_TYPE=q8_0 needs less",
-                   entry.target.name, head.context, gigabytes(never.needs), gigabytes(never.has))});
+  refuse(entry, head, refusal(entry.target.name, head.context, std::get<Refuse>(action)));
   return true;
 }
 
