@@ -119,9 +119,10 @@ void LocalScheduler::forget_empty_entries() {
 
 io::Task<Result<std::vector<Plan>>> LocalScheduler::plans_for(const Target& target, int context) {
   const Digest key = target.key();
+  const std::pair wanted(context, target.runner.num_batch.value_or(0));
   if (const auto known = models_.find(key); known != models_.end()) {
     const auto& plans = known->second->plans;
-    if (const auto found = plans.find(context); found != plans.end()) co_return found->second;
+    if (const auto found = plans.find(wanted); found != plans.end()) co_return found->second;
   }
   auto made = co_await plans_->plans(target, context);
   if (!made) {
@@ -131,7 +132,7 @@ io::Task<Result<std::vector<Plan>>> LocalScheduler::plans_for(const Target& targ
   CHECK(!made->empty(), "no plan for a model");
   auto& plans = entry_of(target).plans;
   if (plans.size() >= kPlansPerModelMax) plans.clear();
-  plans[context] = *made;
+  plans[wanted] = *made;
   co_return made;
 }
 

@@ -74,6 +74,19 @@ io::Task<void> clips(Node& node) {
 }
 TEST(LocalScheduler, ClipsTheContextToWhatTheModelWasTrainedFor) { Node().run(clips); }
 
+io::Task<void> heeds_batch(Node& node) {
+  for (const int batch : {128, 256, 128}) {
+    Target wanted = target("a");
+    wanted.runner.num_batch = batch;
+    (co_await node.acquire(wanted))->reset();
+    EXPECT_EQ(node.script.find("a")->options().batch, batch);
+    EXPECT_TRUE(node.scheduler.unload(wanted.key()));
+    co_await node.pass(seconds(1));
+  }
+  EXPECT_EQ(node.script.loads.size(), 3u);
+}
+TEST(LocalScheduler, LoadsWithTheBatchThatIsAskedForEachTime) { Node().run(heeds_batch); }
+
 io::Task<void> refuses_large(Node& node) {
   auto lease = co_await node.acquire(target("a", 32000));
   CO_ASSERT(!lease);

@@ -102,7 +102,8 @@ struct ModelEntry {
   // runner and earlier ones that lay where it lies.
   MeasuredRate prompt_rate{kPromptTokensMin}, output_rate{kOutputTokensMin};
 
-  std::map<int, std::vector<Plan>> plans;  // By context, of the target's files.
+  // Of the target's files. By context and num_batch, which is all that they hold of a request.
+  std::map<std::pair<int, int>, std::vector<Plan>> plans;
 
   // A runner was loaded that lies there.
   void use_rates_of(const engine::GraphicsUse& graphics);

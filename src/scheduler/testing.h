@@ -102,16 +102,17 @@ inline ScriptedEngine* Script::find(const std::string& name) const {
   return nullptr;
 }
 
-// 100 bytes for the weights and one for each 100 tokens of context.
+// 100 bytes for the weights and one for each 100 tokens of context; the batch that is asked for.
 class SimplePlans final : public MemoryPlans {
  public:
   explicit SimplePlans(std::vector<int> slots) : slots_(std::move(slots)) {}
-  io::Task<Result<std::vector<Plan>>> plans(const Target&, int context) override {
+  io::Task<Result<std::vector<Plan>>> plans(const Target& wanted, int context) override {
     std::vector<Plan> result;
     for (int slots : slots_) {
       Plan plan;
       plan.slots = slots;
       plan.context = context;
+      plan.batch = wanted.runner.num_batch.value_or(plan.batch);
       plan.bytes = 100 + static_cast<uint64_t>(slots * context) / 100;
       result.push_back(plan);
     }
