@@ -240,6 +240,7 @@ io::Task<Result<void>> ClusterScheduler::read_ahead(Target target, AcquireOption
   const auto chosen = candidate(node);
   if (!chosen) co_return fail(Errc::not_found, "node {} has left", node);
   options.priority = Priority::batch;
+  options.keep_alive = {};  // What its client says of that is not said of a standby.
   options.may_evict = false;
   options.patience = kReadAheadPatience;
   const io::TimePoint now = world_.clock.now();

@@ -63,7 +63,9 @@ class OnDisk final : public Scheduler {
 
 class Nodes {
  public:
-  explicit Nodes(size_t count, uint64_t memory = kModelBytes + 10, size_t standby = 0) : sim(1) {
+  explicit Nodes(size_t count, uint64_t memory = kModelBytes + 10, size_t standby = 0,
+                 io::Duration keep_alive_of_nodes = seconds(-1))
+      : sim(1), keep_alive(keep_alive_of_nodes) {
     replicas.standby = standby;
     set_log_level(LogLevel::off);
     for (size_t i = 0; i < count; i++) add(fmt::format("n{}", i), memory);
@@ -120,6 +122,7 @@ class Nodes {
   std::deque<Client> clients;
   std::vector<std::string> models{"a", "b", "c", "d"};
   ReplicaOptions replicas;
+  const io::Duration keep_alive;
 
  private:
   class Links;
@@ -195,7 +198,7 @@ void Nodes::add(std::string name, uint64_t memory) {
   member.name = name;
   LocalSchedulerOptions options;
   options.memory_total = memory;
-  options.keep_alive = seconds(-1);
+  options.keep_alive = keep_alive;
   member.local = std::make_unique<LocalScheduler>(
       sim.world(), options, testing::scripted_engines(sim.clock(), member.script),
       std::make_unique<testing::SimplePlans>(std::vector<int>{1}));
@@ -226,9 +229,11 @@ Errc read_ahead_error(const Result<void>& done) {
 io::Task<void> reads_ahead(Nodes& nodes) {
   engine::CompletionRequest prompt;
   prompt.tokens = {1, 2, 3};
+  AcquireOptions options;
+  options.keep_alive.duration = seconds(0);
   const auto read = [&](std::string busy) {
     const io::Call call = nodes.sim.clock().call_within(seconds(10));
-    return nodes[0].gateway->read_ahead(model("a"), {}, prompt, std::move(busy), call);
+    return nodes[0].gateway->read_ahead(model("a"), options, prompt, std::move(busy), call);
   };
   nodes.start(0, model("a"));
   co_await nodes.pass(seconds(5));
@@ -246,13 +251,15 @@ io::Task<void> reads_ahead(Nodes& nodes) {
   CO_ASSERT(asked.size() == 1);
   EXPECT_EQ(asked[0].tokens, prompt.tokens);
   EXPECT_TRUE(nodes.named(busy).script.asked.empty());
+  co_await nodes.pass(seconds(1));
+  EXPECT_EQ(nodes.holders("a").size(), 2u) << "it stays for the next one";
   nodes.start(0, model("a"));  // It has one slot, and now none to spare.
   co_await nodes.pass(seconds(1));
   done = co_await read(busy);
   EXPECT_EQ(read_ahead_error(done), Errc::not_found);
 }
 TEST(ClusterScheduler, HasAStandbyReadAheadWhereItHasRoom) {
-  Nodes(3, kModelBytes + 10, 1).run(reads_ahead);
+  Nodes(3, kModelBytes + 10, 1, seconds(0)).run(reads_ahead);
 }
 
 io::Task<void> reads_nothing_ahead(Nodes& nodes) {

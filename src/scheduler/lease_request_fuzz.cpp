@@ -16,6 +16,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   CHECK(again->target.adapter_paths == request->target.adapter_paths);
   CHECK(again->target.runner.num_ctx == request->target.runner.num_ctx);
   CHECK(again->options.keep_alive.duration == request->options.keep_alive.duration);
+  CHECK(again->options.keep_alive_min == request->options.keep_alive_min);
   CHECK(again->options.resumes == request->options.resumes);
   return 0;
 }

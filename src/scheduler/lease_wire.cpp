@@ -1,5 +1,7 @@
 #include "scheduler/lease_wire.h"
 
+#include <algorithm>
+
 #include "base/json_fields.h"
 
 namespace om::scheduler {
@@ -9,6 +11,7 @@ namespace json = boost::json;
 
 constexpr size_t kFilesMax = 256;
 constexpr int64_t kPatienceMsMax = int64_t{1} << 40;  // Longer is for ever.
+constexpr int64_t kKeepAliveMinMsMax = 60 * 60 * 1000;
 
 // "…/sha256-<hex>" as "sha256:<hex>".
 Result<std::string> digest_of_path(std::string_view path) {
@@ -102,6 +105,10 @@ AcquireOptions decode_options(const JsonFields& fields) {
   std::optional<int64_t> keep_alive_ns;
   fields.read("keep_alive_ns", keep_alive_ns);
   if (keep_alive_ns) options.keep_alive.duration = std::chrono::nanoseconds(*keep_alive_ns);
+  int64_t keep_alive_min_ms = 0;
+  fields.read("keep_alive_min_ms", keep_alive_min_ms);
+  options.keep_alive_min =
+      std::chrono::milliseconds(std::clamp<int64_t>(keep_alive_min_ms, 0, kKeepAliveMinMsMax));
   if (fields.text("priority") == "batch") options.priority = Priority::batch;
   fields.read("key", options.key);
   fields.read("weight", options.weight);
@@ -142,6 +149,10 @@ Result<std::string> encode_lease_request(const Target& target, const AcquireOpti
     TRY(object["draft"], digest_of_path(target.draft_path));
   }
   if (options.keep_alive.duration) object["keep_alive_ns"] = options.keep_alive.duration->count();
+  if (options.keep_alive_min.count() > 0) {
+    object["keep_alive_min_ms"] =
+        std::chrono::duration_cast<std::chrono::milliseconds>(options.keep_alive_min).count();
+  }
   if (options.priority == Priority::batch) object["priority"] = "batch";
   if (!options.key.empty()) object["key"] = options.key;
   if (options.weight != 1) object["weight"] = options.weight;

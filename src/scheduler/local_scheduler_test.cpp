@@ -136,6 +136,25 @@ io::Task<void> keeps_zero(Node& node) {
 }
 TEST(LocalScheduler, UnloadsAtOnceWithKeepAliveZero) { Node().run(keeps_zero); }
 
+io::Task<void> keeps_least(Node& node) {
+  AcquireOptions early;
+  early.keep_alive_min = minutes(2);
+  (co_await node.acquire(target("a"), early))->reset();
+  co_await node.pass(seconds(119));
+  EXPECT_EQ(node.scheduler.loaded().size(), 1u);
+  co_await node.pass(seconds(2));
+  EXPECT_TRUE(node.scheduler.loaded().empty());
+  early.keep_alive.duration = seconds(0);  // What is said counts.
+  (co_await node.acquire(target("a"), early))->reset();
+  co_await node.pass(seconds(1));
+  EXPECT_TRUE(node.scheduler.loaded().empty());
+}
+TEST(LocalScheduler, KeepsWhatIsLoadedEarlyForALeastTime) {
+  LocalSchedulerOptions options;
+  options.keep_alive = seconds(0);
+  Node(options).run(keeps_least);
+}
+
 io::Task<void> keeps_forever(Node& node) {
   (co_await node.acquire(target("a"), keep(seconds(-1))))->reset();
   co_await node.pass(std::chrono::hours(10));

@@ -170,7 +170,11 @@ void LocalScheduler::grant(ModelEntry& entry, Waiter& waiter) {
                               .marked = instance.prompts.begin(world_.clock.now())});
   instance.exclusive = waiter.suspect;
   requests_running.add();
-  if (waiter.options.keep_alive.duration) entry.keep_alive = *waiter.options.keep_alive.duration;
+  if (waiter.options.keep_alive.duration) {
+    entry.keep_alive = *waiter.options.keep_alive.duration;
+  } else if (entry.keep_alive.count() >= 0) {
+    entry.keep_alive = std::max(entry.keep_alive, waiter.options.keep_alive_min);
+  }
   entry.expires = io::kNever;
   entry.add_use(world_.clock.now());
   waiter.granted = entry.instance;

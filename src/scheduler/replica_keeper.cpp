@@ -11,6 +11,8 @@ namespace {
 constexpr double kRequestsKept = 0.05;
 constexpr std::chrono::minutes kLoadMax{10};
 constexpr std::chrono::seconds kStageRest{20};
+// With OLLAMA_KEEP_ALIVE=0 a runner would end as soon as it is there, before it has served anybody.
+constexpr std::chrono::minutes kKeepAliveMin{5};
 
 }  // namespace
 
@@ -115,6 +117,7 @@ io::Task<void> ReplicaKeeper::grow(Digest key, std::string node) {
   AcquireOptions options;
   options.priority = Priority::batch;
   options.may_evict = false;
+  options.keep_alive_min = kKeepAliveMin;
   const io::Call call = world_.clock.call_within(kLoadMax, tasks_.token());
   Result<std::unique_ptr<Lease>> lease;
   if (node == self_) {

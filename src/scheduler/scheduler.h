@@ -95,6 +95,9 @@ class Lease {
 
 struct AcquireOptions {
   model::KeepAlive keep_alive;
+  // Where nothing was said of that, the model stays at least so long: it was loaded before it is
+  // needed.
+  io::Duration keep_alive_min{};
   Priority priority = Priority::interactive;
   // Whose request it is, and what that counts against others that wait. Empty: nobody's in
   // particular, all of those share one turn.
