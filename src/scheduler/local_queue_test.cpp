@@ -278,5 +278,32 @@ io::Task<void> values(Node& node) {
 }
 TEST(LocalQueue, ValuesAModelByLoadAndUse) { Node().run(values); }
 
+// Who wanted its memory has left: it serves on, and is not loaded again.
+io::Task<void> serves_on(Node& node) {
+  auto running = co_await node.acquire(target("a"));
+  CO_ASSERT(running);
+  io::CancelSource source;
+  Client& other = node.start(target("b"), {}, {io::kNever, source.token()});
+  co_await node.pass(kDrainAfter + seconds(1));
+  Client& next = node.start(target("a"));
+  co_await node.pass(seconds(1));
+  EXPECT_FALSE(next.done) << "it runs empty";
+  EXPECT_TRUE(node.scheduler.loaded().at(0).stopping);
+  source.cancel();
+  co_await node.pass(seconds(1));
+  EXPECT_TRUE(other.error);
+  EXPECT_TRUE(next.lease);
+  EXPECT_FALSE(node.scheduler.loaded().at(0).stopping);
+  running->reset();
+  next.lease.reset();
+  co_await node.pass(seconds(1));
+  EXPECT_EQ(node.script.loads.size(), 1u);
+}
+TEST(LocalQueue, ServesOnWhenNobodyWaitsForItsMemoryAnyMore) {
+  LocalSchedulerOptions options;
+  options.memory_total = 200;
+  Node(options, {2}).run(serves_on);
+}
+
 }  // namespace
 }  // namespace om::scheduler

@@ -314,7 +314,7 @@ void LocalScheduler::distrust(const std::shared_ptr<Instance>& instance, const E
   // is replaced when its other requests have ended.
   if (error.code != Errc::unavailable && error.code != Errc::corrupt) return;
   if (instance->phase != RunnerState::Phase::ready || stopping_) return;
-  instance->draining = true;
+  instance->unhealthy = true;
   log_warn("runner misbehaved and will be replaced", field("reason", error.what));
 }
 
@@ -365,7 +365,7 @@ LoadedModel LocalScheduler::loaded_model(const Digest& key, const ModelEntry& en
   model.running = static_cast<int>(instance.holders.size());
   model.queued = static_cast<int>(entry.waiters.size());
   model.loading = instance.phase == RunnerState::Phase::loading;
-  model.stopping = instance.phase == RunnerState::Phase::leaving || instance.draining;
+  model.stopping = instance.phase == RunnerState::Phase::leaving || instance.is_draining();
   model.pinned = entry.pinned;
   model.part_of = entry.target.part_of;
   for (const engine::PartShare& part : instance.plan.parts) {

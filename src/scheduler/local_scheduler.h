@@ -122,6 +122,7 @@ class LocalScheduler final : public Scheduler {
   void refuse_all(ModelEntry& entry, const Error& error);
   void refuse_displaced(uint64_t id);
   void refuse_expired();
+  void keep_what_is_not_in_the_way();
   void end_idle();
   void wake_at(io::TimePoint when);
   void arm_timer();

@@ -36,7 +36,10 @@ struct Instance {
   io::CancelSource load_cancel;
   std::list<Holder> holders;
   PromptShare prompts;
-  bool draining = false, exclusive = false, died = false;
+  bool unhealthy = false, exclusive = false, died = false;
+  std::optional<Digest> in_the_way_of;  // That model's load, while one waits for it.
+  // Gets no new requests, and ends with its last one.
+  bool is_draining() const { return unhealthy || in_the_way_of; }
   io::TimePoint load_started{};
   io::Duration load_time{};
   uint64_t resident_bytes = 0;  // When last measured, what lies on cards included.

@@ -45,6 +45,7 @@ void LocalScheduler::pump() {
   do {
     pump_again_ = false;
     wake_at_ = io::kNever;
+    keep_what_is_not_in_the_way();
     end_idle();
     // Who waits longest goes first: it decides what memory is used for.
     std::vector<std::pair<io::TimePoint, Digest>> order;
@@ -109,7 +110,7 @@ bool LocalScheduler::perform(const Digest& key, ModelEntry& entry, Waiter& head,
     return false;
   }
   if (const auto* drain = std::get_if<DrainOthers>(&action)) {
-    for (size_t i : drain->others) models_.at(others[i])->instance->draining = true;
+    for (size_t i : drain->others) models_.at(others[i])->instance->in_the_way_of = key;
     return false;
   }
   refuse(entry, head, refusal(entry.target.name, head.context, std::get<Refuse>(action)));
@@ -155,7 +156,7 @@ RunnerState LocalScheduler::runner_state(const ModelEntry& entry, const Instance
   state.graphics = graphics_of(instance);
   // Another node's model stands on a part: it ends with its lease.
   state.pinned = entry.pinned || entry.target.is_part();
-  state.draining = instance.draining;
+  state.draining = instance.is_draining();
   state.exclusive = instance.exclusive;
   state.value = entry.value(world_.clock.now());
   state.queued = static_cast<int>(entry.waiters.size());
@@ -227,6 +228,16 @@ void LocalScheduler::start_keep_alive(ModelEntry& entry) {
   entry.expires = forever || far ? io::kNever : now + entry.keep_alive;
 }
 
+// Nobody waits any more for the load that others were to make room for, or it has begun.
+void LocalScheduler::keep_what_is_not_in_the_way() {
+  for (auto& [key, entry] : models_) {
+    if (!entry->instance || !entry->instance->in_the_way_of) continue;
+    const auto wanted = models_.find(*entry->instance->in_the_way_of);
+    const bool waits = wanted != models_.end() && !wanted->second->waiters.empty();
+    if (!waits || wanted->second->instance) entry->instance->in_the_way_of.reset();
+  }
+}
+
 void LocalScheduler::end_idle() {
   const io::TimePoint now = world_.clock.now();
   for (auto& [key, entry] : models_) {
@@ -238,7 +249,7 @@ void LocalScheduler::end_idle() {
       continue;
     }
     if (instance.phase != Phase::ready || !instance.holders.empty()) continue;
-    if (instance.draining) {
+    if (instance.is_draining()) {
       end(key, entry->instance, "unhealthy or in the way");
     } else if (entry->waiters.empty() && entry->expires <= now) {
       end(key, entry->instance, "expired");
