@@ -59,16 +59,14 @@ class NodeRecording final : public Recording {
   io::CancelToken superseded() const override { return superseded_; }
 
   io::Task<Result<void>> add(std::string lines, io::Call call) override {
-    if (too_long_) co_return Result<void>{};
+    if (unrecorded_) co_return Result<void>{};
     const std::string* whole = records_.store_.lines(name_, owner_);
-    if (!whole) co_return fail(taken());
+    if (!whole) co_return go_on_unrecorded();
     const size_t from = whole->size();
     const auto kept = records_.store_.add(name_, owner_, from, lines);
     if (!kept) {
       if (kept.error().code != Errc::overloaded) co_return fail(taken());
-      too_long_ = true;
-      log_warn("this answer cannot be picked up elsewhere any more", field("error", kept.error()));
-      co_return Result<void>{};
+      co_return go_on_unrecorded(kept.error());
     }
     if (!keeper_.node.empty()) {
       std::string target = fmt::format("{}/add?from={}&owner={}", name_, from, owner_);
@@ -84,13 +82,22 @@ class NodeRecording final : public Recording {
  private:
   static Error taken() { return {Errc::cancelled, "its client took this answer elsewhere"}; }
 
+  // Its record had to make room for others', or is too long.
+  Result<void> go_on_unrecorded(const Error& error = {Errc::not_found,
+                                                      "its record made room for others"}) {
+    if (superseded_.cancelled()) return fail(taken());
+    unrecorded_ = true;
+    log_warn("this answer cannot be picked up elsewhere any more", field("error", error));
+    return {};
+  }
+
   // Without any other node the answer goes on: it can be picked up here then, and only here.
   io::Task<Result<void>> find_keeper(io::Call call) {
     for (engine::PeerLink& peer : records_.keepers(name_)) {
       std::string target =
           fmt::format("{}/put?fingerprint={}&owner={}", name_, fingerprint_, owner_);
       const std::string* whole = records_.store_.lines(name_, owner_);
-      if (!whole) co_return fail(taken());
+      if (!whole) co_return go_on_unrecorded();
       auto told = co_await records_.tell(peer, std::move(target), *whole, call);
       if (told) {
         keeper_ = std::move(peer);
@@ -106,7 +113,7 @@ class NodeRecording final : public Recording {
   std::string name_, fingerprint_;
   uint64_t owner_;
   std::string past_;
-  bool too_long_ = false;
+  bool unrecorded_ = false;
   engine::PeerLink keeper_;  // Without a name: none yet.
   io::CancelToken superseded_;
 };
