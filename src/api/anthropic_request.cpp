@@ -1,5 +1,7 @@
 #include "api/anthropic_request.h"
 
+#include <algorithm>
+
 #include "api/json_input.h"
 #include "api/openai_content.h"
 #include "api/openai_fields.h"
@@ -12,7 +14,29 @@ namespace json = boost::json;
 
 namespace {
 
+// Claude Code begins its system text with a note to its maker that is another one in each request:
+// no prompt would begin as the one before it did, and all of it would be read anew. The note is
+// made of members "name=value;", and some write the text right behind them.
+std::string_view without_billing_note(std::string_view text) {
+  constexpr std::string_view kNote = "x-anthropic-billing-header:";
+  if (!text.starts_with(kNote)) return text;
+  const auto skip = [&text](std::string_view characters) {
+    text.remove_prefix(std::min(text.find_first_not_of(characters), text.size()));
+  };
+  text.remove_prefix(kNote.size());
+  for (skip(" ");; skip(" ")) {
+    const size_t equals = text.find_first_of("=; \r\n");
+    if (equals == text.npos || text[equals] != '=') break;
+    text.remove_prefix(std::min(text.find_first_of(";\r\n", equals), text.size()));
+    if (text.starts_with(';')) text.remove_prefix(1);
+  }
+  skip(" \r\n");
+  return text;
+}
+
 void add_text(std::string_view text, model::Message& message) {
+  if (message.role == "system") text = without_billing_note(text);
+  if (text.empty()) return;
   if (!message.content.empty()) message.content += '\n';
   message.content += text;
 }
@@ -136,7 +160,9 @@ Result<void> add_message(const Fields& fields, std::vector<model::Message>& mess
   const json::value* content = fields.find("content");
   if (!content) return fail(Errc::invalid_argument, "'{}' is required", fields.where("content"));
   if (content->is_string()) {
-    messages.push_back(model::Message{.role = role, .content = std::string(content->get_string())});
+    model::Message message{.role = role};
+    add_text(content->get_string(), message);
+    if (role != "system" || !is_empty(message)) messages.push_back(std::move(message));
     return {};
   }
   TRY(auto blocks, fields.array("content"));
@@ -148,7 +174,7 @@ Result<void> add_system(const Fields& fields, std::vector<model::Message>& messa
   if (!system) return {};
   model::Message message{.role = "system"};
   if (system->is_string()) {
-    message.content = std::string(system->get_string());
+    add_text(system->get_string(), message);
   } else {
     TRY(auto blocks, fields.array("system"));
     for (size_t i = 0; i < blocks->size(); i++) {

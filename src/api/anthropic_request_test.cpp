@@ -32,6 +32,36 @@ TEST(MessagesRequest, TakesSystemSamplingAndStops) {
   EXPECT_FALSE(request->common.think.is_set);
 }
 
+TEST(MessagesRequest, LeavesOutTheNoteThatChangesWithEachRequestOfClaudeCode) {
+  constexpr std::string_view kNote =
+      "x-anthropic-billing-header: cc_version=2.1.101.e51; cc_entrypoint=cli; cch=36ee5;";
+  const auto system_of = [](std::string_view system) {
+    auto request = parse(fmt::format(R"("system":{})", system));
+    EXPECT_TRUE(request.has_value()) << request.error().what;
+    EXPECT_EQ(request->messages.front().role, "system");
+    return request->messages.front().content;
+  };
+  const auto block = [](std::string_view text) {
+    return fmt::format(R"({{"type":"text","text":"{}"}})", text);
+  };
+  EXPECT_EQ(system_of(fmt::format("[{},{}]", block(kNote), block("You are Claude Code."))),
+            "You are Claude Code.");
+  EXPECT_EQ(system_of(fmt::format("[{},{}]", block("a"), block(kNote))), "a");
+  EXPECT_EQ(system_of(fmt::format(R"("{}You are x=y.")", kNote)), "You are x=y.");
+  EXPECT_EQ(system_of(fmt::format(R"("{}\nx=1; is so")", kNote)), "x=1; is so");
+  EXPECT_EQ(system_of(R"("x-anthropic-billing-header: cch=1\n\nBe brief.")"), "Be brief.");
+  EXPECT_EQ(system_of(fmt::format(R"("Be brief. {}")", kNote)), fmt::format("Be brief. {}", kNote));
+
+  auto turns = parse(fmt::format(
+      R"("system":[{0}],"messages":[{{"role":"system","content":[{0},{1}]}},
+         {{"role":"system","content":"{2}"}},{{"role":"user","content":"{2}"}}])",
+      block(kNote), block("rules"), kNote));
+  ASSERT_TRUE(turns.has_value()) << turns.error().what;
+  ASSERT_EQ(turns->messages.size(), 2u);
+  EXPECT_EQ(turns->messages[0].content, "rules");
+  EXPECT_EQ(turns->messages[1].content, kNote);  // What the user says stays.
+}
+
 TEST(MessagesRequest, KeepsBlocksOfATurnTogetherAndResultsApart) {
   auto request = parse(R"("messages":[
     {"role":"user","content":[{"type":"text","text":"look"},{"type":"image","source":
