@@ -41,11 +41,21 @@ void add_text(std::string_view text, model::Message& message) {
   message.content += text;
 }
 
+// In the place of what no model here can read. It may stand in the history of every request to
+// come: the rest of the conversation stays usable, and the model can tell what it has not seen.
+void add_unreadable(std::string_view what, model::Message& message) {
+  add_text(fmt::format("[{} that this model cannot read]", what), message);
+}
+
 Result<void> add_image(const Fields& block, model::Message& message) {
   TRY(auto source, block.object("source"));
   if (!source) return fail(Errc::invalid_argument, "'{}' is required", block.where("source"));
   TRY(auto type, source->required_string("type"));
   if (type != "base64") {
+    if (message.role == "tool") {
+      add_unreadable("an image", message);
+      return {};
+    }
     return fail(Errc::invalid_argument,
                 "'{}' is \"{}\": only base64 images are supported, nothing is fetched",
                 source->where("type"), type);
@@ -56,32 +66,68 @@ Result<void> add_image(const Fields& block, model::Message& message) {
   return {};
 }
 
-// A plain-text document is part of the prompt; others would need a reader.
+// What a block holds in its "content": a text, or blocks of texts and images.
+Result<void> add_inner_content(const Fields& holder, model::Message& message) {
+  const json::value* content = holder.find("content");
+  if (!content) return {};
+  if (content->is_string()) {
+    add_text(content->get_string(), message);
+    return {};
+  }
+  TRY(auto blocks, holder.array("content"));
+  for (size_t i = 0; i < blocks->size(); i++) {
+    TRY(auto block, Fields::of((*blocks)[i], fmt::format("{}[{}]", holder.where("content"), i)));
+    TRY(auto type, block.required_string("type"));
+    TRY(auto text, block.string("text"));
+    if (type == "image") {
+      TRY_VOID(add_image(block, message));
+    } else if (text) {
+      add_text(*text, message);
+    } else {
+      add_unreadable("a part", message);
+    }
+  }
+  return {};
+}
+
+// What is text is part of the prompt; anything else would need a reader.
 Result<void> add_document(const Fields& block, model::Message& message) {
   TRY(auto source, block.object("source"));
   if (!source) return fail(Errc::invalid_argument, "'{}' is required", block.where("source"));
   TRY(auto type, source->required_string("type"));
-  if (type != "text") {
-    return fail(Errc::invalid_argument,
-                "'{}' is \"{}\": only documents of type \"text\" are supported",
-                source->where("type"), type);
-  }
-  TRY(auto text, source->required_string("data"));
-  add_text(text, message);
-  return {};
-}
-
-// Text and images, which may stand in a message and in a tool's result.
-Result<void> add_plain_block(const Fields& block, std::string_view type, model::Message& message) {
-  if (type == "image") return add_image(block, message);
-  if (type == "document") return add_document(block, message);
+  if (type == "content") return add_inner_content(*source, message);
   if (type == "text") {
-    TRY(auto text, block.required_string("text"));
+    TRY(auto text, source->required_string("data"));
     add_text(text, message);
     return {};
   }
-  return fail(Errc::invalid_argument, "'{}' is \"{}\", which is not supported", block.where("type"),
-              type);
+  TRY(auto media, source->string("media_type"));
+  add_unreadable(media == "application/pdf" ? "a PDF" : "a document", message);
+  return {};
+}
+
+Result<void> add_search_result(const Fields& block, model::Message& message) {
+  TRY(auto title, block.string("title"));
+  TRY(auto source, block.string("source"));
+  add_text(fmt::format("{} ({})", title.value_or(""), source.value_or("")), message);
+  return add_inner_content(block, message);
+}
+
+// What may stand in a message and in a tool's result.
+Result<void> add_plain_block(const Fields& block, std::string_view type, model::Message& message) {
+  if (type == "image") return add_image(block, message);
+  if (type == "document") return add_document(block, message);
+  if (type == "search_result") return add_search_result(block, message);
+  if (type == "text") {
+    TRY(auto text, block.required_string("text"));
+    add_text(text, message);
+  } else if (type == "tool_reference") {
+    TRY(auto name, block.required_string("tool_name"));
+    add_text(fmt::format("[the tool {} can be called]", name), message);
+  } else {
+    add_unreadable(fmt::format("a block of type \"{}\"", type), message);
+  }
+  return {};
 }
 
 Result<void> add_tool_use(const Fields& block, model::Message& message) {
@@ -98,15 +144,25 @@ Result<void> add_tool_use(const Fields& block, model::Message& message) {
   return {};
 }
 
+bool is_tool_use(std::string_view type) {
+  return type == "tool_use" || type == "server_tool_use" || type == "mcp_tool_use";
+}
+
+// Tools of Anthropic's own servers have types of their own ("web_search_tool_result").
+bool is_tool_result(std::string_view type) {
+  return type == "tool_result" || type.ends_with("_tool_result");
+}
+
 // What came back from a tool, as a message of its own.
 Result<model::Message> parse_tool_result(const Fields& block, std::string_view type) {
   model::Message result{.role = "tool"};
   TRY(result.tool_call_id, block.required_string("tool_use_id"));
   const json::value* content = block.find("content");
   if (!content) return result;
+  const bool has_blocks = type == "tool_result" || type == "mcp_tool_result";
   if (content->is_string()) {
     result.content = std::string(content->get_string());
-  } else if (type == "web_search_tool_result") {
+  } else if (!has_blocks) {
     result.content = model::write_json(*content);
   } else {
     TRY(auto blocks, block.array("content"));
@@ -134,11 +190,11 @@ Result<void> add_blocks(const json::array& blocks, const std::string& where,
   for (size_t i = 0; i < blocks.size(); i++) {
     TRY(auto block, Fields::of(blocks[i], fmt::format("{}[{}]", where, i)));
     TRY(auto type, block.required_string("type"));
-    if (type == "tool_result" || type == "web_search_tool_result") {
+    if (is_tool_result(type)) {
       TRY(auto result, parse_tool_result(block, type));
       if (!is_empty(message)) messages.push_back(std::exchange(message, {.role = role}));
       messages.push_back(std::move(result));
-    } else if (type == "tool_use" || type == "server_tool_use") {
+    } else if (is_tool_use(type)) {
       TRY_VOID(add_tool_use(block, message));
     } else if (type == "thinking") {
       TRY(auto thinking, block.required_string("thinking"));

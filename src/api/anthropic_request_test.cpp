@@ -85,6 +85,45 @@ TEST(MessagesRequest, KeepsBlocksOfATurnTogetherAndResultsApart) {
   EXPECT_EQ(messages[3].content, "again");
 }
 
+// Clients send the whole conversation again each time: one that were refused could not go on.
+TEST(MessagesRequest, SaysInTheirPlaceWhichBlocksTheModelCannotRead) {
+  constexpr std::string_view kPdf =
+      R"({"type":"document","source":{"type":"base64","media_type":"application/pdf","data":"AA"}})";
+  auto request = parse(fmt::format(R"("messages":[
+    {{"role":"user","content":[{0},{{"type":"video"}}]}},
+    {{"role":"assistant","content":[{{"type":"mcp_tool_use","id":"m","name":"g","input":{{}},
+      "server_name":"s"}},{{"type":"mcp_tool_result","tool_use_id":"m","is_error":false,
+      "content":[{{"type":"text","text":"nine"}}]}},{{"type":"code_execution_tool_result",
+      "tool_use_id":"c","content":{{"stdout":"1"}}}}]}},
+    {{"role":"user","content":[{{"type":"tool_result","tool_use_id":"m","content":[{0},
+      {{"type":"document","source":{{"type":"url","url":"x"}}}},
+      {{"type":"document","source":{{"type":"content","content":[
+        {{"type":"text","text":"page"}},{{"type":"image","source":{{"type":"base64",
+        "data":"AAEC"}}}}]}}}},
+      {{"type":"document","source":{{"type":"content","content":"sheet"}}}},
+      {{"type":"search_result","source":"http://x","title":"T","content":[
+        {{"type":"text","text":"found"}}]}},
+      {{"type":"image","source":{{"type":"url","url":"x"}}}},
+      {{"type":"tool_reference","tool_name":"f"}},{{"type":"odd"}}]}}]}}])",
+                                   kPdf));
+  ASSERT_TRUE(request.has_value()) << request.error().what;
+  const auto& messages = request->messages;
+  ASSERT_EQ(messages.size(), 5u);
+  EXPECT_EQ(messages[0].content,
+            "[a PDF that this model cannot read]\n"
+            "[a block of type \"video\" that this model cannot read]");
+  EXPECT_EQ(messages[1].tool_calls.at(0).name, "g");
+  EXPECT_EQ(messages[2].role, "tool");
+  EXPECT_EQ(messages[2].content, "nine");
+  EXPECT_EQ(messages[3].content, R"({"stdout":"1"})");
+  EXPECT_EQ(messages[4].role, "tool");
+  EXPECT_EQ(messages[4].images.size(), 1u);
+  EXPECT_EQ(messages[4].content,
+            "[a PDF that this model cannot read]\n[a document that this model cannot read]\n"
+            "page\nsheet\nT (http://x)\nfound\n[an image that this model cannot read]\n"
+            "[the tool f can be called]\n[a block of type \"odd\" that this model cannot read]");
+}
+
 TEST(MessagesRequest, TakesToolsChoicesThinkingAndFormat) {
   auto request = parse(R"("tools":[{"name":"f","description":"d","input_schema":{)"
                        R"("type":"object"}}],
@@ -118,8 +157,8 @@ TEST(MessagesRequest, SaysWhatIsWrong) {
       {R"("messages":[{"role":"user","content":[]}])", "messages is required"},
       {R"("messages":[{"role":"robot","content":"x"}])", "'messages[0].role' must be"},
       {R"("messages":[{"role":"user"}])", "'messages[0].content' is required"},
-      {R"("messages":[{"role":"user","content":[{"type":"video"}]}])",
-       "'messages[0].content[0].type' is \"video\", which is not supported"},
+      {R"("messages":[{"role":"user","content":[{"type":"document"}]}])",
+       "'messages[0].content[0].source' is required"},
       {R"("messages":[{"role":"user","content":[{"type":"image","source":{"type":"url"}}]}])",
        "'messages[0].content[0].source.type' is \"url\""},
       {R"("messages":[{"role":"user","content":[{"type":"tool_result"}]}])",
