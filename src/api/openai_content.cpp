@@ -271,6 +271,7 @@ Result<model::Think> parse_reasoning_effort(std::string_view effort) {
   static const std::map<std::string_view, std::string_view> kLevels = {
       {"none", ""},     {"minimal", "low"}, {"low", "low"},   {"medium", "medium"},
       {"high", "high"}, {"max", "max"},     {"xhigh", "max"}, {"ultra", "max"}};
+  if (effort.empty()) return model::Think{};
   auto found = kLevels.find(effort);
   if (found == kLevels.end()) {
     return fail(Errc::invalid_argument,

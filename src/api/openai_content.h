@@ -32,7 +32,7 @@ Result<std::vector<boost::json::value>> parse_openai_tools(const boost::json::ar
 Result<std::string> take_openai_tool_choice(const boost::json::value& choice,
                                             std::vector<boost::json::value>& tools);
 
-// none -> off, minimal -> low, xhigh and ultra -> max.
+// none -> off, minimal -> low, xhigh and ultra -> max; empty: not set.
 Result<model::Think> parse_reasoning_effort(std::string_view effort);
 
 // An object's text, from the text that clients send back; an empty one stands for {}.

@@ -57,16 +57,17 @@ Result<model::Format> parse_response_format(const Fields& fields) {
   return parse_schema(*schema, "schema");
 }
 
+// "reasoning" counts before "reasoning_effort", as in Ollama; an empty one is none.
 Result<model::Think> parse_effort(const Fields& fields) {
-  TRY(auto effort, fields.string("reasoning_effort"));
-  if (!effort) {
-    TRY(auto reasoning, fields.object("reasoning"));
-    if (reasoning) {
-      TRY(effort, reasoning->string("effort"));
-    }
+  std::optional<std::string> effort;
+  TRY(auto reasoning, fields.object("reasoning"));
+  if (reasoning) {
+    TRY(effort, reasoning->string("effort"));
   }
-  if (!effort) return model::Think{};
-  return parse_reasoning_effort(*effort);
+  if (effort.value_or("").empty()) {
+    TRY(effort, fields.string("reasoning_effort"));
+  }
+  return parse_reasoning_effort(effort.value_or(""));
 }
 
 Result<model::LogprobRequest> parse_chat_logprobs(const Fields& fields) {

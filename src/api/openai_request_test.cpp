@@ -147,6 +147,20 @@ TEST(ChatCompletionRequest, TakesFormatsEffortsAndCounts) {
   EXPECT_FALSE(off->request.common.think.enabled);
 }
 
+TEST(ChatCompletionRequest, TakesAnEmptyEffortForNone) {
+  const std::pair<std::string_view, std::string_view> cases[] = {
+      {R"("reasoning_effort":"")", ""},
+      {R"("reasoning":{"effort":""})", ""},
+      {R"("reasoning":{"effort":""},"reasoning_effort":"low")", "low"},
+      {R"("reasoning":{"effort":"high"},"reasoning_effort":"low")", "high"}};
+  for (auto [members, level] : cases) {
+    auto chat = parse_chat_completion(chat_with(members));
+    ASSERT_TRUE(chat.has_value()) << members << ": " << chat.error().what;
+    EXPECT_EQ(chat->request.common.think.is_set, !level.empty()) << members;
+    EXPECT_EQ(chat->request.common.think.level, level) << members;
+  }
+}
+
 struct ErrorCase {
   std::string_view members, text;
 };

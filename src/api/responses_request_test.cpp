@@ -28,6 +28,13 @@ TEST(ResponsesRequest, TakesATextWithInstructions) {
   EXPECT_TRUE(call->echo.at("tools").as_array().empty());
 }
 
+TEST(ResponsesRequest, TakesAnEmptyEffortForNone) {
+  auto call = parse_responses(
+      body_of(R"({"model":"m","input":"hi","reasoning":{"effort":"","summary":"auto"}})"));
+  ASSERT_TRUE(call.has_value()) << call.error().what;
+  EXPECT_FALSE(call->request.common.think.is_set);
+}
+
 TEST(ResponsesRequest, JoinsTheItemsOfOneTurn) {
   auto messages = parse_input_items(json::parse(R"([
     {"role":"user","content":"weather?"},
