@@ -149,7 +149,13 @@ io::Task<Result<PreparedPrompt>> prepare_chat(PromptSetting setting, model::Chat
   CO_TRY(PreparedPrompt prepared, co_await fitting.without(0));
   if (setting.truncate && !fits(setting, prepared) && fitting.size() > 1) {
     truncated.add();
-    CO_TRY(prepared, co_await fitting.shortest_fitting());
+    Result<PreparedPrompt> shorter = co_await fitting.shortest_fitting();
+    if (shorter) {
+      prepared = std::move(*shorter);
+    } else if (shorter.error().code != Errc::invalid_argument) {
+      co_return fail(std::move(shorter).error());
+    }
+    // A template that refuses every shorter one leaves the whole, which is too long.
   }
   // As Ollama: only prompts of Go templates are cut inside a message.
   const bool cut = setting.truncate && setting.chat_template.kind() == prompt::Template::Kind::go;
