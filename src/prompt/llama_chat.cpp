@@ -11,6 +11,7 @@
 #include "prompt/llama_direct.h"
 #include "prompt/llama_inputs.h"
 #include "prompt/llama_known.h"
+#include "prompt/turns.h"
 
 namespace om::prompt::llama {
 

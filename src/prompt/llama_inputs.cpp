@@ -3,6 +3,7 @@
 #include <stdexcept>
 
 #include "prompt/media.h"
+#include "prompt/turns.h"
 
 namespace om::prompt::llama {
 namespace {
@@ -62,11 +63,6 @@ void choose_thinking(const model::Think& think, common_chat_templates_inputs& in
 }
 
 }  // namespace
-
-bool continues(const ChatInput& input) {
-  return !input.messages.empty() && input.messages.back().role == "assistant" &&
-         input.messages.back().tool_calls.empty();
-}
 
 common_chat_templates_inputs to_inputs(const ChatInput& input) {
   common_chat_templates_inputs inputs;

@@ -12,7 +12,4 @@ namespace om::prompt::llama {
 // that are none.
 common_chat_templates_inputs to_inputs(const ChatInput& input);
 
-// The last message is one of the assistant that the answer goes on from.
-bool continues(const ChatInput& input);
-
 }  // namespace om::prompt::llama

@@ -1,11 +1,14 @@
 #include "prompt/render.h"
 
+#include <algorithm>
+
 #include "base/digest.h"
 #include "base/lru_cache.h"
 #include "prompt/answer_format.h"
 #include "prompt/go_render.h"
 #include "prompt/llama_chat.h"
 #include "prompt/media.h"
+#include "prompt/turns.h"
 
 namespace om::prompt {
 
@@ -42,18 +45,43 @@ class GoChatTemplate : public TemplateBase {
   GoRenderer renderer_;
 };
 
-Result<Rendered> apply(const llama::ChatTemplate& chosen, const ChatInput& input) {
-  if (!input.said.empty()) {
-    ChatInput going_on = input;
-    going_on.messages.push_back({.role = "assistant", .content = std::move(going_on.said)});
-    going_on.said.clear();
-    return apply(chosen, going_on);
+std::string_view trimmed(std::string_view text) {
+  constexpr std::string_view kSpace = " \t\r\n";
+  const size_t first = text.find_first_not_of(kSpace);
+  if (first == text.npos) return {};
+  return text.substr(first, text.find_last_not_of(kSpace) + 1 - first);
+}
+
+// Some templates leave out a system message that is not the first one.
+bool tells_all_rules(std::string_view prompt, const std::vector<model::Message>& messages) {
+  return std::ranges::all_of(messages, [&](const model::Message& message) {
+    return &message == &messages.front() || message.role != "system" ||
+           contains(prompt, trimmed(message.content));
+  });
+}
+
+// Many templates refuse what clients send and what others take: rules in the middle, two turns of
+// the user in a row, a word of the user behind a tool's result. They get it in the turns they know.
+Result<llama::Applied> apply_in_turns(const llama::ChatTemplate& chosen, const ChatInput& input) {
+  auto as_sent = chosen.apply(input);
+  if (as_sent && tells_all_rules(as_sent->prompt, input.messages)) return as_sent;
+  const auto turns = in_turns(input.messages, input.media_marker);
+  ChatInput changed = input;
+  for (const auto& messages : {turns, with_users_in_results(turns)}) {
+    constexpr auto kRole = &model::Message::role;
+    if (std::ranges::equal(messages, changed.messages, {}, kRole, kRole)) continue;
+    changed.messages = messages;
+    if (auto applied = chosen.apply(changed)) return applied;
   }
+  return as_sent;
+}
+
+Result<Rendered> apply_settled(const llama::ChatTemplate& chosen, const ChatInput& input) {
   if (input.format.kind == model::Format::Kind::schema) {
     // Checked here for its size and depth, and so that the message names the schema.
     TRY_VOID(format_grammar(input.format));
   }
-  TRY(auto applied, chosen.apply(input));
+  TRY(auto applied, apply_in_turns(chosen, input));
   Rendered rendered;
   rendered.prompt = std::move(applied.prompt);
   if (rendered.prompt.size() > kPromptBytesMax) {
@@ -63,6 +91,11 @@ Result<Rendered> apply(const llama::ChatTemplate& chosen, const ChatInput& input
   rendered.stops = std::move(applied.stops);
   rendered.answer = jinja_answer_format(std::move(applied.parser));
   return rendered;
+}
+
+Result<Rendered> apply(const llama::ChatTemplate& chosen, const ChatInput& input) {
+  if (is_settled(input)) return apply_settled(chosen, input);
+  return apply_settled(chosen, settled(input));
 }
 
 class JinjaChatTemplate : public TemplateBase {

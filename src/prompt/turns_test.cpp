@@ -1,0 +1,126 @@
+#include "prompt/turns.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "prompt/template_files_for_test.h"
+
+namespace om::prompt {
+namespace {
+
+using testing::EndsWith;
+using testing::HasSubstr;
+
+model::Message message(std::string role, std::string content) {
+  return {.role = std::move(role), .content = std::move(content)};
+}
+
+std::shared_ptr<const Template> jinja(std::string text) {
+  auto made = make_template({.jinja = std::move(text), .eos_token = "</s>"});
+  EXPECT_TRUE(made) << made.error().what;
+  return made ? *made : nullptr;
+}
+
+std::shared_ptr<const Template> real(const std::string& file) {
+  const auto files = llama_templates();
+  EXPECT_TRUE(files.contains(file)) << file;
+  return jinja(files.at(file));
+}
+
+std::string prompt(const Template& chosen, std::vector<model::Message> messages) {
+  auto rendered = chosen.chat({.messages = std::move(messages)});
+  return rendered ? rendered->prompt : "error: " + rendered.error().what;
+}
+
+std::vector<model::Message> as_codex_sends_it() {
+  return {message("system", "You are Codex"), message("system", "rules"), message("user", "env"),
+          message("user", "hi")};
+}
+
+TEST(Turns, SystemMessagesAtTheFrontAreOne) {
+  for (const char* file : {"Qwen3.5-4B.jinja", "mistralai-Ministral-3-14B-Reasoning-2512.jinja",
+                           "Mistral-Small-3.2-24B-Instruct-2506.jinja", "openai-gpt-oss-120b.jinja",
+                           "google-gemma-2-2b-it.jinja", "Qwen-Qwen3-0.6B.jinja"}) {
+    const std::string text = prompt(*real(file), as_codex_sends_it());
+    EXPECT_THAT(text, HasSubstr("You are Codex\n\nrules")) << file;
+    EXPECT_THAT(text, HasSubstr("env")) << file;
+    EXPECT_THAT(text, HasSubstr("hi")) << file;
+  }
+}
+
+TEST(Turns, StayAsTheyWereSentWhereTheTemplateTakesThem) {
+  EXPECT_THAT(prompt(*real("Qwen3.5-4B.jinja"), as_codex_sends_it()),
+              HasSubstr("<|im_start|>user\nenv<|im_end|>\n<|im_start|>user\nhi<|im_end|>\n"));
+}
+
+TEST(Turns, RulesInTheMiddleAreSaidByTheUserWhereTheTemplateKnowsOnlyThoseAtTheFront) {
+  const std::vector<model::Message> messages = {
+      message("system", "be brief"), message("user", "hi"), message("assistant", "hello"),
+      message("user", "and"), message("system", "no jokes")};
+  for (const char* file : {"Qwen3.5-4B.jinja", "mistralai-Ministral-3-14B-Reasoning-2512.jinja",
+                           "openai-gpt-oss-120b.jinja"}) {
+    EXPECT_THAT(prompt(*real(file), messages), HasSubstr("and\n\nno jokes")) << file;
+  }
+  EXPECT_THAT(prompt(*real("Qwen-Qwen3-0.6B.jinja"), messages),
+              HasSubstr("<|im_start|>system\nno jokes<|im_end|>"));
+}
+
+TEST(Turns, AWordOfTheUserBehindAToolsResultGoesWithItWhereItMayNotStandThere) {
+  model::Message call = message("assistant", "");
+  call.tool_calls = {{"call00001", "f", "{}"}};
+  model::Message result = message("tool", "18 C");
+  result.tool_call_id = "call00001";
+  const std::vector<model::Message> messages = {message("user", "hi"), call, result,
+                                                message("user", "be quick")};
+  EXPECT_THAT(prompt(*real("mistralai-Ministral-3-14B-Reasoning-2512.jinja"), messages),
+              HasSubstr("[TOOL_RESULTS]18 C\n\nbe quick[/TOOL_RESULTS]"));
+  EXPECT_THAT(prompt(*real("Qwen3.5-4B.jinja"), messages),
+              HasSubstr("<|im_start|>user\nbe quick<|im_end|>"));
+}
+
+TEST(Turns, ImagesStayAmongTheTextsTheyCameWith) {
+  auto first = message("user", "see [img] there");
+  first.images = {"x", "y"};
+  auto second = message("user", "and this");
+  second.images = {"z"};
+  const auto turns = in_turns({first, second, message("assistant", "ok")}, "<M>");
+  ASSERT_EQ(turns.size(), 2u);
+  EXPECT_EQ(turns[0].content, "<M>see <M> there\n\n<M>and this");
+  EXPECT_TRUE(turns[0].images.empty());
+}
+
+TEST(Turns, WhatTheTemplateRefusesAllTheSameIsToldAsItWasSent) {
+  const auto strict = jinja(
+      "{%- for m in messages %}{%- if m.role != 'user' %}"
+      "{{- raise_exception('no ' + m.role) }}{%- endif %}{{- m.content }}{%- endfor %}");
+  EXPECT_THAT(prompt(*strict, {message("user", "a"), message("robot", "b"), message("user", "c"),
+                               message("user", "d")}),
+              HasSubstr("no robot"));
+}
+
+TEST(Turns, AnAnswerThatSaysNothingIsBegunByTheModel) {
+  for (const char* file : {"Qwen-Qwen3-0.6B.jinja", "Qwen3.5-4B.jinja"}) {
+    const auto chosen = real(file);
+    const std::vector<model::Message> asked = {message("user", "hi")};
+    const std::string expected = prompt(*chosen, asked);
+    EXPECT_EQ(prompt(*chosen, {asked[0], message("assistant", "")}), expected);
+    EXPECT_EQ(prompt(*chosen, {asked[0], message("assistant", ""), message("assistant", "")}),
+              expected);
+    EXPECT_THAT(expected, HasSubstr("<|im_start|>assistant"));
+    auto thinking = message("assistant", "");
+    thinking.thinking = "well";
+    EXPECT_THAT(prompt(*chosen, {asked[0], thinking}), EndsWith("well")) << file;
+  }
+}
+
+TEST(Turns, WhatWasSaidContinuesAnAnswerThatWasBegun) {
+  const auto chosen = jinja(test_data("smollm2.jinja"));
+  const ChatInput input{.messages = {message("user", "hi"), message("assistant", "Good")},
+                        .said = " night"};
+  const auto rendered = chosen->chat(input);
+  ASSERT_TRUE(rendered) << rendered.error().what;
+  EXPECT_THAT(rendered->prompt, EndsWith("<|im_start|>assistant\nGood night"));
+}
+
+}  // namespace
+}  // namespace om::prompt
