@@ -21,11 +21,25 @@ common_chat_msg convert(const model::Message& message, const std::string& marker
   return out;
 }
 
+// Clients write null for what is not there; the library wants a text or nothing.
+boost::json::value without_nulls(boost::json::value tool) {
+  boost::json::object* object = tool.if_object();
+  boost::json::value* member = object ? object->if_contains("function") : nullptr;
+  const boost::json::object* function = member ? member->if_object() : nullptr;
+  if (!function) return tool;
+  boost::json::object kept;
+  for (const auto& [name, value] : *function) {
+    if (!value.is_null()) kept[name] = value;
+  }
+  *member = std::move(kept);
+  return tool;
+}
+
 std::vector<common_chat_tool> convert_tools(const ChatInput& input) {
   std::vector<common_chat_tool> tools;
   for (const auto& tool : input.tools) {
     auto json = common_json::array();
-    json.push_back(common_json::parse(boost::json::serialize(tool)));
+    json.push_back(common_json::parse(boost::json::serialize(without_nulls(tool))));
     auto parsed = common_chat_tools_parse_oaicompat(json);
     tools.insert(tools.end(), parsed.begin(), parsed.end());
   }

@@ -10,6 +10,7 @@ namespace {
 
 using testing::EndsWith;
 using testing::HasSubstr;
+using testing::Not;
 
 model::Message message(std::string role, std::string content) {
   return {.role = std::move(role), .content = std::move(content)};
@@ -120,6 +121,16 @@ TEST(Turns, WhatWasSaidContinuesAnAnswerThatWasBegun) {
   const auto rendered = chosen->chat(input);
   ASSERT_TRUE(rendered) << rendered.error().what;
   EXPECT_THAT(rendered->prompt, EndsWith("<|im_start|>assistant\nGood night"));
+}
+
+TEST(Tools, MayHaveNullMembers) {
+  ChatInput input{.messages = {message("user", "hi")}};
+  input.tools = {boost::json::parse(R"({"type":"function","function":{"name":"f",
+      "description":null,"parameters":null,"strict":null}})")};
+  const auto rendered = jinja(test_data("hermes_thinking.jinja"))->chat(input);
+  ASSERT_TRUE(rendered) << rendered.error().what;
+  EXPECT_THAT(rendered->prompt, HasSubstr("\"name\": \"f\""));
+  EXPECT_THAT(rendered->prompt, Not(HasSubstr("null")));
 }
 
 }  // namespace
