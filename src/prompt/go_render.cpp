@@ -227,14 +227,15 @@ Result<Rendered> GoRenderer::generate(const GenerateInput& input) const {
 }
 
 // Of the call that must come, written as the template writes calls.
-Result<std::string> GoRenderer::forced_call(const ChatInput& input) const {
+Result<std::string> GoRenderer::forced_call(const ChatInput& input,
+                                            std::string_view tool_choice) const {
   ChatInput probe;
   probe.messages = conversation_with_call();
   probe.think = input.think;
   if (!input.tools.empty()) probe.tools = {input.tools.front()};
   // The usual shape, where the template refuses the conversation.
   const std::string rendered = render_messages(probe).value_or("");
-  return forced_call_grammar(call_shape(rendered, tool_tag_), input.tools, input.tool_choice);
+  return forced_call_grammar(call_shape(rendered, tool_tag_), input.tools, tool_choice);
 }
 
 // Adds what constrains and parses the answer.
@@ -254,12 +255,20 @@ Result<Rendered> GoRenderer::finish(Rendered rendered, const ChatInput& input) c
   }
   const bool must_call = is_forced(input.tool_choice);
   format.only_call = must_call;
-  TRY(const std::string grammar, must_call ? forced_call(input) : format_grammar(input.format));
+  TRY(std::string grammar,
+      must_call ? forced_call(input, input.tool_choice) : format_grammar(input.format));
   if (!grammar.empty()) {
+    if (!must_call && !format.tool_tag.empty()) {
+      // A call has no need to be of the format. Without a grammar of calls, none can come: all is
+      // content then, whatever it looks like.
+      if (auto calls = forced_call(input, "required")) {
+        grammar = either_grammar(grammar, *calls);
+      } else {
+        format.tool_tag.clear();
+      }
+    }
     constraint.grammar = answer_grammar(grammar, thinking_, format.thinking_open);
     constraint.tool_grammar = constraint.space_allowed = true;
-    // An answer of a given format is content, whatever it looks like.
-    if (!must_call) format.tool_tag.clear();
   }
   rendered.answer = tag_answer_format(std::move(format));
   return rendered;

@@ -98,6 +98,22 @@ std::string until(const std::u32string& end) {
   return out;
 }
 
+// How llama.cpp names rules.
+constexpr std::string_view kTalk = "until-", kCall = "tool-call", kSpace = "space";
+
+struct Range {
+  size_t begin = 0, end = 0;
+};
+
+// Of the right side of the rule "root"; empty if there is none.
+Range root_of(std::string_view grammar) {
+  constexpr std::string_view kRoot = "root ::= ";
+  const size_t at = grammar.starts_with(kRoot) ? 0 : grammar.find("\nroot ::= ");
+  if (at == grammar.npos) return {};
+  return {grammar.find_first_not_of('\n', at) + kRoot.size(),
+          std::min(grammar.find('\n', at + 1), grammar.size())};
+}
+
 // A name, or a literal, class or parenthesis without `text`; with what repeats it.
 struct Token {
   size_t begin = 0, end = 0;  // With the blank behind it.
@@ -154,6 +170,11 @@ std::string with_rules_named(const std::string& grammar, std::string_view prefix
 
 std::string grammar_literal(std::string_view text) { return literal(decode(text)); }
 
+std::string either_grammar(const std::string& first, const std::string& second) {
+  return "root ::= om-first-root | om-second-root\n" + with_rules_named(first, "om-first-") + '\n' +
+         with_rules_named(second, "om-second-");
+}
+
 std::string answer_grammar(const std::string& grammar, const GoTags& tags, bool open) {
   std::string out = rename_rules(grammar, [](std::string_view rule) {
     return rule == "root" ? std::string_view("om-answer") : rule;
@@ -169,25 +190,34 @@ std::string answer_grammar(const std::string& grammar, const GoTags& tags, bool 
 }
 
 std::string call_grammar(std::string grammar) {
-  constexpr std::string_view kRoot = "root ::= ";
-  const size_t at = grammar.starts_with(kRoot) ? 0 : grammar.find("\nroot ::= ");
-  if (at == std::string::npos) return grammar;
-  const size_t end = std::min(grammar.find('\n', at + 1), grammar.size());
-  Tokens tokens(std::string_view(grammar).substr(0, end), at + kRoot.size());
+  const auto [begin, end] = root_of(grammar);
+  Tokens tokens(std::string_view(grammar).substr(0, end), begin);
   std::optional<Token> talk;
   while (const auto token = tokens.next()) {
     const std::string_view name = token->text;
-    if (talk && tokens.depth() == 0 && name.starts_with("tool-call")) {
+    if (talk && tokens.depth() == 0 && name.starts_with(kCall)) {
       const std::string rule = fmt::format("\n{} ::= |", talk->text);  // It may be left out.
       if (!talk->optional && !grammar.contains(rule)) return grammar;
       grammar.erase(talk->begin, talk->end - talk->begin);
       return grammar;
     }
-    if (name == "space") continue;
+    if (name == kSpace) continue;
     talk.reset();
-    if (tokens.depth() == 0 && name.starts_with("until-")) talk = token;
+    if (tokens.depth() == 0 && name.starts_with(kTalk)) talk = token;
   }
   return grammar;
+}
+
+bool talks_before_call(const std::string& grammar) {
+  const auto [begin, end] = root_of(grammar);
+  Tokens tokens(std::string_view(grammar).substr(0, end), begin);
+  bool talks = false;
+  while (const auto token = tokens.next()) {
+    const std::string_view name = token->text;
+    if (talks && name.starts_with(kCall)) return true;
+    if (name != kSpace) talks = name.starts_with(kTalk);
+  }
+  return false;
 }
 
 }  // namespace om::prompt

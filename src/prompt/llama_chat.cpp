@@ -123,6 +123,31 @@ class Parser : public OutputParser {
   bool plain_ = false, markers_are_signs_ = false;
 };
 
+// An answer of a given form, or calls instead of it: what of them a text is.
+class EitherParser : public OutputParser {
+ public:
+  EitherParser(std::shared_ptr<const OutputParser> answer,
+               std::shared_ptr<const OutputParser> calls)
+      : answer_(std::move(answer)), calls_(std::move(calls)) {}
+
+  Result<Parsed> parse(const std::string& text, bool partial) const override {
+    // Taken for whole texts, parsers fail at what cannot become theirs any more.
+    auto calls = calls_->parse(text, false);
+    auto answer = answer_->parse(text, false);
+    if (!calls && !answer) return calls_->parse(text, partial);
+    if (!calls || !answer) return calls ? calls : answer;
+    const bool called = !calls->tool_calls.empty();
+    const bool undecided = partial && calls->content.empty();
+    return called || undecided ? calls : answer;
+  }
+
+  bool plain() const override { return false; }
+  bool markers_are_signs() const override { return false; }
+
+ private:
+  std::shared_ptr<const OutputParser> answer_, calls_;
+};
+
 class Compiled : public ChatTemplate {
  public:
   Compiled(common_chat_templates_ptr templates, std::optional<DirectRenderer> direct)
@@ -161,6 +186,40 @@ class Compiled : public ChatTemplate {
   }
 
   Known apply_anew(const ChatInput& input, const common_chat_templates_inputs& inputs) const {
+    if (!inputs.json_schema.empty() && !inputs.tools.empty() &&
+        inputs.tool_choice == COMMON_CHAT_TOOL_CHOICE_AUTO) {
+      if (auto both = apply_form_or_calls(input, inputs)) return std::move(*both);
+    }
+    return apply_as_asked(input, inputs);
+  }
+
+  // An answer of a given form, or calls: the library makes grammars of one or the other. Nothing
+  // where it makes none, or lets the model talk before a call, for then the form is not kept.
+  std::optional<Known> apply_form_or_calls(const ChatInput& input,
+                                           common_chat_templates_inputs inputs) const {
+    inputs.tool_choice = COMMON_CHAT_TOOL_CHOICE_NONE;
+    Known form = apply_as_asked(input, inputs);
+    inputs.tool_choice = COMMON_CHAT_TOOL_CHOICE_REQUIRED;
+    inputs.json_schema.clear();
+    const Known calls = apply_as_asked(input, inputs);
+    Constraint& both = form.applied.constraint;
+    const Constraint& call = calls.applied.constraint;
+    if (both.grammar.empty() || call.grammar.empty() || both.grammar_lazy || call.grammar_lazy ||
+        form.generation_prompt != calls.generation_prompt || talks_before_call(call.grammar)) {
+      return std::nullopt;
+    }
+    both.grammar = either_grammar(both.grammar, call.grammar);
+    for (const auto& token : call.preserved_tokens) {
+      if (std::ranges::find(both.preserved_tokens, token) == both.preserved_tokens.end()) {
+        both.preserved_tokens.push_back(token);
+      }
+    }
+    form.applied.parser =
+        std::make_shared<const EitherParser>(std::move(form.applied.parser), calls.applied.parser);
+    return form;
+  }
+
+  Known apply_as_asked(const ChatInput& input, const common_chat_templates_inputs& inputs) const {
     auto params = common_chat_templates_apply(templates_.get(), inputs);
     Known made{.applied = {}, .generation_prompt = params.generation_prompt};
     Applied& applied = made.applied;

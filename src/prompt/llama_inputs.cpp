@@ -66,6 +66,17 @@ void choose_tools(const ChatInput& input, common_chat_templates_inputs& inputs) 
   }
 }
 
+// A call that must come is of its tool's form.
+void choose_format(const model::Format& format, common_chat_templates_inputs& inputs) {
+  if (inputs.tool_choice == COMMON_CHAT_TOOL_CHOICE_REQUIRED) return;
+  if (format.kind == model::Format::Kind::json) {
+    // An empty schema would mean no constraint to the library.
+    inputs.json_schema = R"({"type":"object"})";
+  } else if (format.kind == model::Format::Kind::schema) {
+    inputs.json_schema = format.schema;
+  }
+}
+
 void choose_thinking(const model::Think& think, common_chat_templates_inputs& inputs) {
   inputs.reasoning_format = COMMON_REASONING_FORMAT_DEEPSEEK;
   if (!think.is_set) return;
@@ -86,13 +97,8 @@ common_chat_templates_inputs to_inputs(const ChatInput& input) {
   inputs.now = std::chrono::system_clock::time_point(std::chrono::seconds(input.now_seconds));
   inputs.add_generation_prompt = !continues(input);
   if (continues(input)) inputs.continue_final_message = COMMON_CHAT_CONTINUATION_AUTO;
-  if (input.format.kind == model::Format::Kind::json) {
-    // An empty schema would mean no constraint to the library.
-    inputs.json_schema = R"({"type":"object"})";
-  } else if (input.format.kind == model::Format::Kind::schema) {
-    inputs.json_schema = input.format.schema;
-  }
   choose_tools(input, inputs);
+  choose_format(input.format, inputs);
   choose_thinking(input.think, inputs);
   return inputs;
 }
