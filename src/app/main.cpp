@@ -36,6 +36,7 @@ struct Options {
 
 // Exit codes: 0 done, 1 failed (the reason is on standard error), 2 wrong usage, 130 interrupted.
 constexpr int kFailed = 1, kUsage = 2, kInterrupted = 130;
+constexpr char kNoList = '\x1f';  // Behind a word that looks like a list, see arguments_of().
 
 // The reason for people, with what to do about it, or for a program.
 void print_error(bool json, const std::string& what, const std::string& advice = "") {
@@ -149,8 +150,9 @@ void add_model_commands(CLI::App& program, Options& o, int& code) {
                    [](Cli& cli, const Options& x) { return list_command(cli, x.prefix); });
   list->alias("ls");
   list->add_option("prefix", o.prefix, "Only names that begin so");
-  add(program, o, code, "ps", "List loaded models",
-      [](Cli& cli, const Options&) { return ps_command(cli); });
+  auto* ps = add(program, o, code, "ps", "List loaded models",
+                 [](Cli& cli, const Options& x) { return ps_command(cli, x.prefix); });
+  ps->add_option("prefix", o.prefix, "Only names that begin so");
   auto* show = add(program, o, code, "show", "Show a model's details",
                    [](Cli& cli, const Options& x) { return show_command(cli, x.show); });
   show->add_option("model", o.show.model)->required();
@@ -209,6 +211,9 @@ void add_making_commands(CLI::App& program, Options& o, int& code) {
                   [](Cli& cli, const Options& x) {
                     RunOptions chosen = x.run;
                     if (!x.think.empty()) chosen.think = x.think;
+                    for (std::string& word : chosen.prompt) {
+                      if (word.ends_with(kNoList)) word.pop_back();
+                    }
                     return run_command(cli, std::move(chosen));
                   });
   run->add_option("model", o.run.model)->required();
@@ -362,8 +367,13 @@ void add_replicas(CLI::App& program, Options& o, int& code) {
                   [](Cli& cli, const Options& x) { return replicas_set_command(cli, x.replicas); });
   set->add_option("--factor", o.replicas.factor, "Copies that are wanted");
   set->add_option("--min", o.replicas.minimum, "With fewer copies it is in danger");
-  set->add_option("--pin", o.replicas.pin, "Nodes that have it in any case")->delimiter(',');
-  set->add_option("--unpin", o.replicas.unpin, "No longer these")->delimiter(',');
+  // One word each: what follows is the model.
+  set->add_option("--pin", o.replicas.pin, "Nodes that have it in any case")
+      ->delimiter(',')
+      ->allow_extra_args(false);
+  set->add_option("--unpin", o.replicas.unpin, "No longer these")
+      ->delimiter(',')
+      ->allow_extra_args(false);
   set->add_option("--popular-extra", o.replicas.popular_extra,
                   "Further copies at most while it is popular");
   auto* reset =
@@ -394,6 +404,12 @@ std::vector<std::string> arguments_of(int argc, char** argv) {
   if (!words.empty() && words.front() == "help") {
     words.erase(words.begin());
     words.emplace_back("--help");
+  }
+  // CLI11 takes a word in brackets for a list of words, and a prompt may be one.
+  bool runs = false;
+  for (std::string& word : words) {
+    if (runs && word.starts_with('[') && word.ends_with(']')) word += kNoList;
+    runs = runs || word == "run";
   }
   std::ranges::reverse(words);
   return words;

@@ -17,6 +17,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from support import cases  # noqa: E402
 from support.node import MODELS, PROGRAM, ROOT, Node  # noqa: E402
 from support.terminal import Terminal  # noqa: E402
+from prompts import Prompts, Typed  # noqa: E402, F401 (their cases run here)
 
 MODEL = "smollm2:135m"
 BRIEF = "brief"

@@ -22,11 +22,15 @@ class Printer {
     if (text.empty() || style_.hide_thinking) return;
     if (!thinking_) print("Thinking...\n");
     thinking_ = true;
+    thought_ends_ = text.ends_with('\n');
     print(wrap_.push(text));
   }
   void content(const std::string& text) {
     if (text.empty()) return;
-    if (thinking_) print("\n...done thinking.\n\n");
+    if (thinking_) {
+      print(thought_ends_ ? "...done thinking.\n\n" : "\n...done thinking.\n\n");
+      wrap_ = WordWrap(wrap_.width());  // No word of the thought goes on in the answer.
+    }
     thinking_ = false;
     print(wrap_.push(text));
   }
@@ -34,7 +38,7 @@ class Printer {
  private:
   AnswerStyle style_;
   WordWrap wrap_;
-  bool thinking_ = false;
+  bool thinking_ = false, thought_ends_ = false;  // With the end of a line.
 };
 
 std::string timings(const json::object& last) {
@@ -46,7 +50,7 @@ std::string timings(const json::object& last) {
     return seconds > 0 ? static_cast<double>(number_of(last, count)) / seconds : 0;
   };
   return fmt::format(
-      "\ntotal duration:       {}\nload duration:        {}\n"
+      "total duration:       {}\nload duration:        {}\n"
       "prompt eval count:    {} token(s)\nprompt eval duration: {}\n"
       "prompt eval rate:     {:.2f} tokens/s\n"
       "eval count:           {} token(s)\neval duration:        {}\n"
@@ -65,6 +69,7 @@ void take_tool_calls(const json::object& message, AnswerText& answer) {
 
 io::Task<Result<AnswerText>> print_lines(Cli& cli, const Interrupt& interrupt, std::string path,
                                          json::object body, AnswerStyle style, LoadView& view) {
+  const bool asks = body.contains("messages") || !text_of(body, "prompt").empty();
   auto lines = co_await cli.api.stream(std::move(path), std::move(body), interrupt.token());
   AnswerText answer;
   if (!lines) {
@@ -104,7 +109,8 @@ io::Task<Result<AnswerText>> print_lines(Cli& cli, const Interrupt& interrupt, s
     view.hide();
     if (style.json) break;
     for (const json::value& call : answer.tool_calls) print(json::serialize(call) + "\n");
-    print("\n");
+    // As Ollama ends it: scripts count lines.
+    if (asks) print("\n\n");
     if (style.verbose) std::fputs(timings(chunk).c_str(), stderr);
     break;
   }

@@ -1,6 +1,7 @@
 #include "app/cli/chat_session.h"
 
 #include "app/cli/chat_help.h"
+#include "app/cli/image_paths.h"
 #include "app/cli/load_view.h"
 #include "app/cli/terminal.h"
 #include "base/base64.h"
@@ -15,30 +16,21 @@ namespace {
 
 constexpr uint64_t kImageBytesMax = uint64_t{64} << 20;
 
-bool names_image(std::string_view word) {
-  const std::string lower = to_lower(word);
-  for (const char* ending : {".jpg", ".jpeg", ".png", ".webp", ".wav"}) {
-    if (lower.ends_with(ending)) return true;
-  }
-  return false;
-}
-
 }  // namespace
 
 Result<json::array> take_images(io::World& world, std::string& text) {
+  const auto found =
+      find_image_paths(text, [&](const std::string& path) { return world.files.exists(path); });
   json::array images;
-  std::string rest;
-  for (const std::string_view word : split(text, ' ')) {
-    const std::string path(word.starts_with("file://") ? word.substr(7) : word);
-    if (!names_image(path) || !world.files.exists(path)) {
-      rest += (rest.empty() ? "" : " ") + std::string(word);
-      continue;
-    }
-    TRY(const std::string bytes, world.files.read_file(path, kImageBytesMax));
+  for (const ImagePath& image : found) {
+    TRY(const std::string bytes, world.files.read_file(image.path, kImageBytesMax));
     images.emplace_back(base64_encode(bytes));
-    print(fmt::format("Added image '{}'\n", path));
+    fmt::print(stderr, "Added image '{}'\n", image.path);
   }
-  if (!images.empty()) text = rest;
+  for (auto image = found.rbegin(); image != found.rend(); image++) {
+    text.erase(image->begin, image->end - image->begin);
+  }
+  if (!images.empty()) text = trim(text);
   return images;
 }
 
@@ -48,7 +40,6 @@ ChatSession::ChatSession(Cli& cli, json::object request, AnswerStyle style, bool
       request_(std::move(request)),
       style_(style),
       sees_images_(sees_images),
-      wrap_on_(style.wrap),
       editor_(std::move(history_file)),
       interrupt_(cli.real) {}
 
@@ -83,7 +74,8 @@ CommandTask ChatSession::run() {
       print("Use Ctrl + d or /bye to exit.\n");
       continue;
     }
-    if (!inside && line.starts_with("/") && !names_image(line.substr(0, line.find(' ')))) {
+    const bool may_be_command = end == LineEditor::End::line && !inside && line.starts_with("/");
+    if (may_be_command && !begins_with_image(line)) {
       const Next next = co_await command(line);
       if (next == Next::leave) co_return Result<void>{};
       continue;
@@ -95,6 +87,12 @@ CommandTask ChatSession::run() {
   }
 }
 
+bool ChatSession::begins_with_image(const std::string& line) const {
+  const auto found = find_image_paths(
+      line, [&](const std::string& path) { return cli_.world().files.exists(path); });
+  return !found.empty() && found.front().begin == 0;
+}
+
 bool ChatSession::take_multiline(std::string& line) {
   constexpr std::string_view kQuotes = "\"\"\"";
   if (in_block_ == Block::none) {
@@ -103,12 +101,11 @@ bool ChatSession::take_multiline(std::string& line) {
     in_block_ = Block::prompt;
     block_.clear();
   }
-  const size_t end = line.find(kQuotes);
-  if (end == std::string::npos) {
+  if (!line.ends_with(kQuotes)) {
     block_ += line + "\n";
     return false;
   }
-  block_ += line.substr(0, end);
+  block_ += line.substr(0, line.size() - kQuotes.size());
   const Block kind = in_block_;
   in_block_ = Block::none;
   line = std::move(block_);
@@ -208,7 +205,7 @@ io::Task<Result<void>> ChatSession::set(std::vector<std::string> words, std::str
   if (what == "history" || what == "nohistory") {
     editor_.set_history(what == "history");
   } else if (what == "wordwrap" || what == "nowordwrap") {
-    style_.wrap = what == "wordwrap" && wrap_on_;
+    style_.wrap = what == "wordwrap";
     print(what == "wordwrap" ? "Set 'wordwrap' mode.\n" : "Set 'nowordwrap' mode.\n");
   } else if (what == "verbose" || what == "quiet") {
     style_.verbose = what == "verbose";
@@ -289,9 +286,7 @@ io::Task<Result<void>> ChatSession::load(std::string model) {
     request_["model"] = before;
     co_return loaded;
   }
-  messages_.clear();
-  options_.clear();
-  system_.clear();
+  messages_.clear();  // Parameters and the system text stay, as in Ollama.
   co_return Result<void>{};
 }
 

@@ -26,6 +26,7 @@ class ChatSession {
   io::Task<Result<void>> ask(std::string text);
   io::Task<Next> command(std::string line);
   io::Task<Result<void>> set(std::vector<std::string> words, std::string line);
+  bool begins_with_image(const std::string& line) const;
   Result<void> set_parameter(const std::vector<std::string>& words);
   io::Task<Result<void>> show(std::vector<std::string> words);
   io::Task<Result<void>> load(std::string model);
@@ -39,7 +40,6 @@ class ChatSession {
   std::string system_;
   AnswerStyle style_;
   bool sees_images_;
-  bool wrap_on_;
   LineEditor editor_;
   Interrupt interrupt_;
   std::string block_;  // What a """ block holds so far.

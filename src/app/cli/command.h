@@ -23,7 +23,7 @@ struct Cli {
 using CommandTask = io::Task<Result<void>>;
 
 CommandTask list_command(Cli& cli, std::string prefix);
-CommandTask ps_command(Cli& cli);
+CommandTask ps_command(Cli& cli, std::string prefix);
 CommandTask stop_command(Cli& cli, std::string model);
 CommandTask copy_command(Cli& cli, std::string from, std::string to);
 CommandTask remove_command(Cli& cli, std::vector<std::string> models);

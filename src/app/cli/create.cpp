@@ -1,9 +1,16 @@
 // create: reads a Modelfile, uploads the files it names, and has the server make the model.
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <cerrno>
 #include <cstdlib>
+#include <cstring>
 
 #include "app/cli/progress_lines.h"
+#include "app/cli/terminal.h"
 #include "base/digest.h"
 #include "base/strings.h"
+#include "io/real/descriptor.h"
 #include "model/modelfile.h"
 
 namespace om::app {
@@ -14,6 +21,17 @@ namespace {
 
 constexpr uint64_t kModelfileMax = uint64_t{16} << 20;
 constexpr size_t kFilesMax = 4096;
+
+// Also one that comes through a pipe: `create m -f <(...)`.
+Result<std::string> read_modelfile(io::Filesystem& files, const std::string& path) {
+  struct stat facts{};
+  if (::stat(path.c_str(), &facts) != 0 || !S_ISFIFO(facts.st_mode)) {
+    return files.read_file(path, kModelfileMax);
+  }
+  const io::Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (file.get() < 0) return fail(Errc::io_failed, "{}: {}", path, std::strerror(errno));
+  return read_to_end(file.get(), kModelfileMax);
+}
 
 // Where a Modelfile's path leads: "~" is home, relative paths start at the Modelfile.
 std::string resolve(std::string_view path, const std::string& base) {
@@ -138,7 +156,7 @@ json::object request_from(const model::Modelfile& file, const CreateOptions& opt
 CommandTask create_command(Cli& cli, CreateOptions options) {
   const std::string path = options.file_given ? options.file : "Modelfile";
   auto& files = cli.world().files;
-  auto text = files.read_file(path, kModelfileMax);
+  auto text = read_modelfile(files, path);
   if (!text) {
     co_return fail(text.error().code, "{} (write a Modelfile, or name one with -f)",
                    text.error().what);

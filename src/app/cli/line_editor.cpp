@@ -4,12 +4,15 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 #include <termios.h>
+#include <unistd.h>
 #include <wchar.h>
 
 #include <array>
 #include <cerrno>
 #include <cstdio>
+#include <fstream>
 #include <string_view>
 
 #include "app/cli/terminal.h"
@@ -38,6 +41,20 @@ void on_interrupt(int) {
 bool take_interrupt() {
   eventfd_t count = 0;
   return ::eventfd_read(interrupts, &count) == 0;
+}
+
+// Terminals that know bracketed paste (xterm and its kin) say where a pasted text begins and ends.
+constexpr const char* kPasteOn = "\033[?2004h";
+constexpr const char* kPasteOff = "\033[?2004l";
+bool pasting = false;
+
+unsigned char begin_paste(EditLine*, int) {
+  pasting = true;
+  return CC_NORM;
+}
+unsigned char end_paste(EditLine*, int) {
+  pasting = false;
+  return CC_NORM;
 }
 
 // A terminal drops what was typed when Ctrl-C comes, also between poll() and read(), which then
@@ -79,6 +96,48 @@ int read_character(EditLine*, wchar_t* character) {
 
 }  // namespace
 
+namespace {
+
+// Older versions kept it as libedit does, behind this line and with blanks and the like escaped.
+constexpr std::string_view kLibeditCookie = "_HiStOrY_V2_";
+
+void load_history(History* lines, const std::string& path) {
+  std::ifstream file(path);
+  HistEvent event{};
+  std::string line;
+  for (bool first = true; std::getline(file, line); first = false) {
+    if (first && line == kLibeditCookie) {
+      history(lines, &event, H_LOAD, path.c_str());
+      return;
+    }
+    if (!line.empty()) history(lines, &event, H_ENTER, line.c_str());
+  }
+}
+
+// At once, whole: another chat may read it now.
+void save_history(History* lines, const std::string& path) {
+  const std::string part = fmt::format("{}.{}", path, ::getpid());
+  {
+    const mode_t before = ::umask(0077);
+    std::ofstream file(part, std::ios::trunc);
+    ::umask(before);
+    HistEvent event{};
+    for (int found = history(lines, &event, H_LAST); found != -1;
+         found = history(lines, &event, H_PREV)) {
+      std::string_view line = event.str;
+      while (line.ends_with('\n')) line.remove_suffix(1);
+      file << line << '\n';
+    }
+    if (!file.flush()) {
+      (void)std::remove(part.c_str());
+      return;
+    }
+  }
+  (void)std::rename(part.c_str(), path.c_str());
+}
+
+}  // namespace
+
 struct LineEditor::State {
   EditLine* editor = nullptr;
   History* history = nullptr;
@@ -92,10 +151,7 @@ LineEditor::LineEditor(std::string history_file) : state_(std::make_unique<State
   state_->history = history_init();
   history(state_->history, &state_->event, H_SETSIZE, kHistoryMax);
   history(state_->history, &state_->event, H_SETUNIQUE, 1);
-  if (!state_->history_file.empty()) {
-    // A missing file is an empty history.
-    history(state_->history, &state_->event, H_LOAD, state_->history_file.c_str());
-  }
+  if (!state_->history_file.empty()) load_history(state_->history, state_->history_file);
   state_->interrupts = io::Descriptor(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
   interrupts = state_->interrupts.get();
   state_->editor = el_init("ollamamax", stdin, stdout, stderr);
@@ -105,6 +161,11 @@ LineEditor::LineEditor(std::string history_file) : state_(std::make_unique<State
   el_set(state_->editor, EL_SIGNAL, 0);
   el_set(state_->editor, EL_GETCFN, &read_character);
   el_set(state_->editor, EL_BIND, "^R", "em-inc-search-prev", nullptr);
+  el_set(state_->editor, EL_ADDFN, "begin-paste", "A pasted text begins", &begin_paste);
+  el_set(state_->editor, EL_ADDFN, "end-paste", "A pasted text ends", &end_paste);
+  el_set(state_->editor, EL_BIND, "\\e[200~", "begin-paste", nullptr);
+  el_set(state_->editor, EL_BIND, "\\e[201~", "end-paste", nullptr);
+  el_set(state_->editor, EL_BIND, "^I", "ed-insert", nullptr);  // Code that is pasted has tabs.
 }
 
 LineEditor::~LineEditor() {
@@ -112,8 +173,13 @@ LineEditor::~LineEditor() {
   history_end(state_->history);
 }
 
-LineEditor::End LineEditor::read(const std::string& prompt, std::string& line) {
-  current_prompt = prompt;
+void LineEditor::remember(const std::string& line) {
+  if (!history_on_ || line.empty()) return;
+  history(state_->history, &state_->event, H_ENTER, line.c_str());
+  if (!state_->history_file.empty()) save_history(state_->history, state_->history_file);
+}
+
+LineEditor::End LineEditor::read_line(std::string& line) {
   struct sigaction ours{};
   struct sigaction before{};
   ours.sa_handler = on_interrupt;
@@ -132,13 +198,29 @@ LineEditor::End LineEditor::read(const std::string& prompt, std::string& line) {
   if (text == nullptr || count <= 0) return End::closed;
   line.assign(text, static_cast<size_t>(count));
   while (line.ends_with('\n') || line.ends_with('\r')) line.pop_back();
-  if (history_on_ && !line.empty()) {
-    history(state_->history, &state_->event, H_ENTER, line.c_str());
-    if (!state_->history_file.empty()) {
-      history(state_->history, &state_->event, H_SAVE, state_->history_file.c_str());
-    }
-  }
+  remember(line);
   return End::line;
+}
+
+LineEditor::End LineEditor::read(const std::string& prompt, std::string& line) {
+  current_prompt = prompt;
+  pasting = false;
+  line.clear();
+  std::fputs(kPasteOn, stdout);
+  std::string piece;
+  End end = read_line(piece);
+  // The end of a line in the midst of a pasted text ends nothing.
+  bool several = false;
+  while (end == End::line && pasting) {
+    several = true;
+    line += piece + "\n";
+    current_prompt = "... ";
+    end = read_line(piece);
+  }
+  std::fputs(kPasteOff, stdout);
+  (void)std::fflush(stdout);
+  line += piece;
+  return end == End::line && several ? End::pasted : end;
 }
 
 }  // namespace om::app

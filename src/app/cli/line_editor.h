@@ -10,19 +10,23 @@ namespace om::app {
 // One at a time, on the main thread; reading blocks it.
 class LineEditor {
  public:
-  enum class End { line, interrupted, closed };
+  enum class End { line, pasted, interrupted, closed };
 
-  // The history is kept in `history_file`; empty: only in memory.
+  // The history is kept in `history_file`, a line each, as Ollama's is; empty: only in memory.
   explicit LineEditor(std::string history_file);
   ~LineEditor();
   LineEditor(const LineEditor&) = delete;
   LineEditor& operator=(const LineEditor&) = delete;
 
-  // The line without its end. interrupted: Ctrl-C. closed: Ctrl-D or the end of input.
+  // The line without its end. pasted: several lines that were pasted together, and what was typed
+  // behind them. interrupted: Ctrl-C. closed: Ctrl-D or the end of input.
   End read(const std::string& prompt, std::string& line);
   void set_history(bool on) { history_on_ = on; }
 
  private:
+  End read_line(std::string& line);
+  void remember(const std::string& line);
+
   struct State;
   std::unique_ptr<State> state_;
   bool history_on_ = true;

@@ -5,6 +5,7 @@
 #include "app/cli/command.h"
 #include "app/cli/terminal.h"
 #include "base/duration.h"
+#include "base/strings.h"
 #include "base/version.h"
 #include "io/wall_time.h"
 
@@ -57,6 +58,14 @@ Result<json::array> models_of(const json::value& reply) {
 }
 
 // How much of a model lies in graphics memory, as Ollama says it.
+// Those whose names begin so.
+void keep_named(json::array& models, const std::string& prefix) {
+  const auto is_other = [&prefix](const json::value& entry) {
+    return !entry.is_object() || !istarts_with(text_of(entry.as_object(), "name"), prefix);
+  };
+  models.erase(std::remove_if(models.begin(), models.end(), is_other), models.end());
+}
+
 std::string processor(const json::object& model) {
   const uint64_t total = number_of(model, "size"), gpu = number_of(model, "size_vram");
   if (gpu == 0) return "100% CPU";
@@ -71,10 +80,7 @@ std::string processor(const json::object& model) {
 CommandTask list_command(Cli& cli, std::string prefix) {
   CO_TRY(const json::value reply, co_await cli.api.get("/api/tags"));
   CO_TRY(json::array models, models_of(reply));
-  const auto is_other = [&prefix](const json::value& entry) {
-    return !entry.is_object() || !text_of(entry.as_object(), "name").starts_with(prefix);
-  };
-  models.erase(std::remove_if(models.begin(), models.end(), is_other), models.end());
+  keep_named(models, prefix);
   if (cli.json) {
     print_json(json::object{{"models", std::move(models)}});
     co_return Result<void>{};
@@ -92,13 +98,14 @@ CommandTask list_command(Cli& cli, std::string prefix) {
   co_return Result<void>{};
 }
 
-CommandTask ps_command(Cli& cli) {
+CommandTask ps_command(Cli& cli, std::string prefix) {
   CO_TRY(const json::value reply, co_await cli.api.get("/api/ps"));
+  CO_TRY(json::array models, models_of(reply));
+  keep_named(models, prefix);
   if (cli.json) {
-    print_json(reply);
+    print_json(json::object{{"models", std::move(models)}});
     co_return Result<void>{};
   }
-  CO_TRY(const json::array models, models_of(reply));
   // Ollama's columns, and in a cluster one more.
   const bool in_cluster = std::ranges::any_of(models, [](const json::value& entry) {
     return entry.is_object() && entry.as_object().contains("node");

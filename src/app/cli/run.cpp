@@ -13,15 +13,13 @@ namespace {
 
 constexpr size_t kInputMax = size_t{64} << 20;
 
-std::string read_standard_input() {
-  std::string input;
-  std::array<char, 65'536> piece;
-  while (input.size() < kInputMax) {
-    const ssize_t count = ::read(STDIN_FILENO, piece.data(), piece.size());
-    if (count <= 0) break;
-    input.append(piece.data(), static_cast<size_t>(count));
-  }
-  return input;
+// "json", or a schema.
+Result<json::value> format_value(const std::string& text) {
+  if (text == "json") return json::value(text);
+  boost::system::error_code error;
+  json::value schema = json::parse(text, error);
+  if (!error) return schema;
+  return fail(Errc::invalid_argument, "invalid value for --format: expected json or a JSON schema");
 }
 
 // What show says; pulls the model first if it is missing.
@@ -97,16 +95,19 @@ CommandTask run_command(Cli& cli, RunOptions options) {
   json::object request;
   request["model"] = options.model;
   if (!options.keep_alive.empty()) request["keep_alive"] = options.keep_alive;
-  if (!options.format.empty()) request["format"] = options.format;
+  if (!options.format.empty()) {
+    CO_TRY(request["format"], format_value(options.format));
+  }
   if (options.think) {
     CO_TRY(request["think"], think_value(*options.think));
   }
   CO_TRY(const json::object shown, co_await find_model(cli, options.model, options.insecure));
 
   std::string prompt = fmt::format("{}", fmt::join(options.prompt, " "));
-  bool interactive = prompt.empty();
+  // As in Ollama: `run MODEL ""` only loads it.
+  bool interactive = options.prompt.empty() && is_terminal(STDOUT_FILENO);
   if (!is_terminal(STDIN_FILENO)) {
-    const std::string input = read_standard_input();
+    const std::string input = read_to_end(STDIN_FILENO, kInputMax);
     // One word more, as in Ollama: scripts may count on it.
     prompt = prompt.empty() ? input : input.empty() ? prompt : input + " " + prompt;
     interactive = false;

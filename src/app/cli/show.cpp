@@ -199,7 +199,9 @@ CommandTask show_command(Cli& cli, ShowOptions options) {
   if (!reply.is_object()) co_return fail(Errc::corrupt, "the server's answer is no object");
   for (const auto& [wanted, key] : parts) {
     if (!wanted) continue;
-    print(text_of(reply.as_object(), key) + "\n");
+    print(text_of(reply.as_object(), key));
+    // A template or a system text goes into a file as it is.
+    if (!options.template_text && !options.system) print("\n");
     co_return Result<void>{};
   }
   print(summary(reply.as_object(), options.verbose));

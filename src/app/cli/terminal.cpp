@@ -4,6 +4,8 @@
 #include <unistd.h>
 #include <wchar.h>
 
+#include <array>
+#include <cerrno>
 #include <clocale>
 #include <cstdio>
 #include <cstdlib>
@@ -22,6 +24,18 @@ void use_utf8() {
 }
 
 bool is_terminal(int descriptor) { return ::isatty(descriptor) == 1; }
+
+std::string read_to_end(int descriptor, size_t bytes_max) {
+  std::string input;
+  std::array<char, 65'536> piece;
+  while (input.size() < bytes_max) {
+    const ssize_t count = ::read(descriptor, piece.data(), piece.size());
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) break;
+    input.append(piece.data(), static_cast<size_t>(count));
+  }
+  return input;
+}
 
 int terminal_width(int descriptor) {
   winsize size{};
@@ -131,6 +145,7 @@ std::string WordWrap::push(std::string_view text) {
       } else {
         out += '\n';
         column_ = 0;
+        word_.clear();
       }
     }
     if (character == " " && column_ + width > width_ - 1) {
@@ -141,7 +156,8 @@ std::string WordWrap::push(std::string_view text) {
     }
     out += character;
     column_ += width;
-    if (character == " ") {
+    // Between wide characters a line may break anywhere.
+    if (character == " " || character == "\t" || width == 2) {
       word_.clear();
     } else {
       word_ += character;

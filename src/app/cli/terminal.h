@@ -19,6 +19,8 @@ namespace om::app {
 void use_utf8();
 
 bool is_terminal(int descriptor);
+// What comes until the end, a pipe's too, or until so many bytes.
+std::string read_to_end(int descriptor, size_t bytes_max);
 int terminal_width(int descriptor);        // 80 if unknown.
 int display_width(std::string_view utf8);  // Columns, counting East Asian wide characters as two.
 
@@ -35,6 +37,7 @@ std::string format_table(const std::vector<std::string>& header,
 class WordWrap {
  public:
   explicit WordWrap(int width) : width_(width) {}  // 0: no wrapping.
+  int width() const { return width_; }
   // What to print for this piece; may begin with characters that move a begun word to a new line.
   std::string push(std::string_view text);
 
