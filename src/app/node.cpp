@@ -171,7 +171,7 @@ io::Task<Result<void>> Node::move_own_facts(io::Call call) {
 }
 
 io::Task<Result<void>> Node::open_cluster(transfer::TransferOptions options) {
-  CO_TRY(const HostPort host, parse_host(settings_.cluster_listen));
+  CO_TRY(const HostPort host, parse_peer_listen(settings_.cluster_listen));
   auto opened = co_await cluster_->open(io::Endpoint::tcp(host.host, host.port), *local_scheduler_,
                                         *client_, std::move(options));
   if (opened || opened.error().code != Errc::already_exists) co_return opened;

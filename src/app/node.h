@@ -35,8 +35,8 @@ class Node {
   // already_exists: the address is in use; not_found: llama-server is missing; each with advice.
   io::Task<Result<void>> run(std::function<void()> on_ready);
   void stop();
-  // It entered or left a cluster, and is to be built anew.
-  bool wants_restart() const { return restart_; }
+  // It entered or left a cluster, and is to be built anew; not when it was stopped meanwhile.
+  bool wants_restart() const { return restart_ && !stopping_; }
 
   bool ready() const { return ready_; }
   // Of its parts, while it is ready.

@@ -74,6 +74,7 @@ Result<nanoseconds> read_duration(const SettingValue& value) {
   }
   const auto* text = std::get_if<std::string>(&value);
   if (text == nullptr) return wrong_type("a duration such as \"5m\", or seconds");
+  if (const auto seconds = parse_number<int64_t>(*text)) return read_duration(*seconds);
   return parse_duration(*text);
 }
 
@@ -92,6 +93,14 @@ Result<void> set_listen(Settings& settings, const SettingValue& value) {
   if (list == nullptr || list->empty()) return wrong_type("a list of addresses, not empty");
   for (const std::string& address : *list) TRY_VOID(parse_host(address));
   settings.listen = *list;
+  return {};
+}
+
+Result<void> set_cluster_listen(Settings& settings, const SettingValue& value) {
+  const auto* text = std::get_if<std::string>(&value);
+  if (text == nullptr || text->empty()) return wrong_type("an address such as \"0.0.0.0:11435\"");
+  TRY_VOID(parse_peer_listen(*text));
+  settings.cluster_listen = *text;
   return {};
 }
 
@@ -190,11 +199,6 @@ Result<SettingValue> flash_from(std::string_view text) {
 Result<SettingValue> debug_from(std::string_view text) {
   return std::string(ollama_bool(text) ? "debug" : "info");
 }
-// A duration, or seconds without a unit.
-Result<SettingValue> duration_from(std::string_view text) {
-  if (const auto seconds = parse_number<int64_t>(text)) return *seconds;
-  return std::string(text);
-}
 
 constexpr int64_t kNone = 0, kMany = 1'000'000;
 constexpr int64_t kBytesMax = int64_t{1} << 50;
@@ -204,7 +208,8 @@ const SettingRow kTable[] = {
      "Name of this node in headers and lists; empty: host name.", set_text<&Settings::node_name>,
      get_text<&Settings::node_name>},
     {"node.state_directory", "OLLAMAMAX_STATE",
-     "Key of this node for registries, history of the chat, sockets of the runners.",
+     "This node's keys, its place in a cluster, foreign servers, pins, and the history of the "
+     "chat.",
      set_text<&Settings::state_directory>, get_text<&Settings::state_directory>},
     {"server.listen", "OLLAMA_HOST",
      "Addresses to answer on. Anything but loopback is open to all.", set_listen,
@@ -218,7 +223,7 @@ const SettingRow kTable[] = {
      set_number<&Settings::connections_max, 1, kMany>, get_number<&Settings::connections_max>},
     {"server.drain_time", "OLLAMAMAX_DRAIN_TIME",
      "How long running requests may go on after SIGTERM.", set_duration<&Settings::drain_time>,
-     get_duration<&Settings::drain_time>, duration_from},
+     get_duration<&Settings::drain_time>},
     {"models.directory", "OLLAMA_MODELS", "Where models are kept, in Ollama's layout.",
      set_text<&Settings::models_directory>, get_text<&Settings::models_directory>},
     {"models.prune", "OLLAMA_NOPRUNE", "Remove blobs that no model names, at start.",
@@ -240,10 +245,10 @@ const SettingRow kTable[] = {
      set_key_weights, get_list<&Settings::key_weights>},
     {"runner.keep_alive", "OLLAMA_KEEP_ALIVE",
      "How long a model stays loaded after its last request; negative: for ever.",
-     set_duration<&Settings::keep_alive>, get_duration<&Settings::keep_alive>, duration_from},
+     set_duration<&Settings::keep_alive>, get_duration<&Settings::keep_alive>},
     {"runner.load_timeout", "OLLAMA_LOAD_TIMEOUT",
      "A load without any progress for so long is given up; 0: never.",
-     set_duration<&Settings::load_timeout>, get_duration<&Settings::load_timeout>, duration_from},
+     set_duration<&Settings::load_timeout>, get_duration<&Settings::load_timeout>},
     {"runner.context_length", "OLLAMA_CONTEXT_LENGTH", "Default num_ctx; 0: 4096.",
      set_number<&Settings::context_length, kNone, 100'000'000>,
      get_number<&Settings::context_length>},
@@ -271,8 +276,8 @@ const SettingRow kTable[] = {
      "Runners whose text does not depend on batches, caches or deaths; on the processor only.",
      set_bool<&Settings::deterministic>, get_bool<&Settings::deterministic>},
     {"cluster.listen", "OLLAMAMAX_CLUSTER_LISTEN",
-     "Address for other nodes; used in a cluster only, always with mutual TLS.",
-     set_text<&Settings::cluster_listen>, get_text<&Settings::cluster_listen>},
+     "Address for other nodes; used in a cluster only, always with mutual TLS.", set_cluster_listen,
+     get_text<&Settings::cluster_listen>},
     {"cluster.advertise", "OLLAMAMAX_CLUSTER_ADVERTISE",
      "HOST[:PORT] under which other nodes reach this one; empty: the first outside address.",
      set_text<&Settings::cluster_advertise>, get_text<&Settings::cluster_advertise>},
@@ -297,13 +302,13 @@ const SettingRow kTable[] = {
      get_text<&Settings::etcd_prefix>},
     {"cluster.certificate_life", "OLLAMAMAX_CLUSTER_CERTIFICATE_LIFE",
      "How long the certificates are good that nodes get; they renew themselves.",
-     set_certificate_life, get_duration<&Settings::certificate_life>, duration_from},
+     set_certificate_life, get_duration<&Settings::certificate_life>},
     {"cluster.node_grace", "OLLAMAMAX_CLUSTER_NODE_GRACE",
      "A node that stopped answering keeps its models' copies counted for so long.",
-     set_duration<&Settings::node_grace>, get_duration<&Settings::node_grace>, duration_from},
+     set_duration<&Settings::node_grace>, get_duration<&Settings::node_grace>},
     {"cluster.surplus_grace", "OLLAMAMAX_CLUSTER_SURPLUS_GRACE",
      "A copy beyond what its policy wants stays for so long.",
-     set_duration<&Settings::surplus_grace>, get_duration<&Settings::surplus_grace>, duration_from},
+     set_duration<&Settings::surplus_grace>, get_duration<&Settings::surplus_grace>},
     {"cluster.receive_rate_max", "OLLAMAMAX_CLUSTER_RECEIVE_RATE_MAX",
      "Bytes a second that all downloads of this node may take together; 0: no cap.",
      set_number<&Settings::receive_rate_max, kNone, kBytesMax>,

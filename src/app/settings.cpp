@@ -8,6 +8,7 @@
 
 #include "app/setting_table.h"
 #include "base/strings.h"
+#include "cluster/discovery.h"
 
 namespace om::app {
 namespace {
@@ -77,13 +78,22 @@ Result<SettingValue> from_toml(const toml::node& node) {
   return items;
 }
 
+Result<SettingValue> bool_from(std::string_view text) {
+  for (const auto yes : {"true", "1", "on", "yes"}) {
+    if (iequals(text, yes)) return true;
+  }
+  for (const auto no : {"false", "0", "off", "no"}) {
+    if (iequals(text, no)) return false;
+  }
+  return fail(Errc::invalid_argument, "expected true or false, found \"{}\"", text);
+}
+
 // By the type that the setting has now.
-Result<SettingValue> from_variable(const SettingRow& row, const Settings& settings,
-                                   std::string_view text) {
-  if (row.from_environment != nullptr) return row.from_environment(text);
+Result<SettingValue> from_text(const SettingRow& row, const Settings& settings,
+                               std::string_view text) {
   const SettingValue current = row.get(settings);
   if (std::holds_alternative<std::string>(current)) return std::string(text);
-  if (std::holds_alternative<bool>(current)) return text != "0" && text != "false";
+  if (std::holds_alternative<bool>(current)) return bool_from(text);
   if (std::holds_alternative<std::vector<std::string>>(current)) {
     std::vector<std::string> items;
     for (const auto item : split(text, ',')) {
@@ -207,7 +217,8 @@ Result<void> Config::apply_environment(const Environment& environment) {
       text = text.substr(1, text.size() - 2);
     }
     if (text.empty()) continue;  // As Ollama does: set but empty is unset.
-    auto value = from_variable(row, settings_, text);
+    auto value = row.from_environment != nullptr ? row.from_environment(text)
+                                                 : from_text(row, settings_, text);
     const auto set = value ? row.set(settings_, *value) : Result<void>(fail(value.error()));
     if (!set) return fail(annotate(set.error(), row.variable));
     origins_.insert_or_assign(std::string(row.key),
@@ -216,11 +227,11 @@ Result<void> Config::apply_environment(const Environment& environment) {
   return {};
 }
 
-Result<void> Config::set(std::string_view key, std::string_view toml_value, Source source,
+Result<void> Config::set(std::string_view key, std::string_view text, Source source,
                          std::string_view from) {
   const SettingRow* row = find_row(key);
   if (row == nullptr) return unknown_key(key);
-  auto value = from_variable(*row, settings_, toml_value);
+  auto value = from_text(*row, settings_, text);
   const auto set = value ? row->set(settings_, *value) : Result<void>(fail(value.error()));
   if (!set) return fail(annotate(set.error(), from));
   origins_.insert_or_assign(std::string(key), Origin{source, std::string(from)});
@@ -316,6 +327,13 @@ Result<HostPort> parse_host(std::string_view text) {
   }
   if (text.starts_with('[') && text.ends_with(']')) text = text.substr(1, text.size() - 2);
   host.host = text.empty() ? "127.0.0.1" : std::string(text);
+  return host;
+}
+
+Result<HostPort> parse_peer_listen(std::string_view text) {
+  TRY(HostPort host, parse_host(text));
+  if (text.starts_with(':') && !text.starts_with("::")) host.host = "0.0.0.0";
+  if (!text.ends_with(fmt::format(":{}", host.port))) host.port = cluster::kPeerPort;
   return host;
 }
 

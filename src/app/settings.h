@@ -85,7 +85,9 @@ class Config {
   // Ollama's variables and ours. A value that cannot be understood is an error, not a default.
   Result<void> apply_environment(const Environment& environment);
 
-  Result<void> set(std::string_view key, std::string_view toml_value, Source source,
+  // `text` is as the file would have it, without quotes and brackets: not as a variable of Ollama
+  // that says the opposite.
+  Result<void> set(std::string_view key, std::string_view text, Source source,
                    std::string_view from);
 
   // invalid_argument: settings that contradict each other. To be asked once all are there.
@@ -113,5 +115,8 @@ struct HostPort {
   uint16_t port = 0;
 };
 Result<HostPort> parse_host(std::string_view text);
+// The same of cluster.listen: the port is that between nodes unless one is said, and ":port" means
+// all addresses.
+Result<HostPort> parse_peer_listen(std::string_view text);
 
 }  // namespace om::app

@@ -45,6 +45,55 @@ TEST(Settings, TakeAnEtcdOfTheUsers) {
   }
 }
 
+// What `--set KEY=VALUE` makes of a value, as `config show` says it; or why it was refused.
+std::string set_to(const std::string& key, const std::string& value) {
+  Config config;
+  const auto set = config.set(key, value, Source::flag, "--set");
+  if (!set) return set.error().what;
+  for (const SettingView& line : config.view()) {
+    if (line.key == key) return line.value;
+  }
+  return "no such key";
+}
+
+TEST(Settings, AreSetToWhatIsSaidThoughAVariableSaysTheOpposite) {
+  EXPECT_EQ(set_to("models.prune", "false"), "false");
+  EXPECT_EQ(set_to("models.prune", "true"), "true");
+  EXPECT_EQ(set_to("runner.prefer_jinja", "true"), "true");
+  EXPECT_EQ(set_to("log.level", "warn"), "\"warn\"");
+  EXPECT_EQ(set_to("runner.flash_attention", "off"), "\"off\"");
+  EXPECT_EQ(set_to("runner.keep_alive", "300"), set_to("runner.keep_alive", "5m"));
+  EXPECT_EQ(set_to("cluster.one_port", "off"), "false");
+  EXPECT_EQ(set_to("runner.resume", "No"), "false");
+  EXPECT_THAT(set_to("runner.resume", "perhaps"), HasSubstr("expected true or false"));
+}
+
+TEST(Settings, OfVariablesAreNotGuessed) {
+  const auto with = [](const char* name, const char* value) {
+    Config config;
+    const auto applied = config.apply_environment(
+        [&](const char* asked) { return std::string_view(asked) == name ? value : nullptr; });
+    return applied ? std::string(config.settings().announce_mdns ? "on" : "off")
+                   : applied.error().what;
+  };
+  EXPECT_EQ(with("OLLAMAMAX_CLUSTER_ANNOUNCE_MDNS", "False"), "off");
+  EXPECT_EQ(with("OLLAMAMAX_CLUSTER_ANNOUNCE_MDNS", "1"), "on");
+  EXPECT_THAT(with("OLLAMAMAX_CLUSTER_ANNOUNCE_MDNS", "maybe"), HasSubstr("true or false"));
+  EXPECT_THAT(with("OLLAMAMAX_CLUSTER_LISTEN", "1.2.3.4:x"), HasSubstr("invalid port"));
+}
+
+TEST(Settings, NameThePortBetweenNodesWhereNoneIsSaid) {
+  const auto listen = [](const char* text) {
+    const auto host = parse_peer_listen(text);
+    return host ? fmt::format("{} {}", host->host, host->port) : host.error().what;
+  };
+  EXPECT_EQ(listen("192.168.1.5"), "192.168.1.5 11435");
+  EXPECT_EQ(listen("192.168.1.5:11434"), "192.168.1.5 11434");
+  EXPECT_EQ(listen(":12000"), "0.0.0.0 12000");
+  EXPECT_EQ(listen("[::]:12000"), ":: 12000");
+  EXPECT_EQ(listen("::"), ":: 11435");
+}
+
 // What `config generate` prints is a file that says what is true without it.
 TEST(Settings, OfTheExampleAreTheDefaults) {
   Config config;

@@ -17,7 +17,9 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from support import cases  # noqa: E402
 from support.memory_limit import MemoryLimit  # noqa: E402
+from support.ports import free_port  # noqa: E402
 from support.node import CACHE, HttpError, Node  # noqa: E402
+from addresses import Addresses  # noqa: E402, F401 (its cases run here)
 
 MODEL = "smollm2:135m"
 LONG = {"model": MODEL, "prompt": "Write a very long story about a fox and a river.",
@@ -268,6 +270,24 @@ class NodeLife(unittest.TestCase):
             self.assertTrue(seen[-1].get("done"), seen[-1])
             self.assertEqual(node.process.wait(300), 0)
             self.assertEqual(node.runners(), [])
+
+    def test_sigterm_ends_a_node_that_is_about_to_start_anew(self):
+        with Node({"OLLAMAMAX_DRAIN_TIME": "10m",
+                   "OLLAMAMAX_CLUSTER_LISTEN": f"127.0.0.1:{free_port()}"}) as node:
+            node.create(MODEL)
+            with node.request("POST", "/api/generate", {"stream": True, **LONG}) as reply:
+                reply.readline()
+                # It waits until the node is back, which it shall not be.
+                asking = subprocess.Popen([node.program, "cluster", "init"], env=node.environment,
+                                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                node.wait_until(lambda: "draining" in node.log(), "it lets the answer end")
+                node.process.send_signal(signal.SIGTERM)
+                lines = reply.read().splitlines()
+            self.assertTrue(json.loads(lines[-1])["done"])
+            self.assertEqual(node.process.wait(300), 0)
+            asking.kill()
+            asking.wait()
+            self.assertNotIn("starting anew", node.log())
 
     def test_a_full_queue_is_refused_in_ollamas_words(self):
         with Node({"OLLAMA_NUM_PARALLEL": "1", "OLLAMA_MAX_QUEUE": "1"}) as node:
