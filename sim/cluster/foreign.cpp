@@ -20,6 +20,7 @@ struct ForeignQuestion {
   size_t limit;
   bool lines = false;   // As Ollama's own API; else the events of OpenAI's.
   bool counts = false;  // With each event.
+  std::string repeats;  // What was said before, in front of its first text.
 };
 
 namespace {
@@ -71,6 +72,19 @@ std::string prompt_of(BackendKind kind, const json::object& body) {
   return goes_on ? prompt : prompt + chat_turn("assistant", "");
 }
 
+// llama-server unless it is told not to, and Ollama with the models whose prompt llama-server
+// makes: here those that have an even number.
+std::string repeated(BackendKind kind, const json::object& body) {
+  const json::value* messages = body.if_contains("messages");
+  if (!messages || messages->as_array().empty()) return {};
+  const json::value& last = messages->as_array().back();
+  const bool repeats = kind == BackendKind::ollama ? body.at("model").as_string().at(1) % 2 == 0
+                                                   : kind == BackendKind::llama_server &&
+                                                         !is_true(body, "continue_final_message");
+  const bool goes_on = last.at("role").as_string() == "assistant";
+  return repeats && goes_on ? std::string(last.at("content").as_string()) : "";
+}
+
 size_t limit_of(const json::object& body) {
   const json::value* limit = body.if_contains("max_tokens");
   const json::value* options = body.if_contains("options");
@@ -88,6 +102,7 @@ ForeignQuestion question_of(BackendKind kind, std::string_view path, const json:
   question.counts = (kind == BackendKind::vllm && options &&
                      is_true(options->as_object(), "continuous_usage_stats")) ||
                     (kind == BackendKind::llama_server && is_true(body, "timings_per_token"));
+  question.repeats = repeated(kind, body);
   return question;
 }
 
@@ -287,7 +302,8 @@ io::Task<void> ForeignServer::say(Life& life, ForeignQuestion question, http::Re
     if (!slept) co_return;
     said += piece.size();
     asked_[index].tokens = said;
-    written = co_await response.write(event_text(question, piece, said, ""));
+    const std::string told = std::exchange(question.repeats, "") + std::string(piece);
+    written = co_await response.write(event_text(question, told, said, ""));
   }
   if (!written) co_return;
   const bool on = co_await goes_on(life, question, request, response);

@@ -53,6 +53,7 @@ void FederatedAnswer::leave() {
   external_.reset();
   own_answer_.reset();
   backend_.reset();
+  may_repeat_ = false;
 }
 
 // What a grammar, a tool call or thoughts began cannot be handed over as text.
@@ -123,6 +124,7 @@ io::Task<Result<void>> FederatedAnswer::open_backend(
     co_return fail(std::move(error));
   }
   external_ = std::move(*answer);
+  may_repeat_ = backend->kind() == engine::BackendKind::ollama && !emitted_.text.empty();
   route_.node = scheduler::backend_node(backend->spec().name);
   co_return Result<void>{};
 }
@@ -146,6 +148,18 @@ FederatedAnswer::Request FederatedAnswer::continued() const {
   };
   std::visit(go_on, request);
   return request;
+}
+
+// Ollama cannot be told to go on without that, and does it with the models whose prompt its engine
+// makes, in one piece. One token that comes twice is more likely meant than repeated.
+bool FederatedAnswer::drop_repeated(model::Chunk& chunk) {
+  if (!may_repeat_ || chunk.content.empty()) return false;
+  may_repeat_ = false;
+  const std::string& said = emitted_.text;
+  const bool is_one_token = emitted_.tokens <= 1 && chunk.content.size() == said.size();
+  if (is_one_token || !chunk.content.starts_with(said)) return false;
+  chunk.content.erase(0, said.size());
+  return chunk.content.empty() && chunk.logprobs.empty() && !chunk.done;
 }
 
 void FederatedAnswer::note(model::Chunk& chunk) {
@@ -227,6 +241,7 @@ io::Task<Result<model::Chunk>> FederatedAnswer::next() {
     Result<model::Chunk> chunk = fail(Errc::internal, "no answer is open");
     if (external_) {
       chunk = co_await external_->next();
+      if (chunk && drop_repeated(*chunk)) continue;
     } else if (own_answer_) {
       chunk = co_await own_answer_->next();
     }

@@ -50,7 +50,8 @@ class FederatedAnswer final : public Answer {
   Error with_own_reason(Error error) const;
   io::Task<Result<void>> go_on(Error error);
   std::optional<model::Chunk> end_by_limit() const;
-  void leave();  // Whoever answered until now.
+  void leave();                             // Whoever answered until now.
+  bool drop_repeated(model::Chunk& chunk);  // True: it said nothing else.
   void note(model::Chunk& chunk);
   void complete(model::Usage& usage) const;
 
@@ -70,6 +71,7 @@ class FederatedAnswer final : public Answer {
   int64_t said_before_ = 0;    // Tokens of it, before who answers now.
   int64_t prompt_tokens_ = 0;  // As who was asked first told them; 0: it did not.
   bool begun_ = false, plain_ = true;
+  bool may_repeat_ = false;  // Who answers now, what was said before, in front of its first text.
 
   std::unique_ptr<engine::BackendRequest> backend_;
   std::unique_ptr<engine::ExternalAnswer> external_;

@@ -85,15 +85,16 @@ struct Outcome {
   model::Chunk last;
 };
 
-// Our nodes, and a vLLM.
+// Our nodes, and a vLLM or an Ollama.
 class Federation {
  public:
   OwnNodes own;
-  std::deque<Turn> turns;  // Of the vLLM. One with an error breaks off, or refuses with 500.
+  std::deque<Turn> turns;  // Of the other. One with an error breaks off, or refuses with 500.
   int asked = 0;           // Of it.
 
-  Federation()
-      : server_(world().world(), {},
+  explicit Federation(engine::BackendKind kind = engine::BackendKind::vllm)
+      : kind_(kind),
+        server_(world().world(), {},
                 [this](http::Request& request, http::BodyReader& body,
                        http::ResponseWriter& response) { return speak(request, body, response); }),
         client_(world().world()),
@@ -113,34 +114,46 @@ class Federation {
                        http::ResponseWriter& response) {
     const auto read = co_await body.read_all(1 << 20);
     if (!read) co_return;
+    if (request.path == "/api/tags") {
+      (void)co_await response.send(200, "application/json", R"({"models":[{"name":"m"}]})");
+      co_return;
+    }
     if (request.path == "/v1/models") {
       (void)co_await response.send(200, "application/json", R"({"data":[{"id":"m"}]})");
       co_return;
     }
     asked++;
-    CHECK(!turns.empty(), "the vLLM is asked too often");
+    CHECK(!turns.empty(), "the backend is asked too often");
     const Turn turn = std::move(turns.front());
     turns.pop_front();
     if (turn.words.empty()) co_return (void) co_await response.send(500, "text/plain", "no");
     (void)co_await response.start(200, "text/event-stream");
     for (size_t i = 0; i < turn.words.size(); i++) {
-      const std::string event = fmt::format(
-          "data: {{\"choices\":[{{\"delta\":{{\"content\":\"{}\"}}}}],\"usage\":"
-          "{{\"prompt_tokens\":{},\"completion_tokens\":{}}}}}\n\n",
-          turn.words[i], kPromptTokens, i + 1);
-      (void)co_await response.write(event);
+      (void)co_await response.write(event_of(turn.words[i], i + 1));
     }
     if (turn.error) co_return;
-    (void)co_await response.write(
-        "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n");
+    (void)co_await response.write(is_ollama() ? "{\"message\":{\"content\":\"\"},\"done\":true}\n"
+                                              : "data: {\"choices\":[{\"delta\":{},"
+                                                "\"finish_reason\":\"stop\"}]}\n\n"
+                                                "data: [DONE]\n\n");
     (void)co_await response.finish();
+  }
+
+  bool is_ollama() const { return kind_ == engine::BackendKind::ollama; }
+
+  std::string event_of(std::string_view word, size_t said) const {
+    if (is_ollama()) return fmt::format("{{\"message\":{{\"content\":\"{}\"}}}}\n", word);
+    return fmt::format(
+        "data: {{\"choices\":[{{\"delta\":{{\"content\":\"{}\"}}}}],\"usage\":"
+        "{{\"prompt_tokens\":{},\"completion_tokens\":{}}}}}\n\n",
+        word, kPromptTokens, said);
   }
 
   io::Task<void> run(int limit, bool is_own, Outcome& outcome) {
     const auto at = server_.listen(io::Endpoint::tcp("127.0.0.1", 0));
     CHECK(at.has_value());
     engine::BackendSpec spec = *engine::make_backend(fmt::format("http://{}", at->str()), "far");
-    spec.kind = engine::BackendKind::vllm;
+    spec.kind = kind_;
     backends_.put(std::move(spec), "");
     while (!backends_.any_has("m")) {
       (void)co_await world().clock().sleep_for(std::chrono::milliseconds(10));
@@ -171,6 +184,7 @@ class Federation {
     }
   }
 
+  const engine::BackendKind kind_;
   sim::World sim_{1};
   http::Server server_;
   http::Client client_;
@@ -218,6 +232,28 @@ TEST(FederatedAnswer, CountsWhatOurNodesSaidBefore) {
   EXPECT_EQ(outcome.text, "abc");
   EXPECT_EQ(outcome.last.usage.output_tokens, 3);
   EXPECT_EQ(outcome.last.usage.prompt_tokens, kPromptTokens);
+}
+
+// It repeats what it is to go on from, or does not.
+std::string over_a_seam(std::vector<std::string> before, std::vector<std::string> behind) {
+  Federation federation(engine::BackendKind::ollama);
+  federation.own.turns = {{std::move(before), kDied}};
+  federation.turns = {{std::move(behind), {}}};
+  const Outcome outcome = federation.chat(10);
+  EXPECT_FALSE(outcome.error);
+  return outcome.text;
+}
+
+TEST(FederatedAnswer, SaysOnceWhatAnOllamaRepeats) {
+  EXPECT_EQ(over_a_seam({"the ", "fox "}, {"the fox runs ", "off"}), "the fox runs off");
+  EXPECT_EQ(over_a_seam({"the ", "fox "}, {"the fox ", "runs"}), "the fox runs");
+  EXPECT_EQ(over_a_seam({"the "}, {"the fox ", "runs"}), "the fox runs");
+}
+
+TEST(FederatedAnswer, LosesNothingThatAnOllamaSaysTwice) {
+  EXPECT_EQ(over_a_seam({"the ", "fox "}, {"runs ", "off"}), "the fox runs off");
+  EXPECT_EQ(over_a_seam({"ha "}, {"ha ", "ha"}), "ha ha ha");
+  EXPECT_EQ(over_a_seam({"ha ", "ha "}, {"ha ", "ha "}), "ha ha ha ha ");
 }
 
 TEST(FederatedAnswer, TellsOfAFullQueueWhenNobodyElseAnswers) {

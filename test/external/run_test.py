@@ -22,6 +22,10 @@ from federation import CHAT, KEY, MODEL, Federation, text_of  # noqa: E402
 from upstream import Upstream  # noqa: E402
 
 
+STORY = {"model": "smol", "messages": [{"role": "user", "content": "Tell a long story."}],
+         "options": {"num_predict": 80, "temperature": 0}}
+
+
 def picked_up(node, body, key, last=0, count=None):
     """The lines of an answer after the `last` one; its client leaves after `count` of them."""
     headers = {"Content-Type": "application/json", "Idempotency-Key": key}
@@ -290,32 +294,52 @@ class RealServers(Federation):
             self.assertIn("cannot be advertised", text)
         self.assertEqual(self.node.get(add)["backends"], [])
 
-    def test_a_llama_server_answers_and_its_death_is_told(self):
+    def llama_server(self):
+        """A real one of the small model; its process and URL."""
         port = free_port()
         server = subprocess.Popen(
             [self.node.environment["OLLAMAMAX_LLAMA_DIR"] + "/bin/llama-server", "-m",
              str(MODELS[MODEL]), "--alias", "smol", "--port", str(port), "--offline",
              "--no-webui", "-t", "1", "-c", "4096", "-np", "1", "--api-key", KEY],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
-            self.node.cli("backend", "add", f"http://127.0.0.1:{port}/v1", "--key", KEY)
-            self.node.wait_until(lambda: "smol" in self.node.names(), "its model is there")
-            backend = self.node.get("/api/v1/backends")["backends"][0]
-            self.assertEqual(backend["kind"], "llama-server")
-            reply = self.chat("smol", logprobs=True, top_logprobs=2)
-            self.assertEqual(reply["eval_count"], 12)
-            self.assertEqual(len(reply["logprobs"][0]["top_logprobs"]), 2)
-            story = {"role": "user", "content": "Tell a long story."}
-            long = {"model": "smol", "messages": [story],
-                    "options": {"num_predict": 400, "temperature": 0}}
-            answer = self.node.stream("/api/chat", long)
-            lines = [next(answer) for _ in range(5)]
-            server.kill()
-            lines += list(answer)
-            self.assertIn("error", lines[-1])
-        finally:
-            server.kill()
-            server.wait()
+        self.addCleanup(server.wait)
+        self.addCleanup(server.kill)
+        return server, f"http://127.0.0.1:{port}/v1"
+
+    def test_a_llama_server_answers_and_its_death_is_told(self):
+        server, url = self.llama_server()
+        self.node.cli("backend", "add", url, "--key", KEY)
+        self.node.wait_until(lambda: "smol" in self.node.names(), "its model is there")
+        backend = self.node.get("/api/v1/backends")["backends"][0]
+        self.assertEqual(backend["kind"], "llama-server")
+        reply = self.chat("smol", logprobs=True, top_logprobs=2)
+        self.assertEqual(reply["eval_count"], 12)
+        self.assertEqual(len(reply["logprobs"][0]["top_logprobs"]), 2)
+        answer = self.node.stream("/api/chat", {**STORY, "options": {"num_predict": 400,
+                                                                     "temperature": 0}})
+        lines = [next(answer) for _ in range(5)]
+        server.kill()
+        lines += list(answer)
+        self.assertIn("error", lines[-1])
+
+    def test_a_llama_server_goes_on_from_another_one_without_repeating_it(self):
+        first, url = self.llama_server()
+        _, other_url = self.llama_server()
+        self.node.cli("backend", "add", url, "--name", "first", "--key", KEY)
+        self.node.wait_until(lambda: "smol" in self.node.names(), "its model is there")
+        answer = self.node.stream("/api/chat", STORY)
+        lines = [next(answer) for _ in range(12)]
+        first.send_signal(signal.SIGSTOP)  # It says no more until there is another one.
+        self.node.cli("backend", "add", other_url, "--name", "second", "--key", KEY)
+        self.node.wait_until(
+            lambda: {b["name"]: b for b in self.node.get("/api/v1/backends")["backends"]}
+            ["second"]["models"], "its model is known")
+        first.kill()
+        begun = text_of(lines)
+        lines += list(answer)
+        self.assertTrue(lines[-1].get("done"), lines[-1])
+        self.assertEqual(text_of(lines).count(begun), 1, text_of(lines))
+        self.assertEqual(lines[-1]["eval_count"], STORY["options"]["num_predict"])
 
 
 def offers(node):

@@ -204,7 +204,7 @@ Result<UpstreamRequest> chat_body(BackendKind kind, std::string_view model,
   }
   if (!emitted.text.empty()) {
     messages.push_back(json::object{{"role", "assistant"}, {"content", emitted.text}});
-    if (kind == BackendKind::vllm) {
+    if (kind == BackendKind::vllm || kind == BackendKind::llama_server) {
       body["continue_final_message"] = true;
       body["add_generation_prompt"] = false;
     }

@@ -145,10 +145,13 @@ TEST(ExternalBodies, GoOnFromATextWithWhatIsLeftOfTheLimit) {
   model::ChatRequest request = chat("hi");
   request.common.options = {{"num_predict", 5}};
   const Emitted emitted{"so far", 2};
-  const json::object vllm = body_of(chat_body(BackendKind::vllm, "m", request, emitted));
-  EXPECT_EQ(vllm.at("messages").get_array().back().at("content").get_string(), "so far");
-  EXPECT_EQ(vllm.at("max_tokens").to_number<int>(), 3);
-  EXPECT_TRUE(vllm.at("continue_final_message").get_bool());
+  for (const BackendKind kind : {BackendKind::vllm, BackendKind::llama_server}) {
+    const json::object body = body_of(chat_body(kind, "m", request, emitted));
+    EXPECT_EQ(body.at("messages").get_array().back().at("content").get_string(), "so far");
+    EXPECT_EQ(body.at("max_tokens").to_number<int>(), 3);
+    EXPECT_TRUE(body.at("continue_final_message").get_bool()) << to_string(kind);
+    EXPECT_FALSE(body.at("add_generation_prompt").get_bool()) << to_string(kind);
+  }
   const auto plain = chat_body(BackendKind::openai, "m", request, emitted);
   ASSERT_FALSE(plain.has_value());
   EXPECT_EQ(plain.error().code, Errc::unsupported);
