@@ -1,14 +1,79 @@
 #include "generation/federated_generation.h"
 
+#include "generation/answer_run.h"
 #include "generation/federated_answer.h"
 #include "generation/kept_answer.h"
+#include "generation/model_access.h"
+#include "scheduler/backend_cost.h"
 
 namespace om::generation {
 namespace {
 
 constexpr std::chrono::minutes kEmbedMax{5};
 
+// Then it is a wish to load or unload the model.
+bool asks_nothing(const model::ChatRequest& request) { return request.messages.empty(); }
+bool asks_nothing(const model::GenerateRequest& request) {
+  return request.prompt.empty() && request.images.empty() && request.suffix.empty();
+}
+
+Result<engine::UpstreamRequest> body_of(engine::BackendKind kind, std::string_view model,
+                                        const model::ChatRequest& request) {
+  return engine::chat_body(kind, model, request, {});
+}
+
+Result<engine::UpstreamRequest> body_of(engine::BackendKind kind, std::string_view model,
+                                        const model::GenerateRequest& request) {
+  return engine::generate_body(kind, model, request, {});
+}
+
+io::Task<Result<void>> ask_to_end(engine::Backend& backend, engine::UpstreamRequest asked,
+                                  io::Call call) {
+  CO_TRY(const auto answer, co_await backend.ask(std::move(asked), std::move(call)));
+  while (true) {
+    CO_TRY(const model::Chunk chunk, co_await answer->next());
+    if (chunk.done) co_return Result<void>{};
+  }
+}
+
 }  // namespace
+
+// Only an Ollama can be told. The others have their models in memory as they please, and would take
+// the wish for a question.
+template <class Request>
+io::Task<Result<std::unique_ptr<Answer>>> FederatedGeneration::load_elsewhere(Request request,
+                                                                              io::Call call) {
+  model::Chunk last;
+  last.done = true;
+  const bool unloads = is_unload(request.common.keep_alive);
+  last.reason = unloads ? model::DoneReason::unload : model::DoneReason::load;
+  std::string node;
+  std::optional<Error> failed;
+  for (const auto& backend : backends_.all_with(request.common.model)) {
+    const engine::ExternalModel* model = backend->find(request.common.model);
+    if (!model || backend->kind() != engine::BackendKind::ollama) continue;
+    if (!backend->may_be_asked()) {
+      failed = Error{Errc::unavailable, backend->spec().name + " failed and may not be asked yet"};
+      continue;
+    }
+    CO_TRY(auto asked, body_of(backend->kind(), model->name, request));
+    const engine::BackendRequest running(world_.clock, backend, model->name, 0);
+    const auto done = co_await ask_to_end(*backend, std::move(asked), call);
+    if (!done) {
+      failed = done.error();
+      if (!is_holders_fault(*failed)) break;
+      backend->failed(*failed);
+      continue;
+    }
+    backend->answered();
+    node = scheduler::backend_node(backend->spec().name);
+    if (unloads) continue;  // It may be in the memory of several.
+    failed.reset();
+    break;
+  }
+  if (failed) co_return fail(std::move(*failed));
+  co_return std::make_unique<FixedAnswer>(std::move(last), std::move(node));
+}
 
 template <class Request>
 io::Task<Result<std::unique_ptr<Answer>>> FederatedGeneration::run(Request request, bool is_own,
@@ -61,12 +126,12 @@ bool FederatedGeneration::is_elsewhere(std::string_view model,
 io::Task<Result<std::unique_ptr<Answer>>> FederatedGeneration::chat(model::ChatRequest request,
                                                                     io::Call call) {
   const std::string& model = request.common.model;
-  // Nothing to answer is a wish to load or unload, which only our own runners know.
   const bool elsewhere = is_elsewhere(model, request.common.standing);
-  if (!elsewhere || (request.messages.empty() && is_own(model))) {
+  const bool own = !elsewhere || is_own(model);
+  if (asks_nothing(request) && !own) return load_elsewhere(std::move(request), std::move(call));
+  if (asks_nothing(request) || !elsewhere) {
     return own_.chat(std::move(request), std::move(call));
   }
-  const bool own = is_own(model);
   return run(std::move(request), own, std::move(call));
 }
 
@@ -74,10 +139,11 @@ io::Task<Result<std::unique_ptr<Answer>>> FederatedGeneration::generate(
     model::GenerateRequest request, io::Call call) {
   const std::string& model = request.common.model;
   const bool elsewhere = is_elsewhere(model, request.common.standing);
-  if (!elsewhere || (request.prompt.empty() && is_own(model))) {
+  const bool own = !elsewhere || is_own(model);
+  if (asks_nothing(request) && !own) return load_elsewhere(std::move(request), std::move(call));
+  if (asks_nothing(request) || !elsewhere) {
     return own_.generate(std::move(request), std::move(call));
   }
-  const bool own = is_own(model);
   return run(std::move(request), own, std::move(call));
 }
 

@@ -46,6 +46,8 @@ class FederatedGeneration final : public Generation {
   template <class Request>
   Result<Decision> try_out(const Request& request);
   template <class Request>
+  io::Task<Result<std::unique_ptr<Answer>>> load_elsewhere(Request request, io::Call call);
+  template <class Request>
   io::Task<Result<std::unique_ptr<Answer>>> run(Request request, bool is_own, io::Call call);
   template <class Request>
   io::Task<Result<std::unique_ptr<Answer>>> run_kept(Request request, bool is_own, io::Call call);

@@ -92,6 +92,10 @@ Result<model::Think> settle_think(const model::Think& asked, bool thinks, const 
   return think;
 }
 
+bool is_unload(const model::KeepAlive& keep_alive) {
+  return keep_alive.duration && keep_alive.duration->count() == 0;
+}
+
 namespace {
 
 // With one slot: as little as it can be run with. 0: its header tells too little.

@@ -37,6 +37,9 @@ Result<model::Options> merge_options(const store::Model& model, const boost::jso
 Result<model::Think> settle_think(const model::Think& asked, bool thinks, const store::Model& model,
                                   std::string_view name);
 
+// Said of a request with nothing to answer: its model is to leave memory.
+bool is_unload(const model::KeepAlive& keep_alive);
+
 scheduler::Target make_target(const ModelPointer& pointer, const model::RunnerOptions& runner);
 
 scheduler::AcquireOptions make_acquire(const model::KeepAlive& keep_alive,

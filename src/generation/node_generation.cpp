@@ -99,10 +99,6 @@ bool has_images(const std::vector<model::Message>& messages) {
                      [](const model::Message& message) { return !message.images.empty(); });
 }
 
-bool is_unload(const model::KeepAlive& keep_alive) {
-  return keep_alive.duration && keep_alive.duration->count() == 0;
-}
-
 // Generation tells load failures as errors of the server: clients must not take a model that
 // cannot be loaded for a queue that is full.
 Error acquire_error(Error error) {

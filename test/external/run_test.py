@@ -115,6 +115,14 @@ class OpenAiServer(Federation):
         self.node.cli("backend", "remove", "paid")
         self.assertFalse(holding[0].exists())
 
+    def test_a_wish_to_load_or_unload_is_no_question(self):
+        upstream = self.upstream(name="rack")
+        for path in ("/api/chat", "/api/generate"):
+            self.assertEqual(self.node.post(path, {"model": "shared"})["done_reason"], "load")
+            reply = self.node.post(path, {"model": "shared", "keep_alive": 0})
+            self.assertEqual(reply["done_reason"], "unload")
+        self.assertEqual(upstream.requests, [])
+
     def test_only_the_named_models_are_offered(self):
         upstream = Upstream("one")
         self.closing.append(upstream)
@@ -257,6 +265,12 @@ class RealServers(Federation):
             reply = self.chat(MODEL)
             self.assertEqual(reply["message"]["content"], direct["message"]["content"])
             self.assertEqual(reply["eval_count"], direct["eval_count"])
+            reply = self.node.post("/api/generate", {"model": MODEL, "keep_alive": 0})
+            self.assertEqual(reply["done_reason"], "unload")
+            other.wait_until(lambda: not other.runners(), "its runner has ended")
+            reply = self.node.post("/api/chat", {"model": MODEL, "messages": []})
+            self.assertEqual(reply["done_reason"], "load")
+            self.assertTrue(other.runners())
             self.assertEqual(self.node.post("/api/show", {"model": MODEL})["model_info"],
                              other.post("/api/show", {"model": MODEL})["model_info"])
             shown = self.chat(MODEL, format={"type": "object", "properties": {
