@@ -122,6 +122,8 @@ class ClusterParts {
   io::Task<Result<void>> remove_own_vote(io::Call call);
   io::Task<Result<void>> give_up_old_vote(io::Call call);
   io::Task<Result<void>> become_voter(io::Call call);
+  io::Task<Result<void>> complete_vote(io::Call call);
+  std::vector<io::Endpoint> others_etcd(std::vector<cluster::Member> members) const;
   io::Task<Result<void>> choose_voters(io::Call call);
   io::Task<Result<void>> fetch_authority(io::Call call);
   bool decides_voters();
@@ -146,6 +148,7 @@ class ClusterParts {
   std::unique_ptr<peer::Renewal> renewal_;
   std::unique_ptr<cluster::MdnsAnnouncement> announcement_;
   std::unique_ptr<Voter> voter_;
+  bool vote_is_sure_ = false;  // Etcd, this node's state and its record agree on it.
   std::unique_ptr<metadata::Metadata> remote_metadata_;
   metadata::Metadata* metadata_ = nullptr;            // The voter's own, or another one's.
   std::map<std::string, io::TimePoint> voters_gone_;  // Since when they cannot be reached.

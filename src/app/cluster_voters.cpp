@@ -154,13 +154,21 @@ io::Task<void> ClusterParts::keep_voters(io::CancelToken token) {
     const auto slept = co_await world_.clock.sleep_for(kLookInterval, {io::kNever, token});
     if (!slept) co_return;
     if (voter_ && voter_->was_removed()) continue;
+    Result<void> done;
+    if (voter_ && !vote_is_sure_) {
+      done = co_await complete_vote(world_.clock.call_within(kChooseMax, token));
+      if (!done && !token.cancelled()) {
+        log_warn("this node's vote is not complete", field("error", done.error()));
+      }
+      if (voter_->was_removed()) continue;
+    }
     if (!members_->facts().following()) {
       co_await notice_removal(world_.clock.call_within(kChooseMax, token));
       continue;
     }
     const cluster::Member* self = members_->find(state_.name);
     tell_removal(!self);  // The first sync may have brought it, and told nobody.
-    Result<void> done;
+    done = {};
     if (self && self->version != kVersion) {
       auto upgrade = [](cluster::Member& member) { member.version = kVersion; };
       const io::Call call = world_.clock.call_within(kChooseMax, token);
@@ -244,11 +252,14 @@ io::Task<Result<void>> ClusterParts::remove_voter(std::string name, io::Call cal
   co_return co_await members_->update(std::move(name), change, call);
 }
 
+std::vector<io::Endpoint> ClusterParts::others_etcd(std::vector<cluster::Member> members) const {
+  std::erase_if(members, [this](const auto& member) { return member.name == state_.name; });
+  return etcd_endpoints(members, reports_->view());
+}
+
 // This node's etcd ends with it, or is gone: the others are asked.
 io::Task<Result<void>> ClusterParts::remove_own_vote(io::Call call) {
-  std::vector<cluster::Member> others = members_->list();
-  std::erase_if(others, [this](const auto& member) { return member.name == state_.name; });
-  std::vector<io::Endpoint> there = etcd_endpoints(others, reports_->view());
+  std::vector<io::Endpoint> there = others_etcd(members_->list());
   co_return co_await voters_maker_.remove(world_, identity_, std::move(there), state_.name,
                                           std::move(call));
 }
@@ -335,19 +346,40 @@ io::Task<Result<void>> ClusterParts::become_voter(io::Call call) {
     }
     co_return joined;
   }
-  state_.voter = true;
-  state_.known = members_->list();
-  CO_TRY_VOID(save_cluster_state(world_.files, directory_, state_));
-  voter_ = std::move(voter);
+  voter_ = std::move(voter);  // Stopped with this node, whatever fails from here on.
   peer_server_->serve_voters(voter_->metadata(), identity_);
+  co_return co_await complete_vote(call);
+}
+
+// The vote, this node's state and its record are three places, and it may have ended or failed
+// between any two: looked at once after each start, and again until all three agree. The vote
+// first, and before anything is read: a learner refuses the very reads that the rest begins with.
+io::Task<Result<void>> ClusterParts::complete_vote(io::Call call) {
+  if (auto others = others_etcd(known_members()); !others.empty()) {
+    CO_TRY_VOID(co_await voter_->finish_join(std::move(others), call));
+  }
+  if (!members_->facts().following()) co_return Result<void>{};
+  const cluster::Member* self = members_->find(state_.name);
+  if (!self || !self->voter) co_return Result<void>{};  // Its removal is on its way.
+  const bool is_new = !state_.voter;
+  if (is_new) {
+    state_.known = members_->list();
+    ClusterState state = state_;
+    state.voter = true;
+    CO_TRY_VOID(save_cluster_state(world_.files, directory_, state));
+    state_.voter = true;
+  }
   const std::string client_url = voter_->client_url();
   const std::string peer_url = voter_->peer_url();
-  auto change = [client_url, peer_url](cluster::Member& member) {
-    member.etcd_client = client_url;
-    member.etcd_peer = peer_url;
-  };
-  CO_TRY_VOID(co_await members_->update(state_.name, change, call));
-  log_info("this node is a voter now", field("node", state_.name));
+  if (self->etcd_client != client_url || self->etcd_peer != peer_url) {
+    auto change = [client_url, peer_url](cluster::Member& member) {
+      member.etcd_client = client_url;
+      member.etcd_peer = peer_url;
+    };
+    CO_TRY_VOID(co_await members_->update(state_.name, change, std::move(call)));
+  }
+  vote_is_sure_ = true;
+  if (is_new) log_info("this node is a voter now", field("node", state_.name));
   co_return Result<void>{};
 }
 
