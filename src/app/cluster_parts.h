@@ -124,6 +124,13 @@ class ClusterParts {
   io::Task<Result<void>> become_voter(io::Call call);
   io::Task<Result<void>> complete_vote(io::Call call);
   std::vector<io::Endpoint> others_etcd(std::vector<cluster::Member> members) const;
+  struct VoterSurvey {
+    size_t voters = 0;         // Those on their way to a vote included.
+    bool is_awaiting = false;  // One of them is on its way.
+    // Of each one name, or none: gone for too long, without a vote for too long, to be the next.
+    std::string lost, failed, candidate;
+  };
+  VoterSurvey survey_voters(const std::vector<cluster::Member>& members);
   io::Task<Result<void>> choose_voters(io::Call call);
   io::Task<Result<void>> fetch_authority(io::Call call);
   bool decides_voters();
@@ -152,6 +159,8 @@ class ClusterParts {
   std::unique_ptr<metadata::Metadata> remote_metadata_;
   metadata::Metadata* metadata_ = nullptr;            // The voter's own, or another one's.
   std::map<std::string, io::TimePoint> voters_gone_;  // Since when they cannot be reached.
+  // Since when they are to have a vote, and when they were given up without one.
+  std::map<std::string, io::TimePoint> votes_awaited_, voters_failed_;
   std::unique_ptr<cluster::Members> members_;
   std::unique_ptr<cluster::Catalogue> catalogue_;
   std::unique_ptr<cluster::ClusterStore> store_;

@@ -20,6 +20,9 @@ constexpr std::chrono::seconds kOpenMax{5};
 constexpr std::chrono::seconds kBecomeMax{60}, kChooseMax{10};
 // A voter that cannot be reached for so long is replaced, if another node is there to take over.
 constexpr std::chrono::seconds kVoterGoneMax{60};
+// A node that was chosen and has no vote after so long gets none: no etcd there, or its port is
+// taken. Another is tried, and this one not again for a while.
+constexpr std::chrono::minutes kVoteAwaitedMax{5}, kChosenAgain{60};
 constexpr uint64_t kAuthorityBytesMax = 64 << 10;
 
 // etcd's client endpoints of voters that are there, the others last.
@@ -198,40 +201,66 @@ bool ClusterParts::decides_voters() {
   return false;
 }
 
-io::Task<Result<void>> ClusterParts::choose_voters(io::Call call) {
+// What the voters and those that may become some look like now. Remembers since when.
+ClusterParts::VoterSurvey ClusterParts::survey_voters(const std::vector<cluster::Member>& members) {
   const cluster::View view = reports_->view();
-  const std::vector<cluster::Member> members = members_->list();
   const io::TimePoint now = world_.clock.now();
-  size_t voters = 0;
-  std::string lost, candidate;
+  std::erase_if(voters_failed_,
+                [now](const auto& failed) { return now - failed.second > kChosenAgain; });
+  VoterSurvey survey;
   for (const cluster::Member& member : members) {
     const cluster::NodeInfo* node = view.find(member.name);
     if (!member.voter) {
+      voters_gone_.erase(member.name);
+      votes_awaited_.erase(member.name);
       const bool is_ready = node && node->state == cluster::NodeState::ready &&
-                            (!state_.one_port || knows_one_port(member));
-      if (is_ready && candidate.empty()) candidate = member.name;
+                            (!state_.one_port || knows_one_port(member)) &&
+                            !voters_failed_.contains(member.name);
+      if (is_ready && survey.candidate.empty()) survey.candidate = member.name;
       continue;
     }
-    voters++;
+    survey.voters++;
     // One that is drained votes on.
     const bool is_there = node && (node->state == cluster::NodeState::ready ||
                                    node->state == cluster::NodeState::draining);
+    bool is_over = false;
     if (is_there || member.name == state_.name) {
       voters_gone_.erase(member.name);
-    } else if (now - voters_gone_.try_emplace(member.name, now).first->second > kVoterGoneMax) {
-      lost = member.name;
+    } else {
+      is_over = now - voters_gone_.try_emplace(member.name, now).first->second > kVoterGoneMax;
+    }
+    if (member.has_vote()) {
+      votes_awaited_.erase(member.name);
+      if (is_over) survey.lost = member.name;
+    } else {
+      survey.is_awaiting = true;
+      const auto since = votes_awaited_.try_emplace(member.name, now).first->second;
+      if (is_over || now - since > kVoteAwaitedMax) survey.failed = member.name;
     }
   }
-  if (candidate.empty()) co_return Result<void>{};
-  if (voters < voters_of(members.size(), settings_.voters)) {
-    log_info("a node becomes a voter", field("node", candidate));
-    co_return co_await set_voter(candidate, call);
+  return survey;
+}
+
+io::Task<Result<void>> ClusterParts::choose_voters(io::Call call) {
+  const std::vector<cluster::Member> members = members_->list();
+  const VoterSurvey now = survey_voters(members);
+  if (!now.failed.empty()) {
+    log_warn("a node that was chosen has no vote yet, it is given up", field("node", now.failed));
+    CO_TRY_VOID(co_await remove_voter(now.failed, call));
+    if (!voters_gone_.contains(now.failed)) voters_failed_[now.failed] = world_.clock.now();
+    co_return Result<void>{};
   }
-  if (lost.empty()) co_return Result<void>{};
-  log_warn("a voter is lost and replaced", field("node", lost), field("by", candidate));
-  CO_TRY_VOID(co_await remove_voter(lost, call));
-  voters_gone_.erase(lost);
-  co_return co_await set_voter(candidate, call);
+  if (now.candidate.empty()) co_return Result<void>{};
+  if (now.voters < voters_of(members.size(), settings_.voters)) {
+    // One after the other: etcd takes in no second one before the first has its vote.
+    if (now.is_awaiting) co_return Result<void>{};
+    log_info("a node becomes a voter", field("node", now.candidate));
+    co_return co_await set_voter(now.candidate, call);
+  }
+  if (now.lost.empty()) co_return Result<void>{};
+  log_warn("a voter is lost and replaced", field("node", now.lost), field("by", now.candidate));
+  CO_TRY_VOID(co_await remove_voter(now.lost, call));
+  co_return co_await set_voter(now.candidate, call);
 }
 
 io::Task<Result<void>> ClusterParts::set_voter(std::string name, io::Call call) {
@@ -242,7 +271,12 @@ io::Task<Result<void>> ClusterParts::set_voter(std::string name, io::Call call) 
 io::Task<Result<void>> ClusterParts::remove_voter(std::string name, io::Call call) {
   if (!facts_are_external()) {
     std::vector<io::Endpoint> there = etcd_endpoints(members_->list(), reports_->view());
-    CO_TRY_VOID(co_await voters_maker_.remove(world_, identity_, std::move(there), name, call));
+    CO_TRY_VOID(co_await voters_maker_.remove(world_, identity_, there, name, call));
+    if (const cluster::Member* member = members_->find(name)) {
+      const io::Endpoint peer = member->peer;
+      CO_TRY_VOID(
+          co_await voters_maker_.remove_unbegun(world_, identity_, std::move(there), peer, call));
+    }
   }
   auto change = [](cluster::Member& member) {
     member.voter = false;

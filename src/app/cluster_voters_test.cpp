@@ -22,7 +22,8 @@ using std::chrono::seconds;
 constexpr uint16_t kApiPort = 11434, kPeerPort = 11435;
 constexpr uint64_t kAnswerBytesMax = 16 << 20;
 
-// A learner refuses reads and watches until it was promoted.
+// One that comes is let in by its address, as a learner, which refuses reads and watches; it has a
+// name once it has begun, and a vote once it was promoted. No other comes before it has begun.
 class VotersForTest final : public VoterMaker {
  public:
   VotersForTest(sim::World& world, sim::SharedMetadata& its_facts) : sim(world), facts(its_facts) {}
@@ -37,11 +38,20 @@ class VotersForTest final : public VoterMaker {
     members.erase(name);
     co_return Result<void>{};
   }
+  io::Task<Result<void>> remove_unbegun(io::World&, const security::IdentityStore&,
+                                        std::vector<io::Endpoint>, io::Endpoint peer,
+                                        io::Call) override {
+    if (unbegun == peer.host) unbegun.clear();
+    co_return Result<void>{};
+  }
 
   sim::World& sim;
   sim::SharedMetadata& facts;
   std::set<std::string> members, learners;
+  std::string unbegun;                // Where one was let in that has not begun.
+  std::string without_etcd;           // A node.
   std::function<void()> when_joined;  // Once.
+  int tries = 0;                      // Of the node without etcd.
   int lives = 0;
 };
 
@@ -62,6 +72,15 @@ class VoterForTest final : public Voter {
     co_return start();
   }
   io::Task<Result<void>> join(std::vector<io::Endpoint>, io::Call) override {
+    if (!all_.unbegun.empty() && all_.unbegun != at_.host) {
+      co_return fail(Errc::overloaded, "too many learner members in cluster");
+    }
+    all_.unbegun = at_.host;
+    if (all_.without_etcd == name_) {
+      all_.tries++;
+      co_return fail(Errc::unavailable, "etcd ends again and again");
+    }
+    all_.unbegun.clear();
     CO_TRY_VOID(start());
     if (all_.when_joined) std::exchange(all_.when_joined, nullptr)();
     co_return Result<void>{};
@@ -256,6 +275,7 @@ class Voters : public ::testing::Test {
   io::Task<void> heals_a_learner();
   io::Task<void> heals_a_record();
   io::Task<void> survives_a_full_disk();
+  io::Task<void> gives_up_one_without_etcd();
 
   sim::World sim_{7};
   sim::SharedMetadata facts_{sim_};
@@ -304,6 +324,22 @@ io::Task<void> Voters::survives_a_full_disk() {
   co_await until([this] { return follows(*nodes_[1]) && nodes_[1]->parts()->state().voter; });
 }
 TEST_F(Voters, ADiskThatFillsUpOnTheWayToAVoteEndsNoNode) { run(2, survives_a_full_disk()); }
+
+io::Task<void> Voters::gives_up_one_without_etcd() {
+  co_await until([this] { return voters_.tries > 0; });
+  co_await wait_for_voters({"n1", "n3", "n4"}, minutes(8));
+  EXPECT_EQ(voters_.unbegun, "");
+  EXPECT_FALSE(nodes_[0]->parts()->members().find("n2")->voter);
+  // It is not chosen again at once, though a voter more is needed.
+  const int tries = voters_.tries;
+  co_await stop(*nodes_[3]);
+  co_await pass(minutes(10));
+  EXPECT_EQ(voters_.tries, tries);
+}
+TEST_F(Voters, ANodeWithoutEtcdKeepsNoOtherFromVoting) {
+  voters_.without_etcd = "n2";
+  run(4, gives_up_one_without_etcd());
+}
 
 }  // namespace
 }  // namespace om::app

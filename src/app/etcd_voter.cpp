@@ -150,15 +150,40 @@ class EtcdVoters final : public VoterMaker {
   }
   io::Task<Result<void>> remove(io::World& world, const security::IdentityStore& identity,
                                 std::vector<io::Endpoint> endpoints, std::string name,
-                                io::Call call) override {
-    const auto etcd = open_membership(world, identity, std::move(endpoints));
-    CO_TRY(const auto there, co_await etcd->list(call));
-    for (const metadata::Member& member : there) {
-      if (member.name == name) CO_TRY_VOID(co_await etcd->remove(member.id, call));
-    }
-    co_return Result<void>{};
-  }
+                                io::Call call) override;
+  io::Task<Result<void>> remove_unbegun(io::World& world, const security::IdentityStore& identity,
+                                        std::vector<io::Endpoint> endpoints, io::Endpoint peer,
+                                        io::Call call) override;
 };
+
+io::Task<Result<void>> EtcdVoters::remove(io::World& world, const security::IdentityStore& identity,
+                                          std::vector<io::Endpoint> endpoints, std::string name,
+                                          io::Call call) {
+  const auto etcd = open_membership(world, identity, std::move(endpoints));
+  CO_TRY(const auto there, co_await etcd->list(call));
+  for (const metadata::Member& member : there) {
+    if (member.name == name) CO_TRY_VOID(co_await etcd->remove(member.id, call));
+  }
+  co_return Result<void>{};
+}
+
+io::Task<Result<void>> EtcdVoters::remove_unbegun(io::World& world,
+                                                  const security::IdentityStore& identity,
+                                                  std::vector<io::Endpoint> endpoints,
+                                                  io::Endpoint peer, io::Call call) {
+  const std::string one_port = "https://" + peer.str();
+  peer.port = static_cast<uint16_t>(peer.port + kEtcdPeerOffset);
+  const std::string port_of_its_own = "https://" + peer.str();
+  const auto etcd = open_membership(world, identity, std::move(endpoints));
+  CO_TRY(const auto there, co_await etcd->list(call));
+  for (const metadata::Member& member : there) {
+    const bool is_it =
+        member.name.empty() && (std::ranges::count(member.peer_urls, one_port) > 0 ||
+                                std::ranges::count(member.peer_urls, port_of_its_own) > 0);
+    if (is_it) CO_TRY_VOID(co_await etcd->remove(member.id, call));
+  }
+  co_return Result<void>{};
+}
 
 }  // namespace
 

@@ -91,6 +91,12 @@ class VoterMaker {
   virtual io::Task<Result<void>> remove(io::World& world, const security::IdentityStore& identity,
                                         std::vector<io::Endpoint> endpoints, std::string name,
                                         io::Call call) = 0;
+  // Takes out what is left of a node that was let in and never began: it has no name there yet, and
+  // is known by where `peer`, the node's own port, says that it would have been.
+  virtual io::Task<Result<void>> remove_unbegun(io::World&, const security::IdentityStore&,
+                                                std::vector<io::Endpoint>, io::Endpoint, io::Call) {
+    co_return Result<void>{};
+  }
 };
 
 // Runs etcd as a child, or asks the user's own, as the state says. Lives for ever.

@@ -71,7 +71,11 @@ bool EtcdMember::has_data() const {
   return world_.files.exists(options_.data_directory() + "/member/wal");
 }
 
-bool EtcdMember::has_begun() const { return read_note().has_value() || has_data(); }
+bool EtcdMember::has_begun() const {
+  // A note alone is of a first start that failed: who was in the cluster then may not be now.
+  const auto note = read_note();
+  return (note && note->started) || has_data();
+}
 
 Result<void> EtcdMember::prepare(const Note& note) {
   TRY_VOID(world_.files.make_directories(options_.data_directory()));
@@ -131,8 +135,12 @@ io::Task<Result<Member>> EtcdMember::find_or_add(Membership& cluster,
 }
 
 io::Task<Result<void>> EtcdMember::join(Membership& cluster, io::Call call) {
-  if (auto note = read_note(); (note && note->started) || has_data()) {
+  if (has_begun()) {
     co_return fail(Errc::already_exists, "{}: there is an etcd member already", options_.directory);
+  }
+  // Before it is let in: a member that never starts keeps all others out.
+  if (!world_.files.exists(options_.program)) {
+    co_return fail(Errc::not_found, "there is no {}: install etcd-server", options_.program);
   }
   CO_TRY(auto members, co_await cluster.list(call));
   if (members.size() >= kMembersMax) co_return fail(Errc::overloaded, "too many members");

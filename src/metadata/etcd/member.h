@@ -25,7 +25,7 @@ class EtcdMember {
   EtcdMember(io::World& world, MemberOptions options);
   ~EtcdMember();
 
-  // True: it was a member before; resume() is the way.
+  // True: it has answered before, or has data; resume() is the way.
   bool has_begun() const;
 
   // All return when the member answers. Errors: corrupt: its data is lost, as above.

@@ -235,6 +235,42 @@ TEST(EtcdMember, HasAVoteInTheEndThoughItsJoiningBrokeOff) {
   nodes.world.run_until_done(breaks_off(nodes));
 }
 
+// A node without etcd, then one whose etcd cannot listen: the next one has its vote all the same.
+io::Task<void> never_starts(Nodes& nodes) {
+  io::World& world = nodes.world.world();
+  EtcdMember a(world, nodes.member("a")), c(world, nodes.member("c"));
+  ok(co_await a.begin(nodes.call()));
+  Membership cluster(world, nodes.endpoints({"a"}));
+  auto options = nodes.member("b");
+  options.program = "/no/such/etcd";
+  EtcdMember absent(world, options);
+  const auto refused = co_await absent.join(cluster, nodes.call());
+  EXPECT_EQ(code_of(refused), Errc::not_found);
+  EXPECT_THAT(refused.error().what, HasSubstr("install etcd-server"));
+  EXPECT_EQ(ok(co_await cluster.list(nodes.call())).size(), 1u);
+
+  EtcdMember b(world, nodes.member("b"));
+  {
+    const auto taken = world.network.listen(nodes.member("b").peer, nullptr);
+    EXPECT_TRUE(taken.has_value());
+    EXPECT_EQ(code_of(co_await b.join(cluster, nodes.call())), Errc::unavailable);
+  }
+  EXPECT_FALSE(b.has_begun());
+  // Who looks after the members takes it out, and c comes; b must not begin with a list without it.
+  for (const auto& member : ok(co_await cluster.list(nodes.call()))) {
+    if (member.name.empty()) ok(co_await cluster.remove(member.id, nodes.call()));
+  }
+  ok(co_await c.join(cluster, nodes.call()));
+  ok(co_await b.join(cluster, nodes.call()));
+  EXPECT_EQ(ok(co_await cluster.list(nodes.call())).size(), 3u);
+  for (auto* member : {&a, &b, &c}) co_await member->stop();
+}
+
+TEST(EtcdMember, ThatNeverStartsKeepsNoOtherOut) {
+  Nodes nodes;
+  nodes.world.run_until_done(never_starts(nodes));
+}
+
 io::Task<void> fails(Nodes& nodes) {
   io::World& world = nodes.world.world();
   auto options = nodes.member("a");
