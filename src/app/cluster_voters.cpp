@@ -123,6 +123,11 @@ Result<void> ClusterParts::check_facts_elsewhere() const {
 Result<void> ClusterParts::step_down() {
   log_warn("this node is no voter any more", field("node", state_.name));
   state_.known = members_ ? members_->list() : members_on_disk();
+  const bool others_vote = std::ranges::any_of(state_.known, [this](const auto& member) {
+    return member.has_vote() && member.name != state_.name;
+  });
+  // First: what was done of the rest is done again, and leads here again.
+  if (others_vote) TRY_VOID(identity_.forget_authority());
   for (cluster::Member& member : state_.known) {
     if (member.name == state_.name) member.voter = false;
   }
@@ -180,6 +185,8 @@ io::Task<void> ClusterParts::keep_voters(io::CancelToken token) {
       done = co_await become_voter(world_.clock.call_within(kBecomeMax, token));
     } else if (self && !voter_ && !settings_.etcd_endpoints.empty() && facts_are_external()) {
       done = co_await set_voter(state_.name, world_.clock.call_within(kChooseMax, token));
+    } else if (self && !self->voter && !voter_) {
+      done = identity_.forget_authority();  // It was chosen, and given up before it had a vote.
     } else if (decides_voters()) {
       done = co_await choose_voters(world_.clock.call_within(kChooseMax, token));
     }

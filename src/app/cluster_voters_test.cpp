@@ -165,6 +165,7 @@ class NodeForTest {
   bool has_ended() const { return has_ended_; }
   ClusterParts* parts() { return node_ && node_->ready() ? node_->cluster() : nullptr; }
   bool serves() const { return node_ && node_->ready(); }
+  bool has_authority() { return disk.exists("/state/cluster/ca.key"); }
   const std::string& name() const { return name_; }
   io::Endpoint api() const { return io::Endpoint::tcp(address_, kApiPort); }
 
@@ -330,6 +331,8 @@ io::Task<void> Voters::gives_up_one_without_etcd() {
   co_await wait_for_voters({"n1", "n3", "n4"}, minutes(8));
   EXPECT_EQ(voters_.unbegun, "");
   EXPECT_FALSE(nodes_[0]->parts()->members().find("n2")->voter);
+  co_await until([this] { return !nodes_[1]->has_authority(); });
+  EXPECT_TRUE(nodes_[2]->has_authority());
   // It is not chosen again at once, though a voter more is needed.
   const int tries = voters_.tries;
   co_await stop(*nodes_[3]);
