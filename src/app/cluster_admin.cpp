@@ -433,7 +433,7 @@ io::Task<Result<void>> ClusterAdmin::promote(std::string node, io::Call call) {
                    "the cluster's facts are in an etcd that no node runs: a node with "
                    "cluster.etcd_endpoints becomes a voter by itself");
   }
-  co_return co_await parts_->set_voter(std::move(node), std::move(call));
+  co_return co_await parts_->set_voter(std::move(node), true, std::move(call));
 }
 
 io::Task<Result<std::string>> ClusterAdmin::backup(io::Call call) {

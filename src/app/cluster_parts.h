@@ -48,8 +48,9 @@ class ClusterParts {
   scheduler::Scheduler& scheduler() { return *scheduler_; }
   scheduler::Scheduler& own_scheduler() { return *staged_; }  // Of this node, fetches files.
   metadata::Metadata& metadata() { return *metadata_; }
-  // The node becomes a voter once it has seen this. Errors as Members::update()'s.
-  io::Task<Result<void>> set_voter(std::string name, io::Call call);
+  // The node becomes a voter once it has seen this; `asked`: and stays one, though others may be
+  // enough. Errors as Members::update()'s.
+  io::Task<Result<void>> set_voter(std::string name, bool asked, io::Call call);
   // Takes a node out of those that keep the facts; its record says that it is no voter any more.
   io::Task<Result<void>> remove_voter(std::string name, io::Call call);
   // Takes this node out of the cluster, its vote first. Asked again after half of it was done, it
@@ -127,10 +128,13 @@ class ClusterParts {
   struct VoterSurvey {
     size_t voters = 0;         // Those on their way to a vote included.
     bool is_awaiting = false;  // One of them is on its way.
-    // Of each one name, or none: gone for too long, without a vote for too long, to be the next.
-    std::string lost, failed, candidate;
+    bool all_vote = true;      // And can be reached.
+    // Of each one name, or none: gone for too long, without a vote for too long, to be the next,
+    // and to be the first to have no vote any more.
+    std::string lost, failed, candidate, last;
   };
   VoterSurvey survey_voters(const std::vector<cluster::Member>& members);
+  bool is_surplus(const VoterSurvey& survey, size_t wanted);
   io::Task<Result<void>> choose_voters(io::Call call);
   io::Task<Result<void>> fetch_authority(io::Call call);
   bool decides_voters();
@@ -161,6 +165,7 @@ class ClusterParts {
   std::map<std::string, io::TimePoint> voters_gone_;  // Since when they cannot be reached.
   // Since when they are to have a vote, and when they were given up without one.
   std::map<std::string, io::TimePoint> votes_awaited_, voters_failed_;
+  std::optional<io::TimePoint> surplus_since_;
   std::unique_ptr<cluster::Members> members_;
   std::unique_ptr<cluster::Catalogue> catalogue_;
   std::unique_ptr<cluster::ClusterStore> store_;

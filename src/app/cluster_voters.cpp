@@ -20,6 +20,8 @@ constexpr std::chrono::seconds kOpenMax{5};
 constexpr std::chrono::seconds kBecomeMax{60}, kChooseMax{10};
 // A voter that cannot be reached for so long is replaced, if another node is there to take over.
 constexpr std::chrono::seconds kVoterGoneMax{60};
+// So long there must be too many of them, all well, before one has no vote any more.
+constexpr std::chrono::seconds kSurplusMax{60};
 // A node that was chosen and has no vote after so long gets none: no etcd there, or its port is
 // taken. Another is tried, and this one not again for a while.
 constexpr std::chrono::minutes kVoteAwaitedMax{5}, kChosenAgain{60};
@@ -184,7 +186,7 @@ io::Task<void> ClusterParts::keep_voters(io::CancelToken token) {
     } else if (self && self->voter && !voter_) {
       done = co_await become_voter(world_.clock.call_within(kBecomeMax, token));
     } else if (self && !voter_ && !settings_.etcd_endpoints.empty() && facts_are_external()) {
-      done = co_await set_voter(state_.name, world_.clock.call_within(kChooseMax, token));
+      done = co_await set_voter(state_.name, false, world_.clock.call_within(kChooseMax, token));
     } else if (self && !self->voter && !voter_) {
       done = identity_.forget_authority();  // It was chosen, and given up before it had a vote.
     } else if (decides_voters()) {
@@ -234,12 +236,15 @@ ClusterParts::VoterSurvey ClusterParts::survey_voters(const std::vector<cluster:
     if (is_there || member.name == state_.name) {
       voters_gone_.erase(member.name);
     } else {
+      survey.all_vote = false;
       is_over = now - voters_gone_.try_emplace(member.name, now).first->second > kVoterGoneMax;
     }
     if (member.has_vote()) {
       votes_awaited_.erase(member.name);
       if (is_over) survey.lost = member.name;
+      if (!member.asked && member.name != state_.name) survey.last = member.name;
     } else {
+      survey.all_vote = false;
       survey.is_awaiting = true;
       const auto since = votes_awaited_.try_emplace(member.name, now).first->second;
       if (is_over || now - since > kVoteAwaitedMax) survey.failed = member.name;
@@ -257,21 +262,41 @@ io::Task<Result<void>> ClusterParts::choose_voters(io::Call call) {
     if (!voters_gone_.contains(now.failed)) voters_failed_[now.failed] = world_.clock.now();
     co_return Result<void>{};
   }
+  const size_t wanted = voters_of(members.size(), settings_.voters);
+  if (is_surplus(now, wanted)) {
+    log_info("there are more voters than needed", field("voters", now.voters),
+             field("wanted", wanted), field("without_a_vote", now.last));
+    co_return co_await remove_voter(now.last, call);
+  }
   if (now.candidate.empty()) co_return Result<void>{};
-  if (now.voters < voters_of(members.size(), settings_.voters)) {
+  if (now.voters < wanted) {
     // One after the other: etcd takes in no second one before the first has its vote.
     if (now.is_awaiting) co_return Result<void>{};
     log_info("a node becomes a voter", field("node", now.candidate));
-    co_return co_await set_voter(now.candidate, call);
+    co_return co_await set_voter(now.candidate, false, call);
   }
   if (now.lost.empty()) co_return Result<void>{};
   log_warn("a voter is lost and replaced", field("node", now.lost), field("by", now.candidate));
   CO_TRY_VOID(co_await remove_voter(now.lost, call));
-  co_return co_await set_voter(now.candidate, call);
+  co_return co_await set_voter(now.candidate, false, call);
 }
 
-io::Task<Result<void>> ClusterParts::set_voter(std::string name, io::Call call) {
-  auto change = [](cluster::Member& member) { member.voter = true; };
+// After nodes have left: the two that are left of three would need each other.
+bool ClusterParts::is_surplus(const VoterSurvey& survey, size_t wanted) {
+  if (survey.voters <= wanted || !survey.all_vote || survey.last.empty()) {
+    surplus_since_.reset();
+    return false;
+  }
+  const io::TimePoint now = world_.clock.now();
+  if (!surplus_since_) surplus_since_ = now;
+  return now - *surplus_since_ > kSurplusMax;
+}
+
+io::Task<Result<void>> ClusterParts::set_voter(std::string name, bool asked, io::Call call) {
+  auto change = [asked](cluster::Member& member) {
+    member.voter = true;
+    member.asked = asked;
+  };
   return members_->update(std::move(name), change, std::move(call));
 }
 
@@ -286,7 +311,7 @@ io::Task<Result<void>> ClusterParts::remove_voter(std::string name, io::Call cal
     }
   }
   auto change = [](cluster::Member& member) {
-    member.voter = false;
+    member.voter = member.asked = false;
     member.etcd_client.clear();
     member.etcd_peer.clear();
   };

@@ -277,6 +277,8 @@ class Voters : public ::testing::Test {
   io::Task<void> heals_a_record();
   io::Task<void> survives_a_full_disk();
   io::Task<void> gives_up_one_without_etcd();
+  io::Task<void> has_one_vote_of_two();
+  io::Task<void> keeps_a_vote_that_was_asked_for();
 
   sim::World sim_{7};
   sim::SharedMetadata facts_{sim_};
@@ -343,6 +345,31 @@ TEST_F(Voters, ANodeWithoutEtcdKeepsNoOtherFromVoting) {
   voters_.without_etcd = "n2";
   run(4, gives_up_one_without_etcd());
 }
+
+io::Task<void> Voters::has_one_vote_of_two() {
+  co_await wait_for_voters({"n1", "n2", "n3"});
+  EXPECT_TRUE(nodes_[1]->has_authority());
+  co_await ask(*nodes_[2], "POST", "leave", R"({"force":true})");
+  co_await wait_for_voters({"n1", "n2"});
+  co_await wait_for_voters({"n1"}, minutes(3));
+  // Whoever has no vote gives nobody a certificate.
+  co_await until([this] { return nodes_[1]->parts() && !nodes_[1]->parts()->state().voter; });
+  EXPECT_FALSE(nodes_[1]->has_authority());
+  EXPECT_TRUE(nodes_[0]->has_authority());
+  const std::string token = co_await ask(*nodes_[0], "POST", "token", "{}");
+  co_await ask(*nodes_[2], "POST", "join", token);
+  co_await wait_for_voters({"n1", "n2", "n3"}, minutes(3));
+  EXPECT_TRUE(nodes_[1]->has_authority());
+}
+TEST_F(Voters, TwoNodesThatAreLeftOfThreeHaveOneVote) { run(3, has_one_vote_of_two()); }
+
+io::Task<void> Voters::keeps_a_vote_that_was_asked_for() {
+  co_await ask(*nodes_[0], "POST", "nodes/n2/promote", "{}");
+  co_await wait_for_voters({"n1", "n2"});
+  co_await pass(minutes(10));
+  co_await wait_for_voters({"n1", "n2"});
+}
+TEST_F(Voters, AVoteThatWasAskedForStays) { run(2, keeps_a_vote_that_was_asked_for()); }
 
 }  // namespace
 }  // namespace om::app

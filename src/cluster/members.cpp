@@ -18,6 +18,7 @@ std::string write_member(const Member& member) {
                                                     {"port", member.peer.port},
                                                     {"draining", member.draining},
                                                     {"voter", member.voter},
+                                                    {"asked", member.asked},
                                                     {"etcd_client", member.etcd_client},
                                                     {"etcd_peer", member.etcd_peer},
                                                     {"serial", member.serial},
@@ -34,6 +35,7 @@ Result<Member> read_member(std::string_view text) {
   fields.read("port", member.peer.port);
   fields.read("draining", member.draining);
   fields.read("voter", member.voter);
+  fields.read("asked", member.asked);
   fields.read("etcd_client", member.etcd_client);
   fields.read("etcd_peer", member.etcd_peer);
   fields.read("serial", member.serial);

@@ -19,6 +19,7 @@ struct Member {
   io::Endpoint peer;      // Where other nodes reach it.
   bool draining = false;  // Gets no new requests until it is undrained.
   bool voter = false;     // Is to keep a copy of the metadata.
+  bool asked = false;     // As a voter: a person made it one, and it stays one.
   // URLs of a voter's etcd member, once it has a vote. Where the facts are kept in an etcd that
   // nodes do not run, a voter is a node that reaches it itself, and has no `etcd_peer`.
   std::string etcd_client, etcd_peer;
