@@ -129,9 +129,7 @@ io::Task<Result<std::string>> ClusterAdmin::found(const io::Endpoint& advertise,
   CO_TRY(const auto request, security::make_certificate_request(name_));
   security::IssueOptions issue;
   issue.name = name_;
-  if (const auto address = security::canonical_address(advertise.host)) {
-    issue.addresses.push_back(*address);
-  }
+  if (const auto host = security::canonical_host(advertise.host)) issue.addresses.push_back(*host);
   issue.now = now;
   CO_TRY(const std::string certificate,
          security::issue_certificate(authority, request.request, issue, world_.random));

@@ -138,14 +138,19 @@ void ClusterParts::open_renewal() {
   renewal_->renew_by_itself();
 }
 
-// Certificates name addresses only where they are numeric; a name is the node's, for TLS.
+// With a certificate for another node's name this one could pose as it.
 std::vector<std::string> ClusterParts::addresses_of(std::string_view node) const {
   std::vector<std::string> addresses;
   io::Endpoint peer = node == state_.name ? state_.advertise : io::Endpoint{};
   if (const cluster::Member* member = members_ ? members_->find(node) : nullptr) {
     peer = member->peer;
   }
-  if (const auto address = security::canonical_address(peer.host)) addresses.push_back(*address);
+  const auto host = security::canonical_host(peer.host);
+  if (!host) return addresses;
+  const std::vector<cluster::Member> members = known_members();
+  const bool is_anothers =
+      *host != node && std::ranges::count(members, *host, &cluster::Member::name) > 0;
+  if (!is_anothers) addresses.push_back(*host);
   return addresses;
 }
 

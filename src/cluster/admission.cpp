@@ -35,6 +35,32 @@ Result<security::JoinTokenRecord> read_record(std::string_view text) {
   return record;
 }
 
+// A node's certificate holds for its name and for its host: were one of them another's, either
+// could pose as the other.
+io::Task<Result<void>> check_names(metadata::Metadata& metadata, std::string name, std::string host,
+                                   io::Call call) {
+  CO_TRY(const metadata::Snapshot nodes,
+         co_await metadata.list(std::string(kNodesPrefix), std::move(call)));
+  for (const metadata::Entry& node : nodes.entries) {
+    const auto other = read_member(node.value);
+    if (!other || other->name == name) continue;
+    if (other->name == host) {
+      co_return fail(Errc::invalid_argument,
+                     "'{}' is the name of another node of this cluster: advertise an address or "
+                     "another host name (cluster.advertise)",
+                     host);
+    }
+    const auto others_host = security::canonical_host(other->peer.host);
+    if (others_host && *others_host == name) {
+      co_return fail(Errc::invalid_argument,
+                     "'{}' is the host name under which node '{}' is reached: give this one "
+                     "another name (node.name)",
+                     name, other->name);
+    }
+  }
+  co_return Result<void>{};
+}
+
 }  // namespace
 
 io::Task<Result<security::JoinToken>> offer_token(io::World& world, metadata::Metadata& metadata,
@@ -65,8 +91,9 @@ io::Task<Result<JoinAnswer>> admit(io::World& world, metadata::Metadata& metadat
 
   security::IssueOptions issue;
   issue.name = name;
-  if (const auto address = security::canonical_address(request.peer.host)) {
-    issue.addresses.push_back(*address);
+  if (const auto host = security::canonical_host(request.peer.host)) {
+    CO_TRY_VOID(co_await check_names(metadata, name, *host, call));
+    issue.addresses.push_back(*host);
   }
   issue.now = world.clock.wall_now();
   CO_TRY(const std::string certificate,

@@ -34,7 +34,8 @@ io::Task<Result<security::JoinToken>> offer_token(io::World& world, metadata::Me
                                                   Digest ca_pin, io::Duration life, io::Call call);
 
 // unauthenticated: unknown token or wrong secret; forbidden: expired or used. already_exists: a
-// member has this name: one that lost its disk must be removed first. Nothing has changed then.
+// member has this name: one that lost its disk must be removed first. invalid_argument: its name is
+// another's host, or its host another's name. Nothing has changed then.
 io::Task<Result<JoinAnswer>> admit(io::World& world, metadata::Metadata& metadata,
                                    const security::Authority& authority, JoinRequest request,
                                    io::Call call);

@@ -27,14 +27,15 @@ class Door {
     EXPECT_TRUE(token.has_value());
     co_return token ? std::move(*token) : security::JoinToken();
   }
-  io::Task<Result<JoinAnswer>> ask(const security::JoinToken& token, std::string name) {
+  io::Task<Result<JoinAnswer>> ask(const security::JoinToken& token, std::string name,
+                                   std::string host = "10.0.0.2") {
     const auto made = security::make_certificate_request(name);
     EXPECT_TRUE(made.has_value());
     JoinRequest request;
     request.token_id = token.id;
     request.secret = token.secret;
     request.certificate_request = made->request;
-    request.peer = io::Endpoint::tcp("10.0.0.2", 11435);
+    request.peer = io::Endpoint::tcp(std::move(host), 11435);
     request.version = "1.0";
     auto answer = co_await admit(bench_.world(), *bench_.metadata, authority_, std::move(request),
                                  bench_.call());
@@ -71,6 +72,33 @@ TEST(Admission, ANodeWithATokenGetsACertificateAndIsAMember) {
     EXPECT_EQ(answer->members[0].peer, io::Endpoint::tcp("10.0.0.2", 11435));
     EXPECT_EQ(answer->members[0].serial, facts->serial);
     EXPECT_FALSE(answer->members[0].voter);
+  });
+}
+
+TEST(Admission, ACertificateHoldsForTheHostNameThatIsAdvertised) {
+  Bench().run([](Bench& bench) -> io::Task<void> {
+    Door door(bench);
+    const auto token = co_await door.token();
+    const auto answer = co_await door.ask(token, "blue", "Box1.lan");
+    CO_ASSERT(answer.has_value());
+    const auto facts = security::read_certificate(answer->certificate);
+    EXPECT_THAT(facts->dns_names, ::testing::Contains("box1.lan"));
+  });
+}
+
+TEST(Admission, NobodyGetsACertificateForAnothersName) {
+  Bench().run([](Bench& bench) -> io::Task<void> {
+    Door door(bench);
+    const auto first = co_await door.token();
+    const auto blue = co_await door.ask(first, "blue", "box1");
+    EXPECT_TRUE(blue.has_value());
+    const auto token = co_await door.token();
+    const auto host = co_await door.ask(token, "red", "Blue");
+    EXPECT_EQ(code_of(host), Errc::invalid_argument);
+    const auto name = co_await door.ask(token, "box1");
+    EXPECT_EQ(code_of(name), Errc::invalid_argument);
+    const auto own = co_await door.ask(token, "red", "red");
+    EXPECT_TRUE(own.has_value());
   });
 }
 

@@ -108,7 +108,9 @@ io::Task<io::WallTime> Renewal::look() {
   if (!is_over || links_.identity.load_authority()) renewed = co_await renew(due.why);
   if (renewed) {
     advice_.clear();
-    co_return links_.world.clock.wall_now();  // The new one says when.
+    // Whoever gave it may know less of what it is to say: that is no reason to ask at once again.
+    const auto given = links_.identity.load();
+    co_return given ? plan(given->facts).look_again : now + kRetryMax;
   }
   certificate_renewal_failures.add();
   if (!is_over) {

@@ -24,7 +24,7 @@ struct RenewalLinks {
   http::Client& client;
   security::IdentityStore& identity;
   std::string node;  // This one's name.
-  // The numeric addresses under which the cluster knows a member.
+  // The addresses and hosts, canonical, under which the cluster knows a member.
   std::function<std::vector<std::string>(std::string_view node)> addresses_of;
   std::function<std::vector<engine::PeerLink>()> voters;  // Whom to ask, the likely ones first.
   io::Duration life = security::kNodeCertificateLife;     // Of certificates that are given.

@@ -35,16 +35,16 @@ class Renewed : public ::testing::Test {
       make_renewal(test);
     }
     void make_renewal(Renewed& test, io::Duration life = security::kNodeCertificateLife) {
-      renewal = std::make_unique<Renewal>(
-          RenewalLinks{test.world_, client, identity, name,
-                       [](std::string_view) { return std::vector<std::string>{"127.0.0.1"}; },
-                       [&test] { return test.voters(); }, life});
+      renewal = std::make_unique<Renewal>(RenewalLinks{
+          test.world_, client, identity, name, [this](std::string_view) { return addresses; },
+          [&test] { return test.voters(); }, life});
     }
     security::CertificateFacts facts() { return identity.load()->facts; }
 
     std::string name;
     security::IdentityStore identity;
     http::Client client;
+    std::vector<std::string> addresses{"127.0.0.1"};  // As it knows them.
     std::unique_ptr<Renewal> renewal;
   };
 
@@ -188,6 +188,25 @@ TEST_F(Renewed, NobodyGetsACertificateForAnotherName) {
   std::string answered;
   sim_.run(ask_as("v1", answered));
   EXPECT_NE(answered.find("is for 'v1', not for 'n2'"), std::string::npos) << answered;
+}
+
+TEST_F(Renewed, AHostNameIsTakenUpAtOnce) {
+  voter_.addresses.push_back("box1.lan");
+  voter_.renewal->renew_by_itself();
+  EXPECT_EQ(voter_.facts().dns_names, (std::vector<std::string>{"v1", "localhost", "box1.lan"}));
+}
+
+// As of a version that does not put host names into certificates.
+TEST_F(Renewed, AVoterThatLeavesTheHostNameOutIsNotAskedAllTheTime) {
+  node_.addresses.push_back("box2.lan");
+  voter_.renewal->start();
+  node_.renewal->start();
+  pass(hours(10));
+  EXPECT_GT(askers_.size(), 5U);
+  EXPECT_LT(askers_.size(), 15U);
+  voter_.addresses.push_back("box2.lan");  // It knows better now.
+  pass(hours(2));
+  EXPECT_EQ(node_.facts().dns_names.back(), "box2.lan");
 }
 
 TEST_F(Renewed, AShorterLifeIsTakenUpAtOnce) {

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "base/check.h"
+#include "base/strings.h"
 #include "io/certificate_names.h"
 #include "security/certificates.h"
 #include "security/openssl.h"
@@ -14,6 +15,7 @@ namespace om::security {
 namespace {
 
 constexpr size_t kClusterNameBytesMax = 40;
+constexpr size_t kHostBytesMax = 253;
 constexpr size_t kSerialBytes = 16;
 constexpr size_t kSerialTimeBytes = 6;
 constexpr size_t kSignatureBytes = 71;  // DER of two numbers, as long as half of all signatures.
@@ -124,15 +126,18 @@ Result<NamesPtr> alternative_names(const IssueOptions& options) {
     return fail(Errc::invalid_argument, "{} addresses, more than {}", options.addresses.size(),
                 kAddressesMax);
   }
-  std::set<std::string> addresses{"127.0.0.1", "::1"};
+  std::set<std::string> addresses{"127.0.0.1", "::1"}, hosts;
   for (const std::string& address : options.addresses) {
-    TRY(std::string canonical, canonical_address(address));
-    addresses.insert(std::move(canonical));
+    TRY(std::string canonical, canonical_host(address));
+    (canonical_address(canonical) ? addresses : hosts).insert(std::move(canonical));
   }
+  hosts.erase(options.name);
+  hosts.erase("localhost");
   NamesPtr names(GENERAL_NAMES_new());
   CHECK(names != nullptr);
   add_dns_name(names.get(), options.name);
   add_dns_name(names.get(), "localhost");
+  for (const std::string& host : hosts) add_dns_name(names.get(), host);
   for (const std::string& address : addresses) {
     TRY(OctetsPtr octets, address_octets(address));
     GENERAL_NAME* name = GENERAL_NAME_new();
@@ -173,6 +178,20 @@ Result<std::string> canonical_address(std::string_view text) {
   TRY(const OctetsPtr octets, address_octets(text));
   return address_text({reinterpret_cast<const char*>(ASN1_STRING_get0_data(octets.get())),
                        static_cast<size_t>(ASN1_STRING_length(octets.get()))});
+}
+
+Result<std::string> canonical_host(std::string_view text) {
+  if (auto address = canonical_address(text)) return address;
+  std::string name = to_lower(text);
+  const auto plain = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); };
+  const bool allowed = std::ranges::all_of(
+      name, [&](char c) { return plain(c) || c == '-' || c == '_' || c == '.'; });
+  if (name.empty() || name.size() > kHostBytesMax || !allowed || !plain(name.front()) ||
+      !plain(name.back()) || name.contains("..")) {
+    return fail(Errc::invalid_argument, "'{}' is neither an address nor the name of a host",
+                text.substr(0, kHostBytesMax));
+  }
+  return name;
 }
 
 Result<Authority> make_authority(std::string_view cluster, io::Random& random, io::WallTime now) {

@@ -36,7 +36,7 @@ struct CertificateRequest {
 // What the issuer decides. Nothing but the public key is taken from the request.
 struct IssueOptions {
   std::string name;                    // Must be the request's.
-  std::vector<std::string> addresses;  // Numeric. Loopback is always added.
+  std::vector<std::string> addresses;  // Or host names. Loopback is always added.
   io::WallTime now{};
   io::Duration life = kNodeCertificateLife;
   std::string replaces = {};  // A serial: the new one is greater, also if the clock went back.
@@ -52,14 +52,18 @@ Result<CertificateRequest> make_certificate_request(std::string_view node_name);
 // key. invalid_argument: not a node name. unsupported: another kind of key than P-256.
 Result<std::string> requested_name(std::string_view request_pem);
 
-// A certificate for both sides of TLS: DNS names `name` and "localhost", the addresses, ends with
-// the authority at the latest. Errors of requested_name(); invalid_argument: another name, or an
-// address that is none. unauthenticated: the key is not the authority's. forbidden: the authority
-// has expired.
+// A certificate for both sides of TLS: DNS names `name` and "localhost", the addresses and hosts,
+// ends with the authority at the latest. Errors of requested_name(); invalid_argument: another
+// name, or an address that is none. unauthenticated: the key is not the authority's. forbidden: the
+// authority has expired.
 Result<std::string> issue_certificate(const Authority& authority, std::string_view request_pem,
                                       const IssueOptions& options, io::Random& random);
 
 // "::1" for "0:0::1". invalid_argument: not a numeric address.
 Result<std::string> canonical_address(std::string_view text);
+
+// What a certificate says of a host: canonical_address() of it, or its DNS name in lower case.
+// invalid_argument: neither.
+Result<std::string> canonical_host(std::string_view text);
 
 }  // namespace om::security

@@ -52,6 +52,16 @@ TEST_F(Certificates, SayWhoseTheyAreAndWhereTheyHold) {
   EXPECT_EQ(read_certificate(ca.certificate)->name, "OllamaMax home");
 }
 
+TEST_F(Certificates, HoldForTheHostNameUnderWhichANodeIsReached) {
+  const auto pem =
+      issue(authority(),
+            {.name = "n1", .addresses = {"Box1.LAN", "n1", "localhost", "10.0.0.2"}, .now = kNow});
+  ASSERT_TRUE(pem.has_value()) << pem.error().what;
+  const auto facts = read_certificate(*pem);
+  EXPECT_EQ(facts->dns_names, (std::vector<std::string>{"n1", "localhost", "box1.lan"}));
+  EXPECT_EQ(facts->addresses, (std::vector<std::string>{"10.0.0.2", "127.0.0.1", "::1"}));
+}
+
 TEST_F(Certificates, HoldOnlyUnderTheirAuthorityAndInTheirTime) {
   const Authority ca = authority(), other = authority(2);
   const std::string pem = node(ca, "n1");
@@ -158,8 +168,10 @@ TEST_F(Certificates, AreIssuedOnlyToTheNameAsked) {
   EXPECT_EQ(issued.error().code, Errc::invalid_argument);
   const Authority mixed{ca.certificate, authority(2).key};
   EXPECT_EQ(issue(mixed, {.name = "n1", .now = kNow}).error().code, Errc::unauthenticated);
-  const auto address = issue(ca, {.name = "n1", .addresses = {"n1.local"}, .now = kNow});
-  EXPECT_EQ(address.error().code, Errc::invalid_argument);
+  for (const char* none : {"n1 local", "*.local", "", "n1..local", ".local"}) {
+    const auto address = issue(ca, {.name = "n1", .addresses = {none}, .now = kNow});
+    EXPECT_EQ(address.error().code, Errc::invalid_argument) << none;
+  }
 }
 
 TEST_F(Certificates, AreNotIssuedForARequestThatIsNotSigned) {

@@ -161,7 +161,9 @@ RenewalPlan plan_renewal(const CertificateFacts& facts, std::span<const std::str
     return {RenewalStep::renew, retry, "two thirds of the certificate's life are over"};
   }
   for (const std::string& address : addresses) {
-    if (std::ranges::find(facts.addresses, address) == facts.addresses.end()) {
+    const bool is_named = std::ranges::count(facts.addresses, address) > 0 ||
+                          std::ranges::count(facts.dns_names, address) > 0;
+    if (!is_named) {
       return {RenewalStep::renew, retry,
               fmt::format("the certificate does not name the address {}", address)};
     }

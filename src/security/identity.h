@@ -88,7 +88,7 @@ struct RenewalPlan {
 };
 
 // What to do about a certificate at `now`, if the cluster knows the node under these (canonical)
-// addresses. Pure.
+// addresses and hosts. Pure.
 RenewalPlan plan_renewal(const CertificateFacts& facts, std::span<const std::string> addresses,
                          io::WallTime now);
 

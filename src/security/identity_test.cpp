@@ -126,6 +126,7 @@ TEST(RenewalPlan, RenewsInTimeAndWhenTheAddressChanges) {
   const CertificateFacts facts{.name = "n1",
                                .not_before = begin,
                                .not_after = begin + days(90),
+                               .dns_names = {"n1", "localhost", "box1.lan"},
                                .addresses = {"10.0.0.1", "127.0.0.1"}};
   const std::vector<std::string> here{"10.0.0.1"}, moved{"10.0.0.1", "10.0.0.9"};
   EXPECT_EQ(plan_renewal(facts, here, begin).step, RenewalStep::wait);
@@ -135,6 +136,9 @@ TEST(RenewalPlan, RenewsInTimeAndWhenTheAddressChanges) {
   EXPECT_EQ(plan_renewal(facts, here, begin + days(60)).look_again, begin + days(60) + hours(1));
   EXPECT_EQ(plan_renewal(facts, moved, begin).step, RenewalStep::renew);
   EXPECT_TRUE(plan_renewal(facts, moved, begin).why.contains("10.0.0.9"));
+  const std::vector<std::string> named{"box1.lan"}, renamed{"box2.lan"};
+  EXPECT_EQ(plan_renewal(facts, named, begin).step, RenewalStep::wait);
+  EXPECT_EQ(plan_renewal(facts, renamed, begin).step, RenewalStep::renew);
   EXPECT_EQ(plan_renewal(facts, here, begin + days(90)).step, RenewalStep::join_again);
   EXPECT_EQ(plan_renewal(facts, here, begin - hours(5)).step, RenewalStep::wait);
   // Near the end it is tried more and more often, but not without a pause.

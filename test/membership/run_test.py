@@ -227,6 +227,35 @@ class OnePort(unittest.TestCase):
             self.expect_one_port(cluster)
 
 
+class HostNames(unittest.TestCase):
+    def test_nodes_that_are_reached_by_host_names_vote(self):
+        cluster = Cluster(3)
+        network = cluster.network
+        names = "".join(f"{network.address(index)} box{index + 1}.lan\n" for index in range(3))
+        for index in range(3):
+            folder = pathlib.Path("/etc/netns") / network.name(index)
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "hosts").write_text("127.0.0.1 localhost\n" + names)
+            self.addCleanup(shutil.rmtree, folder)
+        with cluster:
+            first, second, third = cluster.nodes
+            token = json.loads(first.cli("cluster", "init", "--advertise", "box1.lan",
+                                         "--json").stdout)["token"]
+            # In its certificate that name would be n1's own.
+            refused = second.cli("cluster", "join", token, "--advertise", "n1", check=False)
+            self.assertEqual(refused.returncode, 1)
+            self.assertIn("the name of another node", refused.stderr)
+            for node in (second, third):
+                node.cli("cluster", "join", token, "--advertise", f"box{node.index + 1}.lan")
+                token = first.cli("cluster", "token").stdout.strip()
+            cluster.wait_until_ready()
+            cluster.wait_for_voters()
+            second.create(MODEL)
+            first.kill()
+            third.wait_until(lambda: etcd_leader([second, third]), "another voter leads")
+            third.cli("cp", MODEL, "copied")
+
+
 class Discovery(unittest.TestCase):
     def names_of(self, index, network, server):
         """Lets a machine ask our name server: `ip netns exec` lays this file over its own."""
