@@ -19,7 +19,6 @@ namespace {
 
 constexpr uint64_t kAnswerBytesMax = 16 << 20;
 constexpr std::chrono::seconds kJoinAskMax{8};
-constexpr size_t kRestoreBatch = 50;
 // Facts of the cluster that was backed up, not of the one they are read back into.
 constexpr std::string_view kNotRestored[] = {"/nodes/", "/tokens/", "/pulls/"};
 
@@ -444,14 +443,8 @@ io::Task<Result<size_t>> ClusterAdmin::restore(std::string text, io::Call call) 
   CO_TRY_VOID(check_in_cluster());
   CO_TRY(metadata::Snapshot snapshot, metadata::read_backup(text));
   erase_cluster_facts(snapshot);
-  for (size_t i = 0; i < snapshot.entries.size(); i += kRestoreBatch) {
-    metadata::Transaction transaction;
-    for (size_t j = i; j < std::min(i + kRestoreBatch, snapshot.entries.size()); j++) {
-      metadata::Entry& entry = snapshot.entries[j];
-      transaction.operations.push_back(
-          metadata::Operation::put(std::move(entry.key), std::move(entry.value)));
-    }
-    CO_TRY_VOID(co_await parts_->metadata().commit(std::move(transaction), call));
+  for (metadata::Transaction& puts : metadata::puts_of(snapshot)) {
+    CO_TRY_VOID(co_await parts_->metadata().commit(std::move(puts), call));
   }
   co_return snapshot.entries.size();
 }

@@ -8,6 +8,7 @@
 #include "http/client.h"
 #include "io/co_assert_for_test.h"
 #include "io/name_service.h"
+#include "metadata/backup.h"
 #include "metadata/sqlite/sqlite_metadata.h"
 #include "sim/machine.h"
 #include "sim/metadata.h"
@@ -279,6 +280,7 @@ class Voters : public ::testing::Test {
   io::Task<void> gives_up_one_without_etcd();
   io::Task<void> has_one_vote_of_two();
   io::Task<void> keeps_a_vote_that_was_asked_for();
+  io::Task<void> restores_large_facts();
 
   sim::World sim_{7};
   sim::SharedMetadata facts_{sim_};
@@ -370,6 +372,19 @@ io::Task<void> Voters::keeps_a_vote_that_was_asked_for() {
   co_await wait_for_voters({"n1", "n2"});
 }
 TEST_F(Voters, AVoteThatWasAskedForStays) { run(2, keeps_a_vote_that_was_asked_for()); }
+
+io::Task<void> Voters::restores_large_facts() {
+  metadata::Snapshot snapshot;
+  for (int i = 0; i < 60; i++) {
+    const std::string key = fmt::format("/large/{:02}", i);
+    snapshot.entries.push_back({.key = key, .value = std::string(100'000, 'v')});
+  }
+  co_await ask(*nodes_[0], "POST", "restore", metadata::write_backup(snapshot));
+  const auto facts = facts_.all();
+  const auto is_large = [](const auto& entry) { return entry.key.starts_with("/large/"); };
+  EXPECT_EQ(std::ranges::count_if(facts.entries, is_large), 60);
+}
+TEST_F(Voters, ABackupOfLargeFactsIsRestoredWhole) { run(1, restores_large_facts()); }
 
 }  // namespace
 }  // namespace om::app

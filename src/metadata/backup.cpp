@@ -95,24 +95,25 @@ io::Task<Result<std::pair<Snapshot, bool>>> present(Metadata& metadata, io::Call
   co_return std::pair(std::move(found), marks > 0);
 }
 
-io::Task<Result<void>> put_entries(Metadata& into, const Snapshot& snapshot, io::Call call) {
-  Transaction transaction;
+}  // namespace
+
+std::vector<Transaction> puts_of(const Snapshot& snapshot) {
+  std::vector<Transaction> transactions;
   size_t bytes = 0;
   for (const auto& entry : snapshot.entries) {
     const size_t size = entry.key.size() + entry.value.size();
-    if (transaction.operations.size() >= kImportOperationsMax ||
-        bytes + size > kTransactionBytesMax) {
-      CO_TRY_VOID(co_await commit_all(into, std::exchange(transaction, {}), call));
+    const bool is_full = transactions.empty() ||
+                         transactions.back().operations.size() >= kImportOperationsMax ||
+                         bytes + size > kTransactionBytesMax;
+    if (is_full) {
+      transactions.emplace_back();
       bytes = 0;
     }
-    transaction.operations.push_back(Operation::put(entry.key, entry.value));
+    transactions.back().operations.push_back(Operation::put(entry.key, entry.value));
     bytes += size;
   }
-  if (transaction.operations.empty()) co_return Result<void>{};
-  co_return co_await commit_all(into, std::move(transaction), std::move(call));
+  return transactions;
 }
-
-}  // namespace
 
 std::string write_backup(const Snapshot& all) {
   Snapshot snapshot = all;
@@ -173,7 +174,9 @@ io::Task<Result<size_t>> import_entries(Metadata& into, Snapshot snapshot, io::C
   Transaction begin;
   begin.operations = {Operation::put(std::string(kUnfinished), "")};
   CO_TRY_VOID(co_await commit_all(into, std::move(begin), call));
-  CO_TRY_VOID(co_await put_entries(into, snapshot, call));
+  for (Transaction& puts : puts_of(snapshot)) {
+    CO_TRY_VOID(co_await commit_all(into, std::move(puts), call));
+  }
   CO_TRY(const auto after, co_await present(into, call));
   if (after.first.entries.size() != snapshot.entries.size() || !is_part_of(after.first, snapshot)) {
     co_return fail(Errc::corrupt, "the facts read back are not those that were written");

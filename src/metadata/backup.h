@@ -8,6 +8,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "metadata/metadata.h"
 
@@ -19,6 +20,9 @@ std::string write_backup(const Snapshot& snapshot);
 
 // corrupt: cut, changed, or not a backup. unsupported: a newer version's.
 Result<Snapshot> read_backup(std::string_view text);
+
+// Puts of all entries in their order, in transactions that no engine refuses as too large.
+std::vector<Transaction> puts_of(const Snapshot& snapshot);
 
 // Puts all entries into an empty engine, then reads them back and compares; answers how many.
 // Those with a lease are left out, as above. If it fails it may be called again with the same

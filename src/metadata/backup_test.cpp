@@ -1,6 +1,7 @@
 #include "metadata/backup.h"
 
 #include "base/strings.h"
+#include "metadata/bounds.h"
 #include "metadata/testing/contract.h"
 
 namespace om::metadata::testing {
@@ -73,6 +74,25 @@ io::Task<void> many(Bench& bench) {
   }
   EXPECT_EQ(ok(co_await import_entries(bench.metadata, snapshot, bench.call())), 500u);
   EXPECT_EQ((co_await texts_of(bench, "k/")).size(), 500u);
+}
+
+TEST(Backup, IsPutInTransactionsThatNoEngineRefuses) {
+  Snapshot snapshot;
+  for (int i = 0; i < 200; i++) {
+    const size_t bytes = i % 50 == 49 ? kValueBytesMax : 200'000;
+    snapshot.entries.push_back({.key = fmt::format("{:04}", i), .value = std::string(bytes, 'v')});
+  }
+  for (int i = 200; i < 400; i++) snapshot.entries.push_back({.key = std::to_string(i)});
+  size_t puts = 0;
+  for (const Transaction& transaction : puts_of(snapshot)) {
+    ok(check_transaction(transaction));
+    for (const Operation& put : transaction.operations) {
+      EXPECT_EQ(put.key, snapshot.entries[puts].key);
+      EXPECT_EQ(put.value, snapshot.entries[puts++].value);
+    }
+  }
+  EXPECT_EQ(puts, snapshot.entries.size());
+  EXPECT_TRUE(puts_of({}).empty());
 }
 
 class BackupImport : public EngineTest {};
