@@ -1,6 +1,7 @@
 #include "metadata/sqlite/database.h"
 
 #include "base/check.h"
+#include "base/log.h"
 #include "metadata/bounds.h"
 
 namespace om::metadata {
@@ -147,9 +148,12 @@ Result<void> Database::set_up(const std::string& file) {
   if (found > kFormatVersion) {
     return fail(Errc::unsupported, "written by a newer version (format {})", found);
   }
-  TRY_VOID(execute("BEGIN IMMEDIATE"));
-  TRY_VOID(execute(kTables));
-  TRY_VOID(execute(fmt::format("PRAGMA user_version={}; COMMIT", kFormatVersion).c_str()));
+  // Only what lacks them: to set the version writes a page, and a full disk takes none.
+  if (found != kFormatVersion) {
+    TRY_VOID(execute("BEGIN IMMEDIATE"));
+    TRY_VOID(execute(kTables));
+    TRY_VOID(execute(fmt::format("PRAGMA user_version={}; COMMIT", kFormatVersion).c_str()));
+  }
   for (uint8_t i = 0; i < kSqlCount; i++) {
     code = sqlite3_prepare_v3(database_.get(), text(static_cast<Sql>(i)), -1,
                               SQLITE_PREPARE_PERSISTENT, &raw, nullptr);
@@ -174,7 +178,11 @@ Result<void> Database::load() {
   }
   TRY(event_bytes_, ask_number(kEventBytes));
   TRY(requests_, ask_number(kCountRequests));
-  return query(kRestartRequests).run();
+  // As it was, a request is remembered for longer: no reason not to open.
+  if (const auto restarted = query(kRestartRequests).run(); !restarted) {
+    log_warn("facts: cannot be written to now", field("error", restarted.error()));
+  }
+  return {};
 }
 
 Result<void> Database::begin() {

@@ -1,9 +1,11 @@
 // What SQLite adds to the contract: the file outlives the process, whatever ends it.
 #include "metadata/sqlite/sqlite_metadata.h"
 
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 
@@ -126,6 +128,54 @@ TEST(SqliteMetadata, IsRefusedToASecondProcessAndIfTheFileIsForeign) {
   engine.run(open_twice(engine));
   std::ofstream(engine.file(), std::ios::trunc) << std::string(8192, 'x');
   engine.run(open_refused(engine, Errc::corrupt));
+}
+
+// While it lives nothing grows a file, as on a full disk.
+class FullDisk {
+ public:
+  FullDisk() {
+    before_handler_ = std::signal(SIGXFSZ, SIG_IGN);
+    getrlimit(RLIMIT_FSIZE, &before_);
+    rlimit none = before_;
+    none.rlim_cur = 0;
+    setrlimit(RLIMIT_FSIZE, &none);
+  }
+  ~FullDisk() {
+    setrlimit(RLIMIT_FSIZE, &before_);
+    std::signal(SIGXFSZ, before_handler_);
+  }
+
+ private:
+  rlimit before_{};
+  void (*before_handler_)(int) = nullptr;
+};
+
+io::Task<void> opens_when_full(SqliteForTest& engine) {
+  Transaction transaction;
+  transaction.request_id = "once";
+  transaction.operations = {Operation::put("k", "v")};
+  {
+    const auto metadata = co_await engine.open();
+    Bench bench{engine, *metadata};
+    ok(co_await metadata->commit(transaction, bench.call()));
+    co_await metadata->stop();
+  }
+  Result<std::unique_ptr<Metadata>> opened;
+  {
+    const FullDisk full;
+    opened = co_await open_sqlite(engine.world(), engine.file());
+  }
+  const auto metadata = ok(std::move(opened));
+  Bench bench{engine, *metadata};
+  EXPECT_EQ(co_await value_of(bench, "k"), "v");
+  co_await put(bench, "k", "w");  // There is room again.
+  EXPECT_EQ(co_await value_of(bench, "k"), "w");
+  co_await metadata->stop();
+}
+
+TEST(SqliteMetadata, OpensOnAFullDiskWithAllThatIsThere) {
+  SqliteForTest engine;
+  engine.run(opens_when_full(engine));
 }
 
 io::Task<void> write_version(SqliteForTest& engine) {
