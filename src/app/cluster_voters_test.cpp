@@ -281,6 +281,7 @@ class Voters : public ::testing::Test {
   io::Task<void> has_one_vote_of_two();
   io::Task<void> keeps_a_vote_that_was_asked_for();
   io::Task<void> restores_large_facts();
+  io::Task<void> reads_large_facts();
 
   sim::World sim_{7};
   sim::SharedMetadata facts_{sim_};
@@ -385,6 +386,24 @@ io::Task<void> Voters::restores_large_facts() {
   EXPECT_EQ(std::ranges::count_if(facts.entries, is_large), 60);
 }
 TEST_F(Voters, ABackupOfLargeFactsIsRestoredWhole) { run(1, restores_large_facts()); }
+
+io::Task<void> Voters::reads_large_facts() {
+  const auto facts = facts_.node("somebody");
+  for (int i = 0; i < 24; i++) {
+    metadata::Transaction transaction;
+    transaction.operations = {
+        metadata::Operation::put(fmt::format("/large/{:02}", i), std::string(800'000, '"'))};
+    EXPECT_TRUE((co_await facts->commit(std::move(transaction), {})).has_value());
+  }
+  co_await facts->stop();
+  EXPECT_FALSE(nodes_[1]->parts()->state().voter);
+  const auto read = co_await nodes_[1]->parts()->metadata().list("/large/", {});
+  CO_ASSERT(read.has_value());
+  EXPECT_EQ(read->entries.size(), 24u);
+  EXPECT_EQ(read->entries.back().value, std::string(800'000, '"'));
+  EXPECT_EQ(read->revision, facts_.revision());
+}
+TEST_F(Voters, ANodeWithoutAVoteReadsLargeFacts) { run(2, reads_large_facts()); }
 
 }  // namespace
 }  // namespace om::app

@@ -10,6 +10,9 @@ namespace json = boost::json;
 using metadata::Compare;
 using metadata::Operation;
 
+// Escaped, it may be six times as long: readers take lines of 16 MiB.
+constexpr size_t kPageBytesMax = 1 << 20;
+
 std::string_view name_of(Operation::Kind kind) {
   switch (kind) {
     case Operation::Kind::put:
@@ -125,6 +128,22 @@ metadata::Snapshot decode_snapshot(const json::object& object) {
     }
   }
   return snapshot;
+}
+
+std::vector<metadata::Snapshot> pages_of(metadata::Snapshot snapshot) {
+  std::vector<metadata::Snapshot> pages(1);
+  size_t bytes = 0;
+  for (metadata::Entry& entry : snapshot.entries) {
+    const size_t size = entry.key.size() + entry.value.size();
+    if (bytes > 0 && bytes + size > kPageBytesMax) {
+      pages.emplace_back();
+      bytes = 0;
+    }
+    bytes += size;
+    pages.back().entries.push_back(std::move(entry));
+  }
+  for (metadata::Snapshot& page : pages) page.revision = snapshot.revision;
+  return pages;
 }
 
 json::object encode_events(const std::vector<metadata::Event>& events) {

@@ -3,6 +3,7 @@
 
 #include <boost/json.hpp>
 #include <string>
+#include <vector>
 
 #include "metadata/metadata.h"
 
@@ -17,6 +18,8 @@ metadata::Entry decode_entry(const boost::json::object& object);
 
 boost::json::object encode_snapshot(const metadata::Snapshot& snapshot);
 metadata::Snapshot decode_snapshot(const boost::json::object& object);
+// The same, each small enough for a line of its own. At least one.
+std::vector<metadata::Snapshot> pages_of(metadata::Snapshot snapshot);
 
 boost::json::object encode_events(const std::vector<metadata::Event>& events);
 std::vector<metadata::Event> decode_events(const boost::json::object& object);

@@ -11,6 +11,7 @@ using engine::LineReader;
 
 constexpr std::chrono::milliseconds kRetryPause{300};
 constexpr size_t kRequestIdLetters = 20;
+constexpr int kPagesMax = 1000;  // More than the largest snapshot has.
 
 // Errors after which another voter may answer. cancelled: that voter stops; asked again, a change
 // is made once, by its request id. unsupported: it is no voter any more.
@@ -28,6 +29,26 @@ bool changes_something(std::string_view operation) {
 bool leaves_it_open(const Error& error) {
   return error.code == Errc::unavailable || error.code == Errc::deadline_exceeded ||
          error.code == Errc::cancelled;
+}
+
+// What is too much for one line comes in several, of which all but the last say so.
+io::Task<Result<json::object>> read_answer(LineReader& reader) {
+  CO_TRY(json::object answer, co_await reader.next());
+  bool more = false;
+  JsonFields(answer).read("more", more);
+  for (int pages = 1; more; pages++) {
+    if (pages >= kPagesMax) co_return fail(Errc::corrupt, "an answer without an end");
+    CO_TRY(json::object page, co_await reader.next());
+    more = false;
+    JsonFields(page).read("more", more);
+    json::value* all = answer.if_contains("entries");
+    json::value* entries = page.if_contains("entries");
+    if (!all || !all->is_array() || !entries || !entries->is_array()) {
+      co_return fail(Errc::corrupt, "a part of an answer has no entries");
+    }
+    for (json::value& entry : entries->get_array()) all->get_array().push_back(std::move(entry));
+  }
+  co_return answer;
 }
 
 }  // namespace
@@ -98,7 +119,7 @@ io::Task<Result<json::object>> RemoteMetadata::ask(std::string operation, json::
     if (!reader) {
       last = std::move(reader).error();
     } else {
-      auto line = co_await reader->next();
+      auto line = co_await read_answer(*reader);
       if (line) {
         co_await reader->finish();
         healthy_ = true;
@@ -126,7 +147,7 @@ io::Task<Result<std::optional<metadata::Entry>>> RemoteMetadata::get(std::string
 }
 
 io::Task<Result<metadata::Snapshot>> RemoteMetadata::list(std::string prefix, io::Call call) {
-  json::object body{{"prefix", prefix}};
+  json::object body{{"prefix", prefix}, {"pages", true}};
   CO_TRY(const json::object line, co_await ask("list", std::move(body), std::move(call)));
   co_return decode_snapshot(line);
 }

@@ -64,6 +64,7 @@ class RemoteFacts : public ::testing::Test {
     committed = co_await facts.commit(std::move(transaction), {});
     const auto got = co_await facts.get("/a", {});
     read = got ? Result<void>() : fail(got.error());
+    listed = co_await facts.list("/", {});
     client.close_idle();
     for (const auto& voter : voters) co_await voter->stop();
   }
@@ -71,6 +72,7 @@ class RemoteFacts : public ::testing::Test {
   sim::World sim_{7};
   Result<metadata::Commit> committed = metadata::Commit{};
   Result<void> read;
+  Result<metadata::Snapshot> listed = metadata::Snapshot{};
 };
 
 TEST_F(RemoteFacts, AreNotChangedWhereEveryVoterSaysSo) {
@@ -86,6 +88,23 @@ TEST_F(RemoteFacts, MayBeChangedWhereOneVoterDidNotSay) {
     EXPECT_EQ(committed.error().code, Errc::unavailable);
     EXPECT_EQ(read.error().code, Errc::not_leader);
   }
+}
+
+TEST_F(RemoteFacts, ComeInOneLineOrInSeveral) {
+  const std::string first = R"({"entries":[{"key":"/a","value":"1"}],"revision":7,"more":)";
+  const std::string last = R"({"entries":[{"key":"/b","value":"2"}],"revision":7,"more":false})";
+  ask({first + "false}\n"});
+  ASSERT_TRUE(listed);
+  EXPECT_EQ(listed->entries.size(), 1U);
+  ask({first + "true}\n" + last + "\n"});
+  ASSERT_TRUE(listed);
+  ASSERT_EQ(listed->entries.size(), 2U);
+  EXPECT_EQ(listed->entries[1].value, "2");
+  EXPECT_EQ(listed->revision, 7);
+  ask({first + "true}\n" + kNoMajority});  // It fails half-way.
+  EXPECT_EQ(listed.error().code, Errc::not_leader);
+  ask({first + "true}\n{\"revision\":7}\n"});
+  EXPECT_EQ(listed.error().code, Errc::corrupt);
 }
 
 TEST_F(RemoteFacts, AreChangedIfAnotherVoterAnswers) {

@@ -32,8 +32,14 @@ io::Task<void> MetadataService::handle(http::Request& request, http::BodyReader&
       done = co_await watch(std::move(*question), out, call);
     } else {
       const io::Call call = world_.clock.call_within(metadata::kCallMax, cancel.token());
-      const auto line = co_await answer(operation, std::move(*question), call);
-      done = line ? co_await out.write(json::serialize(*line) + "\n") : fail(line.error());
+      bool in_pages = false;  // Earlier versions read one line.
+      JsonFields(*question).read("pages", in_pages);
+      if (operation == "list" && in_pages) {
+        done = co_await list(std::move(*question), out, call);
+      } else {
+        const auto line = co_await answer(operation, std::move(*question), call);
+        done = line ? co_await out.write(json::serialize(*line) + "\n") : fail(line.error());
+      }
     }
     // Fails only if nobody is there to read it.
     if (!done) (void)co_await out.write(engine::error_line(done.error()));
@@ -76,6 +82,19 @@ io::Task<Result<json::object>> MetadataService::answer(std::string operation, js
     co_return json::object{{"lease", lease}};
   }
   co_return fail(Errc::unsupported, "this node does not know the operation '{}'", operation);
+}
+
+io::Task<Result<void>> MetadataService::list(json::object question, LineStream& out,
+                                             io::Call call) {
+  const JsonFields fields(question);
+  CO_TRY(auto snapshot, co_await metadata_.list(fields.text("prefix"), std::move(call)));
+  const std::vector<metadata::Snapshot> pages = cluster::pages_of(std::move(snapshot));
+  for (const metadata::Snapshot& page : pages) {
+    json::object line = cluster::encode_snapshot(page);
+    line["more"] = &page != &pages.back();
+    CO_TRY_VOID(co_await out.write(json::serialize(line) + "\n"));
+  }
+  co_return Result<void>{};
 }
 
 io::Task<Result<void>> MetadataService::watch(json::object question, LineStream& out,

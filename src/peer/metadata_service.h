@@ -26,6 +26,7 @@ class MetadataService {
  private:
   io::Task<Result<boost::json::object>> answer(std::string operation, boost::json::object question,
                                                io::Call call);
+  io::Task<Result<void>> list(boost::json::object question, LineStream& out, io::Call call);
   io::Task<Result<void>> watch(boost::json::object question, LineStream& out, io::Call call);
 
   io::World& world_;
