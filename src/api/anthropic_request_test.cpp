@@ -88,7 +88,8 @@ TEST(MessagesRequest, KeepsBlocksOfATurnTogetherAndResultsApart) {
 // Clients send the whole conversation again each time: one that were refused could not go on.
 TEST(MessagesRequest, SaysInTheirPlaceWhichBlocksTheModelCannotRead) {
   constexpr std::string_view kPdf =
-      R"({"type":"document","source":{"type":"base64","media_type":"application/pdf","data":"AA"}})";
+      R"({"type":"document","source":{"type":"base64","media_type":"application/pdf",
+          "data":"AA"}})";
   auto request = parse(fmt::format(R"("messages":[
     {{"role":"user","content":[{0},{{"type":"video"}}]}},
     {{"role":"assistant","content":[{{"type":"mcp_tool_use","id":"m","name":"g","input":{{}},
