@@ -102,6 +102,18 @@ def test_count_tokens_grows_with_the_prompt(claude):
     assert reply.usage.input_tokens == short
 
 
+def test_claude_codes_changing_note_is_no_part_of_the_prompt(claude):
+    rules = {"type": "text", "text": "Be brief."}
+    notes = [{"type": "text", "text": f"x-anthropic-billing-header: cc_version=2; cch={i};"}
+             for i in ("36ee5", "a5145")]
+    counts = {claude.messages.count_tokens(model=CHAT, messages=HELLO, system=system).input_tokens
+              for system in ([rules], [notes[0], rules], [notes[1], rules])}
+    assert len(counts) == 1
+    reply = claude.messages.create(model=CHAT, max_tokens=1, messages=HELLO,
+                                   system=[notes[0], rules])
+    assert {reply.usage.input_tokens} == counts
+
+
 def test_models_have_anthropics_shape(claude):
     assert CHAT in {model.id for model in claude.models.list()}
     assert claude.models.retrieve(CHAT).type == "model"

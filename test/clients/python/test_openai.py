@@ -144,6 +144,20 @@ def test_a_thought_and_a_call_by_its_own_choice(gpt, calling_model):
     assert silent.tool_calls and not getattr(silent, "reasoning", None)
 
 
+def test_a_format_leaves_the_model_its_calls(gpt, calling_model):
+    """As agents with a type of output send both in each turn."""
+    ask = {"model": calling_model, "tools": [WEATHER], "reasoning_effort": "low",
+           "messages": [{"role": "user", "content": "Weather in Paris?"}],
+           "response_format": {"type": "json_schema",
+                               "json_schema": {"name": "color", "schema": SCHEMA}}}
+    [choice] = gpt.chat.completions.create(**ask).choices
+    [call] = choice.message.tool_calls
+    assert json.loads(call.function.arguments) == {"city": "Paris"}
+    assert choice.finish_reason == "tool_calls" and not choice.message.content
+    answer = gpt.chat.completions.create(**ask, tool_choice="none").choices[0].message
+    assert set(json.loads(answer.content)) == {"color", "warm"} and not answer.tool_calls
+
+
 def test_leaving_a_stream_ends_the_generation(node, gpt):
     stream = gpt.chat.completions.create(
         model=CHAT, messages=HELLO, stream=True, max_tokens=100_000, response_format={
