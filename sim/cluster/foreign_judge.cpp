@@ -14,8 +14,8 @@ namespace {
 
 constexpr std::string_view kServedBy = "backend/";
 
-std::string without_tag(std::string_view model) {
-  return std::string(model.substr(0, model.find(':')));
+std::string with_tag(std::string_view model) {
+  return std::string(model) + (model.find(':') == model.npos ? ":latest" : "");
 }
 
 // What of the exchange's answer this prompt already has; nothing: it is not of this exchange.
@@ -80,11 +80,11 @@ io::Task<void> ForeignServers::judge_lists(const ClusterNode& node) const {
   }
   std::multiset<std::string> names;
   for (const json::value& model : told->at("models").as_array()) {
-    names.insert(without_tag(model.at("name").as_string()));
+    names.insert(with_tag(model.at("name").as_string()));
   }
   std::set<std::string> wanted;
   for (const auto& server : servers_) {
-    for (const int model : server->plan().models) wanted.insert(without_tag(model_name(model)));
+    for (const int model : server->plan().models) wanted.insert(with_tag(model_name(model)));
   }
   for (const std::string& model : wanted) {
     if (names.count(model) == 1) continue;

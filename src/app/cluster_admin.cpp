@@ -24,14 +24,6 @@ constexpr std::string_view kNotRestored[] = {"/nodes/", "/tokens/", "/pulls/"};
 
 bool is_any_address(const std::string& host) { return host == "0.0.0.0" || host == "::"; }
 
-// Where to listen: also an empty host, for all addresses.
-Result<io::Endpoint> parse_peer(const std::string& text) {
-  TRY(const HostPort host, parse_host(text));
-  const bool has_port = text.rfind(':') != std::string::npos && host.port != 0 &&
-                        text.ends_with(fmt::format(":{}", host.port));
-  return io::Endpoint::tcp(host.host, has_port ? host.port : cluster::kPeerPort);
-}
-
 void erase_cluster_facts(metadata::Snapshot& snapshot) {
   std::erase_if(snapshot.entries, [](const metadata::Entry& entry) {
     return std::ranges::any_of(
@@ -80,7 +72,8 @@ Result<void> ClusterAdmin::check_in_cluster() const {
 
 Result<io::Endpoint> ClusterAdmin::advertised(const std::string& wanted,
                                               bool towards_loopback) const {
-  TRY(io::Endpoint listen, parse_peer(settings_.cluster_listen));
+  TRY(const HostPort own, parse_peer_listen(settings_.cluster_listen));
+  const auto listen = io::Endpoint::tcp(own.host, own.port);
   const std::string& chosen = wanted.empty() ? settings_.cluster_advertise : wanted;
   if (!chosen.empty()) {
     auto endpoint = cluster::parse_endpoint(chosen, listen.port);
@@ -253,7 +246,8 @@ io::Task<Result<void>> ClusterAdmin::join(std::string text, cluster::EnterOption
   CO_TRY_VOID(world_.files.make_directories(directory_));
   CO_TRY_VOID(identity.save(answer.authority, answer.certificate, certificate_request.key,
                             world_.clock.wall_now()));
-  ClusterState state{.name = name_, .advertise = advertise, .known = answer.members};
+  ClusterState state{
+      .name = name_, .advertise = advertise, .newcomer = true, .known = answer.members};
   CO_TRY_VOID(save_cluster_state(world_.files, directory_, state));
   hooks_.restart();
   co_return Result<void>{};
@@ -263,9 +257,11 @@ Result<void> ClusterAdmin::check_copies_elsewhere(const std::string& node) const
   const transfer::Replicas& replicas = parts_->distribution().replicas();
   std::string models;
   for (const transfer::ModelHealth& model : replicas.health()) {
-    std::vector<std::string> holders = model.copies;
-    holders.insert(holders.end(), model.unreachable.begin(), model.unreachable.end());
-    if (holders == std::vector{node}) {
+    // One that does not answer may be gone for ever: it is no copy elsewhere.
+    const auto is_node = [&node](const std::string& holder) { return holder == node; };
+    const bool holds = std::ranges::any_of(model.copies, is_node) ||
+                       std::ranges::any_of(model.unreachable, is_node);
+    if (holds && std::ranges::all_of(model.copies, is_node)) {
       models += (models.empty() ? "" : ", ") + transfer::name_in(*replicas.state(), model);
     }
   }

@@ -177,6 +177,13 @@ void ClusterParts::open_distribution(http::Client& client, transfer::TransferOpt
   distribution.transfer = std::move(options);
   distribution.replicas.grace = settings_.node_grace;
   distribution.replicas.surplus_grace = settings_.surplus_grace;
+  distribution.replicas.newcomer = state_.newcomer;
+  distribution.replicas.settled = [this] {
+    state_.newcomer = false;
+    const auto saved = save_cluster_state(world_.files, directory_, state_);
+    // It is looked at once more at the next start.
+    if (!saved) log_warn("the state is not saved", field("error", saved.error()));
+  };
   distribution.receive_bytes_per_second = settings_.receive_rate_max;
   distribution.send_bytes_per_second = settings_.send_rate_max;
   distribution_ = std::make_unique<transfer::Distribution>(world_, disk_, client, std::move(links),

@@ -28,6 +28,7 @@ Result<ClusterState> load_cluster_state(io::Filesystem& files, const io::Path& d
   fields.read("voter", state.voter);
   fields.read("external_etcd", state.external_etcd);
   fields.read("one_port", state.one_port);
+  fields.read("newcomer", state.newcomer);
   if (const json::array* known = fields.array("known")) {
     for (const json::value& value : *known) {
       if (!value.is_string()) continue;
@@ -54,6 +55,7 @@ Result<void> save_cluster_state(io::Filesystem& files, const io::Path& directory
                             {"voter", state.voter},
                             {"external_etcd", state.external_etcd},
                             {"one_port", state.one_port},
+                            {"newcomer", state.newcomer},
                             {"known", std::move(known)}};
   TRY_VOID(files.make_directories(directory));
   TRY_VOID(files.set_mode(directory, 0700));

@@ -19,6 +19,7 @@ struct ClusterState {
   // As a voter: its etcd is reached through the port between nodes. Not so where it began before
   // 0.3, or listens on loopback: etcd has two ports of its own then.
   bool one_port = false;
+  bool newcomer = false;  // It has joined, and not yet looked at the models that it brought along.
   std::vector<cluster::Member> known;  // When this was written: whom to ask first.
 };
 

@@ -371,8 +371,8 @@ class Removed(unittest.TestCase):
 
 class OnlyCopy(unittest.TestCase):
     def test_a_node_with_models_that_no_other_has_is_not_taken_out_unasked(self):
-        with Cluster(2) as cluster:
-            first, second = cluster.nodes
+        with Cluster(3) as cluster:
+            first, second, third = cluster.nodes
             cluster.form()
             first.cli("replicas", "set", "--factor", "1", "--min", "1")  # Of all models.
             second.create(MODEL)
@@ -385,10 +385,15 @@ class OnlyCopy(unittest.TestCase):
                 refused = node.cli("cluster", *words, check=False)
                 self.assertEqual(refused.returncode, 1)
                 self.assertIn(f"no other node has {MODEL}", refused.stderr)
-            first.cli("replicas", "set", MODEL, "--factor", "2", "--min", "1")
-            first.wait_until(lambda: copies() == {"n1", "n2"}, "it is copied")
-            first.cli("cluster", "remove", "n2")
-            self.assertEqual([node["name"] for node in first.status()["nodes"]], ["n1"])
+            first.cli("replicas", "set", "--factor", "2", "--min", "1", "--pin", "n2,n3", MODEL)
+            first.wait_until(lambda: copies() == {"n2", "n3"}, "it is copied")
+            third.kill()  # It may never come back.
+            second.wait_until(lambda: second.states()["n3"] == "unreachable", "its death is seen")
+            refused = second.cli("cluster", "leave", check=False)
+            self.assertEqual(refused.returncode, 1)
+            self.assertIn(f"no other node has {MODEL}", refused.stderr)
+            first.cli("cluster", "remove", "n3")
+            self.assertEqual([node["name"] for node in first.status()["nodes"]], ["n1", "n2"])
 
 
 class LostDisk(unittest.TestCase):

@@ -15,6 +15,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from support import cases  # noqa: E402
 from support.cluster import ClusterCase, all_but  # noqa: E402
 from support.node import HttpError, MODELS, Node  # noqa: E402
+from newcomers import Newcomers  # noqa: E402, F401 (its cases run here)
 
 MODEL = "smollm2:135m"
 SMALL = "all-minilm"
@@ -86,7 +87,7 @@ class RealReplicas(ClusterCase):
         table = self.nodes[3].cli("replicas").stdout
         self.assertIn("1 of 1 models have the copies they should have", table)
         self.assertIn("default policy: 2 (min 1)", table)
-        self.nodes[2].cli("replicas", "set", SMALL, "--factor", "1", "--min", "1", "--pin", "n3,n4")
+        self.nodes[2].cli("replicas", "set", "--factor", "1", "--min", "1", "--pin", "n3,n4", SMALL)
         self.until(lambda: self.copies(name) == {"n3", "n4"}, "the pinned copies alone are left")
         self.until(lambda: re.search(
             r"all-minilm:latest +n3 +there", self.nodes[0].cli("replicas", "status", SMALL).stdout),

@@ -106,6 +106,11 @@ io::Task<Result<void>> Replicas::reconcile() {
   CO_TRY(auto state,
          co_await parts_.catalogue.load(world_.clock.call_within(kAskMax, tasks_.token())));
   state_ = std::move(state);
+  if (options_.newcomer) {
+    CO_TRY_VOID(co_await keep_own_models());
+    options_.newcomer = false;
+    if (options_.settled) options_.settled();
+  }
   note_new_models();
   const ReplicaInput input = look();
   ReplicaPlan plan = plan_replicas(input);

@@ -6,6 +6,7 @@
 // (workers.h). Without a majority nothing is changed, and what is here is served on.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 
@@ -26,6 +27,10 @@ struct ReplicaOptions {
   // the copy with its next report, and who fetched it at once could only do so twice.
   io::Duration unseen_grace = std::chrono::seconds(5);
   size_t running_max = 2;
+  // This node has just joined the cluster: a model of its own by whose name the cluster means
+  // another stays under another name. `settled` is called when all are looked at.
+  bool newcomer = false;
+  std::function<void()> settled;
   bool from_registry = true;  // What no node has any more is got from the registry in its name.
   uint64_t disk_reserve = uint64_t{1} << 30;
 };
@@ -69,6 +74,8 @@ class Replicas {
   io::Task<void> run();
   io::Task<void> watch();
   io::Task<Result<void>> reconcile();
+  io::Task<Result<void>> keep_own_models();
+  Result<model::Name> free_name(const store::StoredManifest& own) const;
   io::Task<void> follow_catalogue(const ReplicaPlan& plan);
   io::Task<void> follow_one(store::StoredManifest stored, const ReplicaPlan& plan);
   // The name means this model here from now on, if it still does in the catalogue, and on this disk
