@@ -155,6 +155,7 @@ io::Task<Result<void>> AnswerRun::move_if_wanted() {
   scheduler::Target target = plan_.target;
   scheduler::AcquireOptions options = plan_.acquire;
   options.resumes = true;
+  options.patience.reset();
   io::spawn_detached(world_.executor,
                      find_place(scheduler_, std::move(target), std::move(options), move_));
   co_return Result<void>{};
@@ -265,6 +266,7 @@ io::Task<Result<void>> AnswerRun::recover(Error error) {
     scheduler::Target target = plan_.target;
     scheduler::AcquireOptions acquire = plan_.acquire;
     acquire.resumes = !unstarted;
+    if (acquire.resumes) acquire.patience.reset();  // It had its turn.
     auto lease = co_await scheduler_.acquire(std::move(target), std::move(acquire), call_);
     if (!lease) {
       Error refused = std::move(lease).error();

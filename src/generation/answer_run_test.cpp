@@ -193,7 +193,9 @@ TEST(AnswerRun, MovesBetweenTwoTokensWhenItsNodeIsDrained) {
   bench.script.answer = "Hello, world.";
   bench.take_per_piece(std::chrono::milliseconds(150));
   bench.script.leaving = 1;
-  const Outcome outcome = bench.chat(chat_request("m", "Hi"));
+  auto request = chat_request("m", "Hi");
+  request.common.standing.patience = std::chrono::seconds(2);
+  const Outcome outcome = bench.chat(std::move(request));
   ASSERT_FALSE(outcome.error);
   EXPECT_EQ(outcome.whole.content, "Hello, world.");
   EXPECT_EQ(outcome.whole.usage.output_tokens, 13);
@@ -202,6 +204,7 @@ TEST(AnswerRun, MovesBetweenTwoTokensWhenItsNodeIsDrained) {
   ASSERT_EQ(bench.script.requests.size(), 2);
   EXPECT_GT(bench.script.requests[1].tokens.size(), bench.script.requests[0].tokens.size());
   EXPECT_TRUE(bench.script.acquired[1].resumes);
+  EXPECT_FALSE(bench.script.acquired[1].patience);
 }
 
 TEST(AnswerRun, StaysWhereItIsWhenNoOtherNodeTakesIt) {
@@ -314,11 +317,15 @@ TEST(AnswerRun, ANodeThatIsLostIsNotCountedAsARunnersDeath) {
     bench.script.answer = "Hello, world. And more.";
     bench.script.deaths = std::vector<size_t>(kAttemptsMax + 5, pieces);
     bench.script.deaths_are_of_nodes = true;
-    const Outcome outcome = bench.chat(chat_request("m", "Hi"));
+    auto request = chat_request("m", "Hi");
+    request.common.standing.patience = std::chrono::seconds(2);
+    const Outcome outcome = bench.chat(std::move(request));
     ASSERT_FALSE(outcome.error) << outcome.error->what;
     EXPECT_EQ(outcome.whole.content, bench.script.answer);
     EXPECT_EQ(outcome.route.attempts, kAttemptsMax + 6);
     EXPECT_EQ(bench.script.acquired.back().resumes, pieces > 0);
+    // Who has begun to answer had its turn.
+    EXPECT_EQ(bench.script.acquired.back().patience.has_value(), pieces == 0);
   }
 }
 
