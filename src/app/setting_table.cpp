@@ -178,7 +178,9 @@ Result<void> set_flash(Settings& settings, const SettingValue& value) {
   return choose<&Settings::flash_attention>(settings, value, {"auto", "on", "off"});
 }
 Result<void> set_kv_type(Settings& settings, const SettingValue& value) {
-  return choose<&Settings::kv_cache_type>(settings, value, {"f16", "q8_0", "q4_0"});
+  SettingValue lower = value;
+  if (auto* text = std::get_if<std::string>(&lower)) *text = to_lower(*text);
+  return choose<&Settings::kv_cache_type>(settings, lower, {"f16", "q8_0", "q4_0"});
 }
 Result<void> set_log_level(Settings& settings, const SettingValue& value) {
   return choose<&Settings::log_level>(settings, value, {"debug", "info", "warn", "error"});

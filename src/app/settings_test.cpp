@@ -64,6 +64,7 @@ TEST(Settings, AreSetToWhatIsSaidThoughAVariableSaysTheOpposite) {
   EXPECT_EQ(set_to("runner.flash_attention", "off"), "\"off\"");
   EXPECT_EQ(set_to("runner.keep_alive", "300"), set_to("runner.keep_alive", "5m"));
   EXPECT_EQ(set_to("cluster.one_port", "off"), "false");
+  EXPECT_EQ(set_to("runner.kv_cache_type", "Q8_0"), "\"q8_0\"");
   EXPECT_EQ(set_to("runner.resume", "No"), "false");
   EXPECT_THAT(set_to("runner.resume", "perhaps"), HasSubstr("expected true or false"));
 }

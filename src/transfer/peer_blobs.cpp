@@ -69,7 +69,7 @@ class CappedWriter final : public http::ResponseWriter {
   uint64_t piece_bytes() const {
     constexpr uint64_t kPieceMin = 4 * 1024, kPieceMax = 1 << 20, kPiecesPerSecond = 16;
     const uint64_t rate = bandwidth_.rate();
-    return rate == 0 ? kPieceMax : std::clamp(rate / kPiecesPerSecond, kPieceMin, kPieceMax);
+    return rate == 0 ? UINT64_MAX : std::clamp(rate / kPiecesPerSecond, kPieceMin, kPieceMax);
   }
 
   http::ResponseWriter& inner_;

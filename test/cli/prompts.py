@@ -108,6 +108,14 @@ class Typed(unittest.TestCase):
         pasted = "\x1b[200~" + text.replace("\n", "\r") + "\x1b[201~"
         self.assertEqual(self.asked(pasted + "\r"), text)
 
+    def test_what_a_saved_chat_said_is_shown_again(self):
+        self.asked("Say hello\r")
+        terminal = Terminal([PROGRAM, "run", "typed"], self.node.environment)
+        try:
+            terminal.expect(">>> Say hello\r\n\\S+.*\n\r\n.*>>> ")
+        finally:
+            terminal.end()
+
     def test_quotes_inside_a_line_end_no_block(self):
         self.assertEqual(self.asked('"""def f():\r    """Doc.\r  x = """a""" + b\rend"""\r'),
                          'def f():\n    """Doc.\n  x = """a""" + b\nend')

@@ -1,5 +1,7 @@
 #include "app/cli/chat_session.h"
 
+#include <unistd.h>
+
 #include "app/cli/chat_help.h"
 #include "app/cli/image_paths.h"
 #include "app/cli/load_view.h"
@@ -55,8 +57,21 @@ io::Task<Result<void>> ChatSession::preload() {
   co_return loaded ? Result<void>{} : Result<void>(fail(loaded.error()));
 }
 
-CommandTask ChatSession::run() {
+void ChatSession::print_before(const json::array& before) const {
+  for (const json::value& message : before) {
+    if (!message.is_object()) continue;
+    const std::string role = text_of(message.as_object(), "role");
+    const std::string content = text_of(message.as_object(), "content");
+    if (role == "user") print(fmt::format(">>> {}\n", content));
+    if (role != "assistant") continue;
+    WordWrap wrap(style_.wrap ? terminal_width(STDOUT_FILENO) : 0);
+    print(wrap.push(content) + "\n\n");
+  }
+}
+
+CommandTask ChatSession::run(json::array before) {
   CO_TRY_VOID(co_await preload());
+  print_before(before);
   std::string line;
   while (true) {
     // What was pressed during the last answer shall not end the next one: it is told by now.

@@ -17,12 +17,14 @@ class ChatSession {
   ChatSession(Cli& cli, boost::json::object request, AnswerStyle style, bool sees_images,
               std::string history_file);
 
-  CommandTask run();  // Until /bye or Ctrl-D.
+  // Until /bye or Ctrl-D. `before`: messages that the model begins with, shown as if just said.
+  CommandTask run(boost::json::array before);
 
  private:
   enum class Next { go_on, leave };
 
   io::Task<Result<void>> preload();
+  void print_before(const boost::json::array& before) const;
   io::Task<Result<void>> ask(std::string text);
   io::Task<Next> command(std::string line);
   io::Task<Result<void>> set(std::vector<std::string> words, std::string line);

@@ -131,7 +131,9 @@ CommandTask run_command(Cli& cli, RunOptions options) {
       CO_TRY_VOID(cli.world().files.make_directories(io::parent(options.history_file)));
     }
     ChatSession session(cli, std::move(request), style, sees, options.history_file);
-    co_return co_await session.run();
+    const json::value* before = shown.if_contains("messages");
+    co_return co_await session.run(before && before->is_array() ? before->as_array()
+                                                                : json::array{});
   }
   if (sees) {
     CO_TRY(json::array images, take_images(cli.world(), prompt));
