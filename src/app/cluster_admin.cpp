@@ -73,7 +73,7 @@ Result<void> ClusterAdmin::check_in_cluster() const {
 Result<io::Endpoint> ClusterAdmin::advertised(const std::string& wanted,
                                               bool towards_loopback) const {
   TRY(const HostPort own, parse_peer_listen(settings_.cluster_listen));
-  const auto listen = io::Endpoint::tcp(own.host, own.port);
+  auto listen = io::Endpoint::tcp(own.host, own.port);
   const std::string& chosen = wanted.empty() ? settings_.cluster_advertise : wanted;
   if (!chosen.empty()) {
     auto endpoint = cluster::parse_endpoint(chosen, listen.port);

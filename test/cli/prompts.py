@@ -109,10 +109,11 @@ class Typed(unittest.TestCase):
         self.assertEqual(self.asked(pasted + "\r"), text)
 
     def test_what_a_saved_chat_said_is_shown_again(self):
-        self.asked("Say hello\r")
-        terminal = Terminal([PROGRAM, "run", "typed"], self.node.environment)
+        self.node.cli("create", "saved", "-f", "/dev/stdin", input=(
+            f"FROM {MODEL}\nMESSAGE user Who is there?\nMESSAGE assistant Only me.\n"))
+        terminal = Terminal([PROGRAM, "run", "saved"], self.node.environment)
         try:
-            terminal.expect(">>> Say hello\r\n\\S+.*\n\r\n.*>>> ")
+            terminal.expect(">>> Who is there\\?\r\nOnly me.\r\n\r\n.*>>> ")
         finally:
             terminal.end()
 
