@@ -21,6 +21,7 @@
 
 #include "base/check.h"
 #include "http/client.h"
+#include "http/forwarding_writer.h"
 #include "http/range.h"
 #include "io/real.h"
 #include "io/task_group.h"
@@ -32,23 +33,8 @@ using namespace om;
 constexpr uint64_t kRangeBytes = 16 << 20;  // What a node asks of another with one request.
 
 // Hides the kernel's copying: what every connection with TLS does.
-class PieceWriter final : public http::ResponseWriter {
- public:
-  explicit PieceWriter(http::ResponseWriter& inner) : inner_(inner) {}
-  http::Headers& headers() override { return inner_.headers(); }
-  io::Task<Result<void>> send(int status, std::string type, std::string body) override {
-    return inner_.send(status, std::move(type), std::move(body));
-  }
-  io::Task<Result<void>> start(int status, std::string type,
-                               std::optional<uint64_t> length) override {
-    return inner_.start(status, std::move(type), length);
-  }
-  io::Task<Result<void>> write(std::string_view data) override { return inner_.write(data); }
-  io::Task<Result<void>> finish() override { return inner_.finish(); }
-  bool started() const override { return inner_.started(); }
-
- private:
-  http::ResponseWriter& inner_;
+class PieceWriter final : public http::ForwardingWriter {
+  using ForwardingWriter::ForwardingWriter;
 };
 
 io::Task<void> give(io::World& world, std::string path, bool pieces, http::Request& request,

@@ -138,6 +138,16 @@ io::Task<void> EtcdVoter::stop() {
   co_await proxy_.stop();
 }
 
+io::Task<Result<void>> remove_members(metadata::Membership& etcd,
+                                      std::function<bool(const metadata::Member&)> is_it,
+                                      io::Call call) {
+  CO_TRY(const auto there, co_await etcd.list(call));
+  for (const metadata::Member& member : there) {
+    if (is_it(member)) CO_TRY_VOID(co_await etcd.remove(member.id, call));
+  }
+  co_return Result<void>{};
+}
+
 class EtcdVoters final : public VoterMaker {
  public:
   std::unique_ptr<Voter> make(VoterParts parts) override {
@@ -160,11 +170,8 @@ io::Task<Result<void>> EtcdVoters::remove(io::World& world, const security::Iden
                                           std::vector<io::Endpoint> endpoints, std::string name,
                                           io::Call call) {
   const auto etcd = open_membership(world, identity, std::move(endpoints));
-  CO_TRY(const auto there, co_await etcd->list(call));
-  for (const metadata::Member& member : there) {
-    if (member.name == name) CO_TRY_VOID(co_await etcd->remove(member.id, call));
-  }
-  co_return Result<void>{};
+  const auto is_it = [name](const metadata::Member& member) { return member.name == name; };
+  co_return co_await remove_members(*etcd, is_it, std::move(call));
 }
 
 io::Task<Result<void>> EtcdVoters::remove_unbegun(io::World& world,
@@ -175,14 +182,11 @@ io::Task<Result<void>> EtcdVoters::remove_unbegun(io::World& world,
   peer.port = static_cast<uint16_t>(peer.port + kEtcdPeerOffset);
   const std::string port_of_its_own = "https://" + peer.str();
   const auto etcd = open_membership(world, identity, std::move(endpoints));
-  CO_TRY(const auto there, co_await etcd->list(call));
-  for (const metadata::Member& member : there) {
-    const bool is_it =
-        member.name.empty() && (std::ranges::count(member.peer_urls, one_port) > 0 ||
-                                std::ranges::count(member.peer_urls, port_of_its_own) > 0);
-    if (is_it) CO_TRY_VOID(co_await etcd->remove(member.id, call));
-  }
-  co_return Result<void>{};
+  const auto is_it = [&](const metadata::Member& member) {
+    return member.name.empty() && (std::ranges::count(member.peer_urls, one_port) > 0 ||
+                                   std::ranges::count(member.peer_urls, port_of_its_own) > 0);
+  };
+  co_return co_await remove_members(*etcd, is_it, std::move(call));
 }
 
 }  // namespace

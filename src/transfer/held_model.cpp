@@ -3,15 +3,10 @@
 #include "base/log.h"
 #include "transfer/registry.h"
 #include "transfer/replicas/catalogue.h"
+#include "transfer/replicas/replicas.h"
 
 namespace om::transfer {
 namespace {
-
-std::vector<model::Layer> files_of(const model::Manifest& manifest) {
-  std::vector<model::Layer> files = manifest.layers;
-  files.push_back(manifest.config);
-  return files;
-}
 
 io::Task<Result<void>> fetch_missing(Context& context, DownloadTable& downloads, HeldModel& held,
                                      const ProgressSink& sink, io::Call call) {
@@ -28,6 +23,12 @@ io::Task<Result<void>> fetch_missing(Context& context, DownloadTable& downloads,
 }
 
 }  // namespace
+
+std::vector<model::Layer> files_of(const model::Manifest& manifest) {
+  std::vector<model::Layer> files = manifest.layers;
+  files.push_back(manifest.config);
+  return files;
+}
 
 Result<HeldModel> find_model(Context& context, const model::Name& name) {
   HeldModel found;
@@ -51,9 +52,7 @@ Result<HeldModel> find_model(Context& context, const model::Name& name) {
 
 io::Task<Result<void>> hold_files(Context& context, DownloadTable& downloads, HeldModel& model,
                                   const ProgressSink& sink, io::Call call) {
-  std::vector<Digest> digests;
-  for (const model::Layer& file : files_of(model.manifest)) digests.push_back(file.digest);
-  CO_TRY(model.hold, co_await context.store.hold(std::move(digests)));
+  CO_TRY(model.hold, co_await context.store.hold(blobs_of(model.manifest)));
   if (!model.is_agreed) co_return Result<void>{};
   co_return co_await fetch_missing(context, downloads, model, sink, std::move(call));
 }

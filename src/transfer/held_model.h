@@ -6,6 +6,9 @@
 
 namespace om::transfer {
 
+// All of a model's files: its layers, then the config.
+std::vector<model::Layer> files_of(const model::Manifest& manifest);
+
 struct HeldModel {
   model::Name name;
   model::Manifest manifest;

@@ -42,18 +42,6 @@ class Elsewhere : public testing::ClusterWorld {
         .tensor("token_embd.weight", {32, 4}, 0)
         .bytes();
   }
-  // On this node's disk only; the bytes of its manifest.
-  std::string put_model(size_t i, const model::Name& name, const std::string& layer) {
-    put(node(i), layer);
-    put(node(i), "{}");
-    model::Manifest manifest;
-    manifest.config = {std::string(model::kConfigMediaType), Digest::of("{}"), 2, ""};
-    manifest.layers = {
-        {std::string(model::kLayerMediaPrefix) + "model", Digest::of(layer), layer.size(), ""}};
-    std::string bytes = manifest.to_json();
-    EXPECT_TRUE(wait(node(i).store->put_manifest(name, bytes)));
-    return bytes;
-  }
   void agree(const model::Name& name, const std::string& manifest) {
     EXPECT_TRUE(wait(catalogues_[0]->put(name, manifest, {})));
     sim_.run(sleep(std::chrono::seconds(1)));  // The other node hears of it.

@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "base/log.h"
+#include "http/forwarding_writer.h"
 #include "http/range.h"
 #include "transfer/chunk_source.h"
 #include "transfer/metrics.h"
@@ -28,19 +29,11 @@ io::Task<void> refuse(http::ResponseWriter& response, int status, std::string_vi
 }
 
 // Sends the bytes of a body as the cap allows it, and counts them.
-class CappedWriter final : public http::ResponseWriter {
+class CappedWriter final : public http::ForwardingWriter {
  public:
   CappedWriter(http::ResponseWriter& inner, Bandwidth& bandwidth, io::CancelToken cancel)
-      : inner_(inner), bandwidth_(bandwidth), cancel_(std::move(cancel)) {}
+      : ForwardingWriter(inner), bandwidth_(bandwidth), cancel_(std::move(cancel)) {}
 
-  http::Headers& headers() override { return inner_.headers(); }
-  io::Task<Result<void>> send(int status, std::string type, std::string body) override {
-    return inner_.send(status, std::move(type), std::move(body));
-  }
-  io::Task<Result<void>> start(int status, std::string type,
-                               std::optional<uint64_t> length) override {
-    return inner_.start(status, std::move(type), length);
-  }
   io::Task<Result<void>> write(std::string_view data) override {
     CO_TRY_VOID(co_await bandwidth_.take(data.size(), {io::kNever, cancel_}));
     CO_TRY_VOID(co_await inner_.write(data));
@@ -61,8 +54,6 @@ class CappedWriter final : public http::ResponseWriter {
     }
     co_return Result<void>{};
   }
-  io::Task<Result<void>> finish() override { return inner_.finish(); }
-  bool started() const override { return inner_.started(); }
 
  private:
   // A fraction of what may pass in a second: each of many who are sent to hears often enough.
@@ -72,7 +63,6 @@ class CappedWriter final : public http::ResponseWriter {
     return rate == 0 ? UINT64_MAX : std::clamp(rate / kPiecesPerSecond, kPieceMin, kPieceMax);
   }
 
-  http::ResponseWriter& inner_;
   Bandwidth& bandwidth_;
   io::CancelToken cancel_;
 };

@@ -3,17 +3,12 @@
 #include <set>
 
 #include "base/log.h"
+#include "transfer/held_model.h"
 #include "transfer/registry.h"
 #include "transfer/replicas/catalogue.h"
 
 namespace om::transfer {
 namespace {
-
-std::vector<model::Layer> layers_of(const model::Manifest& manifest) {
-  std::vector<model::Layer> layers = manifest.layers;
-  layers.push_back(manifest.config);
-  return layers;
-}
 
 // What the model named before and the new manifest does not.
 std::vector<Digest> no_longer_named(const std::optional<store::StoredManifest>& before,
@@ -21,8 +16,8 @@ std::vector<Digest> no_longer_named(const std::optional<store::StoredManifest>& 
   std::vector<Digest> unused;
   if (!before) return unused;
   std::set<Digest> named;
-  for (const model::Layer& layer : layers_of(after)) named.insert(layer.digest);
-  for (const model::Layer& layer : layers_of(before->manifest)) {
+  for (const model::Layer& layer : files_of(after)) named.insert(layer.digest);
+  for (const model::Layer& layer : files_of(before->manifest)) {
     if (!named.contains(layer.digest)) unused.push_back(layer.digest);
   }
   return unused;
@@ -32,7 +27,7 @@ io::Task<Result<void>> fetch_layers(Context& context, DownloadTable& downloads,
                                     const std::shared_ptr<Registry>& registry,
                                     const model::Manifest& manifest, const ProgressSink& sink,
                                     io::Call call) {
-  for (const model::Layer& layer : layers_of(manifest)) {
+  for (const model::Layer& layer : files_of(manifest)) {
     const auto present = context.store.blob_size(layer.digest);
     if (present && *present == layer.size) {
       Progress progress;
@@ -69,7 +64,7 @@ io::Task<Result<void>> pull_model(Context& context, DownloadTable& downloads,
   CO_TRY(const auto manifest, co_await fetch_manifest(*registry, bytes, call));
 
   std::vector<Digest> digests;
-  for (const model::Layer& layer : layers_of(manifest)) digests.push_back(layer.digest);
+  for (const model::Layer& layer : files_of(manifest)) digests.push_back(layer.digest);
   CO_TRY(auto hold, co_await context.store.hold(std::move(digests)));
   CO_TRY_VOID(co_await fetch_layers(context, downloads, registry, manifest, sink, call));
   // Each blob was hashed before it got its name.

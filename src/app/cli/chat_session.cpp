@@ -18,11 +18,14 @@ namespace {
 
 constexpr uint64_t kImageBytesMax = uint64_t{64} << 20;
 
+std::vector<ImagePath> images_in(io::World& world, std::string_view text) {
+  return find_image_paths(text, [&](const std::string& path) { return world.files.exists(path); });
+}
+
 }  // namespace
 
 Result<json::array> take_images(io::World& world, std::string& text) {
-  const auto found =
-      find_image_paths(text, [&](const std::string& path) { return world.files.exists(path); });
+  const auto found = images_in(world, text);
   json::array images;
   for (const ImagePath& image : found) {
     TRY(const std::string bytes, world.files.read_file(image.path, kImageBytesMax));
@@ -42,7 +45,7 @@ ChatSession::ChatSession(Cli& cli, json::object request, AnswerStyle style, bool
       request_(std::move(request)),
       style_(style),
       sees_images_(sees_images),
-      editor_(std::move(history_file)),
+      editor_(cli.world().files, std::move(history_file)),
       interrupt_(cli.real) {}
 
 io::Task<Result<void>> ChatSession::preload() {
@@ -103,8 +106,7 @@ CommandTask ChatSession::run(json::array before) {
 }
 
 bool ChatSession::begins_with_image(const std::string& line) const {
-  const auto found = find_image_paths(
-      line, [&](const std::string& path) { return cli_.world().files.exists(path); });
+  const auto found = images_in(cli_.world(), line);
   return !found.empty() && found.front().begin == 0;
 }
 

@@ -6,7 +6,6 @@
 #include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <termios.h>
-#include <unistd.h>
 #include <wchar.h>
 
 #include <array>
@@ -94,10 +93,6 @@ int read_character(EditLine*, wchar_t* character) {
   }
 }
 
-}  // namespace
-
-namespace {
-
 // Older versions kept it as libedit does, behind this line and with blanks and the like escaped.
 constexpr std::string_view kLibeditCookie = "_HiStOrY_V2_";
 
@@ -114,31 +109,27 @@ void load_history(History* lines, const std::string& path) {
   }
 }
 
-// At once, whole: another chat may read it now.
-void save_history(History* lines, const std::string& path) {
-  const std::string part = fmt::format("{}.{}", path, ::getpid());
-  {
-    const mode_t before = ::umask(0077);
-    std::ofstream file(part, std::ios::trunc);
-    ::umask(before);
-    HistEvent event{};
-    for (int found = history(lines, &event, H_LAST); found != -1;
-         found = history(lines, &event, H_PREV)) {
-      std::string_view line = event.str;
-      while (line.ends_with('\n')) line.remove_suffix(1);
-      file << line << '\n';
-    }
-    if (!file.flush()) {
-      (void)std::remove(part.c_str());
-      return;
-    }
+// For the user's eyes alone.
+void save_history(io::Filesystem& files, History* lines, const std::string& path) {
+  std::string text;
+  HistEvent event{};
+  for (int found = history(lines, &event, H_LAST); found != -1;
+       found = history(lines, &event, H_PREV)) {
+    std::string_view line = event.str;
+    while (line.ends_with('\n')) line.remove_suffix(1);
+    text.append(line).append("\n");
   }
-  (void)std::rename(part.c_str(), path.c_str());
+  const mode_t before = ::umask(0077);
+  (void)files.write_file(path, text);  // Without it, the chat goes on as well.
+  ::umask(before);
 }
 
 }  // namespace
 
 struct LineEditor::State {
+  explicit State(io::Filesystem& the_files) : files(the_files) {}
+
+  io::Filesystem& files;
   EditLine* editor = nullptr;
   History* history = nullptr;
   HistEvent event{};
@@ -146,7 +137,8 @@ struct LineEditor::State {
   io::Descriptor interrupts;
 };
 
-LineEditor::LineEditor(std::string history_file) : state_(std::make_unique<State>()) {
+LineEditor::LineEditor(io::Filesystem& files, std::string history_file)
+    : state_(std::make_unique<State>(files)) {
   state_->history_file = std::move(history_file);
   state_->history = history_init();
   history(state_->history, &state_->event, H_SETSIZE, kHistoryMax);
@@ -176,7 +168,9 @@ LineEditor::~LineEditor() {
 void LineEditor::remember(const std::string& line) {
   if (!history_on_ || line.empty()) return;
   history(state_->history, &state_->event, H_ENTER, line.c_str());
-  if (!state_->history_file.empty()) save_history(state_->history, state_->history_file);
+  if (!state_->history_file.empty()) {
+    save_history(state_->files, state_->history, state_->history_file);
+  }
 }
 
 LineEditor::End LineEditor::read_line(std::string& line) {

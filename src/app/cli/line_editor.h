@@ -5,6 +5,8 @@
 #include <optional>
 #include <string>
 
+#include "io/filesystem.h"
+
 namespace om::app {
 
 // One at a time, on the main thread; reading blocks it.
@@ -13,7 +15,7 @@ class LineEditor {
   enum class End { line, pasted, interrupted, closed };
 
   // The history is kept in `history_file`, a line each, as Ollama's is; empty: only in memory.
-  explicit LineEditor(std::string history_file);
+  LineEditor(io::Filesystem& files, std::string history_file);
   ~LineEditor();
   LineEditor(const LineEditor&) = delete;
   LineEditor& operator=(const LineEditor&) = delete;

@@ -57,7 +57,6 @@ Result<json::array> models_of(const json::value& reply) {
   return models->as_array();
 }
 
-// How much of a model lies in graphics memory, as Ollama says it.
 // Those whose names begin so.
 void keep_named(json::array& models, const std::string& prefix) {
   const auto is_other = [&prefix](const json::value& entry) {
@@ -66,6 +65,7 @@ void keep_named(json::array& models, const std::string& prefix) {
   models.erase(std::remove_if(models.begin(), models.end(), is_other), models.end());
 }
 
+// How much of a model lies in graphics memory, as Ollama says it.
 std::string processor(const json::object& model) {
   const uint64_t total = number_of(model, "size"), gpu = number_of(model, "size_vram");
   if (gpu == 0) return "100% CPU";

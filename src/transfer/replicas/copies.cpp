@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "transfer/held_model.h"
 #include "transfer/replicas/metrics.h"
 #include "transfer/replicas/replicas.h"
 
@@ -58,15 +59,13 @@ io::Task<Result<void>> Replicas::fetch_layers(CatalogueModel model, io::Call cal
   }
   const std::string key = Catalogue::key_of(model.name);
   Files missing;
-  std::vector<model::Layer> layers = model.manifest.layers;
-  layers.push_back(model.manifest.config);
-  for (const model::Layer& layer : layers) {
-    const auto present = parts_.context.store.blob_size(layer.digest);
-    if (present && *present == layer.size) {
-      fetching_[key].done[layer.digest] = layer.size;
+  for (const model::Layer& file : files_of(model.manifest)) {
+    const auto present = parts_.context.store.blob_size(file.digest);
+    if (present && *present == file.size) {
+      fetching_[key].done[file.digest] = file.size;
       continue;
     }
-    missing.emplace_back(layer.digest, layer.size);
+    missing.emplace_back(file.digest, file.size);
   }
   co_return co_await fetch_files(registry, key, std::move(missing), std::move(call));
 }

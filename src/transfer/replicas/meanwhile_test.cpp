@@ -37,13 +37,6 @@ class Meanwhile : public testing::Replicated {
     done = co_await node(0).store->remove_unreferenced(std::move(unused));
     EXPECT_TRUE(done);
   }
-  static std::string manifest_of(const std::string& layer) {
-    model::Manifest manifest;
-    manifest.config = {std::string(model::kConfigMediaType), Digest::of("{}"), 2, ""};
-    manifest.layers = {
-        {std::string(model::kLayerMediaPrefix) + "model", Digest::of(layer), layer.size(), ""}};
-    return manifest.to_json();
-  }
   void expect_new(const std::string& layer) {
     const auto bytes = node(0).store->read_manifest(name("m"));
     ASSERT_TRUE(bytes) << bytes.error().what;

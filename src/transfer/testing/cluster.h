@@ -74,6 +74,9 @@ class ClusterWorld : public ::testing::Test {
   std::vector<Result<void>> fetch_all(const std::vector<size_t>& which, const std::string& data,
                                       bool from_registry = true);
   void put(ClusterNode& node, const std::string& data);
+  // A model of one layer, on this node's disk only; the bytes of its manifest.
+  std::string put_model(size_t index, const model::Name& name, const std::string& layer);
+  static std::string manifest_of(const std::string& layer);
   bool has(ClusterNode& node, const std::string& data);
   template <class T>
   T wait(io::Task<T> task) {

@@ -1,24 +1,17 @@
 // The nodes that the tests of this room copy blobs between.
 #include "transfer/testing/cluster.h"
 
+#include "http/forwarding_writer.h"
 #include "transfer/download.h"
 
 namespace om::transfer::testing {
 namespace {
 
 // Lets a test slow a node's answers down.
-class SlowWriter final : public http::ResponseWriter {
+class SlowWriter final : public http::ForwardingWriter {
  public:
   SlowWriter(http::ResponseWriter& inner, Bandwidth& bandwidth, bool garbage, uint64_t& sent)
-      : inner_(inner), bandwidth_(bandwidth), garbage_(garbage), sent_(sent) {}
-  http::Headers& headers() override { return inner_.headers(); }
-  io::Task<Result<void>> send(int status, std::string type, std::string body) override {
-    return inner_.send(status, std::move(type), std::move(body));
-  }
-  io::Task<Result<void>> start(int status, std::string type,
-                               std::optional<uint64_t> length) override {
-    return inner_.start(status, std::move(type), length);
-  }
+      : ForwardingWriter(inner), bandwidth_(bandwidth), garbage_(garbage), sent_(sent) {}
   io::Task<Result<void>> write(std::string_view data) override {
     constexpr size_t kPiece = 64 * 1024;
     for (size_t at = 0; at < data.size(); at += kPiece) {
@@ -30,11 +23,8 @@ class SlowWriter final : public http::ResponseWriter {
     }
     co_return Result<void>{};
   }
-  io::Task<Result<void>> finish() override { return inner_.finish(); }
-  bool started() const override { return inner_.started(); }
 
  private:
-  http::ResponseWriter& inner_;
   Bandwidth& bandwidth_;
   bool garbage_;
   uint64_t& sent_;
@@ -182,6 +172,24 @@ std::vector<Result<void>> ClusterWorld::fetch_all(const std::vector<size_t>& whi
 
 void ClusterWorld::put(ClusterNode& node, const std::string& data) {
   EXPECT_TRUE(wait(node.store->put_blob(data)));
+}
+
+std::string ClusterWorld::put_model(size_t index, const model::Name& name,
+                                    const std::string& layer) {
+  put(node(index), layer);
+  put(node(index), "{}");
+  std::string bytes = manifest_of(layer);
+  const auto done = wait(node(index).store->put_manifest(name, bytes));
+  EXPECT_TRUE(done) << done.error().what;
+  return bytes;
+}
+
+std::string ClusterWorld::manifest_of(const std::string& layer) {
+  model::Manifest manifest;
+  manifest.config = {std::string(model::kConfigMediaType), Digest::of("{}"), 2, ""};
+  manifest.layers = {
+      {std::string(model::kLayerMediaPrefix) + "model", Digest::of(layer), layer.size(), ""}};
+  return manifest.to_json();
 }
 
 bool ClusterWorld::has(ClusterNode& node, const std::string& data) {

@@ -62,16 +62,7 @@ class Replicated : public ClusterWorld {
   static model::Name name(std::string_view text) { return model::Name::parse(text).value(); }
   // A model made on one node, unknown to the cluster.
   std::string put_model(size_t i, std::string_view text, const std::string& layer) {
-    put(node(i), layer);
-    put(node(i), "{}");
-    model::Manifest manifest;
-    manifest.config = {std::string(model::kConfigMediaType), Digest::of("{}"), 2, ""};
-    manifest.layers = {
-        {std::string(model::kLayerMediaPrefix) + "model", Digest::of(layer), layer.size(), ""}};
-    std::string bytes = manifest.to_json();
-    const auto done = wait(node(i).store->put_manifest(name(text), bytes));
-    EXPECT_TRUE(done) << done.error().what;
-    return bytes;
+    return ClusterWorld::put_model(i, name(text), layer);
   }
   void pass(io::Duration time) { sim_.run(sleep(time)); }
   std::string holders(std::string_view text) {
