@@ -1,6 +1,7 @@
 // What the run's operator does and sees.
 #include "base/log.h"
 #include "cluster/catalogue.h"
+#include "sim/cluster/request_to.h"
 #include "sim/cluster/run.h"
 #include "sim/models_for_test.h"
 
@@ -23,13 +24,7 @@ constexpr uint64_t kAnswerBytesMax = 1 << 20;
 
 io::Task<Result<json::object>> ClusterRun::ask(const ClusterNode& node, std::string method,
                                                std::string target, std::string body) {
-  http::ClientRequest request;
-  request.method = std::move(method);
-  request.target = std::move(target);
-  request.endpoint = node.api();
-  request.host = request.endpoint.str();
-  request.headers.add("Content-Type", "application/json");
-  request.body = std::move(body);
+  auto request = request_to(node, std::move(method), std::move(target), std::move(body));
   const io::Call call = sim_.clock().call_within(kAskMax);
   CO_TRY(const auto response, co_await operator_.send(std::move(request), call));
   CO_TRY(const std::string text, co_await response->read_all(kAnswerBytesMax));

@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "http/event_stream.h"
+#include "sim/cluster/request_to.h"
 #include "sim/models_for_test.h"
 
 namespace om::sim {
@@ -23,18 +24,6 @@ constexpr uint64_t kAnswerBytesMax = 1 << 20;
 std::string text_of(const json::object& line, std::string_view key) {
   const json::value* value = line.if_contains(key);
   return value && value->is_string() ? std::string(value->get_string()) : std::string();
-}
-
-http::ClientRequest request_to(const ClusterNode& node, std::string method, std::string target,
-                               const json::object& body) {
-  http::ClientRequest request;
-  request.method = std::move(method);
-  request.target = std::move(target);
-  request.endpoint = node.api();
-  request.host = request.endpoint.str();
-  request.headers.add("Content-Type", "application/json");
-  request.body = json::serialize(body);
-  return request;
 }
 
 }  // namespace
@@ -117,8 +106,9 @@ io::Task<void> Pulls::pull(Model& model, bool may_leave) {
 io::Task<void> Pulls::pull_through(Model& model, size_t number, io::Duration stays) {
   ClusterNode& node = *parts_.nodes[number];
   bool alone = node.is_alone();
-  auto request = request_to(node, "POST", "/api/pull",
-                            {{"model", model_name(model.number)}, {"insecure", true}});
+  auto request = request_to(
+      node, "POST", "/api/pull",
+      json::serialize(json::object{{"model", model_name(model.number)}, {"insecure", true}}));
   client_.close_idle();  // Whether a kept one still works would be one more draw.
   log_info("pull", field("model", model.number), field("through", node.name()));
   parts_.report.counts["pulls: asked"]++;
@@ -196,7 +186,8 @@ void Pulls::note_end(Model& model, size_t number, End end, const std::string& wh
 io::Task<void> Pulls::remove(Model& model) {
   ClusterNode& node = *parts_.nodes[random_.below(parts_.nodes.size())];
   bool alone = node.is_alone();
-  auto request = request_to(node, "DELETE", "/api/delete", {{"model", model_name(model.number)}});
+  auto request = request_to(node, "DELETE", "/api/delete",
+                            json::serialize(json::object{{"model", model_name(model.number)}}));
   client_.close_idle();
   model.deletions++;
   int status = 0;

@@ -1,28 +1,20 @@
 """What `run` makes of the words behind its model."""
 
 import json
-import unittest
 
-from support.node import PROGRAM, Node
+from support.node import PROGRAM
+from support.node_case import NodeCase
 from support.terminal import Terminal
 
 MODEL = "smollm2:135m"
 ONE_TOKEN = "one"
 
 
-class Prompts(unittest.TestCase):
+class Prompts(NodeCase):
     @classmethod
-    def setUpClass(cls):
-        cls.node = Node()
-        cls.node.start()
-        cls.node.create(MODEL)
-        modelfile = cls.node.folder / "One"
-        modelfile.write_text(f"FROM {MODEL}\nPARAMETER num_predict 1\nPARAMETER temperature 0\n")
-        cls.node.cli("create", ONE_TOKEN, "-f", str(modelfile))
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.node.__exit__(None, None, None)
+    def prepare(cls):
+        cls.node.cli("create", ONE_TOKEN, "-f", "/dev/stdin", input=(
+            f"FROM {MODEL}\nPARAMETER num_predict 1\nPARAMETER temperature 0\n"))
 
     def sent(self, *words):
         """The tokens of the prompt that these words become, and of the answer."""
@@ -73,18 +65,8 @@ class Prompts(unittest.TestCase):
         self.assertEqual(len(found.splitlines()), 2, found)
 
 
-class Typed(unittest.TestCase):
+class Typed(NodeCase):
     """What a person types and pastes into a chat, as the model gets it."""
-
-    @classmethod
-    def setUpClass(cls):
-        cls.node = Node()
-        cls.node.start()
-        cls.node.create(MODEL)
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.node.__exit__(None, None, None)
 
     def asked(self, typed):
         """The first message of a chat in which this was typed."""

@@ -16,6 +16,7 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from support import cases  # noqa: E402
 from support.node import MODELS, PROGRAM, ROOT, Node  # noqa: E402
+from support.node_case import NodeCase  # noqa: E402
 from support.terminal import Terminal  # noqa: E402
 from prompts import Prompts, Typed  # noqa: E402, F401 (their cases run here)
 
@@ -23,20 +24,13 @@ MODEL = "smollm2:135m"
 BRIEF = "brief"
 
 
-class CommandLine(unittest.TestCase):
+class CommandLine(NodeCase):
     @classmethod
-    def setUpClass(cls):
-        cls.node = Node()
-        cls.node.start()
-        cls.node.create(MODEL)
+    def prepare(cls):
         # So small a model sometimes never ends its answer by itself.
         modelfile = cls.node.folder / "Brief"
         modelfile.write_text(f"FROM {MODEL}\nPARAMETER num_predict 40\n")
         cls.node.cli("create", BRIEF, "-f", str(modelfile))
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.node.__exit__(None, None, None)
 
     def lines(self, *arguments):
         return self.node.cli(*arguments).stdout.splitlines()

@@ -16,6 +16,7 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from support import cases  # noqa: E402
 from support.node import CACHE, MODELS, ROOT, HttpError, Node  # noqa: E402
+from support.node_case import NodeCase  # noqa: E402
 from reference import MiniLm, cosine, dot  # noqa: E402
 
 sys.path.insert(0, str(ROOT / "tools"))
@@ -33,17 +34,8 @@ def length(vector):
     return math.sqrt(dot(vector, vector))
 
 
-class Embeddings(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.node = Node()
-        cls.node.start()
-        cls.node.create(MODEL)
-        cls.node.create(CHAT_MODEL)
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.node.__exit__(None, None, None)
+class Embeddings(NodeCase):
+    models = (MODEL, CHAT_MODEL)
 
     def embed(self, text, **more):
         return self.node.post("/api/embed", {"model": MODEL, "input": text, **more})

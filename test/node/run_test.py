@@ -19,6 +19,7 @@ from support import cases  # noqa: E402
 from support.memory_limit import MemoryLimit  # noqa: E402
 from support.ports import free_port  # noqa: E402
 from support.node import CACHE, HttpError, Node  # noqa: E402
+from support.node_case import NodeCase  # noqa: E402
 from addresses import Addresses  # noqa: E402, F401 (its cases run here)
 
 MODEL = "smollm2:135m"
@@ -46,17 +47,7 @@ def seconds_until_idle(pid):
     return mark - begin
 
 
-class RealNode(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.node = Node()
-        cls.node.start()
-        cls.node.create(MODEL)
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.node.__exit__(None, None, None)
-
+class RealNode(NodeCase):
     def test_streams_an_answer_with_a_done_line(self):
         lines = list(self.node.stream("/api/chat", {
             "model": MODEL, "messages": [{"role": "user", "content": "Say hello."}],
