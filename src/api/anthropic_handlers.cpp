@@ -3,6 +3,7 @@
 #include "api/anthropic_request.h"
 #include "api/anthropic_stream.h"
 #include "api/openai_handlers.h"
+#include "api/pulse.h"
 #include "api/standing.h"
 #include "model/name.h"
 
@@ -21,15 +22,22 @@ void drop_thinking_if_unable(const Dependencies& node, model::ChatRequest& reque
   if (model && !(*model)->can("thinking")) request.common.think = model::Think{};
 }
 
-io::Task<Result<void>> stream_message(Context& context, MessageStream& stream,
-                                      generation::Answer& answer) {
+io::Task<Result<void>> write_ping(Context& context, MessageStream& stream) {
+  CO_TRY_VOID(co_await start_events(context, nullptr));
+  CO_TRY_VOID(co_await write_events(context, stream.begin()));
+  // Not part of the answer, and so without a number of its own.
+  co_return co_await context.response.write(MessageStream::kPing);
+}
+
+io::Task<Result<void>> stream_message(const Dependencies& node, Context& context,
+                                      MessageStream stream, model::ChatRequest request) {
+  Pulse pulse(node.world, context, [&context, &stream] { return write_ping(context, stream); });
+  auto asked = node.generation.chat(std::move(request), context.call());
+  CO_TRY(auto answer, co_await pulse.during(std::move(asked)));
   for (bool done = false; !done;) {
-    CO_TRY(model::Chunk chunk, co_await answer.next());
-    std::string events;
-    if (!context.response.started()) {
-      CO_TRY_VOID(co_await start_events(context, answer));
-      events = stream.begin();
-    }
+    CO_TRY(model::Chunk chunk, co_await pulse.during(answer->next()));
+    CO_TRY_VOID(co_await start_events(context, answer.get()));
+    std::string events = stream.begin();
     events += stream.add(chunk);
     CO_TRY_VOID(co_await write_events(context, std::move(events)));
     done = chunk.done;
@@ -47,11 +55,11 @@ io::Task<Result<void>> create_message(const Dependencies& node, Context& context
   MessageHead head{.id = make_head(node, context, "msg_", "").id,
                    .model = request.common.model,
                    .input_tokens_estimate = estimate_input_tokens(request)};
-  CO_TRY(auto answer, co_await node.generation.chat(std::move(request), context.call()));
   if (streamed) {
     MessageStream stream(std::move(head));
-    co_return co_await stream_message(context, stream, *answer);
+    co_return co_await stream_message(node, context, std::move(stream), std::move(request));
   }
+  CO_TRY(auto answer, co_await node.generation.chat(std::move(request), context.call()));
   CO_TRY(GatheredAnswer gathered, co_await gather(*answer));
   set_route_headers(context, answer->route());
   co_return co_await context.send_json(message_reply(head, gathered));

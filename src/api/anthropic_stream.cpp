@@ -71,8 +71,9 @@ std::string message_reply(const MessageHead& head, const GatheredAnswer& answer)
                      usage(answer.usage.prompt_tokens, answer.usage.output_tokens));
 }
 
-std::string MessageStream::begin() const {
+std::string MessageStream::begin() {
   std::string out;
+  if (std::exchange(begun_, true)) return out;
   event(out, "message_start",
         fmt::format(
             R"("message":{{{},"content":[],"stop_reason":null,"stop_sequence":null,"usage":{}}})",

@@ -28,7 +28,8 @@ std::string_view stop_reason(model::DoneReason reason, bool has_tool_calls,
 class MessageStream {
  public:
   explicit MessageStream(MessageHead head) : head_(std::move(head)) {}
-  std::string begin() const;  // message_start.
+  static constexpr std::string_view kPing = "event: ping\ndata: {\"type\":\"ping\"}\n\n";
+  std::string begin();  // message_start; nothing when it was given out before.
   std::string add(const model::Chunk& chunk);
 
  private:
@@ -43,6 +44,7 @@ class MessageStream {
   MessageHead head_;
   Open open_ = Open::none;
   int index_ = 0;  // Of the open block, or of the next.
+  bool begun_ = false;
   bool called_ = false;
 };
 

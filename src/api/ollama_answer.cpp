@@ -1,5 +1,7 @@
 #include "api/ollama_answer.h"
 
+#include "api/pulse.h"
+
 namespace om::api {
 namespace {
 
@@ -10,17 +12,38 @@ bool is_single(const model::Chunk& chunk, const AnswerShape& shape) {
                                         chunk.reason == model::DoneReason::unload));
 }
 
+io::Task<Result<void>> write_empty_chunk(Context& context, ReplyWriter& reply,
+                                         const io::Clock& clock) {
+  if (!context.response.started()) CO_TRY_VOID(co_await context.start(std::string(kNdjson)));
+  std::string line;
+  reply.write(line, model::Chunk{}, clock.wall_now());
+  line += '\n';
+  co_return co_await context.response.write(line);
+}
+
+// Who picks an answer up counts its lines, and so gets none but those of the answer.
+Pulse::Beat beat_of(Context& context, ReplyWriter& reply, const io::Clock& clock,
+                    const AnswerShape& shape) {
+  if (!shape.stream || shape.debug || !shape.asks || context.pick_up) return {};
+  return [&] { return write_empty_chunk(context, reply, clock); };
+}
+
 }  // namespace
 
 io::Task<Result<void>> send_answer(const Dependencies& dependencies, Context& context,
-                                   std::unique_ptr<generation::Answer> answer, AnswerShape shape) {
+                                   io::Task<Result<std::unique_ptr<generation::Answer>>> asked,
+                                   AnswerShape shape) {
   const io::Clock& clock = dependencies.world.clock;
-  CO_TRY(model::Chunk chunk, co_await answer->next());
   ReplyWriter reply(shape.kind, shape.model);
+  Pulse pulse(dependencies.world, context, beat_of(context, reply, clock, shape));
+  CO_TRY(auto answer, co_await pulse.during(std::move(asked)));
+  CO_TRY(model::Chunk chunk, co_await pulse.during(answer->next()));
   std::string line;
-  if (shape.stream && !is_single(chunk, shape)) {
-    set_route_headers(context, answer->route());
-    CO_TRY_VOID(co_await context.start(std::string(kNdjson)));
+  if (context.response.started() || (shape.stream && !is_single(chunk, shape))) {
+    if (!context.response.started()) {
+      set_route_headers(context, answer->route());
+      CO_TRY_VOID(co_await context.start(std::string(kNdjson)));
+    }
     while (true) {
       const io::WallTime now = clock.wall_now();
       line.clear();
@@ -36,7 +59,7 @@ io::Task<Result<void>> send_answer(const Dependencies& dependencies, Context& co
       CO_TRY_VOID(co_await context.write(line));
       if (chunk.done) break;
       if (more && !*more) co_return fail(std::move(*more).error());
-      CO_TRY(chunk, co_await answer->next());
+      CO_TRY(chunk, co_await pulse.during(answer->next()));
     }
     co_return co_await context.response.finish();
   }

@@ -14,11 +14,14 @@ struct AnswerShape {
   std::string model;
   bool stream = true;
   bool debug = false;
+  bool asks = true;  // There is a prompt; else the model is only to be loaded or unloaded.
   size_t images = 0;
 };
 
-// Nothing is sent before the first chunk is there, so that early errors have their own status.
+// Nothing is sent before the first chunk is there, so that early errors have their own status; but
+// a stream that has brought nothing for a while gets chunks without text (pulse.h).
 io::Task<Result<void>> send_answer(const Dependencies& dependencies, Context& context,
-                                   std::unique_ptr<generation::Answer> answer, AnswerShape shape);
+                                   io::Task<Result<std::unique_ptr<generation::Answer>>> asked,
+                                   AnswerShape shape);
 
 }  // namespace om::api

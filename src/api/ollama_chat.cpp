@@ -14,11 +14,12 @@ HandlerResult handle_chat(const Dependencies& dependencies, Context& context) {
                     .model = request.common.model,
                     .stream = request.common.stream,
                     .debug = request.common.debug_render_only,
+                    .asks = !request.messages.empty(),
                     .images = 0};
   for (const model::Message& message : request.messages) shape.images += message.images.size();
   io::Call call = context.call();
-  CO_TRY(auto answer, co_await dependencies.generation.chat(std::move(request), std::move(call)));
-  co_return co_await send_answer(dependencies, context, std::move(answer), std::move(shape));
+  auto asked = dependencies.generation.chat(std::move(request), std::move(call));
+  co_return co_await send_answer(dependencies, context, std::move(asked), std::move(shape));
 }
 
 }  // namespace om::api

@@ -84,6 +84,10 @@ class OllamaNode {
   KeptResponse post(std::string path, std::string body) {
     return ask("POST", std::move(path), std::move(body));
   }
+  // From then on every piece of an answer takes so long.
+  void take_per_piece(io::Duration time) {
+    script.before_piece = [this, time] { return sleep(time); };
+  }
   Digest put_model(std::string name) {
     Digest digest;
     world_.run(put_manifest(std::move(name), digest));
@@ -96,6 +100,10 @@ class OllamaNode {
   }
 
  private:
+  io::Task<void> sleep(io::Duration time) {
+    const auto slept = co_await world_.clock().sleep_for(time);
+    CHECK(slept.has_value());
+  }
   io::Task<void> put_loose(std::string data, Digest& digest) {
     auto blob = co_await store->put_blob(std::move(data));
     CHECK(blob.has_value());

@@ -42,6 +42,25 @@ TEST(OllamaChat, StreamsALineForEachPieceAndThenTheCounts) {
   EXPECT_EQ(lines[3].at("load_duration"), 2000000000);
 }
 
+TEST(OllamaChat, SendsEmptyChunksWhileNothingElseComes) {
+  OllamaNode node;
+  node.shelf.add("m");
+  node.script.answer = "Hi";
+  node.take_per_piece(std::chrono::seconds(100));
+  KeptResponse response = node.post("/api/chat", std::string(kHello));
+  EXPECT_EQ(response.content_type, "application/x-ndjson");
+  std::string text;
+  const auto lines = lines_of(response.body);
+  EXPECT_GT(lines.size(), 12);
+  for (const auto& line : lines) text += line.at("message").at("content").as_string();
+  EXPECT_EQ(text, "Hi");
+  EXPECT_EQ(lines.front().at("done"), false);
+  EXPECT_EQ(lines.back().at("done"), true);
+  // Lines are numbered for who picks an answer up.
+  response = node.ask("POST", "/api/chat", std::string(kHello), {{"Idempotency-Key", "k"}});
+  EXPECT_EQ(lines_of(response.body).size(), 3);
+}
+
 TEST(OllamaChat, JoinsEverythingForThoseWhoDoNotStream) {
   OllamaNode node;
   node.shelf.add("m");

@@ -18,14 +18,19 @@ struct Script {
   std::vector<model::Chunk> chunks;
   std::optional<Error> refusal;  // Before any chunk.
   std::optional<Error> failure;
+  io::Duration pause{};  // Before the answer, and before each chunk.
 };
 
 // The answer to one request: the script's chunks, then its failure.
 class ScriptedAnswer final : public generation::Answer {
  public:
-  explicit ScriptedAnswer(const Script& script)
-      : chunks_(script.chunks.begin(), script.chunks.end()), failure_(script.failure) {}
+  ScriptedAnswer(const Script& script, io::Clock& clock)
+      : chunks_(script.chunks.begin(), script.chunks.end()),
+        failure_(script.failure),
+        pause_(script.pause),
+        clock_(clock) {}
   io::Task<Result<model::Chunk>> next() override {
+    CO_TRY_VOID(co_await clock_.sleep_for(pause_));
     if (!chunks_.empty()) {
       model::Chunk chunk = std::move(chunks_.front());
       chunks_.pop_front();
@@ -39,12 +44,15 @@ class ScriptedAnswer final : public generation::Answer {
  private:
   std::deque<model::Chunk> chunks_;
   std::optional<Error> failure_;
+  io::Duration pause_;
+  io::Clock& clock_;
   generation::Route route_{.node = "here"};
 };
 
 // Answers every request by `script` and keeps what was asked.
 class ScriptedGeneration final : public generation::Generation {
  public:
+  explicit ScriptedGeneration(io::Clock& clock) : clock_(clock) {}
   Script script;
   model::Embedding embedding;
   std::vector<model::ChatRequest> chats;
@@ -53,11 +61,13 @@ class ScriptedGeneration final : public generation::Generation {
   io::Task<Result<std::unique_ptr<generation::Answer>>> chat(model::ChatRequest request,
                                                              io::Call) override {
     chats.push_back(std::move(request));
+    CO_TRY_VOID(co_await clock_.sleep_for(script.pause));
     co_return answer();
   }
   io::Task<Result<std::unique_ptr<generation::Answer>>> generate(model::GenerateRequest request,
                                                                  io::Call) override {
     prompts.push_back(std::move(request));
+    CO_TRY_VOID(co_await clock_.sleep_for(script.pause));
     co_return answer();
   }
   io::Task<Result<model::Embedding>> embed(model::EmbedRequest, io::Call) override {
@@ -80,8 +90,10 @@ class ScriptedGeneration final : public generation::Generation {
  private:
   Result<std::unique_ptr<generation::Answer>> answer() const {
     if (script.refusal) return fail(*script.refusal);
-    return std::make_unique<ScriptedAnswer>(script);
+    return std::make_unique<ScriptedAnswer>(script, clock_);
   }
+
+  io::Clock& clock_;
 };
 
 // These routes neither schedule nor transfer.
@@ -168,6 +180,8 @@ class KeptResponse final : public http::ResponseWriter {
 
 // One node with an empty store; ask() runs one request to its end.
 class ScriptedNode {
+  sim::World world_{1};  // Outlives the generation.
+
  public:
   ScriptedNode() {
     world_.run(open_store());
@@ -197,7 +211,7 @@ class ScriptedNode {
   }
   void add_model(std::string name) { world_.run(put_manifest(std::move(name))); }
 
-  ScriptedGeneration generation;
+  ScriptedGeneration generation{world_.world().clock};
 
  private:
   io::Task<void> open_store() {
@@ -223,7 +237,6 @@ class ScriptedNode {
     co_await router_.handle(context);
   }
 
-  sim::World world_{1};
   std::unique_ptr<store::Store> store_;
   NoScheduler scheduler_;
   NoTransfer transfer_;

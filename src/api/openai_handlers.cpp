@@ -2,6 +2,7 @@
 
 #include "api/openai_request.h"
 #include "api/openapi.h"
+#include "api/pulse.h"
 #include "api/standing.h"
 
 namespace om::api {
@@ -24,19 +25,27 @@ model::ChatRequest chat_part(const ChatCompletion& chat, int choice) {
   return request;
 }
 
+// A line that readers of event streams pass over.
+io::Task<Result<void>> write_comment(Context& context) {
+  CO_TRY_VOID(co_await start_events(context, nullptr));
+  co_return co_await context.response.write(": keep-alive\n\n");
+}
+
 // Choices are made one after another: the second finds the prompt in the runner's cache, and one
 // request never holds more than one slot.
 io::Task<Result<void>> stream_chat(const Dependencies& node, Context& context,
                                    ChatCompletion chat) {
   ChatStream stream(make_head(node, context, "chatcmpl-", chat.request.common.model),
                     chat.include_usage);
+  Pulse pulse(node.world, context, [&context] { return write_comment(context); });
   UsageSum usage;
   std::string events;
   for (int choice = 0; choice < chat.choices; choice++) {
-    CO_TRY(auto answer, co_await node.generation.chat(chat_part(chat, choice), context.call()));
+    auto asked = node.generation.chat(chat_part(chat, choice), context.call());
+    CO_TRY(auto answer, co_await pulse.during(std::move(asked)));
     for (bool done = false; !done;) {
-      CO_TRY(model::Chunk chunk, co_await answer->next());
-      if (!context.response.started()) CO_TRY_VOID(co_await start_events(context, *answer));
+      CO_TRY(model::Chunk chunk, co_await pulse.during(answer->next()));
+      if (!context.response.started()) CO_TRY_VOID(co_await start_events(context, answer.get()));
       events.clear();
       stream.add(events, choice, chunk);
       // What came in one read leaves in one write.
@@ -98,14 +107,16 @@ io::Task<Result<void>> stream_completion(const Dependencies& node, Context& cont
                                          Completion completion) {
   CompletionStream stream(make_head(node, context, "cmpl-", completion.request.common.model),
                           completion.include_usage);
+  Pulse pulse(node.world, context, [&context] { return write_comment(context); });
   UsageSum usage;
   for (int index = 0; index < completion_count(completion); index++) {
     model::GenerateRequest request = completion_part(completion, index);
     std::string echo = completion.echo ? request.prompt : "";
-    CO_TRY(auto answer, co_await node.generation.generate(std::move(request), context.call()));
+    auto asked = node.generation.generate(std::move(request), context.call());
+    CO_TRY(auto answer, co_await pulse.during(std::move(asked)));
     for (bool done = false; !done;) {
-      CO_TRY(model::Chunk chunk, co_await answer->next());
-      CO_TRY_VOID(co_await start_events(context, *answer));
+      CO_TRY(model::Chunk chunk, co_await pulse.during(answer->next()));
+      CO_TRY_VOID(co_await start_events(context, answer.get()));
       std::string events = echo.empty() ? "" : stream.echo(index, std::exchange(echo, ""));
       events += stream.add(index, chunk);
       CO_TRY_VOID(co_await write_events(context, std::move(events)));
@@ -187,9 +198,9 @@ ReplyHead make_head(const Dependencies& node, const Context& context, std::strin
                    .created = std::chrono::duration_cast<std::chrono::seconds>(now).count()};
 }
 
-io::Task<Result<void>> start_events(Context& context, const generation::Answer& answer) {
+io::Task<Result<void>> start_events(Context& context, const generation::Answer* answer) {
   if (context.response.started()) co_return Result<void>();
-  set_route_headers(context, answer.route());
+  if (answer) set_route_headers(context, answer->route());
   context.response.headers().set("Cache-Control", "no-cache");
   std::string content_type(kEventStream);
   co_return co_await context.start(std::move(content_type));

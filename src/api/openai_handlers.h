@@ -21,8 +21,9 @@ ReplyHead make_head(const Dependencies& node, const Context& context, std::strin
                     std::string model);
 
 // Starts the event stream, if it has not begun, with what the answer tells in headers. Called when
-// the first chunk is there: errors before it still have a status of their own.
-io::Task<Result<void>> start_events(Context& context, const generation::Answer& answer);
+// the first chunk is there: errors before it still have a status of their own. Null: it is not
+// known yet who answers, and the stream begins to show that we are alive (pulse.h).
+io::Task<Result<void>> start_events(Context& context, const generation::Answer* answer);
 io::Task<Result<void>> write_events(Context& context, std::string events);
 
 // POST /v1/responses; registered with the OpenAI routes.

@@ -236,5 +236,51 @@ TEST(Openapi, IsServedAsItStandsInTheDocs) {
   }
 }
 
+size_t count(std::string_view text, std::string_view part) {
+  size_t found = 0;
+  for (size_t at = text.find(part); at != text.npos; at = text.find(part, at + part.size())) {
+    found++;
+  }
+  return found;
+}
+
+TEST(SilentStreams, ShowThatTheAnswerIsStillBeingMade) {
+  struct Case {
+    std::string path, body, sign;
+  };
+  const std::string stream = R"("stream":true)";
+  for (const auto& [path, body, sign] :
+       {Case{"/v1/chat/completions", chat_with(stream), ": keep-alive\n\n"},
+        Case{"/v1/completions", R"({"model":"m","prompt":"hi","stream":true})", ": keep-alive\n\n"},
+        Case{"/v1/messages", message_with(stream), "event: ping\ndata: {\"type\":\"ping\"}\n\n"},
+        Case{"/v1/responses", R"({"model":"m","input":"hi","stream":true})",
+             "event: keepalive\ndata: {\"type\":\"keepalive\",\"sequence_number\":"}}) {
+    ScriptedNode node;
+    node.generation.script = hello();
+    const std::string quick = node.post(path, body).body;
+    EXPECT_EQ(count(quick, sign), 0u) << path;
+    node.generation.script.pause = std::chrono::seconds(121);
+    const KeptResponse response = node.post(path, body);
+    EXPECT_EQ(response.content_type, "text/event-stream") << path;
+    EXPECT_TRUE(response.finished) << path;
+    // Seven until the answer, eight for each of its chunks.
+    EXPECT_EQ(count(response.body, sign), 31u) << path;
+    EXPECT_EQ(count(response.body, "lo\""), 1u + (path == "/v1/responses" ? 4 : 0)) << path;
+  }
+}
+
+TEST(SilentStreams, TellTroubleInTheStreamOnceItHasBegun) {
+  ScriptedNode node;
+  node.generation.script.pause = std::chrono::seconds(20);
+  node.generation.script.refusal = Error{Errc::overloaded, "server busy"};
+  EXPECT_EQ(node.post("/v1/messages", message_with(R"("stream":true)")).status, 503);
+  node.generation.script.pause = std::chrono::minutes(2);
+  const KeptResponse late = node.post("/v1/messages", message_with(R"("stream":true)"));
+  EXPECT_EQ(late.status, 200);
+  EXPECT_TRUE(late.body.starts_with("event: message_start")) << late.body;
+  EXPECT_EQ(count(late.body, "event: message_start"), 1u);
+  EXPECT_NE(late.body.find("event: error"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace om::api

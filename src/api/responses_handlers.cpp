@@ -1,5 +1,6 @@
 // POST /v1/responses.
 #include "api/openai_handlers.h"
+#include "api/pulse.h"
 #include "api/responses_request.h"
 #include "api/responses_stream.h"
 #include "api/standing.h"
@@ -10,28 +11,40 @@ namespace json = boost::json;
 
 namespace {
 
-io::Task<Result<void>> stream_response(Context& context, ResponseStream& stream,
-                                       generation::Answer& answer) {
+io::Task<Result<void>> write_keepalive(Context& context, ResponseStream& stream) {
+  CO_TRY_VOID(co_await start_events(context, nullptr));
+  CO_TRY_VOID(co_await write_events(context, stream.begin()));
+  // Not part of the answer, and so without an id of its own.
+  const std::string event = stream.keepalive();
+  co_return co_await context.response.write(event);
+}
+
+io::Task<Result<void>> stream_chunks(const Dependencies& node, Context& context,
+                                     ResponseStream& stream, model::ChatRequest request) {
+  Pulse pulse(node.world, context,
+              [&context, &stream] { return write_keepalive(context, stream); });
+  auto asked = node.generation.chat(std::move(request), context.call());
+  CO_TRY(auto answer, co_await pulse.during(std::move(asked)));
   for (bool done = false; !done;) {
-    Result<model::Chunk> chunk = co_await answer.next();
-    if (!chunk) {
-      if (context.response.started()) {
-        // The router adds the error itself; this tells the response's own state.
-        std::string last = stream.fail(chunk.error().what);
-        CO_TRY_VOID(co_await write_events(context, std::move(last)));
-      }
-      co_return om::fail(std::move(chunk.error()));
-    }
-    std::string events;
-    if (!context.response.started()) {
-      CO_TRY_VOID(co_await start_events(context, answer));
-      events = stream.begin();
-    }
-    events += stream.add(*chunk);
+    CO_TRY(model::Chunk chunk, co_await pulse.during(answer->next()));
+    CO_TRY_VOID(co_await start_events(context, answer.get()));
+    std::string events = stream.begin();
+    events += stream.add(chunk);
     CO_TRY_VOID(co_await write_events(context, std::move(events)));
-    done = chunk->done;
+    done = chunk.done;
   }
   co_return co_await context.response.finish();
+}
+
+io::Task<Result<void>> stream_response(const Dependencies& node, Context& context,
+                                       ResponseStream& stream, model::ChatRequest request) {
+  Result<void> streamed = co_await stream_chunks(node, context, stream, std::move(request));
+  if (!streamed && context.response.started()) {
+    // The router adds the error itself; this tells the response's own state.
+    std::string last = stream.fail(streamed.error().what);
+    CO_TRY_VOID(co_await write_events(context, std::move(last)));
+  }
+  co_return streamed;
 }
 
 }  // namespace
@@ -44,8 +57,10 @@ io::Task<Result<void>> create_response(const Dependencies& node, Context& contex
   bool streamed = call.request.common.stream;
   ResponseStream stream(make_head(node, context, "resp_", context.model), std::move(call.echo),
                         std::move(call.tools));
+  if (streamed) {
+    co_return co_await stream_response(node, context, stream, std::move(call.request));
+  }
   CO_TRY(auto answer, co_await node.generation.chat(std::move(call.request), context.call()));
-  if (streamed) co_return co_await stream_response(context, stream, *answer);
   size_t bytes = 0;
   for (bool done = false; !done;) {
     CO_TRY(model::Chunk chunk, co_await answer->next());

@@ -95,8 +95,15 @@ std::string ResponseStream::response() const {
   return out;
 }
 
+std::string ResponseStream::keepalive() {
+  return fmt::format(
+      "event: keepalive\ndata: {{\"type\":\"keepalive\",\"sequence_number\":{}}}\n\n",
+      sequence_++);
+}
+
 std::string ResponseStream::begin() {
   std::string out;
+  if (sequence_ > 0) return out;
   response_event(out, "response.created");
   response_event(out, "response.in_progress");
   return out;

@@ -23,7 +23,10 @@ class ResponseStream {
   // `head.id` is "resp_..."; the ids of its items are made of it.
   ResponseStream(ReplyHead head, boost::json::object echo, ClientTools tools = {});
 
-  std::string begin();                         // response.created and response.in_progress.
+  // response.created and response.in_progress; nothing when they were given out before.
+  std::string begin();
+  // Says that the answer is still being made. Clients wait for an event, a comment is none.
+  std::string keepalive();
   std::string add(const model::Chunk& chunk);  // The last one closes the response.
   std::string fail(std::string_view message);  // response.failed.
   std::string response() const;                // The response object as it stands.
@@ -58,7 +61,7 @@ class ResponseStream {
   std::string text_;     // Of the open item.
   std::vector<model::Logprob> logprobs_;
   UsageSum usage_;
-  int sequence_ = 0;
+  int sequence_ = 0;  // 0: not begun.
 };
 
 }  // namespace om::api
