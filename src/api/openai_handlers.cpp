@@ -220,7 +220,6 @@ void register_openai(Router& router, const Dependencies& dependencies) {
   static constexpr Entry kEntries[] = {{"POST", "/v1/chat/completions", chat_completions},
                                        {"POST", "/v1/completions", completions},
                                        {"POST", "/v1/embeddings", embeddings},
-                                       {"POST", "/v1/responses", create_response},
                                        {"GET", "/v1/models", list_models},
                                        {"GET", "/v1/models/*model", show_model}};
   for (const Entry& entry : kEntries) {
@@ -229,6 +228,7 @@ void register_openai(Router& router, const Dependencies& dependencies) {
                  return function(dependencies, context);
                });
   }
+  register_responses(router, dependencies);
   register_openapi(router);
 }
 

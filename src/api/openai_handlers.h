@@ -26,8 +26,8 @@ ReplyHead make_head(const Dependencies& node, const Context& context, std::strin
 io::Task<Result<void>> start_events(Context& context, const generation::Answer* answer);
 io::Task<Result<void>> write_events(Context& context, std::string events);
 
-// POST /v1/responses; registered with the OpenAI routes.
-io::Task<Result<void>> create_response(const Dependencies& node, Context& context);
+// POST /v1/responses; with the OpenAI routes.
+void register_responses(Router& router, const Dependencies& dependencies);
 
 // GET /v1/models and /v1/models/*model, in OpenAI's shape or, for a request with an
 // `anthropic-version` header, in Anthropic's.

@@ -282,5 +282,47 @@ TEST(SilentStreams, TellTroubleInTheStreamOnceItHasBegun) {
   EXPECT_NE(late.body.find("event: error"), std::string::npos);
 }
 
+TEST(OpenaiRoutes, PutEarlierItemsOfAResponseInThePlaceOfReferences) {
+  ScriptedNode node;
+  node.generation.script.chunks = {
+      {.thinking = "hm"}, {.content = "Hello", .tool_calls = {{"c1", "f", "{}"}}}, last()};
+  for (const bool streamed : {false, true}) {
+    const std::string first =
+        node.post("/v1/responses",
+                  fmt::format(R"({{"model":"m","input":"hi","stream":{}}})", streamed))
+            .body;
+    const json::value response =
+        streamed ? json::parse(first.substr(first.rfind("data: ") + 6)).at("response")
+                 : json::parse(first);
+    json::array input{json::object{{"role", "user"}, {"content", "hi"}}};
+    for (const json::value& item : response.at("output").as_array()) {
+      input.push_back(json::object{{"type", "item_reference"}, {"id", item.at("id")}});
+    }
+    ASSERT_EQ(input.size(), 4u);
+    input.push_back(
+        json::object{{"type", "function_call_output"}, {"call_id", "c1"}, {"output", "done"}});
+    const json::object second{{"model", "m"}, {"input", input}};
+    EXPECT_EQ(node.post("/v1/responses", json::serialize(second)).status, 200);
+    const std::vector<model::Message>& asked = node.generation.chats.back().messages;
+    ASSERT_EQ(asked.size(), 3u);
+    EXPECT_EQ(asked[1].thinking, "hm");
+    EXPECT_EQ(asked[1].content, "Hello");
+    EXPECT_EQ(asked[1].tool_calls.at(0).name, "f");
+  }
+}
+
+TEST(OpenaiRoutes, SayWhatToDoAboutAnItemThatIsNotKept) {
+  ScriptedNode node;
+  node.generation.script = hello();
+  const json::value told =
+      json::parse(node.post("/v1/responses", R"({"model":"m","input":"hi","store":false})").body);
+  const json::object body{
+      {"model", "m"},
+      {"input", json::array{json::object{{"id", told.at("output").at(0).at("id")}}}}};
+  const KeptResponse response = node.post("/v1/responses", json::serialize(body));
+  EXPECT_EQ(response.status, 400);
+  EXPECT_NE(response.body.find("set store to false"), std::string::npos) << response.body;
+}
+
 }  // namespace
 }  // namespace om::api

@@ -1,6 +1,7 @@
 // POST /v1/responses.
 #include "api/openai_handlers.h"
 #include "api/pulse.h"
+#include "api/responses_items.h"
 #include "api/responses_request.h"
 #include "api/responses_stream.h"
 #include "api/standing.h"
@@ -36,6 +37,10 @@ io::Task<Result<void>> stream_chunks(const Dependencies& node, Context& context,
   co_return co_await context.response.finish();
 }
 
+void keep_items(ResponseItems& kept, const ResponseStream& stream) {
+  for (const ResponseStream::Item& item : stream.items()) kept.keep(item.id, item.text);
+}
+
 io::Task<Result<void>> stream_response(const Dependencies& node, Context& context,
                                        ResponseStream& stream, model::ChatRequest request) {
   Result<void> streamed = co_await stream_chunks(node, context, stream, std::move(request));
@@ -47,10 +52,10 @@ io::Task<Result<void>> stream_response(const Dependencies& node, Context& contex
   co_return streamed;
 }
 
-}  // namespace
-
-io::Task<Result<void>> create_response(const Dependencies& node, Context& context) {
+io::Task<Result<void>> create_response(const Dependencies& node, Context& context,
+                                       ResponseItems& kept) {
   CO_TRY(json::object body, co_await read_object(node, context));
+  CO_TRY_VOID(kept.resolve(body));
   CO_TRY(ResponsesCall call, parse_responses(body));
   context.model = call.request.common.model;
   CO_TRY_VOID(note_caller(call.request.common, context, node.settings));
@@ -58,7 +63,9 @@ io::Task<Result<void>> create_response(const Dependencies& node, Context& contex
   ResponseStream stream(make_head(node, context, "resp_", context.model), std::move(call.echo),
                         std::move(call.tools));
   if (streamed) {
-    co_return co_await stream_response(node, context, stream, std::move(call.request));
+    Result<void> sent = co_await stream_response(node, context, stream, std::move(call.request));
+    if (call.store) keep_items(kept, stream);
+    co_return sent;
   }
   CO_TRY(auto answer, co_await node.generation.chat(std::move(call.request), context.call()));
   size_t bytes = 0;
@@ -69,8 +76,19 @@ io::Task<Result<void>> create_response(const Dependencies& node, Context& contex
     stream.add(chunk);
     done = chunk.done;
   }
+  if (call.store) keep_items(kept, stream);
   set_route_headers(context, answer->route());
   co_return co_await context.send_json(stream.response());
+}
+
+}  // namespace
+
+void register_responses(Router& router, const Dependencies& dependencies) {
+  auto kept = std::make_shared<ResponseItems>();
+  router.add("POST", "/v1/responses", ErrorShape::openai,
+             [kept = std::move(kept), &dependencies](Context& context) {
+               return create_response(dependencies, context, *kept);
+             });
 }
 
 }  // namespace om::api

@@ -166,7 +166,7 @@ Result<void> refuse_state(const Fields& fields) {
   for (std::string_view name : {"previous_response_id", "conversation", "prompt"}) {
     if (fields.has(name)) {
       return fail(Errc::invalid_argument,
-                  "'{}' is not supported: nothing is stored here; send the whole input", name);
+                  "'{}' is not supported: no response is stored here; send the whole input", name);
     }
   }
   TRY(auto background, fields.boolean("background"));
@@ -242,6 +242,8 @@ Result<ResponsesCall> parse_responses(const json::object& body) {
   }
   TRY_VOID(parse_tools(fields, call));
   TRY_VOID(parse_options(fields, call.request.common));
+  TRY(auto store, fields.boolean("store"));
+  call.store = store.value_or(true);
   fill_echo(body, call);
   return call;
 }

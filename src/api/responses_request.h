@@ -1,6 +1,7 @@
-// Bodies of /v1/responses in our own words. Nothing is stored between requests: the caller sends
-// the whole history. Pure functions; errors are invalid_argument with a text for the caller.
-// Source: https://platform.openai.com/docs/api-reference/responses/create
+// Bodies of /v1/responses in our own words. No response is stored: the caller sends the whole
+// history, or refers to items (responses_items.h), which are in it when it comes here. Pure
+// functions; errors are invalid_argument with a text for the caller. Source:
+// https://platform.openai.com/docs/api-reference/responses/create
 #pragma once
 
 #include <boost/json.hpp>
@@ -14,6 +15,7 @@ namespace om::api {
 struct ResponsesCall {
   model::ChatRequest request;
   ClientTools tools;
+  bool store = true;         // Its items may be referred to later.
   boost::json::object echo;  // What the reply repeats: instructions, temperature, tools, ...
 };
 

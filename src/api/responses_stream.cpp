@@ -77,8 +77,12 @@ std::string ResponseStream::response() const {
   }
   out += R"(,"incomplete_details":)";
   out += status_ == "incomplete" ? R"({"reason":"max_output_tokens"})" : "null";
-  out += fmt::format(R"(,"model":{},"output":[{}],"usage":)", quoted(head_.model),
-                     fmt::join(items_, ","));
+  out += fmt::format(R"(,"model":{},"output":[)", quoted(head_.model));
+  for (const Item& item : items_) {
+    if (&item != &items_.front()) out += ',';
+    out += item.text;
+  }
+  out += R"(],"usage":)";
   if (status_ == "completed" || status_ == "incomplete") {
     out += fmt::format(R"({{"input_tokens":{},"input_tokens_details":{{"cached_tokens":{},)"
                        R"("cache_write_tokens":0}},"output_tokens":{},)"
@@ -97,8 +101,7 @@ std::string ResponseStream::response() const {
 
 std::string ResponseStream::keepalive() {
   return fmt::format(
-      "event: keepalive\ndata: {{\"type\":\"keepalive\",\"sequence_number\":{}}}\n\n",
-      sequence_++);
+      "event: keepalive\ndata: {{\"type\":\"keepalive\",\"sequence_number\":{}}}\n\n", sequence_++);
 }
 
 std::string ResponseStream::begin() {
@@ -159,7 +162,7 @@ void ResponseStream::close(std::string& out) {
   // Only the item in which the limit struck is incomplete.
   std::string item = open_item(status_ == "incomplete" ? "incomplete" : "completed");
   item_event(out, "response.output_item.done", item);
-  items_.push_back(std::move(item));
+  items_.push_back({item_id_, std::move(item)});
   open_ = Open::none;
 }
 
@@ -195,7 +198,7 @@ void ResponseStream::add_call(std::string& out, const model::ToolCall& call) {
         fmt::format(R"({},{}"{}":{})", place(), name, member_of(tool), quoted(text)));
   std::string item = call_item(item_id_, call, tool, text, "completed");
   item_event(out, "response.output_item.done", item);
-  items_.push_back(std::move(item));
+  items_.push_back({item_id_, std::move(item)});
 }
 
 void ResponseStream::finish(std::string& out, const model::Chunk& chunk) {

@@ -31,6 +31,13 @@ class ResponseStream {
   std::string fail(std::string_view message);  // response.failed.
   std::string response() const;                // The response object as it stands.
 
+  // Output items that are finished.
+  struct Item {
+    std::string id;
+    std::string text;  // Its JSON.
+  };
+  const std::vector<Item>& items() const { return items_; }
+
  private:
   enum class Open { none, reasoning, message };
 
@@ -55,7 +62,7 @@ class ResponseStream {
   std::string status_ = "in_progress";
   std::optional<int64_t> completed_;  // Unix seconds.
   std::string failure_;               // Message of a failed response.
-  std::vector<std::string> items_;    // JSON of finished output items.
+  std::vector<Item> items_;
   Open open_ = Open::none;
   std::string item_id_;  // Of the open item.
   std::string text_;     // Of the open item.
