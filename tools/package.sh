@@ -18,12 +18,19 @@ tree=$work/tree
 lib=$tree/usr/lib/ollamamax
 doc=$tree/usr/share/doc/ollamamax
 mkdir -p "$lib" "$doc" "$tree/usr/bin" "$tree/lib/systemd/system" "$tree/DEBIAN"
+mkdir "$tree/etc" "$tree/etc/ollamamax"  # Empty: for the environment file that the unit reads.
+
+# Of runner.deterministic, where `tools/build_llama.sh deterministic` has made them.
+runners=("$llama/bin")
+[ ! -e "$llama/deterministic/complete" ] || runners+=("$llama/deterministic")
 
 put_programs() {
   install -m 755 "$program" "$lib/ollamamax"
   strip --strip-unneeded "$lib/ollamamax"
   ln -s ../lib/ollamamax/ollamamax "$tree/usr/bin/ollamamax"
-  cp -a "$llama/bin" "$lib/llama"
+  cp -a "${runners[@]}" "$lib/"  # At once: they share files, as hard links.
+  mv "$lib/bin" "$lib/llama"
+  rm -f "$lib/deterministic/complete"
   # The converter for safetensors folders, where the node looks for it.
   cp -r "$llama"/{convert_hf_to_gguf.py,conversion,gguf-py} "$lib/"
   find "$lib" -name __pycache__ -prune -exec rm -rf {} +
@@ -67,7 +74,8 @@ needed_packages() {
   printf 'Source: ollamamax\n\nPackage: ollamamax\nArchitecture: any\n' >"$work/debian/control"
   (cd "$work" &&
     dpkg-shlibdeps -O -l"$lib/llama" --ignore-missing-info "$lib/ollamamax" \
-      $(find "$lib/llama" -type f -executable -printf '-e%p ') 2>"$work/shlibdeps.log") |
+      $(find "$lib" -type f -executable '(' -path '*/llama/*' -o -path '*/deterministic/*' ')' \
+        -printf '-e%p ') 2>"$work/shlibdeps.log") |
     sed -n 's/^shlibs:Depends=//p'
 }
 
@@ -83,7 +91,7 @@ Architecture: $architecture
 Maintainer: $maintainer
 Installed-Size: $(du -sk --apparent-size --exclude=DEBIAN "$tree" | cut -f1)
 Pre-Depends: init-system-helpers (>= 1.54~)
-Depends: ca-certificates, $depends
+Depends: ca-certificates, passwd, $depends
 Suggests: etcd-server (>= 3.4), avahi-utils, avahi-daemon, python3
 Section: net
 Priority: optional

@@ -2,6 +2,7 @@
 """The Debian package, installed, upgraded, removed and purged by dpkg on a copy of this machine (an
 overlay that is thrown away) that has neither the checkout nor the caches. Needs root."""
 
+import fnmatch
 import pathlib
 import re
 import shutil
@@ -81,21 +82,29 @@ class Machine:
 class Installed(Node):
     """A node as the package's unit starts it."""
 
-    def __init__(self, machine):
+    def __init__(self, machine, environment=None):
         super().__init__()
         self.machine = machine
-        unit = machine.run("cat", "/lib/systemd/system/ollamamax.service")
+        unit = machine.run("cat", Package.UNIT)
         self.program = re.search(r"^ExecStart=(\S+) serve$", unit, re.M)[1]
         self.environment = {"PATH": PATH, "OLLAMA_HOST": self.host,
-                            **dict(re.findall(r"^Environment=(\w+)=(.*)$", unit, re.M))}
+                            **dict(re.findall(r"^Environment=(\w+)=(.*)$", unit, re.M)),
+                            **(environment or {})}
         for folder in ("HOME", "XDG_RUNTIME_DIR"):  # As StateDirectory and RuntimeDirectory do.
             machine.run("mkdir", "-p", self.environment[folder])
 
     def command(self, line):
         return self.machine.line(line)
 
+    def children(self):
+        """The command lines of the processes that it has started."""
+        process = pathlib.Path("/proc", str(self.process.pid))
+        ids = "".join(path.read_text() for path in process.glob("task/*/children")).split()
+        return "\n".join(pathlib.Path(f"/proc/{id}/cmdline").read_text() for id in ids)
+
 
 class Package(unittest.TestCase):
+    UNIT = "/lib/systemd/system/ollamamax.service"
     LINK = "/etc/systemd/system/multi-user.target.wants/ollamamax.service"
 
     @classmethod
@@ -180,9 +189,46 @@ class Package(unittest.TestCase):
     def test_the_same_files_give_the_same_package(self):
         self.assertEqual(make_package().read_bytes(), (self.put / "ollamamax.deb").read_bytes())
 
+    def test_its_unit_lets_runners_reach_graphics_cards(self):
+        # As drivers call their devices in /proc/devices; nvidia-frontend: NVIDIA's up to 535.
+        drivers = {"nvidia-frontend", "nvidia", "nvidiactl", "nvidia-uvm", "nvidia-caps", "drm",
+                   "kfd"}
+        machine = self.machine
+        machine.run("sh", "-c", "for group in video render; do groupdel -f $group || :; done")
+        self.install()
+        unit = machine.run("cat", self.UNIT)
+        allowed = re.findall(r"^DeviceAllow=char-(\S+) rw$", unit, re.M)
+        self.assertEqual(drivers, {name for name in drivers
+                                   if any(fnmatch.fnmatch(name, glob) for glob in allowed)})
+        # Without a group the unit would not start at all.
+        groups = re.search(r"^SupplementaryGroups=(.*)$", unit, re.M)[1].split()
+        self.assertEqual(groups, ["video", "render"])  # Of /dev/dri/* and /dev/kfd.
+        machine.run("getent", "group", *groups)
+
+    def test_its_settings_can_be_written_where_its_unit_reads_them(self):
+        self.install()
+        path = re.search(r"^EnvironmentFile=-(.*)$", self.machine.run("cat", self.UNIT), re.M)[1]
+        self.machine.run("sh", "-c", f"echo OLLAMA_HOST=127.0.0.1:11500 >{path}")
+        self.machine.run("dpkg", "-r", "ollamamax")
+        self.assertTrue(self.machine.has(path), "it is not the package's")
+
+    def test_its_node_can_run_deterministically(self):
+        self.install()
+        runners = "/usr/lib/ollamamax/llama", "/usr/lib/ollamamax/deterministic/bin"
+        same, other = (self.machine.run("sh", "-c", f"cd {folder} && stat -c '%i %n' *")
+                       for folder in runners)
+        self.assertEqual(re.findall(r"\d+ llama-server\n", same),
+                         re.findall(r"\d+ llama-server\n", other), "not there twice")
+        with Installed(self.machine, {"OLLAMAMAX_DETERMINISTIC": "1"}) as node:
+            client = {"PATH": PATH, "HOME": "/root", "OLLAMA_HOST": node.host}
+            self.machine.run("ollamamax", "create", MODEL, "-f", "/put/Modelfile",
+                             environment=client)
+            self.machine.run("ollamamax", "run", MODEL, "Name a colour", environment=client)
+            self.assertRegex(node.children(), "/deterministic/bin/llama-server\0")
+
     def test_its_unit_and_completions_can_be_read(self):
         self.install()
-        unit = self.machine.run("cat", "/lib/systemd/system/ollamamax.service")
+        unit = self.machine.run("cat", self.UNIT)
         for path in re.findall(r"(/(?:usr|opt)/[^\s:]+)", unit):
             self.assertTrue(self.machine.has(path), f"{path} of the unit")
         self.machine.run("bash", "-n", "/usr/share/bash-completion/completions/ollamamax")
