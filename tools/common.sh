@@ -26,11 +26,12 @@ die() {
 }
 
 # logged NAME ADVICE COMMAND...: runs it with its output in a log; shows the end of it on failure.
+# In a shell of its own: what dies in there has its last words in the log.
 logged() {
   local name=$1 advice=$2 log
   shift 2
   log="$CACHE/logs/$name.log"
-  if ! "$@" >"$log" 2>&1; then
+  if ! ("$@") >"$log" 2>&1; then
     tail -n 25 "$log" | sed 's/^/    | /' >&2
     die "$name failed; the whole log is $log" "$advice"
   fi
@@ -56,11 +57,8 @@ build_with_ninja() {
   fi
 }
 
-as_root() {
-  if [ "$(id -u)" = 0 ]; then "$@"; elif command -v sudo >/dev/null; then sudo "$@"; else
-    die "'$1' needs root" "run this as root, or install sudo"
-  fi
-}
+can_be_root() { [ "$(id -u)" = 0 ] || command -v sudo >/dev/null; }
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 
 # Installs those of the packages that are missing.
 need_packages() {
@@ -73,10 +71,11 @@ need_packages() {
   note "installing: ${missing[*]}"
   command -v apt-get >/dev/null ||
     die "missing packages: ${missing[*]}" "install them with your distribution's package manager"
+  can_be_root || die "installing packages needs root" \
+    "run this as root, or install sudo; or let somebody install them: apt-get install ${missing[*]}"
   logged apt-update "check the network and /etc/apt/sources.list" as_root apt-get update
   logged apt-install "this needs Debian 12 (bookworm) or newer package names; see the log" \
-    as_root env DEBIAN_FRONTEND=noninteractive \
-      apt-get install -y --no-install-recommends "${missing[@]}"
+    as_root "$ROOT/tools/install_packages.sh" "${missing[@]}"
 }
 
 check_sha256() { # FILE SHA256
