@@ -3,8 +3,8 @@
 
 Imports go down only (the table is CMakeLists.txt's list of rooms); files under 500 lines, functions
 under 70, lines within 100 columns; calls that belong into io/ stay there; public classes say what
-they are for; every room has a README; docs/openapi.yaml describes every route; no notes to self are
-left behind.
+they are for; every room has a README; docs/openapi.yaml describes every route and every member of
+JSON; no notes to self are left behind.
 """
 
 import itertools
@@ -38,6 +38,20 @@ BANNED_EXCEPT = {"src/app/cli/", "src/app/main.cpp"}
 ROUTES = re.compile(r'for \(const std::string_view (\w+) : \{([^}]*)\}|'
                     r'(?:\badd\(|\{)\s*("[A-Z]+"|\w+),\s*("/[^"]*"|\w+)\s*,')
 
+# What names a member of a request or an answer: calls that read or write one, rows of tables and
+# members of objects that are written at once.
+MEMBERS = re.compile(
+    r'(?:\.|->)(?:read|find|array|object|string|required_string|boolean|integer|strings|text|texts|'
+    r'copy_number|copy_integer|member|member_if|key|has|if_contains)\(\s*"([a-z_]+)"|'
+    r'\b(?:read_with|read_files|read_messages|write_list|write_end_id|parse_schema)'
+    r'\([^,()]+, "([a-z_]+)"|\{"([a-z_]+)", |\["([a-z_]+)"\]')
+# Beside src/api.
+MEMBERS_ALSO_IN = {"src/app/cluster_admin.cpp", "src/model/options.cpp",
+                   "src/scheduler/node_placement.cpp"}
+# Ollama's own debugging and clouds; words that are values.
+MEMBERS_UNDESCRIBED = {"_debug_render_only", "_debug_info", "rendered_template", "image_count",
+                       "remote_host", "completion", "ultra", "properties"}
+
 
 def tracked():
     listed = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard"],
@@ -70,6 +84,31 @@ def routes_in(text):
                              for word in words)
         for method, pattern in itertools.product(methods, patterns):
             yield method, re.sub(r"/[:*](\w+)", r"/{\1}", pattern)
+
+
+def properties_in(lines):
+    """The properties of all schemas of an OpenAPI document, and the values of its enums."""
+    for index, line in enumerate(lines):
+        for values in re.findall(r"\b(?:enum: \[([^]]*)\]|const: (\w+))", line):
+            yield from re.findall(r"\w+", " ".join(values))
+        for found in re.finditer(r"\bproperties: \{", line):
+            at, depth = found.end(), 1
+            while at < len(line) and depth > 0:
+                key = re.compile(r"[, ]*(\w+):").match(line, at) if depth == 1 else None
+                if key:
+                    yield key[1]
+                    at = key.end()
+                else:
+                    depth += (line[at] in "{[") - (line[at] in "}]")
+                    at += 1
+        if not (block := re.match(r"( *(?:- )?)properties:$", line)):
+            continue
+        below = list(itertools.takewhile(
+            lambda inner: len(inner) - len(inner.lstrip()) > len(block[1]), lines[index + 1:]))
+        width = len(below[0]) - len(below[0].lstrip())
+        for inner in below:
+            if key := re.match(rf" {{{width}}}(\w+):", inner):
+                yield key[1]
 
 
 class Rules:
@@ -188,6 +227,18 @@ class Rules:
             yield f"{registered[route]}: docs/openapi.yaml does not describe {' '.join(route)}"
         for route in described - registered.keys():
             yield f"docs/openapi.yaml: src/api registers no {' '.join(route)}"
+
+    def members_are_described(self):
+        described = set(properties_in((ROOT / "docs/openapi.yaml").read_text().split("\n")))
+        for path in self.cpp:
+            name = relative(path)
+            speaks = name.startswith("src/api/") or name in MEMBERS_ALSO_IN
+            if not speaks or path.suffix == ".h" or is_test(path):
+                continue
+            named = {member for found in MEMBERS.findall("\n".join(self.text[path]))
+                     for member in found if member}
+            for member in named - described - MEMBERS_UNDESCRIBED:
+                yield f"{name}: docs/openapi.yaml does not describe \"{member}\""
 
     def nothing_is_left_for_later(self):
         note = "|".join(["FIX" + "ME", "TO" + "DO", "X" * 3 + r"\b", "HA" + "CK"])
