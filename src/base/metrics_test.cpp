@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <limits>
 #include <string>
 #include <thread>
@@ -131,6 +132,16 @@ TEST(Metrics, MetricsAreOrderedByNameAndLeaveWhenDestroyed) {
     EXPECT_LT(registry.render().find("a_total"), registry.render().find("b_total"));
   }
   EXPECT_EQ(registry.size(), 1u);
+}
+
+// Answers of minutes are usual, and what takes longest is looked at first.
+TEST(Metrics, SecondsTellAnAnswerOfFiveMinutesFromOneOfTwenty) {
+  HistogramValue histogram(kSecondsBuckets);
+  histogram.observe(290);
+  histogram.observe(1200);
+  EXPECT_EQ(histogram.in_bucket(kSecondsBuckets.size()), 0u);  // Above all bounds.
+  const auto bound = std::ranges::lower_bound(kSecondsBuckets, 290.0);
+  EXPECT_EQ(histogram.in_bucket(static_cast<size_t>(bound - kSecondsBuckets.begin())), 1u);
 }
 
 TEST(MetricsDeathTest, TwoMetricsOfOneNameAreABrokenInvariant) {
