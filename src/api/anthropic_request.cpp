@@ -62,7 +62,7 @@ Result<void> add_image(const Fields& block, model::Message& message) {
   }
   TRY(auto data, source->required_string("data"));
   TRY(auto bytes, decode_base64(data));
-  message.images.push_back(std::move(bytes));
+  message.add_image(std::move(bytes));
   return {};
 }
 
@@ -173,7 +173,11 @@ Result<model::Message> parse_tool_result(const Fields& block, std::string_view t
     }
   }
   TRY(auto is_error, block.boolean("is_error"));
-  if (is_error.value_or(false)) result.content = "Error: " + result.content;
+  if (is_error.value_or(false)) {
+    constexpr std::string_view kError = "Error: ";
+    result.content.insert(0, kError);
+    for (size_t& place : result.image_places) place += kError.size();
+  }
   return result;
 }
 

@@ -23,7 +23,7 @@ Result<void> add_image_part(const Fields& part, model::Message& message) {
     TRY(url, object->required_string("url"));
   }
   TRY(auto bytes, decode_image_url(url));
-  message.images.push_back(std::move(bytes));
+  message.add_image(std::move(bytes));
   return {};
 }
 
@@ -32,7 +32,7 @@ Result<void> add_audio_part(const Fields& part, model::Message& message) {
   if (!audio) return fail(Errc::invalid_argument, "'{}' is required", part.where("input_audio"));
   TRY(auto data, audio->required_string("data"));
   TRY(auto bytes, decode_base64(data));
-  message.images.push_back(std::move(bytes));
+  message.add_image(std::move(bytes));
   return {};
 }
 

@@ -62,6 +62,7 @@ TEST(ChatCompletionRequest, KeepsThePartsOfOneMessageTogether) {
   EXPECT_EQ(chat->request.messages[1].content, "what\nis this");
   ASSERT_EQ(chat->request.messages[1].images.size(), 1u);
   EXPECT_EQ(chat->request.messages[1].images[0], std::string("\0\1\2", 3));
+  EXPECT_EQ(chat->request.messages[1].image_places, std::vector<size_t>{4});
 }
 
 TEST(ChatCompletionRequest, KeepsToolCallsAndNamesTheirResults) {

@@ -25,9 +25,18 @@ struct Message {
   std::string content;
   std::string thinking;
   std::vector<std::string> images;  // Raw bytes (image or audio), base64 already taken off.
+  // Where each of them stands in `content`, in bytes, ascending. Of another length than `images`:
+  // it was not told.
+  std::vector<size_t> image_places;
   std::vector<ToolCall> tool_calls;
   std::string tool_name;
   std::string tool_call_id;
+
+  // Behind what `content` holds so far.
+  void add_image(std::string bytes) {
+    image_places.push_back(content.size());
+    images.push_back(std::move(bytes));
+  }
 };
 
 // Whether the model should think before it answers.
@@ -94,8 +103,7 @@ struct GenerateRequest {
   RequestCommon common;
   std::string prompt;
   std::string suffix;
-  std::optional<std::string> system;
-  std::optional<std::string> template_text;
+  std::string system, template_text;  // Empty, as some clients always send them: the model's own.
   std::vector<int32_t> context;  // Token ids of an earlier reply (deprecated by Ollama, honoured).
   std::vector<std::string> images;
   bool raw = false;

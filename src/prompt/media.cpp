@@ -11,10 +11,24 @@ namespace {
 
 constexpr size_t kNamesMax = 256;  // Each may bring a copy of an image.
 
+std::string with_markers_in_place(const model::Message& message, std::string_view marker) {
+  std::string text;
+  size_t from = 0;
+  for (const size_t place : message.image_places) {
+    const size_t to = std::clamp(place, from, message.content.size());
+    text.append(message.content, from, to - from).append(marker);
+    from = to;
+  }
+  return text.append(message.content, from);
+}
+
 }  // namespace
 
 std::string with_media_markers(const model::Message& message, const std::string& marker) {
   if (marker.empty() || message.images.empty()) return message.content;
+  if (message.image_places.size() == message.images.size()) {
+    return with_markers_in_place(message, marker);
+  }
   constexpr std::string_view kPlace = "[img]";
   std::string front;
   std::string text = message.content;

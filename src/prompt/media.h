@@ -9,8 +9,8 @@
 
 namespace om::prompt {
 
-// The message's text with one marker per image: in place of "[img]" where the text has it, else in
-// front. No marker, no images.
+// The message's text with one marker per image: where the message says that it stands; if it does
+// not, in place of "[img]" where the text has it, else in front. No marker, no images.
 std::string with_media_markers(const model::Message& message, const std::string& marker);
 
 // A raw prompt names its images itself: "[img-0]" is the first one. Puts markers there, and in

@@ -16,6 +16,24 @@ TEST(Media, ImagesInARowGetALineBetweenThemAndTheLastOneBehind) {
   EXPECT_EQ(prompt, settled);
 }
 
+TEST(Media, ImagesStandWhereTheyWereAmongTheTexts) {
+  model::Message message;
+  message.add_image("a");
+  message.content = "before [img]";
+  message.add_image("b");
+  message.content += "\nafter";
+  message.add_image("c");
+  EXPECT_EQ(with_media_markers(message, "<M>"), "<M>before [img]<M>\nafter<M>");
+  message.image_places = {0, 1000, 3};  // Whoever changed the text meanwhile.
+  EXPECT_EQ(with_media_markers(message, "<M>"), "<M>before [img]\nafter<M><M>");
+}
+
+TEST(Media, ImagesWithoutAPlaceStandWhereTheTextNamesThemElseInFront) {
+  model::Message message{.content = "see [img] there", .images = {"a", "b"}};
+  EXPECT_EQ(with_media_markers(message, "<M>"), "<M>see <M> there");
+  EXPECT_EQ(with_media_markers(message, ""), "see [img] there");
+}
+
 TEST(Media, ATemplateThatLeavesImagesOutIsToldOf) {
   std::string prompt = "a<M>";
   const auto few = settle_media(prompt, "<M>", 2);
