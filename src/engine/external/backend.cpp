@@ -257,12 +257,17 @@ io::Task<Result<std::string>> Backend::fetch(std::string method, std::string tar
 io::Task<Result<std::unique_ptr<ExternalAnswer>>> Backend::ask(UpstreamRequest upstream,
                                                                io::Call call) {
   const bool lines = kind_ == BackendKind::ollama;
-  auto asked = request("POST", std::move(upstream.target), std::move(upstream.body));
+  upstream = dialect_.adapt(std::move(upstream));
   auto limit =
       std::make_unique<SilenceLimit>(world_.clock, call.cancel, health_,
                                      UpstreamWork{paces_.of(upstream.model), upstream.text_bytes});
+  const io::Call limited{call.deadline, limit->token()};
   limit->begin_wait();
-  auto response = co_await send(std::move(asked), io::Call{call.deadline, limit->token()});
+  auto response = co_await send(request("POST", upstream.target, upstream.body), limited);
+  while (!response && dialect_.learn(upstream, response.error())) {
+    upstream = dialect_.adapt(std::move(upstream));
+    response = co_await send(request("POST", upstream.target, upstream.body), limited);
+  }
   limit->end_wait();
   if (!response) {
     if (limit->passed()) co_return fail(Errc::unavailable, "backend {} is silent", spec_.name);

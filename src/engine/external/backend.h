@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/external/backend_dialect.h"
 #include "engine/external/backend_spec.h"
 #include "engine/external/backend_speed.h"
 #include "engine/external/external_answer.h"
@@ -88,6 +89,7 @@ class Backend {
   BackendPaces paces_;
   std::shared_ptr<BackendHealth> health_ = std::make_shared<BackendHealth>();
   BackendKind kind_;
+  BackendDialect dialect_;
   int doubts_left_;  // Checks that may still find another kind.
   std::vector<ExternalModel> models_;
   std::optional<Error> error_ = Error{Errc::unavailable, "not asked yet"};

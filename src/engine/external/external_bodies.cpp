@@ -1,5 +1,6 @@
 #include "engine/external/external_bodies.h"
 
+#include <algorithm>
 #include <boost/json.hpp>
 
 #include "base/base64.h"
@@ -39,27 +40,46 @@ json::array openai_calls(const std::vector<model::ToolCall>& calls) {
   return array;
 }
 
-json::object openai_message(const model::Message& message) {
+json::object media_part(std::string_view media) {
+  if (is_wav(media)) {
+    const json::object audio{{"data", base64_encode(media)}, {"format", "wav"}};
+    return {{"type", "input_audio"}, {"input_audio", audio}};
+  }
+  const std::string url = fmt::format("data:{};base64,{}", image_type(media), base64_encode(media));
+  return {{"type", "image_url"}, {"image_url", json::object{{"url", url}}}};
+}
+
+// Texts and images in their order; images without a place of their own come last.
+json::array openai_parts(const model::Message& message) {
+  json::array parts;
+  size_t from = 0;
+  const auto add_text_until = [&](size_t end) {
+    std::string_view text = std::string_view(message.content).substr(from, end - from);
+    // The line's end by which the texts around an image were joined.
+    if (from > 0 && text.starts_with('\n')) text.remove_prefix(1);
+    if (!text.empty()) parts.push_back(json::object{{"type", "text"}, {"text", text}});
+    from = end;
+  };
+  const bool placed = message.image_places.size() == message.images.size();
+  for (size_t i = 0; i < message.images.size(); i++) {
+    const size_t place = placed ? message.image_places[i] : message.content.size();
+    add_text_until(std::clamp(place, from, message.content.size()));
+    parts.push_back(media_part(message.images[i]));
+  }
+  add_text_until(message.content.size());
+  return parts;
+}
+
+json::object openai_message(BackendKind kind, const model::Message& message) {
   json::object object{{"role", message.role}};
   if (message.images.empty()) {
     object["content"] = message.content;
   } else {
-    json::array parts;
-    if (!message.content.empty()) {
-      parts.push_back(json::object{{"type", "text"}, {"text", message.content}});
-    }
-    for (const std::string& image : message.images) {
-      if (is_wav(image)) {
-        const json::object audio{{"data", base64_encode(image)}, {"format", "wav"}};
-        parts.push_back(json::object{{"type", "input_audio"}, {"input_audio", audio}});
-        continue;
-      }
-      const std::string url =
-          fmt::format("data:{};base64,{}", image_type(image), base64_encode(image));
-      parts.push_back(
-          json::object{{"type", "image_url"}, {"image_url", json::object{{"url", url}}}});
-    }
-    object["content"] = std::move(parts);
+    object["content"] = openai_parts(message);
+  }
+  // OpenAI's own service never tells what its models think, and takes it from nobody.
+  if (!message.thinking.empty() && kind != BackendKind::openai) {
+    object["reasoning_content"] = message.thinking;
   }
   if (!message.tool_calls.empty()) object["tool_calls"] = openai_calls(message.tool_calls);
   if (!message.tool_call_id.empty()) object["tool_call_id"] = message.tool_call_id;
@@ -143,6 +163,19 @@ void add_openai_common(BackendKind kind, const model::RequestCommon& common, con
   }
 }
 
+void add_thinking(BackendKind kind, const model::Think& think, json::object& body) {
+  const bool is_service = kind == BackendKind::openai;
+  if (think.is_set && !think.enabled && !is_service) {
+    body["chat_template_kwargs"] = json::object{{"enable_thinking", false}};
+  } else if (think.is_set && !think.enabled) {
+    body["reasoning_effort"] = "none";
+  } else if (think.level == "max") {
+    body["reasoning_effort"] = is_service ? "xhigh" : "high";
+  } else if (!think.level.empty()) {
+    body["reasoning_effort"] = think.level;
+  }
+}
+
 void add_ollama_common(const model::RequestCommon& common, const Emitted& emitted,
                        json::object& body) {
   body["stream"] = true;
@@ -200,7 +233,7 @@ Result<UpstreamRequest> chat_body(BackendKind kind, std::string_view model,
   bool has_media = false;
   for (const model::Message& message : request.messages) {
     has_media |= !message.images.empty();
-    messages.push_back(ollama ? ollama_message(message) : openai_message(message));
+    messages.push_back(ollama ? ollama_message(message) : openai_message(kind, message));
   }
   if (!emitted.text.empty()) {
     messages.push_back(json::object{{"role", "assistant"}, {"content", emitted.text}});
@@ -231,8 +264,8 @@ Result<UpstreamRequest> chat_body(BackendKind kind, std::string_view model,
     }
     if (!request.parallel_tool_calls) body["parallel_tool_calls"] = false;
   }
-  if (!request.common.think.level.empty()) body["reasoning_effort"] = request.common.think.level;
-  return upstream(kind, "/v1/chat/completions", body, has_media);
+  add_thinking(kind, request.common.think, body);
+  return upstream(kind, kChatTarget, body, has_media);
 }
 
 Result<UpstreamRequest> generate_body(BackendKind kind, std::string_view model,
@@ -242,13 +275,15 @@ Result<UpstreamRequest> generate_body(BackendKind kind, std::string_view model,
   // Without a template the text itself is the prompt, and every server goes on from one.
   const bool as_chat = !request.raw && (!emitted.text.empty() || !ollama);
   if (as_chat) {
-    if (!request.suffix.empty() || request.template_text || !request.context.empty()) {
+    if (!request.suffix.empty() || !request.template_text.empty() || !request.context.empty()) {
       return fail(Errc::unsupported,
                   "suffix, template and context are not understood by this kind of backend");
     }
     model::ChatRequest chat;
     chat.common = request.common;
-    if (request.system) chat.messages.push_back({.role = "system", .content = *request.system});
+    if (!request.system.empty()) {
+      chat.messages.push_back({.role = "system", .content = request.system});
+    }
     chat.messages.push_back({.role = "user", .content = request.prompt, .images = request.images});
     return chat_body(kind, model, chat, emitted);
   }
@@ -259,8 +294,8 @@ Result<UpstreamRequest> generate_body(BackendKind kind, std::string_view model,
     if (request.common.logprobs.enabled) body["logprobs"] = request.common.logprobs.top;
     return upstream(kind, "/v1/completions", body, false);
   }
-  if (request.system) body["system"] = *request.system;
-  if (request.template_text) body["template"] = *request.template_text;
+  if (!request.system.empty()) body["system"] = request.system;
+  if (!request.template_text.empty()) body["template"] = request.template_text;
   if (request.raw) body["raw"] = true;
   json::array images;
   for (const std::string& image : request.images) images.emplace_back(base64_encode(image));

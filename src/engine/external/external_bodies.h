@@ -18,6 +18,8 @@ struct Emitted {
 // The request's options for who goes on: `num_predict` is what may still come.
 boost::json::object options_left(const model::RequestCommon& common, const Emitted& emitted);
 
+inline constexpr std::string_view kChatTarget = "/v1/chat/completions";
+
 struct UpstreamRequest {
   std::string target;  // "/v1/chat/completions"
   std::string body;

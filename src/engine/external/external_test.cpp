@@ -3,6 +3,7 @@
 
 #include <boost/json.hpp>
 
+#include "engine/external/backend_dialect.h"
 #include "engine/external/external_bodies.h"
 #include "engine/external/external_events.h"
 
@@ -165,6 +166,88 @@ TEST(ExternalBodies, ContinueARawPromptAsOneText) {
   ASSERT_TRUE(upstream.has_value());
   EXPECT_EQ(upstream->target, "/v1/completions");
   EXPECT_EQ(body_of(upstream).at("prompt").get_string(), "once upon");
+}
+
+// Ollama's Go client sends both fields with every request.
+TEST(ExternalBodies, TakeAnEmptySystemAndTemplateForNone) {
+  model::GenerateRequest request;
+  request.prompt = "hi";
+  request.system = request.template_text = "";
+  for (const BackendKind kind : {BackendKind::vllm, BackendKind::llama_server}) {
+    const json::object body = body_of(generate_body(kind, "m", request, {}));
+    EXPECT_EQ(body.at("messages").get_array().size(), 1u);
+  }
+  const json::object ollama = body_of(generate_body(BackendKind::ollama, "m", request, {}));
+  EXPECT_FALSE(ollama.contains("system"));
+  EXPECT_FALSE(ollama.contains("template"));
+}
+
+TEST(ExternalBodies, KeepTextsAndImagesInTheirOrder) {
+  model::Message message{.role = "user", .content = "first"};
+  message.add_image("\x89PNG");
+  message.content += "\nsecond";
+  message.add_image("RIFF....WAVE");
+  model::ChatRequest request;
+  request.messages = {message};
+  const auto kinds = [&request] {
+    const auto body = chat_body(BackendKind::vllm, "m", request, {});
+    std::string told;
+    for (const json::value& part :
+         json::parse(body->body).at("messages").at(0).at("content").as_array()) {
+      told += part.at("type").as_string();
+      if (part.as_object().contains("text"))
+        told += fmt::format("({})", part.at("text").as_string().c_str());
+      told += ' ';
+    }
+    return told;
+  };
+  EXPECT_EQ(kinds(), "text(first) image_url text(second) input_audio ");
+  request.messages[0].image_places.clear();
+  EXPECT_EQ(kinds(), "text(first\nsecond) image_url input_audio ");
+}
+
+TEST(ExternalBodies, TellHowMuchToThinkAsEachServerTakesIt) {
+  const auto body = [](BackendKind kind, model::Think think) {
+    model::ChatRequest request;
+    request.common.think = std::move(think);
+    request.messages = {{.role = "assistant", .content = "so", .thinking = "hm"}};
+    return json::parse(chat_body(kind, "m", request, {})->body).as_object();
+  };
+  const model::Think off{.is_set = true}, most{.is_set = true, .enabled = true, .level = "max"};
+  for (const BackendKind kind : {BackendKind::vllm, BackendKind::llama_server}) {
+    EXPECT_EQ(body(kind, off).at("chat_template_kwargs").at("enable_thinking"), false);
+    EXPECT_FALSE(body(kind, {}).contains("chat_template_kwargs"));
+    EXPECT_EQ(body(kind, most).at("reasoning_effort"), "high");
+    EXPECT_EQ(body(kind, most).at("messages").at(0).at("reasoning_content"), "hm");
+  }
+  EXPECT_EQ(body(BackendKind::openai, off).at("reasoning_effort"), "none");
+  EXPECT_EQ(body(BackendKind::openai, most).at("reasoning_effort"), "xhigh");
+  EXPECT_FALSE(body(BackendKind::openai, {}).contains("reasoning_effort"));
+  EXPECT_FALSE(
+      body(BackendKind::openai, {}).at("messages").at(0).as_object().contains("reasoning_content"));
+}
+
+TEST(BackendDialect, IsLearnedFromRefusals) {
+  BackendDialect dialect;
+  model::ChatRequest request;
+  request.messages = {{.role = "user", .content = "hi"}};
+  request.common.options["num_predict"] = 9;
+  request.common.think = {.is_set = true};
+  const UpstreamRequest first = *chat_body(BackendKind::openai, "o9", request, {});
+  EXPECT_EQ(dialect.adapt(first).body, first.body);
+  EXPECT_FALSE(dialect.learn(first, {Errc::invalid_argument, "400: no such model"}));
+  EXPECT_TRUE(dialect.learn(first, {Errc::invalid_argument,
+                                    "Unsupported parameter: 'max_tokens' is not supported with "
+                                    "this model. Use 'max_completion_tokens' instead."}));
+  const UpstreamRequest second = dialect.adapt(first);
+  const json::value body = json::parse(second.body);
+  EXPECT_EQ(body.at("max_completion_tokens"), 9);
+  EXPECT_FALSE(body.as_object().contains("max_tokens"));
+  const Error effort{Errc::invalid_argument, "'reasoning_effort' does not support 'none'"};
+  EXPECT_TRUE(dialect.learn(second, effort));
+  const UpstreamRequest third = dialect.adapt(first);
+  EXPECT_FALSE(json::parse(third.body).as_object().contains("reasoning_effort"));
+  EXPECT_FALSE(dialect.learn(third, effort)) << "asked again for ever";
 }
 
 TEST(ExternalBodies, ReadEmbeddingsOfBothKinds) {
