@@ -1,8 +1,36 @@
 #include "api/error.h"
 
+#include <charconv>
+
 #include "api/json_output.h"
 
 namespace om::api {
+
+namespace {
+
+// "request (N tokens) exceeds the available context size (M tokens)": the runner's words, plain or
+// in JSON, also those of a foreign llama-server.
+struct Overflow {
+  int64_t tokens = 0, context = 0;
+};
+
+std::optional<int64_t> number_behind(std::string_view text, std::string_view words) {
+  const size_t found = text.find(words);
+  if (found == text.npos) return std::nullopt;
+  const char* digits = text.data() + found + words.size();
+  int64_t number = 0;
+  const auto read = std::from_chars(digits, text.data() + text.size(), number);
+  return read.ec == std::errc{} ? std::optional(number) : std::nullopt;
+}
+
+std::optional<Overflow> overflow_in(std::string_view text) {
+  const auto tokens = number_behind(text, "request (");
+  const auto context = number_behind(text, " tokens) exceeds the available context size (");
+  if (!tokens || !context) return std::nullopt;
+  return Overflow{*tokens, *context};
+}
+
+}  // namespace
 
 int http_status(Errc code) {
   switch (code) {
@@ -59,25 +87,48 @@ std::string_view error_type(ErrorShape shape, int status) {
   }
 }
 
+ErrorWords error_words(ErrorShape shape, std::string_view text) {
+  const auto overflow = overflow_in(text);
+  if (shape == ErrorShape::ollama || !overflow) return {std::string(text), {}};
+  const auto [tokens, context] = *overflow;
+  if (shape == ErrorShape::anthropic) {
+    return {fmt::format("prompt is too long: {} tokens > {} maximum", tokens, context), {}};
+  }
+  return {fmt::format("This model's maximum context length is {} tokens. However, your messages "
+                      "resulted in {} tokens. Please reduce their length, or raise num_ctx.",
+                      context, tokens),
+          "context_length_exceeded"};
+}
+
+std::string anthropic_request_id(std::string_view request_id) {
+  return request_id.starts_with("req_") ? std::string(request_id)
+                                        : fmt::format("req_{}", request_id);
+}
+
 std::string error_body(ErrorShape shape, int status, std::string_view text,
                        std::string_view request_id) {
+  const ErrorWords words = error_words(shape, text);
+  const std::string_view message = words.message;
   std::string body;
   JsonWriter writer(body);
   writer.begin_object();
   if (shape == ErrorShape::ollama) {
-    writer.member("error", text);
+    writer.member("error", message);
   } else if (shape == ErrorShape::openai) {
     writer.key("error").begin_object();
-    writer.member("message", text).member("type", error_type(shape, status));
-    writer.key("param").null().key("code").null();
+    writer.member("message", message).member("type", error_type(shape, status));
+    writer.key("param").null().key("code");
+    if (words.code.empty()) {
+      writer.null();
+    } else {
+      writer.value(words.code);
+    }
     writer.end_object();
   } else {
     writer.member("type", "error").key("error").begin_object();
-    writer.member("type", error_type(shape, status)).member("message", text);
+    writer.member("type", error_type(shape, status)).member("message", message);
     writer.end_object();
-    std::string id(request_id);
-    if (!id.starts_with("req_")) id.insert(0, "req_");
-    writer.member("request_id", id);
+    writer.member("request_id", anthropic_request_id(request_id));
   }
   writer.end_object();
   return body;

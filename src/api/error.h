@@ -11,7 +11,7 @@ namespace om::api {
 
 enum class ErrorShape {
   ollama,     // {"error":"text"}; in a stream one NDJSON line.
-  openai,     // {"error":{"message","type","param":null,"code":null}}; in a stream a data event.
+  openai,     // {"error":{"message","type","param":null,"code"}}; in a stream a data event.
   anthropic,  // {"type":"error","error":{"type","message"},"request_id"}; an `error` event.
 };
 
@@ -21,6 +21,17 @@ int http_status(Errc code);
 
 // The `type` word of an OpenAI or Anthropic error. Ollama has none: empty.
 std::string_view error_type(ErrorShape shape, int status);
+
+// What an error says to clients of a shape. A prompt that is too long is told in the words, and
+// with the code, by which they know that they must shorten it; Ollama's get its runner's words.
+struct ErrorWords {
+  std::string message;
+  std::string_view code;  // OpenAI's; empty: none.
+};
+ErrorWords error_words(ErrorShape shape, std::string_view text);
+
+// As Anthropic's ids look.
+std::string anthropic_request_id(std::string_view request_id);
 
 // A whole response body (application/json). `request_id` goes into Anthropic's.
 std::string error_body(ErrorShape shape, int status, std::string_view text,

@@ -44,11 +44,7 @@ void keep_items(ResponseItems& kept, const ResponseStream& stream) {
 io::Task<Result<void>> stream_response(const Dependencies& node, Context& context,
                                        ResponseStream& stream, model::ChatRequest request) {
   Result<void> streamed = co_await stream_chunks(node, context, stream, std::move(request));
-  if (!streamed && context.response.started()) {
-    // The router adds the error itself; this tells the response's own state.
-    std::string last = stream.fail(streamed.error().what);
-    CO_TRY_VOID(co_await write_events(context, std::move(last)));
-  }
+  if (!streamed) context.error_element = stream.fail(streamed.error().what);
   co_return streamed;
 }
 

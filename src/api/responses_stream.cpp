@@ -1,5 +1,6 @@
 #include "api/responses_stream.h"
 
+#include "api/error.h"
 #include "api/openai_logprobs.h"
 #include "model/json_text.h"
 
@@ -71,7 +72,7 @@ std::string ResponseStream::response() const {
       quoted(head_.id), head_.created, completed_ ? fmt::format("{}", *completed_) : "null",
       status_);
   if (status_ == "failed") {
-    out += fmt::format(R"({{"code":"server_error","message":{}}})", quoted(failure_));
+    out += fmt::format("{{{}}}", failure_);
   } else {
     out += "null";
   }
@@ -227,9 +228,12 @@ std::string ResponseStream::add(const model::Chunk& chunk) {
 }
 
 std::string ResponseStream::fail(std::string_view message) {
+  const ErrorWords words = error_words(ErrorShape::openai, message);
   status_ = "failed";
-  failure_ = std::string(message);
+  failure_ = fmt::format(R"("code":"{}","message":{})",
+                         words.code.empty() ? "server_error" : words.code, quoted(words.message));
   std::string out;
+  event(out, "error", failure_ + R"(,"param":null)");
   response_event(out, "response.failed");
   return out;
 }

@@ -28,7 +28,7 @@ class ResponseStream {
   // Says that the answer is still being made. Clients wait for an event, a comment is none.
   std::string keepalive();
   std::string add(const model::Chunk& chunk);  // The last one closes the response.
-  std::string fail(std::string_view message);  // response.failed.
+  std::string fail(std::string_view message);  // error and response.failed.
   std::string response() const;                // The response object as it stands.
 
   // Output items that are finished.
@@ -61,7 +61,7 @@ class ResponseStream {
   ClientTools tools_;
   std::string status_ = "in_progress";
   std::optional<int64_t> completed_;  // Unix seconds.
-  std::string failure_;               // Message of a failed response.
+  std::string failure_;               // Code and message of a failed response, as JSON members.
   std::vector<Item> items_;
   Open open_ = Open::none;
   std::string item_id_;  // Of the open item.

@@ -138,7 +138,7 @@ TEST(ResponseStream, TellsAFailure) {
   ResponseStream stream(kHead, {});
   std::string events = stream.begin();
   events += stream.fail("the runner died");
-  EXPECT_EQ(types_of(events), "response.created\nresponse.in_progress\nresponse.failed\n");
+  EXPECT_EQ(types_of(events), "response.created\nresponse.in_progress\nerror\nresponse.failed\n");
   json::value response = json::parse(stream.response());
   EXPECT_EQ(response.at("error").at("message").as_string(), "the runner died");
   EXPECT_TRUE(response.at("usage").is_null());

@@ -141,7 +141,8 @@ io::Task<void> Router::answer_error(Context& context, Error error) const {
              field("status", status), field("error", error));
   }
   if (context.response.started()) {
-    std::string element = error_element(context.shape, status, error.what, context.request.id);
+    const std::string element = context.error_element.value_or(
+        error_element(context.shape, status, error.what, context.request.id));
     Result<void> written = co_await context.response.write(element);
     if (written) written = co_await context.response.finish();
     if (!written) context.status = 499;

@@ -27,6 +27,8 @@ struct Context {
   std::vector<std::pair<std::string, std::string>> parameters = {};
   // Instead of the status that the returned error's code maps to.
   std::optional<int> error_status = {};
+  // Instead of its shape's element, what tells an error as the last of a stream that has begun.
+  std::optional<std::string> error_element = {};
   // The pattern that matched ("/api/blobs/:digest"), for metrics; empty: none did.
   std::string_view pattern = {};
   // What was answered, for the access log and metrics: 0 until something was, 499: client gone.
