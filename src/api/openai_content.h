@@ -14,8 +14,8 @@
 namespace om::api {
 
 // The parts of one message stay one message: texts are joined by a newline, images and audio stand
-// where they were among them. Roles "developer" and "function" become "system" and "tool"; a tool message
-// without a name takes it from the call it answers.
+// where they were among them. Roles "developer" and "function" become "system" and "tool"; a tool
+// message without a name takes it from the call it answers.
 Result<std::vector<model::Message>> parse_openai_messages(const boost::json::array& messages);
 
 // Adds one part ({"type":"text"|"image_url"|"input_audio"|"refusal",...}) to a message.

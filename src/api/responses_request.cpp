@@ -3,19 +3,13 @@
 #include "api/openai_content.h"
 #include "api/openai_fields.h"
 #include "api/openai_request.h"
+#include "api/responses_past.h"
 
 namespace om::api {
 
 namespace json = boost::json;
 
 namespace {
-
-model::Message& last_turn(std::vector<model::Message>& messages, bool fits) {
-  if (messages.empty() || messages.back().role != "assistant" || !fits) {
-    messages.push_back(model::Message{.role = "assistant"});
-  }
-  return messages.back();
-}
 
 // Whether the last message is a turn that has shown nothing but its reasoning so far.
 bool only_thoughts(const std::vector<model::Message>& messages) {
@@ -105,7 +99,8 @@ Result<void> add_item(const Fields& item, std::vector<model::Message>& messages)
     return add_function_output(item, messages);
   }
   if (kind == "reasoning") return add_reasoning(item, messages);
-  if (kind == "web_search_call") return {};  // Its results are in the message that follows.
+  TRY(const bool known, add_past_item(item, kind, messages));
+  if (known) return {};
   return fail(Errc::invalid_argument, "{}: unknown input item type: \"{}\"", item.where("type"),
               kind);
 }
@@ -138,6 +133,8 @@ Result<model::Format> parse_text_format(const Fields& fields) {
 Result<void> parse_options(const Fields& fields, model::RequestCommon& common) {
   TRY_VOID(fields.copy_number("temperature", common.options, "temperature"));
   TRY_VOID(fields.copy_number("top_p", common.options, "top_p"));
+  TRY_VOID(fields.copy_number("frequency_penalty", common.options, "frequency_penalty"));
+  TRY_VOID(fields.copy_number("presence_penalty", common.options, "presence_penalty"));
   TRY_VOID(copy_token_limit(fields, {"max_output_tokens"}, common.options));
   TRY(common.format, parse_text_format(fields));
   TRY(auto reasoning, fields.object("reasoning"));
@@ -156,7 +153,7 @@ Result<void> parse_options(const Fields& fields, model::RequestCommon& common) {
       std::ranges::find(include, "message.output_text.logprobs") != include.end();
   if (common.logprobs.enabled) common.logprobs.top = static_cast<int>(top.value_or(0));
   TRY(auto truncation, fields.string("truncation"));
-  common.truncate = truncation.value_or("auto") != "disabled";
+  common.truncate = truncation.value_or("disabled") == "auto";
   TRY(auto stream, fields.boolean("stream"));
   common.stream = stream.value_or(false);
   return {};
@@ -200,12 +197,19 @@ void fill_echo(const json::object& body, ResponsesCall& call) {
   copy("tool_choice", "auto");
   copy("top_logprobs", 0);
   copy("top_p", nullptr);
-  copy("truncation", "auto");
+  copy("truncation", "disabled");
   copy("metadata", json::object());
   copy("user", nullptr);
 }
 
 }  // namespace
+
+model::Message& last_turn(std::vector<model::Message>& messages, bool fits) {
+  if (messages.empty() || messages.back().role != "assistant" || !fits) {
+    messages.push_back(model::Message{.role = "assistant"});
+  }
+  return messages.back();
+}
 
 Result<std::vector<model::Message>> parse_input_items(const json::array& items) {
   std::vector<model::Message> messages;

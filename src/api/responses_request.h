@@ -21,6 +21,10 @@ struct ResponsesCall {
 
 Result<ResponsesCall> parse_responses(const boost::json::object& body);
 
+// The message that the next part of an assistant's turn belongs to: the last one if it is a turn
+// and the part `fits` it, else a new one.
+model::Message& last_turn(std::vector<model::Message>& messages, bool fits);
+
 // The input list as messages: reasoning, text and calls of one turn become one message.
 Result<std::vector<model::Message>> parse_input_items(const boost::json::array& items);
 

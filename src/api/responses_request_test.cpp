@@ -14,18 +14,66 @@ json::object body_of(std::string_view text) { return json::parse(text).as_object
 TEST(ResponsesRequest, TakesATextWithInstructions) {
   auto call = parse_responses(body_of(
       R"({"model":"m","input":"hi","instructions":"be short","max_output_tokens":9,
-          "temperature":0.5,"reasoning":{"effort":"low"},"truncation":"disabled","stream":true})"));
+          "temperature":0.5,"presence_penalty":1,"reasoning":{"effort":"low"},
+          "truncation":"disabled","stream":true})"));
   ASSERT_TRUE(call.has_value()) << call.error().what;
   const model::ChatRequest& request = call->request;
   ASSERT_EQ(request.messages.size(), 2u);
   EXPECT_EQ(request.messages[0].role, "system");
   EXPECT_EQ(request.messages[1].content, "hi");
-  EXPECT_EQ(model::write_json(request.common.options), R"({"temperature":0.5,"num_predict":9})");
+  EXPECT_EQ(model::write_json(request.common.options),
+            R"({"temperature":0.5,"presence_penalty":1,"num_predict":9})");
   EXPECT_EQ(request.common.think.level, "low");
   EXPECT_FALSE(request.common.truncate);
   EXPECT_TRUE(request.common.stream);
   EXPECT_EQ(call->echo.at("instructions").as_string(), "be short");
   EXPECT_TRUE(call->echo.at("tools").as_array().empty());
+}
+
+TEST(ResponsesRequest, DropsOldMessagesOnlyForThoseWhoAsk) {
+  const auto truncates = [](std::string_view members) {
+    auto call = parse_responses(body_of(fmt::format(R"({{"model":"m","input":"hi"{}}})", members)));
+    EXPECT_EQ(call->request.common.truncate, call->echo.at("truncation") == "auto");
+    return call->request.common.truncate;
+  };
+  EXPECT_FALSE(truncates(""));
+  EXPECT_FALSE(truncates(R"(,"truncation":"disabled")"));
+  EXPECT_TRUE(truncates(R"(,"truncation":"auto")"));
+}
+
+TEST(ResponsesRequest, TellsWhatOnlyOpenAisServiceMakesAsFarAsItCan) {
+  auto messages = parse_input_items(json::parse(R"([
+    {"type":"compaction","encrypted_content":"x"},
+    {"type":"web_search_call","id":"w"},{"type":"mcp_list_tools","id":"l","tools":[]},
+    {"type":"mcp_approval_request","id":"a"},{"type":"tool_search_output","tools":[]},
+    {"type":"local_shell_call","call_id":"s","action":{"type":"exec","command":["ls"]}},
+    {"type":"local_shell_call_output","id":"s","output":"a.txt"},
+    {"type":"shell_call","call_id":"t","action":{"commands":["pwd"]}},
+    {"type":"shell_call_output","call_id":"t","output":[{"stdout":"/"}]},
+    {"type":"mcp_call","id":"m","name":"f","arguments":"{\"a\":1}","output":"nine"},
+    {"type":"code_interpreter_call","id":"c","code":"1+1","outputs":[{"logs":"2"}]},
+    {"type":"image_generation_call","id":"i","result":"AAEC"}
+  ])")
+                                        .as_array());
+  ASSERT_TRUE(messages.has_value()) << messages.error().what;
+  std::string told;
+  for (const model::Message& message : *messages) {
+    told += message.role + ":" + message.content;
+    for (const model::ToolCall& call : message.tool_calls) told += call.name + call.arguments;
+    told += "\n";
+  }
+  EXPECT_EQ(told,
+            "user:[an earlier part of the conversation, which only its maker can read]\n"
+            "assistant:local_shell{\"type\":\"exec\",\"command\":[\"ls\"]}\n"
+            "tool:a.txt\n"
+            "assistant:shell{\"commands\":[\"pwd\"]}\n"
+            "tool:[{\"stdout\":\"/\"}]\n"
+            "assistant:f{\"a\":1}\n"
+            "tool:nine\n"
+            "assistant:code_interpreter{\"code\":\"1+1\"}\n"
+            "tool:[{\"logs\":\"2\"}]\n"
+            "assistant:[an image was made, which this model cannot see]\n");
+  EXPECT_EQ((*messages)[2].tool_name, "local_shell");
 }
 
 TEST(ResponsesRequest, TakesAnEmptyEffortForNone) {

@@ -1,0 +1,130 @@
+#include "api/responses_past.h"
+
+#include <algorithm>
+
+#include "api/openai_content.h"
+#include "api/responses_request.h"
+#include "model/json_text.h"
+
+namespace om::api {
+
+namespace json = boost::json;
+
+namespace {
+
+// Their results, if there are any, are in the messages that follow.
+constexpr std::string_view kWordless[] = {
+    "web_search_call",      "file_search_call",      "tool_search_call", "tool_search_output",
+    "mcp_approval_request", "mcp_approval_response", "mcp_list_tools"};
+
+struct Note {
+  std::string_view type, role, text;
+};
+constexpr Note kNotes[] = {
+    {.type = "compaction",
+     .role = "user",
+     .text = "[an earlier part of the conversation, which only its maker can read]"},
+    {.type = "image_generation_call",
+     .role = "assistant",
+     .text = "[an image was made, which this model cannot see]"}};
+
+// What was run on the client's side: the call, what it is named here, and its member that tells
+// what was run. The result comes as TYPE_output.
+struct Call {
+  std::string_view type, name, member;
+};
+constexpr Call kCalls[] = {
+    {.type = "local_shell_call", .name = "local_shell", .member = "action"},
+    {.type = "shell_call", .name = "shell", .member = "action"},
+    {.type = "apply_patch_call", .name = "apply_patch", .member = "operation"},
+    {.type = "computer_call", .name = "computer", .member = "action"}};
+
+template <class Entry, size_t count>
+const Entry* find_type(const Entry (&entries)[count], std::string_view type) {
+  const auto found = std::ranges::find(entries, type, &Entry::type);
+  return found == std::end(entries) ? nullptr : &*found;
+}
+
+// A text as it is, else its JSON.
+std::string text_of(const Fields& item, std::string_view member) {
+  const json::value* value = item.find(member);
+  if (!value) return {};
+  return value->is_string() ? std::string(value->get_string()) : model::write_json(*value);
+}
+
+// Some tell only the item's own id.
+Result<std::string> call_id_of(const Fields& item) {
+  TRY(auto call_id, item.string("call_id"));
+  TRY(auto id, item.string("id"));
+  return call_id.value_or(id.value_or(""));
+}
+
+Result<void> add_call(const Fields& item, std::string_view name, std::string arguments,
+                      std::vector<model::Message>& messages) {
+  model::ToolCall call{.name = std::string(name), .arguments = std::move(arguments)};
+  TRY(call.id, call_id_of(item));
+  last_turn(messages, true).tool_calls.push_back(std::move(call));
+  return {};
+}
+
+Result<void> add_result(const Fields& item, std::string text,
+                        std::vector<model::Message>& messages) {
+  model::Message result{.role = "tool", .content = std::move(text)};
+  TRY(result.tool_call_id, call_id_of(item));
+  messages.push_back(std::move(result));
+  return {};
+}
+
+std::string arguments_of(const Fields& item, std::string_view member) {
+  const json::value* value = item.find(member);
+  if (value && value->is_object()) return model::write_json(*value);
+  return model::write_json(json::object{{member, value ? *value : json::value()}});
+}
+
+// Both in one item.
+Result<void> add_mcp_call(const Fields& item, std::vector<model::Message>& messages) {
+  TRY(const std::string name, item.required_string("name"));
+  std::string arguments = text_of(item, "arguments");
+  TRY(arguments, parse_tool_arguments(arguments, item.where("arguments")));
+  TRY_VOID(add_call(item, name, std::move(arguments), messages));
+  std::string output = text_of(item, "output");
+  if (item.has("error")) output += "Error: " + text_of(item, "error");
+  return add_result(item, std::move(output), messages);
+}
+
+Result<void> add_code_call(const Fields& item, std::vector<model::Message>& messages) {
+  TRY_VOID(add_call(item, "code_interpreter", arguments_of(item, "code"), messages));
+  return add_result(item, text_of(item, "outputs"), messages);
+}
+
+Result<bool> done(Result<void> added) {
+  TRY_VOID(std::move(added));
+  return true;
+}
+
+}  // namespace
+
+Result<bool> add_past_item(const Fields& item, std::string_view type,
+                           std::vector<model::Message>& messages) {
+  if (std::ranges::find(kWordless, type) != std::end(kWordless)) return true;
+  if (const Note* note = find_type(kNotes, type)) {
+    messages.push_back({.role = std::string(note->role), .content = std::string(note->text)});
+    return true;
+  }
+  if (const Call* call = find_type(kCalls, type)) {
+    return done(add_call(item, call->name, arguments_of(item, call->member), messages));
+  }
+  if (type == "mcp_call") return done(add_mcp_call(item, messages));
+  if (type == "code_interpreter_call") return done(add_code_call(item, messages));
+  if (type == "computer_call_output") {
+    return done(
+        add_result(item, "[a picture of the screen, which this model cannot see]", messages));
+  }
+  constexpr std::string_view kOutput = "_output";
+  if (!type.ends_with(kOutput)) return false;
+  type.remove_suffix(kOutput.size());
+  if (!find_type(kCalls, type)) return false;
+  return done(add_result(item, text_of(item, "output"), messages));
+}
+
+}  // namespace om::api
