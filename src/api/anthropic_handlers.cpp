@@ -14,12 +14,15 @@ namespace json = boost::json;
 namespace {
 
 // Clients of this API ask every model to think; one that cannot answers without, as Ollama's does.
+// What a foreign server's model can is not known here: it thinks as that server has it think.
 void drop_thinking_if_unable(const Dependencies& node, model::ChatRequest& request) {
   if (!request.common.think.enabled) return;
-  Result<model::Name> name = model::Name::parse(request.common.model);
-  if (!name) return;
-  Result<std::shared_ptr<const store::Model>> model = node.store.load(*name);
-  if (model && !(*model)->can("thinking")) request.common.think = model::Think{};
+  const Result<model::Name> name = model::Name::parse(request.common.model);
+  if (name) {
+    const Result<std::shared_ptr<const store::Model>> model = node.store.load(*name);
+    if (model && (*model)->can("thinking")) return;
+  }
+  request.common.think = model::Think{};
 }
 
 io::Task<Result<void>> write_ping(Context& context, MessageStream& stream) {
@@ -70,17 +73,31 @@ io::Task<Result<void>> count_tokens(const Dependencies& node, Context& context) 
   CO_TRY(model::ChatRequest request, parse_messages_request(body, MessagesUse::count_tokens));
   context.model = request.common.model;
   drop_thinking_if_unable(node, request);
-  CO_TRY(int64_t tokens, co_await node.generation.count_tokens(std::move(request), context.call()));
-  co_return co_await context.send_json(fmt::format(R"({{"input_tokens":{}}})", tokens));
+  const int64_t estimate = estimate_input_tokens(request);
+  auto tokens = co_await node.generation.count_tokens(std::move(request), context.call());
+  // Of a foreign server's model. Clients want a number, to see that a conversation grows too long.
+  if (!tokens && tokens.error().code == Errc::unsupported) tokens = estimate;
+  if (!tokens) co_return fail(std::move(tokens).error());
+  co_return co_await context.send_json(fmt::format(R"({{"input_tokens":{}}})", *tokens));
+}
+
+using Handle = io::Task<Result<void>> (*)(const Dependencies&, Context&);
+
+// With the id that errors tell, where Anthropic's clients look for it.
+RouteHandler with_request_id(Handle handle, const Dependencies& node) {
+  return [handle, &node](Context& context) {
+    context.response.headers().set("request-id", anthropic_request_id(context.request.id));
+    return handle(node, context);
+  };
 }
 
 }  // namespace
 
 void register_anthropic(Router& router, const Dependencies& dependencies) {
   router.add("POST", "/v1/messages", ErrorShape::anthropic,
-             [&dependencies](Context& context) { return create_message(dependencies, context); });
+             with_request_id(create_message, dependencies));
   router.add("POST", "/v1/messages/count_tokens", ErrorShape::anthropic,
-             [&dependencies](Context& context) { return count_tokens(dependencies, context); });
+             with_request_id(count_tokens, dependencies));
 }
 
 }  // namespace om::api

@@ -315,12 +315,9 @@ Result<void> parse_thinking(const Fields& fields, model::RequestCommon& common) 
   TRY(auto thinking, fields.object("thinking"));
   if (thinking) {
     TRY(auto type, thinking->required_string("type"));
-    if (type != "enabled" && type != "disabled" && type != "adaptive") {
-      return fail(Errc::invalid_argument,
-                  "'thinking.type' must be \"enabled\", \"adaptive\" or \"disabled\", not \"{}\"",
-                  type);
-    }
-    common.think = model::Think{.is_set = true, .enabled = type != "disabled", .level = ""};
+    // New kinds come with new models of Anthropic's: of one that is not known the model decides.
+    const bool enabled = type == "enabled" || type == "adaptive" || type == "between_tools";
+    common.think = model::Think{.is_set = enabled || type == "disabled", .enabled = enabled};
   }
   TRY(auto output, fields.object("output_config"));
   if (output) {

@@ -35,9 +35,12 @@ std::string stop_members(model::DoneReason reason, bool has_tool_calls,
                      why == "stop_sequence" ? quoted(stop_sequence) : "null");
 }
 
-std::string thinking_block(std::string_view text) {
-  // Nothing is signed here; the field is there because clients expect it.
-  return fmt::format(R"({{"type":"thinking","thinking":{},"signature":""}})", quoted(text));
+// Nothing is signed here, but clients drop thoughts that come without a signature.
+constexpr std::string_view kSignature = "none";
+
+std::string thinking_block(std::string_view text, std::string_view signature) {
+  return fmt::format(R"({{"type":"thinking","thinking":{},"signature":"{}"}})", quoted(text),
+                     signature);
 }
 
 std::string text_block(std::string_view text) {
@@ -60,7 +63,7 @@ std::string_view stop_reason(model::DoneReason reason, bool has_tool_calls,
 
 std::string message_reply(const MessageHead& head, const GatheredAnswer& answer) {
   std::vector<std::string> blocks;
-  if (!answer.thinking.empty()) blocks.push_back(thinking_block(answer.thinking));
+  if (!answer.thinking.empty()) blocks.push_back(thinking_block(answer.thinking, kSignature));
   if (!answer.content.empty()) blocks.push_back(text_block(answer.content));
   for (const model::ToolCall& call : answer.tool_calls) {
     blocks.push_back(tool_block(call, call.arguments.empty() ? "{}" : call.arguments));
@@ -87,11 +90,12 @@ void MessageStream::open(std::string& out, Open kind) {
   open_ = kind;
   event(out, "content_block_start",
         fmt::format(R"("index":{},"content_block":{})", index_,
-                    kind == Open::thinking ? thinking_block("") : text_block("")));
+                    kind == Open::thinking ? thinking_block("", "") : text_block("")));
 }
 
 void MessageStream::close(std::string& out) {
   if (open_ == Open::none) return;
+  if (open_ == Open::thinking) delta(out, "signature_delta", "signature", kSignature);
   event(out, "content_block_stop", fmt::format(R"("index":{})", index_));
   index_++;
   open_ = Open::none;

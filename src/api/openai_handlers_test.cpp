@@ -180,7 +180,11 @@ TEST(OpenaiRoutes, StreamAResponseAndTellItsFailure) {
       .chunks = {{.content = "Hel"}}, .refusal = {}, .failure = Error{Errc::internal, "died"}};
   KeptResponse bad = node.post("/v1/responses", R"({"model":"m","input":"hi","stream":true})");
   EXPECT_NE(bad.body.find("event: response.failed\n"), std::string::npos) << bad.body;
-  EXPECT_NE(bad.body.find(R"(data: {"error":{"message":"died")"), std::string::npos);
+  EXPECT_NE(bad.body.find(R"(event: error
+data: {"type":"error","sequence_number":5,"code":"server_error","message":"died","param":null})"),
+            std::string::npos)
+      << bad.body;
+  EXPECT_EQ(bad.body.find(R"(data: {"error")"), std::string::npos) << "no event without a type";
 }
 
 TEST(OpenaiRoutes, AnswerAResponseWhole) {
@@ -234,6 +238,22 @@ TEST(Openapi, IsServedAsItStandsInTheDocs) {
   for (std::string_view path : {"/v1/chat/completions:", "/v1/messages/count_tokens:"}) {
     EXPECT_NE(response.body.find(path), std::string::npos);
   }
+}
+
+TEST(AnthropicRoutes, ForeignModelsThinkAsTheirServersLetThem) {
+  ScriptedNode node;
+  node.generation.script = hello();
+  node.post("/v1/messages", message_with(R"("thinking":{"type":"adaptive"})"));
+  EXPECT_FALSE(node.generation.chats.at(0).common.think.is_set) << "our store has no such model";
+}
+
+TEST(AnthropicRoutes, EstimateTheTokensOfForeignModels) {
+  ScriptedNode node;
+  node.generation.script.refusal = Error{Errc::unsupported, "not counted"};
+  const std::string body = chat_with(R"("system":"0123456789ab")");
+  KeptResponse response = node.post("/v1/messages/count_tokens", body);
+  EXPECT_EQ(response.body, R"({"input_tokens":3})");
+  EXPECT_EQ(response.headers().get("request-id"), "req_request1");
 }
 
 size_t count(std::string_view text, std::string_view part) {

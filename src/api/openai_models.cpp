@@ -41,6 +41,7 @@ void write_external_model(JsonWriter& writer, const engine::ExternalModel& model
     writer.member("type", "model");
     writer.member("display_name", std::string_view(model.name));
     writer.member("created_at", format_time(model.modified));
+    writer.member("lifecycle", "active");
   } else {
     writer.member("object", "model");
     writer.member("created", unix_seconds(model.modified));
@@ -49,13 +50,12 @@ void write_external_model(JsonWriter& writer, const engine::ExternalModel& model
   writer.end_object();
 }
 
-void write_end_id(JsonWriter& writer, std::string_view key,
-                  const std::vector<store::StoredManifest>& models, bool first) {
+void write_end_id(JsonWriter& writer, std::string_view key, const std::string& id) {
   writer.key(key);
-  if (models.empty()) {
+  if (id.empty()) {
     writer.null();
   } else {
-    writer.value((first ? models.front() : models.back()).name.shortest());
+    writer.value(std::string_view(id));
   }
 }
 
@@ -70,7 +70,13 @@ io::Task<Result<void>> list_models(const Dependencies& node, Context& context) {
   writer.begin_object();
   if (!anthropic) writer.member("object", "list");
   writer.key("data").begin_array();
+  std::string first, last;
+  const auto note = [&first, &last](const std::string& id) {
+    if (first.empty()) first = id;
+    last = id;
+  };
   for (const store::StoredManifest& stored : models) {
+    note(stored.name.shortest());
     if (anthropic) {
       write_anthropic_model(writer, stored);
     } else {
@@ -78,13 +84,14 @@ io::Task<Result<void>> list_models(const Dependencies& node, Context& context) {
     }
   }
   for (const engine::ExternalModel& model : external_models(node, context)) {
+    note(model.name);
     write_external_model(writer, model, anthropic);
   }
   writer.end_array();
   if (anthropic) {
     writer.member("has_more", false);
-    write_end_id(writer, "first_id", models, true);
-    write_end_id(writer, "last_id", models, false);
+    write_end_id(writer, "first_id", first);
+    write_end_id(writer, "last_id", last);
   }
   writer.end_object();
   co_return co_await context.send_json(std::move(body));
