@@ -123,13 +123,19 @@ AccessRules::Origin AccessRules::judge_origin(std::string_view origin,
 void add_origin_headers(http::Headers& headers, std::string_view origin) {
   headers.set("Access-Control-Allow-Origin", origin);
   headers.add("Vary", "Origin");
+  // A page's script sees no others.
+  headers.set("Access-Control-Expose-Headers",
+              "X-Request-Id,request-id,Retry-After,"
+              "X-OllamaMax-Node,X-OllamaMax-Attempts,X-OllamaMax-Resumed");
 }
 
 void add_preflight_headers(http::Headers& headers) {
   headers.set("Access-Control-Allow-Methods", "GET,POST,PUT,PATCH,DELETE,HEAD,OPTIONS");
   headers.set("Access-Control-Allow-Headers",
               "Authorization,Content-Type,User-Agent,Accept,X-Requested-With,OpenAI-Beta,"
-              "Idempotency-Key,Last-Event-ID,"
+              "OpenAI-Organization,OpenAI-Project,x-api-key,anthropic-version,anthropic-beta,"
+              "anthropic-dangerous-direct-browser-access,"
+              "Idempotency-Key,Last-Event-ID,X-Priority,X-Queue-Timeout,"
               "x-stainless-arch,x-stainless-async,x-stainless-custom-poll-interval,"
               "x-stainless-helper-method,x-stainless-lang,x-stainless-os,"
               "x-stainless-package-version,x-stainless-poll-helper,x-stainless-retry-count,"

@@ -217,6 +217,11 @@ TEST(Api, AnswersPreflightsOfAllowedPages) {
   EXPECT_EQ(response.status, 204);
   EXPECT_EQ(response.headers().get("Access-Control-Allow-Origin"), "https://a.example.org");
   EXPECT_EQ(response.headers().get("Access-Control-Max-Age"), "43200");
+  for (const char* name : {"x-api-key", "anthropic-version", "anthropic-beta", "X-Queue-Timeout",
+                           "anthropic-dangerous-direct-browser-access", "OpenAI-Project"}) {
+    EXPECT_THAT(response.headers().get("Access-Control-Allow-Headers"), HasSubstr(name));
+  }
+  EXPECT_THAT(response.headers().get("Access-Control-Expose-Headers"), HasSubstr("Retry-After"));
 }
 
 TEST(Api, TellsItsStateAndMetrics) {
