@@ -97,10 +97,13 @@ TEST(AnswerRun, FindsStopStringsOverTheSeamsOfPieces) {
   bench.script.stops_at_stop_words = false;
   for (const size_t size : {1u, 2u, 3u, 5u, 16u}) {
     bench.script.pieces = {size};
-    const Outcome outcome = bench.chat(chat_request("m", "Hi"));
+    auto request = chat_request("m", "Hi");
+    const Outcome outcome = bench.chat(request);
     EXPECT_EQ(outcome.whole.content, "one##two");
-    EXPECT_EQ(outcome.whole.stop_sequence, "###");
+    EXPECT_EQ(outcome.whole.stop_sequence, "") << "the model's own, not the caller's";
     EXPECT_EQ(outcome.whole.reason, model::DoneReason::stop);
+    request.common.options["stop"] = "###";
+    EXPECT_EQ(bench.chat(request).whole.stop_sequence, "###");
   }
 }
 

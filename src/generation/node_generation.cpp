@@ -99,6 +99,19 @@ bool has_images(const std::vector<model::Message>& messages) {
                      [](const model::Message& message) { return !message.images.empty(); });
 }
 
+// Those of the request itself; the model's PARAMETERs name others that are nobody's to be told of.
+std::vector<std::string> stops_of(const boost::json::object& options) {
+  const boost::json::value* stop = options.if_contains("stop");
+  if (!stop) return {};
+  if (stop->is_string()) return {std::string(stop->get_string())};
+  std::vector<std::string> stops;
+  if (!stop->is_array()) return stops;
+  for (const boost::json::value& word : stop->get_array()) {
+    if (word.is_string()) stops.emplace_back(word.get_string());
+  }
+  return stops;
+}
+
 // Generation tells load failures as errors of the server: clients must not take a model that
 // cannot be loaded for a queue that is full.
 Error acquire_error(Error error) {
@@ -245,7 +258,7 @@ io::Task<Result<std::unique_ptr<Answer>>> NodeGeneration::run(Job job, Leased le
   plan.resume = options_.resume;
   plan.want_context = want_context;
   plan.one_call = prepared.one_call;
-  plan.caller_stops = job.options.sampling.stop;
+  plan.caller_stops = stops_of(common.options);
   plan.constraint = std::move(prepared.rendered.constraint);
   plan.format = std::move(prepared.rendered.answer);
   engine::CompletionRequest& request = plan.request;
