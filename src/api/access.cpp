@@ -97,7 +97,10 @@ AccessRules::AccessRules(bool check_host, std::vector<std::string> own_names,
 }
 
 bool AccessRules::host_allowed(std::string_view host) const {
-  if (!check_host_) return true;
+  return !check_host_ || names_this_machine(host);
+}
+
+bool AccessRules::names_this_machine(std::string_view host) const {
   const std::string name = lower(without_port(host));
   if (name.empty() || name == "localhost") return true;
   if (std::find(own_names_.begin(), own_names_.end(), name) != own_names_.end()) return true;
@@ -141,11 +144,6 @@ void add_preflight_headers(http::Headers& headers) {
               "x-stainless-package-version,x-stainless-poll-helper,x-stainless-retry-count,"
               "x-stainless-runtime,x-stainless-runtime-version,x-stainless-timeout");
   headers.set("Access-Control-Max-Age", "43200");
-}
-
-bool is_local_peer(std::string_view peer) {
-  return peer.starts_with("127.") || peer.starts_with("[::1]") ||
-         peer.starts_with("[::ffff:127.") || peer.starts_with("unix");
 }
 
 }  // namespace om::api

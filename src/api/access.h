@@ -19,9 +19,12 @@ class AccessRules {
   AccessRules(bool check_host, std::vector<std::string> own_names,
               std::vector<std::string> origins);
 
-  // True: empty, localhost, an own name, *.localhost, *.local, *.internal, or an address that is
-  // loopback, private, unspecified or own. Always true when hosts are not checked.
+  // Always true when hosts are not checked, else as names_this_machine().
   bool host_allowed(std::string_view host) const;
+  // Empty, localhost, an own name, *.localhost, *.local, *.internal, or an address that is
+  // loopback, private, unspecified or own: no name that a foreign page could have made to point
+  // here.
+  bool names_this_machine(std::string_view host) const;
 
   enum class Origin { none, same, allowed, refused };
   Origin judge_origin(std::string_view origin, std::string_view host) const;
@@ -31,10 +34,6 @@ class AccessRules {
   std::vector<std::string> own_names_;
   std::vector<std::string> origins_;
 };
-
-// Whether a peer, as http::Request tells it, is on this machine: only who is may look after the
-// node.
-bool is_local_peer(std::string_view peer);
 
 // What an allowed foreign page is told.
 void add_origin_headers(http::Headers& headers, std::string_view origin);

@@ -144,6 +144,8 @@ io::Task<void> Api::handle(http::Request& request, http::BodyReader& body,
     (void)co_await context.send(403, {}, {});
     co_return;
   }
+  request.path = router_.known_path(std::move(request.path));
+  context.from_operator = request.from_this_machine && access_->names_this_machine(host);
   if (judged == AccessRules::Origin::allowed) add_origin_headers(response.headers(), origin);
   if (request.method == "OPTIONS" && judged == AccessRules::Origin::allowed) {
     add_preflight_headers(response.headers());

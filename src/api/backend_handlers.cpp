@@ -5,7 +5,6 @@
 //   DELETE /api/v1/backends/<name>
 //
 // Only this machine may ask: whoever can change them can send others' prompts anywhere.
-#include "api/access.h"
 #include "api/json_input.h"
 #include "api/json_output.h"
 #include "api/ollama_handlers.h"
@@ -81,7 +80,8 @@ HandlerResult remove_backend(const Dependencies& dependencies, Context& context)
 
 HandlerResult refuse(Context&) {
   co_return fail(Errc::forbidden,
-                 "backends are looked after from the node's own machine: ask 127.0.0.1");
+                 "backends are looked after from the node's own machine, under a name or an "
+                 "address of its own: ask 127.0.0.1");
 }
 
 }  // namespace
@@ -108,7 +108,7 @@ void register_backends(Router& router, const Dependencies& dependencies) {
   using Handle = HandlerResult (*)(const Dependencies& dependencies, Context& context);
   const auto add = [&](std::string_view method, std::string_view pattern, Handle handle) {
     router.add(method, pattern, ErrorShape::ollama, [&dependencies, handle](Context& context) {
-      const bool allowed = is_local_peer(context.request.peer) && dependencies.backend_table;
+      const bool allowed = context.from_operator && dependencies.backend_table;
       return allowed ? handle(dependencies, context) : refuse(context);
     });
   };

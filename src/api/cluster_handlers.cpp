@@ -2,7 +2,6 @@
 // can read all that is asked of it.
 #include "api/cluster_handlers.h"
 
-#include "api/access.h"
 #include "api/json_input.h"
 #include "api/ollama_request.h"
 #include "api/standing.h"
@@ -159,10 +158,10 @@ HandlerResult dry_run(const Dependencies& dependencies, Context& context) {
 }
 
 HandlerResult run(const Dependencies& dependencies, Context& context, Action action) {
-  if (!is_local_peer(context.request.peer)) {
-    co_return fail(
-        Errc::forbidden,
-        "the cluster is looked after from the node's own machine: run the command there");
+  if (!context.from_operator) {
+    co_return fail(Errc::forbidden,
+                   "the cluster is looked after from the node's own machine, under a name or an "
+                   "address of its own: run the command there");
   }
   if (!dependencies.admin) {
     co_return fail(Errc::unsupported, "this node was built without a cluster");

@@ -23,6 +23,9 @@ struct Context {
   http::BodyReader& body;
   http::ResponseWriter& response;
   ErrorShape shape = ErrorShape::ollama;
+  // Sent by a process of this machine, and not by a foreign page in its browser: only such a
+  // request may look after the node.
+  bool from_operator = false;
   // Values of the pattern's ":name" and "*name" parts.
   std::vector<std::pair<std::string, std::string>> parameters = {};
   // Instead of the status that the returned error's code maps to.
@@ -67,6 +70,11 @@ class Router {
   void add(std::string_view method, std::string_view pattern, ErrorShape shape,
            RouteHandler handler);
 
+  // The path; if only so a pattern matches it, with doubled slashes joined and without one at its
+  // end: some clients put "/api/chat" behind an address that ends with a slash. Ollama redirects
+  // them, but few follow with a POST.
+  std::string known_path(std::string path) const;
+
   // Unknown path: 404 "404 page not found"; unknown method: 405 "405 method not allowed", both
   // text/plain, as Ollama answers them.
   io::Task<void> handle(Context& context) const;
@@ -80,6 +88,7 @@ class Router {
     RouteHandler handler;
   };
   using Parameters = std::vector<std::pair<std::string, std::string>>;
+  bool has_match(std::string_view path) const;
   static bool matches(const Route& route, const std::vector<std::string_view>& path,
                       Parameters& parameters);
   io::Task<void> answer_error(Context& context, Error error) const;

@@ -262,7 +262,9 @@ api::Settings make_api_settings(const Settings& settings, const std::string& nam
   api.check_host = true;
   for (const std::string& address : settings.listen) {
     const auto host = parse_host(address);
-    if (host && !is_loopback(host->host)) api.check_host = false;
+    if (!host) continue;
+    api.host_names.push_back(host->host);
+    if (!is_loopback(host->host)) api.check_host = false;
   }
   return api;
 }

@@ -34,6 +34,7 @@ struct Request {
   std::string query;   // Raw.
   Headers headers;
   std::string peer;  // "127.0.0.1:5000".
+  bool from_this_machine = false;
   // Common name and serial of the certificate that the client has shown and proven; empty: none.
   std::string peer_certificate, peer_certificate_serial;
   std::string id;  // X-Request-Id if given and sane, else made here.

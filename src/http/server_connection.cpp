@@ -56,6 +56,7 @@ void RequestMemory::reset() {
     part->clear();
   }
   request.headers.clear();
+  request.from_this_machine = false;
   request.cancel = {};
   request.started = {};
 }
@@ -164,6 +165,7 @@ Refusal Connection::fill_request(const RequestHead& head, Request& request) {
   if (!decoded) return {400, "a broken percent escape in the path"};
   request.path = std::move(*decoded);
   request.peer = peer_;
+  request.from_this_machine = stream_->from_this_machine();
   request.peer_certificate = stream_->peer_certificate_name();
   request.peer_certificate_serial = stream_->peer_certificate_serial();
   const std::string_view id = head.headers.get("X-Request-Id");

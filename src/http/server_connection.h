@@ -137,6 +137,7 @@ class Connection {
   void abort() { stream_->abort(); }
   ReadAhead& input() { return input_; }
   const std::string& peer() const { return peer_; }
+  bool from_this_machine() const { return stream_->from_this_machine(); }
   // All parts, each piece within write_idle_max. By value: the caller need not be a coroutine.
   using Parts = std::array<std::string_view, 3>;
   io::Task<Result<void>> write(Parts parts, bool streaming);

@@ -44,6 +44,7 @@ class UpgradedStream final : public io::Stream {
   void abort() override { connection_.abort(); }
   bool is_idle() override { return false; }
   std::string peer() const override { return connection_.peer(); }
+  bool from_this_machine() const override { return connection_.from_this_machine(); }
 
  private:
   Connection& connection_;

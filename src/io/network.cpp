@@ -13,6 +13,12 @@ Task<Result<void>> Stream::write(std::string_view data) {
   co_return co_await write(std::span<const std::string_view>(parts));
 }
 
+bool Stream::from_this_machine() const {
+  const std::string from = peer();
+  return from.starts_with("127.") || from.starts_with("[::1]") ||
+         from.starts_with("[::ffff:127.") || from.starts_with("unix");
+}
+
 Task<Result<uint64_t>> Stream::send_file(File&, uint64_t, uint64_t) {
   co_return fail(Errc::unsupported, "this stream copies no files");
 }

@@ -95,6 +95,9 @@ class Stream {
   virtual bool is_idle() = 0;
 
   virtual std::string peer() const = 0;  // "127.0.0.1:5000", for logs and address checks.
+  // Whether the peer is a process of this machine: it comes from loopback or from the very address
+  // that it has reached. (From elsewhere a connection with such a source is never established.)
+  virtual bool from_this_machine() const;
 
   // Whose certificate the peer has shown and proven: its common name, and its serial as hex digits
   // (at least 32). Empty: none, or none that was checked. As a server, the handshake is part of the
@@ -117,8 +120,9 @@ class Listener {
 class Network {
  public:
   virtual ~Network() = default;
-  // not_found: the name does not resolve. unavailable: refused or unreachable. unauthenticated:
-  // the peer's certificate is not trusted. Also cancelled, deadline_exceeded.
+  // not_found: there is no such name. unavailable: refused or unreachable, or the name cannot be
+  // looked up now. unauthenticated: the peer's certificate is not trusted. Also cancelled,
+  // deadline_exceeded; overloaded: too many names are being looked up.
   virtual Task<Result<std::unique_ptr<Stream>>> connect(Endpoint to, std::shared_ptr<const Tls> tls,
                                                         Call call) = 0;
   // The same on a way that a proxy opens, which looks the name up. unavailable: the proxy refused;

@@ -2,6 +2,7 @@
 
 import pathlib
 import shutil
+import subprocess
 import unittest
 
 from support.cluster import Machine
@@ -27,3 +28,20 @@ class Addresses(unittest.TestCase):
                 listed = asking.cli("list")
                 self.assertTrue(listed.stdout.startswith("NAME"), listed.stdout)
                 shutil.rmtree(asking.folder)
+
+    def test_who_may_look_after_a_node(self):
+        """Processes of its machine, whatever address of it they ask; no page that a foreign name
+        leads to it, and nobody from outside."""
+        with Network(1) as network:
+            here = f"{network.address(0)}:11434"
+            with Machine(network, 0, {"OLLAMA_HOST": here}) as node:
+                node.cli("cluster", "init", environment={"OLLAMA_HOST": here})
+                self.assertIn("own machine", node.refused(403, "/api/v1/cluster", None, "GET"))
+                self.assertIn("own machine", node.refused(403, "/api/v1/backends", None, "GET"))
+                for host, status in ((here, 200), ("localhost", 200), ("evil.example", 403)):
+                    for path in ("/api/v1/cluster", "/api/v1/backends"):
+                        asked = subprocess.run(node.command(
+                            ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "-H",
+                             f"Host: {host}", f"http://{here}{path}"]),
+                            capture_output=True, text=True, timeout=60)
+                        self.assertEqual(asked.stdout, str(status), (host, path))

@@ -33,4 +33,13 @@ std::string peer_name(const Socket& socket) {
   return peer.unix_path.empty() ? peer.str() : "unix";
 }
 
+bool has_one_address(const Socket& socket) {
+  boost::system::error_code remote_error, local_error;
+  const auto remote = socket.remote_endpoint(remote_error);
+  const auto local = socket.local_endpoint(local_error);
+  if (remote_error || local_error) return false;
+  const Endpoint from = endpoint_of(remote);
+  return from.unix_path.empty() && from.host == endpoint_of(local).host;
+}
+
 }  // namespace om::io

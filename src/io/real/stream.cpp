@@ -64,7 +64,11 @@ namespace {
 class SocketStream final : public TickedStream {
  public:
   SocketStream(DeadlineTick& tick, FileCopier& copier, Socket socket)
-      : TickedStream(tick), copier_(copier), socket_(std::move(socket)), peer_(peer_name(socket_)) {
+      : TickedStream(tick),
+        copier_(copier),
+        socket_(std::move(socket)),
+        peer_(peer_name(socket_)),
+        one_address_(has_one_address(socket_)) {
     boost::system::error_code ignored;  // A socket that cannot do this still works, only slower.
     socket_.native_non_blocking(true, ignored);
   }
@@ -75,6 +79,9 @@ class SocketStream final : public TickedStream {
   Task<Result<uint64_t>> send_file(File& file, uint64_t offset, uint64_t length) override;
   bool is_idle() override;
   std::string peer() const override { return peer_; }
+  bool from_this_machine() const override {
+    return one_address_ || TickedStream::from_this_machine();
+  }
 
  protected:
   void close_socket() override {
@@ -92,6 +99,7 @@ class SocketStream final : public TickedStream {
   FileCopier& copier_;
   Socket socket_;
   std::string peer_;
+  bool one_address_;
 };
 
 Result<size_t> SocketStream::told(const boost::system::error_code& error, size_t count) const {

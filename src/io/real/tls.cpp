@@ -47,6 +47,7 @@ class TlsStream final : public TickedStream {
       : TickedStream(tick),
         context_(std::move(context)),
         peer_(peer_name(socket)),
+        one_address_(has_one_address(socket)),
         stream_(std::move(socket), *context_) {}
 
   Task<Result<void>> handshake(ssl::stream_base::handshake_type side);
@@ -71,6 +72,9 @@ class TlsStream final : public TickedStream {
     return count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
   }
   std::string peer() const override { return peer_; }
+  bool from_this_machine() const override {
+    return one_address_ || TickedStream::from_this_machine();
+  }
   std::string peer_certificate_name() const override { return certificate_name_; }
   std::string peer_certificate_serial() const override { return certificate_serial_; }
 
@@ -94,6 +98,7 @@ class TlsStream final : public TickedStream {
   TlsContext context_;
   std::shared_ptr<const Tls> tls_;  // As a client: the context refers to its pin.
   std::string peer_;
+  bool one_address_;
   std::string certificate_name_, certificate_serial_;
   ssl::stream<Socket> stream_;
   std::vector<asio::const_buffer> buffers_;  // What is being written.
