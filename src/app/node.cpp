@@ -35,6 +35,7 @@ io::Task<Result<void>> Node::build() {
   transfer_options.uploads_file = io::join(settings_.state_directory, "uploads.json");
   transfer_options.quantize_program = paths.quantize_program;
   transfer_options.convert_script = paths.convert_script;
+  transfer_options.prune = settings_.prune;
   transfer_options.temporary_directory = io::join(settings_.models_directory, "tmp");
   CO_TRY_VOID(co_await enter_cluster(transfer_options));
   transfer_ = cluster_ ? transfer::make_transfer(cluster_->distribution())
@@ -204,6 +205,11 @@ io::Task<void> Node::take_down() {
   const bool ready_was = std::exchange(ready_, false);
   if (pin_keeper_) co_await pin_keeper_->stop();  // Nothing is loaded any more.
   if (cluster_) cluster_->begin_drain();
+  if (ready_was && !restart_ && settings_.shutdown_delay.count() > 0) {
+    log_info("not ready any more, serving on", field("time", settings_.shutdown_delay));
+    // Only a broken clock ends it early.
+    (void)co_await world_.clock.sleep_for(settings_.shutdown_delay);
+  }
   const io::TimePoint drained = world_.clock.now() + settings_.drain_time;
   if (server_) {
     if (ready_was) log_info("draining", field("requests", server_->requests_running()));

@@ -21,6 +21,7 @@ struct Settings {
   std::vector<std::string> origins;
   uint64_t body_bytes_max = 0;
   int64_t connections_max = 0;
+  std::chrono::nanoseconds shutdown_delay{};
   std::chrono::nanoseconds drain_time{};
 
   std::string models_directory;

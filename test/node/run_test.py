@@ -201,6 +201,16 @@ class LeavingClients(unittest.TestCase):
 
 
 class NodeLife(unittest.TestCase):
+    def test_says_that_it_leaves_before_it_refuses(self):
+        """So that who balances load looks away in time."""
+        with Node({"OLLAMAMAX_SHUTDOWN_DELAY": "10s"}) as node:
+            node.process.send_signal(signal.SIGTERM)
+            node.wait_until(lambda: "serving on" in node.log(), "it noticed")
+            node.refused(503, "/readyz", None, "GET")
+            node.get("/api/version")
+            node.process.send_signal(signal.SIGTERM)  # Does not wait any longer.
+            self.assertNotEqual(node.process.wait(60), None)
+
     def test_kill_nine_leaves_no_orphans_and_the_store_whole(self):
         with Node() as node:
             node.create(MODEL)
