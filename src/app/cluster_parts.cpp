@@ -184,6 +184,7 @@ void ClusterParts::open_distribution(http::Client& client, transfer::TransferOpt
     // It is looked at once more at the next start.
     if (!saved) log_warn("the state is not saved", field("error", saved.error()));
   };
+  distribution.scrub.state_file = io::join(directory_, "scrub.json");
   distribution.receive_bytes_per_second = settings_.receive_rate_max;
   distribution.send_bytes_per_second = settings_.send_rate_max;
   distribution_ = std::make_unique<transfer::Distribution>(world_, disk_, client, std::move(links),

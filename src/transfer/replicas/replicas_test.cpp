@@ -86,7 +86,7 @@ TEST_F(Replicated, RemovesAModelEverywhereAlsoWhereTheNodeWasAway) {
   const std::string there = holders("m");
   ASSERT_EQ(there.size(), 2U);
   kill(index_of(there[1]));
-  ASSERT_TRUE(wait(replicas(0).remove_model(name("m"), {})));
+  ASSERT_TRUE(remove(0, "m"));
   EXPECT_EQ(holders("m"), "");
   pass(seconds(20));
   revive(index_of(there[1]));
@@ -99,7 +99,7 @@ TEST_F(Replicated, BringsARecreatedModelToAllHolders) {
   make_cluster(3);
   put_model(0, "m", random_bytes(1000, 4));
   pass(seconds(20));
-  ASSERT_TRUE(wait(replicas(0).remove_model(name("m"), {})));
+  ASSERT_TRUE(remove(0, "m"));
   pass(seconds(10));
   const std::string bytes = put_model(1, "m", random_bytes(1000, 5));
   pass(seconds(20));
@@ -172,7 +172,7 @@ TEST_F(Replicated, ADeletedModelThatIsMadeAgainWithTheSameBytesReachesAllHolders
   const std::string layer = random_bytes(1000, 22);
   const std::string bytes = put_model(0, "m", layer);
   pass(seconds(20));
-  ASSERT_TRUE(wait(replicas(1).remove_model(name("m"), {})));
+  ASSERT_TRUE(remove(1, "m"));
   pass(seconds(10));
   ASSERT_EQ(holders("m"), "");
   // As create and pull do it: the catalogue first, so that the tombstone is gone.
@@ -321,7 +321,7 @@ TEST_F(Replicated, ChangesNothingWithoutAMajority) {
   pass(seconds(20));
   const std::string there = holders("m");
   for (auto& each : nodes_) each->metadata.reachable = false;
-  const auto refused = wait(replicas(0).remove_model(name("m"), {}));
+  const auto refused = remove(0, "m");
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, Errc::not_leader);
   pass(minutes(20));
@@ -423,6 +423,32 @@ TEST_F(Replicated, ScrubFindsEveryFlippedBitSlowly) {
     EXPECT_GE(world_.clock.now() - before, std::chrono::milliseconds(150));
   }
   sim_.run(scrubber.stop());
+}
+
+TEST_F(Replicated, ScrubGoesOnAfterAStartWhereItWas) {
+  make_nodes(1);
+  std::map<Digest, std::string> blobs;
+  for (uint64_t seed = 1; seed <= 4; seed++) {
+    const std::string data = random_bytes(kMegabyte, seed);
+    blobs.emplace(Digest::of(data), data);
+    put(node(0), data);
+  }
+  const auto hour = std::chrono::hours(1);
+  // One blob in a quarter of an hour; a pass each day.
+  const ScrubOptions options{.bytes_per_second = kMegabyte / 900, .state_file = "/scrub.json"};
+  const auto read_for = [&](io::Duration time) {
+    const uint64_t before = scrubbed_bytes.value();
+    Scrubber scrubber(world_, *node(0).store, options, [](const Digest&) {});
+    scrubber.start();
+    wait(sleep(time));
+    sim_.run(scrubber.stop());
+    return (scrubbed_bytes.value() - before) / kMegabyte;
+  };
+  EXPECT_EQ(read_for(12 * hour), 0U);  // Nothing is due yet.
+  EXPECT_EQ(read_for(12 * hour), 0U);
+  EXPECT_EQ(read_for(std::chrono::minutes(45)), 2U);  // In spite of the start, it was due.
+  EXPECT_EQ(read_for(23 * hour), 2U);                 // The rest, and not all four again.
+  EXPECT_EQ(read_for(2 * hour), 4U);
 }
 
 }  // namespace
