@@ -117,5 +117,29 @@ TEST(StoreCrash, OpensAgainWhereverOpeningBroke) {
   }
 }
 
+// As Ollama's folder, mounted to be read only.
+TEST(StoreFolder, ServesWhatItHasWhereNothingCanBeWritten) {
+  Machine machine;
+  ASSERT_TRUE(machine.open());
+  ASSERT_TRUE(machine.wait(put_model(*machine.store, kOld)));
+  machine.store.reset();
+  ASSERT_TRUE(machine.sim.files().remove_all("/m/partial"));
+  machine.sim.files().fail_from_call(1);
+  const auto opened = machine.open();
+  ASSERT_TRUE(opened) << opened.error().what;
+  EXPECT_TRUE(machine.model() == kOld);
+  const auto put = machine.wait(put_model(*machine.store, kNew));
+  ASSERT_FALSE(put);
+  EXPECT_EQ(put.error().code, Errc::io_failed);
+  EXPECT_FALSE(machine.wait(machine.store->remove(model::Name::parse("m").value())));
+  EXPECT_TRUE(machine.model() == kOld);
+}
+
+TEST(StoreFolder, IsRefusedWhereItIsNotThereAndCannotBeMade) {
+  Machine machine;
+  machine.sim.files().fail_from_call(1);
+  EXPECT_FALSE(machine.open());
+}
+
 }  // namespace
 }  // namespace om::store

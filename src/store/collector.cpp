@@ -6,6 +6,7 @@ namespace om::store {
 namespace {
 
 constexpr uint64_t kHoldFileBytesMax = 16 << 20;
+constexpr std::string_view kHoldPrefix = "hold-";
 
 Result<std::string> read_all(io::File& file, uint64_t size_max) {
   TRY(const uint64_t size, file.size());
@@ -28,16 +29,16 @@ bool is_locked(io::Filesystem& files, const io::Path& path) {
   return !locked && locked.error().code == Errc::overloaded;
 }
 
-Result<std::set<Digest>> held_blobs(io::Filesystem& files, const Layout& layout) {
+// Those that a crash left announced count only where it is said.
+enum class Holds { live, all };
+
+Result<std::set<Digest>> held_blobs(io::Filesystem& files, const Layout& layout, Holds which) {
   std::set<Digest> held;
   TRY(const auto names, files.list(layout.partial()));
   for (const std::string& name : names) {
     const io::Path path = io::join(layout.partial(), name);
-    if (!name.starts_with("hold-")) continue;
-    if (!is_locked(files, path)) {
-      (void)files.remove(path);  // Left by a crash; if it stays, the next one removes it.
-      continue;
-    }
+    if (!name.starts_with(kHoldPrefix)) continue;
+    if (which == Holds::live && !is_locked(files, path)) continue;
     TRY(auto file, files.open(path, io::Filesystem::Open::read));
     TRY(const std::string text, read_all(*file, kHoldFileBytesMax));
     for (size_t at = 0; at < text.size();) {
@@ -82,18 +83,11 @@ Result<void> remove_blob(io::Filesystem& files, const io::Path& path, Collected&
   return {};
 }
 
-Result<void> clean_partial(io::Filesystem& files, const Layout& layout, io::WallTime now) {
-  TRY(const auto names, files.list(layout.partial()));
-  for (const std::string& name : names) {
-    const io::Path path = io::join(layout.partial(), name);
-    if (path == layout.lock_file() || is_locked(files, path)) continue;
-    const bool is_download = name.starts_with("sha256-");
-    const auto info = files.info(path);
-    if (!info || (is_download && now - info->modified < kPartialAgeMax)) continue;
-    if (info->is_directory && is_locked(files, path + std::string(kWorkspaceLockSuffix))) continue;
-    TRY_VOID(info->is_directory ? files.remove_all(path) : files.remove(path));
-  }
-  return {};
+// A blob that is whole keeps its list of chunks for good.
+bool is_list_of_a_blob(io::Filesystem& files, const Layout& layout, std::string_view name) {
+  if (!name.ends_with(kChunkListSuffix)) return false;
+  name.remove_suffix(kChunkListSuffix.size());
+  return files.exists(io::join(layout.blobs(), name));
 }
 
 }  // namespace
@@ -111,7 +105,24 @@ Result<std::unique_ptr<io::File>> make_hold_file(io::Filesystem& files, const io
   std::string text;
   for (const Digest& digest : digests) text += digest.str() + "\n";
   TRY_VOID(file->write_at(0, text));
+  TRY_VOID(file->sync());
+  TRY_VOID(files.sync_directory(io::parent(path)));
   return file;
+}
+
+Result<void> clean_partial(io::Filesystem& files, const Layout& layout, io::WallTime now) {
+  TRY(const auto names, files.list(layout.partial()));
+  for (const std::string& name : names) {
+    const io::Path path = io::join(layout.partial(), name);
+    if (path == layout.lock_file() || is_locked(files, path)) continue;
+    const bool is_kept = name.starts_with("sha256-") || name.starts_with(kHoldPrefix);
+    const auto info = files.info(path);
+    if (!info || (is_kept && now - info->modified < kPartialAgeMax)) continue;
+    if (is_list_of_a_blob(files, layout, name)) continue;
+    if (info->is_directory && is_locked(files, path + std::string(kWorkspaceLockSuffix))) continue;
+    TRY_VOID(info->is_directory ? files.remove_all(path) : files.remove(path));
+  }
+  return {};
 }
 
 Result<Collected> collect(io::Filesystem& files, const Layout& layout,
@@ -119,7 +130,7 @@ Result<Collected> collect(io::Filesystem& files, const Layout& layout,
   Collected collected;
   if (candidates.empty()) return collected;
   TRY(const auto named, named_blobs(files, layout));
-  TRY(const auto held, held_blobs(files, layout));
+  TRY(const auto held, held_blobs(files, layout, Holds::live));
   for (const Digest& digest : candidates) {
     if (named.contains(digest) || held.contains(digest)) continue;
     TRY_VOID(remove_blob(files, layout.blob(digest), collected));
@@ -133,7 +144,7 @@ Result<Collected> clean_up(io::Filesystem& files, const Layout& layout, io::Wall
   TRY_VOID(clean_partial(files, layout, now));
   if (!prune) return collected;
   TRY(const auto named, named_blobs(files, layout));
-  TRY(const auto held, held_blobs(files, layout));
+  TRY(const auto held, held_blobs(files, layout, Holds::all));
   TRY(const auto blobs, files.list(layout.blobs()));
   for (const std::string& name : blobs) {
     const io::Path path = io::join(layout.blobs(), name);

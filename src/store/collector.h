@@ -4,8 +4,10 @@
 // announcing held blobs, collecting. (2) Who is about to name blobs in a manifest announces their
 // digests in a hold file of its own, partial/hold-..., and keeps that file locked; a hold
 // file nobody locks is left over from a crash. (3) The collector, under the lock, deletes only
-// what no manifest names and no live hold file announces. Ollama itself knows none of this; against
-// it only the age of a blob protects.
+// what no manifest names and no live hold file announces. (4) The clean-up at start spares also
+// what a crash left announced, as long as an unfinished download is kept: a pull or create that is
+// repeated finds its finished blobs again. Ollama itself knows none of this; against it only the
+// age of a blob protects.
 #pragma once
 
 #include <memory>
@@ -18,14 +20,15 @@
 namespace om::store {
 
 inline constexpr std::chrono::hours kUnreferencedAgeMin{1};  // As Ollama.
-inline constexpr std::chrono::hours kPartialAgeMax{7 * 24};  // Unfinished downloads are kept.
+// How long unfinished downloads are kept, and what belongs to them.
+inline constexpr std::chrono::hours kPartialAgeMax{7 * 24};
 
 inline constexpr std::string_view kWorkspaceLockSuffix = ".lock";
 
 // The lock of rule 1. Blocking: take it on a worker.
 Result<std::unique_ptr<io::File>> lock_store(io::Filesystem& files, const Layout& layout);
 
-// Makes a locked hold file. The caller holds lock_store().
+// Makes a locked hold file, which survives a crash. The caller holds lock_store().
 Result<std::unique_ptr<io::File>> make_hold_file(io::Filesystem& files, const io::Path& path,
                                                  const std::vector<Digest>& digests);
 
@@ -39,8 +42,12 @@ struct Collected {
 Result<Collected> collect(io::Filesystem& files, const Layout& layout,
                           const std::vector<Digest>& candidates);
 
-// Start-up: removes what crashed processes left in partial/, and if `prune` also old blobs that
-// nothing needs, and foreign names in blobs/. The caller holds lock_store(). corrupt: as collect().
+// Removes what crashed processes left in partial/, and what has lain there for kPartialAgeMax. The
+// caller holds lock_store().
+Result<void> clean_partial(io::Filesystem& files, const Layout& layout, io::WallTime now);
+
+// Start-up: clean_partial(), and if `prune` also removes old blobs that nothing needs, and foreign
+// names in blobs/. The caller holds lock_store(). corrupt: as collect().
 Result<Collected> clean_up(io::Filesystem& files, const Layout& layout, io::WallTime now,
                            bool prune);
 

@@ -5,6 +5,7 @@
 #include "model/messages.h"
 #include "store/disk_space.h"
 #include "store/hash_file.h"
+#include "store/testing/failing_files.h"
 #include "store/testing/world.h"
 
 namespace om::store {
@@ -142,6 +143,26 @@ TEST_F(PartialBlobs, AreRemovedWhenTheDigestDiffers) {
   blob.reset();
   EXPECT_FALSE(store().blob_size(digest_));
   EXPECT_EQ(open_blob()->bytes_present(), 0U);
+}
+
+// As a bad sector: the file can be opened, and not be read to its end.
+TEST_F(PartialBlobs, AreRemovedWhenTheyCannotBeRead) {
+  testing::FailingFiles failing(files());
+  io::World bad_disk{world().executor, world().clock,     world().random, world().network,
+                     failing,          world().processes, world().workers};
+  const auto store = wait(Store::open(bad_disk, root(), true)).value();
+  auto blob = wait(store->open_partial(digest_, data_.size())).value();
+  for (const size_t block : {0, 1, 2}) write(*blob, block);
+  failing.fail_read = blob->path();
+  const auto done = wait(blob->finish());
+  ASSERT_FALSE(done);
+  EXPECT_EQ(done.error().code, Errc::corrupt);
+  failing.fail_read.clear();  // It is written elsewhere on the disk.
+  blob.reset();
+  blob = wait(store->open_partial(digest_, data_.size())).value();
+  EXPECT_EQ(blob->bytes_present(), 0U);
+  for (const size_t block : {0, 1, 2}) write(*blob, block);
+  EXPECT_TRUE(wait(blob->finish()));
 }
 
 TEST_F(PartialBlobs, StartAfreshWhenTheStateIsMissingOrForeign) {

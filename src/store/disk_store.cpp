@@ -64,6 +64,13 @@ std::vector<Digest> digests_of(const model::Manifest& manifest) {
   return digests;
 }
 
+// Cutting a file to the length it has tells its system that it was changed now.
+Result<void> set_time(io::Filesystem& files, const io::Path& path) {
+  TRY(const auto file, files.open(path, io::Filesystem::Open::read_write));
+  TRY(const uint64_t size, file->size());
+  return file->truncate(size);
+}
+
 void log_collected(const Collected& collected) {
   if (collected.blobs == 0) return;
   log_info("blobs removed", field("count", collected.blobs), field("bytes", collected.bytes));
@@ -75,6 +82,10 @@ io::Task<Result<std::unique_ptr<Store>>> Store::open(io::World& world, io::Path 
   auto store = std::make_unique<DiskStore>(world, std::move(root));
   CO_TRY_VOID(co_await store->start(prune));
   co_return std::unique_ptr<Store>(std::move(store));
+}
+
+io::Task<Result<void>> Store::remove_leftovers() {
+  co_return fail(Errc::unsupported, "not the store of a folder");
 }
 
 io::Task<Result<bool>> Store::remove_if(const model::Name&, Digest) {
@@ -97,9 +108,23 @@ auto DiskStore::locked(Job job) -> io::Task<std::invoke_result_t<Job&>> {
   co_return co_await world_.workers.run(std::move(locked_job));
 }
 
-io::Task<Result<void>> DiskStore::start(bool prune) {
+io::Task<Result<void>> DiskStore::prepare() {
   for (const io::Path& folder : {layout_.blobs(), layout_.manifests(), layout_.partial()}) {
     CO_TRY_VOID(world_.files.make_directories(folder));
+  }
+  auto job = []() -> Result<void> { return {}; };
+  co_return co_await locked(std::move(job));
+}
+
+io::Task<Result<void>> DiskStore::start(bool prune) {
+  if (const auto prepared = co_await prepare(); !prepared) {
+    // A folder that may only be read, such as a shared one, serves what it has.
+    const bool can_read =
+        world_.files.list(layout_.blobs()) && world_.files.list(layout_.manifests());
+    if (!can_read) co_return fail(prepared.error());
+    log_warn("models cannot be added here", field("folder", layout_.root),
+             field("error", prepared.error()));
+    co_return Result<void>{};
   }
   const io::WallTime now = world_.clock.wall_now();
   auto job = [this, now, prune] { return clean_up(world_.files, layout_, now, prune); };
@@ -113,6 +138,12 @@ io::Task<Result<void>> DiskStore::start(bool prune) {
     co_return fail(cleaned.error());
   }
   co_return Result<void>{};
+}
+
+io::Task<Result<void>> DiskStore::remove_leftovers() {
+  const io::WallTime now = world_.clock.wall_now();
+  auto job = [this, now] { return clean_partial(world_.files, layout_, now); };
+  co_return co_await locked(std::move(job));
 }
 
 io::Path DiskStore::temporary_path(std::string_view kind) {
@@ -192,6 +223,10 @@ Result<std::vector<Digest>> DiskStore::blobs() {
 
 io::Task<Result<void>> DiskStore::quarantine_blob(Digest digest) {
   auto job = [this, digest]() -> Result<void> {
+    // Its week begins now, not when it was written. Without that it only goes earlier.
+    if (const auto dated = set_time(world_.files, layout_.blob(digest)); !dated) {
+      log_info("blob put aside with its old time", field("error", dated.error()));
+    }
     TRY_VOID(world_.files.rename(layout_.blob(digest), layout_.rotten(digest)));
     TRY_VOID(world_.files.sync_directory(layout_.partial()));
     return world_.files.sync_directory(layout_.blobs());

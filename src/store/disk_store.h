@@ -36,6 +36,7 @@ class DiskStore final : public Store {
   io::Task<Result<void>> copy(const model::Name& from, const model::Name& to) override;
   io::Task<Result<void>> remove(const model::Name& name) override;
   io::Task<Result<void>> remove_unreferenced(std::vector<Digest> candidates) override;
+  io::Task<Result<void>> remove_leftovers() override;
   io::Task<Result<bool>> remove_if(const model::Name& name, Digest seen) override;
   io::Task<Result<bool>> replace_if(const model::Name& name, std::optional<Digest> seen,
                                     std::string bytes) override;
@@ -46,6 +47,7 @@ class DiskStore final : public Store {
   // Runs `job` on a worker with the store locked against other processes.
   template <class Job>
   auto locked(Job job) -> io::Task<std::invoke_result_t<Job&>>;
+  io::Task<Result<void>> prepare();  // Makes the folders and sees that they can be changed.
   Result<StoredManifest> read_stored(const ManifestFile& file);
   io::Task<void> clear(std::vector<Digest> unneeded);  // Of a model that is gone.
   // On a worker, under the lock.

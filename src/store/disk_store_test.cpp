@@ -162,6 +162,19 @@ TEST_F(ManifestStore, PutsARottenBlobAsideAndListsTheRest) {
   EXPECT_TRUE(store().blob_size(rotten));
 }
 
+TEST_F(ManifestStore, KeepsARottenBlobForAWeekHoweverOldItWas) {
+  open();
+  const Digest rotten = put("layer");
+  const auto old = std::filesystem::file_time_type::clock::now() - 2 * kPartialAgeMax;
+  std::filesystem::last_write_time(store().blob_path(rotten), old);
+  ASSERT_TRUE(wait(store().quarantine_blob(rotten)));
+  const io::Path aside = root() + "/partial/" + rotten.file_name() + ".rotten";
+  reopen_after(kPartialAgeMax - std::chrono::hours(1), true);
+  EXPECT_EQ(files().read_file(aside, 100).value(), "layer");
+  reopen_after(kPartialAgeMax + std::chrono::hours(1), true);
+  EXPECT_FALSE(files().exists(aside));
+}
+
 class Pruning : public StoreWorld {};
 
 TEST_F(Pruning, RemovesOldUnreferencedBlobsAndForeignNamesAtOpen) {
@@ -232,16 +245,49 @@ TEST_F(Pruning, SparesWhatAnotherProcessHolds) {
   EXPECT_FALSE(store().blob_size(Digest::of("layer")));
 }
 
+TEST_F(Pruning, SparesTheFinishedLayersOfAPullThatACrashEnded) {
+  open();
+  put("layer");
+  write_raw("partial/hold-1-1", Digest::of("layer").str() + "\n");
+  reopen_after(std::chrono::hours(2), true);
+  EXPECT_TRUE(store().blob_size(Digest::of("layer")));
+  reopen_after(kPartialAgeMax + std::chrono::hours(1), true);
+  EXPECT_FALSE(store().blob_size(Digest::of("layer")));
+  EXPECT_FALSE(files().exists(root() + "/partial/hold-1-1"));
+}
+
+TEST_F(Pruning, FreesADeletedModelThoughAPullOfItOnceCrashed) {
+  open();
+  put_model("a", {"layer"});
+  write_raw("partial/hold-1-1", Digest::of("layer").str() + "\n");
+  ASSERT_TRUE(wait(store().remove(name("a"))));
+  EXPECT_FALSE(store().blob_size(Digest::of("layer")));
+}
+
+TEST_F(Pruning, ClearsLeftoversAwayWhileItRuns) {
+  open();
+  put("layer");
+  const std::string aside = Digest::of("x").file_name() + ".rotten";
+  const std::string of_blob = Digest::of("layer").file_name() + ".chunks";
+  const std::string of_none = Digest::of("y").file_name() + ".chunks";
+  for (const auto& name : {aside, of_blob, of_none}) write_raw("partial/" + name, "x");
+  auto held = wait(store().hold({Digest::of("layer")})).value();
+  reopen_after({}, true);
+  EXPECT_EQ(files().list(root() + "/partial")->size(), 5U);
+  pass(kPartialAgeMax + std::chrono::hours(1));
+  ASSERT_TRUE(wait(store().remove_leftovers()));
+  EXPECT_THAT(files().list(root() + "/partial").value(),
+              testing::UnorderedElementsAre("lock", of_blob, testing::StartsWith("hold-")));
+}
+
 TEST_F(Pruning, ClearsAwayWhatACrashLeft) {
   open();
   write_raw("partial/write-1-1", "half a blob");
-  write_raw("partial/hold-1-1", Digest::of("x").str() + "\n");
   write_raw("partial/sha256-" + Digest::of("y").hex(), "a download to go on with");
   auto writer = wait(store().write_blob()).value();
   ASSERT_TRUE(wait(writer->write("live")));
   auto other = wait(Store::open(world(), root(), true)).value();
   EXPECT_FALSE(files().exists(root() + "/partial/write-1-1"));
-  EXPECT_FALSE(files().exists(root() + "/partial/hold-1-1"));
   EXPECT_TRUE(files().exists(root() + "/partial/sha256-" + Digest::of("y").hex()));
   EXPECT_TRUE(wait(writer->finish(Digest::of("live"))));  // A running writer is left alone.
 }

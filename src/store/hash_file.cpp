@@ -23,10 +23,14 @@ Result<uint64_t> hash_piece(io::File& file, uint64_t offset, Hasher& hasher) {
 
 io::Task<Result<Digest>> hash_file(io::World& world, io::Path path) {
   CO_TRY(auto file, world.files.open(path, io::Filesystem::Open::read));
+  co_return co_await hash_open_file(world, *file);
+}
+
+io::Task<Result<Digest>> hash_open_file(io::World& world, io::File& file) {
   Hasher hasher;
   for (uint64_t offset = 0;;) {
     // One piece a job: other work gets its turn between two of them.
-    auto job = [&file, &hasher, offset] { return hash_piece(*file, offset, hasher); };
+    auto job = [&file, &hasher, offset] { return hash_piece(file, offset, hasher); };
     CO_TRY(const uint64_t count, co_await world.workers.run(std::move(job)));
     if (count == 0) break;
     offset += count;

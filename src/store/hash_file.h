@@ -7,5 +7,7 @@
 namespace om::store {
 
 io::Task<Result<Digest>> hash_file(io::World& world, io::Path path);
+// Of one that is open; nobody else uses it meanwhile.
+io::Task<Result<Digest>> hash_open_file(io::World& world, io::File& file);
 
 }  // namespace om::store

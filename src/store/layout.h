@@ -12,6 +12,8 @@
 
 namespace om::store {
 
+inline constexpr std::string_view kChunkListSuffix = ".chunks";
+
 struct Layout {
   io::Path root;
 
@@ -22,6 +24,10 @@ struct Layout {
   io::Path blob(const Digest& digest) const { return io::join(blobs(), digest.file_name()); }
   io::Path rotten(const Digest& digest) const {
     return io::join(partial(), digest.file_name() + ".rotten");
+  }
+  // The digests of the blob's chunks, see transfer/chunk_list.h.
+  io::Path chunk_list(const Digest& digest) const {
+    return io::join(partial(), digest.file_name() + std::string(kChunkListSuffix));
   }
   io::Path manifest(const model::Name& name) const { return io::join(manifests(), name.path()); }
 };

@@ -136,11 +136,18 @@ Result<void> DiskPartialBlob::store_missing(size_t first, size_t end) {
 io::Task<Result<void>> DiskPartialBlob::finish() {
   CHECK(bytes_present_ == size_, "a blob is finished before all its blocks are there");
   CO_TRY_VOID(co_await sync());
-  CO_TRY(const Digest digest, co_await hash_file(world_, data_path_));
-  if (digest != digest_) {
+  CO_TRY(const auto file, world_.files.open(data_path_, io::Filesystem::Open::read));
+  const auto digest = co_await hash_open_file(world_, *file);
+  if (!digest) {
+    // A sector that cannot be read is as lost as one that reads wrong, and would fail every further
+    // try. That the file could be opened tells it from a disk that is gone.
+    CO_TRY_VOID(discard());
+    co_return fail(Errc::corrupt, "{}; file must be downloaded again", digest.error().what);
+  }
+  if (*digest != digest_) {
     CO_TRY_VOID(discard());
     co_return fail(Errc::corrupt, "digest mismatch, file must be downloaded again: want {}, got {}",
-                   digest_.str(), digest.str());
+                   digest_.str(), digest->str());
   }
   auto job = [this] { return move_into_place(); };
   co_return co_await in_turn(std::move(job));

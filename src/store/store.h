@@ -87,7 +87,8 @@ class PartialBlob {
   // These blocks turned out wrong: they are missing again, also after a crash.
   virtual io::Task<Result<void>> forget_blocks(size_t first, size_t end) = 0;
   // With all blocks present: hashes, syncs and renames into place. corrupt: the bytes are not
-  // the digest's ("digest mismatch, file must be downloaded again"); everything is removed.
+  // the digest's ("digest mismatch, file must be downloaded again") or cannot be read; everything
+  // is removed.
   virtual io::Task<Result<void>> finish() = 0;
   virtual Result<void> discard() = 0;  // Removes it; nothing else may be called afterwards.
 };
@@ -108,7 +109,8 @@ class Workspace {
 class Store {
  public:
   // Makes the folders, removes what a crash left behind (unless `prune` is off: also blobs that
-  // no manifest names and that are older than an hour).
+  // no manifest names and that are older than an hour). Folders that are there and may only be read
+  // are used so, with a warning; then each change fails by itself.
   static io::Task<Result<std::unique_ptr<Store>>> open(io::World& world, io::Path root, bool prune);
   virtual ~Store() = default;
 
@@ -148,6 +150,9 @@ class Store {
   // Removes the manifest, then blobs no other manifest names.
   virtual io::Task<Result<void>> remove(const model::Name& name) = 0;
   virtual io::Task<Result<void>> remove_unreferenced(std::vector<Digest> candidates) = 0;
+  // As open() does it: what lies in partial/ of no use, or for more than a week. unsupported: not
+  // the store of a folder.
+  virtual io::Task<Result<void>> remove_leftovers();
 
   // remove() and put_manifest(), if the name means just what the caller last saw: the manifest of
   // this digest, or nothing (a corrupt manifest is none). It is looked at under the lock of the

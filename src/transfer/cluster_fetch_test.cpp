@@ -1,5 +1,6 @@
 #include "transfer/cluster_fetch.h"
 
+#include "store/testing/failing_files.h"
 #include "transfer/download.h"
 #include "transfer/testing/cluster.h"
 
@@ -333,6 +334,32 @@ TEST_F(Spread, WorksWithARegistryThatKnowsNoRanges) {
 }
 
 // Bit rot at a holder: it finds out when it is asked, and the copy comes from elsewhere.
+// As a bad sector: the file can be opened, and not be read to its end.
+TEST_F(Spread, FetchesPartsAgainThatCannotBeRead) {
+  make_nodes(1);
+  const std::string data = random_bytes(18 * kMega, 31);
+  store::testing::FailingFiles failing(world_.files);
+  io::World bad_disk{world_.executor, world_.clock,     world_.random, world_.network,
+                     failing,         world_.processes, world_.workers};
+  const auto blob =
+      wait(IncomingBlob::open(bad_disk, *node(0).store, Digest::of(data), data.size())).value();
+  const auto write_all = [&] {
+    for (size_t i = 0; i < blob->block_count(); i++) {
+      ASSERT_TRUE(wait(blob->write_block(i, data.substr(i * kMega, blob->block_bytes(i)), {})));
+    }
+  };
+  write_all();
+  failing.fail_read = blob->path();
+  const auto verified = wait(blob->verify_filled());
+  EXPECT_TRUE(verified) << verified.error().what;
+  EXPECT_FALSE(blob->chunk_is_filled(0));
+  failing.fail_read.clear();  // It is written elsewhere on the disk.
+  write_all();
+  EXPECT_TRUE(wait(blob->verify_filled()));
+  EXPECT_TRUE(wait(blob->finish()));
+  EXPECT_TRUE(has(node(0), data));
+}
+
 TEST_F(Spread, NeverTakesOverARottenCopy) {
   make_nodes(3);
   const std::string data = random_bytes(34 * kMega, 13);

@@ -14,15 +14,13 @@ constexpr size_t kBlocksPerChunk = kChunkBytes / PartialBlob::kBlockBytes;
 constexpr size_t kReadBytes = 1 << 20;
 constexpr uint64_t kListBytesMax = 8 << 20;
 
-Result<Digest> hash_part(io::Filesystem& files, const io::Path& path, uint64_t offset,
-                         uint64_t length) {
-  TRY(auto file, files.open(path, io::Filesystem::Open::read));
+Result<Digest> hash_part(io::File& file, uint64_t offset, uint64_t length) {
   Hasher hasher;
   std::string buffer;
   while (length > 0) {
     buffer.resize(std::min<uint64_t>(length, kReadBytes));
-    TRY(const size_t count, file->read_at(offset, buffer));
-    if (count == 0) return fail(Errc::io_failed, "{}: shorter than expected", path);
+    TRY(const size_t count, file.read_at(offset, buffer));
+    if (count == 0) return fail(Errc::io_failed, "the file is shorter than expected");
     hasher.update(std::string_view(buffer.data(), count));
     offset += count;
     length -= count;
@@ -33,7 +31,7 @@ Result<Digest> hash_part(io::Filesystem& files, const io::Path& path, uint64_t o
 }  // namespace
 
 io::Path chunk_list_path(const store::Store& store, const Digest& digest) {
-  return io::join(store::Layout{store.root()}.partial(), digest.file_name() + ".chunks");
+  return store::Layout{store.root()}.chunk_list(digest);
 }
 
 io::Task<Result<std::shared_ptr<IncomingBlob>>> IncomingBlob::open(io::World& world,
@@ -136,20 +134,21 @@ io::Task<Result<void>> IncomingBlob::verify_chunk(size_t chunk, std::optional<Di
   while (hashing_[chunk]) CO_TRY_VOID(co_await changed_.wait());
   if (chunk_is_verified(chunk)) co_return Result<void>{};
   if (!chunk_is_filled(chunk)) co_return fail(Errc::cancelled, "the chunk was found wrong");
+  CO_TRY(const auto file, world_.files.open(path(), io::Filesystem::Open::read));
   hashing_[chunk] = true;
-  auto hash = [&files = world_.files, path = path(), offset = chunk * kChunkBytes,
-               length = chunk_length(size(), chunk)] {
-    return hash_part(files, path, offset, length);
+  auto hash = [&file, offset = chunk * kChunkBytes, length = chunk_length(size(), chunk)] {
+    return hash_part(*file, offset, length);
   };
   const auto found = co_await world_.workers.run(std::move(hash));
   hashing_[chunk] = false;
   changed_.notify_all();
-  if (!found) co_return fail(found.error());
   if (over_) co_return fail(Errc::cancelled, "the blob is complete or given up");
-  if (expected && *found != *expected) {
+  if (!found || (expected && *found != *expected)) {
     const size_t first = chunk * kBlocksPerChunk;
     CO_TRY_VOID(
         co_await blob_->forget_blocks(first, std::min(block_count(), first + kBlocksPerChunk)));
+    // As PartialBlob::finish(): what cannot be read is lost, not the disk.
+    if (!found) co_return fail(annotate(found.error(), fmt::format("chunk {} is lost", chunk)));
     bad_chunks.add();
     co_return fail(Errc::corrupt, "chunk {} of {} is not what its digest says", chunk,
                    digest_.str());
@@ -163,7 +162,11 @@ io::Task<Result<void>> IncomingBlob::verify_chunk(size_t chunk, std::optional<Di
 io::Task<Result<void>> IncomingBlob::verify_filled() {
   for (size_t chunk = 0; chunk < chunk_count(); chunk++) {
     if (chunk_is_verified(chunk) || !chunk_is_filled(chunk)) continue;
-    CO_TRY_VOID(co_await verify_chunk(chunk, {}));
+    const auto verified = co_await verify_chunk(chunk, {});
+    if (verified) continue;
+    if (over_ || chunk_is_filled(chunk)) co_return fail(verified.error());
+    log_warn("part of a download cannot be read and is fetched again", field("blob", digest_),
+             field("error", verified.error()));
   }
   co_return Result<void>{};
 }

@@ -42,7 +42,8 @@ class IncomingBlob {
   bool is_syncing() const { return syncing_; }
 
   io::Task<Result<void>> write_block(size_t block, std::string data, io::Call call);
-  // Hashes a filled chunk. corrupt: it is not `expected`; its blocks are missing again.
+  // Hashes a filled chunk. corrupt: it is not `expected`; io_failed: it cannot be read. Its blocks
+  // are missing again then.
   io::Task<Result<void>> verify_chunk(size_t chunk, std::optional<Digest> expected);
   // All filled chunks that are not verified yet, such as those a crash left without their digest.
   io::Task<Result<void>> verify_filled();

@@ -69,9 +69,10 @@ class StoreWorld : public Test {
     store_ = std::move(*opened);
   }
   void reopen_after(io::Duration shift, bool prune) {
-    clock_.shift = shift;
+    pass(shift);
     open(prune);
   }
+  void pass(io::Duration shift) { clock_.shift = shift; }  // Since the test began.
 
   static model::Name name(std::string_view text) { return model::Name::parse(text).value(); }
   Digest put(std::string data) { return wait(store().put_blob(std::move(data))).value(); }
