@@ -25,10 +25,10 @@ Result<FactFile> read_fact_file(io::Filesystem& files, const io::Path& path) {
   return facts;
 }
 
-Result<void> write_fact_file(io::Filesystem& files, const io::Path& path, const FactFile& facts) {
+std::string fact_file_text(const FactFile& facts) {
   json::object object;
   for (const auto& [key, fact] : facts) object[key] = fact;
-  return files.write_file(path, json::serialize(object));
+  return json::serialize(object);
 }
 
 }  // namespace om::cluster

@@ -12,6 +12,6 @@ using FactFile = std::map<std::string, std::string>;  // Keys without the prefix
 
 // not_found: none was written yet. corrupt: it is damaged; the metadata have it all.
 Result<FactFile> read_fact_file(io::Filesystem& files, const io::Path& path);
-Result<void> write_fact_file(io::Filesystem& files, const io::Path& path, const FactFile& facts);
+std::string fact_file_text(const FactFile& facts);  // What read_fact_file() reads.
 
 }  // namespace om::cluster

@@ -48,15 +48,30 @@ void FactTable::load_file() {
   }
 }
 
+// A slow disk holds up neither the io thread nor what comes next.
 void FactTable::save_file() {
-  if (file_.empty()) return;
-  FactFile facts;
-  for (const auto& [key, fact] : facts_) facts.emplace(key, fact.value);
-  const auto saved = write_fact_file(world_.files, file_, facts);
-  if (!saved) {
-    log_warn("a copy of the cluster's facts cannot be written", field("file", file_),
-             field("error", saved.error()));
+  changed_ = true;
+  if (writing_ || file_.empty()) return;
+  writing_ = true;
+  tasks_.spawn(write_file());
+}
+
+// Changes made while the file is being written are written by the same coroutine, afterwards.
+io::Task<void> FactTable::write_file() {
+  while (changed_) {
+    changed_ = false;
+    FactFile facts;
+    for (const auto& [key, fact] : facts_) facts.emplace(key, fact.value);
+    auto job = [this, text = fact_file_text(facts)] {
+      return world_.files.write_file(file_, text);
+    };
+    const auto saved = co_await world_.workers.run(std::move(job));
+    if (!saved) {
+      log_warn("a copy of the cluster's facts cannot be written", field("file", file_),
+               field("error", saved.error()));
+    }
   }
+  writing_ = false;
 }
 
 void FactTable::apply(const std::string& key, const std::string* value,

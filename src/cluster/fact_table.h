@@ -44,11 +44,12 @@ class FactTable {
   // A commit of ours: seen here at once, before the watch tells it.
   void apply(const std::string& key, const std::string* value, metadata::Revision revision);
 
-  io::Task<void> stop();
+  io::Task<void> stop();  // What was seen until then is in the file afterwards.
 
  private:
   void load_file();
   void save_file();
+  io::Task<void> write_file();
   io::Task<void> follow();
   io::Task<Result<void>> sync();
   io::Task<Result<void>> watch();
@@ -61,6 +62,7 @@ class FactTable {
   std::map<std::string, metadata::Revision> removed_;  // Since the last sync.
   metadata::Revision revision_ = 0;
   bool synced_ = false, following_ = false;
+  bool changed_ = false, writing_ = false;  // The file is to be written; it is being written.
   std::vector<Callback> callbacks_;
   io::Event synced_event_;
   io::TaskGroup tasks_;

@@ -65,6 +65,59 @@ TEST(FactTable, AnswersFromItsFileAfterARestartWithoutAMajority) {
   });
 }
 
+// A disk that does nothing until it is let go.
+class StuckWorkers final : public io::Workers {
+ public:
+  explicit StuckWorkers(io::Clock& clock) : freed_(clock) {}
+  void free() {
+    stuck_ = false;
+    freed_.notify_all();
+  }
+
+ protected:
+  io::Task<void> post(std::function<void()> job) override {
+    while (stuck_) (void)co_await freed_.wait();
+    job();
+  }
+
+ private:
+  bool stuck_ = true;
+  io::Event freed_;
+};
+
+io::Task<void> stop_and_tell(FactTable& table, bool& stopped) {
+  co_await table.stop();
+  stopped = true;
+}
+
+TEST(FactTable, IsNotHeldUpByItsDiskAndHasWrittenAllWhenItStops) {
+  Bench().run([](Bench& bench) -> io::Task<void> {
+    StuckWorkers workers(bench.sim.clock());
+    const io::World& world = bench.world();
+    io::World stuck{world.executor, world.clock,     world.random, world.network,
+                    world.files,    world.processes, workers};
+    co_await bench.put("/a/1", "first");
+    FactTable table(stuck, *bench.metadata, "/a/", kFile);
+    table.start();
+    const auto synced = co_await table.wait_synced(bench.call());
+    EXPECT_TRUE(synced.has_value());
+    co_await bench.put("/a/2", "second");
+    co_await bench.sleep(seconds(1));
+    EXPECT_EQ(value_of(table, "2"), "second");
+    EXPECT_FALSE(world.files.exists(kFile));
+    bool stopped = false;
+    io::TaskGroup stopping(world.executor, world.clock);
+    stopping.spawn(stop_and_tell(table, stopped));
+    co_await bench.sleep(seconds(1));
+    EXPECT_FALSE(stopped);
+    workers.free();
+    co_await stopping.wait();
+    const auto written = world.files.read_file(kFile, 1000);
+    CO_ASSERT(written.has_value());
+    EXPECT_EQ(*written, R"({"1":"first","2":"second"})");
+  });
+}
+
 TEST(FactTable, NoticesWhatWasRemovedWhileItDidNotLook) {
   Bench().run([](Bench& bench) -> io::Task<void> {
     co_await bench.put("/a/1", "stays");
