@@ -91,13 +91,16 @@ ReplicaInput Replicas::look() const {
                      .disk_reserve = options_.disk_reserve};
   for (const auto& [key, model] : state_->models) {
     const auto popularity = state_->popularity.find(key);
+    const auto seen = first_seen_.find(key);
+    const bool is_new =
+        seen == first_seen_.end() || input.now - seen->second.second < options_.unseen_grace;
     input.models.push_back(
         {.key = key,
          .runner_key = model.manifest.runner_key(),
          .blobs = sized_blobs_of(model.manifest),
          .policy = state_->policy_of(key),
          .popularity = popularity == state_->popularity.end() ? 0 : popularity->second,
-         .is_new = input.now - first_seen_.at(key).second < options_.unseen_grace});
+         .is_new = is_new});
   }
   return input;
 }
@@ -106,12 +109,12 @@ io::Task<Result<void>> Replicas::reconcile() {
   CO_TRY(auto state,
          co_await parts_.catalogue.load(world_.clock.call_within(kAskMax, tasks_.token())));
   state_ = std::move(state);
+  note_new_models();
   if (options_.newcomer) {
     CO_TRY_VOID(co_await keep_own_models());
     options_.newcomer = false;
     if (options_.settled) options_.settled();
   }
-  note_new_models();
   const ReplicaInput input = look();
   ReplicaPlan plan = plan_replicas(input);
   for (const ModelHealth& model : newly_troubled(health_, plan.health)) {
