@@ -104,11 +104,18 @@ io::Task<Result<void>> ClusterStore::copy(const model::Name& from, const model::
 }
 
 io::Task<Result<void>> ClusterStore::remove(const model::Name& name) {
-  auto removed = co_await catalogue_.remove(name, call());
+  const auto seen = local_.find(name);
+  const auto removed = co_await catalogue_.remove(name, call());
   if (!removed) co_return fail(not_agreed(removed.error(), name.shortest()));
-  auto local = co_await local_.remove(name);
-  if (!local && *removed && local.error().code == Errc::not_found) co_return Result<void>{};
-  co_return local;
+  // Agreeing took its time: what the name means by now may be somebody's new model.
+  if (catalogue_.find(name)) co_return Result<void>{};
+  if (seen) {
+    CO_TRY_VOID(co_await local_.remove_if(name, seen->digest));
+    co_return Result<void>{};
+  }
+  if (seen.error().code != Errc::not_found) co_return co_await local_.remove(name);  // Unreadable.
+  if (!*removed) co_return fail(seen.error());
+  co_return Result<void>{};
 }
 
 }  // namespace om::cluster

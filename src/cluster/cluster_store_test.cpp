@@ -169,5 +169,31 @@ TEST(ClusterStore, CopiesAndRemovesForAll) {
   });
 }
 
+io::Task<void> make_again(ClusterNode& node, bool for_all) {
+  std::string manifest = co_await node.put_blobs("new");
+  store::Store& store = for_all ? static_cast<store::Store&>(*node.store) : *node.local;
+  const auto put = co_await store.put_manifest(name("m"), std::move(manifest));
+  EXPECT_TRUE(put.has_value());
+}
+
+TEST(ClusterStore, AModelMadeAgainWhileItsDeleteIsAgreedOnStays) {
+  Bench().run([](Bench& bench) -> io::Task<void> {
+    ClusterNode here(bench, "/here");
+    co_await here.start();
+    for (const bool for_all : {true, false}) {
+      const auto put = co_await here.put("m", "old");
+      CO_ASSERT(put.has_value());
+      bench.metadata->after_commit = [&here, for_all] { return make_again(here, for_all); };
+      const auto removed = co_await here.store->remove(name("m"));
+      EXPECT_TRUE(removed.has_value());
+      EXPECT_EQ(here.system_of("m"), "new");
+      const auto local = here.local->load(name("m"));
+      CO_ASSERT(local.has_value());
+      EXPECT_EQ((*local)->system, "new");
+    }
+    co_await here.stop();
+  });
+}
+
 }  // namespace
 }  // namespace om::cluster

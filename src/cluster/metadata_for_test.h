@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -35,6 +36,7 @@ class BreakableMetadata final : public metadata::Metadata {
  public:
   explicit BreakableMetadata(std::unique_ptr<Metadata> inner) : inner_(std::move(inner)) {}
   bool away = false;
+  std::function<io::Task<void>()> after_commit;  // Once, before who asked for it is told.
 
   io::Task<Result<std::optional<metadata::Entry>>> get(std::string key, io::Call call) override {
     if (away) co_return gone();
@@ -47,7 +49,9 @@ class BreakableMetadata final : public metadata::Metadata {
   io::Task<Result<metadata::Commit>> commit(metadata::Transaction transaction,
                                             io::Call call) override {
     if (away) co_return gone();
-    co_return co_await inner_->commit(std::move(transaction), std::move(call));
+    auto committed = co_await inner_->commit(std::move(transaction), std::move(call));
+    if (const auto act = std::exchange(after_commit, nullptr)) co_await act();
+    co_return committed;
   }
   io::Task<Result<metadata::LeaseId>> grant(std::chrono::seconds life, io::Call call) override {
     if (away) co_return gone();

@@ -190,34 +190,4 @@ io::Task<Result<void>> Replicas::remove_copy(model::Name name, bool force, io::C
   co_return removed;
 }
 
-io::Task<Result<void>> Replicas::remove_model(model::Name name, io::Call call) {
-  const auto stored = parts_.context.store.find(name);
-  CO_TRY_VOID(co_await parts_.catalogue.remove(name, call));
-  look_now();
-  // What the name means by now is somebody's new model.
-  if (!still_means(name, std::nullopt)) co_return Result<void>{};
-  if (stored) {
-    CO_TRY_VOID(co_await parts_.context.store.remove_if(name, stored->digest));
-  } else if (stored.error().code != Errc::not_found) {  // Its manifest cannot be read.
-    co_return co_await parts_.context.store.remove(name);
-  }
-  co_return Result<void>{};
-}
-
-io::Task<Result<void>> Replicas::copy_model(model::Name from, model::Name to, io::Call call) {
-  const auto known = state_->models.find(Catalogue::key_of(from));
-  std::string bytes;
-  if (known != state_->models.end()) {
-    bytes = known->second.bytes;
-  } else {
-    CO_TRY(bytes, parts_.context.store.read_manifest(from));
-  }
-  CO_TRY_VOID(co_await parts_.catalogue.put(to, bytes, std::move(call)));
-  look_now();
-  // Whoever has the blobs has the new name with its next look; here it is at once.
-  const auto put = co_await parts_.context.store.put_manifest(to, std::move(bytes));
-  if (!put && put.error().code != Errc::not_found) co_return put;
-  co_return Result<void>{};
-}
-
 }  // namespace om::transfer

@@ -18,7 +18,7 @@ TEST_F(Newcomer, KeepsItsOwnModelsWhereTheClusterMeansOthersByTheirNames) {
   put_model(0, "gone", deleted);
   const std::string same = put_model(0, "same", random_bytes(1000, 3));
   pass(seconds(20));
-  ASSERT_TRUE(wait(replicas(0).remove_model(name("gone"), {})));
+  ASSERT_TRUE(remove(0, "gone"));
 
   const std::string own = put_model(2, "m", random_bytes(1000, 4));
   const std::string kept = put_model(2, "gone", deleted);
@@ -50,6 +50,24 @@ TEST_F(Newcomer, TakesAnotherNameWhereThatMeansSomethingElseToo) {
   start_keeper(1, true);
   pass(seconds(30));
   EXPECT_EQ(node(1).store->read_manifest(name("m:latest-b-2")).value(), own);
+}
+
+TEST_F(Newcomer, TellsHowTheCopiesFareWhileItsDiskTakesNoWrites) {
+  make_nodes(2);
+  keepers_.resize(2);
+  start_keeper(0);
+  put_model(0, "m", random_bytes(1000, 13));
+  pass(seconds(20));
+  const std::string own = put_model(1, "m", random_bytes(1000, 14));
+  sim_.files().fail_from_call(1);
+  start_keeper(1, true);
+  pass(seconds(10));
+  EXPECT_EQ(settled_, 0);
+  EXPECT_EQ(replicas(1).health().size(), 1U);
+  sim_.files().fail_from_call(0);
+  pass(seconds(30));
+  EXPECT_EQ(settled_, 1);
+  EXPECT_EQ(node(1).store->read_manifest(name("m:latest-b")).value(), own);
 }
 
 // It was away, and the name got another meaning meanwhile.

@@ -52,9 +52,6 @@ class Replicas {
   io::Task<void> stop();
   void look_now() { changed_.notify_all(); }
 
-  // The cluster forgets the model; every holder removes it. not_found; errors of metadata.
-  io::Task<Result<void>> remove_model(model::Name name, io::Call call);
-  io::Task<Result<void>> copy_model(model::Name from, model::Name to, io::Call call);
   // This node's copy only. forbidden: it is the last one that answers, and `force` is not set.
   // overloaded: another node is removing its copy just now.
   io::Task<Result<void>> remove_copy(model::Name name, bool force, io::Call call);

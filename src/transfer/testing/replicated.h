@@ -1,6 +1,7 @@
 // Simulated nodes that keep copies of their models.
 #pragma once
 
+#include "cluster/cluster_store.h"
 #include "transfer/replicas/replicas.h"
 #include "transfer/testing/cluster.h"
 
@@ -63,6 +64,11 @@ class Replicated : public ClusterWorld {
   // A model made on one node, unknown to the cluster.
   std::string put_model(size_t i, std::string_view text, const std::string& layer) {
     return ClusterWorld::put_model(i, name(text), layer);
+  }
+  // For all nodes, as the API does it.
+  Result<void> remove(size_t i, std::string_view text) {
+    cluster::ClusterStore store(world_, *node(i).store, *keepers_[i].table);
+    return wait(store.remove(name(text)));
   }
   void pass(io::Duration time) { sim_.run(sleep(time)); }
   std::string holders(std::string_view text) {
