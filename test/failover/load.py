@@ -307,8 +307,9 @@ class Stream(threading.Thread):
             connection.close()
 
     def pause_around(self, moment):
-        """The gap in which `moment` lies, or the longest that begins soon after it."""
-        times = self.arrivals
+        """The gap in which `moment` lies, or the longest that begins soon after it; for one that
+        is silent still, what it lasts so far."""
+        times = [*self.arrivals, time.monotonic()] if self.is_alive() else self.arrivals
         gaps = [(after - before, before) for before, after in zip(times, times[1:])
                 if after >= moment and before <= moment + 0.5]
         return max(gaps)[0] if gaps else None

@@ -18,6 +18,7 @@ import kills  # noqa: E402
 import load  # noqa: E402
 import trial  # noqa: E402
 from hangs import Hangs  # noqa: E402, F401
+from judged import Judged  # noqa: E402, F401
 from moves import Moves  # noqa: E402
 from support import cases, projector  # noqa: E402
 from support.cluster import ClusterCase  # noqa: E402

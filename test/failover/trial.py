@@ -124,9 +124,12 @@ class Trial:
         if not wrong and self.exact:
             wrong = load.difference(self.expected[stream.kind], stream.answer.said())
         if wrong:
-            text = f"{stream.kind} (request {stream.request_id} at {stream.node.name}): {wrong}"
-            self.failures.append(text)
-            self.say(f"FAILED {text}", flush=True)
+            self.fail(stream, wrong)
+
+    def fail(self, stream, wrong):
+        text = f"{stream.kind} (request {stream.request_id} at {stream.node.name}): {wrong}"
+        self.failures.append(text)
+        self.say(f"FAILED {text}", flush=True)
 
     def served_by(self, nodes, seconds=60):
         """The node of `nodes` that is somewhere in the middle of a client's answer."""
@@ -231,6 +234,14 @@ class Trial:
             self.over.set()
             for client in clients:
                 client.join(180)
+            self.note_endless()
+
+    def note_endless(self):
+        """What still runs after the last client's patience was judged by nobody."""
+        with self.lock:
+            endless = list(self.running)
+        for stream in endless:
+            self.fail(stream, "never ended")
 
     def run(self, deaths):
         """`deaths`: kinds, one after the other, under load all the time. The next one comes

@@ -77,10 +77,9 @@ class Leader(ClusterCase):
         for pid in frozen:
             os.kill(pid, signal.SIGCONT)
         # A backup reads the facts from the engine, not from what the node remembers.
-        backup = leader.cli("cluster", "backup", check=False, timeout=60)
-        if backup.returncode == 0:
-            for name in written:
-                self.assertIn(name, backup.stdout)
+        backup = leader.wait_until(lambda: self.backup_through(leader), "a backup is made")
+        for name in written:
+            self.assertIn(name, backup)
         load.check_writes(self, self.nodes)
         self.report(load)
 
@@ -100,6 +99,12 @@ class Leader(ClusterCase):
             self.cluster.wait_until_ready()
             self.assertEqual(self.restarts(victim), before + 1)
             self.report(load)
+
+    @staticmethod
+    def backup_through(node):
+        """None: it has no majority now."""
+        backup = node.cli("cluster", "backup", check=False, timeout=60)
+        return backup.stdout if backup.returncode == 0 else None
 
     @staticmethod
     def restarts(node):

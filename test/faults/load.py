@@ -10,6 +10,7 @@ from support.node import HttpError
 MODEL = "smollm2:135m"
 ANSWER = {"model": MODEL, "prompt": "Write a very long story about a fox and a river.",
           "options": {"num_predict": 24, "temperature": 0, "seed": 1}}
+JOIN_SECONDS = 150  # Longer than one request may take.
 
 
 class Writer(threading.Thread):
@@ -84,15 +85,19 @@ class Load:
             thread.start()
         try:
             self.wait_for_progress()
-        except BaseException:
-            self.__exit__()  # Or the load would go on under the next tests.
+        except BaseException as error:
+            self.__exit__(type(error))  # Or the load would go on under the next tests.
             raise
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, kind=None, *_):
         self.stop.set()
-        for thread in self.writers + self.askers:
-            thread.join(150)
+        threads = self.writers + self.askers
+        for thread in threads:
+            thread.join(JOIN_SECONDS)
+        endless = [thread.node.name for thread in threads if thread.is_alive()]
+        if endless and kind is None:  # Else that is to be told.
+            raise AssertionError(f"what was asked of {', '.join(endless)} never ended")
 
     def wait_for_progress(self, writes=6, answers=1, seconds=60):
         """Every writer and asker gets on by so much."""
