@@ -1,5 +1,7 @@
 #include "sim/network.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 
 #include "security/certificates.h"
@@ -11,6 +13,14 @@ namespace {
 
 constexpr uint64_t kCertificateBytesMax = 64 * 1024;
 constexpr std::chrono::microseconds kLocalDelay{10};
+constexpr std::string_view kSocketHead =
+    "  sl  local_address rem_address st queues timer retrnsmt uid\n";
+
+// A connection from the loopback port of this number to that of a listener.
+std::string socket_line(uint16_t number, uint16_t listener) {
+  return fmt::format(" {:3}: 0100007F:{:04X} 0100007F:{:04X} 01 0:0 0:0 0 {}\n", number,
+                     SimHost::kLoopbackFirst + number, listener, ::geteuid());
+}
 
 }  // namespace
 
@@ -159,9 +169,22 @@ std::string SimHost::key_of(const io::Endpoint& at) const {
   return is_within(at) ? place_.name + at.str() : at.str();
 }
 
+std::string SimHost::socket_table() {
+  std::string table(kSocketHead);
+  for (uint16_t i = 0; i < kLoopbackPorts; i++) table += socket_line(i, 0);
+  return table;
+}
+
 uint16_t SimHost::port_towards(const io::Endpoint& to) {
   if (!to.unix_path.empty() || !is_within(to)) return network_.next_port_++;
-  return static_cast<uint16_t>(kLoopbackFirst + loopback_ports_++ % kLoopbackPorts);
+  const auto number = static_cast<uint16_t>(loopback_ports_++ % kLoopbackPorts);
+  // Without a table nobody here wants to know.
+  if (const auto table = files_.open(kSocketTable, io::Filesystem::Open::read_write)) {
+    const std::string line = socket_line(number, to.port);
+    // What is not told there is refused by whom it comes to.
+    (void)(*table)->write_at(kSocketHead.size() + number * line.size(), line);
+  }
+  return kLoopbackFirst + number;
 }
 
 Result<SimPeer> SimHost::check_server(const io::Tls& mine, const SimHost& host,

@@ -87,9 +87,11 @@ class SimNetwork final : public io::Network {
 // One machine's way into the network. The network outlives it, and it its streams.
 class SimHost final : public io::Network {
  public:
-  // Who connects on loopback does so from these, so that its disk's /proc/net/tcp can tell whose
-  // they are.
+  // Who connects on loopback does so from these.
   static constexpr uint16_t kLoopbackFirst = 61'000, kLoopbackPorts = 100;
+  // What kSocketTable has on its disk at first; then it tells who is connected on loopback.
+  static constexpr const char* kSocketTable = "/proc/net/tcp";
+  static std::string socket_table();
 
   struct Place {
     std::string name;     // Of the machine; a restart keeps it.

@@ -1,7 +1,5 @@
 #include "sim/cluster/node.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <csignal>
 
@@ -78,12 +76,7 @@ void ClusterNode::prepare_disk() {
       fmt::format("MemTotal: {0} kB\nMemFree: {0} kB\nMemAvailable: {0} kB\n", kilobytes));
   put(std::string(kProgram), "");
   put(std::string(kPartProgram), "");
-  std::string sockets = "  sl  local_address rem_address st queues timer retrnsmt uid\n";
-  for (int i = 0; i < SimHost::kLoopbackPorts; i++) {
-    sockets += fmt::format(" {}: 0100007F:{:04X} 0100007F:0000 01 0:0 0:0 0 {}\n", i,
-                           SimHost::kLoopbackFirst + i, ::geteuid());
-  }
-  put("/proc/net/tcp", sockets);
+  put(SimHost::kSocketTable, SimHost::socket_table());
   CHECK(disk_->make_directories("/state"), "the disk cannot be prepared");
 }
 

@@ -24,7 +24,7 @@ io::Task<void> OwnPort::accept() {
     auto stream = co_await listener_->accept();
     if (!stream) co_return;
     if (connections_ >= connections_max_) continue;
-    if (!is_own_connection(world_.files, (*stream)->peer())) {
+    if (!is_own_connection(world_.files, (*stream)->peer(), listener_->local().port)) {
       log_warn("a connection of another user to a tunnel was refused");
       continue;
     }
