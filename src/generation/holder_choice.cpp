@@ -20,8 +20,7 @@ size_t bytes_of(const model::ChatRequest& request) {
 }
 
 size_t bytes_of(const model::GenerateRequest& request) {
-  return request.prompt.size() + request.suffix.size() +
-         (request.system ? request.system->size() : 0);
+  return request.prompt.size() + request.suffix.size() + request.system.size();
 }
 
 }  // namespace

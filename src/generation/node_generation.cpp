@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "generation/metrics.h"
 #include "generation/prompt_tokens.h"
+#include "model/capabilities.h"
 #include "prompt/media.h"
 #include "prompt/webp.h"
 
@@ -62,7 +63,7 @@ std::string fingerprint(const store::Model& model, const model::GenerateRequest&
   Fingerprint print(model.digest);
   print.add(request.prompt);
   print.add(request.suffix);
-  print.add(request.system.value_or(""));
+  print.add(request.system);
   for (const std::string& image : request.images) print.add(image);
   print.add(request.common.format.schema);
   return print.finish();
@@ -88,7 +89,7 @@ scheduler::PromptOutline outline_of(const store::Model& model, const model::Chat
 scheduler::PromptOutline outline_of(const store::Model& model,
                                     const model::GenerateRequest& request) {
   scheduler::OutlineBuilder builder(model.manifest.runner_key());
-  builder.add(request.system.value_or(""));
+  builder.add(request.system);
   for (const std::string& image : request.images) builder.add(Digest::of(image).hex());
   builder.add(request.prompt);
   return builder.finish();
@@ -130,17 +131,15 @@ std::unique_ptr<Generation> make_generation(io::World& world, store::Store& stor
 
 Result<NodeGeneration::Job> NodeGeneration::begin(const model::RequestCommon& common,
                                                   ModelPointer model, Purpose purpose,
-                                                  const std::string* own_template, bool raw) {
+                                                  const std::string* own_template) {
   Job job;
   job.started = world_.clock.now();
   TRY_VOID(check_purpose(*model, common.model, purpose));
   const prompt::TemplateSource source =
       template_source(*model, own_template, options_.prefer_jinja);
   TRY(job.chat_template, templates_.get(source));
-  if (!raw) {
-    const bool thinks = model->can("thinking") || job.chat_template->capabilities().thinking;
-    TRY(job.think, settle_think(common.think, thinks, *model, common.model));
-  }
+  const bool thinks = model->can("thinking") || job.chat_template->capabilities().thinking;
+  TRY(job.think, settle_think(common.think, thinks, *model, common.model));
   TRY(job.options, merge_options(*model, common.options, options_.default_context));
   job.target = make_target(model, job.options.runner);
   job.acquire = make_acquire(common.keep_alive, common.standing);
@@ -151,7 +150,7 @@ Result<NodeGeneration::Job> NodeGeneration::begin(const model::RequestCommon& co
 
 Result<NodeGeneration::Job> NodeGeneration::begin_chat(const model::ChatRequest& request) {
   TRY(ModelPointer model, find_model(store_, request.common.model, Purpose::chat));
-  TRY(Job job, begin(request.common, std::move(model), Purpose::chat, nullptr, false));
+  TRY(Job job, begin(request.common, std::move(model), Purpose::chat, nullptr));
   if (!request.tools.empty()) {
     TRY_VOID(require(job.chat_template->capabilities().tools, *job.model, "tools"));
   }
@@ -162,16 +161,19 @@ Result<NodeGeneration::Job> NodeGeneration::begin_chat(const model::ChatRequest&
 
 Result<NodeGeneration::Job> NodeGeneration::begin_generate(const model::GenerateRequest& request) {
   TRY(ModelPointer model, find_model(store_, request.common.model, Purpose::generate));
-  const bool own_parts = request.template_text.value_or("") != "" ||
-                         request.system.value_or("") != "" || !request.context.empty();
+  const bool own_parts =
+      !request.template_text.empty() || !request.system.empty() || !request.context.empty();
   if (request.raw && own_parts) {
     return fail(Errc::invalid_argument, "raw mode does not support template, system, or context");
   }
   TRY_VOID(check_context(request.context, *model));
   const std::string* own_template =
-      request.template_text.value_or("").empty() ? nullptr : &*request.template_text;
-  TRY(Job job,
-      begin(request.common, std::move(model), Purpose::generate, own_template, request.raw));
+      request.template_text.empty() ? nullptr : &request.template_text;
+  if (!own_template && !request.suffix.empty() && model->template_text &&
+      model::go_template_features(*model->template_text).insert) {
+    own_template = &*model->template_text;  // No jinja has a place for a suffix.
+  }
+  TRY(Job job, begin(request.common, std::move(model), Purpose::generate, own_template));
   if (!request.suffix.empty()) {
     TRY_VOID(require(job.chat_template->capabilities().insert, *job.model, "insert"));
   }
@@ -223,8 +225,10 @@ std::unique_ptr<Answer> NodeGeneration::fixed(model::Chunk chunk) const {
   return std::make_unique<FixedAnswer>(std::move(chunk), options_.node_name);
 }
 
-std::unique_ptr<Answer> NodeGeneration::unload(const Job& job) {
-  scheduler_.unload(job.model->manifest.runner_key());
+// Of any model: those for embeddings leave memory by the same requests.
+Result<std::unique_ptr<Answer>> NodeGeneration::unload(const std::string& name, Purpose purpose) {
+  TRY(const ModelPointer model, find_model(store_, name, purpose));
+  scheduler_.unload(model->manifest.runner_key());
   model::Chunk chunk;
   chunk.done = true;
   chunk.reason = model::DoneReason::unload;
@@ -338,8 +342,10 @@ io::Task<Result<void>> NodeGeneration::make_readable(std::vector<std::string>& i
 io::Task<Result<std::unique_ptr<Answer>>> NodeGeneration::chat(model::ChatRequest request,
                                                                io::Call call) {
   if (request.messages.empty()) {
+    if (is_unload(request.common.keep_alive)) {
+      co_return unload(request.common.model, Purpose::chat);
+    }
     CO_TRY(Job job, begin_chat(request));
-    if (is_unload(request.common.keep_alive)) co_return unload(job);
     co_return co_await load_only(std::move(job), std::move(call));
   }
   CO_TRY(Job job, begin_chat(request));
@@ -357,11 +363,12 @@ io::Task<Result<std::unique_ptr<Answer>>> NodeGeneration::chat(model::ChatReques
 
 io::Task<Result<std::unique_ptr<Answer>>> NodeGeneration::generate(model::GenerateRequest request,
                                                                    io::Call call) {
-  CO_TRY(Job job, begin_generate(request));
-  if (request.prompt.empty() && request.images.empty() && request.suffix.empty()) {
-    if (is_unload(request.common.keep_alive)) co_return unload(job);
-    co_return co_await load_only(std::move(job), std::move(call));
+  const bool asks = !request.prompt.empty() || !request.images.empty() || !request.suffix.empty();
+  if (!asks && is_unload(request.common.keep_alive)) {
+    co_return unload(request.common.model, Purpose::generate);
   }
+  CO_TRY(Job job, begin_generate(request));
+  if (!asks) co_return co_await load_only(std::move(job), std::move(call));
   CO_TRY_VOID(co_await make_readable(request.images));
   PrepareFunction prepare = [&](PromptSetting setting) {
     return prepare_generate(std::move(setting), request, call);

@@ -56,7 +56,7 @@ class NodeGeneration final : public Generation {
   using PrepareFunction = std::function<io::Task<Result<PreparedPrompt>>(PromptSetting)>;
 
   Result<Job> begin(const model::RequestCommon& common, ModelPointer model, Purpose purpose,
-                    const std::string* own_template, bool raw);
+                    const std::string* own_template);
   Result<Job> begin_chat(const model::ChatRequest& request);
   Result<Job> begin_generate(const model::GenerateRequest& request);
   Result<Decision> dry_run(const Job& job) const;
@@ -68,7 +68,7 @@ class NodeGeneration final : public Generation {
   PromptSetting setting_for(const Job& job, const Leased& leased,
                             const model::RequestCommon& common) const;
   io::Task<Result<std::unique_ptr<Answer>>> load_only(Job job, io::Call call);
-  std::unique_ptr<Answer> unload(const Job& job);
+  Result<std::unique_ptr<Answer>> unload(const std::string& name, Purpose purpose);
   std::unique_ptr<Answer> fixed(model::Chunk chunk) const;
   io::Task<Result<std::unique_ptr<Answer>>> run(Job job, Leased leased, PreparedPrompt prepared,
                                                 model::RequestCommon common, bool want_context,

@@ -167,30 +167,28 @@ io::Task<Result<PreparedPrompt>> prepare_generate(PromptSetting setting,
   PreparedPrompt prepared;
   prepared.media = std::move(request.images);
   const std::string& marker = setting.engine.properties().media_marker;
+  prompt::GenerateInput input;
+  input.prompt = std::move(request.prompt);
+  input.think = setting.think;
+  input.format = std::move(request.common.format);
+  input.said = std::move(request.common.said);
   if (request.raw) {
-    prepared.rendered.prompt = std::move(request.prompt) + request.common.said;
+    CO_TRY(prepared.rendered, setting.chat_template.raw(input));
     if (!prepared.media.empty()) {
       CO_TRY(prepared.media, prompt::place_named_media(prepared.rendered.prompt, marker,
                                                        std::move(prepared.media)));
     }
-    CO_TRY(prepared.rendered.constraint.grammar, prompt::format_grammar(request.common.format));
-    prepared.rendered.constraint.tool_grammar = true;  // So that a resumed answer advances it.
   } else {
-    prompt::GenerateInput input;
-    input.prompt = std::move(request.prompt);
     input.suffix = std::move(request.suffix);
-    input.system = request.system.value_or(setting.model.system);
+    input.system = request.system.empty() ? setting.model.system : std::move(request.system);
     if (request.context.empty()) {
       input.history = setting.model.messages;
     } else {
       CO_TRY(input.context_text, co_await setting.engine.detokenize(request.context, call));
     }
     input.images = prepared.media.size();
-    input.think = setting.think;
-    input.format = std::move(request.common.format);
     input.media_marker = marker;
     input.now_seconds = setting.now_seconds;
-    input.said = std::move(request.common.said);
     CO_TRY(prepared.rendered, setting.chat_template.generate(input));
   }
   CO_TRY_VOID(prompt::settle_media(prepared.rendered.prompt, marker, prepared.media.size()));

@@ -1,5 +1,7 @@
 #include "model/capabilities.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 namespace om::model {
@@ -107,6 +109,36 @@ TemplateFeatures go_template_features(std::string_view text) {
   return features;
 }
 
+TemplateFeatures jinja_features(std::string_view text, std::string_view for_tools) {
+  TemplateFeatures features;
+  features.tools = !for_tools.empty() || contains(text, "tools") || contains(text, "tool_call");
+  features.thinking = (contains(text, "<think>") && contains(text, "</think>")) ||
+                      contains(text, "enable_thinking") || contains(text, "<|channel|>");
+  return features;
+}
+
+bool is_harmony(std::string_view go_template) {
+  return contains(go_template, "<|start|>") && contains(go_template, "<|channel|>");
+}
+
+std::string reason_for_jinja(const TemplateFacts& facts) {
+  std::string built_in;
+  if (!facts.renderer.empty()) built_in = fmt::format("renderer '{}'", facts.renderer);
+  if (!facts.parser.empty()) {
+    built_in += fmt::format("{}parser '{}'", built_in.empty() ? "" : " and ", facts.parser);
+  }
+  if (built_in.empty() && is_harmony(facts.go)) built_in = "the harmony format";
+  if (!built_in.empty()) return built_in + " is not built in";
+  if (facts.jinja.empty()) return "";
+  if (facts.go.empty()) return "the GGUF's template is the only one";
+  if (facts.prefer_jinja) return "Go templates are switched off";
+  if (jinja_features(facts.jinja, facts.jinja_tools).tools &&
+      !go_template_features(facts.go).tools) {
+    return "the GGUF's template can do tools, the Go template cannot";
+  }
+  return "";
+}
+
 std::vector<std::string> find_capabilities(const CapabilityFacts& facts) {
   std::vector<std::string> found;
   const GgufSummary& weights = facts.weights;
@@ -115,20 +147,18 @@ std::vector<std::string> find_capabilities(const CapabilityFacts& facts) {
   if (weights.has_audio || facts.projector_audio) found.emplace_back("audio");
   if (weights.has_pooling) return found;
 
-  bool tools = false;
-  bool insert = false;
-  bool thinking = false;
-  if (facts.go_template) {
-    TemplateFeatures features = go_template_features(*facts.go_template);
-    tools = features.tools;
-    insert = features.insert;
-    thinking = features.thinking;
-  } else {
-    std::string_view jinja = weights.chat_template;
-    tools = contains(jinja, "tools") || contains(jinja, "tool_call") ||
-            !weights.chat_template_tools.empty();
-    thinking = contains(jinja, "<think>") && contains(jinja, "</think>");
-  }
+  const TemplateFeatures of_go = go_template_features(facts.go_template);
+  const bool uses_jinja = !weights.chat_template.empty() &&
+                          !reason_for_jinja({.go = facts.go_template,
+                                             .jinja = weights.chat_template,
+                                             .jinja_tools = weights.chat_template_tools,
+                                             .renderer = facts.renderer,
+                                             .parser = facts.parser})
+                               .empty();
+  TemplateFeatures used = of_go;
+  if (uses_jinja) used = jinja_features(weights.chat_template, weights.chat_template_tools);
+  bool tools = used.tools;
+  bool thinking = used.thinking;
   const auto* parser = std::ranges::find(kParsers, facts.parser, &ParserFeatures::name);
   if (parser != std::end(kParsers)) {
     tools |= parser->tools;
@@ -137,7 +167,7 @@ std::vector<std::string> find_capabilities(const CapabilityFacts& facts) {
   // These think whatever their template says: its tags are those of the harmony format.
   thinking |= weights.architecture == "gpt-oss" || weights.architecture == "gptoss";
   if (tools) found.emplace_back("tools");
-  if (insert) found.emplace_back("insert");
+  if (of_go.insert) found.emplace_back("insert");
   if (thinking) found.emplace_back("thinking");
   return found;
 }

@@ -23,8 +23,26 @@ TEST(Capabilities, ComeFromTheJinjaWhereThereIsNoGoTemplate) {
   EXPECT_THAT(find_capabilities({.weights = weights}),
               ElementsAre("completion", "tools", "thinking"));
   EXPECT_THAT(find_capabilities({.weights = weights, .go_template = "{{ .Prompt }}"}),
+              ElementsAre("completion", "tools", "thinking"))
+      << "the GGUF's template is used for its tools";
+  weights.chat_template = "<think></think>";
+  EXPECT_THAT(find_capabilities({.weights = weights, .go_template = "{{ .Prompt }}"}),
               ElementsAre("completion"))
       << "the Go template wins";
+}
+
+TEST(Capabilities, AreThoseOfTheTemplateThatIsUsed) {
+  GgufSummary weights;
+  weights.chat_template = "{% if tools %}";
+  const std::string_view fim = "{{ .Prompt }}{{ .Suffix }}";
+  EXPECT_THAT(find_capabilities({.weights = weights, .go_template = fim}),
+              ElementsAre("completion", "tools", "insert"))
+      << "with a suffix, the Go template is used";
+  const std::string_view both = "{{ .Tools }}{{ range .Messages }}{{ .Thinking }}{{ end }}";
+  EXPECT_THAT(find_capabilities({.weights = weights, .go_template = both}),
+              ElementsAre("completion", "tools", "thinking"));
+  EXPECT_THAT(find_capabilities({.weights = weights, .renderer = "new", .go_template = both}),
+              ElementsAre("completion", "tools"));
 }
 
 TEST(Capabilities, ComeFromProjectorsParsersAndArchitecture) {

@@ -1,7 +1,5 @@
 #include "model/request_fields.h"
 
-#include <cmath>
-
 #include "base/duration.h"
 #include "model/json_text.h"
 #include "model/options.h"
@@ -25,9 +23,8 @@ std::string_view type_name(const boost::json::value& value) {
 }
 
 nanoseconds from_seconds(double seconds) {
-  double whole = std::trunc(seconds);
-  if (whole < 0 || whole >= 9.2e9) return kForever;
-  return nanoseconds(static_cast<int64_t>(whole) * 1'000'000'000);
+  if (seconds < 0 || seconds >= 9.2e9) return kForever;
+  return nanoseconds(static_cast<int64_t>(seconds * 1e9));
 }
 
 }  // namespace

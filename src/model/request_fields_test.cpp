@@ -14,8 +14,10 @@ TEST(KeepAlive, TakesDurationsAndSeconds) {
   EXPECT_EQ(parse_keep_alive("10m")->duration, 600s);
   EXPECT_EQ(parse_keep_alive(0)->duration, 0s);
   EXPECT_EQ(parse_keep_alive(90)->duration, 90s);
-  EXPECT_EQ(parse_keep_alive(1.9)->duration, 1s);
+  EXPECT_EQ(parse_keep_alive(1.9)->duration, 1900ms);
+  EXPECT_EQ(parse_keep_alive(0.5)->duration, 500ms);  // None of them means "unload".
   EXPECT_EQ(parse_keep_alive(-1)->duration, kForever);
+  EXPECT_EQ(parse_keep_alive(-0.5)->duration, kForever);
   EXPECT_EQ(parse_keep_alive("-1s")->duration, kForever);
   EXPECT_EQ(parse_keep_alive(1e300)->duration, kForever);
   EXPECT_EQ(parse_keep_alive_text("60"), 60s);

@@ -195,6 +195,16 @@ void GoRenderer::append_said(std::string& prompt, std::string_view said) const {
   prompt += said;
 }
 
+Result<Rendered> GoRenderer::raw(const GenerateInput& input) const {
+  Rendered rendered;
+  rendered.prompt = input.prompt;
+  if (!input.said.empty()) append_said(rendered.prompt, input.said);
+  ChatInput as_chat;
+  as_chat.think = input.think;
+  as_chat.format = input.format;
+  return finish(std::move(rendered), as_chat);
+}
+
 Result<Rendered> GoRenderer::generate(const GenerateInput& input) const {
   ChatInput chat_input;
   chat_input.said = input.said;

@@ -18,6 +18,7 @@ class GoRenderer {
   const TemplateCapabilities& capabilities() const { return capabilities_; }
   Result<Rendered> chat(const ChatInput& input) const;
   Result<Rendered> generate(const GenerateInput& input) const;
+  Result<Rendered> raw(const GenerateInput& input) const;
 
  private:
   Result<std::string> render_messages(const ChatInput& input) const;

@@ -4,6 +4,7 @@
 
 #include "base/digest.h"
 #include "base/lru_cache.h"
+#include "model/capabilities.h"
 #include "prompt/answer_format.h"
 #include "prompt/go_render.h"
 #include "prompt/llama_chat.h"
@@ -24,6 +25,13 @@ class TemplateBase : public Template {
   const TemplateCapabilities& capabilities() const override { return capabilities_; }
   const std::string& text() const override { return text_; }
   const std::string& note() const override { return note_; }
+  Result<Rendered> raw(const GenerateInput& input) const override {
+    Rendered rendered;
+    rendered.prompt = input.prompt + input.said;
+    TRY(rendered.constraint.grammar, format_grammar(input.format));
+    rendered.constraint.tool_grammar = true;  // So that a resumed answer advances it.
+    return rendered;
+  }
 
  private:
   Kind kind_;
@@ -39,6 +47,10 @@ class GoChatTemplate : public TemplateBase {
   Result<Rendered> chat(const ChatInput& input) const override { return renderer_.chat(input); }
   Result<Rendered> generate(const GenerateInput& input) const override {
     return renderer_.generate(input);
+  }
+  Result<Rendered> raw(const GenerateInput& input) const override {
+    if (!input.think.enabled || !capabilities().thinking) return TemplateBase::raw(input);
+    return renderer_.raw(input);
   }
 
  private:
@@ -172,13 +184,8 @@ class BareTemplate : public TemplateBase {
 };
 
 TemplateCapabilities jinja_capabilities(const TemplateSource& source) {
-  TemplateCapabilities able;
-  const std::string& text = source.jinja;
-  able.tools =
-      !source.jinja_tools.empty() || contains(text, "tools") || contains(text, "tool_call");
-  able.thinking = (contains(text, "<think>") && contains(text, "</think>")) ||
-                  contains(text, "enable_thinking") || contains(text, "<|channel|>");
-  return able;
+  const auto features = model::jinja_features(source.jinja, source.jinja_tools);
+  return {.tools = features.tools, .thinking = features.thinking};
 }
 
 Result<std::shared_ptr<const Template>> make_go(const TemplateSource& source, std::string note) {
@@ -205,32 +212,13 @@ Result<std::shared_ptr<const Template>> make_bare(std::string note) {
                                         std::move(note));
 }
 
-// The channel format of gpt-oss, which has no tags that a Go template would show.
-bool is_harmony(const std::string& go) {
-  return contains(go, "<|start|>") && contains(go, "<|channel|>");
-}
-
-// Why jinja is to be used although there may be a Go template; empty: it is not.
-Result<std::string> reason_for_jinja(const TemplateSource& source, const GoTemplate& go) {
-  std::string built_in;
-  if (!source.renderer.empty()) built_in = "renderer '" + source.renderer + "'";
-  if (!source.parser.empty()) {
-    built_in += (built_in.empty() ? "" : " and ") + ("parser '" + source.parser + "'");
-  }
-  if (built_in.empty() && is_harmony(source.go)) built_in = "the harmony format";
-  if (!built_in.empty()) {
-    if (!source.jinja.empty()) return built_in + " is not built in; the GGUF's template is used";
-    return fail(Errc::unsupported,
-                "the model needs {}, which is not supported, and its GGUF has no chat template",
-                built_in);
-  }
-  if (source.jinja.empty()) return std::string();
-  if (source.go.empty()) return std::string("the GGUF's template is the only one");
-  if (source.prefer_jinja) return std::string("Go templates are switched off");
-  if (jinja_capabilities(source).tools && !go.mentions("Tools")) {
-    return std::string("the GGUF's template can do tools, the Go template cannot");
-  }
-  return std::string();
+std::string reason_for_jinja(const TemplateSource& source) {
+  return model::reason_for_jinja({.go = source.go,
+                                  .jinja = source.jinja,
+                                  .jinja_tools = source.jinja_tools,
+                                  .renderer = source.renderer,
+                                  .parser = source.parser,
+                                  .prefer_jinja = source.prefer_jinja});
 }
 
 }  // namespace
@@ -242,11 +230,14 @@ Result<std::shared_ptr<const Template>> make_template(TemplateSource source) {
     }
   }
   if (source.go_required) return make_go(source, "the request brought its template");
-  TRY(auto go, GoTemplate::parse(source.go));
-  TRY(auto reason, reason_for_jinja(source, go));
+  const std::string reason = reason_for_jinja(source);
   if (!reason.empty()) {
+    if (source.jinja.empty()) {
+      return fail(Errc::unsupported,
+                  "the model cannot be used: {}, and its GGUF has no chat template", reason);
+    }
     auto made = make_jinja(source, reason);
-    if (made || source.go.empty() || is_harmony(source.go)) return made;
+    if (made || source.go.empty() || model::is_harmony(source.go)) return made;
     return make_go(source, "the GGUF's template is broken: " + made.error().what);
   }
   if (!source.go.empty()) return make_go(source, "");

@@ -86,6 +86,9 @@ class Template {
   // wrong. unsupported: tools or thinking levels this template cannot express.
   virtual Result<Rendered> chat(const ChatInput& input) const = 0;
   virtual Result<Rendered> generate(const GenerateInput& input) const = 0;
+  // The prompt is the client's own text as it stands. If the model is to think and a Go template
+  // shows how it does, the answer is taken apart all the same. invalid_argument: the schema.
+  virtual Result<Rendered> raw(const GenerateInput& input) const = 0;
 };
 
 // invalid_argument: "template: :1: ..." (Go syntax) or the jinja error. unsupported: the config

@@ -81,6 +81,7 @@ Result<std::vector<std::string>> capabilities_of(io::Filesystem& files, const Mo
     facts.projector_vision = facts.projector_vision || projector.has_vision;
     facts.projector_audio = facts.projector_audio || projector.has_audio;
   }
+  facts.renderer = model.config.renderer;
   facts.parser = model.config.parser;
   if (model.template_text) facts.go_template = *model.template_text;
   return model::find_capabilities(facts);

@@ -203,6 +203,16 @@ class Embeddings(NodeCase):
         self.node.wait_until(lambda: not self.node.get("/api/ps")["models"], "unloaded")
         self.assertEqual(self.node.runners(), [])
 
+    def test_stop_and_rm_unload(self):
+        self.embed("a", keep_alive=-1)
+        self.assertIn(MODEL, self.node.cli("ps").stdout)
+        self.node.cli("stop", MODEL)
+        self.node.wait_until(lambda: not self.node.get("/api/ps")["models"], "unloaded")
+        self.node.cli("cp", MODEL, "copied")
+        self.node.post("/api/embed", {"model": "copied", "input": "a", "keep_alive": -1})
+        self.node.cli("rm", "copied")
+        self.node.wait_until(lambda: not self.node.get("/api/ps")["models"], "unloaded")
+
     def test_openais_route(self):
         reply = self.node.post("/v1/embeddings", {"model": MODEL, "input": ["sea", "tree"]})
         self.assertEqual((reply["object"], reply["model"]), ("list", MODEL))

@@ -68,6 +68,11 @@ class OpenAiServer(Federation):
         self.assertEqual(text_of(lines), whole)
         self.assertEqual(self.node.post("/api/generate", {"model": "big/model-7b",
                                                           "prompt": "Hi"})["response"], whole)
+        # As Ollama's Go client sends it.
+        self.assertEqual(self.node.post("/api/generate", {
+            "model": "big/model-7b", "prompt": "Hi", "system": "", "template": ""})["response"],
+            whole)
+        self.assertEqual(len(upstream.requests[-1][1]["messages"]), 1)
         openai = self.node.post("/v1/chat/completions", {
             "model": "big/model-7b", "messages": CHAT["messages"]})
         self.assertEqual(openai["choices"][0]["message"]["content"], whole)

@@ -256,6 +256,17 @@ func TestCreateCopyDelete(t *testing.T) {
 	if err != nil || shown.System != "Be brief." || !strings.Contains(shown.Parameters, "0.25") {
 		t.Fatalf("%+v %v", shown, err)
 	}
+	// The request has no system message, which the client sends as an empty one.
+	prompt := ""
+	generate := &api.GenerateRequest{Model: name, Prompt: "Hi", DebugRenderOnly: true}
+	if err := node.Generate(ctx, generate, func(reply api.GenerateResponse) error {
+		if reply.DebugInfo != nil {
+			prompt += reply.DebugInfo.RenderedTemplate
+		}
+		return nil
+	}); err != nil || !strings.Contains(prompt, "Be brief.") {
+		t.Fatal(err, prompt)
+	}
 	for _, each := range []string{name, other} {
 		if err := node.Delete(ctx, &api.DeleteRequest{Model: each}); err != nil {
 			t.Fatal(err)
