@@ -1,5 +1,6 @@
 #include "prompt/answer_parser.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
@@ -92,6 +93,59 @@ TEST(TagAnswer, FindsTaggedCalls) {
             (Answer{"\nDone.", "", {"id1 get_weather " + kPlace}}));
 }
 
+std::string deepseek_call(std::string_view bar, std::string_view name, std::string_view object) {
+  return fmt::format(
+      "<{0}tool▁call▁begin{0}>function<{0}tool▁sep{0}>{1}\n```json\n{2}\n```<{0}tool▁call▁end{0}>",
+      bar, name, object);
+}
+
+TEST(TagAnswer, FindsCallsBetweenMarkersAndFences) {
+  // Ollama's tests write "|", the model's own words "｜".
+  for (const std::string bar : {"|", "｜"}) {
+    const std::string tag = fmt::format("<{0}tool▁calls▁begin{0}>", bar);
+    const std::string end = fmt::format("<{0}tool▁calls▁end{0}><{0}end▁of▁sentence{0}>", bar);
+    const std::string first = deepseek_call(bar, "get_weather", R"({"city": "Paris"})");
+    const std::string second = deepseek_call(bar, "add", R"({"a": 1})");
+    for (const size_t slice : {1, 3, 1000}) {
+      EXPECT_EQ(parse(tags(tag), "<think>Wait</think>" + tag + first + end, slice),
+                (Answer{"", "Wait", {"id1 get_weather " + kPlace}}));
+      EXPECT_EQ(parse(tags(tag), tag + first + "\n" + second + end, slice),
+                (Answer{"", "", {"id1 get_weather " + kPlace, "id2 add {\"a\":1}"}}));
+    }
+  }
+}
+
+TEST(TagAnswer, WhatFollowsACallAndIsNoneIsContent) {
+  const std::string call = R"(<tool_call>{"name":"get","arguments":{}}</tool_call>)";
+  for (const std::string& rest : std::vector<std::string>{
+           "```python\n1\n```", "Now I add.", "I get that: {\"temperature\": 5}.",
+           "Look: ```json\n{\"a\": 1}\n```", "I shall " + std::string(600, 'x') + "get{\"a\":1}"}) {
+    for (const size_t slice : {1, 1000}) {
+      EXPECT_EQ(parse(tags("<tool_call>"), call + "\n" + rest, slice),
+                (Answer{"\n" + rest, "", {"id1 get {}"}}))
+          << rest;
+    }
+  }
+  EXPECT_EQ(parse(tags("<tool_call>"), call + " And " + call),
+            (Answer{" And ", "", {"id1 get {}", "id2 get {}"}}));
+}
+
+// As Ollama's findObject.
+TEST(TagAnswer, FindsArgumentsInTextsAndCallsInLists) {
+  const std::string texts = R"({"name":"get_weather","arguments":"{\"city\":\"Paris\"}"})";
+  const Answer one{"", "", {"id1 get_weather " + kPlace}};
+  EXPECT_EQ(parse(tags("{"), texts), one);
+  EXPECT_EQ(parse(tags("{"), R"({"get_weather":"{\"city\":\"Paris\"}"})"), one);
+  EXPECT_EQ(parse(tags("{"), R"({"tool_calls":[)" + texts + "]}"), one);
+  EXPECT_EQ(parse(tags("<tool_call>"), "<tool_call>" + texts + "</tool_call>"), one);
+  EXPECT_EQ(parse(tags("{"), R"({"tool_calls":[{"type":"function","function":)" + texts +
+                                 R"(},{"function":{"name":"add","arguments":{"a":1}}}]})"),
+            (Answer{"", "", {"id1 get_weather " + kPlace, "id2 add {\"a\":1}"}}));
+  for (const std::string none : {R"({"name":"get","arguments":"soon"})", R"({"a":[["get"]]})"}) {
+    EXPECT_EQ(parse(tags("{"), none), (Answer{none, "", {}}));
+  }
+}
+
 TEST(TagAnswer, ABareBraceCountsOnlyAtTheStart) {
   const std::string call = R"({"name": "get_weather", "parameters": {"city": "Paris"}})";
   EXPECT_EQ(parse(tags("{"), "\n" + call), (Answer{"\n", "", {"id1 get_weather " + kPlace}}));
@@ -114,11 +168,30 @@ TEST(TagAnswer, WhatIsNoCallIsContent) {
 }
 
 RC_GTEST_PROP(TagAnswer, DoesNotDependOnHowTheTextIsSlicedAndLosesNothing, ()) {
-  auto parts =
-      *rc::gen::container<std::vector<std::string>>(rc::gen::elementOf(std::vector<std::string>{
-          "<think>", "</think>", "<tool_call>", "</tool_call>", "{", "}", "[", "]", ",", " ", "\n",
-          "word", "get", "get_weather", "\"", "\\", "{\"name\":\"get\",\"arguments\":{\"a\":1}}",
-          "{\"name\":\"no\",\"arguments\":{}}", "\xC3\xA9"}));
+  auto parts = *rc::gen::container<std::vector<std::string>>(
+      rc::gen::elementOf(std::vector<std::string>{"<think>",
+                                                  "</think>",
+                                                  "<tool_call>",
+                                                  "</tool_call>",
+                                                  "{",
+                                                  "}",
+                                                  "[",
+                                                  "]",
+                                                  ",",
+                                                  " ",
+                                                  "\n",
+                                                  "word",
+                                                  "get",
+                                                  "get_weather",
+                                                  "\"",
+                                                  "\\",
+                                                  "{\"name\":\"get\",\"arguments\":{\"a\":1}}",
+                                                  "{\"name\":\"no\",\"arguments\":{}}",
+                                                  "\xC3\xA9",
+                                                  "```",
+                                                  "json",
+                                                  "<|a|>",
+                                                  "<｜a｜>"}));
   auto tag = *rc::gen::elementOf(std::vector<std::string>{"", "<tool_call>", "{", "[", "[CALLS]"});
   std::string text;
   for (const auto& part : parts) text += part;

@@ -43,15 +43,22 @@ Result<bool> equal(const Value& a, const Value& b) {
   return order == 0;
 }
 
+// What a list of one or more is compared as.
+const Value& basic(const Value& value) {
+  const auto* list = value.as_list();
+  const Value* single = list ? list->single() : nullptr;
+  return single ? *single : value;
+}
+
 Result<Value> equality(std::string_view name, const Arguments& arguments) {
   if (arguments.size() < 2) return wrong_count(name, "at least 2", arguments.size());
   if (name == "ne") {
     if (arguments.size() != 2) return wrong_count(name, "2", arguments.size());
-    TRY(bool same, equal(arguments[0], arguments[1]));
+    TRY(bool same, equal(basic(arguments[0]), basic(arguments[1])));
     return Value(!same);
   }
   for (size_t i = 1; i < arguments.size(); ++i) {
-    TRY(bool same, equal(arguments[0], arguments[i]));
+    TRY(bool same, equal(basic(arguments[0]), basic(arguments[i])));
     if (same) return Value(true);
   }
   return Value(false);
@@ -327,9 +334,51 @@ std::string date(int64_t seconds) {
   return fmt::format("{:04}-{:02}-{:02}", year, month, day);
 }
 
-constexpr std::array kFunctions = {
-    "and", "or",    "not",   "eq",    "ne",     "lt",      "le",   "gt",          "ge",
-    "len", "index", "slice", "print", "printf", "println", "json", "currentDate", "yesterdayDate"};
+std::string_view typescript_type_of(std::string_view json_type) {
+  if (json_type == "string" || json_type == "boolean" || json_type == "null") return json_type;
+  if (json_type == "number" || json_type == "integer") return "number";
+  if (json_type == "array") return "any[]";
+  if (json_type == "object") return "Record<string, any>";
+  return "any";
+}
+
+// Of a tool's property, as go_tools.h makes it. What it nests is bounded.
+std::string typescript_type(const Value& property) {  // NOLINT(misc-no-recursion)
+  const auto* map = property.as_map();
+  const auto items_of = [map](std::string_view field) {
+    const Value* value = map ? map->find(field) : nullptr;
+    const auto* list = value ? value->as_list() : nullptr;
+    return list ? list->items : std::vector<Value>();
+  };
+  std::vector<std::string> types;
+  for (const Value& choice : items_of("AnyOf")) types.push_back(typescript_type(choice));
+  if (types.empty()) {
+    for (const Value& type : items_of("Type")) {
+      types.emplace_back(typescript_type_of(type.print()));
+    }
+  }
+  return types.empty() ? "any" : fmt::format("{}", fmt::join(types, " | "));
+}
+
+constexpr std::array kFunctions = {"and",
+                                   "or",
+                                   "not",
+                                   "eq",
+                                   "ne",
+                                   "lt",
+                                   "le",
+                                   "gt",
+                                   "ge",
+                                   "len",
+                                   "index",
+                                   "slice",
+                                   "print",
+                                   "printf",
+                                   "println",
+                                   "json",
+                                   "currentDate",
+                                   "yesterdayDate",
+                                   "toTypeScriptType"};
 
 }  // namespace
 
@@ -352,6 +401,7 @@ Result<Value> call_function(std::string_view name, const Arguments& arguments,
   if (arguments.size() != 1) return wrong_count(name, "1", arguments.size());
   if (name == "not") return Value(!arguments[0].truthy());
   if (name == "json") return Value(arguments[0].json());
+  if (name == "toTypeScriptType") return Value(typescript_type(arguments[0]));
   return fail(Errc::internal, "function \"{}\" has no body", name);
 }
 

@@ -114,11 +114,26 @@ void find_thinking(const Nodes& nodes, bool in_messages, GoTags& tags) {
   }
 }
 
+// That is not blank and stands before whatever is printed: what comes behind the calls is no tag.
 const Node* first_text(const Nodes& nodes) {
   for (const auto& node : nodes) {
-    if (node->kind == Node::Kind::text) return node.get();
-    if (const Node* found = first_text(node->body)) return found;
-    if (const Node* found = first_text(node->otherwise)) return found;
+    switch (node->kind) {
+      case Node::Kind::text:
+        if (!trim(node->text).empty()) return node.get();
+        break;
+      case Node::Kind::action:
+        return nullptr;
+      case Node::Kind::if_:
+      case Node::Kind::range:
+      case Node::Kind::with: {
+        const Node* found = first_text(node->body);
+        return found ? found : first_text(node->otherwise);
+      }
+      case Node::Kind::template_:
+      case Node::Kind::break_:
+      case Node::Kind::continue_:
+        break;
+    }
   }
   return nullptr;
 }

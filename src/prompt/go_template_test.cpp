@@ -182,5 +182,40 @@ TEST(GoTemplate, FindsTheTagOfToolCalls) {
   EXPECT_EQ(tag("{{ .Prompt }}"), "{");
 }
 
+// Of Ollama's tools/template_test.go.
+TEST(GoTemplate, FindsTheTagOfToolCallsAsOllamaDoes) {
+  const std::string range = "{{range .ToolCalls}}";
+  const std::string json =
+      R"({"name": "{{ .Function.Name }}", "arguments": {{ .Function.Arguments }}})";
+  const Case cases[] = {
+      {"", "{"},
+      {"{{end}}", "{"},
+      {range + "{{ . }}{{end}}{{end}}", "{"},
+      {"```json\n{{end}}", "```json"},
+      {"[" + range + "{{ . }}{{end}}]{{end}}", "["},
+      {"\n [ " + range + "{{ . }}{{end}}]{{end}}", "["},
+      {range + "{{ . }}{{end}}]{{end}}", "{"},
+      {" " + range + "{{ . }}{{end}}{{end}}", "{"},
+      {range + "\n{{ . }}\n{{end}}{{end}}", "{"},
+      {range + json + "{{end}}{{end}}", "{"},
+      {range + "\n" + json + "{{end}}{{end}}", "{"},
+      {range + "\r\n" + json + "{{end}}{{end}}", "{"},
+      {"\n" + range + "\n" + json + "\r\n{{end}}\r\n{{end}}", "{"},
+      {"<|tool▁calls▁begin|>" + range + "<|tool▁call▁begin|>f{{end}}<|end|>{{end}}",
+       "<|tool▁calls▁begin|>"},
+      {range + "<tool_call>" + json + "</tool_call>{{end}}{{end}}", "<tool_call>"},
+      {"\n" + range + "<tool_call>" + json + "</tool_call>{{end}}{{end}}", "<tool_call>"},
+      {"First text{{if .Something}}inner{{end}}Second text{{end}}", "First text"},
+      {"Action: ```json{{end}}", "Action: ```json"},
+      {"functools[{{end}}", "functools["},
+      {"[TOOL_CALL] [{{end}}", "[TOOL_CALL] ["},
+      {"[TOOL_CALL][{{end}}", "[TOOL_CALL]["}};
+  for (const auto& [text, want] : cases) {
+    const auto parsed = GoTemplate::parse(text.empty() ? "" : "{{if .ToolCalls}}" + text);
+    ASSERT_TRUE(parsed) << text;
+    EXPECT_EQ(parsed->tool_call_tag(), want) << text;
+  }
+}
+
 }  // namespace
 }  // namespace om::prompt

@@ -114,12 +114,36 @@ void add_field(Value::Fields& fields, const json::object& object, std::string_vi
   fields.emplace_back(std::move(name), std::move(value));
 }
 
-Value property_value(const json::object& written) {
+Value property_value(const json::object& written);  // NOLINT(misc-no-recursion)
+
+Value properties_value(const json::object& written) {  // NOLINT(misc-no-recursion)
+  Value::Fields named;
+  for (const auto& property : written) {
+    named.emplace_back(std::string(property.key()), property_value(property.value().get_object()));
+  }
+  return Value::map(std::move(named), Value::from_json(written).json());
+}
+
+Value property_value(const json::object& written) {  // NOLINT(misc-no-recursion)
   Value::Fields fields;
-  add_field(fields, written, "type", "Type");
+  if (const json::value* choices = find(written, "anyOf")) {
+    std::vector<Value> items;
+    for (const json::value& choice : choices->get_array()) {
+      items.push_back(property_value(choice.get_object()));
+    }
+    fields.emplace_back("AnyOf", Value::list(std::move(items)));
+  }
+  if (const json::value* type = find(written, "type")) {
+    const Value value = Value::from_json(*type);
+    const auto* several = value.as_list();
+    fields.emplace_back("Type", Value::one_or_more(several ? several->items : std::vector{value}));
+  }
   add_field(fields, written, "description", "Description");
   add_field(fields, written, "enum", "Enum");
   add_field(fields, written, "items", "Items");
+  if (const json::value* inner = find(written, "properties")) {
+    fields.emplace_back("Properties", properties_value(inner->get_object()));
+  }
   return Value::map(std::move(fields), Value::from_json(written).json());
 }
 
@@ -128,13 +152,7 @@ Value parameters_value(const json::object& written) {
   add_field(fields, written, "type", "Type");
   add_field(fields, written, "required", "Required");
   if (const json::value* properties = find(written, "properties")) {
-    Value::Fields named;
-    for (const auto& property : properties->get_object()) {
-      named.emplace_back(std::string(property.key()),
-                         property_value(property.value().get_object()));
-    }
-    fields.emplace_back("Properties",
-                        Value::map(std::move(named), Value::from_json(*properties).json()));
+    fields.emplace_back("Properties", properties_value(properties->get_object()));
   }
   return Value::map(std::move(fields), Value::from_json(written).json());
 }

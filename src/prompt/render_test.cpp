@@ -165,6 +165,18 @@ TEST(GoRender, PrintsToolsAsOllamaDoes) {
   EXPECT_EQ(print("{{ range .Tools }}{{ range $k, $v := .Function.Parameters.Properties }}"
                   "{{ $k }}:{{ $v.Type }}:{{ $v.Description }},{{ end }}{{ end }}"),
             "a:array:,n::,o:object:,z:[string null]:a b,");
+  const std::string each =
+      "{{ range .Tools }}{{ range $k, $v := .Function.Parameters.Properties }}";
+  EXPECT_EQ(print(each + "{{ $k }}:{{ toTypeScriptType $v }},{{ end }}{{ end }}"),
+            "a:any[],n:string | null,o:Record<string, any>,z:string | null,");
+  EXPECT_EQ(print(each + "{{ $k }}:{{ range $i, $t := .Type }}{{ if $i }}|{{ end }}{{ $t }}"
+                         "{{ end }}{{ range .AnyOf }}/{{ .Type }}{{ end }},{{ end }}{{ end }}"),
+            "a:array,n:/string/null,o:object,z:string|null,");
+  EXPECT_EQ(
+      print(each + "{{ if eq .Type \"object\" }}{{ len .Type }}{{ json .Type }}{{ range $k, $v "
+                   ":= .Properties }} {{ $k }}{{ .Type }}{{ end }}{{ end }}{{ end }}{{ end }}"),
+      "1\"object\" ystring xnumber");
+  EXPECT_EQ(print("{{ toTypeScriptType 5 }}"), "any");
 }
 
 TEST(GoRender, LegacyTemplatesGoTurnByTurn) {
@@ -299,6 +311,10 @@ TEST(Template, ChoosesBetweenGoAndJinja) {
   EXPECT_EQ(kind({.go = plain, .go_required = true, .jinja = tools}), Template::Kind::go);
   EXPECT_EQ(kind({.go = plain, .jinja = jinja, .renderer = "qwen3-coder"}), Template::Kind::jinja);
   EXPECT_EQ(kind({.go = plain, .jinja = "{% if %}", .prefer_jinja = true}), Template::Kind::go);
+  // What is not used may be broken, or of a later Ollama.
+  EXPECT_EQ(kind({.go = "{{ .Promp", .jinja = jinja, .prefer_jinja = true}), Template::Kind::jinja);
+  EXPECT_EQ(kind({.go = "{{ later .Prompt }}", .jinja = tools}), Template::Kind::jinja);
+  EXPECT_FALSE(make_template({.go = "{{ .Promp", .jinja = jinja}));
   auto none = make_template({.go = plain, .parser = "harmony"});
   ASSERT_FALSE(none);
   EXPECT_EQ(none.error().code, Errc::unsupported);

@@ -11,49 +11,123 @@ namespace {
 constexpr std::string_view kSpace = " \t\r\n";
 constexpr size_t kBeforeObjectBytesMax = 512;  // A name and markers; more is no call.
 constexpr size_t kCloserBytesMax = 64;         // "</tool_call>" and the like.
+constexpr std::string_view kFence = "```";
+constexpr std::string_view kOpenings[] = {kFence, "</", "<|", "<｜", "[/"};
 
-const boost::json::object* object_at(const boost::json::object& object, std::string_view key) {
-  const auto* value = object.if_contains(key);
-  return value ? value->if_object() : nullptr;
+namespace json = boost::json;
+
+// Some models write it as a string that holds its JSON.
+std::optional<json::object> object_at(const json::object& object, std::string_view key) {
+  const json::value* value = object.if_contains(key);
+  if (!value) return std::nullopt;
+  if (const json::object* found = value->if_object()) return *found;
+  const json::string* text = value->if_string();
+  if (!text) return std::nullopt;
+  boost::system::error_code code;
+  json::value parsed = json::parse(*text, code);
+  if (code || !parsed.is_object()) return std::nullopt;
+  return std::move(parsed.get_object());
 }
 
-// The arguments of the call to `name` that the object holds, maybe deep inside.
-const boost::json::object* arguments_of(const boost::json::object& object, std::string_view name,
-                                        int depth) {
-  if (depth <= 0) return nullptr;
-  const auto* said = object.if_contains("name");
-  if (said && said->is_string() && said->get_string() == name) {
-    if (const auto* found = object_at(object, "arguments")) return found;
-    if (const auto* found = object_at(object, "parameters")) return found;
-  }
-  if (const auto* found = object_at(object, name)) return found;
-  for (const auto& field : object) {
-    if (const auto* inner = field.value().if_object()) {
-      if (const auto* found = arguments_of(*inner, name, depth - 1)) return found;
+std::optional<json::object> arguments_in(const json::object& object) {
+  auto found = object_at(object, "arguments");
+  return found ? found : object_at(object, "parameters");
+}
+
+std::string print(const json::object& object) {
+  return Value::from_json(json::value(object)).json();
+}
+
+// Gathers the calls to the tools `names` that an object holds, maybe deep inside or in lists.
+class CallSearch {
+ public:
+  explicit CallSearch(const std::vector<std::string>& names) : names_(names) {}
+
+  void look_into(const json::value& value, int depth = 0) {  // NOLINT(misc-no-recursion)
+    if (depth > kDepthMax) return;
+    if (const json::array* list = value.if_array()) {
+      for (const json::value& item : *list) look_into(item, depth + 1);
+    } else if (const json::object* object = value.if_object()) {
+      if (take(*object)) return;
+      for (const auto& field : *object) look_into(field.value(), depth + 1);
     }
   }
-  return nullptr;
-}
+  std::vector<model::ToolCall> calls;
 
-std::string print(const boost::json::object& object) {
-  return Value::from_json(boost::json::value(object)).json();
-}
+ private:
+  static constexpr int kDepthMax = 8;
+
+  // {"name": "f", "arguments": {...}} or {"f": {...}}.
+  bool take(const json::object& object) {
+    const json::value* said = object.if_contains("name");
+    const bool named = said && said->is_string() && is_known(said->get_string());
+    const auto arguments = named ? arguments_in(object) : std::nullopt;
+    if (arguments) {
+      calls.push_back({{}, std::string(said->get_string()), print(*arguments)});
+      return true;
+    }
+    const size_t before = calls.size();
+    for (const auto& field : object) {
+      if (!is_known(field.key())) continue;
+      if (auto found = object_at(object, field.key())) {
+        calls.push_back({{}, std::string(field.key()), print(*found)});
+      }
+    }
+    return calls.size() > before;
+  }
+  bool is_known(std::string_view name) const {
+    return std::ranges::find(names_, name) != names_.end();
+  }
+
+  const std::vector<std::string>& names_;
+};
 
 // Length of a closing marker or separator at the start of the text; 0: there is none. nullopt: more
-// text is needed to say.
-std::optional<size_t> closer(std::string_view text, std::string_view tag, bool ended) {
+// text is needed to say. `fenced`: the call's object stands in a code fence that is still open.
+std::optional<size_t> closer(std::string_view text, std::string_view tag, bool fenced, bool ended) {
   if (text.empty()) return std::nullopt;
   if (text[0] == ',' || text[0] == ']' || text[0] == ';' || text[0] == '}') return 1;
-  char close = text[0] == '<' ? '>' : text[0] == '[' ? ']' : '\0';
-  if (close == '\0' || text.starts_with(tag)) return 0;
+  if (text.starts_with(tag)) return 0;
   if (!ended && tag.starts_with(text)) return std::nullopt;
-  if (text.size() == 1) return ended ? std::optional<size_t>(0) : std::nullopt;
-  // Only a marker that closes: </x>, <|x|>, [/x].
-  if (text[1] != '/' && !(text[0] == '<' && text[1] == '|')) return 0;
-  size_t end = text.substr(0, kCloserBytesMax).find(close);
-  if (end != text.npos) return end + 1;
-  if (text.size() >= kCloserBytesMax || ended) return 0;
-  return std::nullopt;
+  for (const std::string_view open : kOpenings) {
+    if (open == kFence && !fenced) continue;
+    if (!ended && text.size() < open.size() && open.starts_with(text)) return std::nullopt;
+    if (!text.starts_with(open)) continue;
+    if (open == kFence) return kFence.size();
+    const size_t end = text.substr(0, kCloserBytesMax).find(open[0] == '<' ? '>' : ']');
+    if (end != text.npos) return end + 1;
+    if (text.size() < kCloserBytesMax && !ended) return std::nullopt;
+  }
+  return 0;
+}
+
+// Whether nothing but marks and an opened fence stands there, as between a tool's name and its
+// object: `[ARGS]`, `": `, "\n```json\n".
+bool is_markup(std::string_view text) {
+  constexpr std::string_view kMarks = " \t\r\n\"':,=(`";
+  while (true) {
+    const size_t next = text.find_first_not_of(kMarks);
+    if (next == text.npos) return true;
+    const bool fenced = text.substr(0, next).ends_with(kFence);
+    text.remove_prefix(next);
+    size_t length = text.npos;
+    if (text[0] == '<' || text[0] == '[') {
+      length = text.find(text[0] == '<' ? '>' : ']');
+      if (length != text.npos) length++;
+    } else if (fenced) {
+      length = text.find_first_of("\r\n");
+    }
+    if (length == text.npos) return false;
+    text.remove_prefix(length);
+  }
+}
+
+// Whether the text, which an object follows, ends with a known name and marks.
+bool ends_with_name(std::string_view text, const std::vector<std::string>& names) {
+  return std::ranges::any_of(names, [&](const std::string& name) {
+    const size_t at = text.rfind(name);
+    return at != text.npos && is_markup(text.substr(at + name.size()));
+  });
 }
 
 }  // namespace
@@ -128,12 +202,7 @@ bool ToolScanner::search_tag() {
     return false;
   }
   give_up(at);
-  state_ = State::call;
-  // A bare tag is itself part of the JSON.
-  prefix_ = bare_tag() ? 0 : tag_.size();
-  scanned_ = prefix_;
-  depth_ = 0;
-  in_string_ = escaped_ = false;
+  begin_call(bare_tag() ? 0 : tag_.size());  // A bare tag is itself part of the JSON.
   return true;
 }
 
@@ -169,41 +238,41 @@ bool ToolScanner::search_object() {
 
 void ToolScanner::accept_object(size_t end) {
   std::string_view text = held_;
-  auto call = call_in(text.substr(object_, end - object_), text.substr(prefix_, object_ - prefix_));
-  if (!call) {
+  auto calls =
+      calls_in(text.substr(object_, end - object_), text.substr(prefix_, object_ - prefix_));
+  if (calls.empty()) {
     give_up(end);
     return;
   }
-  calls_.push_back(std::move(*call));
+  for (model::ToolCall& call : calls) calls_.push_back(std::move(call));
+  fenced_ = fenced_ || text.substr(0, object_).find(kFence) != text.npos;
   held_.erase(0, end);
   visible_ = true;
   state_ = State::after_call;
 }
 
-std::optional<model::ToolCall> ToolScanner::call_in(std::string_view object,
-                                                    std::string_view before) const {
-  constexpr int kDepthMax = 8;
+std::vector<model::ToolCall> ToolScanner::calls_in(std::string_view object,
+                                                   std::string_view before) const {
   boost::system::error_code code;
-  auto value = boost::json::parse(object, code);
-  if (code || !value.is_object()) return std::nullopt;
-  const auto& fields = value.get_object();
+  const json::value value = json::parse(object, code);
+  if (code || !value.is_object()) return {};
+  CallSearch search(names_);
+  search.look_into(value);
+  if (!search.calls.empty()) return std::move(search.calls);
+  const json::object& fields = value.get_object();
   for (const auto& name : names_) {
-    if (const auto* arguments = arguments_of(fields, name, kDepthMax)) {
-      return model::ToolCall{{}, name, print(*arguments)};
-    }
     // {"name": "f"} alone: a call without arguments.
-    const auto* said = fields.if_contains("name");
+    const json::value* said = fields.if_contains("name");
     if (said && said->is_string() && said->get_string() == name && fields.size() == 1) {
-      return model::ToolCall{{}, name, "{}"};
+      return {{{}, name, "{}"}};
     }
   }
   for (const auto& name : names_) {
     if (before.find(name) == before.npos) continue;
-    const auto* arguments = object_at(fields, "arguments");
-    if (!arguments) arguments = object_at(fields, "parameters");
-    return model::ToolCall{{}, name, print(arguments && fields.size() == 1 ? *arguments : fields)};
+    const auto arguments = arguments_in(fields);
+    return {{{}, name, print(arguments && fields.size() == 1 ? *arguments : fields)}};
   }
-  return std::nullopt;
+  return {};
 }
 
 // Behind a call: another one, with or without its own tag, or content again.
@@ -214,9 +283,10 @@ bool ToolScanner::search_more() {
     return false;
   }
   std::string_view text = std::string_view(held_).substr(start);
-  auto closing = closer(text, tag_, ended_);
+  auto closing = closer(text, tag_, fenced_, ended_);
   if (!closing) return false;
   if (*closing > 0) {
+    if (text.starts_with(kFence)) fenced_ = false;
     held_.erase(0, start + *closing);
     return true;
   }
@@ -228,16 +298,38 @@ bool ToolScanner::search_more() {
   });
   if (!tagged && !named && text[0] != '{' && text[0] != '[') {
     if (!ended_ && (maybe || std::string_view(tag_).starts_with(text))) return false;
+    if (bare_tag()) {
+      state_ = State::content;
+      return true;
+    }
+    return search_name(start);
+  }
+  held_.erase(0, start);
+  begin_call(tagged && !bare_tag() ? tag_.size() : 0);
+  return true;
+}
+
+// Behind a call with a tag: another one may begin with words, as "function" and a separator.
+bool ToolScanner::search_name(size_t start) {
+  const std::string_view text = std::string_view(held_).substr(start);
+  const size_t brace = text.substr(0, kBeforeObjectBytesMax).find('{');
+  if (brace == text.npos && text.size() < kBeforeObjectBytesMax && !ended_) return false;
+  const std::string_view words = text.substr(0, brace);
+  if (brace == text.npos || words.find(tag_) != words.npos || !ends_with_name(words, names_)) {
     state_ = State::content;
     return true;
   }
   held_.erase(0, start);
+  begin_call(0);
+  return true;
+}
+
+void ToolScanner::begin_call(size_t prefix) {
   state_ = State::call;
-  prefix_ = tagged && !bare_tag() ? tag_.size() : 0;
-  scanned_ = prefix_;
+  prefix_ = prefix;
+  scanned_ = prefix;
   depth_ = 0;
   in_string_ = escaped_ = false;
-  return true;
 }
 
 }  // namespace om::prompt

@@ -1,7 +1,6 @@
 // Finds tool calls in an answer by the tag that announces them. Private to this room.
 #pragma once
 
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,9 +10,9 @@
 namespace om::prompt {
 
 // After the tag comes a known tool's name, in a JSON object or before one; the arguments are the
-// object's "arguments" or "parameters", or the object itself. The tags "{" and "[" count only as
-// the first visible output. What turns out to be no call is content. Its state is a function of
-// the text fed; each byte is looked at a bounded number of times.
+// object's "arguments" or "parameters", or the object itself. An object may hold several calls. The
+// tags "{" and "[" count only as the first visible output. What turns out to be no call is content.
+// Its state is a function of the text fed; each byte is looked at a bounded number of times.
 class ToolScanner {
  public:
   // `tag` empty: all text is content.
@@ -31,9 +30,11 @@ class ToolScanner {
   bool search_tag();
   bool search_object();
   bool search_more();
+  bool search_name(size_t start);
+  void begin_call(size_t prefix);
   void accept_object(size_t end);
   void give_up(size_t bytes);
-  std::optional<model::ToolCall> call_in(std::string_view object, std::string_view before) const;
+  std::vector<model::ToolCall> calls_in(std::string_view object, std::string_view before) const;
   bool bare_tag() const { return tag_ == "{" || tag_ == "["; }
 
   std::string tag_;
@@ -44,7 +45,7 @@ class ToolScanner {
   size_t scanned_ = 0;  // Bytes of held_ the brace counter has seen.
   size_t object_ = 0;   // Where the object begins.
   int depth_ = 0;
-  bool in_string_ = false, escaped_ = false, visible_ = false;
+  bool in_string_ = false, escaped_ = false, visible_ = false, fenced_ = false;
   bool ended_ = false;
   std::string content_;
   std::vector<model::ToolCall> calls_;

@@ -60,7 +60,13 @@ std::string json_quoted(std::string_view text) {
 
 Value Value::list(std::vector<Value> items, std::string text) {
   Value value;
-  value.data_ = std::make_shared<const List>(List{std::move(items), std::move(text)});
+  value.data_ = std::make_shared<const List>(List{std::move(items), std::move(text), false});
+  return value;
+}
+
+Value Value::one_or_more(std::vector<Value> items) {
+  Value value;
+  value.data_ = std::make_shared<const List>(List{std::move(items), {}, true});
   return value;
 }
 
@@ -150,6 +156,7 @@ void Value::print_to(std::string& out) const {
       out += list->text;
       return;
     }
+    if (const Value* single = list->single()) return single->print_to(out);
     out += '[';
     for (size_t i = 0; i < list->items.size(); ++i) {
       if (i > 0) out += ' ';
@@ -190,6 +197,7 @@ void Value::json_to(std::string& out) const {
       out += list->text;
       return;
     }
+    if (const Value* single = list->single()) return single->json_to(out);
     out += '[';
     for (size_t i = 0; i < list->items.size(); ++i) {
       if (i > 0) out += ',';

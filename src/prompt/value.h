@@ -32,6 +32,9 @@ class Value {
   // do; empty: none.
   static Value list(std::vector<Value> items, std::string text = {});
   static Value map(Fields fields, std::string text = {});
+  // A list that is printed and written as its item where it has just one, as the types of a tool's
+  // property are.
+  static Value one_or_more(std::vector<Value> items);
   // A JSON value with its keys as they are. Beyond `depth_max` levels it is cut to null.
   static Value from_json(const boost::json::value& json, int depth_max = 64);
 
@@ -60,6 +63,9 @@ class Value {
 struct Value::List {
   std::vector<Value> items;
   std::string text;
+  bool is_one_or_more = false;
+
+  const Value* single() const { return is_one_or_more && items.size() == 1 ? &items[0] : nullptr; }
 };
 
 struct Value::Map {
