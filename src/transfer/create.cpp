@@ -175,7 +175,7 @@ class Creation {
     CO_TRY_VOID(co_await context_.store.put_manifest(request_.name, manifest.to_json()));
     hold_.reset();
     if (base_) base_->hold.reset();
-    if (!unused.empty()) {
+    if (context_.options.prune && !unused.empty()) {
       // The model is made; that old bytes stay is worth a line, not a failure.
       const auto removed = co_await context_.store.remove_unreferenced(std::move(unused));
       if (!removed) log_warn("unused layers are kept", field("error", removed.error()));

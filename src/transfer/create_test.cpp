@@ -144,6 +144,21 @@ TEST_F(Create, InheritsReplacesMergesAndAppends) {
   EXPECT_EQ(load("base")->system, "Be kind.");
 }
 
+TEST_F(Create, RemovesWhatItReplacesUnlessThatIsSwitchedOff) {
+  const auto leaves_old_text = [this] {
+    create_base();
+    auto wanted = request("base");
+    wanted.from = "base";
+    wanted.system = "Be brief.";
+    must_create(wanted);
+    return store_->blob_size(Digest::of("Be kind.")).has_value();
+  };
+  EXPECT_FALSE(leaves_old_text());
+  options_.prune = false;
+  restart();
+  EXPECT_TRUE(leaves_old_text());
+}
+
 TEST_F(Create, PullsTheBaseOnlyIfItIsMissing) {
   const std::string weights = gguf(kF16);
   model::Manifest manifest;

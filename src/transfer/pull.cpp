@@ -78,7 +78,7 @@ io::Task<Result<void>> pull_model(Context& context, DownloadTable& downloads,
   CO_TRY_VOID(co_await context.store.put_manifest(request.name, std::move(bytes)));
   hold.reset();
   auto unused = no_longer_named(before, manifest);
-  if (!unused.empty()) {
+  if (context.options.prune && !unused.empty()) {
     CO_TRY_VOID(co_await report(sink, "removing unused layers"));
     // The model is here; that old bytes stay is worth a line, not a failed pull.
     if (const auto removed = co_await context.store.remove_unreferenced(std::move(unused));

@@ -74,6 +74,17 @@ TEST_F(Pull, RemovesLayersThatANewerVersionNoLongerNames) {
   EXPECT_EQ(statuses[statuses.size() - 2], "removing unused layers");
 }
 
+TEST_F(Pull, KeepsOldLayersOnDemand) {
+  options_.prune = false;
+  start();
+  registry_.add_model("m", {"old layer"});
+  ASSERT_TRUE(pull("m"));
+  registry_.add_model("m", {"new layer"});
+  ASSERT_TRUE(pull("m"));
+  EXPECT_TRUE(store_->blob_size(Digest::of("old layer")));
+  EXPECT_EQ(statuses.back(), "success");
+}
+
 TEST_F(Pull, SaysThatTheModelDoesNotExist) {
   start();
   EXPECT_EQ(pull("none").error().what, "pull model manifest: file does not exist");

@@ -64,6 +64,7 @@ struct TransferOptions {
   std::string convert_script;    // convert_hf_to_gguf.py; empty: not installed.
   std::string python = "python3";
   std::string temporary_directory;
+  bool prune = true;  // Layers of a model that is replaced are removed if nothing else names them.
 };
 
 class Distribution;
