@@ -147,6 +147,21 @@ TEST(MessagesRequest, TakesToolsChoicesThinkingAndFormat) {
   ASSERT_TRUE(off.has_value());
   EXPECT_TRUE(off->common.think.is_set);
   EXPECT_FALSE(off->common.think.enabled);
+  EXPECT_TRUE(parse(R"("thinking":{"type":"between_tools"})")->common.think.enabled);
+  auto unknown = parse(R"("thinking":{"type":"often"})");
+  ASSERT_TRUE(unknown.has_value()) << "kinds come with new models of Anthropic's";
+  EXPECT_FALSE(unknown->common.think.is_set);
+}
+
+TEST(MessagesRequest, KeepsImagesWhereTheyStoodAmongTheTexts) {
+  auto request = parse(R"("messages":[{"role":"user","content":[
+    {"type":"tool_result","tool_use_id":"t1","is_error":true,"content":[
+      {"type":"text","text":"one"},{"type":"image","source":{"type":"base64","data":"AAEC"}},
+      {"type":"text","text":"two"}]}]}])");
+  ASSERT_TRUE(request.has_value()) << request.error().what;
+  const model::Message& result = request->messages.at(0);
+  EXPECT_EQ(result.content, "Error: one\ntwo");
+  EXPECT_EQ(result.image_places, std::vector<size_t>{10});
 }
 
 TEST(MessagesRequest, SaysWhatIsWrong) {
@@ -171,7 +186,7 @@ TEST(MessagesRequest, SaysWhatIsWrong) {
       {R"("tools":[{"type":"bash_20250124","name":"bash"}])", "'tools[0].type' is"},
       {R"("tool_choice":{"type":"tool","name":"g"})", "'tool_choice' names \"g\""},
       {R"("tool_choice":{"type":"some"})", "'tool_choice.type' must be"},
-      {R"("thinking":{"type":"often"})", "'thinking.type' must be"},
+      {R"("thinking":{"type":3})", "'thinking.type' must be a string, not a number"},
       {R"("top_k":"many")", "'top_k' must be a whole number, not a string"},
   };
   for (auto [members, text] : cases) {

@@ -14,7 +14,7 @@ json::object body_of(std::string_view text) { return json::parse(text).as_object
 TEST(ResponsesRequest, TakesATextWithInstructions) {
   auto call = parse_responses(body_of(
       R"({"model":"m","input":"hi","instructions":"be short","max_output_tokens":9,
-          "temperature":0.5,"presence_penalty":1,"reasoning":{"effort":"low"},
+          "temperature":0.5,"presence_penalty":0.25,"reasoning":{"effort":"low"},
           "truncation":"disabled","stream":true})"));
   ASSERT_TRUE(call.has_value()) << call.error().what;
   const model::ChatRequest& request = call->request;
@@ -22,7 +22,7 @@ TEST(ResponsesRequest, TakesATextWithInstructions) {
   EXPECT_EQ(request.messages[0].role, "system");
   EXPECT_EQ(request.messages[1].content, "hi");
   EXPECT_EQ(model::write_json(request.common.options),
-            R"({"temperature":0.5,"presence_penalty":1,"num_predict":9})");
+            R"({"temperature":0.5,"presence_penalty":0.25,"num_predict":9})");
   EXPECT_EQ(request.common.think.level, "low");
   EXPECT_FALSE(request.common.truncate);
   EXPECT_TRUE(request.common.stream);
