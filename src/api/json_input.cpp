@@ -130,7 +130,6 @@ Result<json::value> parse_first(std::string_view text, json::storage_ptr storage
                                 boost::system::error_code& code) {
   json::parse_options options;
   options.max_depth = kJsonDepthMax;
-  options.allow_invalid_utf8 = true;   // Repaired where texts are taken out, as Go does.
   unsigned char working_memory[4096];  // The parser takes more when this is not enough.
   json::parser parser({}, options, working_memory, sizeof(working_memory));
   parser.reset(std::move(storage));
@@ -160,7 +159,9 @@ Result<json::value> parse_json(std::string_view text, json::storage_ptr storage)
   boost::system::error_code code;
   auto value = parse_first(text, storage, code);
   if (!code) return value;
-  const std::string repaired = without_lone_surrogates(text);
+  // What Go mends is mended only where parsing fails: nearly all bodies are in order.
+  const std::string repaired =
+      without_lone_surrogates(utf8_valid(text) ? std::string(text) : utf8_repaired(text));
   if (repaired == text) return value;
   return parse_first(repaired, std::move(storage), code);
 }
@@ -228,8 +229,7 @@ void ObjectReader::read(std::string_view name, std::string& target) {
   const json::value* value = find(name);
   if (!value) return;
   if (!value->is_string()) return refuse(name, *value, "string");
-  const json::string& text = value->get_string();
-  target = utf8_valid(text) ? std::string(text) : utf8_repaired(text);
+  target = value->get_string();
 }
 
 void ObjectReader::read(std::string_view name, std::optional<std::string>& target) {
@@ -287,7 +287,7 @@ void ObjectReader::read(std::string_view name, std::vector<std::string>& target)
   target.clear();
   for (const json::value& item : *items) {
     if (!item.is_string()) return refuse(name, item, "string");
-    target.push_back(utf8_repaired(item.get_string()));
+    target.emplace_back(item.get_string());
   }
 }
 

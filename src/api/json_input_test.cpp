@@ -46,6 +46,15 @@ TEST(ParseJson, ReplacesHalvesOfSurrogatePairs) {
   EXPECT_EQ(parse_json(R"(["\ud83d)").error().what, "unexpected EOF");
 }
 
+TEST(ParseJson, RepairsBytesThatAreNoUtf8WhereverTheyStand) {
+  const auto value =
+      parse_json("{\"a\xff\":[\"gr\xc3\xbc\xe2\x82\",{\"b\":\"\xff\\ud83d\"}]} \xff");
+  ASSERT_TRUE(value) << value.error().what;
+  EXPECT_EQ(boost::json::serialize(*value),
+            "{\"a\uFFFD\":[\"gr\u00FC\uFFFD\",{\"b\":\"\uFFFD\uFFFD\"}]}");
+  EXPECT_FALSE(parse_json("\xff\xfe"));
+}
+
 TEST(ParseJson, RefusesNumbersThatNoDoubleHolds) {
   for (const char* text : {"1e400", "-1e400", "[1e400]", R"({"a":[{"b":1e309}]})"}) {
     const auto value = parse_json(text);

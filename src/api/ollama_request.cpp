@@ -1,6 +1,5 @@
 #include "api/ollama_request.h"
 
-#include "base/utf8.h"
 #include "model/json_text.h"
 #include "model/request_fields.h"
 
@@ -161,13 +160,13 @@ Result<model::EmbedRequest> read_embed_request(const json::value& body) {
   const json::value* input = reader.find("input");
   if (!input) return request;
   if (input->is_string()) {
-    if (!input->get_string().empty()) request.input.push_back(utf8_repaired(input->get_string()));
+    if (!input->get_string().empty()) request.input.emplace_back(input->get_string());
     return request;
   }
   if (!input->is_array()) return fail(Errc::invalid_argument, "invalid input type");
   for (const json::value& text : input->get_array()) {
     if (!text.is_string()) return fail(Errc::invalid_argument, "invalid input type");
-    request.input.push_back(utf8_repaired(text.get_string()));
+    request.input.emplace_back(text.get_string());
   }
   return request;
 }

@@ -118,6 +118,17 @@ TEST(OllamaGenerate, ShowsTheRenderedPromptOnDemand) {
   EXPECT_EQ(value.at("done"), false);
 }
 
+// Ollama's Go client and its CLI send both fields with every request.
+TEST(OllamaGenerate, KeepsTheModelsOwnSystemAndTemplateWhereTheRequestsAreEmpty) {
+  OllamaNode node;
+  node.shelf.add("m").system = "Be kind.";
+  const auto value = boost::json::parse(
+      node.post("/api/generate", R"({"model":"m","prompt":"a","system":"","template":"",)"
+                                 R"("_debug_render_only":true})")
+          .body);
+  EXPECT_EQ(value.at("_debug_info").at("rendered_template"), "Be kind.|a|");
+}
+
 TEST(OllamaEmbed, AnswersVectorsInTheShapesOfBothRoutes) {
   OllamaNode node;
   node.shelf.add("e").capabilities = {"embedding"};
@@ -128,6 +139,22 @@ TEST(OllamaEmbed, AnswersVectorsInTheShapesOfBothRoutes) {
   EXPECT_EQ(value.at("embeddings"), boost::json::array{});
   value = boost::json::parse(node.post("/api/embeddings", R"({"model":"e","prompt":"a"})").body);
   EXPECT_EQ(value.at("embedding"), (boost::json::array{3, 4, 1}));
+}
+
+TEST(OllamaRoutes, AreFoundWithASlashTooMany) {
+  OllamaNode node;
+  node.shelf.add("m");
+  node.script.answer = "b";
+  for (const char* path : {"/api/tags/", "//api/tags", "//api///tags//", "//"}) {
+    EXPECT_EQ(node.ask("GET", path, "").status, 200) << path;
+  }
+  for (const char* path : {"//api/chat", "/api/chat/"}) {
+    EXPECT_EQ(lines_of(node.post(path, std::string(kHello)).body).size(), 2) << path;
+    EXPECT_EQ(node.ask("GET", path, "").status, 405) << path;
+  }
+  for (const char* path : {"/api/none/", "//none", "/apitags"}) {
+    EXPECT_EQ(node.ask("GET", path, "").status, 404) << path;
+  }
 }
 
 TEST(OllamaModels, AreListedCopiedAndDeleted) {

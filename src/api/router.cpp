@@ -106,6 +106,23 @@ bool Router::matches(const Route& route, const std::vector<std::string_view>& pa
   return path.size() == route.segments.size();
 }
 
+bool Router::has_match(std::string_view path) const {
+  const std::vector<std::string_view> segments = split_path(path);
+  Parameters unused;
+  return std::ranges::any_of(routes_,
+                             [&](const Route& route) { return matches(route, segments, unused); });
+}
+
+std::string Router::known_path(std::string path) const {
+  if (has_match(path)) return path;
+  std::string clean = path;
+  const auto joined =
+      std::ranges::unique(clean, [](char a, char b) { return a == '/' && b == '/'; });
+  clean.erase(joined.begin(), joined.end());
+  if (clean.size() > 1 && clean.ends_with('/')) clean.pop_back();
+  return has_match(clean) ? clean : path;
+}
+
 io::Task<void> Router::handle(Context& context) const {
   const std::vector<std::string_view> path = split_path(context.request.path);
   Parameters parameters;

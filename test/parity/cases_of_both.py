@@ -1,5 +1,6 @@
-"""What both programs are asked. `say` has an explicit template, `plain` is the GGUF as it is,
-`embedder` embeds. Each case: name, method, path, body (JSON, bytes or None), headers."""
+"""What both programs are asked. `say` has an explicit template, `kind` a system prompt as well,
+`plain` is the GGUF as it is, `embedder` embeds. Each case: name, method, path, body (JSON, bytes or
+None), headers."""
 
 import dataclasses
 
@@ -45,6 +46,9 @@ def simple():
     gets = ["/", "/api/version", "/api/tags", "/api/ps", "/v1/models", "/v1/models/say",
             "/v1/models/none", "/api/none", "/none"]
     cases = [Case(f"{method} {path}", method, path) for path in gets for method in ("GET", "HEAD")]
+    cases += [Case(f"{method} {path}", method, path, {} if method == "POST" else None)
+              for path, method in (("/api/tags/", "GET"), ("//api/tags", "GET"),
+                                   ("/api/chat/", "POST"), ("//api/chat", "POST"))]
     cases += [Case(f"{method} {path}", method, path)
               for path in ("/api/generate", "/api/chat", "/api/show", "/v1/chat/completions")
               for method in ("GET", "PUT", "DELETE", "OPTIONS")]
@@ -66,6 +70,9 @@ def generate():
             "plainly": {}, "of the GGUF's own template": {"model": "plain"},
             "loads": {"prompt": ""}, "raw": {"raw": True},
             "with a system prompt": {"system": "Be kind."},
+            "of a model with a system prompt": {"model": "kind"},
+            "with an empty system prompt and template": {
+                "model": "kind", "system": "", "template": ""},
             "with a template": {"template": "{{ .Prompt }}!"}, "json": {"format": "json"},
             "with a schema": {"format": SCHEMA, "options": {**SHORT, "num_predict": 20}},
             "with a context": {"context": [1, 2, 3]}, "with a stop": {
@@ -77,7 +84,12 @@ def generate():
             "nothing to predict": {"options": {"num_predict": 0}},
             "one token": {"options": {**SHORT, "num_predict": 1}},
             "small context": {"options": {**SHORT, "num_ctx": 64}},
-            "keeps for long": {"keep_alive": "10m"}, "keeps for ever": {"keep_alive": -1}}.items():
+            "keeps for long": {"keep_alive": "10m"}, "keeps for ever": {"keep_alive": -1},
+            "keeps for a moment": {"keep_alive": 0.5, "prompt": ""},
+            "unloads an embedder": {"prompt": "", "keep_alive": 0, "model": "embedder"},
+            "thinks after a raw prompt": {"raw": True, "model": "thinker", "think": True,
+                                          "prompt": "<think>"},
+            "thinks where it cannot, raw": {"raw": True, "think": True}}.items():
         cases += both_ways(f"generate {name}", path, {**valid, **fields})
     return cases + wrong(path, valid, [
         *NO_JSON, {"model": ""}, {"model": "none"}, {"model": "a b"}, {"model": "../x"},
@@ -109,7 +121,9 @@ def chat():
     system = [{"role": "system", "content": "Be kind."}]
     for name, fields in {
             "plainly": {}, "of the GGUF's own template": {"model": "plain"},
-            "loads": {"messages": []}, "with a system prompt": {"messages": system + MESSAGES},
+            "loads": {"messages": []}, "unloads an embedder": {
+                "messages": [], "keep_alive": 0, "model": "embedder"},
+            "with a system prompt": {"messages": system + MESSAGES},
             "json": {"format": "json"},
             "with a schema": {"format": SCHEMA, "options": {**SHORT, "num_predict": 20}},
             "with tools": {"tools": TOOLS}, "with tools in the template":
@@ -255,7 +269,8 @@ def openai():
         {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {
             "url": "http://a/b.png"}}]}]},
         {"response_format": {"type": "none"}}, {"tools": 1}, {"tool_choice": 5},
-        {"reasoning_effort": "much"}])
+        {"reasoning_effort": "much"},
+        b'{"model":"say","messages":[{"role":"user","content":"\xff"}],"max_tokens":1}'])
     completion = {"model": "say", "prompt": "Hi", "max_tokens": 4, "temperature": 0}
     for name, fields in {"plainly": {}, "usage": {"stream_options": {"include_usage": True}},
                          "a list": {"prompt": ["a"]}, "suffix": {"suffix": "b"},

@@ -6,6 +6,8 @@ import re
 # Of the case's name, of the difference: why.
 WANTED = [
     ("", r"^status: 500, ours 4\d\d$", "a client's mistake is told as one"),
+    (r"^(GET|POST) (/api/(tags|chat)/$|//)", "",
+     "answered where Ollama redirects: few clients follow with a POST"),
     (r"^(/api/generate|/api/chat) wrong .*'model': '(a b|\.\./x)'", r"status: 404, ours 400",
      "later Ollamas refuse the name"),
     ("", r'error\.type: "api_error", ours "(not_found_error|invalid_request_error)"',

@@ -34,6 +34,7 @@ STILL = "PARAMETER temperature 0\nPARAMETER seed 1\nPARAMETER num_predict 8\n"
 MODELFILES = {
     "plain": f"FROM {MODELS['smollm2:135m']}\n",
     "say": f"FROM {MODELS['smollm2:135m']}\nTEMPLATE \"\"\"{CHATML}\"\"\"\n",
+    "kind": f"FROM {MODELS['smollm2:135m']}\nTEMPLATE \"\"\"{CHATML}\"\"\"\nSYSTEM Be kind.\n",
     "tooled": f"FROM {MODELS['smollm2:135m']}\nTEMPLATE \"\"\"{templates.TOOLS}\"\"\"\n",
     "thinker": f"FROM {MODELS['smollm2:135m']}\nTEMPLATE \"\"\"{templates.THINKS}\"\"\"\n",
     "embedder": f"FROM {MODELS['all-minilm']}\n"}
