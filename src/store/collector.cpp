@@ -93,6 +93,7 @@ bool is_list_of_a_blob(io::Filesystem& files, const Layout& layout, std::string_
 }  // namespace
 
 Result<std::unique_ptr<io::File>> lock_store(io::Filesystem& files, const Layout& layout) {
+  TRY_VOID(files.make_directories(layout.partial()));  // Else it says that a file is not there.
   TRY(auto file, files.open(layout.lock_file(), io::Filesystem::Open::create));
   TRY_VOID(file->lock(true, true));
   return file;

@@ -25,7 +25,7 @@ inline constexpr std::chrono::hours kPartialAgeMax{7 * 24};
 
 inline constexpr std::string_view kWorkspaceLockSuffix = ".lock";
 
-// The lock of rule 1. Blocking: take it on a worker.
+// The lock of rule 1. Blocking: take it on a worker. io_failed: the folder takes no changes.
 Result<std::unique_ptr<io::File>> lock_store(io::Filesystem& files, const Layout& layout);
 
 // Makes a locked hold file, which survives a crash. The caller holds lock_store().

@@ -109,7 +109,7 @@ auto DiskStore::locked(Job job) -> io::Task<std::invoke_result_t<Job&>> {
 }
 
 io::Task<Result<void>> DiskStore::prepare() {
-  for (const io::Path& folder : {layout_.blobs(), layout_.manifests(), layout_.partial()}) {
+  for (const io::Path& folder : {layout_.blobs(), layout_.manifests()}) {
     CO_TRY_VOID(world_.files.make_directories(folder));
   }
   auto job = []() -> Result<void> { return {}; };
