@@ -31,6 +31,10 @@ put_programs() {
   cp -a "${runners[@]}" "$lib/"  # At once: they share files, as hard links.
   mv "$lib/bin" "$lib/llama"
   rm -f "$lib/deterministic/complete"
+  # dpkg cannot unpack hard links to symbolic links.
+  find "$lib" -type l -links +1 -print0 | while IFS= read -r -d '' link; do
+    ln -sfn "$(readlink "$link")" "$link"
+  done
   # The converter for safetensors folders, where the node looks for it.
   cp -r "$llama"/{convert_hf_to_gguf.py,conversion,gguf-py} "$lib/"
   find "$lib" -name __pycache__ -prune -exec rm -rf {} +
