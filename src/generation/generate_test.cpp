@@ -53,8 +53,8 @@ TEST(Generate, FillsInWithTheGoTemplateWhereTurnsAreOfTheJinja) {
 
 TEST(Generate, UnloadsEmbeddingModelsToo) {
   Bench bench;
-  const store::Model& model = bench.shelf.add("e");
-  bench.shelf.add("e").capabilities = {"embedding"};
+  store::Model& model = bench.shelf.add("e");
+  model.capabilities = {"embedding"};
   auto generate = generate_request("e", "");
   generate.common.keep_alive.duration = std::chrono::nanoseconds(0);
   auto chat = chat_request("e", "");

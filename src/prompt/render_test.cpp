@@ -172,10 +172,10 @@ TEST(GoRender, PrintsToolsAsOllamaDoes) {
   EXPECT_EQ(print(each + "{{ $k }}:{{ range $i, $t := .Type }}{{ if $i }}|{{ end }}{{ $t }}"
                          "{{ end }}{{ range .AnyOf }}/{{ .Type }}{{ end }},{{ end }}{{ end }}"),
             "a:array,n:/string/null,o:object,z:string|null,");
-  EXPECT_EQ(
-      print(each + "{{ if eq .Type \"object\" }}{{ len .Type }}{{ json .Type }}{{ range $k, $v "
-                   ":= .Properties }} {{ $k }}{{ .Type }}{{ end }}{{ end }}{{ end }}{{ end }}"),
-      "1\"object\" ystring xnumber");
+  EXPECT_EQ(print(each + "{{ if eq $k \"o\" }}{{ eq .Type \"object\" }} {{ len .Type }} "
+                         "{{ json .Type }}{{ range $k, $v := .Properties }} {{ $k }} {{ .Type }}"
+                         "{{ end }}{{ end }}{{ end }}{{ end }}"),
+            "true 1 \"object\" y string x number");
   EXPECT_EQ(print("{{ toTypeScriptType 5 }}"), "any");
 }
 
