@@ -34,7 +34,7 @@ class Pulse {
     begin();
     Result<T> result = co_await std::move(work);
     waiting_ = false;
-    co_await signs_.wait();
+    if (signs_.size() > 0) co_await signs_.wait();
     if (failed_) co_return fail(*failed_);
     co_return result;
   }
