@@ -249,6 +249,15 @@ std::vector<SettingView> Config::view() const {
   return lines;
 }
 
+namespace {
+
+// Folders in the home of whoever asks. In a file for the whole machine they would be everybody's.
+bool is_of_one_user(std::string_view key) {
+  return key == "node.state_directory" || key == "models.directory";
+}
+
+}  // namespace
+
 std::string Config::example() const {
   std::string out = "# OllamaMax configuration: every key with its default.\n";
   std::string section;
@@ -258,9 +267,9 @@ std::string Config::example() const {
       section = line.key.substr(0, dot);
       out += fmt::format("\n[{}]\n", section);
     }
-    out += fmt::format("# {}{}\n{} = {}\n", line.help,
+    out += fmt::format("# {}{}\n{}{} = {}\n", line.help,
                        line.variable.empty() ? "" : " (" + line.variable + ")",
-                       line.key.substr(dot + 1), line.value);
+                       is_of_one_user(line.key) ? "# " : "", line.key.substr(dot + 1), line.value);
   }
   return out;
 }

@@ -98,7 +98,11 @@ TEST(Settings, NameThePortBetweenNodesWhereNoneIsSaid) {
 // What `config generate` prints is a file that says what is true without it.
 TEST(Settings, OfTheExampleAreTheDefaults) {
   Config config;
-  ASSERT_TRUE(config.apply_file(Config().example(), "example"));
+  const std::string example = Config().example();
+  ASSERT_TRUE(config.apply_file(example, "example"));
+  // One user's folders are not put on all users of the machine.
+  EXPECT_EQ(example.find(std::getenv("HOME") + std::string("/.ollama\"\n"), 0),
+            example.find("# state_directory") + std::string_view("# state_directory = \"").size());
   const auto ours = config.view(), defaults = Config().view();
   ASSERT_EQ(ours.size(), defaults.size());
   for (size_t i = 0; i < ours.size(); i++) {

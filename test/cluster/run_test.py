@@ -447,7 +447,8 @@ class Disaster(unittest.TestCase):
             first.post("/api/copy", {"source": MODEL, "destination": "other"})
             first.cli("replicas", "set", MODEL, "--factor", "1", "--min", "1")
             path = second.folder / "backup"
-            first.cli("cluster", "backup", str(path))
+            told = first.cli("cluster", "backup", str(path), "--json").stdout
+            self.assertEqual(json.loads(told), {"status": "success"})
             for node in cluster.nodes:  # Their models stay, all that they knew of a cluster goes.
                 node.kill()
                 shutil.rmtree(node.environment["OLLAMAMAX_STATE"])

@@ -234,6 +234,9 @@ class Folders(unittest.TestCase):
             for value in ("1", "true"):
                 self.assertIsNone(self.chat(node, there, OLLAMA_NOHISTORY=value))
             self.assertIn("verbose", self.chat(node, there, OLLAMA_NOHISTORY="0"))
+            # Nor is there one where no folder can be made; the chat goes on all the same.
+            (there / "file").touch()
+            self.assertIsNone(self.chat(node, there / "file/below"))
             # One who has never run a node has no such folder yet.
             self.assertIn("verbose", self.chat(node, node.folder / "not/there") or "nothing kept")
 

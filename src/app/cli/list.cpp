@@ -145,7 +145,7 @@ CommandTask copy_command(Cli& cli, std::string from, std::string to) {
   body["source"] = from;
   body["destination"] = to;
   CO_TRY(const json::value reply, co_await cli.api.post("/api/copy", std::move(body)));
-  print(cli.json ? "{\"status\":\"success\"}\n" : fmt::format("copied '{}' to '{}'\n", from, to));
+  print(cli.json ? std::string(kSuccess) : fmt::format("copied '{}' to '{}'\n", from, to));
   co_return Result<void>{};
 }
 
@@ -161,7 +161,7 @@ CommandTask remove_command(Cli& cli, std::vector<std::string> models) {
     json::object body;
     body["model"] = model;
     CO_TRY_VOID(co_await cli.api.remove("/api/delete", std::move(body)));
-    print(cli.json ? "{\"status\":\"success\"}\n" : fmt::format("deleted '{}'\n", model));
+    print(cli.json ? std::string(kSuccess) : fmt::format("deleted '{}'\n", model));
   }
   co_return Result<void>{};
 }

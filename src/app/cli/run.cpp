@@ -126,11 +126,13 @@ CommandTask run_command(Cli& cli, RunOptions options) {
   }
   const bool sees = has_capability(shown, "vision");
   if (interactive) {
-    if (!options.history_file.empty()) {
-      // Whoever only asks other machines has no folder of a node's yet.
-      CO_TRY_VOID(cli.world().files.make_directories(io::parent(options.history_file)));
+    std::string history_file = options.history_file;
+    // Whoever only asks other machines has no folder of a node's yet; and where it cannot be made,
+    // as in one of the node's own user, the chat remembers its lines for itself.
+    if (!history_file.empty() && !cli.world().files.make_directories(io::parent(history_file))) {
+      history_file.clear();
     }
-    ChatSession session(cli, std::move(request), style, sees, options.history_file);
+    ChatSession session(cli, std::move(request), style, sees, std::move(history_file));
     const json::value* before = shown.if_contains("messages");
     co_return co_await session.run(before && before->is_array() ? before->as_array()
                                                                 : json::array{});
