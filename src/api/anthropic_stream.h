@@ -30,6 +30,7 @@ class MessageStream {
   explicit MessageStream(MessageHead head) : head_(std::move(head)) {}
   static constexpr std::string_view kPing = "event: ping\ndata: {\"type\":\"ping\"}\n\n";
   std::string begin();  // message_start; nothing when it was given out before.
+  static constexpr uint64_t kBeginEvents = 1;
   std::string add(const model::Chunk& chunk);
 
  private:

@@ -38,6 +38,7 @@ io::Task<Result<void>> send_answer(const Dependencies& dependencies, Context& co
   Pulse pulse(dependencies.world, context, beat_of(context, reply, clock, shape));
   CO_TRY(auto answer, co_await pulse.during(std::move(asked)));
   CO_TRY(model::Chunk chunk, co_await pulse.during(answer->next()));
+  CO_TRY_VOID(context.check_seen(answer->was_kept()));
   std::string line;
   if (context.response.started() || (shape.stream && !is_single(chunk, shape))) {
     if (!context.response.started()) {
@@ -60,6 +61,7 @@ io::Task<Result<void>> send_answer(const Dependencies& dependencies, Context& co
       if (chunk.done) break;
       if (more && !*more) co_return fail(std::move(*more).error());
       CO_TRY(chunk, co_await pulse.during(answer->next()));
+      CO_TRY_VOID(context.check_seen(answer->was_kept()));
     }
     co_return co_await context.response.finish();
   }

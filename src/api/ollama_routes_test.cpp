@@ -61,6 +61,26 @@ TEST(OllamaChat, SendsEmptyChunksWhileNothingElseComes) {
   EXPECT_EQ(lines_of(response.body).size(), 3);
 }
 
+TEST(OllamaChat, JoinsNoOtherAnswerToTheBeginningThatAClientHas) {
+  OllamaNode node;  // Keeps nothing.
+  node.shelf.add("m");
+  node.script.answer = "Hello";
+  const auto ask = [&](std::string target, std::string body, std::string seen) {
+    return node.ask("POST", std::move(target), std::move(body),
+                    {{"Idempotency-Key", "k"}, {"Last-Event-ID", std::move(seen)}});
+  };
+  const KeptResponse refused = ask("/api/chat", std::string(kHello), "2");
+  EXPECT_EQ(refused.status, 410);
+  EXPECT_THAT(refused.body, HasSubstr("ask again without Last-Event-ID"));
+  const std::string message =
+      R"({"model":"m","max_tokens":9,"stream":true,"messages":[{"role":"user","content":"Hi"}]})";
+  EXPECT_EQ(ask("/v1/messages", message, "2").status, 410);
+  // That a message starts may have been told before there was anything to keep.
+  const KeptResponse begun = ask("/v1/messages", message, "1");
+  EXPECT_EQ(begun.status, 200);
+  EXPECT_THAT(begun.body, testing::StartsWith("id: 2\n"));
+}
+
 TEST(OllamaChat, JoinsEverythingForThoseWhoDoNotStream) {
   OllamaNode node;
   node.shelf.add("m");

@@ -45,6 +45,7 @@ io::Task<Result<void>> stream_chat(const Dependencies& node, Context& context,
     CO_TRY(auto answer, co_await pulse.during(std::move(asked)));
     for (bool done = false; !done;) {
       CO_TRY(model::Chunk chunk, co_await pulse.during(answer->next()));
+      CO_TRY_VOID(context.check_seen(answer->was_kept()));
       if (!context.response.started()) CO_TRY_VOID(co_await start_events(context, answer.get()));
       events.clear();
       stream.add(events, choice, chunk);
@@ -116,6 +117,7 @@ io::Task<Result<void>> stream_completion(const Dependencies& node, Context& cont
     CO_TRY(auto answer, co_await pulse.during(std::move(asked)));
     for (bool done = false; !done;) {
       CO_TRY(model::Chunk chunk, co_await pulse.during(answer->next()));
+      CO_TRY_VOID(context.check_seen(answer->was_kept()));
       CO_TRY_VOID(co_await start_events(context, answer.get()));
       std::string events = echo.empty() ? "" : stream.echo(index, std::exchange(echo, ""));
       events += stream.add(index, chunk);

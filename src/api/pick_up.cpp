@@ -23,6 +23,14 @@ std::string EventNumbers::pass(std::string_view text) {
   return out;
 }
 
+Result<void> EventNumbers::begin_new(uint64_t unsent) const {
+  if (std::max(number_, unsent) >= seen_) return {};
+  return fail(Errc::not_found,
+              "what came of this answer before event {} is not kept any more: ask again without "
+              "Last-Event-ID for a new one",
+              seen_ + 1);
+}
+
 Result<std::optional<PickUp>> read_pick_up(const http::Headers& headers, std::string_view path) {
   const std::string_view key = headers.get("Idempotency-Key");
   const std::string_view last = headers.get("Last-Event-ID");

@@ -25,6 +25,10 @@ class EventNumbers {
   void set_event_stream(bool event_stream) { event_stream_ = event_stream; }
   // `text` holds whole events.
   std::string pass(std::string_view text);
+  // What comes next was never sent before. not_found: the client has more events than have passed,
+  // of an answer that is not this one. `unsent`: events at the beginning that do not depend on the
+  // answer, if none has passed yet.
+  Result<void> begin_new(uint64_t unsent) const;
 
  private:
   uint64_t seen_, number_ = 0;

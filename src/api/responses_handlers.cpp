@@ -28,6 +28,7 @@ io::Task<Result<void>> stream_chunks(const Dependencies& node, Context& context,
   CO_TRY(auto answer, co_await pulse.during(std::move(asked)));
   for (bool done = false; !done;) {
     CO_TRY(model::Chunk chunk, co_await pulse.during(answer->next()));
+    CO_TRY_VOID(context.check_seen(answer->was_kept(), ResponseStream::kBeginEvents));
     CO_TRY_VOID(co_await start_events(context, answer.get()));
     std::string events = stream.begin();
     events += stream.add(chunk);

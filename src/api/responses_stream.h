@@ -25,6 +25,7 @@ class ResponseStream {
 
   // response.created and response.in_progress; nothing when they were given out before.
   std::string begin();
+  static constexpr uint64_t kBeginEvents = 2;
   // Says that the answer is still being made. Clients wait for an event, a comment is none.
   std::string keepalive();
   std::string add(const model::Chunk& chunk);  // The last one closes the response.

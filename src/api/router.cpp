@@ -65,6 +65,13 @@ io::Task<Result<void>> Context::write(std::string_view events) {
   co_return co_await response.write(numbered);
 }
 
+Result<void> Context::check_seen(bool was_kept, uint64_t unsent) {
+  if (!pick_up || was_kept) return {};
+  auto known = pick_up->numbers.begin_new(unsent);
+  if (!known) error_status = 410;
+  return known;
+}
+
 void Router::add(std::string_view method, std::string_view pattern, ErrorShape shape,
                  RouteHandler handler) {
   CHECK(pattern.starts_with('/'));

@@ -54,6 +54,9 @@ struct Context {
   // Streams: start() once, then write() with whole events, then response.finish().
   io::Task<Result<void>> start(std::string content_type);
   io::Task<Result<void>> write(std::string_view events);
+  // Before a chunk is written that was not kept before (Answer::was_kept): not_found (410) if the
+  // client has more of another answer. `unsent` as EventNumbers::begin_new().
+  Result<void> check_seen(bool was_kept, uint64_t unsent = 0);
 };
 
 // May fail before the response is started (answered with status and body) or after it (told as

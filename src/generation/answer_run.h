@@ -67,6 +67,7 @@ class AnswerRun final : public Answer {
 
   io::Task<Result<model::Chunk>> next() override;
   std::optional<Result<model::Chunk>> ready() override;
+  bool was_kept() const override { return kept_ && kept_->took_past(); }
   const Route& route() const override { return route_; }
   model::Usage counted() const override;
 

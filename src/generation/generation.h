@@ -30,6 +30,9 @@ class Answer {
   // What next() would give at once, without waiting; nothing if it would wait, or for the last
   // chunk. Chunks that came in one read can so leave in one write.
   virtual std::optional<Result<model::Chunk>> ready() { return std::nullopt; }
+  // Whether the chunk given out last is one that was kept under the request's key before: only such
+  // a one may its client have already.
+  virtual bool was_kept() const { return false; }
   virtual const Route& route() const = 0;
   // Tokens of the prompt, and of what was given out so far, for whoever goes on with it. 0: not
   // known.

@@ -31,7 +31,8 @@ io::Task<Result<void>> KeptAnswer::open(std::string past) {
 }
 
 io::Task<Result<model::Chunk>> KeptAnswer::next() {
-  if (!past_.empty()) {
+  was_kept_ = !past_.empty();
+  if (was_kept_) {
     model::Chunk chunk = std::move(past_.front());
     past_.pop_front();
     co_return chunk;

@@ -26,6 +26,7 @@ class KeptAnswer final : public Answer {
   // server is asked, whose errors come from here.
   io::Task<Result<void>> open(std::string past);
   io::Task<Result<model::Chunk>> next() override;
+  bool was_kept() const override { return was_kept_; }
   const Route& route() const override;
 
  private:
@@ -38,6 +39,7 @@ class KeptAnswer final : public Answer {
   MakeAnswer make_;
   Route route_;                    // Of what was kept.
   std::deque<model::Chunk> past_;  // Not yet given out.
+  bool was_kept_ = false;
   std::unique_ptr<FederatedAnswer> answer_;
 };
 

@@ -35,9 +35,16 @@ Result<void> KeptPieces::read_past() {
     KeptPiece kept;
     if (!line.contains("runner")) kept.piece = engine::decode_piece(line);
     fits = fits && waiting_.push(std::move(kept), bytes);
+    past_++;
   }));
   if (!fits) return fail(too_long());
   return {};
+}
+
+KeptPiece KeptPieces::take() {
+  took_past_ = past_ > 0;
+  if (took_past_) past_--;
+  return waiting_.take();
 }
 
 io::Task<Result<void>> KeptPieces::keep(engine::Piece piece, engine::Completion& completion,

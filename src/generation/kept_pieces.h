@@ -32,11 +32,14 @@ class KeptPieces {
                               std::optional<Error>& lost, io::Call call);
 
   bool empty() const { return waiting_.empty(); }
-  KeptPiece take() { return waiting_.take(); }  // The first one; not of none.
+  KeptPiece take();                              // The first one; not of none.
+  bool took_past() const { return took_past_; }  // The last one taken is of earlier owners.
 
  private:
   Recording& recording_;
   bool runner_began_ = false;
+  size_t past_ = 0;  // Of what waits, so many are of earlier owners.
+  bool took_past_ = false;
   BoundedChannel<KeptPiece> waiting_;
 };
 

@@ -140,8 +140,13 @@ io::Task<Result<std::unique_ptr<Recording>>> NodeRecords::take(std::string name,
   for (Result<Taken>& one : found) {
     if (!one && one.error().code == Errc::invalid_argument) co_return fail(std::move(one).error());
     if (!one) continue;
+    // A longer record of an earlier owner may hold what its client never got: it was taken over
+    // from then on. Among copies of one owner's the longest has what the others are still told.
+    const auto age = [](const Taken& taken) {
+      return std::pair(taken.owner >> kOwnerTurnShift, taken.lines.size());
+    };
+    if (age(*one) > age(best)) best.lines = std::move(one->lines);
     best.owner = std::max(best.owner, one->owner);
-    if (one->lines.size() > best.lines.size()) best.lines = std::move(one->lines);
   }
   best.owner |= world_.random.next() & kTurnLowBits;
   CO_TRY_VOID(store_.put(name, fingerprint, best.owner, best.lines));

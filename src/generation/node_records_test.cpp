@@ -54,5 +54,93 @@ TEST_F(NodeRecordsTest, LetAnAnswerGoOnWhoseRecordMadeRoomForOthers) {
 
 TEST_F(NodeRecordsTest, EndAnAnswerThatIsTakenElsewhere) { world_.run(be_taken()); }
 
+// Two nodes, each of which keeps what the other one's clients get.
+class TwoNodesRecords : public ::testing::Test {
+ protected:
+  struct Member {
+    Member(sim::World& world, const std::string& name)
+        : link{.node = name, .endpoint = io::Endpoint::tcp(name, 1), .tls = nullptr},
+          client(world.world()),
+          records(world.world(), client, [this] { return others; }),
+          server(world.world(), {}, [this](auto& request, auto& body, auto& response) {
+            return records.handle(request, body, response);
+          }) {
+      EXPECT_TRUE(server.listen(link.endpoint));
+    }
+
+    io::Task<std::unique_ptr<Recording>> take() {
+      auto taken = co_await records.take("a", "f", {});
+      EXPECT_TRUE(taken) << taken.error().what;
+      co_return std::move(*taken);
+    }
+
+    engine::PeerLink link;
+    std::vector<engine::PeerLink> others;  // That it can reach.
+    http::Client client;
+    NodeRecords records;
+    http::Server server;
+  };
+
+  void reach_each_other() {
+    one_.others = {two_.link};
+    two_.others = {one_.link};
+  }
+  void run(io::Task<void> test) {
+    world_.run(std::move(test));
+    for (Member* member : {&one_, &two_}) world_.run(member->server.stop({}));
+  }
+
+  io::Task<void> go_on_at_the_other() {
+    const auto begun = co_await one_.take();
+    EXPECT_TRUE(co_await begun->add("one\n", {}));
+    EXPECT_TRUE(co_await begun->add("two\n", {}));
+    two_.others.clear();  // The first is dead.
+    EXPECT_EQ((co_await two_.take())->take_past(), "one\ntwo\n");
+  }
+
+  io::Task<void> be_stopped_by_its_keeper() {
+    const auto begun = co_await one_.take();
+    EXPECT_TRUE(co_await begun->add("one\n", {}));
+    two_.others.clear();  // The first hears nothing of it.
+    const auto taken = co_await two_.take();
+    const auto added = co_await begun->add("two\n", {});
+    CO_ASSERT(!added);
+    EXPECT_EQ(added.error().code, Errc::cancelled);
+    EXPECT_EQ(taken->take_past(), "one\n");
+  }
+
+  io::Task<void> keep_what_the_newest_owner_said() {
+    const auto begun = co_await one_.take();
+    EXPECT_TRUE(co_await begun->add("one\n", {}));
+    // The first says more than its keeper hears, and so than its client gets.
+    one_.others.clear();
+    two_.others.clear();
+    const auto taken = co_await two_.take();
+    EXPECT_EQ(taken->take_past(), "one\n");
+    EXPECT_TRUE(co_await taken->add("and two\n", {}));
+    EXPECT_FALSE(co_await begun->add("and something else that was never told\n", {}));
+    reach_each_other();
+    EXPECT_EQ((co_await one_.take())->take_past(), "one\nand two\n");
+  }
+
+  sim::World world_{1};
+  Member one_{world_, "n1"}, two_{world_, "n2"};
+};
+
+TEST_F(TwoNodesRecords, LetAnAnswerGoOnWhereItsNodeDied) {
+  reach_each_other();
+  run(go_on_at_the_other());
+}
+
+TEST_F(TwoNodesRecords, EndAnAnswerWhoseKeeperGaveItToAnother) {
+  reach_each_other();
+  run(be_stopped_by_its_keeper());
+}
+
+TEST_F(TwoNodesRecords, GoOnFromWhatTheNewestOwnerSaidHoweverShort) {
+  reach_each_other();
+  run(keep_what_the_newest_owner_said());
+}
+
 }  // namespace
 }  // namespace om::generation

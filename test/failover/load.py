@@ -250,6 +250,7 @@ class Stream(threading.Thread):
         self.key, self.leave_after, self.last_event = key, leave_after, 0
         self.answer, self.arrivals = Answer(), []
         self.server, self.request_id, self.failure = None, None, None
+        self.resumed = 0  # Told by the answer's headers: what had come before them was kept.
         self.begun = time.monotonic()
 
     def picked_up_at(self, node, leave_after=None):
@@ -289,6 +290,7 @@ class Stream(threading.Thread):
                 return
             self.request_id = reply.headers["X-Request-Id"]
             self.server = reply.headers["X-OllamaMax-Node"]
+            self.resumed = int(reply.headers["X-OllamaMax-Resumed"] or 0)
             for line in reply:
                 size = self.answer.size()
                 self.take(line)

@@ -132,6 +132,8 @@ class Failover(Moves, ClusterCase):
             again.start()
             again.join()
             self.check(again)
+            # Under the deterministic flags a new answer would have the same letters.
+            self.assertGreaterEqual(again.resumed, 1, again.kind)
 
     def test_a_client_goes_on_after_its_connection_broke(self):
         node = self.cluster.nodes[2]
@@ -142,7 +144,18 @@ class Failover(Moves, ClusterCase):
                 stream = stream.picked_up_at(node, leave_after)
                 stream.start()
                 stream.join()
+                self.assertGreaterEqual(stream.resumed, 1, kind)
             self.check(stream)
+
+    def test_the_rest_of_an_answer_that_nobody_kept_is_not_made_up(self):
+        node = self.cluster.nodes[0]
+        stream = self.start(node, "openai", key="kept", leave_after=5)
+        stream.join()
+        stream.key = "never used"
+        stream = stream.picked_up_at(node)
+        stream.start()
+        stream.join()
+        self.assertTrue(stream.failure.startswith("410: "), stream.failure)
 
     def test_a_broken_connection_between_nodes_costs_nothing(self):
         gateway, begin = self.cluster.nodes[2], len(self.cluster.nodes[2].log())
