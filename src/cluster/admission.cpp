@@ -1,5 +1,8 @@
 #include "cluster/admission.h"
 
+#include <algorithm>
+#include <cmath>
+
 #include "base/base64.h"
 #include "base/json_fields.h"
 #include "base/log.h"
@@ -11,6 +14,10 @@ namespace {
 
 namespace json = boost::json;
 
+// So long a token is remembered after its end: who comes with it is told why it opens nothing.
+constexpr std::chrono::hours kExpiredKept{24};
+constexpr size_t kForgottenMax = 100;  // At once.
+
 int64_t unix_seconds(io::WallTime time) {
   return std::chrono::floor<std::chrono::seconds>(time).time_since_epoch().count();
 }
@@ -19,7 +26,8 @@ std::string write_record(const security::JoinTokenRecord& record) {
   return json::serialize(json::object{{"id", record.id},
                                       {"secret_hash", record.secret_hash.str()},
                                       {"expires_seconds", unix_seconds(record.expires)},
-                                      {"used_by", record.used_by}});
+                                      {"used_by", record.used_by},
+                                      {"used_key", record.used_key}});
 }
 
 Result<security::JoinTokenRecord> read_record(std::string_view text) {
@@ -32,33 +40,73 @@ Result<security::JoinTokenRecord> read_record(std::string_view text) {
   fields.read("expires_seconds", expires);
   record.expires = io::WallTime(std::chrono::seconds(expires));
   fields.read("used_by", record.used_by);
+  fields.read("used_key", record.used_key);
   return record;
 }
 
 // A node's certificate holds for its name and for its host: were one of them another's, either
 // could pose as the other.
-io::Task<Result<void>> check_names(metadata::Metadata& metadata, std::string name, std::string host,
-                                   io::Call call) {
-  CO_TRY(const metadata::Snapshot nodes,
-         co_await metadata.list(std::string(kNodesPrefix), std::move(call)));
-  for (const metadata::Entry& node : nodes.entries) {
-    const auto other = read_member(node.value);
-    if (!other || other->name == name) continue;
-    if (other->name == host) {
-      co_return fail(Errc::invalid_argument,
-                     "'{}' is the name of another node of this cluster: advertise an address or "
-                     "another host name (cluster.advertise)",
-                     host);
+Result<void> check_names(const std::vector<Member>& members, std::string_view name,
+                         std::string_view host) {
+  for (const Member& other : members) {
+    if (other.name == name) continue;
+    if (other.name == host) {
+      return fail(Errc::invalid_argument,
+                  "'{}' is the name of another node of this cluster: advertise an address or "
+                  "another host name (cluster.advertise)",
+                  host);
     }
-    const auto others_host = security::canonical_host(other->peer.host);
+    const auto others_host = security::canonical_host(other.peer.host);
     if (others_host && *others_host == name) {
-      co_return fail(Errc::invalid_argument,
-                     "'{}' is the host name under which node '{}' is reached: give this one "
-                     "another name (node.name)",
-                     name, other->name);
+      return fail(Errc::invalid_argument,
+                  "'{}' is the host name under which node '{}' is reached: give this one another "
+                  "name (node.name)",
+                  name, other.name);
     }
   }
-  co_return Result<void>{};
+  return {};
+}
+
+// Certificates begin kClockSlack in the past: one that is given now would not hold there yet, or
+// what that node gives as a voter one day would not hold here.
+Result<void> check_clock(int64_t told_seconds, io::WallTime now) {
+  if (told_seconds == 0) return {};
+  const double ahead = static_cast<double>(told_seconds) - static_cast<double>(unix_seconds(now));
+  if (std::abs(ahead) <= std::chrono::duration<double>(security::kClockSlack).count()) return {};
+  return fail(Errc::invalid_argument,
+              "this machine's clock is {:.0f} minutes {} that of the cluster: set it, then join "
+              "with the same token",
+              std::abs(ahead) / 60, ahead < 0 ? "behind" : "ahead of");
+}
+
+std::vector<Member> read_members(const metadata::Snapshot& nodes) {
+  std::vector<Member> members;
+  for (const metadata::Entry& node : nodes.entries) {
+    if (auto member = read_member(node.value)) members.push_back(std::move(*member));
+  }
+  return members;
+}
+
+io::Task<Result<std::vector<metadata::Operation>>> forget_expired_tokens(
+    metadata::Metadata& metadata, io::WallTime now, io::Call call) {
+  std::vector<metadata::Operation> operations;
+  CO_TRY(const metadata::Snapshot tokens,
+         co_await metadata.list(std::string(kTokensPrefix), std::move(call)));
+  for (const metadata::Entry& token : tokens.entries) {
+    const auto record = read_record(token.value);
+    if (!record || record->expires + kExpiredKept > now) continue;
+    operations.push_back(metadata::Operation::remove(token.key));
+    if (operations.size() >= kForgottenMax) break;
+  }
+  co_return operations;
+}
+
+Error not_let_in(std::string_view name) {
+  return {Errc::already_exists,
+          fmt::format("a node named '{0}' is in this cluster already. If that is this machine and "
+                      "its disk was lost: `ollamamax cluster remove {0}` on another node, then "
+                      "join with a new token. Else give this one another name (node.name)",
+                      name)};
 }
 
 }  // namespace
@@ -73,6 +121,8 @@ io::Task<Result<security::JoinToken>> offer_token(io::World& world, metadata::Me
   CO_TRY(security::JoinToken token,
          security::make_join_token(std::move(endpoints), ca_pin, expires, world.random));
   metadata::Transaction transaction;
+  CO_TRY(transaction.operations,
+         co_await forget_expired_tokens(metadata, world.clock.wall_now(), call));
   transaction.operations.push_back(metadata::Operation::put(
       std::string(kTokensPrefix) + token.id, write_record(security::join_token_record(token))));
   CO_TRY_VOID(co_await metadata.commit(std::move(transaction), std::move(call)));
@@ -86,48 +136,60 @@ io::Task<Result<JoinAnswer>> admit(io::World& world, metadata::Metadata& metadat
   CO_TRY(const std::optional<metadata::Entry> entry, co_await metadata.get(token_key, call));
   if (!entry) co_return fail(Errc::unauthenticated, "this join token is not known here");
   CO_TRY(security::JoinTokenRecord record, read_record(entry->value));
-  CO_TRY_VOID(security::check_join_secret(record, request.secret, world.clock.wall_now()));
+  const io::WallTime now = world.clock.wall_now();
+  const std::string used_by = std::exchange(record.used_by, {});
+  CO_TRY_VOID(security::check_join_secret(record, request.secret, now));
   CO_TRY(const std::string name, security::requested_name(request.certificate_request));
+  CO_TRY(const Digest key, security::requested_key(request.certificate_request));
+  const bool is_again = used_by == name && record.used_key == key.hex();
+  record.used_by = is_again ? std::string() : used_by;
+  CO_TRY_VOID(security::check_join_secret(record, request.secret, now));
+  CO_TRY_VOID(check_clock(request.time_seconds, now));
 
+  CO_TRY(const metadata::Snapshot nodes, co_await metadata.list(std::string(kNodesPrefix), call));
+  std::vector<Member> members = read_members(nodes);
   security::IssueOptions issue;
   issue.name = name;
   if (const auto host = security::canonical_host(request.peer.host)) {
-    CO_TRY_VOID(co_await check_names(metadata, name, *host, call));
+    CO_TRY_VOID(check_names(members, name, *host));
     issue.addresses.push_back(*host);
   }
-  issue.now = world.clock.wall_now();
+  issue.now = now;
+  const std::string node_key = std::string(kNodesPrefix) + name;
+  const auto own = std::ranges::find(nodes.entries, node_key, &metadata::Entry::key);
+  Member member;
+  metadata::Transaction transaction;
+  transaction.compares.push_back(metadata::Compare::unchanged(*entry));
+  if (!is_again) {
+    transaction.compares.push_back(metadata::Compare::absent(node_key));
+  } else if (own == nodes.entries.end()) {
+    co_return fail(Errc::forbidden, "node '{}' was removed since it joined with this token", name);
+  } else {
+    CO_TRY(member, read_member(own->value));
+    issue.replaces = member.serial;
+    transaction.compares.push_back(metadata::Compare::unchanged(*own));
+  }
   CO_TRY(const std::string certificate,
          security::issue_certificate(authority, request.certificate_request, issue, world.random));
   CO_TRY(const security::CertificateFacts facts, security::read_certificate(certificate));
 
-  Member member;
+  if (!is_again) {
+    member.serial = facts.serial;
+    member.joined_seconds = unix_seconds(now);
+  }
   member.name = name;
   member.peer = request.peer;
-  member.serial = facts.serial;
   member.version = request.version;
-  member.joined_seconds = unix_seconds(world.clock.wall_now());
   record.used_by = name;
-  const std::string node_key = std::string(kNodesPrefix) + name;
-  metadata::Transaction transaction;
-  transaction.compares.push_back(metadata::Compare::unchanged(*entry));
-  transaction.compares.push_back(metadata::Compare::absent(node_key));
+  record.used_key = key.hex();
   transaction.operations.push_back(metadata::Operation::put(token_key, write_record(record)));
   transaction.operations.push_back(metadata::Operation::put(node_key, write_member(member)));
   CO_TRY(const metadata::Commit commit, co_await metadata.commit(std::move(transaction), call));
-  if (!commit.done) {
-    co_return fail(Errc::already_exists,
-                   "a node named '{0}' is in this cluster already. If that is this machine and its "
-                   "disk was lost: `ollamamax cluster remove {0}` on another node, then join with "
-                   "a new token. Else give this one another name (node.name)",
-                   name);
-  }
+  if (!commit.done) co_return fail(not_let_in(name));
   log_info("node joined", field("node", name), field("address", request.peer.str()));
-  JoinAnswer answer{authority.certificate, certificate, {}};
-  CO_TRY(const metadata::Snapshot nodes, co_await metadata.list(std::string(kNodesPrefix), call));
-  for (const metadata::Entry& node : nodes.entries) {
-    if (auto known = read_member(node.value)) answer.members.push_back(std::move(*known));
-  }
-  co_return answer;
+  std::erase_if(members, [&name](const Member& other) { return other.name == name; });
+  members.push_back(std::move(member));
+  co_return JoinAnswer{authority.certificate, certificate, std::move(members)};
 }
 
 std::string write_join_request(const JoinRequest& request) {
@@ -136,7 +198,8 @@ std::string write_join_request(const JoinRequest& request) {
                                       {"certificate_request", request.certificate_request},
                                       {"host", request.peer.host},
                                       {"port", request.peer.port},
-                                      {"version", request.version}});
+                                      {"version", request.version},
+                                      {"time_seconds", request.time_seconds}});
 }
 
 Result<JoinRequest> read_join_request(std::string_view text) {
@@ -150,6 +213,7 @@ Result<JoinRequest> read_join_request(std::string_view text) {
   fields.read("host", request.peer.host);
   fields.read("port", request.peer.port);
   fields.read("version", request.version);
+  fields.read("time_seconds", request.time_seconds);
   if (request.token_id.size() > 64 || request.peer.host.empty() || request.peer.port == 0) {
     return fail(Errc::invalid_argument, "a join request without a token or an address");
   }

@@ -21,6 +21,7 @@ struct JoinRequest {
   std::string certificate_request;  // PEM; its name is the node's.
   io::Endpoint peer;                // Where it will be reached.
   std::string version;
+  int64_t time_seconds = 0;  // By its own clock, Unix time; 0: older versions do not tell.
 };
 
 struct JoinAnswer {
@@ -28,14 +29,16 @@ struct JoinAnswer {
   std::vector<Member> members;         // The new one among them.
 };
 
-// Makes a token good for one node, and lets the cluster know of it.
+// Makes a token good for one node, and lets the cluster know of it. The cluster forgets tokens that
+// have expired long ago.
 io::Task<Result<security::JoinToken>> offer_token(io::World& world, metadata::Metadata& metadata,
                                                   std::vector<io::Endpoint> endpoints,
                                                   Digest ca_pin, io::Duration life, io::Call call);
 
 // unauthenticated: unknown token or wrong secret; forbidden: expired or used. already_exists: a
 // member has this name: one that lost its disk must be removed first. invalid_argument: its name is
-// another's host, or its host another's name. Nothing has changed then.
+// another's host, or its host another's name, or its clock is wrong. Nothing has changed then.
+// Whoever was let in and has not heard of it is answered again, by its token, name and key.
 io::Task<Result<JoinAnswer>> admit(io::World& world, metadata::Metadata& metadata,
                                    const security::Authority& authority, JoinRequest request,
                                    io::Call call);

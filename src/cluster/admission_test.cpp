@@ -29,6 +29,14 @@ class Door {
   }
   io::Task<Result<JoinAnswer>> ask(const security::JoinToken& token, std::string name,
                                    std::string host = "10.0.0.2") {
+    co_return co_await ask(request_for(token, name, std::move(host)));
+  }
+  io::Task<Result<JoinAnswer>> ask(JoinRequest request) {
+    co_return co_await admit(bench_.world(), *bench_.metadata, authority_, std::move(request),
+                             bench_.call());
+  }
+  JoinRequest request_for(const security::JoinToken& token, std::string_view name,
+                          std::string host = "10.0.0.2") {
     const auto made = security::make_certificate_request(name);
     EXPECT_TRUE(made.has_value());
     JoinRequest request;
@@ -37,9 +45,7 @@ class Door {
     request.certificate_request = made->request;
     request.peer = io::Endpoint::tcp(std::move(host), 11435);
     request.version = "1.0";
-    auto answer = co_await admit(bench_.world(), *bench_.metadata, authority_, std::move(request),
-                                 bench_.call());
-    co_return answer;
+    return request;
   }
   const security::Authority& authority() const { return authority_; }
 
@@ -159,6 +165,74 @@ TEST(Admission, ANameIsTakenUntilItsMemberIsRemoved) {
     co_await bench.remove("/nodes/blue");
     const auto anew = co_await door.ask(second, "blue");  // The refusal has not used the token up.
     EXPECT_TRUE(anew.has_value());
+  });
+}
+
+// Its disk was full, or the answer came too late.
+TEST(Admission, WhoeverHasNotHeardThatItWasLetInIsAnsweredAgain) {
+  Bench().run([](Bench& bench) -> io::Task<void> {
+    Door door(bench);
+    const auto token = co_await door.token();
+    JoinRequest request = door.request_for(token, "blue");
+    const auto lost = co_await door.ask(request);
+    CO_ASSERT(lost.has_value());
+    request.peer.host = "10.0.0.3";
+    const auto again = co_await door.ask(request);
+    CO_ASSERT(again.has_value());
+    const auto first = security::read_certificate(lost->certificate);
+    const auto second = security::read_certificate(again->certificate);
+    EXPECT_GT(second->serial, first->serial);
+    EXPECT_THAT(second->addresses, ::testing::Contains("10.0.0.3"));
+    CO_ASSERT(again->members.size() == 1);
+    EXPECT_EQ(again->members[0].serial, first->serial);
+    EXPECT_EQ(again->members[0].peer.host, "10.0.0.3");
+    const auto other_key = co_await door.ask(token, "blue");
+    EXPECT_EQ(code_of(other_key), Errc::forbidden);
+    co_await bench.remove("/nodes/blue");
+    const auto removed = co_await door.ask(request);
+    EXPECT_EQ(code_of(removed), Errc::forbidden);
+  });
+}
+
+TEST(Admission, AWrongClockCostsTheTokenNothing) {
+  Bench().run([](Bench& bench) -> io::Task<void> {
+    Door door(bench);
+    const auto token = co_await door.token();
+    JoinRequest request = door.request_for(token, "blue");
+    const auto now =
+        std::chrono::floor<std::chrono::seconds>(bench.sim.clock().wall_now()).time_since_epoch();
+    for (const auto off : {-hours(3), hours(3)}) {
+      request.time_seconds = (now + off).count();
+      const auto refused = co_await door.ask(request);
+      CO_ASSERT(!refused.has_value());
+      EXPECT_EQ(refused.error().code, Errc::invalid_argument);
+      EXPECT_THAT(refused.error().what, HasSubstr("180 minutes"));
+    }
+    const auto members = co_await bench.metadata->list(std::string(kNodesPrefix), bench.call());
+    EXPECT_TRUE(members->entries.empty());
+    request.time_seconds = (now - std::chrono::minutes(50)).count();
+    const auto answer = co_await door.ask(request);
+    EXPECT_TRUE(answer.has_value());
+  });
+}
+
+TEST(Admission, TokensThatExpiredLongAgoAreForgotten) {
+  Bench().run([](Bench& bench) -> io::Task<void> {
+    Door door(bench);
+    const auto old = co_await door.token(hours(1));
+    const auto valid = co_await door.token(hours(100));
+    co_await bench.sleep(hours(20));
+    const auto second = co_await door.token();
+    const auto told = co_await door.ask(old, "blue");
+    EXPECT_EQ(code_of(told), Errc::forbidden);
+    co_await bench.sleep(hours(6));
+    (void)co_await door.token();
+    const auto tokens = co_await bench.metadata->list(std::string(kTokensPrefix), bench.call());
+    EXPECT_EQ(tokens->entries.size(), 3u);
+    const auto unknown = co_await door.ask(old, "blue");
+    EXPECT_EQ(code_of(unknown), Errc::unauthenticated);
+    const auto answer = co_await door.ask(valid, "blue");
+    EXPECT_TRUE(answer.has_value());
   });
 }
 

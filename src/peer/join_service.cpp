@@ -8,7 +8,6 @@ namespace om::peer {
 namespace {
 
 constexpr uint64_t kBodyBytesMax = 64 << 10;
-constexpr std::chrono::seconds kJoinMax{10};
 
 }  // namespace
 

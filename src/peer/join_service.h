@@ -13,6 +13,7 @@ namespace om::peer {
 class JoinService {
  public:
   static constexpr std::chrono::seconds kWrongSecretPause{1};
+  static constexpr std::chrono::seconds kJoinMax{10};
   static constexpr int kAtOnceMax = 4;
 
   JoinService(io::World& world, metadata::Metadata& metadata, security::IdentityStore& identity)

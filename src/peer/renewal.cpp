@@ -24,11 +24,18 @@ constexpr std::chrono::hours kRetryMax{1};
 }  // namespace
 
 Renewal::Renewal(RenewalLinks links)
-    : links_(std::move(links)), tasks_(links_.world.executor, links_.world.clock) {}
+    : links_(std::move(links)),
+      change_(links_.world.clock),
+      tasks_(links_.world.executor, links_.world.clock) {}
 
 Renewal::~Renewal() = default;
 
 void Renewal::start() { tasks_.spawn(run()); }
+
+void Renewal::look_again() {
+  changed_ = true;
+  change_.notify_all();
+}
 
 io::Task<void> Renewal::stop() { co_await tasks_.stop(); }
 
@@ -43,14 +50,23 @@ security::RenewalPlan Renewal::plan(const security::CertificateFacts& facts) con
 }
 
 Result<std::string> Renewal::issue(const security::Authority& authority, std::string_view request,
-                                   std::string_view node, std::string replaces) {
-  security::IssueOptions issue;
-  issue.name = std::string(node);
-  issue.addresses = links_.addresses_of(node);
-  issue.now = links_.world.clock.wall_now();
-  issue.life = links_.life;
-  issue.replaces = std::move(replaces);
-  return security::issue_certificate(authority, request, issue, links_.world.random);
+                                   security::IssueOptions options) {
+  options.addresses = links_.addresses_of(options.name);
+  options.now = links_.world.clock.wall_now();
+  options.life = links_.life;
+  return security::issue_certificate(authority, request, options, links_.world.random);
+}
+
+// It begins no later than the old one: were this clock ahead now, and right again later, nobody
+// would believe a certificate that has not begun, and this node could not get another one.
+Result<std::string> Renewal::issue_own(const security::Authority& authority,
+                                       std::string_view request,
+                                       const security::CertificateFacts& replaces) {
+  security::IssueOptions options;
+  options.name = links_.node;
+  options.replaces = replaces.serial;
+  options.begins_by = replaces.not_before;
+  return issue(authority, request, std::move(options));
 }
 
 void Renewal::renew_by_itself() {
@@ -60,8 +76,7 @@ void Renewal::renew_by_itself() {
     if (plan(identity.facts).step == RenewalStep::wait) return false;
     TRY(const security::Authority authority, links_.identity.load_authority());
     TRY(const auto request, security::make_certificate_request(links_.node));
-    TRY(const std::string certificate,
-        issue(authority, request.request, links_.node, identity.facts.serial));
+    TRY(const std::string certificate, issue_own(authority, request.request, identity.facts));
     TRY_VOID(links_.identity.save(identity.authorities, certificate, request.key,
                                   links_.world.clock.wall_now()));
     return true;
@@ -78,11 +93,11 @@ io::Task<void> Renewal::run() {
   const io::CancelToken token = tasks_.token();
   io::Clock& clock = links_.world.clock;
   while (!token.cancelled()) {
+    changed_ = false;
     const io::WallTime again = std::max(co_await look(), clock.wall_now() + kRetryMin);
-    while (clock.wall_now() < again) {
+    while (clock.wall_now() < again && !changed_ && !token.cancelled()) {
       const io::Duration wait = std::min<io::Duration>(again - clock.wall_now(), kClockLook);
-      const auto slept = co_await clock.sleep_for(wait, {io::kNever, token});
-      if (!slept) co_return;
+      (void)co_await change_.wait({clock.now() + wait, token});  // Mostly it is time that passes.
     }
   }
 }
@@ -134,7 +149,7 @@ io::Task<Result<void>> Renewal::renew(std::string why) {
   CO_TRY(const security::Identity identity, links_.identity.load());
   std::string certificate;
   if (const auto authority = links_.identity.load_authority()) {
-    CO_TRY(certificate, issue(*authority, request.request, links_.node, identity.facts.serial));
+    CO_TRY(certificate, issue_own(*authority, request.request, identity.facts));
   } else {
     CO_TRY(certificate, co_await ask_voters(request.request, call));
   }
@@ -182,8 +197,10 @@ io::Task<Result<std::string>> Renewal::certify(http::Request& request, http::Bod
   if (request.method != "POST") co_return fail(Errc::unsupported, "POST a certificate request");
   CO_TRY(const std::string asked, co_await body.read_all(kRequestBytesMax));
   CO_TRY(const security::Authority authority, links_.identity.load_authority());
-  auto certificate =
-      issue(authority, asked, request.peer_certificate, request.peer_certificate_serial);
+  security::IssueOptions options;
+  options.name = request.peer_certificate;
+  options.replaces = request.peer_certificate_serial;
+  auto certificate = issue(authority, asked, std::move(options));
   if (certificate) {
     log_info("certificate given", field("node", request.peer_certificate));
   } else {

@@ -8,6 +8,7 @@
 
 #include "engine/remote/peer_link.h"
 #include "http/server.h"
+#include "io/event.h"
 #include "io/task_group.h"
 #include "io/world.h"
 #include "security/identity.h"
@@ -44,6 +45,7 @@ class Renewal {
   // a new one, even if the old one has expired while it was off.
   void renew_by_itself();
   void start();
+  void look_again();  // At once: what it is to say has changed.
   io::Task<void> stop();
 
   // Serves kRenewPath; who asks has been found to be a member.
@@ -59,7 +61,9 @@ class Renewal {
   io::Task<io::WallTime> look();  // When to look again.
   security::RenewalPlan plan(const security::CertificateFacts& facts) const;
   Result<std::string> issue(const security::Authority& authority, std::string_view request,
-                            std::string_view node, std::string replaces);
+                            security::IssueOptions options);
+  Result<std::string> issue_own(const security::Authority& authority, std::string_view request,
+                                const security::CertificateFacts& replaces);
   io::Task<Result<void>> renew(std::string why);
   io::Task<Result<std::string>> ask_voters(std::string request, io::Call call);
   io::Task<Result<std::string>> certify(http::Request& request, http::BodyReader& body);
@@ -67,6 +71,8 @@ class Renewal {
   RenewalLinks links_;
   io::WallTime not_after_{};
   std::string advice_;
+  bool changed_ = false;
+  io::Event change_;
   io::TaskGroup tasks_;
 };
 

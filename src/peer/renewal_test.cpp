@@ -184,6 +184,19 @@ TEST_F(Renewed, AVoterThatWasOffForTooLongHelpsItself) {
   EXPECT_TRUE(voter_.renewal->advice().empty());
 }
 
+// As if it had been 200 days earlier than the clock said: it renewed itself then, and the clock was
+// set right.
+TEST_F(Renewed, AClockThatWasAheadLocksNoVoterOut) {
+  const io::WallTime right = now();
+  pass(days(200));
+  voter_.renewal->renew_by_itself();
+  const std::string certificate = voter_.identity.load()->certificate;
+  EXPECT_GT(voter_.facts().not_after, now() + days(80));
+  EXPECT_TRUE(security::verify_certificate(certificate, authority_.certificate, right));
+  EXPECT_FALSE(security::needs_renewal(voter_.facts(), now() + days(59)));
+  EXPECT_TRUE(security::needs_renewal(voter_.facts(), now() + days(61)));
+}
+
 TEST_F(Renewed, NobodyGetsACertificateForAnotherName) {
   std::string answered;
   sim_.run(ask_as("v1", answered));

@@ -232,6 +232,17 @@ Result<std::string> requested_name(std::string_view request_pem) {
   return name_in(request.get());
 }
 
+Result<Digest> requested_key(std::string_view request_pem) {
+  const OpenSslErrors errors;
+  TRY(const auto request, checked_request(request_pem));
+  unsigned char* der = nullptr;
+  const int size = i2d_PUBKEY(X509_REQ_get0_pubkey(request.get()), &der);
+  CHECK(size > 0);
+  const Digest digest = Digest::of({reinterpret_cast<const char*>(der), static_cast<size_t>(size)});
+  OPENSSL_free(der);
+  return digest;
+}
+
 Result<std::string> issue_certificate(const Authority& authority, std::string_view request_pem,
                                       const IssueOptions& options, io::Random& random) {
   const OpenSslErrors errors;
@@ -257,6 +268,9 @@ Result<std::string> issue_certificate(const Authority& authority, std::string_vi
   if (!options.replaces.empty()) {
     const io::WallTime after = issue_time(options.replaces) + std::chrono::milliseconds(1);
     set_serial(certificate.get(), random, std::max(options.now, after));
+  }
+  if (options.begins_by < wall_time(X509_get0_notBefore(certificate.get()))) {
+    set_time(X509_getm_notBefore(certificate.get()), options.begins_by);
   }
   set_common_name(X509_get_subject_name(certificate.get()), name);
   CHECK(X509_set_issuer_name(certificate.get(), X509_get_subject_name(issuer.get())) == 1);

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/digest.h"
 #include "io/random.h"
 #include "io/task.h"
 #include "security/secret.h"
@@ -40,6 +41,7 @@ struct IssueOptions {
   io::WallTime now{};
   io::Duration life = kNodeCertificateLife;
   std::string replaces = {};  // A serial: the new one is greater, also if the clock went back.
+  io::WallTime begins_by = io::WallTime::max();  // At the latest; else shortly before `now`.
 };
 
 // invalid_argument: `cluster` is not 1 to 40 printable ASCII characters.
@@ -51,6 +53,9 @@ Result<CertificateRequest> make_certificate_request(std::string_view node_name);
 // The node name in a request whose signature is right. corrupt: damaged, or not signed by its own
 // key. invalid_argument: not a node name. unsupported: another kind of key than P-256.
 Result<std::string> requested_name(std::string_view request_pem);
+
+// SHA-256 of the public key in a request, as DER. Errors of requested_name().
+Result<Digest> requested_key(std::string_view request_pem);
 
 // A certificate for both sides of TLS: DNS names `name` and "localhost", the addresses and hosts,
 // ends with the authority at the latest. Errors of requested_name(); invalid_argument: another

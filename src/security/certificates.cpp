@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "io/certificate_names.h"
+#include "security/authority.h"
 #include "security/openssl.h"
 
 namespace om::security {
@@ -129,7 +130,12 @@ Result<void> check_key_pair(std::string_view certificate_pem, const Secret& key_
 }
 
 io::WallTime renewal_time(const CertificateFacts& facts) {
-  return facts.not_before + (facts.not_after - facts.not_before) / 3 * 2;
+  io::WallTime begun = facts.not_before;
+  if (const io::WallTime issued = issue_time(facts.serial); issued < facts.not_after) {
+    // One that a node gave itself begins when its first one did (IssueOptions::begins_by).
+    begun = std::max(begun, issued - std::min<io::Duration>(facts.not_after - issued, kClockSlack));
+  }
+  return begun + (facts.not_after - begun) / 3 * 2;
 }
 
 bool needs_renewal(const CertificateFacts& facts, io::WallTime now) {

@@ -93,6 +93,27 @@ Result<void> IdentityStore::save(std::string_view authorities, std::string_view 
   return write_secret(node_file(), take_secret(std::move(text)));
 }
 
+Result<CertificateRequest> IdentityStore::join_request(const std::string& token_id,
+                                                       std::string_view node_name) {
+  const io::Path path = io::join(directory_, token_id + ".pem");
+  if (auto text = files_.read_file(path, kFileBytesMax)) {
+    const size_t key = text->find(kKeyBegins);
+    if (key != std::string::npos) {
+      CertificateRequest kept{take_secret(text->substr(key)), text->substr(0, key)};
+      OPENSSL_cleanse(text->data(), text->size());
+      const auto name = requested_name(kept.request);
+      if (name && *name == node_name) return kept;
+    }
+  }
+  TRY(CertificateRequest made, make_certificate_request(node_name));
+  TRY_VOID(prepare_directory());
+  std::string text = made.request;
+  text.reserve(text.size() + made.key.reveal().size());  // Growing would leave half a key behind.
+  text += made.key.reveal();
+  TRY_VOID(write_secret(path, take_secret(std::move(text))));
+  return made;
+}
+
 Result<Authority> IdentityStore::load_authority() {
   Authority authority;
   TRY(std::string key, files_.read_file(authority_key_file(), kFileBytesMax));

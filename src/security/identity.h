@@ -45,6 +45,11 @@ class IdentityStore {
   Result<void> save(std::string_view authorities, std::string_view certificate, const Secret& key,
                     io::WallTime now);
 
+  // What a machine that is no member yet shows to be let in with the token of this id: the same
+  // each time, so that an answer that was lost may be asked for again. It lies in the directory,
+  // which is none of a member.
+  Result<CertificateRequest> join_request(const std::string& token_id, std::string_view node_name);
+
   // On voters. not_found: this node is none.
   Result<Authority> load_authority();
   // unauthenticated: the key is not that of the certificate.

@@ -67,6 +67,20 @@ TEST_F(IdentityFiles, AreNotWrittenUnlessTheyBelongTogether) {
   EXPECT_EQ(store.load().error().code, Errc::not_found);
 }
 
+TEST_F(IdentityFiles, AskWithTheSameKeyUntilTheyAreForgotten) {
+  IdentityStore store(world.files(), "/n1/joining");
+  const auto first = store.join_request("0123456789abcdef", "n1");
+  ASSERT_TRUE(first.has_value()) << first.error().what;
+  const auto again = store.join_request("0123456789abcdef", "n1");
+  EXPECT_EQ(again->request, first->request);
+  EXPECT_EQ(again->key.reveal(), first->key.reveal());
+  EXPECT_EQ(requested_key(again->request)->hex(), requested_key(first->request)->hex());
+  const auto other_token = store.join_request("fedcba9876543210", "n1");
+  EXPECT_NE(other_token->request, first->request);
+  const auto other_name = store.join_request("0123456789abcdef", "n2");
+  EXPECT_EQ(requested_name(other_name->request).value(), "n2");
+}
+
 TEST_F(IdentityFiles, SayWhichFileIsDamaged) {
   IdentityStore store = member("n1");
   ASSERT_TRUE(world.files().write_file(store.node_file(), "").has_value());

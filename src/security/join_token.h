@@ -34,7 +34,8 @@ struct JoinTokenRecord {
   std::string id;
   Digest secret_hash;
   io::WallTime expires{};
-  std::string used_by;  // The node that joined with it; empty: none yet.
+  std::string used_by;   // The node that joined with it; empty: none yet.
+  std::string used_key;  // Of its certificate request, requested_key() in hex digits.
 };
 
 // invalid_argument: no endpoint or more than kEndpointsMax, a host of no or more than 253 bytes, a
