@@ -12,6 +12,7 @@ constexpr std::string_view kBrowse = "/usr/bin/avahi-browse", kPublish = "/usr/b
 constexpr std::chrono::seconds kSourceMax{5};
 constexpr std::chrono::seconds kPublishAgain{10};
 constexpr size_t kAvahiLinesMax = 1000;
+constexpr size_t kLabelBytesMax = 63;  // Of a name in DNS, RFC 1035; avahi-publish refuses more.
 // Fields of a resolved line: "=", interface, protocol, name, type, domain, host, address, port.
 constexpr size_t kAddressField = 7, kPortField = 8;
 
@@ -162,7 +163,8 @@ io::Task<void> MdnsAnnouncement::run() {
 
 io::Task<Result<void>> MdnsAnnouncement::publish() {
   io::SpawnOptions options;
-  options.argv = {std::string(kPublish),     "--service",           "OllamaMax " + node_,
+  std::string label = ("OllamaMax " + node_).substr(0, kLabelBytesMax);
+  options.argv = {std::string(kPublish),     "--service",           std::move(label),
                   std::string(kMdnsService), std::to_string(port_), "node=" + node_};
   CO_TRY(const auto child, world_.processes.spawn(std::move(options)));
   log_info("announced over mDNS", field("node", node_), field("port", port_));

@@ -1,5 +1,7 @@
 #include "peer/peer_server.h"
 
+#include <set>
+
 #include "base/log.h"
 #include "base/strings.h"
 #include "cluster/report_wire.h"
@@ -17,6 +19,9 @@ namespace {
 
 constexpr std::string_view kLeases = "/peer/v1/leases/";
 constexpr std::string_view kUnload = "/peer/v1/unload/";
+// What a node goes on hearing once it was allowed to ask.
+const std::set<std::string_view> kStreams = {"/peer/v1/report", "/peer/v1/reports",
+                                             "/peer/v1/metadata/watch"};
 constexpr uint64_t kBodyBytesMax = 256ull << 20;  // Images in a prompt.
 constexpr std::chrono::milliseconds kReportInterval{200};
 constexpr std::chrono::milliseconds kDrainLook{50};
@@ -86,6 +91,15 @@ void PeerServer::start() { leases_.start(); }
 
 void PeerServer::forget(std::string_view node) { leases_.remove_all_of(node); }
 
+void PeerServer::tell_no_more(std::string_view node) {
+  const auto listener = listeners_.find(node);
+  if (listener == listeners_.end()) return;
+  // Out of the map first: who is called off here may ask again at once.
+  io::CancelSource ended = std::move(listener->second);
+  listeners_.erase(listener);
+  ended.cancel();
+}
+
 io::Task<void> PeerServer::drain(io::Duration grace) {
   draining_ = true;
   io::Clock& clock = dependencies_.world.clock;
@@ -104,12 +118,22 @@ io::Task<void> PeerServer::stop() {
 
 io::Task<void> PeerServer::handle(http::Request& request, http::BodyReader& body,
                                   http::ResponseWriter& response) {
-  const std::string& path = request.path;
-  const bool post = request.method == "POST";
   if (const auto allowed = dependencies_.authorize(request); !allowed) {
     refused.add();
     co_return co_await send_error(response, 403, allowed.error());
   }
+  if (!kStreams.contains(request.path)) co_return co_await answer(request, body, response);
+  const io::CancelToken of_connection = request.cancel;
+  const io::CancelEither cancel(of_connection, listeners_[holder_of(request)].token());
+  request.cancel = cancel.token();
+  co_await answer(request, body, response);
+  request.cancel = of_connection;
+}
+
+io::Task<void> PeerServer::answer(http::Request& request, http::BodyReader& body,
+                                  http::ResponseWriter& response) {
+  const std::string& path = request.path;
+  const bool post = request.method == "POST";
   for (const auto& [prefix, handler] : mounted_) {
     if (!path.starts_with(prefix)) continue;
     co_await handler(request, body, response);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 
@@ -61,13 +62,18 @@ class PeerServer {
   // On voters, from then on: the facts, joins, and the authority's key for other voters.
   void serve_voters(metadata::Metadata& metadata, security::IdentityStore& identity);
   void start();
-  void forget(std::string_view node);               // It is gone: its leases are given back.
+  void forget(std::string_view node);  // It is gone: its leases are given back.
+  // It is no member any more: the streams of reports and facts that it reads end. What runs for it
+  // goes on, for it may have left of its own will, until forget().
+  void tell_no_more(std::string_view node);
   size_t leases() const { return leases_.size(); }  // By other nodes, on runners here.
   // Gives no more leases, and waits until those given are back or `grace` is over.
   io::Task<void> drain(io::Duration grace);
   io::Task<void> stop();
 
  private:
+  io::Task<void> answer(http::Request& request, http::BodyReader& body,
+                        http::ResponseWriter& response);
   io::Task<void> stream(http::Request& request, http::ResponseWriter& response,
                         io::Duration interval, std::function<std::string()> next);
   io::Task<void> report(http::Request& request, http::ResponseWriter& response);
@@ -91,6 +97,7 @@ class PeerServer {
   std::unique_ptr<MetadataService> metadata_service_;
   std::unique_ptr<JoinService> join_service_;
   std::vector<std::pair<std::string, http::Handler>> mounted_;
+  std::map<std::string, io::CancelSource, std::less<>> listeners_;  // Of streams, by their names.
   bool draining_ = false;
   io::CancelSource stopping_;
 };

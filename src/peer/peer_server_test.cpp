@@ -3,6 +3,7 @@
 
 #include "http/metrics.h"
 #include "peer/nodes_for_test.h"
+#include "scheduler/lease_wire.h"
 
 namespace om::peer {
 namespace {
@@ -208,6 +209,65 @@ TEST(PeerServer, ALeaseThatEndedThereIsALostNode) {
     CO_ASSERT(!tokens.has_value());
     EXPECT_EQ(tokens.error().code, Errc::unavailable);
     EXPECT_TRUE((*lease)->node_lost());
+  }(nodes));
+}
+
+TEST(PeerServer, TellsNothingAnyMoreToWhoIsNoMember) {
+  Script script = story();
+  Nodes nodes;
+  nodes.add(script);
+  nodes.run([](Nodes& nodes) -> io::Task<void> {
+    auto lease = co_await nodes.scheduler().acquire(nodes.target(), {}, {});
+    CO_ASSERT(lease.has_value());
+    http::Client client(nodes.world());
+    const engine::PeerLink link = nodes.nodes[0]->link();
+    auto request = link.request("GET", "/peer/v1/report");
+    auto reports = co_await engine::LineReader::open(nodes.clock(), client, link,
+                                                     std::move(request), io::Call());
+    CO_ASSERT(reports.has_value());
+    auto line = co_await reports->next();
+    EXPECT_TRUE(line.has_value());
+    nodes.nodes[0]->server().tell_no_more("");  // Without TLS nobody has a name.
+    for (int i = 0; line && i < 10; i++) line = co_await reports->next();
+    EXPECT_FALSE(line.has_value());
+    EXPECT_EQ(nodes.nodes[0]->server().leases(), 1u);
+    nodes.nodes[0]->server().forget("");
+    EXPECT_EQ(nodes.nodes[0]->server().leases(), 0u);
+    client.close_idle();
+  }(nodes));
+}
+
+io::Task<Result<boost::json::object>> read_first_line(Nodes& nodes, http::Client& client,
+                                                      http::ClientRequest request) {
+  const engine::PeerLink link = nodes.nodes[0]->link();
+  CO_TRY(auto reader, co_await engine::LineReader::open(nodes.clock(), client, link,
+                                                        std::move(request), io::Call()));
+  co_return co_await reader.next();
+}
+
+// Elsewhere the answer goes on all the same.
+TEST(PeerServer, LinesThatAreNotKeptAnyMoreAreUnavailable) {
+  Script script = story();
+  Nodes nodes;
+  nodes.add(script);
+  nodes.run([](Nodes& nodes) -> io::Task<void> {
+    http::Client client(nodes.world());
+    const engine::PeerLink link = nodes.nodes[0]->link();
+    const auto first_line = [&](std::string path,
+                                std::string body) -> io::Task<Result<boost::json::object>> {
+      return read_first_line(nodes, client, link.request("POST", path, std::move(body)));
+    };
+    const auto asked = scheduler::encode_lease_request(nodes.target(), {});
+    CO_ASSERT(asked.has_value());
+    const auto lease = co_await first_line("/peer/v1/leases", *asked);
+    CO_ASSERT(lease && lease->contains("id"));
+    const std::string path = "/peer/v1/leases/" + std::string(lease->at("id").as_string());
+    (void)co_await first_line(path + "/complete", "{}");
+    const auto line = co_await first_line(path + "/attach?from=99", "");
+    CO_ASSERT(!line.has_value());
+    EXPECT_EQ(line.error().code, Errc::unavailable);
+    EXPECT_THAT(line.error().what, HasSubstr("not kept"));
+    client.close_idle();
   }(nodes));
 }
 

@@ -83,7 +83,7 @@ void RunningCompletion::forget_told() {
 
 io::Task<Result<void>> RunningCompletion::tell(size_t from, LineStream& out, io::Call call) {
   if (from < first_ || from > lines_) {
-    co_return fail(Errc::not_found, "these lines are not kept any more");
+    co_return fail(Errc::unavailable, "these lines are not kept any more");
   }
   const int reader = ++readers_;
   told_ = 0;

@@ -27,8 +27,9 @@ class RunningCompletion {
   io::Task<void> run(scheduler::Lease& lease, std::string body);
   void cancel() { cancel_.cancel(); }
 
-  // Tells all from the line of this number on, until the end. not_found: it is not kept any more.
-  // Errors: the other node is gone, and may come back.
+  // Tells all from the line of this number on, until the end. unavailable: it is not kept any more,
+  // or another connection reads; the answer goes on elsewhere. Other errors: the other node is
+  // gone, and may come back.
   io::Task<Result<void>> tell(size_t from, LineStream& out, io::Call call);
 
  private:
