@@ -1,5 +1,6 @@
 #include "metadata/etcd/member.h"
 
+#include <algorithm>
 #include <boost/json.hpp>
 
 #include "base/check.h"
@@ -163,6 +164,28 @@ io::Task<Result<void>> EtcdMember::finish_join(Membership& cluster, io::Call cal
   CO_TRY(const StatusReply status, co_await status_of(gateway, call));
   if (!status.learner) co_return Result<void>{};
   co_return co_await promote(cluster, status.header.member, std::move(call));
+}
+
+io::Task<Result<void>> EtcdMember::check_cluster(Membership& cluster, io::Call call) {
+  Gateway gateway(world_, own_gateway());
+  CO_TRY(const StatusReply status, co_await status_of(gateway, call));
+  CO_TRY(const uint64_t theirs, co_await cluster.cluster_id(std::move(call)));
+  if (status.header.cluster == theirs) co_return Result<void>{};
+  co_return fail(Errc::forbidden, "{}: the etcd member here is of another cluster",
+                 options_.directory);
+}
+
+io::Task<Result<void>> EtcdMember::tell_address(io::Call call) {
+  Gateway gateway(world_, own_gateway());
+  CO_TRY(const StatusReply status, co_await status_of(gateway, call));
+  Membership cluster(world_, own_gateway());
+  CO_TRY(const std::vector<Member> members, co_await cluster.list(call));
+  const auto own = std::ranges::find(members, status.header.member, &Member::id);
+  const bool is_told = own == members.end() || own->peer_urls == std::vector{options_.peer_url()};
+  if (is_told) co_return Result<void>{};
+  log_info("etcd's members are told of another address", field("member", options_.name),
+           field("url", options_.peer_url()));
+  co_return co_await cluster.update(own->id, options_.peer_url(), std::move(call));
 }
 
 // Refused until it has caught up; who is asked may not know of it yet, or of no leader.

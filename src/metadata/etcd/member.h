@@ -40,6 +40,11 @@ class EtcdMember {
   io::Task<Result<void>> resume(io::Call call);  // With the data that is there.
   // After resume() of one whose join() may have broken off: else it would stay without a vote.
   io::Task<Result<void>> finish_join(Membership& cluster, io::Call call);
+  // forbidden: the cluster is another one than the member's, which has begun one of its own.
+  io::Task<Result<void>> check_cluster(Membership& cluster, io::Call call);
+  // After resume() with another address than before: it is written into the list of members. The
+  // member itself reaches the others all the while, and is asked; it takes a majority.
+  io::Task<Result<void>> tell_address(io::Call call);
   // Where it leads, another voter does from then on: nobody waits for an election when it ends.
   // unavailable: no other takes the lead.
   io::Task<Result<void>> hand_over_lead(io::Call call);

@@ -271,6 +271,45 @@ TEST(EtcdMember, ThatNeverStartsKeepsNoOtherOut) {
   nodes.world.run_until_done(never_starts(nodes));
 }
 
+io::Task<void> moves(Nodes& nodes) {
+  io::World& world = nodes.world.world();
+  EtcdMember a(world, nodes.member("a")), b(world, nodes.member("b"));
+  ok(co_await a.begin(nodes.call()));
+  ok(co_await a.tell_address(nodes.call()));  // Nothing is to be told.
+  co_await a.stop();
+  MemberOptions elsewhere = nodes.member("a");
+  elsewhere.peer.port = free_port(world);
+  EtcdMember moved(world, elsewhere);
+  ok(co_await moved.resume(nodes.call()));
+  ok(co_await moved.tell_address(nodes.call()));
+  Membership cluster(world, nodes.endpoints({"a"}));
+  const auto members = ok(co_await cluster.list(nodes.call()));
+  EXPECT_EQ(members.at(0).peer_urls, std::vector{elsewhere.peer_url()});
+  ok(co_await b.join(cluster, nodes.call()));  // It is found there.
+  for (auto* member : {&moved, &b}) co_await member->stop();
+}
+
+TEST(EtcdMember, TellsTheOthersWhereItHasMoved) {
+  Nodes nodes;
+  nodes.world.run_until_done(moves(nodes));
+}
+
+io::Task<void> is_a_stranger(Nodes& nodes) {
+  io::World& world = nodes.world.world();
+  EtcdMember a(world, nodes.member("a")), b(world, nodes.member("b"));
+  ok(co_await a.begin(nodes.call()));
+  ok(co_await b.begin(nodes.call()));
+  Membership cluster(world, nodes.endpoints({"a"}));
+  ok(co_await a.check_cluster(cluster, nodes.call()));
+  EXPECT_EQ(code_of(co_await b.check_cluster(cluster, nodes.call())), Errc::forbidden);
+  for (auto* member : {&a, &b}) co_await member->stop();
+}
+
+TEST(EtcdMember, OfAnotherClusterIsRecognized) {
+  Nodes nodes;
+  nodes.world.run_until_done(is_a_stranger(nodes));
+}
+
 io::Task<void> fails(Nodes& nodes) {
   io::World& world = nodes.world.world();
   auto options = nodes.member("a");

@@ -30,6 +30,20 @@ io::Task<Result<std::vector<Member>>> Membership::list(io::Call call) {
   co_return std::move(reply.members);
 }
 
+io::Task<Result<uint64_t>> Membership::cluster_id(io::Call call) {
+  CO_TRY(const auto reply, co_await ask(Gateway::Kind::read, "list", "{}", std::move(call)));
+  co_return reply.header.cluster;
+}
+
+io::Task<Result<void>> Membership::update(uint64_t id, std::string peer_url, io::Call call) {
+  boost::json::object body{{"ID", std::to_string(id)},
+                           {"peerURLs", boost::json::array{boost::json::string(peer_url)}}};
+  const auto done =
+      co_await ask(Gateway::Kind::change, "update", boost::json::serialize(body), std::move(call));
+  if (!done) co_return fail(done.error());
+  co_return Result<void>{};
+}
+
 io::Task<Result<Member>> Membership::add_learner(std::string peer_url, io::Call call) {
   boost::json::object body;
   body["peerURLs"] = boost::json::array{boost::json::string(peer_url)};

@@ -16,10 +16,13 @@ class Membership {
   Membership(io::World& world, EtcdOptions options);
 
   io::Task<Result<std::vector<Member>>> list(io::Call call);
+  io::Task<Result<uint64_t>> cluster_id(io::Call call);
   // Adds a member that follows and does not vote. already_exists: another one has this address.
   io::Task<Result<Member>> add_learner(std::string peer_url, io::Call call);
   // Makes a voter of it. overloaded: it has not caught up yet. Already a voter: done.
   io::Task<Result<void>> promote(uint64_t id, io::Call call);
+  // Says where it is reached from now on. already_exists: another one has this address.
+  io::Task<Result<void>> update(uint64_t id, std::string peer_url, io::Call call);
   // Gone already: done. Waits a while for etcd to be ready for a change of its members.
   io::Task<Result<void>> remove(uint64_t id, io::Call call);
 
