@@ -20,9 +20,13 @@ class DiskHold final : public Hold {
     for (const io::Path& path : paths_) (void)world_.files.remove(path);
   }
   io::Task<Result<void>> add(std::vector<Digest> digests) override {
-    const io::Path path = fmt::format("{}-{}", path_, ++count_);
+    io::Path path;
     auto job = [this, &path, &digests]() -> Result<std::unique_ptr<io::File>> {
       TRY(const auto lock, lock_store(world_.files, layout_));
+      // A file that a crash left may have this name: in a container each process has one number.
+      do {
+        path = fmt::format("{}-{}", path_, ++count_);
+      } while (world_.files.exists(path));
       return make_hold_file(world_.files, path, digests);
     };
     CO_TRY(auto file, co_await world_.workers.run(std::move(job)));

@@ -256,6 +256,18 @@ TEST_F(Pruning, SparesTheFinishedLayersOfAPullThatACrashEnded) {
   EXPECT_FALSE(files().exists(root() + "/partial/hold-1-1"));
 }
 
+TEST_F(Pruning, HoldsUnderAnotherNameThanACrashedProcessOfTheSameNumber) {
+  open();
+  put("layer");
+  const std::string left = fmt::format("partial/hold-{}-1-1", files().unique_suffix());
+  write_raw(left, Digest::of("layer").str() + "\n");
+  open();
+  auto held = wait(store().hold({Digest::of("other")}));
+  ASSERT_TRUE(held) << held.error().what;
+  held->reset();
+  EXPECT_TRUE(files().exists(root() + "/" + left));
+}
+
 TEST_F(Pruning, FreesADeletedModelThoughAPullOfItOnceCrashed) {
   open();
   put_model("a", {"layer"});
