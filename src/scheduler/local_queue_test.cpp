@@ -27,6 +27,12 @@ LocalSchedulerOptions queue_of(size_t places) {
   return options;
 }
 
+LocalSchedulerOptions memory_of(uint64_t bytes) {
+  LocalSchedulerOptions options;
+  options.memory_total = bytes;
+  return options;
+}
+
 // Lets whoever holds a slot end, again and again; the order in which clients were served.
 io::Task<std::vector<size_t>> serve_all(Node& node, std::unique_ptr<Lease>& first) {
   std::vector<size_t> order;
@@ -300,9 +306,116 @@ io::Task<void> serves_on(Node& node) {
   EXPECT_EQ(node.script.loads.size(), 1u);
 }
 TEST(LocalQueue, ServesOnWhenNobodyWaitsForItsMemoryAnyMore) {
-  LocalSchedulerOptions options;
-  options.memory_total = 200;
-  Node(options, {2}).run(serves_on);
+  Node(memory_of(200), {2}).run(serves_on);
+}
+
+// --- models that want each other's memory ---
+
+// It needs what two others have, and both are wanted again.
+io::Task<void> loads_the_large_one(Node& node) {
+  auto one = co_await node.acquire(target("a"));
+  auto two = co_await node.acquire(target("b"));
+  CO_ASSERT(one && two);
+  Client& large = node.start(target("c", 16000));
+  co_await node.pass(seconds(3));
+  Client& again = node.start(target("a"));
+  node.start(target("b"));
+  co_await node.pass(seconds(1));
+  one->reset();
+  co_await node.pass(seconds(3));
+  two->reset();
+  co_await node.pass(seconds(5));
+  EXPECT_TRUE(large.lease);
+  const std::vector<std::string> expected{"a@4096", "b@4096", "c@16000"};
+  EXPECT_EQ(node.script.loads, expected);
+  large.lease.reset();
+  co_await node.pass(seconds(5));
+  EXPECT_TRUE(again.lease);
+}
+TEST(LocalQueue, KeepsWhatComesFreeForWhoWaitsLongest) {
+  Node(memory_of(300)).run(loads_the_large_one);
+}
+
+// Nothing is busy: one leaves, and is wanted again before the other has left.
+io::Task<void> waits_for_idle_ones(Node& node) {
+  for (const char* name : {"a", "b"}) CO_ASSERT(co_await node.acquire(target(name)));
+  node.scheduler.unload(target("a").key());
+  Client& large = node.start(target("c", 16000));
+  node.start(target("a"));
+  co_await node.pass(seconds(4));
+  EXPECT_TRUE(large.lease);
+  EXPECT_EQ(node.script.loads.size(), 3u);
+}
+TEST(LocalQueue, KeepsWhatIdleModelsLeaveForWhoWaitsLongest) {
+  Node(memory_of(300)).run(waits_for_idle_ones);
+}
+
+io::Task<void> refuses_who_may_not_evict(Node& node) {
+  auto one = co_await node.acquire(target("a"));
+  auto two = co_await node.acquire(target("b"));
+  CO_ASSERT(one && two);
+  Client& large = node.start(target("c", 16000));
+  co_await node.pass(seconds(3));
+  one->reset();
+  co_await node.pass(seconds(1));
+  AcquireOptions no_evict;
+  no_evict.may_evict = false;
+  Client& other = node.start(target("a"), no_evict);
+  co_await node.pass(seconds(1));
+  EXPECT_TRUE(other.error);
+  two->reset();
+  co_await node.pass(seconds(4));
+  EXPECT_TRUE(large.lease);
+}
+TEST(LocalQueue, RefusesWhoMayNotEvictWhereRoomIsKept) {
+  Node(memory_of(300)).run(refuses_who_may_not_evict);
+}
+
+// 170 of 470 bytes are left beside the large one.
+io::Task<void> loads_small_ones(Node& node) {
+  auto busy = co_await node.acquire(target("a", 14000));
+  CO_ASSERT(busy);
+  Client& large = node.start(target("c", 20000));
+  co_await node.pass(seconds(3));
+  EXPECT_TRUE(node.scheduler.loaded().at(0).stopping);
+  Client& small = node.start(target("b", 1000));
+  Client& another = node.start(target("d", 1000));
+  co_await node.pass(seconds(3));
+  EXPECT_TRUE(small.lease);
+  EXPECT_FALSE(another.lease) << "it would take what is kept";
+  busy->reset();
+  co_await node.pass(seconds(4));
+  EXPECT_TRUE(large.lease);
+  EXPECT_TRUE(small.lease);
+}
+TEST(LocalQueue, LoadsWhatFitsBesideWhoWaitsLongest) { Node(memory_of(470)).run(loads_small_ones); }
+
+// The one that wants its memory came after those that wait for it.
+io::Task<void> serves_those_before(Node& node) {
+  auto running = co_await node.acquire(target("a"));
+  CO_ASSERT(running);
+  Client& second = node.start(target("a"));
+  Client& third = node.start(target("a"));
+  co_await node.pass(seconds(1));
+  Client& other = node.start(target("b"));
+  co_await node.pass(kDrainAfter + seconds(1));
+  EXPECT_FALSE(node.scheduler.loaded().at(0).stopping);
+  Client& last = node.start(target("a"));
+  running->reset();
+  co_await node.pass(seconds(1));
+  CO_ASSERT(second.lease);
+  second.lease.reset();
+  co_await node.pass(seconds(1));
+  CO_ASSERT(third.lease);
+  EXPECT_TRUE(node.scheduler.loaded().at(0).stopping) << "now the other one came first";
+  third.lease.reset();
+  co_await node.pass(seconds(4));
+  EXPECT_TRUE(other.lease);
+  EXPECT_FALSE(last.lease);
+  EXPECT_EQ(node.script.loads.size(), 2u);
+}
+TEST(LocalQueue, LeavesABusyModelToThoseThatCameBefore) {
+  Node(memory_of(200)).run(serves_those_before);
 }
 
 }  // namespace

@@ -111,7 +111,8 @@ class LocalScheduler final : public Scheduler {
 
   // pump.cpp: decisions carried out.
   void pump();
-  bool pump_model(const Digest& key, ModelEntry& entry);  // True: ask again.
+  // True: ask again. `ahead`: of the models before it, the first that waits for room.
+  bool pump_model(const Digest& key, ModelEntry& entry, std::optional<Ahead>& ahead);
   bool perform(const Digest& key, ModelEntry& entry, Waiter& head, const Action& action,
                const std::vector<Digest>& others);
   NodeState node_state(const Digest& key, std::vector<Digest>& others) const;

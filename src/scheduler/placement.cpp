@@ -32,17 +32,40 @@ bool count_allows(const NodeState& node, size_t gone) {
   return node.others.size() - gone < static_cast<size_t>(node.loaded_max);
 }
 
+// Who is ahead is given what these have, at the latest when it lets them run empty.
+bool makes_way(const RunnerState& runner, const Ahead& ahead) {
+  if (runner.phase == Phase::leaving || runner.draining) return true;
+  return !runner.pinned && runner.load_started <= ahead.since;
+}
+
+// What the demanded model may take once `gone` have ended. Only what nobody makes way for is kept
+// free for the one ahead: a small model need not wait for it. One of the places of loaded_max needs
+// no keeping, as one comes with the memory.
+uint64_t room(const NodeState& node, const std::vector<size_t>& gone = {}) {
+  uint64_t free = node.memory_free;
+  for (size_t i : gone) free += node.others[i].bytes;
+  if (!node.ahead) return free;
+  uint64_t kept = node.ahead->bytes;
+  for (size_t i = 0; i < node.others.size(); i++) {
+    const RunnerState& other = node.others[i];
+    const bool is_gone = std::ranges::find(gone, i) != gone.end();
+    if (!is_gone && makes_way(other, *node.ahead)) kept -= std::min(kept, other.bytes);
+  }
+  return free - std::min(free, kept);
+}
+
 // The fewest of `candidates`, in order, whose end makes room; nullopt: not even all of them.
 std::optional<std::vector<size_t>> enough(const NodeState& node, uint64_t bytes,
                                           const std::vector<size_t>& candidates) {
   std::vector<size_t> chosen;
-  uint64_t free = node.memory_free;
+  const auto suffices = [&] {
+    return room(node, chosen) >= bytes && count_allows(node, chosen.size());
+  };
   for (size_t candidate : candidates) {
-    if (free >= bytes && count_allows(node, chosen.size())) return chosen;
+    if (suffices()) return chosen;
     chosen.push_back(candidate);
-    free += node.others[candidate].bytes;
   }
-  if (free >= bytes && count_allows(node, chosen.size())) return chosen;
+  if (suffices()) return chosen;
   return std::nullopt;
 }
 
@@ -67,10 +90,14 @@ Action make_room(const NodeState& node, const Demand& demand, const Plan& plan) 
   const io::TimePoint patience = demand.since + kDrainAfter;
   if (node.now < patience) return Wait{patience};
   std::vector<size_t> all = idle;
-  const std::vector<size_t> busy = victims(node.others, false);
+  std::vector<size_t> busy = victims(node.others, false);
+  // Who came first is served first: else a busy model would be loaded anew for each few of those
+  // that wait for it.
+  std::erase_if(busy, [&](size_t i) { return node.others[i].head_rank < demand.rank; });
   all.insert(all.end(), busy.begin(), busy.end());
   auto chosen = enough(node, plan.bytes, all);
-  if (!chosen) return Wait{};  // What is in the way still loads, or is pinned and runs.
+  // What is in the way still loads, or is pinned and runs, or serves those that came before.
+  if (!chosen) return Wait{};
   std::erase_if(*chosen, [&](size_t i) { return is_idle(node.others[i]); });
   return DrainOthers{std::move(*chosen)};
 }
@@ -98,11 +125,12 @@ Action start(const NodeState& node, const Demand& demand) {
   if (const size_t pinned = pinned_on_all_places(node)) return Refuse{.pinned = pinned};
   if (auto action = make_card_room(node, demand.plans.back().bytes)) return std::move(*action);
   const Plan* smallest = &demand.plans.back();
+  const uint64_t free = room(node);
   for (const Plan& plan : demand.plans) {
     // More than one slot is comfort: it may take half of what is free, never another's place, nor
     // what keeps the model off the cards.
     const bool all = &plan == smallest || plan.asked_for;
-    uint64_t allowed = all ? node.memory_free : node.memory_free / 2;
+    uint64_t allowed = all ? free : free / 2;
     if (!all && smallest->bytes <= node.graphics_free) {
       allowed = std::min(allowed, node.graphics_free);
     }
@@ -125,10 +153,17 @@ int grown_context(int wanted, int current, int trained) {
   return trained > 0 ? std::max(wanted, std::min(grown, trained)) : grown;
 }
 
+bool waits_for_room(const NodeState& node, const Action& action) {
+  if (node.own) return false;
+  // One with a time waits for that: before its end nothing need be left for it.
+  if (const auto* wait = std::get_if<Wait>(&action)) return !wait->until;
+  return std::holds_alternative<Evict>(action) || std::holds_alternative<DrainOthers>(action);
+}
+
 bool has_room(const NodeState& node, const Demand& demand) {
   if (node.own) return true;
   const uint64_t bytes = demand.plans.back().bytes;
-  return bytes <= node.memory_free && count_allows(node, 0) && !make_card_room(node, bytes);
+  return bytes <= room(node) && count_allows(node, 0) && !make_card_room(node, bytes);
 }
 
 Action decide(const NodeState& node, const Demand& demand) {

@@ -40,6 +40,8 @@ struct RunnerState {
   bool exclusive = false;  // A suspect request runs alone on it.
   double value = 0;        // Of keeping it: cost of a reload x probability of use.
   int queued = 0;          // Requests that wait for it.
+  io::TimePoint head_rank = io::kNever;  // Of the first of them; none waits: never.
+  io::TimePoint load_started{};
 };
 
 // The request at the head of the queue and its model.
@@ -48,7 +50,14 @@ struct Demand {
   bool suspect = false;        // Killed a runner once: it runs alone.
   std::vector<Plan> plans;     // How the model could be launched for it, best first; never empty.
   io::TimePoint since{};       // When it began to wait.
+  io::TimePoint rank{};        // Of the heads of all queues the least goes first.
   io::TimePoint not_before{};  // The model's runner crashed: no start before this.
+};
+
+// Of another model, before the demanded one: it waits for room, and what comes free is its.
+struct Ahead {
+  uint64_t bytes = 0;     // What it needs at least.
+  io::TimePoint since{};  // When it began to wait.
 };
 
 struct NodeState {
@@ -60,6 +69,7 @@ struct NodeState {
   int loaded_max = 0;               // 0: as many as memory allows.
   std::optional<RunnerState> own;   // The demanded model's runner.
   std::vector<RunnerState> others;  // All other runners of this node.
+  std::optional<Ahead> ahead;
 };
 
 // What every load takes, whatever its size, and how much a further request in a batch slows each of
@@ -92,6 +102,10 @@ struct Refuse {
 using Action = std::variant<Grant, Wait, Load, Replace, Evict, DrainOthers, Refuse>;
 
 Action decide(const NodeState& node, const Demand& demand);
+
+// Whether who is told that needs what others leave: until it has that, it is Ahead of those after
+// it.
+bool waits_for_room(const NodeState& node, const Action& action);
 
 // Whether the model is loaded, or can be without ending another one.
 bool has_room(const NodeState& node, const Demand& demand);

@@ -160,6 +160,51 @@ TEST(Placement, DrainsABusyRunnerOnlyAfterSomePatience) {
   EXPECT_TRUE(std::holds_alternative<Wait>(decide(state, wanted)));
 }
 
+TEST(Placement, DrainsNoneThatServesWhoCameBefore) {
+  NodeState state = node(100, {runner(100, 1)});
+  Demand wanted = demand({{1, 4096, 100}});
+  wanted.rank = kNow;
+  state.now = kNow + kDrainAfter;
+  state.others[0].head_rank = kNow - seconds(1);
+  const Action action = decide(state, wanted);
+  ASSERT_TRUE(std::holds_alternative<Wait>(action));
+  EXPECT_TRUE(waits_for_room(state, action));
+  state.others[0].head_rank = kNow + seconds(1);
+  EXPECT_TRUE(std::holds_alternative<DrainOthers>(decide(state, wanted)));
+}
+
+// It needs 260 of 300 bytes, and is given what was there when it came.
+TEST(Placement, LeavesToTheOneAheadWhatComesFree) {
+  NodeState state = node(300, {runner(140, 1)});
+  state.ahead = Ahead{260, kNow};
+  const Demand wanted = demand({{1, 4096, 140}});
+  EXPECT_FALSE(has_room(state, wanted)) << "120 bytes are kept of 160";
+  EXPECT_TRUE(std::holds_alternative<Wait>(decide(state, wanted)));
+  EXPECT_TRUE(std::holds_alternative<Load>(decide(state, demand({{1, 4096, 40}}))));
+  state.others[0].load_started = kNow + seconds(1);
+  EXPECT_FALSE(has_room(state, demand({{1, 4096, 1}}))) << "it may come and go again";
+  state.others[0].draining = true;
+  EXPECT_TRUE(has_room(state, demand({{1, 4096, 40}})));
+}
+
+TEST(Placement, EvictsNoneInVainForWhatTheOneAheadWillHave) {
+  NodeState state = node(300, {runner(140), runner(140, 1)});
+  state.ahead = Ahead{260, kNow};
+  EXPECT_TRUE(std::holds_alternative<Wait>(decide(state, demand({{1, 4096, 140}}))));
+  EXPECT_TRUE(std::holds_alternative<Evict>(decide(state, demand({{1, 4096, 40}}))));
+}
+
+TEST(Placement, WaitsForRoomWhereOthersLeaveIt) {
+  NodeState state = node(100, {runner(100, 1)});
+  const Demand wanted = demand({{1, 4096, 100}});
+  EXPECT_FALSE(waits_for_room(state, decide(state, wanted))) << "it has patience yet";
+  state.others[0].phase = Phase::leaving;
+  EXPECT_TRUE(waits_for_room(state, decide(state, wanted)));
+  Demand crashed = wanted;
+  crashed.not_before = kNow + seconds(4);
+  EXPECT_FALSE(waits_for_room(state, decide(state, crashed)));
+}
+
 TEST(Placement, HonoursTheLimitOfLoadedModels) {
   NodeState state = node(1000, {runner(10), runner(10)});
   state.loaded_max = 2;
@@ -233,6 +278,9 @@ RC_GTEST_PROP(Placement, NeverOverCommitsNorTouchesWhatItMustNot, ()) {
     state.memory_free -= std::min(state.memory_free, r.bytes);
   }
   if (state.own) state.memory_free -= std::min(state.memory_free, state.own->bytes);
+  if (*rc::gen::arbitrary<bool>()) {
+    state.ahead = Ahead{static_cast<uint64_t>(*rc::gen::inRange(1, 1000)), kNow};
+  }
   Demand wanted = demand(kPlans, *rc::gen::inRange(1, 9000));
   wanted.suspect = *rc::gen::arbitrary<bool>();
   wanted.since = kNow - seconds(*rc::gen::inRange(0, 5));
@@ -245,7 +293,12 @@ RC_GTEST_PROP(Placement, NeverOverCommitsNorTouchesWhatItMustNot, ()) {
     RC_ASSERT(!state.own->exclusive && !state.own->draining);
   } else if (const auto* load = std::get_if<Load>(&action)) {
     RC_ASSERT(!state.own.has_value());
+    uint64_t left = state.memory_free - std::min(state.memory_free, load->plan.bytes);
     RC_ASSERT(load->plan.bytes <= state.memory_free);
+    for (const RunnerState& r : state.others) {
+      if (!r.pinned || r.draining || r.phase == Phase::leaving) left += r.bytes;
+    }
+    RC_ASSERT(!state.ahead || left >= state.ahead->bytes);
     RC_ASSERT(state.loaded_max == 0 || state.others.size() < static_cast<size_t>(state.loaded_max));
   } else if (const auto* evict = std::get_if<Evict>(&action)) {
     RC_ASSERT(!evict->others.empty());

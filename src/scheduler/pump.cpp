@@ -54,8 +54,9 @@ void LocalScheduler::pump() {
         order.emplace_back(rank_of(*head), key);
     }
     std::ranges::sort(order);
+    std::optional<Ahead> ahead;
     for (const auto& [rank, key] : order) {
-      while (!stopping_ && pump_model(key, *models_.at(key))) {
+      while (!stopping_ && pump_model(key, *models_.at(key), ahead)) {
       }
     }
     refuse_expired();  // Not before: who can go at once is served however short its patience.
@@ -65,17 +66,22 @@ void LocalScheduler::pump() {
   arm_timer();
 }
 
-bool LocalScheduler::pump_model(const Digest& key, ModelEntry& entry) {
+bool LocalScheduler::pump_model(const Digest& key, ModelEntry& entry, std::optional<Ahead>& ahead) {
   Waiter* head = entry.head(world_.clock.now());
   if (!head) return false;
   std::vector<Digest> others;
-  const NodeState node = node_state(key, others);
+  NodeState node = node_state(key, others);
+  node.ahead = ahead;
   const Demand demand = demand_of(entry, *head);
   if (!head->options.may_evict && !has_room(node, demand)) {
     refuse(entry, *head, {Errc::overloaded, "the memory was taken by another model"});
     return true;
   }
-  return perform(key, entry, *head, decide(node, demand), others);
+  const Action action = decide(node, demand);
+  if (!ahead && waits_for_room(node, action)) {
+    ahead = Ahead{demand.plans.back().bytes, demand.since};
+  }
+  return perform(key, entry, *head, action, others);
 }
 
 Demand LocalScheduler::demand_of(const ModelEntry& entry, const Waiter& waiter) {
@@ -83,6 +89,7 @@ Demand LocalScheduler::demand_of(const ModelEntry& entry, const Waiter& waiter) 
           .suspect = waiter.suspect,
           .plans = waiter.plans,
           .since = waiter.since,
+          .rank = rank_of(waiter),
           .not_before = entry.not_before};
 }
 
@@ -160,6 +167,8 @@ RunnerState LocalScheduler::runner_state(const ModelEntry& entry, const Instance
   state.exclusive = instance.exclusive;
   state.value = entry.value(world_.clock.now());
   state.queued = static_cast<int>(entry.waiters.size());
+  if (const Waiter* head = entry.head(world_.clock.now())) state.head_rank = rank_of(*head);
+  state.load_started = instance.load_started;
   return state;
 }
 
