@@ -9,7 +9,7 @@
 namespace om::generation {
 namespace {
 
-constexpr std::chrono::minutes kEmbedMax{5};
+constexpr std::chrono::minutes kEmbedMax{5};  // Of one holder.
 
 // Then it is a wish to load or unload the model.
 bool asks_nothing(const model::ChatRequest& request) { return request.messages.empty(); }
@@ -147,6 +147,20 @@ io::Task<Result<std::unique_ptr<Answer>>> FederatedGeneration::generate(
   return run(std::move(request), own, std::move(call));
 }
 
+io::Task<Result<model::Embedding>> FederatedGeneration::embed_at(
+    std::shared_ptr<engine::Backend> backend, std::string model, const model::EmbedRequest& request,
+    io::Call call) {
+  auto asked = engine::embed_body(backend->kind(), model, request);
+  const engine::BackendRequest running(world_.clock, backend, std::move(model), 0);
+  const size_t texts = request.input.size();
+  CO_TRY(std::string body, co_await backend->embed(std::move(asked), texts, std::move(call)));
+  // Many vectors take a while to read.
+  auto read = [body = std::move(body), texts] { return engine::read_embedding(body, texts); };
+  CO_TRY(model::Embedding embedding, co_await world_.workers.run(std::move(read)));
+  embedding.node = scheduler::backend_node(backend->spec().name);
+  co_return embedding;
+}
+
 io::Task<Result<model::Embedding>> FederatedGeneration::embed(model::EmbedRequest request,
                                                               io::Call call) {
   const bool elsewhere = is_elsewhere(request.model, request.standing);
@@ -157,27 +171,20 @@ io::Task<Result<model::Embedding>> FederatedGeneration::embed(model::EmbedReques
   }
   const io::TimePoint started = world_.clock.now();
   Error last{Errc::unavailable, "no backend that can be reached has the model"};
-  call.deadline = std::min(call.deadline, started + kEmbedMax);
   for (const auto& backend : backends_.holders_of(request.model)) {
     const engine::ExternalModel* model = backend->find(request.model);
     if (!model) continue;
-    auto asked = engine::embed_body(backend->kind(), model->name, request);
-    const engine::BackendRequest running(world_.clock, backend, model->name, 0);
-    auto body =
-        co_await backend->fetch("POST", std::move(asked.target), std::move(asked.body), call);
-    Result<model::Embedding> embedding = fail(Errc::internal, "no answer");
-    if (body) {
-      embedding = engine::read_embedding(*body, request.input.size());
-    } else {
-      embedding = fail(std::move(body).error());
-    }
+    const io::TimePoint latest = world_.clock.now() + kEmbedMax;
+    const io::Call limited{std::min(call.deadline, latest), call.cancel};
+    auto embedding = co_await embed_at(backend, model->name, request, limited);
     if (embedding) {
       backend->answered();
       embedding->total = world_.clock.now() - started;
       co_return embedding;
     }
     last = std::move(embedding).error();
-    if (!is_holders_fault(last)) break;
+    // That its client's time is over says nothing of a holder.
+    if (!is_holders_fault(last) || world_.clock.now() >= call.deadline) break;
     backend->failed(last);
   }
   co_return fail(std::move(last));

@@ -41,6 +41,10 @@ class FederatedGeneration final : public Generation {
   std::string explain(const std::string& request_id) const override;
 
  private:
+  // `model`: as it is named there.
+  io::Task<Result<model::Embedding>> embed_at(std::shared_ptr<engine::Backend> backend,
+                                              std::string model, const model::EmbedRequest& request,
+                                              io::Call call);
   bool is_own(std::string_view model);
   bool is_elsewhere(std::string_view model, const model::Standing& standing) const;
   template <class Request>

@@ -20,6 +20,7 @@ class Upstream:
         self.model, self.words = model, words or [f"word{i} " for i in range(12)]
         self.key, self.owner = key, owner
         self.mode, self.cut_after, self.pause, self.at_once = "good", 4, 0, 1
+        self.dimensions = 2
         self.requests, self.keys = [], []
         self.on_cut = lambda: None
         self.frozen, self.closed = False, threading.Event()
@@ -66,8 +67,9 @@ class Upstream:
                 if upstream.mode == "refuse":
                     return self.reply(503, {"error": {"message": "overloaded"}})
                 if self.path == "/v1/embeddings":
+                    rest = [0.12345678901234567] * (upstream.dimensions - 2)
                     return self.reply(200, {"data": [
-                        {"embedding": [0.5, float(len(text))]} for text in body["input"]],
+                        {"embedding": [0.5, float(len(text)), *rest]} for text in body["input"]],
                         "usage": {"prompt_tokens": 7}})
                 return upstream.stream(self, body)
 

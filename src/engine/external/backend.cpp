@@ -15,6 +15,8 @@ namespace json = boost::json;
 constexpr size_t kListBytesMax = 8 << 20;
 constexpr size_t kErrorBytesMax = 64 << 10;
 constexpr size_t kErrorShownMax = 500;
+// 8192 numbers of 17 digits, and spaces between them; of all together.
+constexpr size_t kVectorBytesMax = 256 << 10, kVectorsBytesMax = 256 << 20;
 
 Errc errc_of(int status) {
   switch (status) {
@@ -254,6 +256,42 @@ io::Task<Result<std::string>> Backend::fetch(std::string method, std::string tar
   co_return co_await response->read_all(kListBytesMax);
 }
 
+Error Backend::silence_or(const SilenceLimit& limit, Error error) const {
+  if (!limit.passed()) return error;
+  return {Errc::unavailable, fmt::format("backend {} is silent", spec_.name)};
+}
+
+io::Task<Result<std::string>> Backend::embed(UpstreamRequest upstream, size_t texts,
+                                             io::Call call) {
+  const size_t bytes_max =
+      std::clamp(std::min(texts, kVectorsBytesMax / kVectorBytesMax) * kVectorBytesMax,
+                 kListBytesMax, kVectorsBytesMax);
+  SilenceLimit limit(world_.clock, call.cancel, health_);
+  auto asked = request("POST", std::move(upstream.target), std::move(upstream.body));
+  limit.begin_wait();
+  auto response = co_await send(std::move(asked), io::Call{call.deadline, limit.token()});
+  limit.end_wait();
+  if (!response) co_return fail(silence_or(limit, std::move(response).error()));
+  std::string body;
+  while (true) {
+    limit.begin_wait();
+    auto more = co_await (*response)->read_some(body);
+    limit.end_wait();
+    if (!more) {
+      Error error = annotate(std::move(more).error(), "backend " + spec_.name);
+      if (error.code == Errc::deadline_exceeded) error.code = Errc::unavailable;  // As in send().
+      co_return fail(silence_or(limit, std::move(error)));
+    }
+    limit.heard(true);
+    if (body.size() > bytes_max) {
+      co_return fail(Errc::invalid_argument,
+                     "the embeddings of {} texts are larger than {} bytes; ask for fewer at once",
+                     texts, bytes_max);
+    }
+    if (!*more) co_return body;
+  }
+}
+
 io::Task<Result<std::unique_ptr<ExternalAnswer>>> Backend::ask(UpstreamRequest upstream,
                                                                io::Call call) {
   const bool lines = kind_ == BackendKind::ollama;
@@ -269,10 +307,7 @@ io::Task<Result<std::unique_ptr<ExternalAnswer>>> Backend::ask(UpstreamRequest u
     response = co_await send(request("POST", upstream.target, upstream.body), limited);
   }
   limit->end_wait();
-  if (!response) {
-    if (limit->passed()) co_return fail(Errc::unavailable, "backend {} is silent", spec_.name);
-    co_return fail(std::move(response).error());
-  }
+  if (!response) co_return fail(silence_or(*limit, std::move(response).error()));
   co_return std::make_unique<ExternalAnswer>(std::move(limit), std::move(*response),
                                              lines ? ollama_events() : openai_events(), lines);
 }

@@ -62,7 +62,10 @@ class Backend {
   // Errors before the answer began. unavailable and overloaded, internal, unauthenticated: another
   // holder may do better.
   io::Task<Result<std::unique_ptr<ExternalAnswer>>> ask(UpstreamRequest request, io::Call call);
-  // One JSON answer.
+  // The JSON answer with the vectors of so many texts. Errors as of ask(), and invalid_argument: it
+  // would be larger than we take, which is not the server's fault.
+  io::Task<Result<std::string>> embed(UpstreamRequest request, size_t texts, io::Call call);
+  // One short JSON answer, about itself.
   io::Task<Result<std::string>> fetch(std::string method, std::string target, std::string body,
                                       io::Call call);
   void answered();
@@ -73,6 +76,7 @@ class Backend {
   http::ClientRequest request(std::string method, std::string target, std::string body) const;
   io::Task<Result<std::unique_ptr<http::ClientResponse>>> send(http::ClientRequest request,
                                                                io::Call call);
+  Error silence_or(const SilenceLimit& limit, Error error) const;
   struct Detected {
     BackendKind kind = BackendKind::unknown;
     bool sure = false;

@@ -39,6 +39,7 @@ class ForeignServer {
   // What it does.
   io::Duration silent_before_head{}, silent_after_word{}, between_words{};
   int words = 1;
+  size_t embedding_bytes = 0;
   int64_t cached = 0;        // Of a prompt of 1000 tokens.
   bool pings = false;        // Meanwhile, where the answer has begun.
   bool tells_models = true;  // In time.
@@ -53,6 +54,11 @@ class ForeignServer {
     chat.messages.push_back({.role = "user", .content = std::string(4000, 'x')});
     CO_TRY(auto asked, chat_body(backend_->kind(), "m", chat, {}));
     co_return co_await backend_->ask(std::move(asked), std::move(call));
+  }
+  io::Task<Result<std::string>> embed(size_t texts) {
+    model::EmbedRequest request;
+    request.input.resize(texts);
+    co_return co_await backend_->embed(embed_body(backend_->kind(), "m", request), texts, {});
   }
   using Body = io::Task<void> (*)(ForeignServer&);
   void run(Body body) { sim_.run(run_and_stop(body)); }
@@ -74,6 +80,10 @@ class ForeignServer {
       co_return;
     }
     co_await be_silent(request, silent_before_head, nullptr);
+    if (request.path == "/v1/embeddings") {
+      co_return (void) co_await response.send(200, "application/json",
+                                              std::string(embedding_bytes, ' '));
+    }
     const auto started = co_await response.start(200, "text/event-stream");
     for (int i = 0; started && i < words; i++) {
       if (i > 0) co_await be_silent(request, between_words, nullptr);
@@ -264,6 +274,33 @@ TEST(Backend, ThatNeverBeginsIsGivenUp) {
     CO_ASSERT(!answer.has_value());
     EXPECT_EQ(answer.error().code, Errc::unavailable);
     EXPECT_EQ(answer.error().what, "backend far is silent");
+  });
+}
+
+TEST(Backend, MayEmbedManyTextsAtOnce) {
+  ForeignServer server;
+  server.embedding_bytes = 12 << 20;
+  server.run([](ForeignServer& far) -> io::Task<void> {
+    const auto many = co_await far.embed(64);
+    CO_ASSERT(many.has_value(), many.error().what);
+    EXPECT_EQ(many->size(), far.embedding_bytes);
+    const auto few = co_await far.embed(2);
+    CO_ASSERT(!few.has_value());
+    EXPECT_EQ(few.error().code, Errc::invalid_argument) << "not its fault";
+  });
+}
+
+TEST(Backend, ThatEmbedsNothingAndFailsItsChecksIsGivenUpSoon) {
+  ForeignServer server;
+  server.silent_before_head = minutes(60);
+  server.tells_models = false;
+  server.run([](ForeignServer& far) -> io::Task<void> {
+    const io::TimePoint before = far.now();
+    const auto embedding = co_await far.embed(1);
+    CO_ASSERT(!embedding.has_value());
+    EXPECT_EQ(embedding.error().code, Errc::unavailable);
+    EXPECT_EQ(embedding.error().what, "backend far is silent");
+    EXPECT_LE(far.now() - before, seconds(30));
   });
 }
 
