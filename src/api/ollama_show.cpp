@@ -17,6 +17,8 @@ struct ShowRequest {
   bool verbose = false;
 };
 
+constexpr std::chrono::seconds kElsewhereMax{5};  // For another server to tell of a model.
+
 // What only the file's header tells.
 struct HeaderFacts {
   boost::json::object model_info;
@@ -160,11 +162,12 @@ std::shared_ptr<engine::Backend> backend_of(const Dependencies& dependencies,
 }
 
 // An Ollama tells itself; of others it is known only that they answer.
-HandlerResult show_external(engine::Backend& backend, const std::string& model, Context& context) {
+HandlerResult show_external(const Dependencies& dependencies, engine::Backend& backend,
+                            const std::string& model, Context& context) {
   if (backend.kind() == engine::BackendKind::ollama) {
     const std::string body =
         boost::json::serialize(boost::json::object{{"model", backend.find(model)->name}});
-    io::Call call = context.call();
+    io::Call call = dependencies.world.clock.call_within(kElsewhereMax, context.request.cancel);
     CO_TRY(std::string told, co_await backend.fetch("POST", "/api/show", body, std::move(call)));
     co_return co_await context.send_json(std::move(told));
   }
@@ -189,7 +192,7 @@ HandlerResult handle_show(const Dependencies& dependencies, Context& context) {
   auto shown = find_shown(dependencies.store, request);
   if (!shown && shown.error().code == Errc::not_found) {
     if (auto backend = backend_of(dependencies, request.model)) {
-      co_return co_await show_external(*backend, request.model, context);
+      co_return co_await show_external(dependencies, *backend, request.model, context);
     }
   }
   CO_TRY(const store::Model model, std::move(shown));

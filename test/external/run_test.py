@@ -84,6 +84,14 @@ class OpenAiServer(Federation):
         self.assertEqual(len(vectors["embeddings"]), 2)
         self.assertEqual(vectors["prompt_eval_count"], 7)
 
+    def test_many_large_vectors_come_at_once_and_say_who_made_them(self):
+        upstream = self.upstream(name="rack")
+        upstream.dimensions = 8192
+        body = {"model": "shared", "input": ["text"] * 64}  # More than 8 MiB of them.
+        with self.node.request("POST", "/api/embed", body) as reply:
+            self.assertEqual(len(json.loads(reply.read())["embeddings"]), 64)
+            self.assertEqual(reply.headers["X-OllamaMax-Node"], "backend/rack")
+
     def test_tools_schema_and_logprobs_are_translated(self):
         upstream = self.upstream(name="rack")
         tool = {"type": "function", "function": {"name": "weather", "parameters": {
@@ -117,7 +125,8 @@ class OpenAiServer(Federation):
         self.node.start()
         self.node.wait_until(lambda: "shared" in self.node.names(), "the model is back")
         self.assertIn("word0", self.chat("shared")["message"]["content"])
-        self.node.cli("backend", "remove", "paid")
+        removed = self.node.cli("backend", "remove", "paid", "--json").stdout
+        self.assertEqual(json.loads(removed), {"status": "success"})
         self.assertFalse(holding[0].exists())
 
     def test_a_wish_to_load_or_unload_is_no_question(self):
@@ -282,6 +291,9 @@ class RealServers(Federation):
                 "a": {"type": "integer"}}, "required": ["a"]}, options={"num_predict": 60})
             self.assertIn("a", json.loads(shown["message"]["content"]))
             self.assertTrue(self.node.cli("run", "brief", "Say hello.").stdout.strip())
+            os.kill(other.process.pid, signal.SIGSTOP)  # Whoever asks of the model is told so.
+            with self.assertRaises(HttpError):
+                self.node.post("/api/show", {"model": MODEL}, timeout=30)
             other.stop(signal.SIGKILL)
             with self.assertRaises(HttpError):
                 self.chat(MODEL)
