@@ -46,6 +46,7 @@ void Replicas::start() {
 io::Task<void> Replicas::stop() {
   co_await workers_.stop();
   co_await tasks_.stop();
+  count_health({});  // It may be for good: this node has left the cluster.
 }
 
 io::Task<void> Replicas::run() {

@@ -4,6 +4,7 @@
 #include "store/testing/failing_files.h"
 #include "transfer/metrics.h"
 #include "transfer/replicas/health.h"
+#include "transfer/replicas/metrics.h"
 #include "transfer/scrub.h"
 #include "transfer/testing/replicated.h"
 
@@ -26,6 +27,15 @@ TEST_F(Replicated, MakesASecondCopyOfAModelThatAppears) {
   EXPECT_EQ(there[0], 'a');
   EXPECT_EQ(node(index_of(there[1])).store->read_manifest(name("m")).value(), bytes);
   EXPECT_EQ(state_of(replicas(3).health().at(0)), "ok");
+}
+
+TEST_F(Replicated, CountsNothingAnyMoreWhenItHasEnded) {
+  make_cluster(1);
+  put_model(0, "m", random_bytes(1000, 28));
+  pass(seconds(20));
+  EXPECT_EQ(models_catalogued.value(), 1);
+  stop_keeper(0);
+  EXPECT_EQ(models_catalogued.value(), 0);
 }
 
 // As of a model in a format that this version cannot read.
