@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "app/node_parts.h"
+#include "app/own_address.h"
 #include "app/own_facts.h"
 #include "base/log.h"
 #include "base/version.h"
@@ -18,11 +19,17 @@ namespace json = boost::json;
 namespace {
 
 constexpr uint64_t kAnswerBytesMax = 16 << 20;
-constexpr std::chrono::seconds kJoinAskMax{8};
+// Longer than a voter takes, which may have let this machine in when it is given up; but so long
+// only where somebody answers at all.
+constexpr std::chrono::seconds kJoinAskMax{12}, kJoinConnectMax{3};
+static_assert(kJoinAskMax > peer::JoinService::kJoinMax);
 // Facts of the cluster that was backed up, not of the one they are read back into.
 constexpr std::string_view kNotRestored[] = {"/nodes/", "/tokens/", "/pulls/"};
 
-bool is_any_address(const std::string& host) { return host == "0.0.0.0" || host == "::"; }
+// Of machines that ask to be let in, see IdentityStore::join_request().
+io::Path joining_directory(std::string_view state_directory) {
+  return io::join(state_directory, "joining");
+}
 
 void erase_cluster_facts(metadata::Snapshot& snapshot) {
   std::erase_if(snapshot.entries, [](const metadata::Entry& entry) {
@@ -70,57 +77,58 @@ Result<void> ClusterAdmin::check_in_cluster() const {
               "this node is in no cluster; `ollamamax cluster init` begins one");
 }
 
-Result<io::Endpoint> ClusterAdmin::advertised(const std::string& wanted,
-                                              bool towards_loopback) const {
-  TRY(const HostPort own, parse_peer_listen(settings_.cluster_listen));
-  auto listen = io::Endpoint::tcp(own.host, own.port);
-  const std::string& chosen = wanted.empty() ? settings_.cluster_advertise : wanted;
-  if (!chosen.empty()) {
-    auto endpoint = cluster::parse_endpoint(chosen, listen.port);
-    if (!endpoint || is_any_address(endpoint->host)) {
-      return fail(Errc::invalid_argument,
-                  "'{}' cannot be advertised: say the HOST[:PORT] under which other nodes reach "
-                  "this one",
-                  chosen);
-    }
-    return endpoint;
+template <class T>
+io::Task<Result<T>> ClusterAdmin::change_membership(io::Task<Result<T>> act) {
+  if (changing_) {
+    co_return fail(Errc::overloaded, "the membership of this node is being changed");
   }
-  if (!is_any_address(listen.host)) return listen;
-  if (towards_loopback) return io::Endpoint::tcp("127.0.0.1", listen.port);
-  const std::string address = outside_address();
-  if (address.empty()) {
-    return fail(Errc::invalid_argument,
-                "this machine has no address but loopback: say --advertise HOST under which other "
-                "nodes reach it");
-  }
-  return io::Endpoint::tcp(address, listen.port);
+  changing_ = true;
+  auto done = co_await std::move(act);
+  changing_ = done.has_value();
+  if (done) hooks_.restart();
+  co_return done;
 }
 
 io::Task<Result<std::string>> ClusterAdmin::init(cluster::EnterOptions options, io::Call call) {
+  return change_membership(init_now(std::move(options), std::move(call)));
+}
+
+io::Task<Result<void>> ClusterAdmin::join(std::string token, cluster::EnterOptions options,
+                                          io::Call call) {
+  return change_membership(join_now(std::move(token), std::move(options), std::move(call)));
+}
+
+io::Task<Result<void>> ClusterAdmin::leave(bool force, io::Call call) {
+  return change_membership(leave_now(force, std::move(call)));
+}
+
+io::Task<Result<std::string>> ClusterAdmin::init_now(cluster::EnterOptions options, io::Call call) {
   CO_TRY_VOID(check_alone());
   CO_TRY_VOID(security::check_node_name(name_));
-  CO_TRY(const io::Endpoint advertise, advertised(options.advertise, false));
-  auto token = co_await found(advertise, std::move(call));
+  ClusterState state{.name = name_};
+  CO_TRY_VOID(choose_address(state, settings_, options.advertise, false));
+  auto token = co_await found(std::move(state), std::move(call));
   if (!token) {
     // The file that makes this node a member is written last: nothing of it counts yet.
     const auto removed = world_.files.remove_all(directory_);
     if (!removed) log_warn("cannot remove", field("error", removed.error()));
-    co_return fail(std::move(token).error());
   }
-  hooks_.restart();
   co_return token;
 }
 
 // Authority, certificate, first member, first token; in this order, so that a crash in between
 // leaves a node by itself.
-io::Task<Result<std::string>> ClusterAdmin::found(const io::Endpoint& advertise, io::Call call) {
+io::Task<Result<std::string>> ClusterAdmin::found(ClusterState state, io::Call call) {
   const io::WallTime now = world_.clock.wall_now();
   security::IdentityStore identity(world_.files, directory_);
+  // Of an earlier try that was cut off: its etcd has facts of its own.
+  CO_TRY_VOID(world_.files.remove_all(directory_));
   CO_TRY_VOID(world_.files.make_directories(directory_));
   CO_TRY(const auto authority, security::make_authority("ollamamax", world_.random, now));
   CO_TRY(const auto request, security::make_certificate_request(name_));
   security::IssueOptions issue;
   issue.name = name_;
+  const io::Endpoint advertise = state.advertise;
   if (const auto host = security::canonical_host(advertise.host)) issue.addresses.push_back(*host);
   issue.now = now;
   CO_TRY(const std::string certificate,
@@ -138,12 +146,10 @@ io::Task<Result<std::string>> ClusterAdmin::found(const io::Endpoint& advertise,
   self.version = kVersion;
   self.joined_seconds = std::chrono::floor<std::chrono::seconds>(now).time_since_epoch().count();
   const bool external = !settings_.etcd_endpoints.empty();
-  ClusterState state{.name = name_,
-                     .advertise = advertise,
-                     .voter = true,
-                     .external_etcd = external,
-                     .one_port = !external && can_use_one_port(settings_, advertise, {self}),
-                     .known = {self}};
+  state.voter = true;
+  state.external_etcd = external;
+  state.one_port = !external && can_use_one_port(settings_, advertise, {self});
+  state.known = {self};
   const auto voter = voters_.make({world_, settings_, state, directory_, identity});
   auto text = Result<std::string>();
   if (auto begun = co_await voter->begin(call); !begun) {
@@ -208,7 +214,9 @@ io::Task<Result<cluster::JoinAnswer>> ClusterAdmin::ask_one_to_join(
 io::Task<Result<cluster::JoinAnswer>> ClusterAdmin::ask_to_join(
     const security::JoinToken& token, std::vector<cluster::DiscoverySource> sources,
     const cluster::JoinRequest& request, io::Call call) {
-  http::Client client(world_);
+  http::ClientLimits limits;
+  limits.connect_max = kJoinConnectMax;
+  http::Client client(world_, limits);
   Error last{Errc::unavailable, "the token names no node"};
   std::vector<io::Endpoint> asked;
   for (const bool discovered : {false, true}) {
@@ -228,28 +236,39 @@ io::Task<Result<cluster::JoinAnswer>> ClusterAdmin::ask_to_join(
   co_return fail(std::move(last));
 }
 
-io::Task<Result<void>> ClusterAdmin::join(std::string text, cluster::EnterOptions options,
-                                          io::Call call) {
+io::Task<Result<void>> ClusterAdmin::join_now(std::string text, cluster::EnterOptions options,
+                                              io::Call call) {
   CO_TRY_VOID(check_alone());
   CO_TRY_VOID(security::check_node_name(name_));
   CO_TRY(const security::JoinToken token, security::parse_join_token(text));
   const auto& places = options.discover.empty() ? settings_.cluster_discover : options.discover;
   CO_TRY(auto sources, cluster::parse_discovery(places));
+  ClusterState state{.name = name_, .newcomer = true};
   const bool loopback = is_loopback(token.endpoints.front().host);
-  CO_TRY(const io::Endpoint advertise, advertised(options.advertise, loopback));
-  CO_TRY(const auto certificate_request, security::make_certificate_request(name_));
-  cluster::JoinRequest request{token.id, token.secret, certificate_request.request, advertise,
-                               kVersion};
-  CO_TRY(const cluster::JoinAnswer answer,
-         co_await ask_to_join(token, std::move(sources), request, call));
+  CO_TRY_VOID(choose_address(state, settings_, options.advertise, loopback));
+  security::IdentityStore joining(world_.files, joining_directory(settings_.state_directory));
+  CO_TRY(const auto own, joining.join_request(token.id, name_));
+  const auto now = std::chrono::floor<std::chrono::seconds>(world_.clock.wall_now());
+  cluster::JoinRequest request{token.id,        token.secret, own.request,
+                               state.advertise, kVersion,     now.time_since_epoch().count()};
+  CO_TRY(cluster::JoinAnswer answer,
+         co_await ask_to_join(token, std::move(sources), request, std::move(call)));
+  co_return co_await enter(std::move(state), std::move(answer), own.key);
+}
+
+// The cluster knows this node by now. Whatever fails here is done again by another join with the
+// same token.
+io::Task<Result<void>> ClusterAdmin::enter(ClusterState state, cluster::JoinAnswer answer,
+                                           const security::Secret& key) {
   security::IdentityStore identity(world_.files, directory_);
+  // Of a cluster that was left or never begun: its etcd has other facts.
+  CO_TRY_VOID(world_.files.remove_all(directory_));
   CO_TRY_VOID(world_.files.make_directories(directory_));
-  CO_TRY_VOID(identity.save(answer.authority, answer.certificate, certificate_request.key,
-                            world_.clock.wall_now()));
-  ClusterState state{
-      .name = name_, .advertise = advertise, .newcomer = true, .known = answer.members};
+  CO_TRY_VOID(identity.save(answer.authority, answer.certificate, key, world_.clock.wall_now()));
+  state.known = std::move(answer.members);
   CO_TRY_VOID(save_cluster_state(world_.files, directory_, state));
-  hooks_.restart();
+  const auto removed = world_.files.remove_all(joining_directory(settings_.state_directory));
+  if (!removed) log_warn("cannot remove", field("error", removed.error()));
   co_return Result<void>{};
 }
 
@@ -272,18 +291,18 @@ Result<void> ClusterAdmin::check_copies_elsewhere(const std::string& node) const
               models, node);
 }
 
-io::Task<Result<void>> ClusterAdmin::leave(bool force, io::Call call) {
+io::Task<Result<void>> ClusterAdmin::leave_now(bool force, io::Call call) {
   CO_TRY_VOID(check_in_cluster());
   // A node on its way to a vote would write of it where nothing is to be any more.
   co_await parts_->stop_voting();
-  auto left = co_await leave_now(force, std::move(call));
+  auto left = co_await leave_and_forget(force, std::move(call));
   if (!left) parts_->start_voting();
   co_return left;
 }
 
-io::Task<Result<void>> ClusterAdmin::leave_now(bool force, io::Call call) {
+io::Task<Result<void>> ClusterAdmin::leave_and_forget(bool force, io::Call call) {
   if (!parts_->was_removed()) {
-    const auto told = co_await take_leave(force, std::move(call));
+    const auto told = co_await take_leave(force, call);
     if (!told && told.error().code == Errc::invalid_argument) co_return told;
     if (!told && told.error().code != Errc::forbidden) {
       if (!force) {
@@ -295,9 +314,25 @@ io::Task<Result<void>> ClusterAdmin::leave_now(bool force, io::Call call) {
       log_warn("this node leaves a cluster that it cannot tell", field("error", told.error()));
     }
   }
-  CO_TRY_VOID(world_.files.remove_all(directory_));
-  hooks_.restart();
+  auto removed = remove_cluster(world_.files, directory_);
+  if (!removed && load_cluster_state(world_.files, directory_)) co_return removed;
+  if (removed) removed = co_await forget_others_keys(std::move(call));
+  if (!removed) log_warn("left behind of the cluster", field("error", removed.error()));
   co_return Result<void>{};
+}
+
+// A key of one of the cluster's backends would else be taken for that of one of this name later.
+io::Task<Result<void>> ClusterAdmin::forget_others_keys(io::Call call) {
+  std::set<std::string, std::less<>> own;
+  if (world_.files.exists(own_facts_file(settings_.state_directory))) {
+    CO_TRY(const metadata::Snapshot facts,
+           co_await read_own_facts(world_, voters_, settings_.state_directory, std::move(call)));
+    for (const metadata::Entry& entry : facts.entries) {
+      if (!entry.key.starts_with(cluster::kBackendsPrefix)) continue;
+      own.insert(entry.key.substr(cluster::kBackendsPrefix.size()));
+    }
+  }
+  co_return cluster::remove_other_keys(world_.files, settings_.state_directory, own);
 }
 
 io::Task<Result<void>> ClusterAdmin::take_leave(bool force, io::Call call) {

@@ -42,11 +42,18 @@ class ClusterAdmin final : public cluster::Admin {
   Result<void> check_alone() const;
   Result<void> check_in_cluster() const;
   Result<void> check_copies_elsewhere(const std::string& node) const;
-  // Where others reach this node; `towards_loopback`: only this machine is meant.
-  Result<io::Endpoint> advertised(const std::string& wanted, bool towards_loopback) const;
+  // `act`, unless another one is under way. When it is done this node is about to start anew.
+  template <class T>
+  io::Task<Result<T>> change_membership(io::Task<Result<T>> act);
+  io::Task<Result<std::string>> init_now(cluster::EnterOptions options, io::Call call);
+  io::Task<Result<void>> join_now(std::string token, cluster::EnterOptions options, io::Call call);
+  io::Task<Result<void>> enter(ClusterState state, cluster::JoinAnswer answer,
+                               const security::Secret& key);
   io::Task<Result<void>> leave_now(bool force, io::Call call);
+  io::Task<Result<void>> leave_and_forget(bool force, io::Call call);
+  io::Task<Result<void>> forget_others_keys(io::Call call);
   io::Task<Result<void>> take_leave(bool force, io::Call call);  // Tells the cluster.
-  io::Task<Result<std::string>> found(const io::Endpoint& advertise, io::Call call);
+  io::Task<Result<std::string>> found(ClusterState state, io::Call call);
   io::Task<Result<std::string>> write_first_facts(Voter& voter, cluster::Member self, Digest ca_pin,
                                                   io::Call call);
   io::Task<Result<void>> keep_facts(io::Call call);
@@ -69,6 +76,7 @@ class ClusterAdmin final : public cluster::Admin {
   metadata::Metadata* own_facts_;
   VoterMaker& voters_;
   Hooks hooks_;
+  bool changing_ = false;
 };
 
 }  // namespace om::app

@@ -74,6 +74,7 @@ io::Task<Result<void>> ClusterParts::open(io::Endpoint at, scheduler::LocalSched
                                                     io::join(directory_, "models.json"));
   store_ = std::make_unique<cluster::ClusterStore>(world_, disk_, *catalogue_);
   reports_ = std::make_unique<cluster::Reports>(world_, *client_, [this] { return self(); });
+  reports_->tell_address(state_.advertise);
   staged_ = std::make_unique<peer::StagedScheduler>(
       local, [this](const scheduler::Target& target, io::Call call) {
         return bring(target, std::move(call));
@@ -136,22 +137,6 @@ void ClusterParts::open_renewal() {
                          [this] { return voters(); }, settings_.certificate_life});
   // Before etcd and the other nodes see the old one: it may have expired while the node was off.
   renewal_->renew_by_itself();
-}
-
-// With a certificate for another node's name this one could pose as it.
-std::vector<std::string> ClusterParts::addresses_of(std::string_view node) const {
-  std::vector<std::string> addresses;
-  io::Endpoint peer = node == state_.name ? state_.advertise : io::Endpoint{};
-  if (const cluster::Member* member = members_ ? members_->find(node) : nullptr) {
-    peer = member->peer;
-  }
-  const auto host = security::canonical_host(peer.host);
-  if (!host) return addresses;
-  const std::vector<cluster::Member> members = known_members();
-  const bool is_anothers =
-      *host != node && std::ranges::count(members, *host, &cluster::Member::name) > 0;
-  if (!is_anothers) addresses.push_back(*host);
-  return addresses;
 }
 
 void ClusterParts::open_split(scheduler::LocalScheduler& local) {
@@ -290,7 +275,10 @@ Result<void> ClusterParts::listen(io::Endpoint at) {
 io::Task<void> ClusterParts::answer(http::Request& request, http::BodyReader& body,
                                     http::ResponseWriter& response) {
   const bool for_voter = peer::VoterService::serves(request.path) && state_.one_port;
-  if (!for_voter && serving_) co_return co_await peer_server_->handle(request, body, response);
+  if (!for_voter && serving_) {
+    hear_address(request);
+    co_return co_await peer_server_->handle(request, body, response);
+  }
   int status = 503;
   Error error{Errc::unavailable, "this node is starting"};
   if (const auto allowed = authorize(request); !allowed) {
@@ -325,6 +313,7 @@ void ClusterParts::connect_members() {
   std::set<std::string, std::less<>> draining;
   std::vector<std::string> aggregators;
   const std::vector<cluster::Member> members = known_members();
+  part_from_former(members);
   const bool asks_voters = !state_.voter && members.size() > settings_.direct_reports_max;
   for (const cluster::Member& member : members) {
     if (member.name == state_.name) continue;
@@ -346,12 +335,6 @@ void ClusterParts::tell_removal(bool removed) {
         field("node", state_.name));
   }
   removed_ = removed;
-}
-
-std::vector<cluster::Member> ClusterParts::known_members() const {
-  if (!members_) return members_on_disk();
-  std::vector<cluster::Member> members = members_->list();
-  return members.empty() ? state_.known : members;
 }
 
 std::vector<engine::PeerLink> ClusterParts::voters() {

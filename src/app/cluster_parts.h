@@ -2,6 +2,8 @@
 #pragma once
 
 #include <memory>
+#include <optional>
+#include <set>
 #include <string>
 
 #include "app/cluster_state.h"
@@ -95,6 +97,10 @@ class ClusterParts {
   std::vector<engine::PeerLink> voters();
   engine::PeerLink link_to(const cluster::Member& member);
   std::vector<cluster::Member> known_members() const;
+  void hear_address(const http::Request& request);
+  io::Endpoint address_of(const cluster::Member& member) const;
+  void part_from_former(const std::vector<cluster::Member>& members);
+  io::Task<void> forget_former(std::string name);
   std::optional<engine::PeerLink> link_at_address(const io::Endpoint& at);
   Result<void> listen(io::Endpoint at);
   io::Task<void> answer(http::Request& request, http::BodyReader& body,
@@ -116,6 +122,8 @@ class ClusterParts {
   io::Task<void> keep_voters(io::CancelToken token);
   io::Task<void> notice_removal(io::Call call);
   void tell_removal(bool removed);
+  bool has_moved();
+  io::Task<Result<void>> update_own_record(io::Call call);
   io::Path members_file() const { return io::join(directory_, "members.json"); }
   std::vector<cluster::Member> members_on_disk() const;
   Result<void> check_facts_elsewhere() const;
@@ -132,6 +140,7 @@ class ClusterParts {
     // Of each one name, or none: gone for too long, without a vote for too long, to be the next,
     // and to be the first to have no vote any more.
     std::string lost, failed, candidate, last;
+    size_t candidates = 0;
   };
   VoterSurvey survey_voters(const std::vector<cluster::Member>& members);
   bool is_surplus(const VoterSurvey& survey, size_t wanted);
@@ -153,6 +162,13 @@ class ClusterParts {
   io::TimePoint blobs_at_{};
   uint64_t disk_free_ = 0;
   std::map<std::string, std::shared_ptr<const io::Tls>> tls_;
+  struct HeardAddress {
+    io::Endpoint recorded, now;
+  };
+  // Where nodes say that they are, until their records say something else than they did then.
+  std::map<std::string, HeardAddress, std::less<>> heard_;
+  std::set<std::string> members_before_;
+  std::optional<io::TimePoint> moved_since_;
 
   // Of its own: connections to nodes have other limits than those to runners and registries.
   std::unique_ptr<http::Client> client_;

@@ -25,6 +25,10 @@ Result<ClusterState> load_cluster_state(io::Filesystem& files, const io::Path& d
   fields.read("name", state.name);
   fields.read("host", state.advertise.host);
   fields.read("port", state.advertise.port);
+  fields.read("advertise_found", state.advertise_found);
+  fields.read("advertise_before", state.advertise_before);
+  fields.read("advertise_setting", state.advertise_setting);
+  fields.read("listen_port", state.listen_port);
   fields.read("voter", state.voter);
   fields.read("external_etcd", state.external_etcd);
   fields.read("one_port", state.one_port);
@@ -52,6 +56,10 @@ Result<void> save_cluster_state(io::Filesystem& files, const io::Path& directory
   const json::object object{{"name", state.name},
                             {"host", state.advertise.host},
                             {"port", state.advertise.port},
+                            {"advertise_found", state.advertise_found},
+                            {"advertise_before", state.advertise_before},
+                            {"advertise_setting", state.advertise_setting},
+                            {"listen_port", state.listen_port},
                             {"voter", state.voter},
                             {"external_etcd", state.external_etcd},
                             {"one_port", state.one_port},
@@ -60,6 +68,16 @@ Result<void> save_cluster_state(io::Filesystem& files, const io::Path& directory
   TRY_VOID(files.make_directories(directory));
   TRY_VOID(files.set_mode(directory, 0700));
   return files.write_file(io::join(directory, kFile), json::serialize(object) + "\n");
+}
+
+// What makes it a member goes first, for good: with that file and without the rest the node would
+// not start.
+Result<void> remove_cluster(io::Filesystem& files, const io::Path& directory) {
+  if (files.exists(io::join(directory, kFile))) {
+    TRY_VOID(files.remove(io::join(directory, kFile)));
+    TRY_VOID(files.sync_directory(directory));
+  }
+  return files.remove_all(directory);
 }
 
 }  // namespace om::app

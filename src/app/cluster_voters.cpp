@@ -164,6 +164,7 @@ io::Task<void> ClusterParts::keep_voters(io::CancelToken token) {
     const auto slept = co_await world_.clock.sleep_for(kLookInterval, {io::kNever, token});
     if (!slept) co_return;
     if (voter_ && voter_->was_removed()) continue;
+    if (has_moved()) co_return restart_();
     Result<void> done;
     if (voter_ && !vote_is_sure_) {
       done = co_await complete_vote(world_.clock.call_within(kChooseMax, token));
@@ -179,10 +180,8 @@ io::Task<void> ClusterParts::keep_voters(io::CancelToken token) {
     const cluster::Member* self = members_->find(state_.name);
     tell_removal(!self);  // The first sync may have brought it, and told nobody.
     done = {};
-    if (self && self->version != kVersion) {
-      auto upgrade = [](cluster::Member& member) { member.version = kVersion; };
-      const io::Call call = world_.clock.call_within(kChooseMax, token);
-      done = co_await members_->update(state_.name, upgrade, call);
+    if (self && (self->version != kVersion || self->peer != state_.advertise)) {
+      done = co_await update_own_record(world_.clock.call_within(kChooseMax, token));
     } else if (self && self->voter && !voter_) {
       done = co_await become_voter(world_.clock.call_within(kBecomeMax, token));
     } else if (self && !voter_ && !settings_.etcd_endpoints.empty() && facts_are_external()) {
@@ -225,7 +224,7 @@ ClusterParts::VoterSurvey ClusterParts::survey_voters(const std::vector<cluster:
       const bool is_ready = node && node->state == cluster::NodeState::ready &&
                             (!state_.one_port || knows_one_port(member)) &&
                             !voters_failed_.contains(member.name);
-      if (is_ready && survey.candidate.empty()) survey.candidate = member.name;
+      if (is_ready && survey.candidates++ == 0) survey.candidate = member.name;
       continue;
     }
     survey.voters++;
@@ -270,8 +269,10 @@ io::Task<Result<void>> ClusterParts::choose_voters(io::Call call) {
   }
   if (now.candidate.empty()) co_return Result<void>{};
   if (now.voters < wanted) {
-    // One after the other: etcd takes in no second one before the first has its vote.
-    if (now.is_awaiting) co_return Result<void>{};
+    // One after the other: etcd takes in no second one before the first has its vote. And none
+    // that would make their number even for long: of two each would need the other.
+    const bool makes_even = now.voters % 2 == 1 && now.candidates < 2;
+    if (now.is_awaiting || makes_even) co_return Result<void>{};
     log_info("a node becomes a voter", field("node", now.candidate));
     co_return co_await set_voter(now.candidate, false, call);
   }
@@ -281,9 +282,12 @@ io::Task<Result<void>> ClusterParts::choose_voters(io::Call call) {
   co_return co_await set_voter(now.candidate, false, call);
 }
 
-// After nodes have left: the two that are left of three would need each other.
+// After nodes have left, or where the one to make an odd number of them has never come: the two
+// that are left of three would need each other.
 bool ClusterParts::is_surplus(const VoterSurvey& survey, size_t wanted) {
-  if (survey.voters <= wanted || !survey.all_vote || survey.last.empty()) {
+  const bool stays_even = survey.voters % 2 == 0 && survey.candidates == 0;
+  const bool too_many = survey.voters > wanted || stays_even;
+  if (!too_many || !survey.all_vote || survey.last.empty()) {
     surplus_since_.reset();
     return false;
   }
@@ -393,7 +397,8 @@ io::Task<Result<void>> ClusterParts::become_voter(io::Call call) {
     joined = co_await voter->resume(call);
     if (joined) {
       std::vector<io::Endpoint> others = etcd_endpoints(members_->list(), reports_->view());
-      joined = co_await voter->finish_join(std::move(others), call);
+      joined = co_await voter->check_cluster(others, call);
+      if (joined) joined = co_await voter->finish_join(std::move(others), call);
     }
   } else {
     CO_TRY_VOID(co_await give_up_old_vote(call));
@@ -407,7 +412,8 @@ io::Task<Result<void>> ClusterParts::become_voter(io::Call call) {
   }
   if (!joined) {
     co_await voter->stop();
-    if (joined.error().code == Errc::forbidden) {  // Of an earlier time as a voter: begins afresh.
+    // Of an earlier time as a voter, or of another cluster: begins afresh.
+    if (joined.error().code == Errc::forbidden) {
       CO_TRY_VOID(world_.files.remove_all(voter_directory(directory_)));
     }
     co_return joined;
@@ -427,6 +433,7 @@ io::Task<Result<void>> ClusterParts::complete_vote(io::Call call) {
   if (!members_->facts().following()) co_return Result<void>{};
   const cluster::Member* self = members_->find(state_.name);
   if (!self || !self->voter) co_return Result<void>{};  // Its removal is on its way.
+  CO_TRY_VOID(co_await voter_->tell_address(call));
   const bool is_new = !state_.voter;
   if (is_new) {
     state_.known = members_->list();

@@ -57,6 +57,10 @@ class EtcdVoter final : public Voter {
   io::Task<Result<void>> resume(io::Call call) override;
   io::Task<Result<void>> join(std::vector<io::Endpoint> others, io::Call call) override;
   io::Task<Result<void>> finish_join(std::vector<io::Endpoint> others, io::Call call) override;
+  io::Task<Result<void>> check_cluster(std::vector<io::Endpoint> others, io::Call call) override;
+  io::Task<Result<void>> tell_address(io::Call call) override {
+    return member_.tell_address(std::move(call));
+  }
   bool has_begun() const override { return member_.has_begun(); }
   bool was_removed() const override { return member_.removed(); }
   metadata::Metadata& metadata() override { return *metadata_; }
@@ -125,6 +129,11 @@ io::Task<Result<void>> EtcdVoter::join(std::vector<io::Endpoint> others, io::Cal
 io::Task<Result<void>> EtcdVoter::finish_join(std::vector<io::Endpoint> others, io::Call call) {
   const auto membership = open_membership(world_, identity_, std::move(others));
   co_return co_await member_.finish_join(*membership, std::move(call));
+}
+
+io::Task<Result<void>> EtcdVoter::check_cluster(std::vector<io::Endpoint> others, io::Call call) {
+  const auto membership = open_membership(world_, identity_, std::move(others));
+  co_return co_await member_.check_cluster(*membership, std::move(call));
 }
 
 io::Task<void> EtcdVoter::hand_over_lead() {

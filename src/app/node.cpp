@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "app/node_parts.h"
+#include "app/own_address.h"
 #include "app/own_facts.h"
 #include "base/log.h"
 #include "base/version.h"
@@ -66,6 +67,7 @@ io::Task<Result<void>> Node::build() {
   server_ = std::make_unique<http::Server>(world_, limits, api_->handler());
   memory_watch_ = std::make_unique<MemoryWatch>(
       world_, [this](uint64_t left) { local_scheduler_->note_memory_left(left); });
+  health_ = std::make_unique<NodeHealth>(world_, name_, settings_.models_directory, cluster_.get());
   runtime_directory_ = paths.runtime_directory;
   runtime_lock_ = paths.runtime_lock;
   co_return Result<void>{};
@@ -92,6 +94,14 @@ io::Task<Result<void>> Node::enter_cluster(transfer::TransferOptions options) {
   auto state = load_cluster_state(world_.files, directory);
   if (state) {
     name_ = state->name;  // Its certificate says so, whatever the machine is called now.
+    // An address that was found is followed later: the network may not be there yet.
+    const auto found_then = [host = state->advertise.host] { return std::vector{host}; };
+    if (follow_address(*state, settings_, found_then)) {
+      log_info("other nodes are told where this one is", field("address", state->advertise.str()));
+      const auto saved = save_cluster_state(world_.files, directory, *state);
+      // It is looked at once more at the next start.
+      if (!saved) log_warn("the state is not saved", field("error", saved.error()));
+    }
     cluster_ = std::make_unique<ClusterParts>(world_, settings_, *store_, std::move(*state),
                                               directory, voters_);
     CO_TRY_VOID(co_await open_cluster(std::move(options)));
@@ -114,6 +124,18 @@ io::Task<Result<void>> Node::enter_cluster(transfer::TransferOptions options) {
   co_return Result<void>{};
 }
 
+// In the cluster's folder, so that it goes with the cluster; earlier versions kept it beside that.
+io::Path Node::copy_of_facts(std::string_view name, std::string_view earlier) {
+  const io::Path old = io::join(settings_.state_directory, earlier);
+  const io::Path copy = io::join(cluster_directory(settings_.state_directory), name);
+  if (world_.files.exists(old)) {
+    const bool is_of_this = cluster_ && !world_.files.exists(copy);
+    const auto gone = is_of_this ? world_.files.rename(old, copy) : world_.files.remove(old);
+    if (!gone) log_warn("an old copy of facts stays", field("error", gone.error()));
+  }
+  return cluster_ ? copy : io::Path();
+}
+
 io::Task<Result<void>> Node::open_backends() {
   backends_ = std::make_unique<engine::Backends>(world_, *client_);
   cluster::BackendTable::FetchKey fetch;
@@ -122,10 +144,10 @@ io::Task<Result<void>> Node::open_backends() {
       return cluster_->fetch_backend_key(std::move(name), std::move(call));
     };
   }
-  const io::Path copy = io::join(settings_.state_directory, "cluster-backends.json");
+  const io::Path copy = copy_of_facts("backends.json", "cluster-backends.json");
   backend_table_ = std::make_unique<cluster::BackendTable>(
       world_, *backends_, settings_.state_directory, cluster_ ? cluster_->metadata() : *own_facts_,
-      cluster_ ? copy : io::Path(), std::move(fetch));
+      copy, std::move(fetch));
   if (cluster_) cluster_->serve_backend_keys(*backend_table_);
   backend_table_->start();
   if (cluster_) co_return Result<void>{};
@@ -139,10 +161,9 @@ io::Task<Result<void>> Node::open_pins() {
       return cluster_->members().find(name) != nullptr;
     };
   }
-  const io::Path copy = io::join(settings_.state_directory, "cluster-pins.json");
-  pin_table_ =
-      std::make_unique<cluster::PinTable>(world_, cluster_ ? cluster_->metadata() : *own_facts_,
-                                          name_, cluster_ ? copy : io::Path(), std::move(has_node));
+  const io::Path copy = copy_of_facts("pins.json", "cluster-pins.json");
+  pin_table_ = std::make_unique<cluster::PinTable>(
+      world_, cluster_ ? cluster_->metadata() : *own_facts_, name_, copy, std::move(has_node));
   generation::PinKeeper::Options options{
       .loader = cluster_ ? &cluster_->own_scheduler() : nullptr,
       .default_context = static_cast<int>(settings_.context_length)};
@@ -216,6 +237,7 @@ io::Task<void> Node::take_down() {
     co_await server_->stop(settings_.drain_time);
   }
   if (memory_watch_) co_await memory_watch_->stop();
+  if (health_) co_await health_->stop();
   co_await tasks_.stop();
   if (transfer_) co_await transfer_->stop();
   if (pin_table_) co_await pin_table_->stop();
@@ -240,6 +262,7 @@ io::Task<Result<void>> Node::run(std::function<void()> on_ready) {
   if (built) {
     ready_ = true;
     memory_watch_->start();
+    health_->start();
     pin_keeper_->start();
     on_ready();
     while (!stopping_ && !restart_) {

@@ -9,6 +9,7 @@
 #include "app/cluster_admin.h"
 #include "app/cluster_parts.h"
 #include "app/memory_watch.h"
+#include "app/node_health.h"
 #include "app/settings.h"
 #include "generation/federated_generation.h"
 #include "generation/node_records.h"
@@ -49,6 +50,7 @@ class Node {
   io::Task<Result<void>> build();
   generation::Records* make_records();
   io::Task<Result<void>> enter_cluster(transfer::TransferOptions options);
+  io::Path copy_of_facts(std::string_view name, std::string_view earlier);
   io::Task<Result<void>> open_backends();
   io::Task<Result<void>> open_pins();
   io::Task<void> bring_own_facts();  // Into the cluster that this node has entered.
@@ -85,6 +87,7 @@ class Node {
   std::unique_ptr<api::Api> api_;
   std::unique_ptr<http::Server> server_;
   std::unique_ptr<MemoryWatch> memory_watch_;
+  std::unique_ptr<NodeHealth> health_;
   io::TaskGroup tasks_;
 };
 

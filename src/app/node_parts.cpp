@@ -1,15 +1,12 @@
 #include "app/node_parts.h"
 
-#include <arpa/inet.h>
-#include <ifaddrs.h>
-#include <net/if.h>
-#include <netdb.h>
 #include <signal.h>
 #include <unistd.h>
 
 #include <charconv>
 
 #include "app/memory_watch.h"
+#include "app/own_address.h"
 #include "base/log.h"
 #include "base/version.h"
 #include "scheduler/gguf_plans.h"
@@ -65,27 +62,6 @@ Result<std::string> runtime_directory(io::Filesystem& files, std::shared_ptr<io:
 }
 
 // Host names and addresses under which a browser on this machine may call us.
-std::vector<std::string> own_names() {
-  std::vector<std::string> names;
-  std::array<char, 256> host{};
-  if (::gethostname(host.data(), host.size() - 1) == 0) names.emplace_back(host.data());
-  ifaddrs* list = nullptr;
-  if (::getifaddrs(&list) != 0) return names;
-  for (const ifaddrs* entry = list; entry != nullptr; entry = entry->ifa_next) {
-    if (entry->ifa_addr == nullptr) continue;
-    const int family = entry->ifa_addr->sa_family;
-    if (family != AF_INET && family != AF_INET6) continue;
-    std::array<char, NI_MAXHOST> text{};
-    const socklen_t length = family == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
-    if (::getnameinfo(entry->ifa_addr, length, text.data(), text.size(), nullptr, 0,
-                      NI_NUMERICHOST) == 0) {
-      names.emplace_back(text.data());
-    }
-  }
-  ::freeifaddrs(list);
-  return names;
-}
-
 engine::LaunchOptions launch_options(const Settings& settings, const NodePaths& paths, int cores) {
   engine::LaunchOptions launch;
   launch.program = paths.server_program;
@@ -156,18 +132,6 @@ std::string node_name(const Settings& settings) {
 
 bool is_loopback(std::string_view host) {
   return host == "localhost" || host == "::1" || host.starts_with("127.");
-}
-
-std::string outside_address() {
-  for (const bool v6 : {false, true}) {
-    for (const std::string& name : own_names()) {
-      const bool is_v6 = name.find(':') != std::string::npos;
-      const bool is_v4 = name.find_first_not_of("0123456789.") == std::string::npos;
-      if (is_v6 != v6 || (!v6 && !is_v4) || is_loopback(name) || name.starts_with("fe80")) continue;
-      return name;
-    }
-  }
-  return {};
 }
 
 io::Task<Cards> find_cards(io::World& world, const NodePaths& paths) {
@@ -255,7 +219,7 @@ api::Settings make_api_settings(const Settings& settings, const std::string& nam
   api.node_name = name;
   api.body_bytes_max = settings.body_bytes_max;
   api.origins = settings.origins;
-  api.host_names = own_names();
+  api.host_names = machine_addresses();
   for (const std::string& text : settings.key_weights) {
     if (const auto weight = parse_key_weight(text)) api.key_weights.insert(*weight);
   }

@@ -24,7 +24,6 @@ Result<NodePaths> find_paths(io::Filesystem& files, const Settings& settings);
 
 std::string node_name(const Settings& settings);
 bool is_loopback(std::string_view host);
-std::string outside_address();  // The first that is not loopback; empty: there is none.
 
 // This machine's graphics cards, for the log, too. What cannot be asked counts as absent.
 using Cards = std::vector<engine::GraphicsCard>;

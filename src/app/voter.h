@@ -54,6 +54,12 @@ class Voter {
   virtual io::Task<Result<void>> finish_join(std::vector<io::Endpoint>, io::Call) {
     co_return Result<void>{};
   }
+  // forbidden: what was resumed is of another cluster than the others.
+  virtual io::Task<Result<void>> check_cluster(std::vector<io::Endpoint>, io::Call) {
+    co_return Result<void>{};
+  }
+  // As long as there is a majority: the engine's other members hear where this one is now.
+  virtual io::Task<Result<void>> tell_address(io::Call) { co_return Result<void>{}; }
   virtual bool has_begun() const = 0;
   virtual bool was_removed() const = 0;  // By the others: it is of no use any more.
 

@@ -17,6 +17,17 @@ bool is_key(std::string_view key) {
 
 }  // namespace
 
+Result<void> remove_other_keys(io::Filesystem& files, const io::Path& directory,
+                               const std::set<std::string, std::less<>>& kept) {
+  const io::Path folder = io::join(directory, kKeys);
+  if (!files.exists(folder)) return {};
+  TRY(const std::vector<std::string> names, files.list(folder));
+  for (const std::string& name : names) {
+    if (!kept.contains(name)) TRY_VOID(files.remove(io::join(folder, name)));
+  }
+  return {};
+}
+
 BackendTable::BackendTable(io::World& world, engine::Backends& backends, io::Path directory,
                            metadata::Metadata& metadata, io::Path copy, FetchKey fetch_key)
     : world_(world),

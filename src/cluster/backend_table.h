@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,10 @@ namespace om::cluster {
 
 inline constexpr std::string_view kBackendsPrefix = "/backends/";
 inline constexpr size_t kBackendsMax = 256;
+
+// Removes the keys of all backends but these from a node's state.
+Result<void> remove_other_keys(io::Filesystem& files, const io::Path& directory,
+                               const std::set<std::string, std::less<>>& kept);
 
 // On the io thread; stop() must have returned before it is destroyed.
 class BackendTable {

@@ -146,9 +146,15 @@ io::Task<void> Reports::follow(std::shared_ptr<Peer> peer) {
   }
 }
 
+http::ClientRequest Reports::question(const engine::PeerLink& link, std::string path) const {
+  auto request = link.request("GET", std::move(path));
+  if (own_address_.port != 0) request.headers.add(kAddressHeader, own_address_.str());
+  return request;
+}
+
 io::Task<Result<void>> Reports::read_reports(Peer& peer, bool returned, bool& seen) {
   const io::CancelEither cancel(tasks_.token(), peer.stop.token());
-  auto request = peer.link.request("GET", "/peer/v1/report");
+  auto request = question(peer.link, "/peer/v1/report");
   // A name, not an argument: the head must come in time, the reports go on.
   auto opened = co_await engine::LineReader::open(
       world_.clock, client_, peer.link, std::move(request), io::Call{io::kNever, cancel.token()});
@@ -195,7 +201,7 @@ io::Task<void> Reports::follow_aggregators(std::vector<std::string> nodes, io::C
 
 io::Task<Result<void>> Reports::read_told(engine::PeerLink from, io::CancelToken stop, bool& told) {
   const io::CancelEither cancel(tasks_.token(), stop);
-  auto request = from.request("GET", "/peer/v1/reports");
+  auto request = question(from, "/peer/v1/reports");
   auto opened = co_await engine::LineReader::open(world_.clock, client_, from, std::move(request),
                                                   io::Call{io::kNever, cancel.token()});
   if (!opened) co_return fail(std::move(opened).error());

@@ -19,6 +19,8 @@ namespace om::cluster {
 inline constexpr int kGoodChecksMin = 3;
 inline constexpr std::chrono::seconds kRampTime{20};
 inline constexpr double kRampFirst = 0.1;
+// Says with a question for reports where other nodes reach the one that asks.
+inline constexpr std::string_view kAddressHeader = "OllamaMax-Address";
 
 // On the io thread; stop() must have returned before it is destroyed.
 //
@@ -39,6 +41,8 @@ class Reports {
   // The other nodes; those left out are forgotten. `aggregators`: the names of those that are asked
   // about all others; empty: each is asked itself.
   void set_peers(std::vector<engine::PeerLink> peers, std::vector<std::string> aggregators = {});
+  // Where other nodes reach this one: whom it asks hears it with the question.
+  void tell_address(io::Endpoint own) { own_address_ = std::move(own); }
   // Nodes that were told to drain: they are draining in the View before they have heard of it.
   void set_draining(std::set<std::string, std::less<>> nodes);
 
@@ -58,6 +62,7 @@ class Reports {
     io::CancelSource stop;
   };
   io::Task<void> follow(std::shared_ptr<Peer> peer);
+  http::ClientRequest question(const engine::PeerLink& link, std::string path) const;
   io::Task<Result<void>> read_reports(Peer& peer, bool returned, bool& seen);
   void follow_each(bool on);
   void ask(std::vector<std::string> aggregators);
@@ -74,6 +79,7 @@ class Reports {
   std::function<void(const std::string&)> on_lost_;
   std::map<std::string, std::shared_ptr<Peer>, std::less<>> peers_;
   std::set<std::string, std::less<>> draining_;
+  io::Endpoint own_address_;
   std::vector<std::string> aggregators_;
   io::CancelSource aggregators_stop_;
   bool follows_each_ = true;

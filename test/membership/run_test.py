@@ -256,6 +256,57 @@ class HostNames(unittest.TestCase):
             third.cli("cp", MODEL, "copied")
 
 
+class Moves(unittest.TestCase):
+    """Machines that get other addresses, as by DHCP, while the others go on."""
+
+    def move(self, cluster, node):
+        """Stops it, and starts it where the old address does not lead to it."""
+        address = f"10.199.0.{node.index + 101}"
+        node.stop()
+        subprocess.run(node.command(["ip", "addr", "add", f"{address}/24", "dev", "eth0"]),
+                       check=True, timeout=20)
+        node.environment["OLLAMAMAX_CLUSTER_LISTEN"] = f"{address}:11435"
+        node.environment["OLLAMAMAX_CLUSTER_ADVERTISE"] = address
+        node.start()
+        for other in cluster.nodes:
+            other.wait_until(lambda other=other: self.place(other, node) == (
+                f"{address}:11435", "ready"), f"{other.name} sees {node.name} there")
+
+    def place(self, other, node):
+        return next((seen["address"], seen["state"]) for seen in other.status()["nodes"]
+                    if seen["name"] == node.name)
+
+    def test_voters_that_have_moved_go_on_voting(self):
+        with Cluster(3) as cluster:
+            cluster.form()
+            cluster.wait_for_voters()
+            first, second, third = cluster.nodes
+            second.create(MODEL)
+            for node in cluster.nodes:
+                self.move(cluster, node)
+                node.wait_until(lambda node=node: node.status()["majority"], "it has a majority")
+                node.cli("cp", MODEL, f"copied-{node.name}")
+            cluster.wait_for_voters()
+            # None of the old addresses is needed for a majority any more.
+            third.kill()
+            first.wait_until(lambda: first.post(
+                "/api/copy", {"source": MODEL, "destination": "other"}) is None, "changes go on")
+            gone = 'ollamamax_nodes{state="unreachable"}'
+            second.wait_until(lambda: second.metric(gone) == 1, "its metrics tell who is gone")
+            self.assertEqual(second.metric("ollamamax_cluster_majority"), 1)
+            self.assertGreater(second.metric("ollamamax_certificate_not_after_timestamp_seconds"),
+                               time.time() + 80 * 86400)
+
+    def test_the_only_voter_is_found_again(self):
+        with Cluster(2) as cluster:
+            cluster.form()
+            first, second = cluster.nodes
+            first.create(MODEL)
+            self.move(cluster, first)
+            self.move(cluster, second)
+            second.cli("cp", MODEL, "copied")
+
+
 class Discovery(unittest.TestCase):
     def names_of(self, index, network, server):
         """Lets a machine ask our name server: `ip netns exec` lays this file over its own."""

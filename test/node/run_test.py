@@ -121,8 +121,12 @@ class RealNode(NodeCase):
         self.assertEqual(self.node.request("GET", "/livez").status, 200)
         self.assertEqual(self.node.request("GET", "/readyz").status, 200)
         metrics = self.node.get("/metrics")
-        for name in ("ollamamax_pool_hits_total", "ollamamax_http_responses_total"):
+        for name in ("ollamamax_pool_hits_total", "ollamamax_http_responses_total",
+                     "ollamamax_build_info{version=", "ollamamax_cluster_majority 1"):
             self.assertIn(name, metrics)
+        self.assertGreater(self.node.metric("ollamamax_disk_free_bytes"), 0)
+        self.assertLess(abs(self.node.metric("process_start_time_seconds") - time.time()), 3600)
+        self.assertNotIn("ollamamax_nodes{", metrics)  # It is in no cluster.
 
 
 class LeavingClients(unittest.TestCase):

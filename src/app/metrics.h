@@ -1,0 +1,19 @@
+// The metrics of this room: what an operator is woken by (docs/operations.md).
+#pragma once
+
+#include "base/metrics.h"
+
+namespace om::app {
+
+inline GaugeFamily build_info{"ollamamax_build_info", "Always 1.", {"version"}};
+inline Gauge process_start{"process_start_time_seconds", "Start of the process, Unix time."};
+inline Gauge disk_free{"ollamamax_disk_free_bytes", "Free where the models are."};
+inline Gauge majority{"ollamamax_cluster_majority",
+                      "1: changes can be agreed on. 0: no majority of the voters is reached."};
+inline GaugeFamily nodes{
+    "ollamamax_nodes", "Nodes of the cluster as this one sees them.", {"state"}};
+inline GaugeFamily certificate_end{"ollamamax_certificate_not_after_timestamp_seconds",
+                                   "End of this node's certificate, Unix time.",
+                                   {"node"}};
+
+}  // namespace om::app

@@ -1,0 +1,67 @@
+#include "app/node_health.h"
+
+#include <algorithm>
+
+#include "app/metrics.h"
+#include "base/version.h"
+#include "cluster/report_wire.h"
+
+namespace om::app {
+namespace {
+
+using cluster::NodeState;
+
+constexpr NodeState kStates[] = {NodeState::joining, NodeState::ready, NodeState::draining,
+                                 NodeState::unreachable};
+
+double unix_seconds(io::WallTime time) {
+  return std::chrono::duration<double>(time.time_since_epoch()).count();
+}
+
+}  // namespace
+
+NodeHealth::NodeHealth(io::World& world, std::string name, io::Path models, ClusterParts* cluster)
+    : world_(world),
+      name_(std::move(name)),
+      models_(std::move(models)),
+      cluster_(cluster),
+      tasks_(world.executor, world.clock) {
+  build_info.with({kVersion}).set(1);
+  if (process_start.value() == 0) process_start.set(unix_seconds(world_.clock.wall_now()));
+}
+
+void NodeHealth::start() { tasks_.spawn(watch()); }
+
+io::Task<void> NodeHealth::stop() { co_await tasks_.stop(); }
+
+io::Task<void> NodeHealth::watch() {
+  while (true) {
+    look();
+    const auto slept = co_await world_.clock.sleep_for(kInterval, {io::kNever, tasks_.token()});
+    if (!slept) co_return;
+  }
+}
+
+void NodeHealth::look() {
+  // A disk that cannot be asked is in trouble, too.
+  const auto space = world_.files.space(models_);
+  disk_free.set(space ? static_cast<double>(space->available) : 0);
+  majority.set(!cluster_ || cluster_->metadata().healthy() ? 1 : 0);
+  if (cluster_) {
+    certificate_end.with({name_}).set(unix_seconds(cluster_->renewal().not_after()));
+    count_nodes();
+    return;
+  }
+  certificate_end.remove({name_});  // Of a cluster that was left.
+  for (const auto state : kStates) nodes.remove({cluster::to_string(state)});
+}
+
+void NodeHealth::count_nodes() {
+  const cluster::View view = cluster_->reports().view();
+  for (const auto state : kStates) {
+    const auto count = std::ranges::count(view.nodes(), state, &cluster::NodeInfo::state);
+    nodes.with({cluster::to_string(state)}).set(static_cast<double>(count));
+  }
+}
+
+}  // namespace om::app

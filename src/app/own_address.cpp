@@ -1,0 +1,134 @@
+#include "app/own_address.h"
+
+#include <ifaddrs.h>
+#include <netdb.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+
+#include "app/node_parts.h"
+#include "base/log.h"
+#include "cluster/discovery.h"
+
+namespace om::app {
+namespace {
+
+using Addresses = std::vector<std::string>;
+
+bool is_any_address(const std::string& host) { return host == "0.0.0.0" || host == "::"; }
+
+// The first that is not loopback; empty: there is none.
+std::string outside_address(const Addresses& machine) {
+  for (const bool v6 : {false, true}) {
+    for (const std::string& name : machine) {
+      const bool is_v6 = name.find(':') != std::string::npos;
+      const bool is_v4 = name.find_first_not_of("0123456789.") == std::string::npos;
+      if (is_v6 != v6 || (!v6 && !is_v4) || is_loopback(name) || name.starts_with("fe80")) continue;
+      return name;
+    }
+  }
+  return {};
+}
+
+Result<io::Endpoint> told_address(const std::string& text, uint16_t port) {
+  auto endpoint = cluster::parse_endpoint(text, port);
+  if (endpoint && !is_any_address(endpoint->host)) return endpoint;
+  return fail(Errc::invalid_argument,
+              "'{}' cannot be advertised: say the HOST[:PORT] under which other nodes reach this "
+              "one",
+              text);
+}
+
+void follow_machine(ClusterState& state, const Addresses& machine) {
+  const auto is_here = [&machine](const std::string& host) {
+    return is_loopback(host) || std::ranges::count(machine, host) > 0;
+  };
+  if (!state.advertise_before.empty() && is_here(state.advertise_before)) {
+    state.advertise.host = std::exchange(state.advertise_before, {});
+    return;
+  }
+  if (is_here(state.advertise.host)) return;
+  std::string next = outside_address(machine);
+  if (next.empty()) return;
+  if (state.advertise_before.empty()) state.advertise_before = state.advertise.host;
+  state.advertise.host = std::move(next);
+}
+
+}  // namespace
+
+std::vector<std::string> machine_addresses() {
+  Addresses names;
+  std::array<char, 256> host{};
+  if (::gethostname(host.data(), host.size() - 1) == 0) names.emplace_back(host.data());
+  ifaddrs* list = nullptr;
+  if (::getifaddrs(&list) != 0) return names;
+  for (const ifaddrs* entry = list; entry != nullptr; entry = entry->ifa_next) {
+    if (entry->ifa_addr == nullptr) continue;
+    const int family = entry->ifa_addr->sa_family;
+    if (family != AF_INET && family != AF_INET6) continue;
+    std::array<char, NI_MAXHOST> text{};
+    const socklen_t length = family == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
+    if (::getnameinfo(entry->ifa_addr, length, text.data(), text.size(), nullptr, 0,
+                      NI_NUMERICHOST) == 0) {
+      names.emplace_back(text.data());
+    }
+  }
+  ::freeifaddrs(list);
+  return names;
+}
+
+Result<void> choose_address(ClusterState& state, const Settings& settings,
+                            const std::string& wanted, bool towards_loopback) {
+  TRY(const HostPort listen, parse_peer_listen(settings.cluster_listen));
+  state.advertise_setting = settings.cluster_advertise;
+  state.listen_port = listen.port;
+  const std::string& told = wanted.empty() ? settings.cluster_advertise : wanted;
+  if (!told.empty()) {
+    TRY(state.advertise, told_address(told, listen.port));
+    return {};
+  }
+  state.advertise_found = true;
+  std::string host = listen.host;
+  if (is_any_address(host))
+    host = towards_loopback ? "127.0.0.1" : outside_address(machine_addresses());
+  if (host.empty()) {
+    return fail(Errc::invalid_argument,
+                "this machine has no address but loopback: say --advertise HOST under which other "
+                "nodes reach it");
+  }
+  state.advertise = io::Endpoint::tcp(host, listen.port);
+  return {};
+}
+
+bool follow_address(ClusterState& state, const Settings& settings,
+                    const std::function<std::vector<std::string>()>& machine) {
+  const auto listen = parse_peer_listen(settings.cluster_listen);
+  if (!listen) return false;  // The node does not start with it.
+  const io::Endpoint before = state.advertise;
+  const std::string& told = settings.cluster_advertise;
+  const auto told_then = told_address(told, state.listen_port);
+  // Else the one who let it in said another one, for this node alone.
+  const bool is_told = told != state.advertise_setting || (told_then && *told_then == before);
+  if (!told.empty() && is_told) {
+    if (auto endpoint = told_address(told, listen->port)) {
+      state.advertise = std::move(*endpoint);
+      state.advertise_found = false;
+    } else {
+      log_warn("cluster.advertise", field("error", endpoint.error()));
+    }
+  } else {
+    if (before.port == state.listen_port) state.advertise.port = listen->port;
+    if (state.advertise_found && !is_any_address(listen->host)) {
+      state.advertise.host = listen->host;
+    } else if (state.advertise_found) {
+      follow_machine(state, machine());
+    }
+  }
+  const bool is_set_anew = state.advertise_setting != told || state.listen_port != listen->port;
+  state.advertise_setting = told;
+  state.listen_port = listen->port;
+  return is_set_anew || state.advertise != before;
+}
+
+}  // namespace om::app
