@@ -100,6 +100,19 @@ bool has_images(const std::vector<model::Message>& messages) {
                      [](const model::Message& message) { return !message.images.empty(); });
 }
 
+// An image that a tool brings stays in the conversation: refused, it would end an agent's work for
+// good. The model is told of it instead. One that a person sends to a model without eyes is a
+// mistake that is told.
+void tell_of_unseen_images(const store::Model& model, std::vector<model::Message>& messages) {
+  if (model.can("vision") || model.can("audio")) return;
+  for (model::Message& message : messages) {
+    if (message.role != "tool" || message.images.empty()) continue;
+    if (!message.content.empty()) message.content += '\n';
+    message.content += "[an image that this model cannot see]";
+    message.images.clear();
+  }
+}
+
 // Those of the request itself; the model's PARAMETERs name others that are nobody's to be told of.
 std::vector<std::string> stops_of(const boost::json::object& options) {
   const boost::json::value* stop = options.if_contains("stop");
@@ -349,6 +362,7 @@ io::Task<Result<std::unique_ptr<Answer>>> NodeGeneration::chat(model::ChatReques
     co_return co_await load_only(std::move(job), std::move(call));
   }
   CO_TRY(Job job, begin_chat(request));
+  tell_of_unseen_images(*job.model, request.messages);
   for (model::Message& message : request.messages) {
     CO_TRY_VOID(co_await make_readable(message.images));
   }
@@ -385,6 +399,7 @@ io::Task<Result<int64_t>> NodeGeneration::count_tokens(model::ChatRequest reques
   if (request.messages.empty()) {
     co_return fail(Errc::invalid_argument, "messages is required");
   }
+  tell_of_unseen_images(*job.model, request.messages);
   PrepareFunction prepare = [&](PromptSetting setting) {
     setting.context = std::numeric_limits<int>::max();  // Counting only: any length will do.
     return prepare_chat(std::move(setting), request, call);

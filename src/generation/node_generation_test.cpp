@@ -402,6 +402,23 @@ TEST(NodeGeneration, ShowsThePromptWithoutAskingTheModel) {
   EXPECT_TRUE(bench.script.requests.empty());
 }
 
+TEST(NodeGeneration, TellsAModelWithoutEyesThatAToolBroughtAnImage) {
+  Bench bench;
+  bench.shelf.add("m");
+  auto request = chat_request("m", "Hi");
+  request.common.debug_render_only = true;
+  request.messages.push_back({.role = "tool", .content = "read"});
+  request.messages.back().images.push_back("bytes");
+  const Outcome outcome = bench.chat(request);
+  ASSERT_FALSE(outcome.error) << outcome.error->what;
+  EXPECT_THAT(outcome.whole.rendered_prompt,
+              HasSubstr("read\n[an image that this model cannot see]"));
+  EXPECT_TRUE(bench.count(request));
+  bench.shelf.add("v").capabilities.emplace_back("vision");
+  request.common.model = "v";
+  EXPECT_TRUE(bench.chat(request).error) << "what says that it sees is not spared";
+}
+
 TEST(NodeGeneration, CountsTheTokensOfAPromptOfAnyLength) {
   Bench bench;
   bench.shelf.add("m");

@@ -125,9 +125,13 @@ class JinjaChatTemplate : public TemplateBase {
       return fail(Errc::unsupported, "the model's template has no place for tools");
     }
     const auto& chosen = tools_ && !input.tools.empty() ? *tools_ : *main_;
-    if (input.think.level != "max" || !contains(text(), "<|channel|>")) return apply(chosen, input);
-    ChatInput changed = input;  // The channel format knows no more than "high".
-    changed.think.level = "high";
+    // The channel format knows no more than "high".
+    const bool too_high = input.think.level == "max" && contains(text(), "<|channel|>");
+    const bool wants_ids_of_nine = contains(text(), "length != 9");
+    if (!too_high && !wants_ids_of_nine) return apply(chosen, input);
+    ChatInput changed = input;
+    if (too_high) changed.think.level = "high";
+    if (wants_ids_of_nine) changed.messages = with_ids_of_nine(std::move(changed.messages));
     return apply(chosen, changed);
   }
 

@@ -1,6 +1,10 @@
 #include "prompt/turns.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <deque>
+#include <map>
 
 #include "prompt/media.h"
 
@@ -28,6 +32,14 @@ void append(model::Message& turn, const model::Message& more) {
 
 size_t systems_at_front(const std::vector<model::Message>& messages) {
   return static_cast<size_t>(std::ranges::find_if_not(messages, is_system) - messages.begin());
+}
+
+constexpr size_t kIdNumbers = 100'000;
+
+bool is_of_nine(std::string_view id) {
+  return id.size() == 9 && std::ranges::all_of(id, [](char c) {
+           return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+         });
 }
 
 }  // namespace
@@ -87,6 +99,29 @@ std::vector<model::Message> with_users_in_results(std::vector<model::Message> tu
     }
   }
   return kept;
+}
+
+std::vector<model::Message> with_ids_of_nine(std::vector<model::Message> messages) {
+  size_t count = 0;
+  std::map<std::string, std::string> given;  // By the id that was sent.
+  std::deque<std::string> unanswered;
+  for (auto& message : messages) {
+    for (auto& call : message.tool_calls) {
+      count++;
+      if (!is_of_nine(call.id)) {
+        std::string id = fmt::format("call{:05}", count % kIdNumbers);
+        if (!call.id.empty()) given[call.id] = id;
+        call.id = std::move(id);
+      }
+      unanswered.push_back(call.id);
+    }
+    if (message.role != "tool") continue;
+    std::string& id = message.tool_call_id;
+    if (const auto known = given.find(id); known != given.end()) id = known->second;
+    if (!is_of_nine(id)) id = unanswered.empty() ? "call00000" : unanswered.front();
+    std::erase(unanswered, id);
+  }
+  return messages;
 }
 
 }  // namespace om::prompt

@@ -24,4 +24,9 @@ std::vector<model::Message> in_turns(const std::vector<model::Message>& messages
 // The same, where a user may not speak behind a tool: the tool's result tells what the user said.
 std::vector<model::Message> with_users_in_results(std::vector<model::Message> turns);
 
+// Calls and their results named as Mistral's templates want it, by nine letters and digits. Ids of
+// that form stay, others become numbers in their order, so that a conversation that grows keeps
+// its beginning; a result without an id is that of the first call that has none yet.
+std::vector<model::Message> with_ids_of_nine(std::vector<model::Message> messages);
+
 }  // namespace om::prompt

@@ -79,6 +79,31 @@ TEST(Turns, AWordOfTheUserBehindAToolsResultGoesWithItWhereItMayNotStandThere) {
               HasSubstr("<|im_start|>user\nbe quick<|im_end|>"));
 }
 
+TEST(Turns, CallsAreNamedAsMistralWantsItWhateverTheClientCallsThem) {
+  const auto conversation = [](std::string first, std::string second, bool told) {
+    model::Message calls = message("assistant", "");
+    calls.tool_calls = {{first, "f", "{}"}, {second, "g", "{}"}};
+    model::Message one = message("tool", "18 C"), two = message("tool", "19 C");
+    // Results may come in another order; where no ids are told, in that of the calls.
+    one.tool_call_id = told ? second : "";
+    two.tool_call_id = told ? first : "";
+    return std::vector{message("user", "hi"), calls, one, two};
+  };
+  for (const char* file : {"Mistral-Small-3.2-24B-Instruct-2506.jinja",
+                           "mistralai-Mistral-Nemo-Instruct-2407.jinja"}) {
+    const auto chosen = real(file);
+    const std::string own = prompt(*chosen, conversation("call00001", "call00002", true));
+    EXPECT_THAT(own, HasSubstr("call00001")) << file;
+    EXPECT_EQ(prompt(*chosen, conversation("toolu_01A09q90qw90", "call_9", true)), own) << file;
+    const std::string untold = prompt(*chosen, conversation("", "", false));
+    EXPECT_THAT(untold, HasSubstr("call00001")) << file;
+    EXPECT_THAT(untold, Not(HasSubstr("error:"))) << file;
+  }
+  const auto kimi = prompt(*real("moonshotai-Kimi-K2.jinja"),
+                           conversation("functions.f:0", "functions.g:1", true));
+  EXPECT_THAT(kimi, HasSubstr("functions.f:0"));
+}
+
 TEST(Turns, ImagesStayAmongTheTextsTheyCameWith) {
   auto first = message("user", "see [img] there");
   first.images = {"x", "y"};
