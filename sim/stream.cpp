@@ -17,6 +17,7 @@ SimStream::SimStream(SimHost& host, std::shared_ptr<Pipe> in, std::shared_ptr<Pi
 }
 
 SimStream::~SimStream() {
+  if (timer_ != 0) network_.clock_.cancel_timer(timer_);
   close();
   network_.streams_open_--;
   network_.streams_.erase(number_);
@@ -42,32 +43,47 @@ void SimStream::tear() {
 }
 
 bool SimStream::is_idle() {
-  if (dead_ || aborted_.cancelled() || in_->torn) return false;
+  if (dead_ || late_ || aborted_.cancelled() || in_->torn) return false;
   return !hears() || (!in_->broken && !in_->closed && in_->pieces.empty());
 }
 
 void SimStream::set_deadline(io::TimePoint deadline) {
-  const bool sooner = deadline < deadline_;
   deadline_ = deadline;
-  if (!sooner) return;
-  in_->readable.notify_all();  // Those who wait look at the new deadline.
-  out_->writable.notify_all();
+  if (late_ || deadline == io::kNever || (timer_ != 0 && timer_at_ <= deadline)) return;
+  if (timer_ != 0) network_.clock_.cancel_timer(timer_);
+  start_timer();
+}
+
+// Like a socket, and unlike a wait: it ends whether or not anybody reads or writes.
+void SimStream::start_timer() {
+  timer_at_ = deadline_;
+  timer_ = network_.clock_.start_timer(timer_at_, [this] {
+    timer_ = 0;
+    if (deadline_ == io::kNever) return;
+    if (deadline_ > network_.clock_.now()) return start_timer();  // It was moved meanwhile.
+    late_ = true;
+    close();
+    wake();
+  });
 }
 
 io::Task<Result<void>> SimStream::wait(io::Event& event, io::TimePoint until) {
-  if (deadline_ <= network_.clock_.now()) {
-    co_return fail(Errc::deadline_exceeded, "no progress in time");
-  }
-  auto woken = co_await event.wait(io::Call{std::min(until, deadline_), aborted_.token()});
+  auto woken = co_await event.wait(io::Call{until, aborted_.token()});
   if (!woken && woken.error().code == Errc::cancelled) co_return woken;
-  co_return Result<void>{};  // The caller looks again, at the deadline too.
+  co_return Result<void>{};  // The caller looks again.
+}
+
+Result<void> SimStream::check(std::string_view doing) const {
+  if (aborted_.cancelled()) return fail(Errc::cancelled, "{}: cancelled", doing);
+  if (late_) return fail(Errc::deadline_exceeded, "{}: no progress in time", doing);
+  if (dead_) return fail(Errc::unavailable, "{}: Network is down", doing);
+  return {};
 }
 
 io::Task<Result<size_t>> SimStream::read_some(std::span<char> into) {
   const auto pipe = in_;
   while (true) {
-    if (aborted_.cancelled()) co_return fail(Errc::cancelled, "read: cancelled");
-    if (dead_) co_return fail(Errc::unavailable, "read: Network is down");
+    CO_TRY_VOID(check("read"));
     if (sees_broken(*pipe)) co_return fail(Errc::unavailable, "read: connection reset by peer");
     io::TimePoint until = io::kNever;
     if (!hears()) {
@@ -98,8 +114,7 @@ io::Task<Result<void>> SimStream::write(std::span<const std::string_view> parts)
   std::string data;
   for (const auto part : parts) data += part;
   while (!data.empty()) {
-    if (aborted_.cancelled()) co_return fail(Errc::cancelled, "write: cancelled");
-    if (dead_) co_return fail(Errc::unavailable, "write: Network is down");
+    CO_TRY_VOID(check("write"));
     if (sees_broken(*pipe) || pipe->closed) {
       co_return fail(Errc::unavailable, "write: broken pipe");
     }

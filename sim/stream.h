@@ -64,7 +64,9 @@ class SimStream final : public io::Stream {
   bool hears() const { return network_.passes(in_->from, in_->to); }
   // Whether what the other end did to a pipe is seen here.
   bool sees_broken(const Pipe& pipe) const { return pipe.torn || (pipe.broken && hears()); }
-  // Waits like a socket: a deadline moved meanwhile counts.
+  void start_timer();  // Ends this end at its deadline.
+  // What ended this end, if anything did.
+  Result<void> check(std::string_view doing) const;
   io::Task<Result<void>> wait(io::Event& event, io::TimePoint until);
 
   SimHost& host_;
@@ -72,9 +74,11 @@ class SimStream final : public io::Stream {
   uint64_t number_;
   std::shared_ptr<Pipe> in_, out_;
   SimPeer peer_;
-  io::TimePoint deadline_ = io::kNever;
+  io::TimePoint deadline_ = io::kNever, timer_at_{};
+  io::Clock::TimerId timer_ = 0;  // Runs at timer_at_, which may be before the deadline.
   io::CancelSource aborted_;
   bool dead_ = false;
+  bool late_ = false;  // Past its deadline.
 };
 
 }  // namespace om::sim

@@ -32,6 +32,8 @@ void ClientExchange::arm_deadline() {
   stream_->set_deadline(deadline);
 }
 
+void ClientExchange::rest_deadline() { stream_->set_deadline(call_.deadline); }
+
 std::unexpected<Error> ClientExchange::broken(Error error) {
   stream_.reset();
   error_ = error;
@@ -51,6 +53,7 @@ io::Task<Result<void>> ClientExchange::send_body(ClientRequest& request) {
     left -= piece->size();
     arm_deadline();
     CO_TRY_VOID(co_await stream_->write(*piece));
+    rest_deadline();
   }
 }
 
@@ -60,6 +63,7 @@ io::Task<Result<void>> ClientExchange::send_request(ClientRequest& request,
   const std::array<std::string_view, 2> parts{
       head, request.body_source ? std::string_view{} : std::string_view(request.body)};
   CO_TRY_VOID(co_await stream_->write(parts));
+  rest_deadline();
   if (request.body_source) CO_TRY_VOID(co_await send_body(request));
   co_return Result<void>{};
 }
@@ -83,6 +87,7 @@ io::Task<Result<void>> ClientExchange::fill() {
   arm_deadline();
   const auto count = co_await stream_->read_some(buffer_.room());
   if (!count) co_return fail(count.error());
+  rest_deadline();
   if (*count == 0) co_return fail(Errc::unavailable, "the server closed the connection");
   received_any_ = true;
   buffer_.added(*count);
@@ -152,6 +157,7 @@ io::Task<Result<bool>> ClientExchange::read_direct(std::string& into) {
   into.resize(before + wanted);
   arm_deadline();
   const auto count = co_await stream_->read_some(std::span(into).subspan(before, wanted));
+  rest_deadline();
   into.resize(before + (count ? *count : 0));
   if (!count) co_return broken(count.error());
   if (*count == 0) {
@@ -175,6 +181,7 @@ io::Task<Result<bool>> ClientExchange::read_some(std::string& into) {
     if (head_.framing == Framing::length) co_return co_await read_direct(into);
     arm_deadline();
     const auto count = co_await stream_->read_some(buffer_.room());
+    rest_deadline();
     if (!count) co_return broken(count.error());
     if (*count == 0) {
       if (head_.framing == Framing::until_close) {

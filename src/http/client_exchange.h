@@ -42,7 +42,10 @@ class ClientExchange final : public ClientResponse {
   io::Task<Result<bool>> read_direct(std::string& into);
   // What the buffer holds of the body; true if that was anything.
   Result<bool> take_buffered(std::string& into);
+  // Before each read and write, and after it: the time that our own caller takes in between is no
+  // silence of the server.
   void arm_deadline();
+  void rest_deadline();
   void body_ended();
   std::unexpected<Error> broken(Error error);
 

@@ -51,6 +51,7 @@ const std::map<std::string_view, std::vector<std::string>> kAnswers = {
     {"/two", {"{\"a\":1}\n", "[]\n", "{\"b\":2}\n"}},
     {"/half", {"{\"a\":1}\n{\"b\""}},
     {"/silent", {"{\"a\":1}\n"}},
+    {"/in_time", {"{\"a\":1}\n", "{\"b\":2}\n"}},
     {"/cut", {"{\"a\":1}\n"}},
     {kCompletion, {"{\"started\":true}\n", piece_line("once")}},
 };
@@ -190,6 +191,21 @@ TEST(LineReader, TellsWhyItIsRefused) {
     CO_ASSERT(!broken.has_value());
     EXPECT_EQ(broken.error().code, Errc::unavailable);
     EXPECT_EQ(broken.error().what, "node blue answered 500");
+  });
+}
+
+TEST(LineReader, AReaderThatComesLateDoesNotLoseTheNode) {
+  ScriptedNode().run([](ScriptedNode& node) -> io::Task<void> {
+    auto reader = co_await node.open("/in_time");
+    CO_ASSERT(reader.has_value());
+    const auto first = co_await reader->next();
+    CO_ASSERT(first.has_value());
+    const auto slept = co_await node.clock().sleep_for(kSilenceMax + seconds(1));
+    EXPECT_TRUE(slept);
+    const auto second = co_await reader->next();
+    CO_ASSERT(second.has_value());
+    EXPECT_EQ(second->at("b"), 2);
+    EXPECT_FALSE(reader->lost());
   });
 }
 
