@@ -34,23 +34,28 @@ std::unique_ptr<io::Stream> ClientPool::take(const std::string& key) {
 }
 
 void ClientPool::put(const std::string& key, std::unique_ptr<io::Stream> stream) {
-  const io::TimePoint now = clock_.now();
-  drop_old(now);
   if (limits_.idle_per_endpoint_max == 0) return;
   if (idle_.size() >= kEndpointsMax && !idle_.contains(key)) return;
   stream->set_deadline(io::kNever);
   auto& streams = idle_[key];
   if (streams.size() >= limits_.idle_per_endpoint_max) streams.erase(streams.begin());
+  const io::TimePoint now = clock_.now();
   streams.push_back(Idle{std::move(stream), now});
+  if (timer_ == 0) timer_ = clock_.start_timer(now + limits_.idle_max, [this] { drop_old(); });
 }
 
-void ClientPool::drop_old(io::TimePoint now) {
-  if (now - looked_ < std::chrono::seconds(1)) return;
-  looked_ = now;
+// The server closes its end of those that nobody uses; ours would keep their descriptors.
+void ClientPool::drop_old() {
+  timer_ = 0;
+  const io::TimePoint now = clock_.now();
+  io::TimePoint oldest = io::kNever;
   for (auto& [key, streams] : idle_) {
     std::erase_if(streams, [&](const Idle& idle) { return now - idle.since >= limits_.idle_max; });
+    if (!streams.empty()) oldest = std::min(oldest, streams.front().since);
   }
   std::erase_if(idle_, [](const auto& entry) { return entry.second.empty(); });
+  if (idle_.empty()) return;
+  timer_ = clock_.start_timer(oldest + limits_.idle_max, [this] { drop_old(); });
 }
 
 }  // namespace om::http

@@ -13,7 +13,8 @@ namespace om::http {
 // Last in, first out, so that a quiet time lets the surplus grow old and go. On the io thread.
 class ClientPool {
  public:
-  ClientPool(const io::Clock& clock, const ClientLimits& limits) : clock_(clock), limits_(limits) {}
+  ClientPool(io::Clock& clock, const ClientLimits& limits) : clock_(clock), limits_(limits) {}
+  ~ClientPool() { clock_.cancel_timer(timer_); }
 
   static std::string key(const ClientRequest& request);
   // Null: none is open, or those that were are dead.
@@ -28,12 +29,12 @@ class ClientPool {
     io::TimePoint since;
   };
   static constexpr size_t kEndpointsMax = 1024;
-  void drop_old(io::TimePoint now);
+  void drop_old();
 
-  const io::Clock& clock_;
+  io::Clock& clock_;
   ClientLimits limits_;
   std::map<std::string, std::vector<Idle>> idle_;
-  io::TimePoint looked_{};
+  io::Clock::TimerId timer_ = 0;  // For the oldest; 0: none is open.
 };
 
 }  // namespace om::http

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "http/loopback_for_test.h"
+#include "io/co_assert_for_test.h"
 
 namespace om::http {
 namespace {
@@ -40,6 +41,7 @@ class Scripted {
     const std::string text = body ? *body : std::string(to_string(body.error().code));
     co_return fmt::format("{} {}", (*response)->status(), text);
   }
+  io::Stream& last_stream() { return *open_.back(); }
   io::Task<std::string> ask() {
     co_return co_await ask(request(), world().clock.call_within(seconds(10)));
   }
@@ -248,6 +250,50 @@ TEST(Client, EndsABodyAtTheDeadline) {
 TEST(Client, EndsABodyThatStandsStill) {
   Scripted scripted({{kHalf}});
   scripted.run(read_late(scripted, {}, milliseconds(300), Errc::deadline_exceeded));
+}
+
+io::Task<void> leave_idle(Loopback& loopback, io::Duration idle, size_t open) {
+  auto response = co_await loopback.client.send(loopback.request("GET", "/unread"), {});
+  CO_ASSERT(response.has_value());
+  const auto body = co_await (*response)->read_all(100);
+  CO_ASSERT(body.has_value());
+  const auto slept = co_await loopback.world().clock.sleep_for(idle);
+  CO_ASSERT(slept.has_value());
+  EXPECT_EQ(loopback.server.connections(), open);
+}
+
+TEST(Client, ClosesWhatNobodyUsesAlthoughNothingElseIsAsked) {
+  const ClientLimits limits;
+  Loopback used(limits_for_test(), Where::simulated);
+  used.run(leave_idle(used, limits.idle_max - seconds(1), 1));
+  Loopback unused(limits_for_test(), Where::simulated);
+  unused.run(leave_idle(unused, limits.idle_max + seconds(1), 0));
+}
+
+// Takes one part and comes back for the next one much later than the server may be silent.
+io::Task<void> read_with_a_pause(Scripted& scripted, std::string rest) {
+  auto response = co_await scripted.client.send(scripted.request(), {});
+  CO_ASSERT(response.has_value());
+  (*response)->set_idle_max(milliseconds(300));
+  std::string got;
+  const auto first = co_await (*response)->read_some(got);
+  CO_ASSERT(first.has_value());
+  EXPECT_EQ(got, "hi");
+  const auto slept = co_await scripted.world().clock.sleep_for(milliseconds(500));
+  const auto sent = co_await scripted.last_stream().write(rest);
+  const auto slept_on = co_await scripted.world().clock.sleep_for(milliseconds(500));
+  EXPECT_TRUE(slept && sent && slept_on);
+  auto more = co_await (*response)->read_some(got);
+  while (more && *more) more = co_await (*response)->read_some(got);
+  EXPECT_TRUE(more.has_value()) << more.error().what;
+  EXPECT_EQ(got, "hiho");
+}
+
+TEST(Client, APauseOfItsReaderIsNoSilenceOfTheServer) {
+  Scripted with_length({{kHalf}});
+  with_length.run(read_with_a_pause(with_length, "ho"));
+  Scripted chunked({{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n"}});
+  chunked.run(read_with_a_pause(chunked, "2\r\nho\r\n0\r\n\r\n"));
 }
 
 TEST(Client, EndsABodyThatNobodyWantsAnyMore) {
