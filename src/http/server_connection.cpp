@@ -21,7 +21,8 @@ HeadLimits head_limits(const ServerLimits& limits) {
   return head;
 }
 
-constexpr size_t kWritePieceBytes = 256 * 1024;
+// Of a client that is waited for: taking this much within write_idle_max is a sign of life.
+constexpr size_t kWritePieceBytes = 16 * 1024;
 
 using Parts = Connection::Parts;
 
@@ -42,6 +43,11 @@ Parts take_piece(Parts& parts) {
     room -= piece[i].size();
   }
   return piece;
+}
+
+void drop_front(Parts& parts, size_t taken) {
+  metrics::sent_bytes.add(taken);
+  for (std::string_view& part : parts) taken -= cut_front(part, taken).size();
 }
 
 }  // namespace
@@ -255,8 +261,7 @@ io::Task<Result<void>> Connection::write(Parts parts, bool streaming) {
     stream_->abort();
     co_return fail(std::move(taken).error());
   }
-  metrics::sent_bytes.add(*taken);
-  for (std::string_view& part : parts) *taken -= cut_front(part, *taken).size();
+  drop_front(parts, *taken);
   co_return co_await write_slowly(parts, streaming);
 }
 
@@ -275,7 +280,8 @@ io::Task<Result<uint64_t>> Connection::send_file(io::File& file, uint64_t offset
   co_return sent;
 }
 
-// In pieces, so that a slow client that does take bytes is not called gone.
+// In pieces, so that a slow client that does take bytes is not called gone; after each of them goes
+// what there is room for now, so that a fast one does not notice.
 io::Task<Result<void>> Connection::write_slowly(Parts parts, bool streaming) {
   const io::Clock& clock = shared_.world.clock;
   streaming_ = streaming;
@@ -286,7 +292,10 @@ io::Task<Result<void>> Connection::write_slowly(Parts parts, bool streaming) {
     if (size == 0) break;
     stream_->set_deadline(clock.now() + shared_.limits.write_idle_max);
     result = co_await stream_->write(piece);
-    if (result) metrics::sent_bytes.add(size);
+    if (!result) break;
+    metrics::sent_bytes.add(size);
+    const auto taken = stream_->write_now(parts);
+    if (taken) drop_front(parts, *taken);  // If not, the next write tells why.
   }
   streaming_ = false;
   // The read that is always outstanding has no deadline of its own.

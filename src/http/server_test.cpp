@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "http/loopback_for_test.h"
+#include "io/co_assert_for_test.h"
 
 namespace om::http {
 namespace {
@@ -44,6 +45,36 @@ TEST(Server, AnswersSeveralRequestsOnOneConnection) {
   Loopback loopback;
   loopback.run(echo(loopback));
   EXPECT_EQ(loopback.seen.requests, 3);
+}
+
+// 20 KB a second: what waits to be sent takes many times write_idle_max, but something always goes.
+io::Task<void> read_slowly(Loopback& loopback, std::string data, std::string& answer) {
+  auto stream = co_await loopback.raw();
+  CO_ASSERT(stream.has_value());
+  const auto asked = co_await (*stream)->write(fmt::format(
+      "POST /echo HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{}",
+      data.size(), data));
+  CO_ASSERT(asked.has_value());
+  std::array<char, 4000> piece;
+  while (true) {
+    const auto count = co_await (*stream)->read_some(piece);
+    if (!count || *count == 0) break;
+    answer.append(piece.data(), *count);
+    const auto slept =
+        co_await loopback.world().clock.sleep_for(std::chrono::microseconds(*count * 50));
+    if (!slept) break;
+  }
+}
+
+TEST(Server, AClientThatTakesLittleAtATimeIsNotGone) {
+  ServerLimits limits = limits_for_test();
+  limits.write_idle_max = seconds(5);
+  Loopback loopback(limits, Where::simulated);
+  const std::string data(1'000'000, 'd');
+  std::string answer;
+  loopback.run(read_slowly(loopback, data, answer));
+  EXPECT_FALSE(loopback.seen.write_error.has_value());
+  EXPECT_TRUE(answer.ends_with("\r\n\r\n" + data)) << answer.size();
 }
 
 TEST(Server, AnswersPipelinedRequestsInOrder) {
