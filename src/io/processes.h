@@ -18,6 +18,8 @@ struct SpawnOptions {
   std::vector<std::string> environment_removed;
   std::string directory;  // Working directory; empty: the parent's.
   bool ignore_sigpipe = false;
+  // When the machine's memory runs out, the kernel is to end this one rather than others.
+  bool ends_first = false;
 };
 
 struct ExitStatus {

@@ -71,6 +71,7 @@ Result<io::SpawnOptions> launch_command(const LaunchOptions& options,
         secrets.socket_path, kSocketPathMax);
   }
   io::SpawnOptions spawn;
+  spawn.ends_first = true;  // It has the memory, and is started again.
   std::vector<std::string>& argv = spawn.argv;
   auto add = [&](auto... words) { (argv.emplace_back(words), ...); };
   add(options.program, "-m", options.model_path, "--alias", options.name);

@@ -55,6 +55,7 @@ io::Task<Result<void>> PartEngine::load(io::Call call) {
     if (options_.deterministic) spawn.environment.emplace_back("GGML_CPU_TILED_MM", "0");
     // A main node that dies must not take it along before its lease ends.
     spawn.ignore_sigpipe = true;
+    spawn.ends_first = true;
     CO_TRY(child_, world_.processes.spawn(std::move(spawn)));
     started = co_await wait_ready(call);
     if (started) break;

@@ -58,6 +58,15 @@ struct ExecArguments {
   std::vector<char*> argv, environment;
 };
 
+// Above what programs have by themselves (0) and what a service may have set for us, which children
+// inherit. A kernel that refuses it only chooses otherwise.
+void ask_to_end_first() {
+  constexpr std::string_view kScore = "500";
+  const int file = ::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+  const ssize_t ignored = ::write(file, kScore.data(), kScore.size());
+  (void)ignored;
+}
+
 // In the child, between fork and exec: only async-signal-safe calls.
 [[noreturn]] void become(const ExecArguments& arguments, const SpawnOptions& options, int output,
                          int failure, pid_t parent_pid) {
@@ -69,6 +78,7 @@ struct ExecArguments {
   sigset_t none;
   sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  if (options.ends_first) ask_to_end_first();
   const int empty = ::open("/dev/null", O_RDONLY);
   ::dup2(empty, 0);
   ::dup2(output, 1);
