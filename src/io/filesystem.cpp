@@ -34,7 +34,7 @@ Result<std::string> Filesystem::read_file(const Path& path, uint64_t size_max) {
 }
 
 Result<void> Filesystem::write_file(const Path& path, std::string_view data) {
-  // Unique within this process; the process id of another is part of its own name.
+  // Unique within this process; what tells it from others is part of the name.
   static std::atomic<uint64_t> counter{0};
   const Path temporary = fmt::format("{}.{}.{}.tmp", path, unique_suffix(), counter++);
   auto written = [&]() -> Result<void> {

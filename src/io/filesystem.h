@@ -58,7 +58,9 @@ class Filesystem {
   virtual Result<void> sync_directory(const Path& path) = 0;  // Renames in it are on the disk.
   virtual Result<void> set_mode(const Path& path, unsigned mode) = 0;
   virtual Result<Space> space(const Path& path) = 0;
-  virtual std::string unique_suffix() const = 0;  // Differs between processes; for temporary names.
+  // Differs between processes, also those of other containers and of an earlier life of this one;
+  // for temporary names.
+  virtual std::string unique_suffix() const = 0;
 
   // Whole small files. write_file is atomic: temporary file, sync, rename, sync of the directory.
   // overloaded from read_file: larger than `size_max`.

@@ -11,6 +11,7 @@ namespace om::io {
 
 struct RealOptions {
   size_t worker_threads = 2;
+  AskName ask_name;  // Empty: the system.
 };
 
 // Owns the io thread's loop. Made and run on one thread, which becomes the io thread.

@@ -174,6 +174,8 @@ Result<Space> RealFilesystem::space(const Path& path) {
                static_cast<uint64_t>(status.f_bavail) * status.f_frsize};
 }
 
-std::string RealFilesystem::unique_suffix() const { return std::to_string(::getpid()); }
+std::string RealFilesystem::unique_suffix() const {
+  return fmt::format("{}-{}", ::getpid(), life_);
+}
 
 }  // namespace om::io

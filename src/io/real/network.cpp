@@ -5,6 +5,7 @@
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/basic_socket_acceptor.hpp>
+#include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
@@ -26,7 +27,18 @@ using TcpOption = asio::detail::socket_option::integer<IPPROTO_TCP, kName>;
 // A machine that vanished says nothing: no close, no reset. Its connection ends when what was sent
 // is not acknowledged for so long, or, where nothing is sent, probes are not (RFC 5482).
 constexpr std::chrono::milliseconds kSilentPeerMax{30'000};
+// Of a server outside, which may take its time with what it was sent: longer than those who send to
+// it wait for a sign of life.
+constexpr std::chrono::milliseconds kSilentServerMax{150'000};
 constexpr int kProbeAfterSeconds = 15, kProbeEverySeconds = 5;
+
+void set_silence_max(Socket& socket, std::chrono::milliseconds silence) {
+  error_code ignored;  // A socket that cannot do this still works.
+  socket.set_option(TcpOption<TCP_USER_TIMEOUT>(static_cast<int>(silence.count())), ignored);
+}
+
+// Whom the system's authorities vouch for is none of our own machines.
+bool is_outside(const Tls* tls) { return tls && tls->ca_file.empty() && !tls->ca_pin; }
 
 // Tokens go out as they come, also under TLS: Nagle's algorithm would keep the second of two for
 // the 40 ms that the peer delays its acknowledgement. A socket that cannot do this still works.
@@ -37,7 +49,7 @@ void set_tcp_options(Socket& socket) {
   socket.set_option(asio::socket_base::keep_alive(true), ignored);
   socket.set_option(TcpOption<TCP_KEEPIDLE>(kProbeAfterSeconds), ignored);
   socket.set_option(TcpOption<TCP_KEEPINTVL>(kProbeEverySeconds), ignored);
-  socket.set_option(TcpOption<TCP_USER_TIMEOUT>(static_cast<int>(kSilentPeerMax.count())), ignored);
+  set_silence_max(socket, kSilentPeerMax);
 }
 
 }  // namespace
@@ -58,15 +70,8 @@ Task<Result<std::vector<Socket::endpoint_type>>> RealNetwork::resolve(const Endp
     found.emplace_back(asio::ip::tcp::endpoint(address, to.port));
     co_return found;
   }
-  OperationLimit limit(clock_, call, [this] { resolver_.cancel(); });
-  const auto [failed, results] = co_await resolver_.async_resolve(
-      to.host, std::to_string(to.port), asio::as_tuple(asio::use_awaitable));
-  if (failed) {
-    const bool unknown = failed == asio::error::host_not_found;
-    const std::string why = unknown ? "no such host" : failed.message();
-    co_return fail(limit.explain(Errc::not_found, fmt::format("lookup {}: {}", to.host, why)));
-  }
-  for (const auto& entry : results) found.emplace_back(entry.endpoint());
+  CO_TRY(const auto addresses, co_await lookups_.find(to.host, std::move(call)));
+  for (const auto& each : addresses) found.emplace_back(asio::ip::tcp::endpoint(each, to.port));
   co_return found;
 }
 
@@ -83,6 +88,8 @@ Task<Result<Socket>> RealNetwork::connect_socket(Socket::endpoint_type to, Call 
     error_code ignored;  // Closing has no useful failure.
     socket.close(ignored);
   });
+  // Closing what is not open ends nothing: cancelled before now, it would connect without a limit.
+  if (limit.ended()) co_return fail(limit.explain(Errc::unavailable, "connect"));
   const auto [error] = co_await socket.async_connect(to, asio::as_tuple(asio::use_awaitable));
   if (error) {
     co_return fail(limit.explain(
@@ -117,6 +124,7 @@ Task<Result<std::unique_ptr<Stream>>> RealNetwork::connect(Endpoint to,
                                                            std::shared_ptr<const Tls> tls,
                                                            Call call) {
   CO_TRY(Socket socket, co_await connect_any(std::move(to), call));
+  if (is_outside(tls.get())) set_silence_max(socket, kSilentServerMax);
   if (!tls) co_return make_stream(tick_, copier_, std::move(socket));
   co_return co_await connect_tls(tick_, clock_, std::move(socket), std::move(tls), std::move(call));
 }
@@ -126,6 +134,7 @@ Task<Result<std::unique_ptr<Stream>>> RealNetwork::connect_through(Proxy proxy, 
                                                                    Call call) {
   auto socket = co_await connect_any(proxy.at, call);
   if (!socket) co_return fail(annotate(std::move(socket).error(), "proxy"));
+  set_silence_max(*socket, kSilentServerMax);
   {
     OperationLimit limit(clock_, call, [&socket] {
       error_code ignored;  // Closing has no useful failure.

@@ -1,19 +1,25 @@
 // TCP and unix sockets.
 #pragma once
 
-#include <boost/asio/ip/tcp.hpp>
-
 #include "io/name_service.h"
 #include "io/real/file_copier.h"
+#include "io/real/name_lookups.h"
 #include "io/real/stream.h"
 
 namespace om::io {
 
 class RealNetwork final : public Network, public NameService {
  public:
-  RealNetwork(boost::asio::io_context& context, Clock& clock)
-      : context_(context), clock_(clock), tick_(clock), copier_(context), resolver_(context) {}
-  void stop_copies() { copier_.stop(); }
+  RealNetwork(boost::asio::io_context& context, Clock& clock, AskName ask_name)
+      : context_(context),
+        clock_(clock),
+        tick_(clock),
+        copier_(context),
+        lookups_(context, clock, std::move(ask_name)) {}
+  void stop_threads() {
+    copier_.stop();
+    lookups_.stop();
+  }
 
   Task<Result<std::unique_ptr<Stream>>> connect(Endpoint to, std::shared_ptr<const Tls> tls,
                                                 Call call) override;
@@ -32,7 +38,7 @@ class RealNetwork final : public Network, public NameService {
   Clock& clock_;
   DeadlineTick tick_;
   FileCopier copier_;
-  boost::asio::ip::tcp::resolver resolver_;
+  NameLookups lookups_;
 };
 
 }  // namespace om::io

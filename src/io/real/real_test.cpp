@@ -1,11 +1,14 @@
 // The real outside world against itself: sockets on loopback, files, children.
 #include "io/real.h"
 
+#include <arpa/inet.h>
 #include <gtest/gtest.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "io/co_assert_for_test.h"
 #include "io/event.h"
 #include "io/task_group.h"
 
@@ -145,6 +148,58 @@ TEST(Network, TellsRefusedFromUnknown) {
   EXPECT_EQ(codes, (std::vector<Errc>{Errc::unavailable, Errc::not_found}));
 }
 
+// Of this process's connection to a port of its own, as the kernel has it.
+milliseconds silence_max_towards(const Endpoint& to) {
+  for (int descriptor = 3; descriptor < 1024; descriptor++) {
+    sockaddr_in peer{};
+    socklen_t size = sizeof(peer);
+    if (getpeername(descriptor, reinterpret_cast<sockaddr*>(&peer), &size) != 0) continue;
+    if (peer.sin_family != AF_INET || ntohs(peer.sin_port) != to.port) continue;
+    unsigned silence_ms = 0;
+    size = sizeof(silence_ms);
+    EXPECT_EQ(getsockopt(descriptor, IPPROTO_TCP, TCP_USER_TIMEOUT, &silence_ms, &size), 0);
+    return milliseconds(silence_ms);
+  }
+  return {};
+}
+
+Task<void> open_a_way(Listener& listener) {
+  auto stream = co_await listener.accept();
+  CO_ASSERT(stream.has_value());
+  std::array<char, 1000> request;
+  const auto asked = co_await (*stream)->read_some(request);
+  const auto told = co_await (*stream)->write("HTTP/1.1 200 OK\r\n\r\n");
+  EXPECT_TRUE(asked && told);
+}
+
+Task<void> connect_inside_and_out(World& world, milliseconds& inside, milliseconds& outside) {
+  auto listener = world.network.listen(Endpoint::tcp("127.0.0.1", 0), nullptr);
+  const Endpoint at = (*listener)->local();
+  const auto call = world.clock.call_within(seconds(5));
+  auto peer = co_await world.network.connect(at, nullptr, call);
+  CO_ASSERT(peer.has_value());
+  inside = silence_max_towards(at);
+  peer->reset();
+  const auto gone = co_await (*listener)->accept();
+  TaskGroup group(world.executor, world.clock);
+  group.spawn(open_a_way(**listener));
+  const Proxy proxy{.at = at, .authorization = {}};
+  const auto server =
+      co_await world.network.connect_through(proxy, Endpoint::tcp("registry", 443), nullptr, call);
+  EXPECT_TRUE(gone && server);
+  outside = silence_max_towards(at);
+  co_await group.wait();
+}
+
+// Else the kernel ends an upload that a registry has stopped reading for half a minute.
+TEST(Network, IsMorePatientWithServersOutsideThanWithPeers) {
+  RealWorld world;
+  milliseconds inside{}, outside{};
+  world.run_until_done(connect_inside_and_out(world.world(), inside, outside));
+  EXPECT_EQ(inside, seconds(30));
+  EXPECT_GT(outside, seconds(120));
+}
+
 Task<void> read_into(Stream& stream, Errc& code) {
   std::array<char, 16> buffer;
   const auto count = co_await stream.read_some(buffer);
@@ -190,11 +245,19 @@ TEST(Filesystem, ReplacesFilesAtOnceAndListsThemSorted) {
   EXPECT_TRUE(files.remove_all(directory).has_value());
 }
 
-Task<void> run_child(World& world, std::vector<std::string> argv, std::vector<std::string>& lines,
+TEST(Filesystem, ALeftoverOfAnEarlierLifeWithTheSameIdIsNoHindrance) {
+  std::string before;
+  {
+    RealWorld world;
+    before = world.world().files.unique_suffix();
+  }
+  RealWorld world;
+  EXPECT_NE(world.world().files.unique_suffix(), before);
+  EXPECT_EQ(world.world().files.unique_suffix(), world.world().files.unique_suffix());
+}
+
+Task<void> run_child(World& world, SpawnOptions options, std::vector<std::string>& lines,
                      ExitStatus& status) {
-  SpawnOptions options;
-  options.argv = std::move(argv);
-  options.environment = {{"GREETING", "hello"}};
   auto child = world.processes.spawn(std::move(options));
   EXPECT_TRUE(child.has_value());
   while (true) {
@@ -211,11 +274,27 @@ TEST(Processes, GiveLinesAndTheExitStatus) {
   RealWorld world;
   std::vector<std::string> lines;
   ExitStatus status;
-  world.run_until_done(run_child(
-      world.world(), {"/bin/sh", "-c", "echo $GREETING; echo two >&2; printf three; exit 3"}, lines,
-      status));
+  SpawnOptions options;
+  options.argv = {"/bin/sh", "-c", "echo $GREETING; echo two >&2; printf three; exit 3"};
+  options.environment = {{"GREETING", "hello"}};
+  world.run_until_done(run_child(world.world(), std::move(options), lines, status));
   EXPECT_EQ(lines, (std::vector<std::string>{"hello", "two", "three"}));
   EXPECT_EQ(status.code, 3);
+}
+
+TEST(Processes, EndFirstWhenMemoryRunsOutIfAskedTo) {
+  RealWorld world;
+  const auto score_of_child = [&world](bool ends_first) {
+    std::vector<std::string> lines;
+    ExitStatus status;
+    SpawnOptions options;
+    options.argv = {"/bin/cat", "/proc/self/oom_score_adj"};
+    options.ends_first = ends_first;
+    world.run_until_done(run_child(world.world(), std::move(options), lines, status));
+    return lines.empty() ? "" : lines.front();
+  };
+  EXPECT_EQ(score_of_child(true), "500");
+  EXPECT_NE(score_of_child(false), "500");
 }
 
 Task<void> read_from_a_silent_child(World& world, Errc& late, std::string& line) {

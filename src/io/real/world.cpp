@@ -25,13 +25,14 @@ class Context final : public asio::io_context {
 struct RealWorld::Impl {
   explicit Impl(const RealOptions& options)
       : clock(context),
-        network(context, clock),
+        network(context, clock, options.ask_name),
+        files(random),
         processes(context, clock),
         workers(std::make_unique<RealWorkers>(context, options.worker_threads)),
         signals(context),
         world{context.get_executor(), clock, random, network, files, processes, *workers} {}
   ~Impl() {
-    network.stop_copies();
+    network.stop_threads();
     workers.reset();
     context.abandon();
   }
