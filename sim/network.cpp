@@ -229,6 +229,10 @@ io::Task<Result<std::unique_ptr<io::Stream>>> SimHost::connect(io::Endpoint to,
                                                                std::shared_ptr<const io::Tls> tls,
                                                                io::Call call) {
   auto& listeners = network_.listeners_;
+  if (auto left = network_.denied.find(to.host); left != network_.denied.end() && left->second) {
+    left->second--;
+    co_return fail(Errc::not_found, "lookup {}: no such host", to.host);
+  }
   const auto named = network_.names_.find(to.host);
   std::string other = named == network_.names_.end() ? "" : named->second;
   if (is_within(to)) other = place_.name;

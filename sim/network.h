@@ -44,6 +44,7 @@ class SimNetwork final : public io::Network {
   ~SimNetwork() override;
 
   NetworkFaults faults;
+  std::map<std::string, int> denied;         // Host names that so many more connects do not find.
   std::map<std::string, io::Duration> slow;  // What every write from and to a host takes longer.
   int streams_open() const { return streams_open_; }
   int streams_open(std::string_view at, std::string_view to) const;  // Ends of hosts.

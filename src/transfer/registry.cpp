@@ -111,7 +111,13 @@ io::Task<Result<Response>> Registry::send_to(http::Url url, http::ClientRequest 
   target.body_source = std::move(request.body_source);
   target.body_length = request.body_length;
   auto response = co_await context_.client.send(std::move(target), call);
-  if (!response) co_return fail(annotate(response.error(), url.authority()));
+  if (!response) {
+    Error error = annotate(std::move(response).error(), url.authority());
+    // Some name servers deny for a moment what they told before; a pull must not end with that.
+    if (error.code == Errc::not_found && has_answered_) error.code = Errc::unavailable;
+    co_return fail(std::move(error));
+  }
+  has_answered_ = true;
   (*response)->set_idle_max(kIdleMax);
   co_return std::move(*response);
 }

@@ -67,6 +67,7 @@ class Registry {
   http::Url base_;
   std::string token_;
   bool keeps_uploads_ = false;
+  bool has_answered_ = false;  // Or a host that it redirected to.
   // Where a redirect led for a blob: later ranges go there at once until it refuses.
   std::map<Digest, http::Url> direct_;
 };
