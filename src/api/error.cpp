@@ -67,6 +67,8 @@ std::string_view error_type(ErrorShape shape, int status) {
   const bool anthropic = shape == ErrorShape::anthropic;
   switch (status) {
     case 400:
+    case 408:
+    case 415:
     case 499:
       return "invalid_request_error";
     case 401:

@@ -168,9 +168,19 @@ Result<json::value> parse_json(std::string_view text, json::storage_ptr storage)
 
 io::Task<Result<std::string>> read_body(Context& context, uint64_t size_max) {
   Result<std::string> body = co_await context.body.read_all(size_max);
-  if (!body && body.error().code == Errc::overloaded) {
-    context.error_status = 413;
-    co_return fail(Errc::overloaded, "the request body is larger than {} bytes", size_max);
+  if (body) co_return body;
+  switch (body.error().code) {
+    case Errc::overloaded:
+      context.error_status = 413;
+      co_return fail(Errc::overloaded, "the request body is larger than {} bytes", size_max);
+    case Errc::deadline_exceeded:  // Of the client, which stopped sending.
+      context.error_status = 408;
+      break;
+    case Errc::unsupported:  // Its Content-Encoding.
+      context.error_status = 415;
+      break;
+    default:
+      break;
   }
   co_return body;
 }

@@ -23,7 +23,8 @@ inline constexpr size_t kJsonDepthMax = 64;
 // The value and its copies live in `storage`.
 Result<boost::json::value> parse_json(std::string_view text, boost::json::storage_ptr storage = {});
 
-// The whole body. Larger than `size_max`: answered 413 (sets context.error_status).
+// The whole body. Answered 413 if larger than `size_max`, 408 if it does not come, 415 if it is
+// encoded in a way that we do not know (sets context.error_status).
 io::Task<Result<std::string>> read_body(Context& context, uint64_t size_max);
 
 // Reads the whole body and parses it into the context's arena: neither the value nor a copy of it

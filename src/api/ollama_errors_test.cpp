@@ -141,6 +141,16 @@ TEST(OllamaErrors, TellATooLargeBodyWith413) {
   EXPECT_EQ(node.post("/api/chat", std::string(101, ' ')).status, 413);
 }
 
+TEST(OllamaErrors, TellABodyThatDoesNotComeOrCannotBeReadWithAStatusOfTheClient) {
+  OllamaNode node;
+  node.body_failure = {Errc::deadline_exceeded, "request body: the client sent nothing in time"};
+  EXPECT_EQ(node.post("/api/chat", "{").status, 408);
+  node.body_failure = {Errc::unsupported, "the content encoding 'br' is not supported"};
+  const KeptResponse response = node.post("/api/chat", "{}");
+  EXPECT_EQ(response.status, 415);
+  EXPECT_NE(response.body.find("content encoding 'br'"), response.body.npos);
+}
+
 TEST(OllamaErrors, OfUploadsNameBothDigestsAndKeepNothing) {
   OllamaNode node;
   const std::string path = "/api/blobs/" + std::string(kDigest);

@@ -56,6 +56,7 @@ class OllamaNode {
   generation::testing::Script script;
   ScriptedTransfer transfer;
   std::unique_ptr<store::Store> store;
+  std::optional<Error> body_failure;  // Of the requests from then on.
 
   explicit OllamaNode(Settings settings = {}) : scheduler_(script) {
     world_.run(open_store());
@@ -132,6 +133,7 @@ class OllamaNode {
   }
   io::Task<void> handle(http::Request& request, std::string text, KeptResponse& response) {
     TextBody body(std::move(text));
+    body.failure = body_failure;
     http::Handler handler = api_->handler();
     co_await handler(request, body, response);
   }

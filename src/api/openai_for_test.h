@@ -127,12 +127,14 @@ class NoTransfer final : public transfer::Transfer {
   io::Task<void> stop() override { co_return; }
 };
 
-// A request's body that is there at once.
+// A request's body that is there at once, or fails.
 class TextBody final : public http::BodyReader {
  public:
   explicit TextBody(std::string text) : text_(std::move(text)) {}
+  std::optional<Error> failure;  // Of read_all().
   io::Task<Result<std::string>> read_some() override { co_return std::exchange(text_, ""); }
   io::Task<Result<std::string>> read_all(uint64_t size_max) override {
+    if (failure) co_return fail(*failure);
     if (text_.size() > size_max) co_return fail(Errc::overloaded, "the body is too large");
     co_return std::exchange(text_, "");
   }
