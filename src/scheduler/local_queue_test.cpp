@@ -379,6 +379,7 @@ io::Task<void> loads_small_ones(Node& node) {
   co_await node.pass(seconds(3));
   EXPECT_TRUE(node.scheduler.loaded().at(0).stopping);
   Client& small = node.start(target("b", 1000));
+  co_await node.pass(milliseconds(1));
   Client& another = node.start(target("d", 1000));
   co_await node.pass(seconds(3));
   EXPECT_TRUE(small.lease);
