@@ -219,20 +219,15 @@ TEST(Admission, AWrongClockCostsTheTokenNothing) {
 TEST(Admission, TokensThatExpiredLongAgoAreForgotten) {
   Bench().run([](Bench& bench) -> io::Task<void> {
     Door door(bench);
-    const auto old = co_await door.token(hours(1));
-    const auto valid = co_await door.token(hours(100));
-    co_await bench.sleep(hours(20));
-    const auto second = co_await door.token();
-    const auto told = co_await door.ask(old, "blue");
-    EXPECT_EQ(code_of(told), Errc::forbidden);
-    co_await bench.sleep(hours(6));
+    const auto late = co_await door.token(-hours(20));
+    const auto old = co_await door.token(-hours(26));
     (void)co_await door.token();
     const auto tokens = co_await bench.metadata->list(std::string(kTokensPrefix), bench.call());
-    EXPECT_EQ(tokens->entries.size(), 3u);
+    EXPECT_EQ(tokens->entries.size(), 2u);
+    const auto told = co_await door.ask(late, "blue");
+    EXPECT_EQ(code_of(told), Errc::forbidden);
     const auto unknown = co_await door.ask(old, "blue");
     EXPECT_EQ(code_of(unknown), Errc::unauthenticated);
-    const auto answer = co_await door.ask(valid, "blue");
-    EXPECT_TRUE(answer.has_value());
   });
 }
 
