@@ -263,7 +263,7 @@ TEST(PeerServer, LinesThatAreNotKeptAnyMoreAreUnavailable) {
     CO_ASSERT(lease && lease->contains("id"));
     const std::string path = "/peer/v1/leases/" + std::string(lease->at("id").as_string());
     (void)co_await first_line(path + "/complete", "{}");
-    const auto line = co_await first_line(path + "/attach?from=99", "");
+    const auto line = co_await first_line(path + "/attach?from=99999", "");
     CO_ASSERT(!line.has_value());
     EXPECT_EQ(line.error().code, Errc::unavailable);
     EXPECT_THAT(line.error().what, HasSubstr("not kept"));
