@@ -69,6 +69,17 @@ TEST_F(Spread, CopiesSlowlyFromANodeWhoseSendingIsCapped) {
   for (size_t i = 1; i < 4; i++) EXPECT_TRUE(has(node(i), data));
 }
 
+// What waits to be sent to it takes longer than the sender waits for a node that takes nothing.
+TEST_F(Spread, CopiesSlowlyToANodeWhoseReceivingIsCapped) {
+  make_nodes(2);
+  const std::string data = random_bytes(kMega, 31);
+  put(node(0), data);
+  node(1).receiving->set_rate(32 << 10);
+  expect_all(fetch_all({1}, data, false));
+  EXPECT_TRUE(has(node(1), data));
+  EXPECT_LE(node(0).bytes_asked, data.size() + 1000) << "it was taken for gone, and asked again";
+}
+
 TEST_F(Spread, DrawsEachByteFromTheRegistryOnceForManyNodes) {
   make_nodes(4);
   const std::string data = random_bytes(36 * kMega + 5, 2);
