@@ -184,6 +184,33 @@ TEST_F(Pull, GoesOnAfterBrokenConnectionsWithoutFetchingTwice) {
   EXPECT_LE(registry_.blob_bytes_sent, layer.size() + 4 * kMega);
 }
 
+TEST_F(Pull, GoesOnWhenTheRegistrysNameIsDeniedInTheMidst) {
+  start();
+  registry_.faults.cut_after = 3 * kMega / 2;
+  registry_.faults.cuts_left = 3;
+  registry_.faults.bytes_per_second = 2 * kMega;
+  const std::string layer = random_bytes(6 * kMega, 12);
+  registry_.add_model("m", {layer});
+  bool denied = false;
+  const ProgressSink deny = [&](Progress line) {
+    if (line.completed > 0 && !std::exchange(denied, true)) {
+      sim_.network().denied["127.0.0.1"] = 2;
+    }
+    return note(std::move(line));
+  };
+  const auto done = wait(transfer_->pull({name("m"), true}, deny, {}));
+  ASSERT_TRUE(done) << done.error().what;
+  EXPECT_TRUE(denied);
+  EXPECT_EQ(sim_.network().denied["127.0.0.1"], 0);
+  expect_whole(layer);
+}
+
+TEST_F(Pull, SaysThatThereIsNoSuchRegistry) {
+  start();
+  sim_.network().denied["127.0.0.1"] = 1;
+  EXPECT_EQ(pull("m").error().code, Errc::not_found);
+}
+
 TEST_F(Pull, EndsWithAClearErrorWhenNothingWholeEverComes) {
   start();
   registry_.faults.cut_after = kMega / 2;

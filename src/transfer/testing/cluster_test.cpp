@@ -60,8 +60,10 @@ io::Task<void> ClusterNode::start() {
       world, [parts](std::shared_ptr<Registry> registry, Digest digest, uint64_t size) {
         return std::make_shared<ClusterFetch>(parts, std::move(registry), digest, size);
       });
+  http::ServerLimits limits;
+  limits.write_idle_max = std::chrono::seconds(5);  // As between real nodes.
   server = std::make_unique<http::Server>(
-      world, http::ServerLimits{},
+      world, limits,
       [this](http::Request& request, http::BodyReader&, http::ResponseWriter& response) {
         return serve(request, response);
       });
