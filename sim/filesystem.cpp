@@ -1,6 +1,14 @@
 #include "sim/filesystem.h"
 
+#include <algorithm>
+#include <array>
+
 namespace om::sim {
+namespace {
+
+constexpr size_t kSectorBytes = 512;  // Written as a whole or not at all.
+
+}  // namespace
 
 class SimFile final : public io::File {
  public:
@@ -23,14 +31,17 @@ class SimFile final : public io::File {
     TRY_VOID(usable());
     TRY_VOID(files_.count_call("write"));
     std::string& data = inode_->data;
-    const uint64_t end = std::max<uint64_t>(data.size(), offset + bytes.size());
-    if (files_.used() + (end - data.size()) > files_.space_) {
-      return fail(Errc::io_failed, "{}: No space left on device", path_);
+    const uint64_t room = files_.space_ - std::min(files_.space_, files_.used());
+    const uint64_t end = std::min<uint64_t>(offset + bytes.size(), data.size() + room);
+    // A disk that runs full takes what fits.
+    const std::string_view fitting = bytes.substr(0, end - std::min(end, offset));
+    if (!fitting.empty()) {
+      if (data.size() < end) data.resize(end);
+      std::memcpy(data.data() + offset, fitting.data(), fitting.size());
+      inode_->modified = files_.clock_.wall_now();
     }
-    if (data.size() < end) data.resize(end);
-    std::memcpy(data.data() + offset, bytes.data(), bytes.size());
-    inode_->modified = files_.clock_.wall_now();
-    return {};
+    if (fitting.size() == bytes.size()) return {};
+    return fail(Errc::io_failed, "{}: No space left on device", path_);
   }
   Result<uint64_t> size() override {
     TRY_VOID(usable());
@@ -40,6 +51,7 @@ class SimFile final : public io::File {
     TRY_VOID(usable());
     TRY_VOID(files_.count_call("truncate"));
     inode_->data.resize(size);
+    inode_->modified = files_.clock_.wall_now();
     return {};
   }
   Result<void> sync() override {
@@ -91,34 +103,100 @@ uint64_t SimFilesystem::used() const {
   return total;
 }
 
-void SimFilesystem::crash() {
-  generation_++;
-  fail_from_ = 0;
-  entries_.clear();
-  for (const auto& [path, inode] : durable_) {
-    auto survivor = std::make_shared<Inode>(*inode);
-    survivor->data = survivor->synced;
-    survivor->locks = 0;
-    entries_[path] = survivor;
+void SimFilesystem::apply(const Change& change, Entries& to) {
+  for (const auto& [path, inode] : change) {
+    if (inode) {
+      to[path] = inode;
+    } else {
+      to.erase(path);
+    }
   }
-  durable_ = entries_;
 }
 
-std::unique_ptr<SimFilesystem> SimFilesystem::survivor(bool power_lost) const {
+void SimFilesystem::change(Change change) {
+  apply(change, entries_);
+  changes_.push_back(std::move(change));
+  if (changes_.size() <= kChangesMax) return;
+  apply(changes_.front(), durable_);
+  changes_.pop_front();
+}
+
+void SimFilesystem::lose_power(const std::function<std::string(const Inode&)>& found_of) {
+  generation_++;
+  fail_from_ = 0;
+  changes_.clear();
+  std::map<const Inode*, std::shared_ptr<Inode>> survivors;  // One file may have several names.
+  for (auto& [path, inode] : durable_) {
+    auto& survivor = survivors[inode.get()];
+    if (!survivor) {
+      survivor = std::make_shared<Inode>(*inode);
+      survivor->data = survivor->synced = found_of(*inode);
+      survivor->locks = 0;
+    }
+    inode = survivor;
+  }
+  entries_ = durable_;
+}
+
+void SimFilesystem::crash() {
+  lose_power([](const Inode& inode) { return inode.synced; });
+}
+
+void SimFilesystem::crash(SimRandom& random) {
+  for (const Change& change : changes_) {
+    if (random.chance(0.5)) apply(change, durable_);
+  }
+  lose_power([&random](const Inode& inode) { return torn(inode, random); });
+}
+
+void SimFilesystem::crash(uint64_t draw) {
+  if (draw == 0) return crash();
+  SimRandom random(draw);
+  crash(random);
+}
+
+std::string SimFilesystem::torn(const Inode& inode, SimRandom& random) {
+  const std::string& now = inode.data;
+  std::string found = inode.synced;
+  if (found == now) return found;
+  const auto [shorter, longer] = std::minmax({found.size(), now.size()});
+  const std::array<size_t, 3> lengths{
+      found.size(), now.size(), random.between(shorter, longer) / kSectorBytes * kSectorBytes};
+  found.resize(lengths[random.between(0, 2)]);
+  const double new_part = random.unit() * 1.5 - 0.25;  // Sometimes none, sometimes all.
+  for (size_t at = 0; at < std::min(found.size(), now.size()); at += kSectorBytes) {
+    const size_t count = std::min({kSectorBytes, found.size() - at, now.size() - at});
+    if (random.chance(new_part)) now.copy(found.data() + at, count, at);
+  }
+  return found;
+}
+
+void SimFilesystem::rot(const io::Path& path, uint64_t draw) {
+  Inode& inode = *entries_.at(path);
+  const size_t at = draw % inode.data.size();
+  inode.data[at] ^= 1;
+  if (at < inode.synced.size()) inode.synced[at] ^= 1;
+}
+
+std::unique_ptr<SimFilesystem> SimFilesystem::survivor(SimRandom* random) const {
   auto next = std::make_unique<SimFilesystem>(*this);
   next->calls_ = next->fail_from_ = 0;
-  if (power_lost) {
-    next->crash();
+  if (random) {
+    next->crash(*random);
     return next;
   }
-  std::map<const Inode*, std::shared_ptr<Inode>> copies;  // One file may have several names.
-  for (auto* names : {&next->entries_, &next->durable_}) {
-    for (auto& [path, inode] : *names) {
-      auto& copy = copies[inode.get()];
-      if (!copy) copy = std::make_shared<Inode>(*inode);
-      copy->locks = 0;
-      inode = copy;
-    }
+  std::map<const Inode*, std::shared_ptr<Inode>> copies;
+  const auto copy = [&copies](std::shared_ptr<Inode>& inode) {
+    if (!inode) return;
+    auto& copied = copies[inode.get()];
+    if (!copied) copied = std::make_shared<Inode>(*inode);
+    copied->locks = 0;
+    inode = copied;
+  };
+  for (auto& [path, inode] : next->entries_) copy(inode);
+  for (auto& [path, inode] : next->durable_) copy(inode);
+  for (Change& change : next->changes_) {
+    for (auto& [path, inode] : change) copy(inode);
   }
   return next;
 }
@@ -138,7 +216,7 @@ Result<std::unique_ptr<io::File>> SimFilesystem::open(const io::Path& path, Open
   TRY_VOID(count_call("create"));
   auto inode = std::make_shared<Inode>();
   inode->modified = clock_.wall_now();
-  entries_[path] = inode;
+  change({{path, inode}});
   return std::make_unique<SimFile>(*this, inode, path);
 }
 
@@ -181,9 +259,9 @@ Result<void> SimFilesystem::rename(const io::Path& from, const io::Path& to) {
   if (found == entries_.end()) {
     return fail(Errc::not_found, "{}: No such file or directory", from);
   }
-  auto inode = found->second;
-  entries_.erase(found);
-  entries_[to] = inode;
+  if (from == to) return {};
+  const auto inode = found->second;
+  change({{from, nullptr}, {to, inode}});
   return {};
 }
 
@@ -194,13 +272,17 @@ Result<void> SimFilesystem::link(const io::Path& from, const io::Path& to) {
     return fail(Errc::not_found, "{}: No such file or directory", from);
   }
   if (entries_.contains(to)) return fail(Errc::already_exists, "{}: File exists", to);
-  entries_[to] = found->second;
+  const auto inode = found->second;
+  change({{to, inode}});
   return {};
 }
 
 Result<void> SimFilesystem::remove(const io::Path& path) {
   TRY_VOID(count_call("remove"));
-  if (entries_.erase(path) > 0) return {};
+  if (entries_.contains(path)) {
+    change({{path, nullptr}});
+    return {};
+  }
   if (!directories_.contains(path)) {
     return fail(Errc::not_found, "{}: No such file or directory", path);
   }
@@ -215,7 +297,11 @@ Result<void> SimFilesystem::remove_all(const io::Path& path) {
   const auto inside = [&](const io::Path& other) {
     return other == path || other.starts_with(path + "/");
   };
-  std::erase_if(entries_, [&](const auto& entry) { return inside(entry.first); });
+  std::vector<io::Path> gone;
+  for (const auto& [name, inode] : entries_) {
+    if (inside(name)) gone.push_back(name);
+  }
+  for (const io::Path& name : gone) change({{name, nullptr}});
   std::erase_if(directories_, inside);
   return {};
 }
@@ -227,6 +313,8 @@ Result<void> SimFilesystem::sync_directory(const io::Path& path) {
   for (const auto& entry : entries_) {
     if (here(entry)) durable_.insert(entry);
   }
+  for (Change& change : changes_) std::erase_if(change, here);
+  std::erase_if(changes_, [](const Change& change) { return change.empty(); });
   return {};
 }
 

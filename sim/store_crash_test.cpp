@@ -10,6 +10,7 @@ namespace om::store {
 namespace {
 
 const std::string kOld(3000, 'o'), kNew(5000, 'n');
+constexpr uint64_t kDraws = 8;  // Of what a disk kept that it was not told to.
 
 io::Task<Result<void>> put_model(Store& store, std::string weights) {
   model::Manifest manifest;
@@ -42,9 +43,9 @@ struct Machine {
     TRY(store, wait(Store::open(sim.world(), "/m", true)));
     return {};
   }
-  void crash() {
+  void crash(uint64_t draw) {
     store.reset();
-    sim.files().crash();
+    sim.files().crash(draw);
   }
   // The bytes of the model's layer, each blob on the disk checked on the way; empty: no model.
   std::string model() {
@@ -67,7 +68,7 @@ struct Machine {
 };
 
 // Runs put_model with the power going out at each call; returns at how many.
-uint64_t crash_everywhere(bool over_old) {
+uint64_t crash_everywhere(bool over_old, uint64_t draw) {
   for (uint64_t point = 1; point < 1000; point++) {
     Machine machine;
     EXPECT_TRUE(machine.open());
@@ -75,7 +76,7 @@ uint64_t crash_everywhere(bool over_old) {
     machine.sim.files().fail_from_call(point);
     const bool told_done = machine.wait(put_model(*machine.store, kNew)).has_value();
     const bool all_calls = machine.sim.files().calls() < point;
-    machine.crash();
+    machine.crash(draw);
     machine.check_all_blobs(point);
     const auto opened = machine.open();
     EXPECT_TRUE(opened) << point << ": " << opened.error().what;
@@ -94,15 +95,21 @@ uint64_t crash_everywhere(bool over_old) {
 }
 
 TEST(StoreCrash, ShowsNoModelOrAWholeOneWhereverThePowerGoesOut) {
-  const uint64_t points = crash_everywhere(false);
-  EXPECT_GT(points, 10U);
-  EXPECT_LT(points, 1000U);
+  for (uint64_t draw = 0; draw < kDraws; draw++) {
+    SCOPED_TRACE(draw);
+    const uint64_t points = crash_everywhere(false, draw);
+    EXPECT_GT(points, 10U);
+    EXPECT_LT(points, 1000U);
+  }
 }
 
 TEST(StoreCrash, ShowsTheOldModelOrTheNewOneWhereverThePowerGoesOut) {
-  const uint64_t points = crash_everywhere(true);
-  EXPECT_GT(points, 10U);
-  EXPECT_LT(points, 1000U);
+  for (uint64_t draw = 0; draw < kDraws; draw++) {
+    SCOPED_TRACE(draw);
+    const uint64_t points = crash_everywhere(true, draw);
+    EXPECT_GT(points, 10U);
+    EXPECT_LT(points, 1000U);
+  }
 }
 
 // Also the first opening of a fresh folder.
@@ -111,7 +118,7 @@ TEST(StoreCrash, OpensAgainWhereverOpeningBroke) {
     Machine machine;
     machine.sim.files().fail_from_call(point);
     (void)machine.open().has_value();  // May fail.
-    machine.crash();
+    machine.crash(point % kDraws);
     ASSERT_TRUE(machine.open()) << point;
     EXPECT_TRUE(machine.wait(put_model(*machine.store, kNew)));
   }

@@ -87,12 +87,42 @@ TEST(SimulatedFilesystem, ForgetsWhatWasNotSyncedWhenItCrashes) {
   EXPECT_EQ(files.read_file("/d/lost", 100).error().code, Errc::not_found);
 }
 
+void write_unsynced(SimFilesystem& files, const io::Path& path, std::string_view data) {
+  auto file = files.open(path, io::Filesystem::Open::create);
+  ASSERT_TRUE((*file)->write_at(0, data).has_value());
+}
+
+TEST(SimulatedFilesystem, KeepsLosesAndTearsWhatWasNotSyncedByDraws) {
+  std::set<std::string> found;
+  const std::string before(1024, 'o');
+  for (uint64_t seed = 1; seed <= 50; seed++) {
+    World world(seed);
+    SimFilesystem& files = world.files();
+    ASSERT_TRUE(files.write_file("/tmp/f", before).has_value());
+    ASSERT_TRUE(files.write_file("/tmp/moved", "m").has_value());
+    write_unsynced(files, "/tmp/f", std::string(2048, 'n'));
+    ASSERT_TRUE(files.rename("/tmp/moved", "/tmp/here").has_value());
+    files.crash(world.random());
+    ASSERT_NE(files.exists("/tmp/moved"), files.exists("/tmp/here")) << "a file is lost";
+    found.insert(files.exists("/tmp/here") ? "moved" : "not moved");
+    const std::string data = files.read_file("/tmp/f", 4096).value();
+    if (data == before) found.insert("old");
+    if (data == std::string(2048, 'n')) found.insert("new");
+    if (data.contains('o') && data.contains('n')) found.insert("torn");
+    if (data.contains('\0')) found.insert("zeros");
+  }
+  EXPECT_EQ(found, (std::set<std::string>{"moved", "new", "not moved", "old", "torn", "zeros"}));
+}
+
 TEST(SimulatedFilesystem, FillsUp) {
   World world(1);
   world.files().set_space(10);
   const auto written = world.files().write_file("/tmp/large", "more than ten bytes");
   ASSERT_FALSE(written.has_value());
   EXPECT_EQ(written.error().code, Errc::io_failed);
+  const auto file = world.files().open("/tmp/f", io::Filesystem::Open::create);
+  EXPECT_FALSE((*file)->write_at(0, "more than ten bytes").has_value());
+  EXPECT_EQ(world.files().read_file("/tmp/f", 100).value(), "more than ");
 }
 
 // Every point at which the power can go out leaves the old file or the new one, never a mix.

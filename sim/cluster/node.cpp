@@ -141,7 +141,7 @@ void ClusterNode::kill(Word word, DiskFate fate) {
   if (!life || life->machine->dead()) return;
   voters_.machine_died(name_);
   auto next = fate == DiskFate::lost ? std::make_unique<SimFilesystem>(sim_.clock())
-                                     : disk_->survivor(fate == DiskFate::synced);
+                  : disk_->survivor(fate == DiskFate::synced ? &sim_.random() : nullptr);
   life->machine->die(word);
   life->stopping = true;
   if (life->node) life->node->stop();

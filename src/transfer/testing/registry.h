@@ -28,8 +28,9 @@ class TransferWorld : public ::testing::Test {
     sim_.run(keep(std::move(task), result));
     return std::move(*result);
   }
-  void start();    // Opens the store and the rest.
-  void restart();  // As after a crash: forgets all that is in memory.
+  void start();  // Opens the store and the rest.
+  // As after a crash: forgets all that is in memory. `draw`: as SimFilesystem::crash().
+  void restart(uint64_t draw = 0);
   Result<void> pull(std::string_view model);
   Result<void> push(std::string_view model);
   model::Name name(std::string_view model) const;

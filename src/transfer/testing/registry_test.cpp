@@ -33,12 +33,12 @@ void TransferWorld::start() {
   transfer_ = make_transfer(world_, *store_, *client_, options_);
 }
 
-void TransferWorld::restart() {
+void TransferWorld::restart(uint64_t draw) {
   if (transfer_) sim_.run(transfer_->stop());
   transfer_.reset();
   store_.reset();
   sim_.files().fail_from_call(0);
-  sim_.files().crash();
+  sim_.files().crash(draw);
   start();
 }
 
