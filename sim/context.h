@@ -1,10 +1,7 @@
-// The turns of one simulated io thread, and work that happens at once.
+// The turns of one simulated io thread.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
-#include <functional>
-
-#include "io/workers.h"
 
 namespace om::sim {
 
@@ -16,15 +13,6 @@ class Context final : public boost::asio::io_context {
   size_t run_ready() {
     restart();
     return poll();
-  }
-};
-
-// Work happens at once, on the only thread there is.
-class InlineWorkers final : public io::Workers {
- protected:
-  io::Task<void> post(std::function<void()> job) override {
-    job();
-    co_return;
   }
 };
 

@@ -50,6 +50,7 @@ Machine::Machine(World& world, SimHost::Place place, SimFilesystem& disk)
       clock_(world.clock(), world.random()),
       host_(world.network(), std::move(place), clock_, disk),
       processes_(context_.get_executor(), clock_),
+      workers_(clock_, world.random()),
       io_{context_.get_executor(), clock_, world.random(), host_, disk, processes_, workers_} {
   sim_.add(*this);
 }
@@ -75,6 +76,11 @@ void Machine::die(Word word) {
   disk_.fail_from_call(1);
   if (frozen_) thaw();  // Its remains end by themselves.
   processes_.kill_all();
+}
+
+bool Machine::is_idle() {
+  run_ready();
+  return context_.stopped() && !clock_.has_timers() && processes_.running() == 0;
 }
 
 }  // namespace om::sim

@@ -28,6 +28,7 @@ class MachineClock final : public io::Clock {
 
   void freeze() { frozen_ = true; }
   void thaw();  // What came due meanwhile comes now.
+  bool has_timers() const { return !timers_.empty(); }
 
  private:
   void run(TimerId id);
@@ -56,6 +57,7 @@ class Machine {
   io::World& world() { return io_; }
   MachineClock& clock() { return clock_; }
   SimProcesses& processes() { return processes_; }
+  SimWorkers& workers() { return workers_; }
   const std::string& name() const { return host_.name(); }
 
   // SIGSTOP: its kernel still takes connections and bytes.
@@ -65,6 +67,8 @@ class Machine {
   // From now on nothing that runs here reaches anybody, nor its disk. Its children are dead.
   void die(Word word);
   bool dead() const { return dead_; }
+  // Nothing is left of what ran here: no coroutine lives, no timer waits, no child runs.
+  bool is_idle();
 
  private:
   friend class World;
@@ -76,7 +80,7 @@ class Machine {
   MachineClock clock_;
   SimHost host_;
   SimProcesses processes_;
-  InlineWorkers workers_;
+  SimWorkers workers_;
   io::World io_;
   bool frozen_ = false, dead_ = false;
 };

@@ -24,6 +24,7 @@ struct Scenario {
   double deaf_chance = 0;  // The child ignores SIGTERM.
 
   // The node.
+  io::Duration job_max{};  // What its workers take for a job.
   uint64_t memory_total = 0;
   int num_parallel = 0, loaded_max = 0, default_context = 0;
   size_t queue_max = 0;

@@ -23,6 +23,7 @@ struct World::Impl {
         files(clock),
         network(clock, random, files),
         processes(context.get_executor(), clock),
+        workers(clock, random),
         world{context.get_executor(), clock, random, network, files, processes, workers} {}
   ~Impl() { context.abandon(); }
 
@@ -32,7 +33,7 @@ struct World::Impl {
   SimFilesystem files;
   SimNetwork network;
   SimProcesses processes;
-  InlineWorkers workers;
+  SimWorkers workers;
   io::World world;
   std::vector<Machine*> machines;
   std::string running;
@@ -59,6 +60,7 @@ SimRandom& World::random() { return impl_->random; }
 SimNetwork& World::network() { return impl_->network; }
 SimFilesystem& World::files() { return impl_->files; }
 SimProcesses& World::processes() { return impl_->processes; }
+SimWorkers& World::workers() { return impl_->workers; }
 
 void World::run(io::Task<void> task, io::Duration virtual_time_max) {
   bool done = false;

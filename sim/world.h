@@ -10,6 +10,7 @@
 #include "sim/network.h"
 #include "sim/processes.h"
 #include "sim/random.h"
+#include "sim/workers.h"
 
 namespace om::sim {
 
@@ -27,6 +28,7 @@ class World {
   SimNetwork& network();
   SimFilesystem& files();
   SimProcesses& processes();
+  SimWorkers& workers();
 
   // Runs until the task has ended. Aborts if nothing can happen any more before that (a deadlock),
   // or after `virtual_time_max`.

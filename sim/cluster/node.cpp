@@ -8,6 +8,7 @@
 #include "sim/fake_llama.h"
 #include "sim/fake_part.h"
 #include "sim/models_for_test.h"
+#include "store/layout.h"
 
 namespace om::sim {
 namespace {
@@ -48,7 +49,7 @@ ClusterNode::ClusterNode(World& world, SimVoters& voters, const Scenario& scenar
       disk_(std::make_unique<SimFilesystem>(world.clock())) {
   settings_.node_name = name_;
   settings_.state_directory = "/state";
-  settings_.models_directory = "/models";
+  settings_.models_directory = kModels;
   settings_.llama_directory = kLlama;
   settings_.listen = {fmt::format("{}:{}", address_, kApiPort)};
   settings_.cluster_listen = peer();
@@ -81,10 +82,9 @@ void ClusterNode::prepare_disk() {
 }
 
 io::Task<Result<void>> ClusterNode::put_models(std::vector<int> numbers) {
-  InlineWorkers workers;
   const io::World& ground = sim_.world();
   io::World world{ground.executor, ground.clock,     ground.random, ground.network,
-                  *disk_,          ground.processes, workers};
+                  *disk_,          ground.processes, ground.workers};
   CO_TRY(const auto store, co_await store::Store::open(world, settings_.models_directory, true));
   for (const int number : numbers) {
     const auto size =
@@ -99,7 +99,8 @@ void ClusterNode::start() {
   auto life = std::make_unique<Life>();
   life->machine = std::make_unique<Machine>(sim_, SimHost::Place{name_, address_}, *disk_);
   life->machine->clock().skew = skew;
-  life->machine->clock().late_max = late_max;
+  life->machine->clock().late_max = late_max_;
+  life->machine->workers().job_max = scenario_.job_max;
   auto& processes = life->machine->processes();
   Life& its = *life;
   processes.install(std::string(kProgram), [this, &its](std::shared_ptr<Program> program) {
@@ -140,7 +141,8 @@ void ClusterNode::kill(Word word, DiskFate fate) {
   Life* life = current();
   if (!life || life->machine->dead()) return;
   voters_.machine_died(name_);
-  auto next = fate == DiskFate::lost ? std::make_unique<SimFilesystem>(sim_.clock())
+  auto next = fate == DiskFate::lost
+                  ? std::make_unique<SimFilesystem>(sim_.clock())
                   : disk_->survivor(fate == DiskFate::synced ? &sim_.random() : nullptr);
   life->machine->die(word);
   life->stopping = true;
@@ -168,6 +170,11 @@ void ClusterNode::jump_clock(io::Duration by) {
   if (Life* life = current()) life->machine->clock().skew = skew;
 }
 
+void ClusterNode::set_late_max(io::Duration most) {
+  late_max_ = most;
+  if (Life* life = current()) life->machine->clock().late_max = most;
+}
+
 void ClusterNode::look_after() {
   const Life* life = current();
   if (wanted_ && life && life->ended) start();
@@ -180,6 +187,23 @@ app::Node* ClusterNode::node() {
 
 bool ClusterNode::has_all_ended() const {
   return std::ranges::all_of(lives_, [](const auto& life) { return life->ended; });
+}
+
+bool ClusterNode::is_idle() {
+  return std::ranges::all_of(lives_, [](const auto& life) { return life->machine->is_idle(); });
+}
+
+bool ClusterNode::rot_blob(SimRandom& random) {
+  const store::Layout layout{settings_.models_directory};
+  std::vector<io::Path> blobs;
+  for (const std::string& name : disk_->list(layout.blobs()).value()) {
+    const io::Path path = io::join(layout.blobs(), name);
+    const auto file = disk_->info(path);
+    if (file && file->size > 0) blobs.push_back(path);
+  }
+  if (blobs.empty()) return false;
+  disk_->rot(blobs[random.below(blobs.size())], random.next());
+  return true;
 }
 
 std::string ClusterNode::last_error() const {

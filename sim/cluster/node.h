@@ -20,6 +20,7 @@ enum class DiskFate { kept, synced, lost };
 class ClusterNode {
  public:
   static constexpr uint16_t kApiPort = 11434, kPeerPort = 11435;
+  static constexpr std::string_view kModels = "/models";  // Of its disk.
 
   ClusterNode(World& world, SimVoters& voters, const Scenario& scenario, int number);
   ~ClusterNode();
@@ -34,9 +35,11 @@ class ClusterNode {
   void freeze();
   void thaw();
   void jump_clock(io::Duration by);
+  void set_late_max(io::Duration most);  // Of its timers.
   // The supervisor's work: a node that ended by itself is started again.
   void look_after();
-  bool kill_runner(uint64_t draw);  // False: none runs.
+  bool rot_blob(SimRandom& random);  // False: it has none.
+  bool kill_runner(uint64_t draw);   // False: none runs.
 
   const std::string& name() const { return name_; }
   io::Endpoint api() const { return io::Endpoint::tcp(address_, kApiPort); }
@@ -44,10 +47,11 @@ class ClusterNode {
   app::Node* node();                                        // Null: it does not serve now.
   bool is_alone() { return node() && !node()->cluster(); }  // It serves, in no cluster.
   bool has_all_ended() const;                               // Also what was killed.
+  bool is_idle();                                           // Nothing is left of all its lives.
   size_t lives() const { return lives_.size(); }
   std::string last_error() const;
 
-  io::Duration skew{}, late_max{};
+  io::Duration skew{};
   bool runners_fail = false;  // As the scenario says; else they are healthy.
   double token_factor = 1;    // How much slower than drawn its runners are.
   SimFilesystem& disk() { return *disk_; }
@@ -73,6 +77,7 @@ class ClusterNode {
   std::string name_, address_;
   app::Settings settings_;
   bool wanted_ = false;  // It is to run.
+  io::Duration late_max_{};
   std::unique_ptr<SimFilesystem> disk_;
   std::vector<std::unique_ptr<Life>> lives_;
 };
