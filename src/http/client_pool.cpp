@@ -44,6 +44,12 @@ void ClientPool::put(const std::string& key, std::unique_ptr<io::Stream> stream)
   if (timer_ == 0) timer_ = clock_.start_timer(now + limits_.idle_max, [this] { drop_old(); });
 }
 
+void ClientPool::clear() {
+  idle_.clear();
+  clock_.cancel_timer(timer_);
+  timer_ = 0;
+}
+
 // The server closes its end of those that nobody uses; ours would keep their descriptors.
 void ClientPool::drop_old() {
   timer_ = 0;

@@ -20,7 +20,7 @@ class ClientPool {
   // Null: none is open, or those that were are dead.
   std::unique_ptr<io::Stream> take(const std::string& key);
   void put(const std::string& key, std::unique_ptr<io::Stream> stream);
-  void clear() { idle_.clear(); }
+  void clear();
   void clear(const std::string& key) { idle_.erase(key); }
 
  private:
