@@ -3,6 +3,7 @@
 namespace om::transfer {
 namespace {
 
+using std::chrono::milliseconds;
 using std::chrono::seconds;
 using testing::random_bytes;
 
@@ -50,6 +51,24 @@ TEST_F(Newcomer, TakesAnotherNameWhereThatMeansSomethingElseToo) {
   start_keeper(1, true);
   pass(seconds(30));
   EXPECT_EQ(node(1).store->read_manifest(name("m:latest-b-2")).value(), own);
+}
+
+TEST_F(Newcomer, TellsHowTheCopiesFareWhileItsDiskIsSlow) {
+  make_nodes(2);
+  keepers_.resize(2);
+  start_keeper(0);
+  put_model(0, "m", random_bytes(1000, 11));
+  pass(seconds(20));
+  put_model(1, "m", random_bytes(1000, 12));
+  sim_.workers().job_max = seconds(10);
+  start_keeper(1, true);
+  size_t told = 0;
+  for (int i = 0; i < 1000 && settled_ == 0; i++) {
+    told = std::max(told, replicas(1).health().size());
+    pass(milliseconds(100));
+  }
+  EXPECT_EQ(told, 1U);
+  EXPECT_EQ(settled_, 1);
 }
 
 TEST_F(Newcomer, TellsHowTheCopiesFareWhileItsDiskTakesNoWrites) {
