@@ -141,6 +141,7 @@ io::Task<void> SimClient::read_answer(http::ClientResponse& response, Exchange& 
   auto reader = AnswerReader::make(exchange);
   size_t total = 0;
   int pauses = 0;
+  io::TimePoint heard{};  // When something of the text came last.
   for (bool more = true; more;) {
     std::string bytes;
     const auto read = co_await response.read_some(bytes);
@@ -150,7 +151,13 @@ io::Task<void> SimClient::read_answer(http::ClientResponse& response, Exchange& 
     }
     more = *read;
     total += bytes.size();
+    const size_t before = exchange.text.size();
     reader->take(bytes);
+    if (exchange.text.size() > before) {
+      const io::TimePoint now = sim_.clock().now();
+      if (before > 0) exchange.silence_max = std::max(exchange.silence_max, now - heard);
+      heard = now;
+    }
     if (more && exchange.leaves_after != 0 && total >= exchange.leaves_after) {
       exchange.left = true;
       co_return;

@@ -23,6 +23,10 @@ struct MetadataFaults {
   double unknown_chance = 0;     // unavailable: done or not, one as likely as the other.
   double lost_lease_chance = 0;  // Per keep_alive(): the lease has ended before.
   double forget_chance = 0;      // Per change: history up to it is compacted.
+
+  bool any() const {
+    return slow_chance + refused_chance + unknown_chance + lost_lease_chance + forget_chance > 0;
+  }
 };
 
 // On the io thread. Must outlive the nodes' Metadata; they must be stopped first.

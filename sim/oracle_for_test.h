@@ -24,6 +24,7 @@ struct Exchange {
   size_t gateway = 0;       // Of those the client knows.
   int model = 0;
   io::TimePoint begun{}, ended{};
+  io::Duration silence_max{};  // The longest time between two pieces of its text.
 
   // Seen.
   int status = 0;          // 0: no head came.

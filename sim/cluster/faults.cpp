@@ -28,62 +28,89 @@ io::Task<void> ClusterRun::suffer(std::vector<Fault> faults) {
     log_info("fault", field("kind", fault.kind),
              field("node", nodes_[static_cast<size_t>(fault.node)]->name()),
              field("lasts", fault.lasts));
-    report_.counts[std::string(to_string(fault.kind))]++;
-    co_await suffer_one(fault);
+    // Others judge what it answers meanwhile; one that cannot be had now is none.
+    sufferings_.push_back({static_cast<size_t>(fault.node), fault.kind, sim_.clock().now()});
+    const size_t suffering = sufferings_.size() - 1;
+    if (co_await suffer_one(fault)) report_.counts[std::string(to_string(fault.kind))]++;
+    sufferings_[suffering].until = sim_.clock().now();
     log_info("fault is over", field("kind", fault.kind),
              field("node", nodes_[static_cast<size_t>(fault.node)]->name()));
   }
 }
 
-io::Task<void> ClusterRun::suffer_one(Fault fault) {
+// False: it could not be done to it.
+io::Task<bool> ClusterRun::suffer_one(Fault fault) {
   ClusterNode& node = *nodes_[static_cast<size_t>(fault.node)];
   switch (fault.kind) {
     case FaultKind::kill:
     case FaultKind::power_loss:
     case FaultKind::stop:
-      co_return co_await go_down(fault);
+      co_await go_down(fault);
+      break;
     case FaultKind::wipe:
       co_return co_await replace(fault);
     case FaultKind::freeze:
       node.freeze();
       co_await sleep(fault.lasts);
-      co_return node.thaw();
+      node.thaw();
+      break;
     case FaultKind::cut_silently:
     case FaultKind::cut_with_word:
     case FaultKind::cut_outgoing:
     case FaultKind::cut_incoming:
-      co_return co_await be_cut_off(fault);
+      co_await be_cut_off(fault);
+      break;
     case FaultKind::swizzle:
-      co_return co_await swizzle(fault);
+      co_await swizzle(fault);
+      break;
     case FaultKind::slow:
-      sim_.network().slow[node.name()] = milliseconds(random_.between(20, 400));
-      node.token_factor = 10;
-      co_await sleep(fault.lasts);
-      node.token_factor = 1;
-      sim_.network().slow.erase(node.name());
-      co_return;
+      co_await be_slow(fault);
+      break;
     case FaultKind::clock_jump:
-      co_return node.jump_clock(random_.chance(0.5) ? milliseconds(random_.between(1, 3'600'000))
-                                                    : -milliseconds(random_.between(1, 240'000)));
+      node.jump_clock(random_.chance(0.5) ? milliseconds(random_.between(1, 3'600'000))
+                                          : -milliseconds(random_.between(1, 240'000)));
+      break;
     case FaultKind::full_disk:
       node.disk().set_space(kFullDisk);
       co_await sleep(fault.lasts);
-      co_return node.disk().set_space(uint64_t{64} << 30);
+      node.disk().set_space(uint64_t{64} << 30);
+      break;
+    case FaultKind::bit_rot:
+      copies_.forgive();
+      co_return node.rot_blob(random_);
     case FaultKind::drain:
-      co_return co_await be_drained(fault);
+      co_await be_drained(fault);
+      break;
     case FaultKind::leave:
-      co_return co_await be_away(fault);
+      co_await be_away(fault);
+      break;
     case FaultKind::remove:
       co_return co_await be_removed(fault);
     case FaultKind::runner_deaths:
-      co_return co_await lose_runners(fault);
+      co_await lose_runners(fault);
+      break;
     case FaultKind::no_leader:
       voters_.set_outage(true);
       co_await sleep(fault.lasts);
-      co_return voters_.set_outage(false);
+      voters_.set_outage(false);
+      break;
     case FaultKind::lost_history:
-      co_return facts_.forget_history();
+      facts_.forget_history();
+      break;
   }
+  co_return true;
+}
+
+// Its messages, timers and runners.
+io::Task<void> ClusterRun::be_slow(Fault fault) {
+  ClusterNode& node = *nodes_[static_cast<size_t>(fault.node)];
+  sim_.network().slow[node.name()] = milliseconds(random_.between(20, 400));
+  node.set_late_max(milliseconds(random_.between(20, 400)));
+  node.token_factor = 10;
+  co_await sleep(fault.lasts);
+  node.token_factor = 1;
+  node.set_late_max({});
+  sim_.network().slow.erase(node.name());
 }
 
 io::Task<void> ClusterRun::go_down(Fault fault) {
@@ -106,15 +133,15 @@ io::Task<void> ClusterRun::go_down(Fault fault) {
 }
 
 // Its disk is lost. The operator takes the old one out and brings the machine in as a new node.
-io::Task<void> ClusterRun::replace(Fault fault) {
+io::Task<bool> ClusterRun::replace(Fault fault) {
   const auto number = static_cast<size_t>(fault.node);
   ClusterNode& node = *nodes_[number];
   // No cluster outlives what a majority of its voters wrote: two at once, or one of two while the
   // third is on its way.
-  if (replacing_ || !voters_.can_lose(node.name())) co_return;
+  if (replacing_ || !voters_.can_lose(node.name())) co_return false;
   replacing_ = true;
-  left_.insert(number);
   node.kill(Word::none, DiskFate::lost);
+  copies_.forgive();
   for (const auto& other : nodes_) cut(other->name(), node.name(), Word::none);
   co_await sleep(fault.lasts);
   co_await ask_until_done(0, "DELETE", removal_of(node.name()), "", "removal");
@@ -127,6 +154,7 @@ io::Task<void> ClusterRun::replace(Fault fault) {
   absences_[absence].until = sim_.clock().now();
   co_await join(number);
   replacing_ = false;
+  co_return true;
 }
 
 // A model that was just pulled may be there alone.
@@ -211,7 +239,6 @@ io::Task<void> ClusterRun::leave(size_t number) {
 
 io::Task<void> ClusterRun::be_away(Fault fault) {
   const auto number = static_cast<size_t>(fault.node);
-  left_.insert(number);
   co_await leave(number);
   absences_.push_back({nodes_[number]->name(), "has left", sim_.clock().now()});
   const size_t absence = absences_.size() - 1;
@@ -221,12 +248,11 @@ io::Task<void> ClusterRun::be_away(Fault fault) {
 }
 
 // It must learn of it by itself, whether it was there or cut off when it happened.
-io::Task<void> ClusterRun::be_removed(Fault fault) {
+io::Task<bool> ClusterRun::be_removed(Fault fault) {
   const auto number = static_cast<size_t>(fault.node);
   ClusterNode& node = *nodes_[number];
-  if (replacing_ || !voters_.can_lose(node.name())) co_return;
+  if (replacing_ || !voters_.can_lose(node.name())) co_return false;
   replacing_ = true;
-  left_.insert(number);
   if (random_.chance(0.5)) {
     for (const auto& other : nodes_) cut_both_ways(node.name(), other->name());
   }
@@ -243,6 +269,7 @@ io::Task<void> ClusterRun::be_removed(Fault fault) {
   absences_[absence].until = sim_.clock().now();
   co_await join(number);
   replacing_ = false;
+  co_return true;
 }
 
 io::Task<void> ClusterRun::lose_runners(Fault fault) {

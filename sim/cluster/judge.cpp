@@ -7,6 +7,10 @@ namespace {
 
 // News of a change arrives within, and who was asked before it is not to blame.
 constexpr auto kNewsMax = std::chrono::seconds(5);
+// After its own faults a node needs so long to be as good as any other.
+constexpr auto kRecoveryMax = std::chrono::seconds(10);
+constexpr auto kQuickLoad = std::chrono::milliseconds(500);
+constexpr auto kSilenceMax = std::chrono::seconds(20);
 constexpr auto kRestMax = std::chrono::minutes(1);
 constexpr auto kRestLook = std::chrono::milliseconds(500);
 constexpr uint64_t kBlobBytesMax = 64 << 20;
@@ -34,35 +38,82 @@ bool is_catalogued(const SharedMetadata& facts, std::string_view model) {
   return std::ranges::any_of(all.entries, [&](const auto& entry) { return entry.key == key; });
 }
 
+bool ClusterRun::suffered(const Exchange& exchange, std::initializer_list<FaultKind> kinds) const {
+  return std::ranges::any_of(sufferings_, [&](const Suffering& suffering) {
+    const bool counts =
+        kinds.size() == 0 || std::ranges::find(kinds, suffering.kind) != kinds.end();
+    return counts && suffering.node == exchange.gateway && suffering.since <= exchange.ended &&
+           (suffering.until == io::kNever || exchange.begun <= suffering.until + kRecoveryMax);
+  });
+}
+
+// Then it must answer whatever happens to others: an anchor has each model.
+bool ClusterRun::gateway_is_sound(const Exchange& exchange) const {
+  return !suffered(exchange, {});
+}
+
 void ClusterRun::judge_one(const Exchange& exchange) {
-  const bool through_anchor = exchange.gateway < static_cast<size_t>(scenario_.anchors);
-  const std::string gateway = fmt::format("n{}", exchange.gateway);
   Circumstances circumstances;
-  circumstances.resets = !through_anchor || scenario_.base.network.reset_chance > 0;
+  circumstances.resets = !gateway_is_sound(exchange) || !scenario_.anchors_hold();
   // By itself it has only what is on its disk.
   circumstances.may_lack_models =
-      left_.contains(exchange.gateway) || (foreign_ && foreign_->may_lack(exchange));
+      suffered(exchange, {FaultKind::wipe, FaultKind::leave, FaultKind::remove}) ||
+      (foreign_ && foreign_->may_lack(exchange));
   circumstances.may_not_count_prompt = foreign_ && foreign_->may_not_count(exchange);
+  circumstances.calm = scenario_.is_calm();
   for (const std::string& text : judge(exchange, circumstances)) {
-    complain(
-        fmt::format("{} (m{} by {}, at {})", text, exchange.model, gateway, exchange.served_by));
+    complain(fmt::format("{} (m{} by n{}, at {})", text, exchange.model, exchange.gateway,
+                         exchange.served_by));
   }
-  const bool failed = !exchange.error.empty() || (!exchange.broken.empty() && !exchange.left);
-  // An anchor alone cannot hold it, and others suffer.
+  judge_failure(exchange);
+  judge_silence(exchange);
+  judge_absences(exchange);
+}
+
+bool ClusterRun::is_excused(const Exchange& exchange) const {
+  // Fewer ask than may wait anywhere.
+  const bool may_be_full = scenario_.base.queue_max < static_cast<size_t>(scenario_.base.clients);
+  // A healthy node alone cannot hold it, and others suffer.
   const bool lacks_parts =
       exchange.model == scenario_.base.split_model && !scenario_.faults.empty();
-  const bool excused = is_refusal(exchange) || lacks_parts ||
-                       (foreign_ && foreign_->excuses(exchange)) ||
-                       (scenario_.has_bad_runners() && is_told_of_runners(exchange));
-  if (through_anchor && scenario_.anchors_hold() && failed && !excused) {
-    complain(
-        fmt::format("client {} request {}: m{} by {} failed while a healthy node had it: {} {}{}",
-                    exchange.client, exchange.number, exchange.model, gateway, exchange.status,
-                    exchange.error, exchange.broken));
+  return (may_be_full && is_refusal(exchange)) || lacks_parts ||
+         (foreign_ && foreign_->excuses(exchange)) ||
+         (scenario_.has_bad_runners() && is_told_of_runners(exchange));
+}
+
+void ClusterRun::judge_failure(const Exchange& exchange) {
+  if (!gateway_is_sound(exchange) || !scenario_.anchors_hold()) return;
+  report_.counts["answers that had to come"]++;
+  const bool failed = !exchange.error.empty() || (!exchange.broken.empty() && !exchange.left);
+  if (!failed || is_excused(exchange)) return;
+  complain(
+      fmt::format("client {} request {}: m{} by n{} failed while a healthy node had it: {} {}{}",
+                  exchange.client, exchange.number, exchange.model, exchange.gateway,
+                  exchange.status, exchange.error, exchange.broken));
+}
+
+// Where nothing is slow, whoever serves an answer is missed and replaced in time.
+void ClusterRun::judge_silence(const Exchange& exchange) {
+  const bool has_slow_node = std::ranges::any_of(
+      scenario_.faults, [](const Fault& fault) { return fault.kind == FaultKind::slow; });
+  const bool waits_long = scenario_.base.load_time_max > kQuickLoad || scenario_.has_bad_runners();
+  if (!gateway_is_sound(exchange) || !scenario_.anchors_hold() || has_slow_node || waits_long ||
+      foreign_ || exchange.model == scenario_.base.split_model) {
+    return;
   }
+  report_.counts["silences judged"]++;
+  if (exchange.silence_max <= kSilenceMax) return;
+  complain(fmt::format("client {} request {}: m{} by n{} was silent for {:.1f} s", exchange.client,
+                       exchange.number, exchange.model, exchange.gateway,
+                       std::chrono::duration<double>(exchange.silence_max).count()));
+}
+
+void ClusterRun::judge_absences(const Exchange& exchange) {
+  const std::string gateway = fmt::format("n{}", exchange.gateway);
   for (const Absence& absence : absences_) {
-    if (absence.node != exchange.served_by || gateway == absence.node) continue;
     if (exchange.begun < absence.since + kNewsMax || exchange.ended > absence.until) continue;
+    report_.counts["absences judged"]++;
+    if (absence.node != exchange.served_by || absence.node == gateway) continue;
     complain(fmt::format("client {} request {}: {} answered although it {}", exchange.client,
                          exchange.number, absence.node, absence.why));
   }
@@ -149,13 +200,13 @@ io::Task<void> ClusterRun::judge_blobs(ClusterNode& node) {
 
 // An acknowledged write is present at the end.
 void ClusterRun::judge_changes() {
-  if (!scenario_.base.admin || !copy_is_there_) return;
-  const bool is_there = is_catalogued(facts_, "copy");
-  if (is_there != *copy_is_there_) {
-    complain(fmt::format("a model that was {} is {}", *copy_is_there_ ? "copied" : "deleted",
-                         is_there ? "there" : "gone"));
-  }
+  const auto expected = copy_.expected();
+  if (!scenario_.base.admin || !expected) return;
   report_.counts["changes judged"]++;
+  const bool is_there = is_catalogued(facts_, "copy");
+  if (is_there == *expected) return;
+  complain(fmt::format("a model that was {} is {}", *expected ? "copied" : "deleted",
+                       is_there ? "there" : "gone"));
 }
 
 // What nodes asked of the facts, and were told, is one history.

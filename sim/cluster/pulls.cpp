@@ -132,9 +132,9 @@ io::Task<void> Pulls::pull_through(Model& model, size_t number, io::Duration sta
   note_end(model, number, end, what);
   // On its own a node publishes what it has when it joins.
   if (end == End::done && !alone) {
-    model.is_there = true;
+    model.presence.is_there = true;
   } else {
-    model.may_come = true;
+    model.presence.may_come = true;
   }
 }
 
@@ -203,9 +203,9 @@ io::Task<void> Pulls::remove(Model& model) {
   parts_.report.counts[status == 200 ? "pulls: deleted" : "pulls: not deleted"]++;
   if (status == 404) co_return;  // Who finds no such model has changed nothing.
   if (status == 200 && !alone) {
-    model.is_there = false;
+    model.presence.is_there = false;
   } else {
-    model.may_go = true;
+    model.presence.may_go = true;
   }
 }
 

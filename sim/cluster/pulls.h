@@ -20,9 +20,9 @@ class Pulls {
   ~Pulls();
 
   io::Task<void> trouble();  // Until the last pull has ended.
-  // Once all is healed: what was told done is there, pulls succeed through any node, and each node
-  // answers for what was pulled.
-  io::Task<void> liveness();
+  // Once all is healed: what was told done is there, and pulls succeed through any node.
+  io::Task<void> pull_again();
+  io::Task<void> ask_all();  // Each node answers for what was pulled.
   io::Task<void> judge_at_rest();
   io::Task<void> stop();  // After the nodes.
 
@@ -30,9 +30,8 @@ class Pulls {
   struct Model {
     int number = 0;
     model::Manifest manifest;
-    bool is_fresh = false;                  // Nobody pulled it while anything was broken.
-    std::optional<bool> is_there;           // By the last change that was told done.
-    bool may_come = false, may_go = false;  // By one that nobody answered.
+    bool is_fresh = false;  // Nobody pulled it while anything was broken.
+    Presence presence;      // In the catalogue.
     int deletions = 0;
   };
   struct Blob {
@@ -59,11 +58,8 @@ class Pulls {
 
   // pulls_judge.cpp
   bool is_catalogued(const Model& model) const;
-  int copies_of(const Model& model) const;
   void judge_catalogue();
-  io::Task<void> wait_for_copies();
   io::Task<void> pull_healed(Model& model);
-  io::Task<void> ask_all();
   std::map<std::string, Blob> blobs() const;  // By digest.
   void judge_bytes();
   // The most that the node with this address may have drawn of a blob.

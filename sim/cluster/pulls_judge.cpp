@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "sim/cluster/copies.h"
 #include "sim/cluster/pulls.h"
 #include "sim/models_for_test.h"
 #include "transfer/chunk_list.h"
@@ -13,9 +14,7 @@ using std::chrono::minutes;
 using std::chrono::seconds;
 
 constexpr auto kLook = std::chrono::milliseconds(500);
-constexpr auto kCopiesMax = minutes(3);  // Until the policy has its copies.
 constexpr auto kRestMax = minutes(1);
-constexpr int kWanted = 2;  // The default policy's factor.
 constexpr std::string_view kPullKeys = "/pulls/";
 
 // What one answer of the registry may cost in vain where it breaks: the block it was in, and what
@@ -36,53 +35,27 @@ bool Pulls::is_catalogued(const Model& model) const {
   return sim::is_catalogued(parts_.facts, model_name(model.number));
 }
 
-int Pulls::copies_of(const Model& model) const {
-  int copies = 0;
-  const auto layers = layers_of(model.manifest);
-  for (const auto& node : parts_.nodes) {
-    if (!node->node() || !node->node()->cluster()) continue;
-    const store::Store& store = node->node()->cluster()->store();
-    if (std::ranges::all_of(layers, [&](const model::Layer& layer) {
-          const auto file = node->disk().info(store.blob_path(layer.digest));
-          return file && file->size == layer.size;
-        })) {
-      copies++;
-    }
-  }
-  return copies;
-}
-
 // A pull that told "success" is in the catalogue, unless somebody deleted the model afterwards.
 void Pulls::judge_catalogue() {
   for (const auto& model : models_) {
-    if (!model->is_there || (*model->is_there ? model->may_go : model->may_come)) continue;
+    const auto expected = model->presence.expected();
+    if (!expected) continue;
     parts_.report.counts["pulls: catalogue judged"]++;
-    if (is_catalogued(*model) == *model->is_there) continue;
+    if (is_catalogued(*model) == *expected) continue;
     parts_.complain(fmt::format("m{}, which was {}, is {}", model->number,
-                                *model->is_there ? "pulled" : "deleted",
-                                *model->is_there ? "not in the catalogue" : "still there"));
+                                *expected ? "pulled" : "deleted",
+                                *expected ? "not in the catalogue" : "still there"));
   }
 }
 
-io::Task<void> Pulls::wait_for_copies() {
-  const io::TimePoint end = parts_.world.clock().now() + kCopiesMax;
-  const int wanted = std::min(kWanted, static_cast<int>(parts_.nodes.size()));
-  for (const auto& model : models_) {
-    if (!is_catalogued(*model)) continue;
-    while (copies_of(*model) < wanted && parts_.world.clock().now() < end) co_await sleep(kLook);
-    if (const int copies = copies_of(*model); copies < wanted) {
-      parts_.complain(fmt::format("m{} has {} copies of {}", model->number, copies, wanted));
-    }
-  }
-}
-
-io::Task<void> Pulls::liveness() {
+io::Task<void> Pulls::pull_again() {
   healed_ = true;
   judge_catalogue();
   for (size_t i = 0; i < scenario_.sizes.size(); i++) {
     Model& model = *models_[i];
     // One that was pulled by a node that lost its disk before there was another copy is lost.
-    const bool lost = copies_of(model) == 0 && parts_.report.counts["wipe"] > 0;
+    const bool lost =
+        copies_of(parts_, model.manifest, true) == 0 && parts_.report.counts["wipe"] > 0;
     if (is_catalogued(model) && !lost) continue;
     co_await pull_healed(model);
   }
@@ -90,15 +63,13 @@ io::Task<void> Pulls::liveness() {
                            kPulledFirst + static_cast<int>(models_.size()));
   fresh.is_fresh = true;
   co_await pull_healed(fresh);
-  co_await wait_for_copies();
-  co_await ask_all();
 }
 
 io::Task<void> Pulls::pull_healed(Model& model) {
-  model.is_there.reset();
+  model.presence.is_there.reset();
   co_await pull(model, false);
   parts_.report.counts["pulls: after healing"]++;
-  if (!model.is_there || !is_catalogued(model)) {
+  if (!model.presence.is_there || !is_catalogued(model)) {
     parts_.complain(fmt::format("m{} cannot be pulled after healing", model.number));
   }
 }
@@ -163,7 +134,7 @@ uint64_t Pulls::most(const std::string& address, const Blob& blob, int requests)
   uint64_t wholes = 1 + static_cast<uint64_t>(blob.deletions), deaths = 0;
   for (const Fault& fault : parts_.scenario.faults) {
     if (fault.node != number) continue;
-    if (fault.kind == FaultKind::wipe) wholes++;
+    if (fault.kind == FaultKind::wipe || fault.kind == FaultKind::bit_rot) wholes++;
     if (fault.kind == FaultKind::clock_jump) wholes += (*node)->lives();
     const bool dies = fault.kind == FaultKind::kill || fault.kind == FaultKind::power_loss ||
                       fault.kind == FaultKind::stop || fault.kind == FaultKind::full_disk;

@@ -2,6 +2,8 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "cluster/metrics.h"
+#include "generation/metrics.h"
 
 namespace om::sim {
 namespace {
@@ -19,6 +21,16 @@ constexpr auto kSettleTime = seconds(20);  // Longer than a lease nobody uses is
 constexpr auto kStopMax = minutes(2);
 constexpr int kCopiesMax = 100;
 
+// What nodes do only where something seems to be lost; of all that ran in this process.
+uint64_t disturbances() {
+  return generation::resumed.value() + generation::retried.value() + cluster::nodes_lost.value();
+}
+
+// The cluster could not begin it: it will not be done later, either.
+bool changed_nothing(const std::string& error) {
+  return error.contains("Connection refused") || error.contains("no majority of the");
+}
+
 }  // namespace
 
 ClusterRun::ClusterRun(uint64_t seed, PlantedBug bug)
@@ -28,7 +40,9 @@ ClusterRun::ClusterRun(uint64_t seed, PlantedBug bug)
       facts_(sim_),
       history_(facts_),
       voters_(sim_, facts_, history_),
-      operator_(sim_.world()) {
+      operator_(sim_.world()),
+      copies_(parts()) {
+  copy_.is_there = false;
   sim_.network().faults = scenario_.base.network;
   voters_.bug = bug;
   for (int i = 0; i < scenario_.nodes; i++) {
@@ -78,14 +92,20 @@ void ClusterRun::end_at_once(const std::string& who) {
 }
 
 PathReport ClusterRun::run() {
+  const uint64_t resumed = generation::resumed.value(), moved = generation::moved.value();
   sim_.run(drive(), std::chrono::hours(10));
+  report_.counts["answers resumed"] += static_cast<int>(generation::resumed.value() - resumed);
+  report_.counts["answers moved"] += static_cast<int>(generation::moved.value() - moved);
   for (const auto& node : nodes_) {
     if (!node->has_all_ended()) end_at_once(node->name());
   }
   if (foreign_ && !foreign_->has_all_ended()) end_at_once("a backend");
+  for (const auto& node : nodes_) {
+    if (!node->is_idle()) complain("something of " + node->name() + " outlived it");
+  }
   nodes_.clear();
   facts_.end_all_leases();
-  if (!sim_.is_idle()) complain("a task or a timer outlived the nodes");
+  if (!sim_.is_idle()) complain("a client or a backend did not end");
   if (sim_.network().streams_open() != 0) {
     complain(fmt::format("{} connections are still open", sim_.network().streams_open()));
   }
@@ -135,6 +155,7 @@ io::Task<void> ClusterRun::form() {
 
 io::Task<void> ClusterRun::trouble() {
   log_info("the trouble begins");
+  const uint64_t disturbed = disturbances();
   voters_.load = scenario_.facts_load || voters_.bug != PlantedBug::none;
   const io::TimePoint end = sim_.clock().now() + scenario_.trouble_lasts;
   io::TaskGroup around(sim_.world().executor, sim_.clock());
@@ -168,6 +189,11 @@ io::Task<void> ClusterRun::trouble() {
   co_await suffering.wait();
   co_await around.stop();
   if (!had_traffic()) complain("void: too little traffic to prove anything");
+  if (!scenario_.is_calm()) co_return;
+  report_.counts["calm runs"]++;
+  if (const uint64_t needless = disturbances() - disturbed; needless > 0) {
+    complain(fmt::format("nothing was broken, and {} times somebody took it for broken", needless));
+  }
 }
 
 bool ClusterRun::had_traffic() const {
@@ -194,10 +220,26 @@ io::Task<void> ClusterRun::heal() {
   if (foreign_) co_await foreign_->settle();
   co_await wait_converged("after healing");
   judge_changes();
+  co_await mend_rot();
   co_await sleep(kSettleTime);
   co_await around.stop();
   co_await unload_split_model();
   co_await come_to_rest("after the last client");
+}
+
+// What rotted and nobody asked for is found when the blobs are read again, which happens daily.
+io::Task<void> ClusterRun::mend_rot() {
+  if (report_.counts[std::string(to_string(FaultKind::bit_rot))] == 0) co_return;
+  for (const auto& node : nodes_) {
+    if (!node->node() || !node->node()->cluster()) continue;
+    auto& scrubber = node->node()->cluster()->distribution().scrubber();
+    const auto found = co_await scrubber.pass({});
+    if (!found) {
+      complain(fmt::format("{} cannot read its blobs: {}", node->name(), found.error().what));
+    } else {
+      report_.counts["rotten blobs put aside at last"] += static_cast<int>(*found);
+    }
+  }
 }
 
 // Each node must answer a fresh request for each model, exactly.
@@ -216,7 +258,9 @@ io::Task<void> ClusterRun::liveness() {
                            nodes_[gateway]->name(), last.status, last.error, last.broken));
     }
   }
-  if (pulls_) co_await pulls_->liveness();
+  if (pulls_) co_await pulls_->pull_again();
+  co_await copies_.wait();
+  if (pulls_) co_await pulls_->ask_all();
   if (foreign_) co_await foreign_->judge_healed(client);
   co_await sleep(kSettleTime);
   history_.expect_told(sim_.clock().now() - kSettleTime);
@@ -249,6 +293,7 @@ io::Task<void> ClusterRun::look_after(io::CancelToken stop) {
 
 io::Task<void> ClusterRun::watch_bounds(io::CancelToken stop) {
   while (true) {
+    copies_.look();
     for (const auto& node : nodes_) {
       if (!node->node()) continue;
       const auto& scheduler = node->node()->local_scheduler();
@@ -288,10 +333,13 @@ io::Task<void> ClusterRun::change_models(io::CancelToken stop) {
     report_.counts[done ? "changes" : "changes refused"]++;
     // Who finds no such model has changed nothing.
     if (!done && done.error().what.contains("status 404")) continue;
+    if (!done && changed_nothing(done.error().what)) continue;
     alone |= node.is_alone();
-    // On its own, it changes what it brings along when it joins.
-    if (!done || alone) copy_is_there_.reset();
-    if (copy_is_there_) copy_is_there_ = copies;
+    if (done && !alone) {
+      copy_.is_there = copies;
+    } else {  // On its own, it changes what it brings along when it joins.
+      (copies ? copy_.may_come : copy_.may_go) = true;
+    }
   }
 }
 

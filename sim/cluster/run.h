@@ -7,11 +7,11 @@
 #include <boost/json.hpp>
 #include <functional>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "sim/client_for_test.h"
+#include "sim/cluster/copies.h"
 #include "sim/cluster/foreign_servers.h"
 #include "sim/cluster/node.h"
 #include "sim/cluster/pulls.h"
@@ -36,12 +36,19 @@ class ClusterRun {
     std::string_view why;
     io::TimePoint since{}, until = io::kNever;
   };
+  // A fault that was done to it.
+  struct Suffering {
+    size_t node = 0;
+    FaultKind kind = FaultKind::kill;
+    io::TimePoint since{}, until = io::kNever;
+  };
 
   // run.cpp
   io::Task<void> drive();
   io::Task<void> form();
   io::Task<void> trouble();
   io::Task<void> heal();
+  io::Task<void> mend_rot();
   io::Task<void> liveness();
   io::Task<void> take_down();
   io::Task<void> watch_bounds(io::CancelToken stop);
@@ -68,15 +75,16 @@ class ClusterRun {
 
   // faults.cpp
   io::Task<void> suffer(std::vector<Fault> faults);
-  io::Task<void> suffer_one(Fault fault);
+  io::Task<bool> suffer_one(Fault fault);
   io::Task<void> go_down(Fault fault);
-  io::Task<void> replace(Fault fault);
+  io::Task<bool> replace(Fault fault);
+  io::Task<void> be_slow(Fault fault);
   io::Task<void> be_cut_off(Fault fault);
   io::Task<void> swizzle(Fault fault);
   io::Task<void> be_drained(Fault fault);
   io::Task<void> leave(size_t number);
   io::Task<void> be_away(Fault fault);
-  io::Task<void> be_removed(Fault fault);
+  io::Task<bool> be_removed(Fault fault);
   io::Task<void> lose_runners(Fault fault);
   io::Task<void> sleep(io::Duration duration);
   void cut(const std::string& from, const std::string& to, Word word);
@@ -89,6 +97,13 @@ class ClusterRun {
   // judge.cpp
   void judge_all();
   void judge_one(const Exchange& exchange);
+  bool is_excused(const Exchange& exchange) const;
+  void judge_failure(const Exchange& exchange);
+  void judge_silence(const Exchange& exchange);
+  void judge_absences(const Exchange& exchange);
+  // Whether a fault of one of these kinds was on, or was over so short a time ago that it shows.
+  bool suffered(const Exchange& exchange, std::initializer_list<FaultKind> kinds) const;
+  bool gateway_is_sound(const Exchange& exchange) const;
   // What a node holds that nobody needs any more.
   static std::vector<std::string> held_by(ClusterNode& node);
   io::Task<void> come_to_rest(std::string_view when);
@@ -108,10 +123,9 @@ class ClusterRun {
   http::Client operator_;
   Exchanges seen_;
   std::vector<Absence> absences_;
-  // Of the model that comes and goes: as the last change was acknowledged. Nothing: one was not,
-  // and may be done at any time.
-  std::optional<bool> copy_is_there_ = false;
-  std::set<size_t> left_;  // Nodes that were on their own for a while.
+  std::vector<Suffering> sufferings_;
+  Copies copies_;
+  Presence copy_;  // The model that comes and goes.
   bool replacing_ = false;
   PathReport report_;
   std::unique_ptr<Pulls> pulls_;             // Null: nobody pulls.

@@ -4,6 +4,7 @@
 #include <boost/json.hpp>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,18 @@ namespace om::sim {
 
 // Whether the model is written down as the cluster's.
 bool is_catalogued(const SharedMetadata& facts, std::string_view model);
+
+// Whether what comes and goes is there, as those know who change it.
+struct Presence {
+  std::optional<bool> is_there;           // By the last change that was told done.
+  bool may_come = false, may_go = false;  // By one that nobody answered.
+
+  // Nothing: either would be right.
+  std::optional<bool> expected() const {
+    if (!is_there || (*is_there ? may_go : may_come)) return std::nullopt;
+    return is_there;
+  }
+};
 
 struct RunParts {
   World& world;

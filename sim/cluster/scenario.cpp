@@ -2,10 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace om::sim {
 namespace {
 
 using std::chrono::hours;
+using std::chrono::microseconds;
 using std::chrono::milliseconds;
 using std::chrono::minutes;
 using std::chrono::seconds;
@@ -59,6 +62,8 @@ void draw_load(Scenario& base, SimRandom& random) {
   base.pool_chance = random.unit();
   base.patience = minutes(15);
   base.admin = random.chance(0.5);
+  base.job_max =
+      one_of<io::Duration>(random, {microseconds(0), microseconds(200), milliseconds(20)});
 }
 
 void draw_places(ClusterScenario& cluster, SimRandom& random) {
@@ -126,10 +131,10 @@ void make_calm(ClusterScenario& cluster) {
 
 std::string_view to_string(FaultKind kind) {
   static constexpr std::string_view kNames[kFaultKinds] = {
-      "kill",         "power_loss",    "wipe",         "freeze",       "stop",
-      "cut_silently", "cut_with_word", "cut_outgoing", "cut_incoming", "swizzle",
-      "slow",         "clock_jump",    "full_disk",    "drain",        "leave",
-      "remove",       "runner_deaths", "no_leader",    "lost_history"};
+      "kill",         "power_loss",    "wipe",          "freeze",       "stop",
+      "cut_silently", "cut_with_word", "cut_outgoing",  "cut_incoming", "swizzle",
+      "slow",         "clock_jump",    "full_disk",     "bit_rot",      "drain",
+      "leave",        "remove",        "runner_deaths", "no_leader",    "lost_history"};
   return kNames[static_cast<size_t>(kind)];
 }
 
@@ -144,6 +149,14 @@ std::string ClusterScenario::describe() const {
   if (!pulls.sizes.empty()) text += "\n" + pulls.describe();
   if (!foreign.servers.empty()) text += "\n" + foreign.describe();
   return text;
+}
+
+bool ClusterScenario::is_calm() const {
+  const bool runners = has_bad_runners() || base.load_failure_chance > 0;
+  const bool backends = std::ranges::any_of(
+      foreign.servers, [](const ForeignPlan& plan) { return !plan.faults.empty(); });
+  return faults.empty() && !facts.any() && anchors_hold() && (bad_runners.empty() || !runners) &&
+         !backends && !foreign.shared;
 }
 
 std::vector<int> ClusterScenario::others() const {

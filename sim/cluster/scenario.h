@@ -28,6 +28,7 @@ enum class FaultKind {
   slow,        // Messages, timers and runners.
   clock_jump,  // Of its wall clock.
   full_disk,
+  bit_rot,        // Of one stored blob.
   drain,          // And undrained later.
   leave,          // And joins again later.
   remove,         // By the operator while it runs, often unseen; it leaves and joins again.
@@ -63,8 +64,10 @@ struct ClusterScenario {
   bool anchors_hold() const { return base.network.reset_chance == 0; }
   std::vector<int> others() const;  // Models that clients ask for, beside those of the nodes.
   bool has_bad_runners() const {
-    return base.crash_chance + base.wedge_chance + base.garbage_chance > 0;
+    return base.crash_chance + base.wedge_chance + base.garbage_chance > 0;  // See bad_runners.
   }
+  // Nothing is broken on purpose: each request must be answered or find a full queue.
+  bool is_calm() const;
   std::string describe() const;
 };
 
