@@ -102,7 +102,7 @@ TEST(AnswerRun, FindsStopStringsOverTheSeamsOfPieces) {
     EXPECT_EQ(outcome.whole.content, "one##two");
     EXPECT_EQ(outcome.whole.stop_sequence, "") << "the model's own, not the caller's";
     EXPECT_EQ(outcome.whole.reason, model::DoneReason::stop);
-    request.common.options["stop"] = "###";
+    request.common.options["stop"] = boost::json::array{"###"};
     EXPECT_EQ(bench.chat(request).whole.stop_sequence, "###");
   }
 }

@@ -115,11 +115,9 @@ void tell_of_unseen_images(const store::Model& model, std::vector<model::Message
 
 // Those of the request itself; the model's PARAMETERs name others that are nobody's to be told of.
 std::vector<std::string> stops_of(const boost::json::object& options) {
-  const boost::json::value* stop = options.if_contains("stop");
-  if (!stop) return {};
-  if (stop->is_string()) return {std::string(stop->get_string())};
   std::vector<std::string> stops;
-  if (!stop->is_array()) return stops;
+  const boost::json::value* stop = options.if_contains("stop");
+  if (!stop || !stop->is_array()) return stops;
   for (const boost::json::value& word : stop->get_array()) {
     if (word.is_string()) stops.emplace_back(word.get_string());
   }

@@ -404,7 +404,7 @@ TEST(NodeGeneration, ShowsThePromptWithoutAskingTheModel) {
 
 TEST(NodeGeneration, TellsAModelWithoutEyesThatAToolBroughtAnImage) {
   Bench bench;
-  bench.shelf.add("m");
+  bench.shelf.add("m").template_text = kMessagesTemplate;
   auto request = chat_request("m", "Hi");
   request.common.debug_render_only = true;
   request.messages.push_back({.role = "tool", .content = "read"});

@@ -176,7 +176,7 @@ TEST(GoRender, PrintsToolsAsOllamaDoes) {
                          "{{ json .Type }}{{ range $k, $v := .Properties }} {{ $k }} {{ .Type }}"
                          "{{ end }}{{ end }}{{ end }}{{ end }}"),
             "true 1 \"object\" y string x number");
-  EXPECT_EQ(print("{{ toTypeScriptType 5 }}"), "any");
+  EXPECT_EQ(print("{{ if .Tools }}{{ toTypeScriptType 5 }}{{ end }}"), "any");
 }
 
 TEST(GoRender, LegacyTemplatesGoTurnByTurn) {

@@ -10,7 +10,7 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr size_t kPieceBytes = 1 << 20;
+constexpr uint64_t kPieceBytes = 1 << 20;
 constexpr uint64_t kStateBytesMax = 4096;
 constexpr std::chrono::minutes kRest{10};  // From a start, or a pass that failed, to the next pass.
 constexpr std::chrono::minutes kBetweenSaves{1};
@@ -147,8 +147,10 @@ io::Task<Result<bool>> Scrubber::is_sound(Digest digest, io::CancelToken cancel)
   CO_TRY(const auto file, world_.files.open(store_.blob_path(digest), io::Filesystem::Open::read));
   Hasher hasher;
   std::string buffer;
-  for (uint64_t offset = 0;;) {
-    CO_TRY_VOID(co_await bandwidth_.take(kPieceBytes, {io::kNever, cancel}));
+  CO_TRY(const uint64_t size, file->size());
+  for (uint64_t offset = 0; offset < size;) {
+    CO_TRY_VOID(
+        co_await bandwidth_.take(std::min(kPieceBytes, size - offset), {io::kNever, cancel}));
     auto hash = [&file, &buffer, &hasher, offset] {
       return hash_piece(*file, offset, buffer, hasher);
     };
