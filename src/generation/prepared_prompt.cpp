@@ -180,7 +180,7 @@ io::Task<Result<PreparedPrompt>> prepare_generate(PromptSetting setting,
     }
   } else {
     input.suffix = std::move(request.suffix);
-    input.system = request.system.empty() ? setting.model.system : std::move(request.system);
+    input.system = request.system.empty() ? setting.model.system : request.system;
     if (request.context.empty()) {
       input.history = setting.model.messages;
     } else {

@@ -79,22 +79,23 @@ class Images(unittest.TestCase):
         self.assertEqual(node.post("/api/generate", {
             "model": MODEL, "prompt": QUESTION, "images": [encoded(RED)],
             "options": GREEDY})["response"], whole)
-        parts = [{"type": "text", "text": QUESTION},
-                 {"type": "image_url", "image_url": {"url": url(RED)}}]
+        # The image first, as /api puts it where the text does not say where it is.
+        parts = [{"type": "image_url", "image_url": {"url": url(RED)}},
+                 {"type": "text", "text": QUESTION}]
         reply = node.post("/v1/chat/completions", {
             "model": MODEL, "temperature": 0, "max_tokens": 12,
             "messages": [{"role": "user", "content": parts}]})
         self.assertEqual(reply["choices"][0]["message"]["content"], whole)
         reply = node.post("/v1/responses", {
             "model": MODEL, "temperature": 0, "max_output_tokens": 12, "input": [
-                {"role": "user", "content": [{"type": "input_text", "text": QUESTION},
-                                             {"type": "input_image", "image_url": url(RED)}]}]})
+                {"role": "user", "content": [{"type": "input_image", "image_url": url(RED)},
+                                             {"type": "input_text", "text": QUESTION}]}]})
         self.assertEqual(reply["output"][0]["content"][0]["text"], whole)
         source = {"type": "base64", "media_type": "image/png", "data": encoded(RED)}
         reply = node.post("/v1/messages", {
             "model": MODEL, "temperature": 0, "max_tokens": 12, "messages": [
-                {"role": "user", "content": [{"type": "text", "text": QUESTION},
-                                             {"type": "image", "source": source}]}]})
+                {"role": "user", "content": [{"type": "image", "source": source},
+                                             {"type": "text", "text": QUESTION}]}]})
         self.assertEqual(reply["content"][0]["text"], whole)
 
     def test_the_command_line_sends_the_files_it_names(self):
