@@ -17,6 +17,8 @@ constexpr int kRoundsMax = 30;                      // Of all clients.
 constexpr auto kLookInterval = milliseconds(500);
 constexpr auto kRestartPause = seconds(2);  // Of the nodes' supervisor.
 constexpr auto kReadyMax = seconds(60);
+// Longer than a model is left alone whose load failed (backoff_max of its node).
+constexpr auto kHealTime = seconds(70);
 constexpr auto kSettleTime = seconds(20);  // Longer than a lease nobody uses is kept.
 constexpr auto kStopMax = minutes(2);
 constexpr int kCopiesMax = 100;
@@ -221,7 +223,7 @@ io::Task<void> ClusterRun::heal() {
   co_await wait_converged("after healing");
   judge_changes();
   co_await mend_rot();
-  co_await sleep(kSettleTime);
+  co_await sleep(kHealTime);
   co_await around.stop();
   co_await unload_split_model();
   co_await come_to_rest("after the last client");
