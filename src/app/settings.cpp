@@ -252,8 +252,9 @@ std::vector<SettingView> Config::view() const {
 namespace {
 
 // Folders in the home of whoever asks. In a file for the whole machine they would be everybody's.
-bool is_of_one_user(std::string_view key) {
-  return key == "node.state_directory" || key == "models.directory";
+bool is_of_one_user(const SettingView& line) {
+  return line.from == "default" &&
+         (line.key == "node.state_directory" || line.key == "models.directory");
 }
 
 }  // namespace
@@ -269,7 +270,7 @@ std::string Config::example() const {
     }
     out += fmt::format("# {}{}\n{}{} = {}\n", line.help,
                        line.variable.empty() ? "" : " (" + line.variable + ")",
-                       is_of_one_user(line.key) ? "# " : "", line.key.substr(dot + 1), line.value);
+                       is_of_one_user(line) ? "# " : "", line.key.substr(dot + 1), line.value);
   }
   return out;
 }
