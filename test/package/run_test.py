@@ -176,7 +176,7 @@ class Package(unittest.TestCase):
         allowed = count_dependencies.closure(named)
         programs = [line for line in self.machine.run("dpkg", "-L", "ollamamax").split()
                     if re.search(r"/(ollamamax|llama-[a-z]+|ggml-[a-z-]+)$", line)
-                    and not line.endswith(("/lib/ollamamax", "/doc/ollamamax",
+                    and not line.endswith(("/etc/ollamamax", "/lib/ollamamax", "/doc/ollamamax",
                                            "/completions/ollamamax"))]
         self.assertGreaterEqual(len(programs), 5, programs)
         for program in programs:
