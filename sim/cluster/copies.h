@@ -4,7 +4,6 @@
 #include <map>
 #include <set>
 #include <string>
-#include <vector>
 
 #include "model/manifest.h"
 #include "sim/cluster/run_parts.h"

@@ -49,12 +49,12 @@ bool ClusterRun::suffered(const Exchange& exchange, std::initializer_list<FaultK
 
 // Then it must answer whatever happens to others: an anchor has each model.
 bool ClusterRun::gateway_is_sound(const Exchange& exchange) const {
-  return !suffered(exchange, {});
+  return scenario_.anchors_hold() && !suffered(exchange, {});
 }
 
 void ClusterRun::judge_one(const Exchange& exchange) {
   Circumstances circumstances;
-  circumstances.resets = !gateway_is_sound(exchange) || !scenario_.anchors_hold();
+  circumstances.resets = !gateway_is_sound(exchange);
   // By itself it has only what is on its disk.
   circumstances.may_lack_models =
       suffered(exchange, {FaultKind::wipe, FaultKind::leave, FaultKind::remove}) ||
@@ -82,7 +82,7 @@ bool ClusterRun::is_excused(const Exchange& exchange) const {
 }
 
 void ClusterRun::judge_failure(const Exchange& exchange) {
-  if (!gateway_is_sound(exchange) || !scenario_.anchors_hold()) return;
+  if (!gateway_is_sound(exchange)) return;
   report_.counts["answers that had to come"]++;
   const bool failed = !exchange.error.empty() || (!exchange.broken.empty() && !exchange.left);
   if (!failed || is_excused(exchange)) return;
@@ -97,8 +97,8 @@ void ClusterRun::judge_silence(const Exchange& exchange) {
   const bool has_slow_node = std::ranges::any_of(
       scenario_.faults, [](const Fault& fault) { return fault.kind == FaultKind::slow; });
   const bool waits_long = scenario_.base.load_time_max > kQuickLoad || scenario_.has_bad_runners();
-  if (!gateway_is_sound(exchange) || !scenario_.anchors_hold() || has_slow_node || waits_long ||
-      foreign_ || exchange.model == scenario_.base.split_model) {
+  if (!gateway_is_sound(exchange) || has_slow_node || waits_long || foreign_ ||
+      exchange.model == scenario_.base.split_model) {
     return;
   }
   report_.counts["silences judged"]++;

@@ -1,6 +1,7 @@
 // /v1/models and /v1/models/*model.
 #include "api/json_output.h"
 #include "api/openai_handlers.h"
+#include "io/wall_time.h"
 #include "model/name.h"
 
 namespace om::api {
@@ -11,15 +12,11 @@ bool asked_by_anthropic(const Context& context) {
   return context.request.headers.has("anthropic-version");
 }
 
-int64_t unix_seconds(io::WallTime time) {
-  return std::chrono::duration_cast<std::chrono::seconds>(time.time_since_epoch()).count();
-}
-
 void write_openai_model(JsonWriter& writer, const store::StoredManifest& stored) {
   writer.begin_object();
   writer.member("id", stored.name.shortest());
   writer.member("object", "model");
-  writer.member("created", unix_seconds(stored.modified));
+  writer.member("created", io::unix_seconds(stored.modified));
   writer.member("owned_by", stored.name.name_space);
   writer.end_object();
 }
@@ -44,7 +41,7 @@ void write_external_model(JsonWriter& writer, const engine::ExternalModel& model
     writer.member("lifecycle", "active");
   } else {
     writer.member("object", "model");
-    writer.member("created", unix_seconds(model.modified));
+    writer.member("created", io::unix_seconds(model.modified));
     writer.member("owned_by", "backend");
   }
   writer.end_object();

@@ -9,6 +9,7 @@
 #include "base/version.h"
 #include "cluster/report_wire.h"
 #include "engine/remote/wire.h"
+#include "io/wall_time.h"
 #include "metadata/backup.h"
 #include "transfer/replicas/health.h"
 
@@ -144,7 +145,7 @@ io::Task<Result<std::string>> ClusterAdmin::found(ClusterState state, io::Call c
   self.voter = true;
   self.serial = facts.serial;
   self.version = kVersion;
-  self.joined_seconds = std::chrono::floor<std::chrono::seconds>(now).time_since_epoch().count();
+  self.joined_seconds = io::unix_seconds(now);
   const bool external = !settings_.etcd_endpoints.empty();
   state.voter = true;
   state.external_etcd = external;

@@ -61,7 +61,6 @@ Result<std::string> runtime_directory(io::Filesystem& files, std::shared_ptr<io:
   return path;
 }
 
-// Host names and addresses under which a browser on this machine may call us.
 engine::LaunchOptions launch_options(const Settings& settings, const NodePaths& paths, int cores) {
   engine::LaunchOptions launch;
   launch.program = paths.server_program;

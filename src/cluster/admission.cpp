@@ -6,6 +6,7 @@
 #include "base/base64.h"
 #include "base/json_fields.h"
 #include "base/log.h"
+#include "io/wall_time.h"
 #include "model/json_text.h"
 #include "security/certificates.h"
 
@@ -18,14 +19,10 @@ namespace json = boost::json;
 constexpr std::chrono::hours kExpiredKept{24};
 constexpr size_t kForgottenMax = 100;  // At once.
 
-int64_t unix_seconds(io::WallTime time) {
-  return std::chrono::floor<std::chrono::seconds>(time).time_since_epoch().count();
-}
-
 std::string write_record(const security::JoinTokenRecord& record) {
   return json::serialize(json::object{{"id", record.id},
                                       {"secret_hash", record.secret_hash.str()},
-                                      {"expires_seconds", unix_seconds(record.expires)},
+                                      {"expires_seconds", io::unix_seconds(record.expires)},
                                       {"used_by", record.used_by},
                                       {"used_key", record.used_key}});
 }
@@ -71,7 +68,8 @@ Result<void> check_names(const std::vector<Member>& members, std::string_view na
 // what that node gives as a voter one day would not hold here.
 Result<void> check_clock(int64_t told_seconds, io::WallTime now) {
   if (told_seconds == 0) return {};
-  const double ahead = static_cast<double>(told_seconds) - static_cast<double>(unix_seconds(now));
+  const double ahead =
+      static_cast<double>(told_seconds) - static_cast<double>(io::unix_seconds(now));
   if (std::abs(ahead) <= std::chrono::duration<double>(security::kClockSlack).count()) return {};
   return fail(Errc::invalid_argument,
               "this machine's clock is {:.0f} minutes {} that of the cluster: set it, then join "
@@ -175,7 +173,7 @@ io::Task<Result<JoinAnswer>> admit(io::World& world, metadata::Metadata& metadat
 
   if (!is_again) {
     member.serial = facts.serial;
-    member.joined_seconds = unix_seconds(now);
+    member.joined_seconds = io::unix_seconds(now);
   }
   member.name = name;
   member.peer = request.peer;

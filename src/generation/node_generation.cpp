@@ -4,9 +4,11 @@
 #include <limits>
 
 #include "base/digest.h"
+#include "base/json_fields.h"
 #include "base/log.h"
 #include "generation/metrics.h"
 #include "generation/prompt_tokens.h"
+#include "io/wall_time.h"
 #include "model/capabilities.h"
 #include "prompt/media.h"
 #include "prompt/webp.h"
@@ -16,10 +18,6 @@ namespace {
 
 // An answer may be this many times as long as the context, as in Ollama.
 constexpr int kOutputContextsMax = 10;
-
-int64_t unix_seconds(io::WallTime time) {
-  return std::chrono::floor<std::chrono::seconds>(time).time_since_epoch().count();
-}
 
 // The runner would fail on such an id, or speak of its own code.
 Result<void> check_context(const std::vector<int>& context, const store::Model& model) {
@@ -111,17 +109,6 @@ void tell_of_unseen_images(const store::Model& model, std::vector<model::Message
     message.content += "[an image that this model cannot see]";
     message.images.clear();
   }
-}
-
-// Those of the request itself; the model's PARAMETERs name others that are nobody's to be told of.
-std::vector<std::string> stops_of(const boost::json::object& options) {
-  std::vector<std::string> stops;
-  const boost::json::value* stop = options.if_contains("stop");
-  if (!stop || !stop->is_array()) return stops;
-  for (const boost::json::value& word : stop->get_array()) {
-    if (word.is_string()) stops.emplace_back(word.get_string());
-  }
-  return stops;
 }
 
 // Generation tells load failures as errors of the server: clients must not take a model that
@@ -229,7 +216,7 @@ PromptSetting NodeGeneration::setting_for(const Job& job, const Leased& leased,
                        .truncate = common.truncate,
                        .shift = shift,
                        .think = job.think,
-                       .now_seconds = unix_seconds(world_.clock.wall_now())};
+                       .now_seconds = io::unix_seconds(world_.clock.wall_now())};
 }
 
 std::unique_ptr<Answer> NodeGeneration::fixed(model::Chunk chunk) const {
@@ -273,7 +260,9 @@ io::Task<Result<std::unique_ptr<Answer>>> NodeGeneration::run(Job job, Leased le
   plan.resume = options_.resume;
   plan.want_context = want_context;
   plan.one_call = prepared.one_call;
-  plan.caller_stops = stops_of(common.options);
+  // Those of the request itself; the model's PARAMETERs name others that are nobody's to be told
+  // of.
+  plan.caller_stops = JsonFields(common.options).texts("stop");
   plan.constraint = std::move(prepared.rendered.constraint);
   plan.format = std::move(prepared.rendered.answer);
   engine::CompletionRequest& request = plan.request;

@@ -43,4 +43,8 @@ std::optional<WallTime> parse_rfc3339(std::string_view text) {
       std::clamp(seconds, seconds_of(WallTime::min()), seconds_of(WallTime::max()))));
 }
 
+int64_t unix_seconds(WallTime time) {
+  return std::chrono::floor<std::chrono::seconds>(time).time_since_epoch().count();
+}
+
 }  // namespace om::io

@@ -20,6 +20,12 @@ Secret take_secret(std::string&& text) {
   return secret;
 }
 
+Secret with_key(std::string text, const Secret& key) {
+  text.reserve(text.size() + key.reveal().size());  // Growing would leave half a key behind.
+  text += key.reveal();
+  return take_secret(std::move(text));
+}
+
 // More often the nearer the end is.
 io::Duration retry_after(io::Duration left) {
   return std::clamp<io::Duration>(left / 24, kRetryMin, kRetryMax);
@@ -88,9 +94,7 @@ Result<void> IdentityStore::save(std::string_view authorities, std::string_view 
   // With the authority, so that who knows only its pin can follow the chain to it.
   std::string text = std::string(certificate);
   if (!text.contains(authorities)) text += authorities;
-  text.reserve(text.size() + key.reveal().size());  // Growing would leave half a key behind.
-  text += key.reveal();
-  return write_secret(node_file(), take_secret(std::move(text)));
+  return write_secret(node_file(), with_key(std::move(text), key));
 }
 
 Result<CertificateRequest> IdentityStore::join_request(const std::string& token_id,
@@ -107,10 +111,7 @@ Result<CertificateRequest> IdentityStore::join_request(const std::string& token_
   }
   TRY(CertificateRequest made, make_certificate_request(node_name));
   TRY_VOID(prepare_directory());
-  std::string text = made.request;
-  text.reserve(text.size() + made.key.reveal().size());  // Growing would leave half a key behind.
-  text += made.key.reveal();
-  TRY_VOID(write_secret(path, take_secret(std::move(text))));
+  TRY_VOID(write_secret(path, with_key(made.request, made.key)));
   return made;
 }
 

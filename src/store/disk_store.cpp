@@ -23,7 +23,7 @@ class DiskHold final : public Hold {
     io::Path path;
     auto job = [this, &path, &digests]() -> Result<std::unique_ptr<io::File>> {
       TRY(const auto lock, lock_store(world_.files, layout_));
-      // A file that a crash left may have this name: in a container each process has one number.
+      // Simulated processes share one suffix, and files that a crash left stay for a week.
       do {
         path = fmt::format("{}-{}", path_, ++count_);
       } while (world_.files.exists(path));

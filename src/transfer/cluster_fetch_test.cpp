@@ -344,7 +344,6 @@ TEST_F(Spread, WorksWithARegistryThatKnowsNoRanges) {
   EXPECT_TRUE(has(node(1), data));
 }
 
-// Bit rot at a holder: it finds out when it is asked, and the copy comes from elsewhere.
 // As a bad sector: the file can be opened, and not be read to its end.
 TEST_F(Spread, FetchesPartsAgainThatCannotBeRead) {
   make_nodes(1);
@@ -371,6 +370,7 @@ TEST_F(Spread, FetchesPartsAgainThatCannotBeRead) {
   EXPECT_TRUE(has(node(0), data));
 }
 
+// Bit rot at a holder: it finds out when it is asked, and the copy comes from elsewhere.
 TEST_F(Spread, NeverTakesOverARottenCopy) {
   make_nodes(3);
   const std::string data = random_bytes(34 * kMega, 13);

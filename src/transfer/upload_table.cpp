@@ -4,6 +4,7 @@
 #include <boost/json.hpp>
 
 #include "base/log.h"
+#include "io/wall_time.h"
 
 namespace om::transfer {
 namespace {
@@ -16,10 +17,6 @@ constexpr unsigned kOwnerOnly = 0600;
 std::string text_of(const boost::json::object& entry, std::string_view name) {
   const auto* value = entry.if_contains(name);
   return value && value->is_string() ? std::string(value->get_string()) : std::string();
-}
-
-int64_t seconds_of(io::WallTime time) {
-  return std::chrono::duration_cast<std::chrono::seconds>(time.time_since_epoch()).count();
 }
 
 }  // namespace
@@ -101,7 +98,7 @@ io::Task<void> UploadTable::save() {
     boost::json::array list;
     for (const auto& [blob, upload] : uploads_) {
       list.push_back(boost::json::object{
-          {"blob", blob}, {"url", upload.url}, {"seen", seconds_of(upload.seen)}});
+          {"blob", blob}, {"url", upload.url}, {"seen", io::unix_seconds(upload.seen)}});
     }
     auto job = [this, text = boost::json::serialize(list)]() -> Result<void> {
       TRY_VOID(world_.files.make_directories(io::parent(file_)));

@@ -88,7 +88,7 @@ CommandTask backend_list_command(Cli& cli) {
 
 CommandTask backend_remove_command(Cli& cli, BackendOptions options) {
   CO_TRY_VOID(co_await cli.api.remove("/api/v1/backends/" + options.name, {}));
-  print(cli.json ? std::string(kSuccess) : fmt::format("removed {}\n", options.name));
+  print_done(cli, fmt::format("removed {}\n", options.name));
   co_return Result<void>{};
 }
 

@@ -238,7 +238,7 @@ CommandTask cluster_node_command(Cli& cli, std::string action, ClusterOptions op
   } else {
     CO_TRY(const json::object reply, co_await ask(cli, path + "/" + action, {}));
   }
-  print(cli.json ? std::string(kSuccess) : fmt::format("{}: {}\n", options.node, action));
+  print_done(cli, fmt::format("{}: {}\n", options.node, action));
   co_return Result<void>{};
 }
 
@@ -270,8 +270,7 @@ CommandTask cluster_backup_command(Cli& cli, ClusterOptions options) {
     co_return Result<void>{};
   }
   CO_TRY_VOID(cli.world().files.write_file(options.file, text));
-  print(cli.json ? std::string(kSuccess)
-                 : fmt::format("the cluster's facts are in {}\n", options.file));
+  print_done(cli, fmt::format("the cluster's facts are in {}\n", options.file));
   co_return Result<void>{};
 }
 

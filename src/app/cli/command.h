@@ -69,8 +69,8 @@ CommandTask run_command(Cli& cli, RunOptions options);
 // Standard output, whole; a closed pipe ends the program quietly.
 void print(std::string_view text);
 void print_json(const boost::json::value& value);
-// What a command that changes something prints with --json.
-inline constexpr std::string_view kSuccess = "{\"status\":\"success\"}\n";
+// What a command that changes something prints: this line, or with --json that it is done.
+void print_done(const Cli& cli, std::string_view line);
 std::string text_of(const boost::json::object& object, std::string_view key);
 uint64_t number_of(const boost::json::object& object, std::string_view key);
 

@@ -18,6 +18,10 @@ void print(std::string_view text) {
   std::fflush(stdout);
 }
 
+void print_done(const Cli& cli, std::string_view line) {
+  print(cli.json ? "{\"status\":\"success\"}\n" : line);
+}
+
 void print_json(const json::value& value) { print(json::serialize(value) + "\n"); }
 
 std::string text_of(const json::object& object, std::string_view key) {
@@ -145,7 +149,7 @@ CommandTask copy_command(Cli& cli, std::string from, std::string to) {
   body["source"] = from;
   body["destination"] = to;
   CO_TRY(const json::value reply, co_await cli.api.post("/api/copy", std::move(body)));
-  print(cli.json ? std::string(kSuccess) : fmt::format("copied '{}' to '{}'\n", from, to));
+  print_done(cli, fmt::format("copied '{}' to '{}'\n", from, to));
   co_return Result<void>{};
 }
 
@@ -161,7 +165,7 @@ CommandTask remove_command(Cli& cli, std::vector<std::string> models) {
     json::object body;
     body["model"] = model;
     CO_TRY_VOID(co_await cli.api.remove("/api/delete", std::move(body)));
-    print(cli.json ? std::string(kSuccess) : fmt::format("deleted '{}'\n", model));
+    print_done(cli, fmt::format("deleted '{}'\n", model));
   }
   co_return Result<void>{};
 }

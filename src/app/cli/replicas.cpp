@@ -185,15 +185,14 @@ CommandTask replicas_reset_command(Cli& cli, ReplicasOptions options) {
   CO_TRY_VOID(co_await cli.api.remove(policy_path(options), {}));
   const std::string what = options.model.empty() ? "the default policy is as at first"
                                                  : options.model + " follows the default policy";
-  print(cli.json ? std::string(kSuccess) : what + "\n");
+  print_done(cli, what + "\n");
   co_return Result<void>{};
 }
 
 CommandTask replicas_remove_command(Cli& cli, ReplicasOptions options) {
   const std::string force = options.force ? "?force=true" : "";
   CO_TRY_VOID(co_await cli.api.remove("/api/v1/replicas/" + options.model + force, {}));
-  print(cli.json ? std::string(kSuccess)
-                 : fmt::format("removed this node's copy of {}\n", options.model));
+  print_done(cli, fmt::format("removed this node's copy of {}\n", options.model));
   co_return Result<void>{};
 }
 

@@ -232,16 +232,17 @@ http::ClientRequest Backend::request(std::string method, std::string target,
   return request;
 }
 
+Error Backend::blamed(Error error) const {
+  if (error.code == Errc::not_found || error.code == Errc::deadline_exceeded) {
+    error.code = Errc::unavailable;  // Its name does not resolve, or it is too slow.
+  }
+  return annotate(std::move(error), "backend " + spec_.name);
+}
+
 io::Task<Result<std::unique_ptr<http::ClientResponse>>> Backend::send(http::ClientRequest request,
                                                                       io::Call call) {
   auto response = co_await client_.send(std::move(request), std::move(call));
-  if (!response) {
-    Error error = std::move(response).error();
-    if (error.code == Errc::not_found || error.code == Errc::deadline_exceeded) {
-      error.code = Errc::unavailable;  // Its name does not resolve, or it is too slow.
-    }
-    co_return fail(annotate(std::move(error), "backend " + spec_.name));
-  }
+  if (!response) co_return fail(blamed(std::move(response).error()));
   const int status = (*response)->status();
   if (status >= 200 && status < 300) co_return std::move(*response);
   const auto body = co_await (*response)->read_all(kErrorBytesMax);
@@ -277,11 +278,7 @@ io::Task<Result<std::string>> Backend::embed(UpstreamRequest upstream, size_t te
     limit.begin_wait();
     auto more = co_await (*response)->read_some(body);
     limit.end_wait();
-    if (!more) {
-      Error error = annotate(std::move(more).error(), "backend " + spec_.name);
-      if (error.code == Errc::deadline_exceeded) error.code = Errc::unavailable;  // As in send().
-      co_return fail(silence_or(limit, std::move(error)));
-    }
+    if (!more) co_return fail(silence_or(limit, blamed(std::move(more).error())));
     limit.heard(true);
     if (body.size() > bytes_max) {
       co_return fail(Errc::invalid_argument,

@@ -77,6 +77,7 @@ class Backend {
   io::Task<Result<std::unique_ptr<http::ClientResponse>>> send(http::ClientRequest request,
                                                                io::Call call);
   Error silence_or(const SilenceLimit& limit, Error error) const;
+  Error blamed(Error error) const;  // On this server, which could not be reached or was too slow.
   struct Detected {
     BackendKind kind = BackendKind::unknown;
     bool sure = false;

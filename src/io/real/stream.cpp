@@ -18,7 +18,8 @@ namespace om::io {
 
 namespace asio = boost::asio;
 
-TickedStream::TickedStream(DeadlineTick& tick) : tick_(tick) {
+TickedStream::TickedStream(DeadlineTick& tick, const Socket& socket)
+    : tick_(tick), peer_(peer_name(socket)), one_address_(has_one_address(socket)) {
   position_ = tick_.streams_.insert(tick_.streams_.end(), this);
   tick_.arm();
 }
@@ -64,11 +65,7 @@ namespace {
 class SocketStream final : public TickedStream {
  public:
   SocketStream(DeadlineTick& tick, FileCopier& copier, Socket socket)
-      : TickedStream(tick),
-        copier_(copier),
-        socket_(std::move(socket)),
-        peer_(peer_name(socket_)),
-        one_address_(has_one_address(socket_)) {
+      : TickedStream(tick, socket), copier_(copier), socket_(std::move(socket)) {
     boost::system::error_code ignored;  // A socket that cannot do this still works, only slower.
     socket_.native_non_blocking(true, ignored);
   }
@@ -78,10 +75,6 @@ class SocketStream final : public TickedStream {
   Result<size_t> write_now(std::span<const std::string_view> parts) override;
   Task<Result<uint64_t>> send_file(File& file, uint64_t offset, uint64_t length) override;
   bool is_idle() override;
-  std::string peer() const override { return peer_; }
-  bool from_this_machine() const override {
-    return one_address_ || TickedStream::from_this_machine();
-  }
 
  protected:
   void close_socket() override {
@@ -98,8 +91,6 @@ class SocketStream final : public TickedStream {
 
   FileCopier& copier_;
   Socket socket_;
-  std::string peer_;
-  bool one_address_;
 };
 
 Result<size_t> SocketStream::told(const boost::system::error_code& error, size_t count) const {

@@ -18,10 +18,12 @@ class FileCopier;
 // The part of a stream that the tick sees.
 class TickedStream : public Stream {
  public:
-  explicit TickedStream(DeadlineTick& tick);
+  TickedStream(DeadlineTick& tick, const Socket& socket);  // Looks at its addresses only.
   ~TickedStream() override;
   void set_deadline(TimePoint deadline) override { deadline_ = deadline; }
   void abort() override;
+  std::string peer() const override { return peer_; }
+  bool from_this_machine() const override { return one_address_ || Stream::from_this_machine(); }
 
  protected:
   virtual void close_socket() = 0;
@@ -34,6 +36,8 @@ class TickedStream : public Stream {
   enum class Ended { no, aborted, late };
 
   DeadlineTick& tick_;
+  std::string peer_;
+  bool one_address_;
   std::list<TickedStream*>::iterator position_;
   TimePoint deadline_ = kNever;
   Ended ended_ = Ended::no;

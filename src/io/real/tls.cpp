@@ -10,7 +10,6 @@
 #include "base/log.h"
 #include "io/certificate_names.h"
 #include "io/metrics.h"
-#include "io/real/peer_name.h"
 
 namespace om::io {
 
@@ -44,10 +43,8 @@ bool is_refusal(const boost::system::error_code& error) {
 class TlsStream final : public TickedStream {
  public:
   TlsStream(DeadlineTick& tick, Socket socket, TlsContext context)
-      : TickedStream(tick),
+      : TickedStream(tick, socket),
         context_(std::move(context)),
-        peer_(peer_name(socket)),
-        one_address_(has_one_address(socket)),
         stream_(std::move(socket), *context_) {}
 
   Task<Result<void>> handshake(ssl::stream_base::handshake_type side);
@@ -71,10 +68,6 @@ class TlsStream final : public TickedStream {
     const ssize_t count = ::recv(handle, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
     return count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
   }
-  std::string peer() const override { return peer_; }
-  bool from_this_machine() const override {
-    return one_address_ || TickedStream::from_this_machine();
-  }
   std::string peer_certificate_name() const override { return certificate_name_; }
   std::string peer_certificate_serial() const override { return certificate_serial_; }
 
@@ -97,8 +90,6 @@ class TlsStream final : public TickedStream {
   TimePoint wanted_deadline_ = kNever;
   TlsContext context_;
   std::shared_ptr<const Tls> tls_;  // As a client: the context refers to its pin.
-  std::string peer_;
-  bool one_address_;
   std::string certificate_name_, certificate_serial_;
   ssl::stream<Socket> stream_;
   std::vector<asio::const_buffer> buffers_;  // What is being written.
@@ -130,7 +121,7 @@ Task<Result<void>> TlsStream::accept_handshake() {
   TickedStream::set_deadline(wanted_deadline_);
   if (!shaken) {
     metrics::tls_refused.add();
-    log_debug("TLS handshake refused", field("peer", peer_), field("error", shaken.error()));
+    log_debug("TLS handshake refused", field("peer", peer()), field("error", shaken.error()));
   }
   co_return shaken;
 }

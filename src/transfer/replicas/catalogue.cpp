@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "base/log.h"
+#include "io/wall_time.h"
 
 namespace om::transfer {
 namespace {
@@ -19,10 +20,6 @@ constexpr std::chrono::seconds kRemovalLease{60};
 
 std::string path(std::string_view prefix, std::string_view key) {
   return std::string(prefix) + std::string(key);
-}
-
-int64_t seconds_of(io::WallTime time) {
-  return std::chrono::duration_cast<std::chrono::seconds>(time.time_since_epoch()).count();
 }
 
 std::string model_json(const model::Name& name, std::string_view bytes) {
@@ -106,7 +103,7 @@ void Catalogue::read_models(CatalogueState& state) {
 
 io::Task<Result<void>> Catalogue::load_removed(CatalogueState& state, io::Call call) {
   CO_TRY(const auto snapshot, co_await metadata_.list(std::string(kRemoved), call));
-  const int64_t oldest = seconds_of(world_.clock.wall_now() - kTombstoneAge);
+  const int64_t oldest = io::unix_seconds(world_.clock.wall_now() - kTombstoneAge);
   Transaction old;
   for (const auto& entry : snapshot.entries) {
     const auto parsed = cluster::read_tombstone(entry.value);
