@@ -121,12 +121,12 @@ bool Router::has_match(std::string_view path) const {
 }
 
 std::string Router::known_path(std::string path) const {
-  if (has_match(path)) return path;
   std::string clean = path;
   const auto joined =
       std::ranges::unique(clean, [](char a, char b) { return a == '/' && b == '/'; });
   clean.erase(joined.begin(), joined.end());
   if (clean.size() > 1 && clean.ends_with('/')) clean.pop_back();
+  if (clean == path || has_match(path)) return path;
   return has_match(clean) ? clean : path;
 }
 

@@ -48,7 +48,9 @@ io::Task<Result<void>> ClusterParts::update_own_record(io::Call call) {
 }
 
 void ClusterParts::hear_address(const http::Request& request) {
-  const auto now = cluster::parse_endpoint(request.headers.get(cluster::kAddressHeader));
+  const std::string_view told = request.headers.get(cluster::kAddressHeader);
+  if (told.empty()) return;  // As with nearly all that nodes ask each other.
+  const auto now = cluster::parse_endpoint(told);
   const cluster::Member* member = members_->find(request.peer_certificate);
   if (!now || !member || member->name == state_.name || !authorize(request)) return;
   const io::Endpoint before = address_of(*member);
@@ -94,10 +96,12 @@ io::Task<void> ClusterParts::forget_former(std::string name) {
 // With a certificate for another node's name this one could pose as it.
 std::vector<std::string> ClusterParts::addresses_of(std::string_view node) const {
   std::vector<std::string> addresses;
-  io::Endpoint peer = node == state_.name ? state_.advertise : io::Endpoint{};
-  const cluster::Member* member = members_ ? members_->find(node) : nullptr;
-  // Its own record says where it was until it is written anew.
-  if (member && node != state_.name) peer = member->peer;
+  io::Endpoint peer;
+  if (node == state_.name) {
+    peer = state_.advertise;  // Its own record says where it was until it is written anew.
+  } else if (const cluster::Member* member = members_ ? members_->find(node) : nullptr) {
+    peer = member->peer;
+  }
   const auto host = security::canonical_host(peer.host);
   if (!host) return addresses;
   const std::vector<cluster::Member> members = known_members();

@@ -101,6 +101,7 @@ Connection::Connection(ServerShared& shared, std::unique_ptr<io::Stream> stream)
     : shared_(shared),
       stream_(std::move(stream)),
       peer_(stream_->peer()),
+      from_this_machine_(stream_->from_this_machine()),
       input_(*stream_, shared.world.clock, [this] { on_input_end(); }) {}
 
 io::Task<void> Connection::read_ahead() { return input_.run(); }
@@ -171,7 +172,7 @@ Refusal Connection::fill_request(const RequestHead& head, Request& request) {
   if (!decoded) return {400, "a broken percent escape in the path"};
   request.path = std::move(*decoded);
   request.peer = peer_;
-  request.from_this_machine = stream_->from_this_machine();
+  request.from_this_machine = from_this_machine_;
   request.peer_certificate = stream_->peer_certificate_name();
   request.peer_certificate_serial = stream_->peer_certificate_serial();
   const std::string_view id = head.headers.get("X-Request-Id");

@@ -137,7 +137,7 @@ class Connection {
   void abort() { stream_->abort(); }
   ReadAhead& input() { return input_; }
   const std::string& peer() const { return peer_; }
-  bool from_this_machine() const { return stream_->from_this_machine(); }
+  bool from_this_machine() const { return from_this_machine_; }
   // All parts, each piece within write_idle_max. By value: the caller need not be a coroutine.
   using Parts = std::array<std::string_view, 3>;
   io::Task<Result<void>> write(Parts parts, bool streaming);
@@ -159,6 +159,7 @@ class Connection {
   ServerShared& shared_;
   std::unique_ptr<io::Stream> stream_;
   std::string peer_;
+  bool from_this_machine_;
   io::CancelSource cancel_;  // Of the current request.
   size_t requests_ = 0;
   bool idle_ = true;          // Waiting for a request's first byte.

@@ -133,7 +133,9 @@ NodeState LocalScheduler::node_state(const Digest& key, std::vector<Digest>& oth
     if (other == key) {
       node.own = runner_state(*entry, *entry->instance);
     } else {
-      node.others.push_back(runner_state(*entry, *entry->instance));
+      RunnerState& runner = node.others.emplace_back(runner_state(*entry, *entry->instance));
+      const Waiter* head = runner.running > 0 ? entry->head(node.now) : nullptr;
+      if (head) runner.head_rank = rank_of(*head);  // Nobody asks it of an idle one.
       others.push_back(other);
     }
   }
@@ -167,7 +169,6 @@ RunnerState LocalScheduler::runner_state(const ModelEntry& entry, const Instance
   state.exclusive = instance.exclusive;
   state.value = entry.value(world_.clock.now());
   state.queued = static_cast<int>(entry.waiters.size());
-  if (const Waiter* head = entry.head(world_.clock.now())) state.head_rank = rank_of(*head);
   state.load_started = instance.load_started;
   return state;
 }

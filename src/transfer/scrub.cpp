@@ -2,6 +2,7 @@
 
 #include "base/json_fields.h"
 #include "base/log.h"
+#include "io/wall_time.h"
 #include "model/json_text.h"
 #include "transfer/metrics.h"
 
@@ -14,10 +15,6 @@ constexpr uint64_t kPieceBytes = 1 << 20;
 constexpr uint64_t kStateBytesMax = 4096;
 constexpr std::chrono::minutes kRest{10};  // From a start, or a pass that failed, to the next pass.
 constexpr std::chrono::minutes kBetweenSaves{1};
-
-int64_t seconds_of(io::WallTime time) {
-  return std::chrono::duration_cast<std::chrono::seconds>(time.time_since_epoch()).count();
-}
 
 Result<size_t> hash_piece(io::File& file, uint64_t offset, std::string& buffer, Hasher& hasher) {
   buffer.resize(kPieceBytes);
@@ -55,21 +52,21 @@ io::Duration Scrubber::time_to_next_pass() const {
   const io::Duration rest = std::min<io::Duration>(kRest, options_.between_passes);
   // A clock that was set back must not put the next pass off for longer than one that runs.
   const std::chrono::seconds passed{
-      std::max<int64_t>(0, seconds_of(world_.clock.wall_now()) - progress_.done)};
+      std::max<int64_t>(0, io::unix_seconds(world_.clock.wall_now()) - progress_.done)};
   if (passed >= options_.between_passes) return rest;
   return std::max<io::Duration>(rest, options_.between_passes - passed);
 }
 
-void Scrubber::load_progress() {
-  progress_ = {.done = seconds_of(world_.clock.wall_now()), .after = {}};
-  if (options_.state_file.empty()) return;
+io::Task<void> Scrubber::load_progress() {
+  progress_ = {.done = io::unix_seconds(world_.clock.wall_now()), .after = {}};
+  if (options_.state_file.empty()) co_return;
   const auto object = read_state(world_.files, options_.state_file);
   if (!object) {
     if (object.error().code != Errc::not_found) {
       log_warn("scrub begins anew", field("error", object.error()));
     }
-    save_progress();
-    return;
+    co_await save_progress();
+    co_return;
   }
   const JsonFields fields(*object);
   fields.read("done", progress_.done);
@@ -78,19 +75,22 @@ void Scrubber::load_progress() {
   if (const auto digest = Digest::parse(after)) progress_.after = *digest;
 }
 
-void Scrubber::save_progress() {
-  if (options_.state_file.empty()) return;
+io::Task<void> Scrubber::save_progress() {
+  if (options_.state_file.empty()) co_return;
   saved_ = world_.clock.now();
   json::object object{{"done", progress_.done}};
   if (progress_.after) object["after"] = progress_.after->str();
-  const auto saved = world_.files.write_file(options_.state_file, json::serialize(object) + "\n");
+  auto job = [this, text = json::serialize(object) + "\n"] {
+    return world_.files.write_file(options_.state_file, text);
+  };
+  const auto saved = co_await world_.workers.run(std::move(job));
   // Nothing is lost but time: the pass is repeated after a start.
   if (!saved) log_warn("scrub state not saved", field("error", saved.error()));
 }
 
 io::Task<void> Scrubber::run() {
   const io::CancelToken cancel = tasks_.token();
-  load_progress();
+  co_await load_progress();
   while (co_await world_.clock.sleep_for(time_to_next_pass(), {io::kNever, cancel})) {
     const auto done = co_await pass(cancel);
     if (!done && !cancel.cancelled()) log_warn("scrub ended", field("error", done.error()));
@@ -113,16 +113,16 @@ io::Task<Result<size_t>> Scrubber::pass(io::CancelToken cancel) {
     if (examined) {
       rotten += *examined ? 1 : 0;
     } else if (cancel.cancelled()) {
-      save_progress();
+      co_await save_progress();
       co_return fail(examined.error());
     } else if (examined.error().code != Errc::not_found) {  // Removed meanwhile is no trouble.
       log_warn("blob not examined", field("blob", digest), field("error", examined.error()));
     }
     progress_.after = digest;
-    if (world_.clock.now() - saved_ >= kBetweenSaves) save_progress();
+    if (world_.clock.now() - saved_ >= kBetweenSaves) co_await save_progress();
   }
-  progress_ = {.done = seconds_of(world_.clock.wall_now()), .after = {}};
-  save_progress();
+  progress_ = {.done = io::unix_seconds(world_.clock.wall_now()), .after = {}};
+  co_await save_progress();
   // Of a node that runs for months: what was put aside, or begun and never ended.
   if (const auto removed = co_await store_.remove_leftovers(); !removed) {
     log_warn("leftovers stay", field("error", removed.error()));

@@ -50,8 +50,8 @@ class Scrubber {
 
   io::Task<void> run();
   io::Duration time_to_next_pass() const;
-  void load_progress();
-  void save_progress();
+  io::Task<void> load_progress();
+  io::Task<void> save_progress();
   io::Task<void> look_at(Digest digest);
   // True: it was put aside.
   io::Task<Result<bool>> examine(Digest digest, io::CancelToken cancel);
