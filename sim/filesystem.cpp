@@ -176,6 +176,12 @@ void SimFilesystem::rot(const io::Path& path, uint64_t draw) {
   const size_t at = draw % inode.data.size();
   inode.data[at] ^= 1;
   if (at < inode.synced.size()) inode.synced[at] ^= 1;
+  inode.rotten = true;
+}
+
+bool SimFilesystem::is_rotten(const io::Path& path) const {
+  const auto entry = entries_.find(path);
+  return entry != entries_.end() && entry->second->rotten;
 }
 
 std::unique_ptr<SimFilesystem> SimFilesystem::survivor(SimRandom* random) const {

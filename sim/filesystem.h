@@ -37,6 +37,7 @@ class SimFilesystem final : public io::Filesystem {
   void set_space(uint64_t bytes) { space_ = bytes; }
   // One bit of the file is another from now on, as if it had been written so. There must be a byte.
   void rot(const io::Path& path, uint64_t draw);
+  bool is_rotten(const io::Path& path) const;
 
   Result<std::unique_ptr<io::File>> open(const io::Path& path, Open mode) override;
   Result<io::FileInfo> info(const io::Path& path) override;
@@ -57,6 +58,7 @@ class SimFilesystem final : public io::Filesystem {
     std::string data, synced;
     io::WallTime modified{};
     int locks = 0;  // -1: exclusive.
+    bool rotten = false;
   };
   using Entries = std::map<io::Path, std::shared_ptr<Inode>>;
   // Names that change at once; no inode: the name goes.

@@ -13,11 +13,13 @@ constexpr auto kLook = std::chrono::milliseconds(500);
 constexpr auto kCopiesMax = std::chrono::minutes(3);  // Until the policy has its copies.
 constexpr int kWanted = 2;                            // The default policy's factor.
 
+// As they were written.
 bool has_all(SimFilesystem& disk, const model::Manifest& manifest) {
   const store::Layout layout{std::string(ClusterNode::kModels)};
   const auto is_there = [&](const model::Layer& layer) {
-    const auto file = disk.info(layout.blob(layer.digest));
-    return file && file->size == layer.size;
+    const auto path = layout.blob(layer.digest);
+    const auto file = disk.info(path);
+    return file && file->size == layer.size && !disk.is_rotten(path);
   };
   return is_there(manifest.config) && std::ranges::all_of(manifest.layers, is_there);
 }

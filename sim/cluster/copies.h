@@ -10,7 +10,8 @@
 
 namespace om::sim {
 
-// The disks that have all files of the model; `serving`: of nodes that serve in the cluster only.
+// The disks that have all files of the model, none of them rotten; `serving`: of nodes that serve
+// in the cluster only.
 int copies_of(const RunParts& parts, const model::Manifest& manifest, bool serving);
 
 // On the driver's thread of the world, like all parts of a run.
@@ -21,7 +22,7 @@ class Copies {
   // To be called again and again: whatever once had a whole copy has one on some disk, also on that
   // of a machine that is down, as long as the catalogue knows it.
   void look();
-  // A disk is lost, perhaps with the only copy of a model.
+  // A disk is lost or a file has rotted, perhaps of the only copy of a model.
   void forgive() { whole_.clear(); }
   // Until each model has as many copies as the policy wants; one that has none is another matter.
   io::Task<void> wait();

@@ -76,8 +76,9 @@ io::Task<bool> ClusterRun::suffer_one(Fault fault) {
       node.disk().set_space(uint64_t{64} << 30);
       break;
     case FaultKind::bit_rot:
+      if (!node.rot_blob(random_)) co_return false;
       copies_.forgive();
-      co_return node.rot_blob(random_);
+      break;
     case FaultKind::drain:
       co_await be_drained(fault);
       break;

@@ -53,9 +53,10 @@ io::Task<void> Pulls::pull_again() {
   judge_catalogue();
   for (size_t i = 0; i < scenario_.sizes.size(); i++) {
     Model& model = *models_[i];
-    // One that was pulled by a node that lost its disk before there was another copy is lost.
-    const bool lost =
-        copies_of(parts_, model.manifest, true) == 0 && parts_.report.counts["wipe"] > 0;
+    // One that was pulled by a node whose disk failed before there was another copy is lost.
+    const bool disks_failed =
+        parts_.report.counts["wipe"] > 0 || parts_.report.counts["bit_rot"] > 0;
+    const bool lost = disks_failed && copies_of(parts_, model.manifest, true) == 0;
     if (is_catalogued(model) && !lost) continue;
     co_await pull_healed(model);
   }

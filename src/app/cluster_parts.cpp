@@ -9,6 +9,7 @@
 #include "base/rendezvous.h"
 #include "scheduler/remote_lease.h"
 #include "store/model_loader.h"
+#include "transfer/held_model.h"
 
 namespace om::app {
 namespace {
@@ -205,8 +206,14 @@ io::Task<Result<std::string>> ClusterParts::describe(model::Name name, std::stri
     TRY(const auto model, store::read_model(disk_, world_.files, stored));
     return cluster::with_headers(world_.files, *model);
   };
-  CO_TRY(const store::Model model, co_await world_.workers.run(read));
-  co_return cluster::write_card(model, bytes);
+  const auto model = co_await world_.workers.run(read);
+  if (model) co_return cluster::write_card(*model, bytes);
+  if (model.error().code == Errc::io_failed) {  // Perhaps one of them has rotted.
+    for (const model::Layer& file : transfer::files_of(stored.manifest)) {
+      if (file.kind() != "model") distribution_->scrubber().suspect(file.digest);
+    }
+  }
+  co_return fail(model.error());
 }
 
 io::Task<Result<std::string>> ClusterParts::fetch_backend_key(std::string name, io::Call call) {

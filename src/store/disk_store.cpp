@@ -75,6 +75,11 @@ Result<void> set_time(io::Filesystem& files, const io::Path& path) {
   return file->truncate(size);
 }
 
+std::string changed_text(const Digest& digest, const Digest& found) {
+  return fmt::format("blob {} has changed on the disk: its bytes hash to {}", digest.str(),
+                     found.str());
+}
+
 void log_collected(const Collected& collected) {
   if (collected.blobs == 0) return;
   log_info("blobs removed", field("count", collected.blobs), field("bytes", collected.bytes));
@@ -162,7 +167,11 @@ Result<uint64_t> DiskStore::blob_size(const Digest& digest) {
 }
 
 Result<std::string> DiskStore::read_blob(const Digest& digest, uint64_t size_max) {
-  return world_.files.read_file(layout_.blob(digest), size_max);
+  TRY(std::string data, world_.files.read_file(layout_.blob(digest), size_max));
+  if (const Digest found = Digest::of(data); found != digest) {
+    return fail(Errc::io_failed, "{}", changed_text(digest, found));
+  }
+  return data;
 }
 
 io::Task<Result<std::unique_ptr<BlobWriter>>> DiskStore::write_blob() {
@@ -211,8 +220,7 @@ io::Task<Result<std::unique_ptr<PartialBlob>>> DiskStore::open_partial(Digest di
 io::Task<Result<void>> DiskStore::verify(Digest digest) {
   CO_TRY(const Digest found, co_await hash_file(world_, layout_.blob(digest)));
   if (found == digest) co_return Result<void>{};
-  co_return fail(Errc::corrupt, "blob {} has changed on the disk: its bytes hash to {}",
-                 digest.str(), found.str());
+  co_return fail(Errc::corrupt, "{}", changed_text(digest, found));
 }
 
 Result<std::vector<Digest>> DiskStore::blobs() {

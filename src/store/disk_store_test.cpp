@@ -59,6 +59,7 @@ TEST_F(BlobStore, FindsABitThatFlippedOnTheDisk) {
   const auto verified = wait(store().verify(digest));
   ASSERT_FALSE(verified);
   EXPECT_EQ(verified.error().code, Errc::corrupt);
+  EXPECT_EQ(store().read_blob(digest, 100'000).error().code, Errc::io_failed);
   put(std::string(100'000, 'x'));  // Receiving it again heals it.
   EXPECT_TRUE(wait(store().verify(digest)));
 }

@@ -102,10 +102,9 @@ class Workspace {
 };
 
 // The models folder as this process sees it. One per node; used from the io thread. The plain
-// functions read small files and return at once; the tasks use the workers. Errors besides those
-// named: io_failed (the disk; a full one with needed and free bytes).
-// The models of one folder. io thread only; disk work goes to the workers. A reader sees a model
-// whole or not at all, also after a crash in the middle of a write.
+// functions read small files and return at once; the tasks use the workers. A reader sees a model
+// whole or not at all, also after a crash in the middle of a write. Errors besides those named:
+// io_failed (the disk; a full one with needed and free bytes).
 class Store {
  public:
   // Makes the folders, removes what a crash left behind (unless `prune` is off: also blobs that
@@ -117,6 +116,8 @@ class Store {
   virtual const io::Path& root() const = 0;
   virtual io::Path blob_path(const Digest& digest) const = 0;
   virtual Result<uint64_t> blob_size(const Digest& digest) = 0;  // not_found.
+  // All of a small one. io_failed also: its bytes have changed since it was written. overloaded:
+  // it is larger.
   virtual Result<std::string> read_blob(const Digest& digest, uint64_t size_max) = 0;
   virtual io::Task<Result<std::unique_ptr<BlobWriter>>> write_blob() = 0;
   virtual io::Task<Result<Digest>> put_blob(std::string data) = 0;

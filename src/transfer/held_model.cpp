@@ -1,6 +1,7 @@
 #include "transfer/held_model.h"
 
 #include "base/log.h"
+#include "transfer/metrics.h"
 #include "transfer/registry.h"
 #include "transfer/replicas/catalogue.h"
 #include "transfer/replicas/replicas.h"
@@ -8,14 +9,15 @@
 namespace om::transfer {
 namespace {
 
+constexpr uint64_t kSmallFileBytes = 1 << 20;  // Templates, parameters, configs; read at once.
+
 io::Task<Result<void>> fetch_missing(Context& context, DownloadTable& downloads, HeldModel& held,
                                      const ProgressSink& sink, io::Call call) {
   // By their digests, and only where no node has them any more: as copies are made.
   std::shared_ptr<Registry> registry;
   if (auto opened = Registry::open(context, held.name, false)) registry = std::move(*opened);
   for (const model::Layer& file : files_of(held.manifest)) {
-    const auto present = context.store.blob_size(file.digest);
-    if (present && *present == file.size) continue;
+    if (co_await has_file(context.store, file)) continue;
     CO_TRY_VOID(co_await downloads.fetch(registry, file.digest, file.size, sink, call));
     held.fetched.push_back(file.digest);
   }
@@ -28,6 +30,20 @@ std::vector<model::Layer> files_of(const model::Manifest& manifest) {
   std::vector<model::Layer> files = manifest.layers;
   files.push_back(manifest.config);
   return files;
+}
+
+io::Task<bool> has_file(store::Store& store, model::Layer file) {
+  const auto present = store.blob_size(file.digest);
+  if (!present || *present != file.size) co_return false;
+  if (file.size > kSmallFileBytes) co_return true;
+  const auto read = store.read_blob(file.digest, file.size);
+  if (read) co_return true;
+  log_error("blob has rotted and is put aside", field("blob", file.digest),
+            field("error", read.error()));
+  rotten_blobs.add();
+  const auto put_aside = co_await store.quarantine_blob(file.digest);
+  if (!put_aside) log_warn("blob not put aside", field("error", put_aside.error()));
+  co_return !put_aside;  // A folder that may only be read is used as it is.
 }
 
 Result<HeldModel> find_model(Context& context, const model::Name& name) {

@@ -63,6 +63,19 @@ TEST_F(Pull, FetchesOnlyWhatIsMissing) {
   EXPECT_LT(registry_.blob_bytes_sent - before, 1000U);
 }
 
+TEST_F(Pull, FetchesARottenSmallFileAgain) {
+  start();
+  const std::string large = random_bytes(2 * kMega, 1), small = "{{ .Prompt }}";
+  registry_.add_model("a", {large, small});
+  registry_.add_model("b", {large, small});
+  ASSERT_TRUE(pull("a"));
+  sim_.files().rot(store_->blob_path(Digest::of(small)), 3);
+  ASSERT_TRUE(pull("b"));
+  expect_whole(small);
+  EXPECT_EQ(registry_.count("GET /v2/test/b/blobs/" + Digest::of(large).str()), 0U);
+  EXPECT_EQ(registry_.count("GET /v2/test/b/blobs/" + Digest::of(small).str()), 1U);
+}
+
 TEST_F(Pull, RemovesLayersThatANewerVersionNoLongerNames) {
   start();
   registry_.add_model("m", {"old layer"});

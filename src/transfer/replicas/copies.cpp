@@ -60,8 +60,7 @@ io::Task<Result<void>> Replicas::fetch_layers(CatalogueModel model, io::Call cal
   const std::string key = Catalogue::key_of(model.name);
   Files missing;
   for (const model::Layer& file : files_of(model.manifest)) {
-    const auto present = parts_.context.store.blob_size(file.digest);
-    if (present && *present == file.size) {
+    if (co_await has_file(parts_.context.store, file)) {
       fetching_[key].done[file.digest] = file.size;
       continue;
     }
