@@ -338,8 +338,10 @@ io::Task<Result<void>> ClusterAdmin::forget_others_keys(io::Call call) {
 
 io::Task<Result<void>> ClusterAdmin::take_leave(bool force, io::Call call) {
   const std::vector<cluster::Member> members = parts_->members().list();
-  const bool last_voter =
-      parts_->state().voter && std::ranges::count_if(members, &cluster::Member::has_vote) <= 1;
+  // Its own record may lag behind: it votes as soon as the others took it in.
+  const bool others_vote = std::ranges::any_of(
+      members, [this](const auto& member) { return member.has_vote() && member.name != name_; });
+  const bool last_voter = parts_->state().voter && !others_vote;
   if (members.size() <= 1) co_return co_await keep_facts(call);
   if (last_voter) {
     const bool external = parts_->state().external_etcd;
