@@ -9,7 +9,7 @@ import argparse
 import os
 import pathlib
 import re
-import shutil
+import resource
 import subprocess
 import sys
 import tempfile
@@ -35,6 +35,12 @@ def count(output):
     if found := re.findall(r"(\d+) files found in", output):
         return int(found[-1]), 0
     return None
+
+
+def processor_seconds():
+    """What all children that have ended took of the processors."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def program_suites():
@@ -78,7 +84,7 @@ class Totals:
         # Idle blocks of our pools are poisoned, and the links between them lie inside.
         environment["LSAN_OPTIONS"] = "use_poisoned=1"
         environment["OLLAMAMAX"] = str(RELEASE / "ollamamax")
-        started = time.monotonic()
+        started, used = time.monotonic(), processor_seconds()
         with tempfile.TemporaryFile("w+", errors="replace") as log:
             try:
                 code = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log,
@@ -101,7 +107,7 @@ class Totals:
         self.failed += failed
         seconds = time.monotonic() - started
         print(f"{'ok  ' if not failed else 'FAIL'} {name:<28} {passed:5} passed {failed:3} failed"
-              f" {seconds:7.1f} s", flush=True)
+              f" {seconds:7.1f} s, {processor_seconds() - used:.0f} of processors", flush=True)
         if failed:
             self.broken.append(name)
             print(f"---- {name}: exit {code}")

@@ -14,7 +14,7 @@ HandlerResult handle_chat(const Dependencies& dependencies, Context& context) {
                     .model = request.common.model,
                     .stream = request.common.stream,
                     .debug = request.common.debug_render_only,
-                    .asks = !request.messages.empty(),
+                    .asks = !request.asks_nothing(),
                     .images = 0};
   for (const model::Message& message : request.messages) shape.images += message.images.size();
   io::Call call = context.call();

@@ -14,7 +14,7 @@ HandlerResult handle_generate(const Dependencies& dependencies, Context& context
                     .model = request.common.model,
                     .stream = request.common.stream,
                     .debug = request.common.debug_render_only,
-                    .asks = !request.prompt.empty(),
+                    .asks = !request.asks_nothing(),
                     .images = request.images.size()};
   io::Call call = context.call();
   auto asked = dependencies.generation.generate(std::move(request), std::move(call));

@@ -11,12 +11,6 @@ namespace {
 
 constexpr std::chrono::minutes kEmbedMax{5};  // Of one holder.
 
-// Then it is a wish to load or unload the model.
-bool asks_nothing(const model::ChatRequest& request) { return request.messages.empty(); }
-bool asks_nothing(const model::GenerateRequest& request) {
-  return request.prompt.empty() && request.images.empty() && request.suffix.empty();
-}
-
 Result<engine::UpstreamRequest> body_of(engine::BackendKind kind, std::string_view model,
                                         const model::ChatRequest& request) {
   return engine::chat_body(kind, model, request, {});
@@ -128,8 +122,8 @@ io::Task<Result<std::unique_ptr<Answer>>> FederatedGeneration::chat(model::ChatR
   const std::string& model = request.common.model;
   const bool elsewhere = is_elsewhere(model, request.common.standing);
   const bool own = !elsewhere || is_own(model);
-  if (asks_nothing(request) && !own) return load_elsewhere(std::move(request), std::move(call));
-  if (asks_nothing(request) || !elsewhere) {
+  if (request.asks_nothing() && !own) return load_elsewhere(std::move(request), std::move(call));
+  if (request.asks_nothing() || !elsewhere) {
     return own_.chat(std::move(request), std::move(call));
   }
   return run(std::move(request), own, std::move(call));
@@ -140,8 +134,8 @@ io::Task<Result<std::unique_ptr<Answer>>> FederatedGeneration::generate(
   const std::string& model = request.common.model;
   const bool elsewhere = is_elsewhere(model, request.common.standing);
   const bool own = !elsewhere || is_own(model);
-  if (asks_nothing(request) && !own) return load_elsewhere(std::move(request), std::move(call));
-  if (asks_nothing(request) || !elsewhere) {
+  if (request.asks_nothing() && !own) return load_elsewhere(std::move(request), std::move(call));
+  if (request.asks_nothing() || !elsewhere) {
     return own_.generate(std::move(request), std::move(call));
   }
   return run(std::move(request), own, std::move(call));

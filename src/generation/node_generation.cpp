@@ -341,7 +341,7 @@ io::Task<Result<void>> NodeGeneration::make_readable(std::vector<std::string>& i
 
 io::Task<Result<std::unique_ptr<Answer>>> NodeGeneration::chat(model::ChatRequest request,
                                                                io::Call call) {
-  if (request.messages.empty()) {
+  if (request.asks_nothing()) {
     if (is_unload(request.common.keep_alive)) {
       co_return unload(request.common.model, Purpose::chat);
     }
@@ -364,12 +364,11 @@ io::Task<Result<std::unique_ptr<Answer>>> NodeGeneration::chat(model::ChatReques
 
 io::Task<Result<std::unique_ptr<Answer>>> NodeGeneration::generate(model::GenerateRequest request,
                                                                    io::Call call) {
-  const bool asks = !request.prompt.empty() || !request.images.empty() || !request.suffix.empty();
-  if (!asks && is_unload(request.common.keep_alive)) {
+  if (request.asks_nothing() && is_unload(request.common.keep_alive)) {
     co_return unload(request.common.model, Purpose::generate);
   }
   CO_TRY(Job job, begin_generate(request));
-  if (!asks) co_return co_await load_only(std::move(job), std::move(call));
+  if (request.asks_nothing()) co_return co_await load_only(std::move(job), std::move(call));
   CO_TRY_VOID(co_await make_readable(request.images));
   PrepareFunction prepare = [&](PromptSetting setting) {
     return prepare_generate(std::move(setting), request, call);

@@ -97,6 +97,8 @@ struct ChatRequest {
   std::vector<boost::json::value> tools;  // OpenAI shape: {"type":"function","function":{...}}.
   std::string tool_choice;                // "", "auto", "none", "required", or a function's name.
   bool parallel_tool_calls = true;
+
+  bool asks_nothing() const { return messages.empty(); }  // A wish to load or unload the model.
 };
 
 struct GenerateRequest {
@@ -107,6 +109,8 @@ struct GenerateRequest {
   std::vector<int32_t> context;  // Token ids of an earlier reply (deprecated by Ollama, honoured).
   std::vector<std::string> images;
   bool raw = false;
+
+  bool asks_nothing() const { return prompt.empty() && images.empty() && suffix.empty(); }
 };
 
 struct EmbedRequest {

@@ -11,6 +11,8 @@ namespace {
 
 using Phase = RunnerState::Phase;
 
+constexpr int kThreadsMax = 512;  // GGML_MAX_N_THREADS: with more it does not begin.
+
 double seconds(io::Duration duration) { return std::chrono::duration<double>(duration).count(); }
 
 }  // namespace
@@ -32,7 +34,9 @@ engine::LaunchOptions LocalScheduler::launch_options(const Target& target, const
   launch.parts = plan.parts;
   launch.is_part = target.is_part();
   const model::RunnerOptions& wanted = target.runner;
-  if (wanted.num_thread && *wanted.num_thread > 0) launch.threads = *wanted.num_thread;
+  if (wanted.num_thread && *wanted.num_thread > 0) {
+    launch.threads = std::min(*wanted.num_thread, kThreadsMax);
+  }
   if (wanted.num_gpu) launch.gpu_layers = wanted.num_gpu;
   if (wanted.main_gpu) launch.main_gpu = wanted.main_gpu;
   if (wanted.use_mmap) launch.use_mmap = wanted.use_mmap;

@@ -10,6 +10,7 @@ namespace {
 
 constexpr size_t kReadBytes = 1 << 20;
 constexpr uint64_t kListBytesMax = 8 << 20;
+constexpr std::chrono::minutes kBadRest{10};
 
 // One chunk, hashed by itself and into the whole.
 Result<Digest> hash_chunk(io::File& file, uint64_t offset, uint64_t length, Hasher& whole) {
@@ -53,7 +54,11 @@ void ChunkLists::doubt(const Digest& digest) {
 Result<std::shared_ptr<ChunkLists::Entry>> ChunkLists::find(const Digest& digest) {
   TRY(const uint64_t size, store_.blob_size(digest));
   const auto known = std::ranges::find(entries_, digest, [](const auto& e) { return e->digest; });
-  if (known != entries_.end() && (*known)->list.size() == size && !(*known)->bad) {
+  const auto is_of_use = [this, size](const Entry& entry) {
+    if (entry.bad_since) return world_.clock.now() - *entry.bad_since < kBadRest;
+    return entry.list.size() == size;
+  };
+  if (known != entries_.end() && is_of_use(**known)) {
     entries_.splice(entries_.begin(), entries_, known);
     return entries_.front();
   }
@@ -90,7 +95,7 @@ io::Task<void> ChunkLists::fill(std::shared_ptr<Entry> entry) {
   reading_ = false;
   turn_.notify_one();
   if (!done && done.error().code != Errc::cancelled) {
-    entry->bad = true;
+    entry->bad_since = world_.clock.now();
     log_warn("blob cannot be offered", field("blob", entry->digest), field("error", done.error()));
     if (done.error().code == Errc::corrupt) on_doubt_(entry->digest);
   }

@@ -4,6 +4,7 @@
 #include <functional>
 #include <list>
 #include <memory>
+#include <optional>
 
 #include "io/event.h"
 #include "io/task_group.h"
@@ -20,8 +21,10 @@ class ChunkLists {
   struct Entry {
     Entry(io::Clock& clock, Digest of, uint64_t size) : digest(of), list(size), changed(clock) {}
     Digest digest;
-    ChunkList list;     // Grows until it is complete.
-    bool bad = false;   // The blob is not what its digest says, or cannot be read.
+    ChunkList list;  // Grows until it is complete.
+    // Since when the blob is not what its digest says, or cannot be read. It is not read again for
+    // a while, or until it is forgotten, however many ask.
+    std::optional<io::TimePoint> bad_since;
     io::Event changed;  // A chunk more, or bad.
   };
   // Called with a blob whose bytes are wrong, or are said to be.

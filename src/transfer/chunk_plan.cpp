@@ -126,8 +126,9 @@ std::optional<ChunkPlan::Stolen> ChunkPlan::steal(SourceId thief, double bytes_p
   for (size_t i = 0; i < chunks_.size(); i++) {
     const Chunk& chunk = chunks_[i];
     if (chunk.state != State::claimed || chunk.source == thief) continue;
-    const bool had_it = std::ranges::find(chunk.stolen_from, thief) != chunk.stolen_from.end();
-    if (!found->second.has[i] || had_it) continue;
+    const auto losses = std::ranges::count(chunk.stolen_from, thief);
+    const bool takes_back = losses == 1 && chunk.rate > 0 && bytes_per_second > 0;
+    if (!found->second.has[i] || (losses > 0 && !takes_back)) continue;
     if (chunk.bytes_left == std::numeric_limits<uint64_t>::max()) continue;  // Just begun.
     const double theirs = seconds_for(chunk.bytes_left, chunk.rate);
     const double ours = seconds_for(chunk.bytes_left, bytes_per_second);

@@ -16,8 +16,9 @@ using SourceId = uint32_t;
 // equally rare ones each receiver begins with others (`seed`), so that receivers have something to
 // give each other. (2) The registry is asked only for what no node has: its bytes are fetched once.
 // (3) A source with nothing left to do takes over the chunk that would otherwise come last, if it
-// would be done with it much sooner than the one who has it. Each has it taken away once: sources
-// that are all slow to begin would else take it from each other in turn, and none ever bring it.
+// would be done with it much sooner than the one who has it. Whoever lost it takes it back at most
+// once, and only from one that is slow and not from one that stands still: sources that are all
+// slow to begin would else take it from each other in turn, and none ever bring it.
 class ChunkPlan {
  public:
   enum class Kind { node, registry };

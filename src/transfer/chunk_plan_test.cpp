@@ -65,6 +65,24 @@ TEST(ChunkPlan, StealsFromTheSlowAndNotFromTheFast) {
   EXPECT_FALSE(plan.steal(slow, 1e6));  // It had its turn.
 }
 
+// What began late was taken by one that is slower.
+TEST(ChunkPlan, TakesBackFromASlowOneOnce) {
+  ChunkPlan plan(1, 1);
+  const auto first = plan.add_source(Kind::node), slow = plan.add_source(Kind::node);
+  plan.offered(first, 0);
+  plan.offered(slow, 0);
+  ASSERT_TRUE(plan.next(first));
+  plan.progress(0, 10'000'000, 0);
+  ASSERT_TRUE(plan.steal(slow, 0));
+  EXPECT_FALSE(plan.steal(first, 10e6));  // Just begun.
+  plan.progress(0, 10'000'000, 1e5);
+  ASSERT_TRUE(plan.steal(first, 10e6));
+  plan.progress(0, 10'000'000, 1e5);
+  ASSERT_TRUE(plan.steal(slow, 10e6));
+  plan.progress(0, 10'000'000, 1e5);
+  EXPECT_FALSE(plan.steal(first, 10e6));
+}
+
 TEST(ChunkPlan, StealsWhatStandsStillEvenForWhoHasShownNothingYet) {
   ChunkPlan plan(1, 1);
   const auto stuck = plan.add_source(Kind::node), fresh = plan.add_source(Kind::node);

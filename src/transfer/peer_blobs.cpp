@@ -113,7 +113,7 @@ io::Task<void> PeerBlobs::take_doubt(http::ResponseWriter& response, Digest dige
 
 std::optional<Offer> PeerBlobs::offer_now(const Digest& digest, size_t after) {
   if (const auto entry = lists_.find(digest)) {
-    if ((*entry)->bad) return {};
+    if ((*entry)->bad_since) return {};
     return Offer::of((*entry)->list, after, true);
   }
   if (const auto blob = incoming_.find(digest)) return Offer::of(blob->chunks(), after, false);

@@ -35,18 +35,27 @@ struct PeerFetch::Source {
 struct PeerFetch::Request {
   io::CancelSource cancel;
   uint64_t received = 0;
-  io::TimePoint mark{};
+  io::TimePoint mark{};  // When it was sent, its first byte came, or `rate` was measured.
   uint64_t mark_received = 0;
-  double rate = 0;
+  std::optional<double> rate;
 
-  // Of about the last second; falls to 0 when nothing comes.
-  double rate_at(io::TimePoint now) {
-    if (now - mark >= kRateWindow) {
-      rate = static_cast<double>(received - mark_received) / seconds(now - mark);
+  void note(uint64_t count, io::TimePoint now) {
+    if (received == 0 && count > 0) {
       mark = now;
-      mark_received = received;
+      rate.reset();
     }
-    return rate;
+    received += count;
+  }
+  // Of about the last second, or of what has passed of the first one; falls to 0 when nothing
+  // comes.
+  double rate_at(io::TimePoint now) {
+    if (now == mark) return rate.value_or(0);
+    const double lately = static_cast<double>(received - mark_received) / seconds(now - mark);
+    if (now - mark < kRateWindow) return rate.value_or(lately);
+    rate = lately;
+    mark = now;
+    mark_received = received;
+    return lately;
   }
 };
 
@@ -211,7 +220,7 @@ std::optional<size_t> PeerFetch::claim(Source& source) {
   if (auto chunk = plan_.next(source.id)) return chunk;
   const io::TimePoint now = world_.clock.now();
   for (const auto& [chunk, request] : requests_) {
-    if (request->received == 0 && now - request->mark < kRateWindow) continue;
+    if (request->received == 0 && now - request->mark < kRateWindow) continue;  // Just begun.
     const uint64_t length = chunk_length(blob_->size(), chunk);
     plan_.progress(chunk, length - std::min(length, request->received), request->rate_at(now));
   }
@@ -368,7 +377,7 @@ io::Task<Result<void>> PeerFetch::take_blocks(std::string& buffer, size_t& block
 
 void PeerFetch::note_bytes(Source& source, Request& request, uint64_t count) {
   in_flight_ += count;
-  request.received += count;
+  request.note(count, world_.clock.now());
   if (source.from->is_registry()) {
     registry_bytes_ += count;
     received_bytes.add(count);

@@ -135,6 +135,7 @@ ClusterWorld::~ClusterWorld() {
 }
 
 void ClusterWorld::make_nodes(size_t count) {
+  sim_.workers().job_max = kJobMax;
   for (size_t i = 0; i < count; i++) {
     nodes_.push_back(std::make_unique<ClusterNode>(
         world_, facts_, std::string(1, static_cast<char>('a' + i)), [this] { return view(); }));

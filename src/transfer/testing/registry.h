@@ -16,6 +16,9 @@ namespace om::transfer::testing {
 
 using Faults = sim::RegistryFaults;
 
+// Of the workers, so that jobs end in another order than they began in.
+inline constexpr std::chrono::milliseconds kJobMax{2};
+
 // A store, a client, a registry and a Transfer on one simulated machine.
 class TransferWorld : public ::testing::Test {
  public:

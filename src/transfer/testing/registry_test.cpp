@@ -13,6 +13,7 @@ std::string random_bytes(size_t count, uint64_t seed) {
 }
 
 TransferWorld::TransferWorld() {
+  sim_.workers().job_max = kJobMax;
   options_.key_path = "/home/id_ed25519";
   options_.uploads_file = "/home/uploads.json";
 }
