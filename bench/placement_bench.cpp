@@ -1,7 +1,7 @@
 // Placement rules on the same simulated traces, in virtual time; decisions in the CPU time of this
 // thread, which a busy machine does not stretch.
 //
-//   placement_bench NODES GATEWAYS SEEDS LOAD REQUESTS_PER_NODE [TRACE]
+//   placement_bench NODES GATEWAYS SEEDS LOAD REQUESTS_PER_NODE [TRACE [RULE]]
 //
 // One line a trace, rule and seed: these, then the fields of figures(), between tabs.
 #include <fmt/format.h>
@@ -41,7 +41,8 @@ std::vector<double> figures(const LabResult& result) {
 
 int main(int argc, char** argv) {
   if (argc < 6) {
-    fmt::print(stderr, "placement_bench NODES GATEWAYS SEEDS LOAD REQUESTS_PER_NODE [TRACE]\n");
+    fmt::print(stderr,
+               "placement_bench NODES GATEWAYS SEEDS LOAD REQUESTS_PER_NODE [TRACE [RULE]]\n");
     return 2;
   }
   TraceOptions options;
@@ -54,11 +55,12 @@ int main(int argc, char** argv) {
   options.requests_per_node = std::strtoul(argv[5], nullptr, 10);
   // Above 64 nodes reports come through aggregators, which put a second's changes together.
   if (options.nodes > 1000) lab.report_seconds = 1;
-  const std::string only = argc > 6 ? argv[6] : "";
+  const std::string only = argc > 6 ? argv[6] : "", only_rule = argc > 7 ? argv[7] : "";
   for (TraceKind kind : kTraceKinds) {
     if (!only.empty() && to_string(kind) != only) continue;
     options.kind = kind;
     for (PolicyKind policy : kPolicyKinds) {
+      if (!only_rule.empty() && to_string(policy) != only_rule) continue;
       for (uint64_t seed = 1; seed <= seeds; seed++) {
         options.seed = lab.seed = seed;
         const std::vector<double> one = figures(play(make_trace(options), policy, lab));

@@ -17,13 +17,14 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "sim/cluster/planted.h"
+#include "sim/cluster/processor_limit.h"
 #include "sim/cluster/run.h"
 
 namespace om::sim {
 namespace {
 
 constexpr uint64_t kSeeds = 500, kJobs = 2, kChunk = 10, kShownMax = 8;
-constexpr unsigned kSecondsMax = 300;  // Of real time, for one seed: it spins otherwise.
+constexpr std::chrono::seconds kSeedMax{300};  // Of the processor: it spins otherwise.
 
 // So many seeds together must have done what they are for, or they prove less than they say.
 constexpr uint64_t kSeedsWithFloors = 500;
@@ -66,7 +67,7 @@ void tell_replay(int number) {
 
 PathReport run_told(uint64_t seed) {
   g_replay = fmt::format("seed {} died: {}\n", seed, replay_line(seed));
-  for (const int number : {SIGABRT, SIGALRM}) std::signal(number, tell_replay);
+  for (const int number : {SIGABRT, SIGPROF}) std::signal(number, tell_replay);
   ClusterRun run(seed, g_bug);
   return run.run();
 }
@@ -95,7 +96,7 @@ int replay(uint64_t seed) {
 [[noreturn]] void run_chunk(uint64_t first, uint64_t end, int to) {
   std::FILE* out = ::fdopen(to, "w");
   for (uint64_t seed = first; seed < end; seed++) {
-    ::alarm(kSecondsMax);
+    limit_processor_time(kSeedMax);
     PathReport report = run_told(seed);
     // A seed that gives another run each time replays nothing. One of each chunk is enough to tell.
     if (seed == first && run_told(seed).trace != report.trace) {

@@ -8,16 +8,17 @@
 #include <map>
 
 #include "base/check.h"
+#include "sim/cluster/processor_limit.h"
 #include "sim/cluster/run.h"
 
 namespace om::sim {
 namespace {
 
-constexpr unsigned kSecondsMax = 600;  // Of real time, for one bug.
+constexpr std::chrono::seconds kBugMax{600};  // Of the processor.
 
 // In a process of its own: what a bug breaks may end it. 0: nothing was noticed.
 [[noreturn]] void look_for(PlantedBug bug, uint64_t first, uint64_t seeds) {
-  ::alarm(kSecondsMax);
+  limit_processor_time(kBugMax);
   for (uint64_t seed = first; seed < first + seeds; seed++) {
     const PathReport report = ClusterRun(seed, bug).run();
     if (report.complaints.empty()) continue;
@@ -48,7 +49,7 @@ int find_planted_bugs(uint64_t first, uint64_t seeds, uint64_t jobs) {
     if (::wait(&status) < 0) break;
     running--;
     // A run that ended by itself, by a check, noticed it too. One that hung did not.
-    const bool hung = WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM;
+    const bool hung = WIFSIGNALED(status) && WTERMSIG(status) == SIGPROF;
     if (status != 0 && !hung) found++;
   }
   fmt::print("{} passed, {} failed\n", found, bugs.size() - found);

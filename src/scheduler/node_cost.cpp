@@ -132,6 +132,8 @@ void NodeCost::serve(NodeCandidate& candidate, const cluster::NodeInfo& node,
   const double rate = prompt_rate(node, runner);
   const int slots = std::max(1, runner.slots);
   const int inside = std::max(0, runner.running + runner.queued + extra.requests);
+  candidate.requests = inside;
+  candidate.own_requests = std::min(extra.own, inside);
   // What was pending when the report was made has shrunk since.
   const double age = std::max(0.0, ms_of(now_ - node.reported)) / kMsPerSecond;
   const double evaluated = std::max(runner.loading ? 0 : age * rate, extra.evaluated_tokens);

@@ -254,10 +254,22 @@ bool is_lost_hit(std::span<const NodeCandidate> usable, double prompt_tokens) {
   return warmest->warm_tokens - usable.front().warm_tokens > kLostHitPart * prompt_tokens;
 }
 
+// What part of the least cost another one may cost more and is its equal.
+double tie_part(const PlacementOptions& options, std::span<const NodeCandidate> usable) {
+  int all = 0, own = 0;
+  for (const NodeCandidate& candidate : usable) {
+    all += candidate.requests;
+    own += candidate.own_requests;
+  }
+  const double others = all > 0 ? 1.0 - static_cast<double>(own) / all : 0.0;
+  return options.tie_part + options.tie_part_others * others;
+}
+
 // True if there was more than one to choose from.
-bool settle_tie(const PlacementOptions& options, std::span<NodeCandidate> usable, uint64_t key) {
+bool settle_tie(const PlacementOptions& options, std::span<NodeCandidate> usable, double part,
+                uint64_t key) {
   const double least = usable.front().cost.total();
-  const double limit = least + std::max(options.tie_ms, options.tie_part * least);
+  const double limit = least + std::max(options.tie_ms, part * least);
   // Who has to load or to evict is no equal of who has not, however small the difference.
   const auto end = std::ranges::find_if(usable, [&](const NodeCandidate& candidate) {
     return candidate.cost.total() > limit || candidate.loaded != usable.front().loaded ||
@@ -297,7 +309,8 @@ PlacementDecision place(const PlacementState& state, const PlacementRequest& req
     if (decision.hashed) {
       order_by_hash(state, options, usable, key, request.outline.model, now);
     } else {
-      decision.tie = settle_tie(options, usable.first(put_quick_first(options, usable)), key);
+      const double part = tie_part(options, usable);
+      decision.tie = settle_tie(options, usable.first(put_quick_first(options, usable)), part, key);
     }
     decision.lost_hit = is_lost_hit(usable, request.prompt_tokens);
   }

@@ -54,8 +54,9 @@ struct PlacementOptions {
   double disturbance_weight = 1, disturbance_from = 1.5;
   // ... but never for a first token that comes later than elsewhere by more than this.
   double sacrifice_part = 0.7, sacrifice_ms = 50;
-  // Costs within this much of the least count as equal.
-  double tie_part = 0.1, tie_ms = 20;
+  // Costs within this much of the least count as equal: tie_part of it, and tie_part_others more if
+  // all requests there are of other gateways, who choose by the same reports.
+  double tie_part = 0.1, tie_part_others = 0.15, tie_ms = 20;
   double hop_ms = 1;  // A node that is not this one.
   // Where nothing was measured yet.
   double prompt_rate = 400, output_rate = 20, load_rate = 800e6, copy_rate = 100e6;
@@ -116,6 +117,7 @@ struct NodeCandidate {
   bool loaded = false;                 // In memory or loading: no new load is needed.
   bool measured = false;               // Its rates are its own, and not what is usual.
   bool foreign = false;                // No node, but a backend (backend_cost.h).
+  int requests = 0, own_requests = 0;  // For this model there, and those of this gateway of them.
   int running = 0;                     // Of our requests, at a backend.
   std::string reason;                  // Why it was excluded, beyond that.
   bool stale = false;                  // Its report is older than it should be.

@@ -397,6 +397,20 @@ TEST_F(NodePlacement, ScattersEqualsButKeepsAConversationTogether) {
   for (const auto& [name, count] : chosen) EXPECT_NEAR(count, 100, 50) << name;
 }
 
+// Other gateways see the same reports, and would all go where it is soonest.
+TEST_F(NodePlacement, TakesMoreForEqualWhereOthersSend) {
+  runner("a", "x", 1);
+  runner("b", "x", 1).prompt_rate = 700;  // 400 ms, 16 % of all, later.
+  report();
+  const PlacementDecision among_others = decide(request("x"));
+  EXPECT_TRUE(among_others.tie);
+  for (const NodeCandidate& candidate : among_others.ranked) {
+    chooser_.begin(request("x"), candidate, kNow);
+  }
+  report(kNow + seconds(1));
+  EXPECT_FALSE(decide(request("x"), kNow + seconds(1)).tie);
+}
+
 TEST_F(NodePlacement, FallsBackToBoundedHashingWhenReportsAreStale) {
   for (const char* name : {"a", "b", "c", "d"}) runner(name, "x");
   report();
