@@ -62,8 +62,8 @@ def main():
     parser.add_argument("rooms", nargs="*", help="folders of src/; all if none is named")
     arguments = parser.parse_args()
     PASSED.mkdir(parents=True, exist_ok=True)
-    subprocess.run(["ninja", "-C", str(BUILD), "om_pch_lower", "om_pch_upper"], check=True,
-                   stdout=subprocess.DEVNULL)
+    subprocess.run(["ninja", "-C", str(BUILD), "om_pch_lower", "om_pch_upper", "om_pch_app"],
+                   check=True, stdout=subprocess.DEVNULL)
     commands = json.loads((BUILD / "compile_commands.json").read_text())
     files = sorted({pathlib.Path(entry["file"]) for entry in commands})
     files = [path for path in files if (ROOT / "src") in path.parents
@@ -73,9 +73,15 @@ def main():
                  if path.relative_to(ROOT / "src").parts[0] in arguments.rooms]
     rules = digest(*[(ROOT / path).read_bytes()
                      for path in (".clang-tidy", "cmake/pch/lower.h", "cmake/pch/upper.h")])
+    app_rules = digest(rules, (ROOT / "cmake/pch/app.h").read_bytes())
+
+    def look_at(path):
+        is_app = ROOT / "src/app" in path.parents
+        return check(path, app_rules if is_app else rules)
+
     failed = 0
     with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
-        for path, code, output in pool.map(lambda path: check(path, rules), files):
+        for path, code, output in pool.map(look_at, files):
             if code:
                 failed += 1
                 print(f"{path.relative_to(ROOT)}:\n{output[-3000:]}", flush=True)

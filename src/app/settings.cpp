@@ -35,7 +35,7 @@ std::unexpected<Error> unknown_key(std::string_view key) {
   return fail(Errc::invalid_argument, "unknown key \"{}\", did you mean \"{}\"?", key, near);
 }
 
-std::string quoted(std::string_view text) {
+std::string toml_quoted(std::string_view text) {
   std::string out = "\"";
   for (const char c : text) {
     if (c == '"' || c == '\\') out += '\\';
@@ -51,12 +51,12 @@ std::string quoted(std::string_view text) {
 }
 
 std::string to_toml(const SettingValue& value) {
-  if (const auto* text = std::get_if<std::string>(&value)) return quoted(*text);
+  if (const auto* text = std::get_if<std::string>(&value)) return toml_quoted(*text);
   if (const auto* number = std::get_if<int64_t>(&value)) return std::to_string(*number);
   if (const auto* flag = std::get_if<bool>(&value)) return *flag ? "true" : "false";
   std::string out = "[";
   for (const auto& item : std::get<std::vector<std::string>>(value)) {
-    out += (out.size() > 1 ? ", " : "") + quoted(item);
+    out += (out.size() > 1 ? ", " : "") + toml_quoted(item);
   }
   return out + "]";
 }
