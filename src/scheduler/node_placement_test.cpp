@@ -404,9 +404,7 @@ TEST_F(NodePlacement, TakesMoreForEqualWhereOthersSend) {
   report();
   const PlacementDecision among_others = decide(request("x"));
   EXPECT_TRUE(among_others.tie);
-  for (const NodeCandidate& candidate : among_others.ranked) {
-    chooser_.begin(request("x"), candidate, kNow);
-  }
+  for (const auto& candidate : among_others.ranked) chooser_.begin(request("x"), candidate, kNow);
   report(kNow + seconds(1));
   EXPECT_FALSE(decide(request("x"), kNow + seconds(1)).tie);
 }
