@@ -76,8 +76,8 @@ Result<void> set_time(io::Filesystem& files, const io::Path& path) {
 }
 
 std::string changed_text(const Digest& digest, const Digest& found) {
-  return fmt::format("blob {} has changed on the disk: its bytes hash to {}", digest.str(),
-                     found.str());
+  return fmt::format("blob {} has changed on the disk, its bytes hash to {}: pull its model again",
+                     digest.str(), found.str());
 }
 
 void log_collected(const Collected& collected) {

@@ -47,15 +47,17 @@ struct PeerFetch::Request {
     received += count;
   }
   // Of about the last second, or of what has passed of the first one; falls to 0 when nothing
-  // comes.
-  double rate_at(io::TimePoint now) {
-    if (now == mark) return rate.value_or(0);
-    const double lately = static_cast<double>(received - mark_received) / seconds(now - mark);
-    if (now - mark < kRateWindow) return rate.value_or(lately);
+  // comes. None: it has just begun.
+  std::optional<double> rate_at(io::TimePoint now) {
+    const io::Duration passed = now - mark;
+    const bool has_passed = passed >= kRateWindow;
+    if (!has_passed && (rate || received == 0 || passed == io::Duration{})) return rate;
+    const double lately = static_cast<double>(received - mark_received) / seconds(passed);
+    if (!has_passed) return lately;
     rate = lately;
     mark = now;
     mark_received = received;
-    return lately;
+    return rate;
   }
 };
 
@@ -220,9 +222,10 @@ std::optional<size_t> PeerFetch::claim(Source& source) {
   if (auto chunk = plan_.next(source.id)) return chunk;
   const io::TimePoint now = world_.clock.now();
   for (const auto& [chunk, request] : requests_) {
-    if (request->received == 0 && now - request->mark < kRateWindow) continue;  // Just begun.
+    const auto rate = request->rate_at(now);
+    if (!rate) continue;
     const uint64_t length = chunk_length(blob_->size(), chunk);
-    plan_.progress(chunk, length - std::min(length, request->received), request->rate_at(now));
+    plan_.progress(chunk, length - std::min(length, request->received), *rate);
   }
   const auto stolen = plan_.steal(source.id, source.rate);
   if (!stolen) return {};
