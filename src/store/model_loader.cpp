@@ -8,8 +8,6 @@
 namespace om::store {
 namespace {
 
-constexpr uint64_t kTextLayerBytesMax = 16 << 20;
-
 // Where one layer goes in a Model.
 class LayerReader {
  public:
@@ -41,7 +39,7 @@ class LayerReader {
 
  private:
   Result<std::string> text(const model::Layer& layer) {
-    auto data = store_.read_blob(layer.digest, kTextLayerBytesMax);
+    auto data = store_.read_blob(layer.digest, kTextBytesMax);
     if (data) return data;
     return fail(annotate(data.error(), layer.kind()));
   }
@@ -101,7 +99,7 @@ Result<std::shared_ptr<const Model>> read_model(Store& store, io::Filesystem& fi
   model->modified = stored.modified;
   model->manifest = std::move(stored.manifest);
   if (model->manifest.config.size > 0) {
-    TRY(const auto config, store.read_blob(model->manifest.config.digest, kTextLayerBytesMax));
+    TRY(const auto config, store.read_blob(model->manifest.config.digest, kTextBytesMax));
     TRY(model->config, model::Config::parse(config));
   }
   LayerReader reader(store, *model);

@@ -52,11 +52,12 @@ void ChunkLists::doubt(const Digest& digest) {
 }
 
 Result<std::shared_ptr<ChunkLists::Entry>> ChunkLists::find(const Digest& digest) {
-  TRY(const uint64_t size, store_.blob_size(digest));
+  TRY(const auto file, world_.files.info(store_.blob_path(digest)));
+  const uint64_t size = file.size;
   const auto known = std::ranges::find(entries_, digest, [](const auto& e) { return e->digest; });
-  const auto is_of_use = [this, size](const Entry& entry) {
-    if (entry.bad_since) return world_.clock.now() - *entry.bad_since < kBadRest;
-    return entry.list.size() == size;
+  const auto is_of_use = [this, &file](const Entry& entry) {
+    if (!entry.bad_since) return entry.list.size() == file.size;
+    return entry.modified == file.modified && world_.clock.now() - *entry.bad_since < kBadRest;
   };
   if (known != entries_.end() && is_of_use(**known)) {
     entries_.splice(entries_.begin(), entries_, known);
@@ -67,6 +68,7 @@ Result<std::shared_ptr<ChunkLists::Entry>> ChunkLists::find(const Digest& digest
     return fail(Errc::not_found, "{}: too large to be passed on", digest.str());
   }
   auto entry = std::make_shared<Entry>(world_.clock, digest, size);
+  entry->modified = file.modified;
   entries_.push_front(entry);
   if (entries_.size() > kEntriesMax) entries_.pop_back();
   if (entry->list.count() == 1) {

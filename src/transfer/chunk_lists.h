@@ -22,9 +22,10 @@ class ChunkLists {
     Entry(io::Clock& clock, Digest of, uint64_t size) : digest(of), list(size), changed(clock) {}
     Digest digest;
     ChunkList list;  // Grows until it is complete.
-    // Since when the blob is not what its digest says, or cannot be read. It is not read again for
-    // a while, or until it is forgotten, however many ask.
+    // Since when the blob is not what its digest says, or cannot be read. This file of it, which
+    // was last changed then, is not read again for a while, however many ask.
     std::optional<io::TimePoint> bad_since;
+    io::WallTime modified{};
     io::Event changed;  // A chunk more, or bad.
   };
   // Called with a blob whose bytes are wrong, or are said to be.

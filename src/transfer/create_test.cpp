@@ -127,6 +127,13 @@ TEST_F(Create, MakesAModelOfAnUploadedGguf) {
             "{\"num_ctx\":64,\"stop\":[\"a\",\"b\"]}\n");
 }
 
+TEST_F(Create, WritesATextAgainThatHasRotten) {
+  create_base();
+  sim_.files().rot(store_->blob_path(Digest::of("Be kind.")), 3);
+  create_base();
+  EXPECT_EQ(load("base")->system, "Be kind.");
+}
+
 TEST_F(Create, InheritsReplacesMergesAndAppends) {
   create_base();
   auto wanted = request("child");

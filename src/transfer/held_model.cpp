@@ -1,6 +1,7 @@
 #include "transfer/held_model.h"
 
 #include "base/log.h"
+#include "store/model_loader.h"
 #include "transfer/metrics.h"
 #include "transfer/registry.h"
 #include "transfer/replicas/catalogue.h"
@@ -9,15 +10,13 @@
 namespace om::transfer {
 namespace {
 
-constexpr uint64_t kSmallFileBytes = 1 << 20;  // Templates, parameters, configs; read at once.
-
 io::Task<Result<void>> fetch_missing(Context& context, DownloadTable& downloads, HeldModel& held,
                                      const ProgressSink& sink, io::Call call) {
   // By their digests, and only where no node has them any more: as copies are made.
   std::shared_ptr<Registry> registry;
   if (auto opened = Registry::open(context, held.name, false)) registry = std::move(*opened);
   for (const model::Layer& file : files_of(held.manifest)) {
-    if (co_await has_file(context.store, file)) continue;
+    if (co_await has_file(context, file)) continue;
     CO_TRY_VOID(co_await downloads.fetch(registry, file.digest, file.size, sink, call));
     held.fetched.push_back(file.digest);
   }
@@ -32,18 +31,29 @@ std::vector<model::Layer> files_of(const model::Manifest& manifest) {
   return files;
 }
 
-io::Task<bool> has_file(store::Store& store, model::Layer file) {
+io::Task<bool> has_file(Context& context, model::Layer file) {
+  store::Store& store = context.store;
   const auto present = store.blob_size(file.digest);
   if (!present || *present != file.size) co_return false;
-  if (file.size > kSmallFileBytes) co_return true;
-  const auto read = store.read_blob(file.digest, file.size);
-  if (read) co_return true;
-  log_error("blob has rotted and is put aside", field("blob", file.digest),
-            field("error", read.error()));
-  rotten_blobs.add();
+  if (file.size > store::kTextBytesMax) co_return true;
+  // Twice, as the scrubber does.
+  auto read = [&store, &file]() -> Result<void> {
+    if (store.read_blob(file.digest, file.size)) return {};
+    TRY_VOID(store.read_blob(file.digest, file.size));
+    return {};
+  };
+  const auto done = co_await context.world.workers.run(read);
+  if (done) co_return true;
   const auto put_aside = co_await store.quarantine_blob(file.digest);
-  if (!put_aside) log_warn("blob not put aside", field("error", put_aside.error()));
-  co_return !put_aside;  // A folder that may only be read is used as it is.
+  if (put_aside) {
+    rotten_blobs.add();
+    log_error("blob has rotted and is put aside", field("blob", file.digest),
+              field("error", done.error()));
+  } else if (put_aside.error().code != Errc::not_found) {
+    log_warn("blob not put aside", field("error", put_aside.error()));
+  }
+  // In a folder that may only be read it is. Somebody else may have been faster, too.
+  co_return store.blob_size(file.digest).has_value();
 }
 
 Result<HeldModel> find_model(Context& context, const model::Name& name) {

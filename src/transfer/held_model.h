@@ -9,9 +9,10 @@ namespace om::transfer {
 // All of a model's files: its layers, then the config.
 std::vector<model::Layer> files_of(const model::Manifest& manifest);
 
-// Whether the file is on this disk. A small one is read, too, since what it says goes into every
-// answer: if it has changed it is put aside, so that it is fetched again.
-io::Task<bool> has_file(store::Store& store, model::Layer file);
+// Whether the file is on this disk. One that may be read whole (store::kTextBytesMax) is read,
+// since what it says goes into every answer: if it has changed it is put aside, so that it is
+// fetched again. Where it cannot be moved it counts as here, and who loads the model is told.
+io::Task<bool> has_file(Context& context, model::Layer file);
 
 struct HeldModel {
   model::Name name;

@@ -43,7 +43,8 @@ io::Task<Result<void>> LayerList::replace_blob(std::string_view kind, Digest dig
 
 io::Task<Result<model::Layer>> LayerList::put_text(std::string type, std::string data) {
   model::Layer layer{std::move(type), Digest::of(data), data.size(), ""};
-  const bool is_new = !context_.store.blob_size(layer.digest);
+  // One that has changed on the disk is written again.
+  const bool is_new = !context_.store.read_blob(layer.digest, data.size());
   if (is_new) {
     CO_TRY(const Digest digest, co_await context_.store.put_blob(std::move(data)));
     layer.digest = digest;

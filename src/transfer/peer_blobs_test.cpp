@@ -40,6 +40,7 @@ class PeerServer : public testing::ClusterWorld {
     sim_.run(write(blob, data, blocks));
     return blob;
   }
+  io::Task<void> sleep(io::Duration time) { (void)co_await world_.clock.sleep_for(time); }
 
  private:
   io::Task<Reply> send(http::ClientRequest request) {
@@ -130,6 +131,21 @@ TEST_F(PeerServer, KnowsNothingOfOtherBlobs) {
   EXPECT_EQ(ask("GET", Digest::of("x"), "/chunks").status, 404);
   EXPECT_EQ(ask("POST", Digest::of("x")).status, 405);
   EXPECT_EQ(ask("POST", Digest::of("x"), "/doubt").status, 404);
+}
+
+TEST_F(PeerServer, ReadsARottenBlobAgainOnceItWasReplaced) {
+  const std::string data = random_bytes(20 * kMega, 5);
+  const Digest digest = Digest::of(data);
+  put(node(0), data);
+  sim_.files().rot(node(0).store->blob_path(digest), 7);
+  offer(digest, 0);
+  sim_.run(sleep(seconds(1)));
+  EXPECT_EQ(ask("GET", digest, "/chunks").status, 404);
+  EXPECT_THAT(node(0).corrupt, ::testing::ElementsAre(digest));
+  put(node(0), data);
+  offer(digest, 0);
+  sim_.run(sleep(seconds(1)));
+  EXPECT_EQ(offer(digest, 0).chunks.size(), 2U);
 }
 
 TEST_F(PeerServer, LooksAtABlobThatAnotherNodeDoubts) {

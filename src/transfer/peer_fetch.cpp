@@ -257,8 +257,10 @@ io::Task<void> PeerFetch::fetch_chunk(std::shared_ptr<Source> source, size_t chu
   const io::OnCancel on_cancel(source->cancel.token(), [request] { request->cancel.cancel(); });
   const io::TimePoint begun = world_.clock.now();
   const auto received = co_await receive_chunk(*source, chunk, *request);
-  const auto mine = requests_.find(chunk);
-  if (mine != requests_.end() && mine->second == request) requests_.erase(mine);
+  // Else it was stolen, and may be asked of this source again by now.
+  const auto last = requests_.find(chunk);
+  const bool is_last = last != requests_.end() && last->second == request;
+  if (is_last) requests_.erase(last);
   if (received && blob_->chunk_is_verified(chunk)) {
     source->failures = 0;
     const double rate = static_cast<double>(request->received) /
@@ -267,7 +269,7 @@ io::Task<void> PeerFetch::fetch_chunk(std::shared_ptr<Source> source, size_t chu
     if (source->from->is_registry()) registry_error_.reset();
     plan_.done(chunk);
   } else {
-    plan_.release(source->id, chunk);
+    if (is_last) plan_.release(source->id, chunk);
     if (!received && !source->gone && !over()) {
       judge_failure(*source, chunk, *request, received.error());
     }

@@ -28,7 +28,7 @@ io::Task<Result<void>> fetch_layers(Context& context, DownloadTable& downloads,
                                     const model::Manifest& manifest, const ProgressSink& sink,
                                     io::Call call) {
   for (const model::Layer& layer : files_of(manifest)) {
-    if (co_await has_file(context.store, layer)) {
+    if (co_await has_file(context, layer)) {
       Progress progress;
       progress.status = "pulling " + layer.digest.hex().substr(0, 12);
       progress.digest = layer.digest;

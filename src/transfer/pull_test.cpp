@@ -22,6 +22,9 @@ class Pull : public TransferWorld {
     ASSERT_TRUE(data) << data.error().what;
     EXPECT_TRUE(*data == layer);
   }
+  io::Task<void> pull_into(std::string_view model, Result<void>& result) {
+    result = co_await transfer_->pull({name(model), true}, sink(), {});
+  }
   // Frees the simulated disk.
   void forget_folder() {
     ASSERT_TRUE(world_.files.remove_all(folder_));
@@ -74,6 +77,21 @@ TEST_F(Pull, FetchesARottenSmallFileAgain) {
   expect_whole(small);
   EXPECT_EQ(registry_.count("GET /v2/test/b/blobs/" + Digest::of(large).str()), 0U);
   EXPECT_EQ(registry_.count("GET /v2/test/b/blobs/" + Digest::of(small).str()), 1U);
+}
+
+TEST_F(Pull, FetchesARottenSmallFileForTwoAtOnce) {
+  start();
+  const std::string small = "{{ .Prompt }}";
+  for (const char* model : {"a", "b", "c"}) registry_.add_model(model, {model, small});
+  ASSERT_TRUE(pull("a"));
+  sim_.files().rot(store_->blob_path(Digest::of(small)), 3);
+  std::vector<Result<void>> results(2);
+  io::TaskGroup group(world_.executor, world_.clock);
+  group.spawn(pull_into("b", results[0]));
+  group.spawn(pull_into("c", results[1]));
+  sim_.run(group.wait());
+  for (const auto& result : results) EXPECT_TRUE(result) << result.error().what;
+  expect_whole(small);
 }
 
 TEST_F(Pull, RemovesLayersThatANewerVersionNoLongerNames) {

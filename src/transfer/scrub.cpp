@@ -42,6 +42,7 @@ void Scrubber::start() { tasks_.spawn(run()); }
 io::Task<void> Scrubber::stop() { co_await tasks_.stop(); }
 
 void Scrubber::suspect(const Digest& digest) {
+  if (tasks_.token().cancelled()) return;
   const io::TimePoint now = world_.clock.now();
   std::erase_if(suspected_, [&](const auto& at) { return now - at.second >= kDoubtRest; });
   if (suspected_.size() >= kDoubtsMax || !suspected_.emplace(digest, now).second) return;

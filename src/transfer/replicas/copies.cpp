@@ -60,7 +60,7 @@ io::Task<Result<void>> Replicas::fetch_layers(CatalogueModel model, io::Call cal
   const std::string key = Catalogue::key_of(model.name);
   Files missing;
   for (const model::Layer& file : files_of(model.manifest)) {
-    if (co_await has_file(parts_.context.store, file)) {
+    if (co_await has_file(parts_.context, file)) {
       fetching_[key].done[file.digest] = file.size;
       continue;
     }
