@@ -166,6 +166,8 @@ void ClusterParts::open_distribution(http::Client& client, transfer::TransferOpt
   distribution.replicas.newcomer = state_.newcomer;
   distribution.replicas.settled = [this] {
     state_.newcomer = false;
+    // One that has left meanwhile would be in a cluster again, without its keys.
+    if (!load_cluster_state(world_.files, directory_)) return;
     const auto saved = save_cluster_state(world_.files, directory_, state_);
     // It is looked at once more at the next start.
     if (!saved) log_warn("the state is not saved", field("error", saved.error()));
