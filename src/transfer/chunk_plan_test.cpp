@@ -45,11 +45,15 @@ TEST(ChunkPlan, AsksTheRegistryOnlyForWhatNoNodeHas) {
   EXPECT_EQ(plan.next(registry), 0U);
 }
 
+SourceId node_with_chunk_0(ChunkPlan& plan) {
+  const SourceId source = plan.add_source(Kind::node);
+  plan.offered(source, 0);
+  return source;
+}
+
 TEST(ChunkPlan, StealsFromTheSlowAndNotFromTheFast) {
   ChunkPlan plan(1, 1);
-  const auto slow = plan.add_source(Kind::node), fast = plan.add_source(Kind::node);
-  plan.offered(slow, 0);
-  plan.offered(fast, 0);
+  const SourceId slow = node_with_chunk_0(plan), fast = node_with_chunk_0(plan);
   ASSERT_EQ(plan.next(slow), 0U);
   EXPECT_FALSE(plan.steal(fast, 100e6));  // Nobody knows yet how fast it goes.
   plan.progress(0, 10'000'000, 90e6);
@@ -68,9 +72,7 @@ TEST(ChunkPlan, StealsFromTheSlowAndNotFromTheFast) {
 // What began late was taken by one that is slower.
 TEST(ChunkPlan, TakesBackFromASlowOneOnce) {
   ChunkPlan plan(1, 1);
-  const auto first = plan.add_source(Kind::node), slow = plan.add_source(Kind::node);
-  plan.offered(first, 0);
-  plan.offered(slow, 0);
+  const SourceId first = node_with_chunk_0(plan), slow = node_with_chunk_0(plan);
   ASSERT_TRUE(plan.next(first));
   plan.progress(0, 10'000'000, 0);
   ASSERT_TRUE(plan.steal(slow, 0));
@@ -85,9 +87,7 @@ TEST(ChunkPlan, TakesBackFromASlowOneOnce) {
 
 TEST(ChunkPlan, StealsWhatStandsStillEvenForWhoHasShownNothingYet) {
   ChunkPlan plan(1, 1);
-  const auto stuck = plan.add_source(Kind::node), fresh = plan.add_source(Kind::node);
-  plan.offered(stuck, 0);
-  plan.offered(fresh, 0);
+  const SourceId stuck = node_with_chunk_0(plan), fresh = node_with_chunk_0(plan);
   ASSERT_TRUE(plan.next(stuck));
   plan.progress(0, 1000, 0);
   EXPECT_TRUE(plan.steal(fresh, 0));
@@ -97,8 +97,7 @@ TEST(ChunkPlan, StealsWhatStandsStillEvenForWhoHasShownNothingYet) {
 TEST(ChunkPlan, TakesAChunkFromEachSourceOnlyOnce) {
   ChunkPlan plan(1, 1);
   std::vector<SourceId> sources;
-  for (int i = 0; i < 3; i++) sources.push_back(plan.add_source(Kind::node));
-  for (const SourceId source : sources) plan.offered(source, 0);
+  for (int i = 0; i < 3; i++) sources.push_back(node_with_chunk_0(plan));
   ASSERT_TRUE(plan.next(sources[0]));
   for (size_t i = 1; i < 3; i++) {
     plan.progress(0, 1000, 0);

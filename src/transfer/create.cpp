@@ -1,6 +1,7 @@
 #include "transfer/create.h"
 
 #include "base/log.h"
+#include "store/model_loader.h"
 #include "transfer/held_model.h"
 #include "transfer/layer_list.h"
 #include "transfer/model_source.h"
@@ -93,7 +94,7 @@ class Creation {
     CO_TRY(base_, std::move(found));
     CO_TRY_VOID(co_await hold_files(context_, downloads_, *base_, sink_, call_));
     const model::Manifest& manifest = base_->manifest;
-    CO_TRY(const auto json, context_.store.read_blob(manifest.config.digest, 16 << 20));
+    CO_TRY(const auto json, context_.store.read_blob(manifest.config.digest, store::kTextBytesMax));
     CO_TRY(config_, model::Config::parse(json));
     // Which weights these are is read again from the files below.
     for (model::Layer layer : manifest.layers) {

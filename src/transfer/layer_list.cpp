@@ -2,11 +2,10 @@
 
 #include "model/json_text.h"
 #include "store/gguf_file.h"
+#include "store/model_loader.h"
 
 namespace om::transfer {
 namespace {
-
-constexpr uint64_t kParamsBytesMax = 16 << 20;
 
 std::string media_type(std::string_view kind) {
   return std::string(model::kLayerMediaPrefix) + std::string(kind);
@@ -74,7 +73,7 @@ Result<std::string> LayerList::merged_params(const boost::json::object& changes)
   if (changes.empty()) return std::string();
   std::map<std::string, boost::json::value> merged;  // Sorted, as Go writes maps.
   if (const model::Layer* before = find("params")) {
-    TRY(const std::string text, context_.store.read_blob(before->digest, kParamsBytesMax));
+    TRY(const std::string text, context_.store.read_blob(before->digest, store::kTextBytesMax));
     TRY(const auto object, model::parse_json_object(text, "parameters of the base model"));
     for (const auto& [key, value] : object) merged[std::string(key)] = value;
   }
