@@ -45,6 +45,18 @@ std::vector<cluster::NodeInfo> BlobRelay::holders_of(const Digest& digest) const
   return holders;
 }
 
+io::Task<std::vector<cluster::NodeInfo>> BlobRelay::wait_for_holders(Digest digest,
+                                                                     io::Call call) const {
+  constexpr io::Duration kBetweenLooks = std::chrono::milliseconds(100);
+  const io::TimePoint until = context_.world.clock.now() + kWordMax;
+  auto holders = holders_of(digest);
+  while (holders.empty() && context_.world.clock.now() < until) {
+    if (!co_await context_.world.clock.sleep_for(kBetweenLooks, call)) break;
+    holders = holders_of(digest);
+  }
+  co_return holders;
+}
+
 io::Task<Result<std::unique_ptr<http::ClientResponse>>> BlobRelay::open(
     const cluster::NodeInfo& node, Digest digest, uint64_t offset, uint64_t end, io::Call call) {
   http::ClientRequest request;
@@ -63,8 +75,10 @@ io::Task<Result<std::unique_ptr<http::ClientResponse>>> BlobRelay::open(
 
 io::Task<Result<void>> BlobRelay::send(const http::Request& request, http::ResponseWriter& response,
                                        Digest digest, uint64_t size) {
-  const auto holders = holders_of(digest);
-  if (holders.empty() || size == 0) co_return fail(Errc::not_found, "no node has the blob");
+  const io::Call call{io::kNever, request.cancel};
+  if (size == 0) co_return fail(Errc::not_found, "the blob is empty");
+  const auto holders = co_await wait_for_holders(digest, call);
+  if (holders.empty()) co_return fail(Errc::not_found, "no node has the blob");
   const auto asked = http::parse_range(request.headers.get("Range"), size);
   response.headers().set("Accept-Ranges", "bytes");
   if (asked.kind == http::RangeKind::unsatisfiable) {
@@ -79,7 +93,6 @@ io::Task<Result<void>> BlobRelay::send(const http::Request& request, http::Respo
     response.headers().set("Content-Range", fmt::format("bytes {}-{}/{}", offset, end - 1, size));
   }
   const int status = is_part ? 206 : 200;
-  const io::Call call{io::kNever, request.cancel};
   Error last{Errc::not_found, "no node has the blob"};
   for (const cluster::NodeInfo& node : holders) {
     auto from = co_await open(node, digest, offset, end, call);

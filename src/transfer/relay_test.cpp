@@ -98,6 +98,20 @@ TEST_F(Relayed, SaysThatNobodyHasIt) {
   EXPECT_EQ(get("").status, 404);
 }
 
+TEST_F(Relayed, WaitsForWordOfWhoHasIt) {
+  const std::string data = random_bytes(kMegabyte, 4);
+  serve(data);
+  Answer answer;
+  io::TaskGroup group(world_.executor, world_.clock);
+  group.spawn(ask("GET", "", answer));
+  sim_.run(pause(std::chrono::seconds(2)));
+  EXPECT_EQ(answer.status, 0);
+  put(node(1), data);
+  sim_.run(group.wait());
+  EXPECT_EQ(answer.status, 200);
+  EXPECT_TRUE(answer.body == data);
+}
+
 TEST_F(Relayed, GoesOnFromAnotherNodeWhenOneBreaksOff) {
   const std::string data = random_bytes(4 * kMegabyte, 2);
   for (const size_t i : {1U, 2U}) {
