@@ -8,6 +8,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <thread>
+
 #include "io/co_assert_for_test.h"
 #include "io/event.h"
 #include "io/task_group.h"
@@ -227,6 +229,33 @@ TEST(Stream, EndsAtItsDeadlineAndOnAbort) {
   world.run_until_done(silent_peer(world.world(), late, aborted));
   EXPECT_EQ(late, Errc::deadline_exceeded);
   EXPECT_EQ(aborted, Errc::cancelled);
+}
+
+Task<void> write_after(World& world, Listener& listener, Duration wait) {
+  auto stream = co_await listener.accept();
+  (void)co_await world.clock.sleep_for(wait);
+  const auto written = co_await (*stream)->write("late");
+  EXPECT_TRUE(written.has_value());
+}
+
+Task<void> read_while_frozen(World& world, Result<size_t>& count) {
+  auto listener = world.network.listen(Endpoint::tcp("127.0.0.1", 0), nullptr);
+  auto stream = co_await world.network.connect((*listener)->local(), nullptr, {});
+  TaskGroup group(world.executor, world.clock);
+  group.spawn(write_after(world, **listener, seconds(2)));
+  (void)co_await world.clock.sleep_for(milliseconds(1));  // It waits by now.
+  (*stream)->set_deadline(world.clock.now() + milliseconds(1500));
+  std::this_thread::sleep_for(milliseconds(1900));
+  std::array<char, 8> buffer;
+  count = co_await (*stream)->read_some(buffer);
+  co_await group.wait();
+}
+
+TEST(Stream, BlamesNobodyForATimeInWhichThisProcessStoodStill) {
+  RealWorld world;
+  Result<size_t> count;
+  world.run_until_done(read_while_frozen(world.world(), count));
+  EXPECT_TRUE(count.has_value()) << count.error().what;
 }
 
 TEST(Filesystem, ReplacesFilesAtOnceAndListsThemSorted) {

@@ -44,15 +44,17 @@ DeadlineTick::~DeadlineTick() {
 }
 
 void DeadlineTick::arm() {
-  if (timer_ == 0 && !streams_.empty()) {
-    timer_ = clock_.start_timer(clock_.now() + kInterval, [this] { run(); });
-  }
+  if (timer_ != 0 || streams_.empty()) return;
+  due_ = clock_.now() + kInterval;
+  timer_ = clock_.start_timer(due_, [this] { run(); });
 }
 
 void DeadlineTick::run() {
   timer_ = 0;
   const TimePoint now = clock_.now();
+  const Duration stood = now - due_;
   for (TickedStream* stream : streams_) {
+    if (stood > kInterval && stream->deadline_ != kNever) stream->deadline_ += stood;
     if (stream->deadline_ > now || stream->ended_ != TickedStream::Ended::no) continue;
     stream->ended_ = TickedStream::Ended::late;
     stream->close_socket();  // Its operations complete later, never inside this loop.

@@ -44,6 +44,8 @@ class TickedStream : public Stream {
 };
 
 // Looks at every stream a few times a second: one timer for all, a plain store to move a deadline.
+// Who comes late to it stood still (a suspended machine, a stolen processor), and that is nobody's
+// silence: all deadlines move on by as much.
 class DeadlineTick {
  public:
   explicit DeadlineTick(Clock& clock) : clock_(clock) {}
@@ -57,6 +59,7 @@ class DeadlineTick {
 
   Clock& clock_;
   Clock::TimerId timer_ = 0;
+  TimePoint due_{};
   std::list<TickedStream*> streams_;
 };
 
