@@ -10,8 +10,9 @@ namespace om::metadata {
 
 // On the io thread. Keys lie under <prefix>data/. Every changing transaction also makes a key of
 // its request id under <prefix>request/, with a lease, and compares it to be absent: so it may be
-// sent again after an unknown outcome, here or by the caller. not_leader comes within two seconds.
-// A watch from 0 begins when etcd has answered it; from a snapshot's revision it misses nothing.
+// sent again after an unknown outcome, here or by the caller. not_leader comes within two seconds,
+// of a change within four. A watch from 0 begins when etcd has answered it; from a snapshot's
+// revision it misses nothing.
 class EtcdMetadata final : public Metadata {
  public:
   EtcdMetadata(io::World& world, EtcdOptions options);

@@ -16,8 +16,9 @@ constexpr uint64_t kErrorBytesMax = 16 * 1024;
 constexpr milliseconds kConnectMax{1000};
 constexpr milliseconds kReadAttemptMax{1000};
 constexpr milliseconds kChangeAttemptMax{2000};
-// Streams look at their deadline four times a second, so this stays under two seconds.
-constexpr milliseconds kNoMajorityMax{1500};
+// An election takes one or two seconds: a change outlasts one, while who reads has something older
+// to fall back on. Streams look at their deadline four times a second.
+constexpr milliseconds kNoMajorityMax{3500}, kNoMajorityReadMax{1500};
 constexpr milliseconds kHeardLately{1000};
 constexpr milliseconds kProbeInterval{2000};
 constexpr milliseconds kBackoffFirst{20}, kBackoffMax{320};
@@ -165,6 +166,7 @@ io::Task<Gateway::Attempt> Gateway::try_once(Kind kind, const std::string& targe
 io::Task<Result<std::string>> Gateway::ask(Kind kind, std::string target, std::string body,
                                            io::Call call) {
   const io::TimePoint begun = world_.clock.now();
+  const milliseconds patience = kind == Kind::read ? kNoMajorityReadMax : kNoMajorityMax;
   call.deadline = std::min(call.deadline, begun + kCallMax);
   while (under_way_ >= kUnderWayMax) CO_TRY_VOID(co_await place_.wait(call));
   const Place place(*this);
@@ -172,9 +174,7 @@ io::Task<Result<std::string>> Gateway::ask(Kind kind, std::string target, std::s
   for (int failures = 0;; failures++) {
     if (call.cancel.cancelled()) co_return fail(Errc::cancelled, "cancelled");
     io::Call bounded = call;
-    if (kind == Kind::read) {
-      bounded.deadline = std::min(call.deadline, begun + kNoMajorityMax);
-    }
+    if (kind == Kind::read) bounded.deadline = std::min(call.deadline, begun + patience);
     bool sent = false;
     auto tried = co_await try_once(kind, target, body, std::move(bounded), sent);
     if (tried.reply || tried.outcome == Refusal::Outcome::refused) {
@@ -189,7 +189,7 @@ io::Task<Result<std::string>> Gateway::ask(Kind kind, std::string target, std::s
       const bool no_leader = !unknown && last.code == Errc::not_leader;
       co_return fail(no_leader ? Errc::not_leader : Errc::deadline_exceeded, "{}", last.what);
     }
-    if (!unknown && now >= begun + kNoMajorityMax) {
+    if (!unknown && now >= begun + patience) {
       healthy_ = false;
       if (last.code == Errc::unauthenticated || last.code == Errc::overloaded) co_return fail(last);
       co_return fail(Errc::not_leader, "no majority of the metadata can be reached: {}", last.what);

@@ -23,9 +23,10 @@ struct EtcdOptions {
 // "hasleader", so that a member without a leader says so at once instead of waiting for one.
 //
 // How it knows that a majority is gone: a change is sent only if a linearizable read went well
-// within the last second or so (a probe is sent first otherwise). So after kNoMajorityMax without
-// any answer it is certain that nothing was changed, unless a change was sent and not answered:
-// that is repeated to the deadline, and ends as unavailable or deadline_exceeded.
+// within the last second or so (a probe is sent first otherwise). So after a while without any
+// answer (1.5 s for a read, 3.5 s for a change) it is certain that nothing was changed, unless a
+// change was sent and not answered: that is repeated to the deadline, and ends as unavailable or
+// deadline_exceeded.
 class Gateway {
  public:
   enum class Kind {

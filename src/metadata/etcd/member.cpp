@@ -242,6 +242,10 @@ io::Task<Result<void>> EtcdMember::hand_over_lead(io::Call call) {
   Result<void> handed;
   for (const Member& member : members.members) {
     if (member.learner || member.id == status.leader) continue;
+    if (!handed) {  // It may have been handed over after the answer was waited for.
+      const auto now = co_await status_of(gateway, call);
+      if (now && now->leader != 0 && now->leader != status.header.member) co_return Result<void>{};
+    }
     std::string body = fmt::format(R"({{"targetID":"{}"}})", member.id);
     const auto done =
         co_await gateway.ask_one(0, "/v3/maintenance/transfer-leadership", std::move(body), call);
