@@ -114,6 +114,7 @@ std::optional<uint64_t> Mirror::find_blob(const MirrorPath& path, const Digest& 
 }
 
 io::Task<Result<void>> Mirror::send_manifest(Context& context, MirrorPath path) {
+  if (!Digest::parse(path.reference)) co_await dependencies_.store.learn(name_of(path));
   const auto found = find_manifest(path);
   if (!found) co_return co_await refuse(context, "MANIFEST_UNKNOWN", "manifest unknown");
   context.model = found->name.shortest();

@@ -2,6 +2,7 @@
 #include "api/ollama_handlers.h"
 #include "api/ollama_reply.h"
 #include "api/ollama_request.h"
+#include "generation/model_access.h"
 #include "model/modelfile.h"
 #include "model/options.h"
 #include "prompt/render.h"
@@ -189,6 +190,7 @@ HandlerResult handle_show(const Dependencies& dependencies, Context& context) {
   CO_TRY(const auto body, co_await read_json(context, dependencies.settings.body_bytes_max));
   CO_TRY(const ShowRequest request, read_show_request(body));
   context.model = request.model;
+  co_await generation::learn(dependencies.store, request.model);
   auto shown = find_shown(dependencies.store, request);
   if (!shown && shown.error().code == Errc::not_found) {
     if (auto backend = backend_of(dependencies, request.model)) {

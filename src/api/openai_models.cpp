@@ -101,6 +101,7 @@ io::Task<Result<void>> show_model(const Dependencies& node, Context& context) {
   context.model = wanted;
   Result<model::Name> name = model::Name::parse(wanted);
   if (!name) co_return fail(Errc::not_found, "model '{}' not found", wanted);
+  co_await node.store.learn(*name);
   Result<store::StoredManifest> stored = node.store.find(*name);
   if (!stored && stored.error().code == Errc::not_found) {
     for (const engine::ExternalModel& model : external_models(node, context)) {

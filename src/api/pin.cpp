@@ -30,6 +30,7 @@ std::vector<std::string> holders_of(const Dependencies& dependencies, const Dige
 io::Task<Result<std::vector<std::string>>> pin_model(const Dependencies& dependencies,
                                                      std::string asked, std::string node,
                                                      io::Call call) {
+  co_await generation::learn(dependencies.store, asked);
   CO_TRY(const auto model,
          generation::find_model(dependencies.store, asked, generation::Purpose::chat));
   std::vector<std::string> nodes;

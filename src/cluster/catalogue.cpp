@@ -81,15 +81,22 @@ std::vector<const Card*> Catalogue::list() const {
   return cards;
 }
 
-io::Task<Result<void>> Catalogue::put_text(const model::Name& name, std::string value,
-                                           io::Call call) {
+io::Task<Result<bool>> Catalogue::write(const model::Name& name, std::string value,
+                                        std::vector<metadata::Compare> compares, io::Call call) {
   const std::string key = catalogue_key(name);
   metadata::Transaction transaction;
+  transaction.compares = std::move(compares);
   transaction.operations.push_back(
       metadata::Operation::put(std::string(kModelsPrefix) + key, value));
   transaction.operations.push_back(metadata::Operation::remove(std::string(kRemovedPrefix) + key));
   CO_TRY(const metadata::Commit commit, co_await metadata_.commit(std::move(transaction), call));
-  facts_.apply(key, &value, commit.revision);
+  if (commit.done) facts_.apply(key, &value, commit.revision);
+  co_return commit.done;
+}
+
+io::Task<Result<void>> Catalogue::put_text(const model::Name& name, std::string value,
+                                           io::Call call) {
+  CO_TRY_VOID(co_await write(name, std::move(value), {}, std::move(call)));
   co_return Result<void>{};
 }
 
@@ -103,27 +110,37 @@ io::Task<Result<bool>> Catalogue::publish_text(const model::Name& name, std::str
                                                std::optional<metadata::Entry> removal,
                                                io::Call call) {
   const std::string key = catalogue_key(name);
-  const std::string full_key = std::string(kModelsPrefix) + key;
-  const std::string removed_key = std::string(kRemovedPrefix) + key;
-  metadata::Transaction transaction;
-  transaction.compares.push_back(metadata::Compare::absent(full_key));
-  transaction.compares.push_back(removal ? metadata::Compare::unchanged(*removal)
-                                         : metadata::Compare::absent(removed_key));
-  transaction.operations.push_back(metadata::Operation::put(full_key, value));
-  transaction.operations.push_back(metadata::Operation::remove(removed_key));
-  CO_TRY(const metadata::Commit commit, co_await metadata_.commit(std::move(transaction), call));
-  if (commit.done) facts_.apply(key, &value, commit.revision);
-  co_return commit.done;
+  std::vector<metadata::Compare> compares{
+      metadata::Compare::absent(std::string(kModelsPrefix) + key),
+      removal ? metadata::Compare::unchanged(*removal)
+              : metadata::Compare::absent(std::string(kRemovedPrefix) + key)};
+  co_return co_await write(name, std::move(value), std::move(compares), std::move(call));
 }
 
 io::Task<Result<void>> Catalogue::copy(const model::Name& from, const model::Name& to,
                                        io::Call call) {
-  const Card* card = find(from);
-  if (!card) co_return fail(Errc::not_found, "model \"{}\" not found", from.shortest());
-  store::Model model = *card->model;
-  const std::string manifest = card->manifest;
+  CO_TRY(const std::optional<metadata::Entry> entry,
+         co_await metadata_.get(std::string(kModelsPrefix) + catalogue_key(from), call));
+  if (!entry) co_return fail(Errc::not_found, "model \"{}\" not found", from.shortest());
+  CO_TRY(const Card card, read_card(entry->value, store_));
+  store::Model model = *card.model;
   model.name = to;
-  co_return co_await put(model, manifest, std::move(call));
+  CO_TRY(std::string value, write_card(model, card.manifest));
+  std::vector<metadata::Compare> compares{metadata::Compare::unchanged(*entry)};
+  CO_TRY(const bool done,
+         co_await write(to, std::move(value), std::move(compares), std::move(call)));
+  if (!done) {
+    co_return fail(Errc::unavailable, "model '{}' changed meanwhile; try again", from.shortest());
+  }
+  co_return Result<void>{};
+}
+
+io::Task<Result<void>> Catalogue::refresh(model::Name name, io::Call call) {
+  const std::string key = catalogue_key(name);
+  CO_TRY(const std::optional<metadata::Entry> entry,
+         co_await metadata_.get(std::string(kModelsPrefix) + key, std::move(call)));
+  if (entry) facts_.apply(key, &entry->value, entry->modified);
+  co_return Result<void>{};
 }
 
 io::Task<Result<bool>> Catalogue::remove(const model::Name& name, io::Call call) {

@@ -44,9 +44,14 @@ class Catalogue {
   // put_text(), unless the name is known or was removed since `removal` was read. False: it was.
   io::Task<Result<bool>> publish_text(const model::Name& name, std::string value,
                                       std::optional<metadata::Entry> removal, io::Call call);
+  // Of what `from` means to the cluster now. not_found; unavailable: it was replaced meanwhile.
   io::Task<Result<void>> copy(const model::Name& from, const model::Name& to, io::Call call);
   // False: it was not there. unavailable: it was replaced meanwhile.
   io::Task<Result<bool>> remove(const model::Name& name, io::Call call);
+
+  // Asks what the name means by now, which the watch may not have told yet. That it was removed
+  // only the watch tells.
+  io::Task<Result<void>> refresh(model::Name name, io::Call call);
 
   // Called when a name was added, replaced (`card`) or removed (null).
   using Callback =
@@ -57,6 +62,9 @@ class Catalogue {
 
  private:
   void take(const std::string& key, const std::string* value);
+  // False: one of `compares` does not hold.
+  io::Task<Result<bool>> write(const model::Name& name, std::string value,
+                               std::vector<metadata::Compare> compares, io::Call call);
 
   io::World& world_;
   metadata::Metadata& metadata_;

@@ -53,6 +53,13 @@ Result<std::string> ClusterStore::read_manifest(const model::Name& name) {
   return local_.read_manifest(name);
 }
 
+io::Task<void> ClusterStore::learn(model::Name name) {
+  if (catalogue_.find(name)) co_return;
+  const auto learned = co_await catalogue_.refresh(name, world_.clock.call_within(kLearnMax));
+  // Without a majority every unknown name would be a line.
+  if (!learned) log_debug("no word of a model", field("error", learned.error()));
+}
+
 // A model of this disk with all that its card tells.
 io::Task<Result<store::Model>> ClusterStore::describe(const model::Name& name) {
   CO_TRY(const auto model, local_.load(name));
@@ -87,11 +94,13 @@ io::Task<Result<void>> ClusterStore::put_manifest(const model::Name& name, std::
 }
 
 io::Task<Result<void>> ClusterStore::copy(const model::Name& from, const model::Name& to) {
+  co_await learn(from);
   if (!catalogue_.find(from)) {
     CO_TRY(std::string bytes, local_.read_manifest(from));
     co_return co_await put_manifest(to, std::move(bytes));
   }
   auto copied = co_await catalogue_.copy(from, to, call());
+  if (!copied && copied.error().code == Errc::not_found) co_return copied;
   if (!copied) co_return fail(not_agreed(copied.error(), to.shortest()));
   const Card* card = catalogue_.find(to);
   if (card && has_files(*card->model)) {

@@ -59,6 +59,7 @@ class ClusterStore final : public store::Store {
   Result<store::StoredManifest> find(const model::Name& name) override;
   Result<std::shared_ptr<const store::Model>> load(const model::Name& name) override;
   Result<std::string> read_manifest(const model::Name& name) override;
+  io::Task<void> learn(model::Name name) override;
   io::Task<Result<void>> put_manifest(const model::Name& name, std::string bytes) override;
   io::Task<Result<void>> copy(const model::Name& from, const model::Name& to) override;
   io::Task<Result<void>> remove(const model::Name& name) override;

@@ -169,6 +169,51 @@ TEST(ClusterStore, CopiesAndRemovesForAll) {
   });
 }
 
+TEST(ClusterStore, LearnsOfAModelThatTheWatchHasNotToldYet) {
+  Bench().run([](Bench& bench) -> io::Task<void> {
+    ClusterNode here(bench, "/here"), there(bench, "/there");
+    co_await here.start();
+    co_await there.start();
+    co_await bench.sleep(seconds(1));
+    const auto put = co_await here.put("m", "Be kind.");
+    CO_ASSERT(put.has_value());
+    EXPECT_THAT(there.system_of("m"), HasSubstr("not found"));
+    co_await there.store->learn(name("M"));
+    EXPECT_EQ(there.system_of("m"), "Be kind.");
+    co_await there.store->learn(name("nothing"));
+    EXPECT_THAT(there.system_of("nothing"), HasSubstr("not found"));
+    bench.metadata->away = true;
+    const auto begun = bench.sim.clock().now();
+    co_await there.store->learn(name("nothing"));
+    EXPECT_LE(bench.sim.clock().now() - begun, store::Store::kLearnMax);
+    bench.metadata->away = false;
+    co_await here.stop();
+    co_await there.stop();
+  });
+}
+
+TEST(ClusterStore, CopiesWhatANameMeansNowNotWhatItMeantBefore) {
+  Bench().run([](Bench& bench) -> io::Task<void> {
+    ClusterNode here(bench, "/here"), there(bench, "/there");
+    co_await here.start();
+    co_await there.start();
+    const auto first = co_await here.put("m", "old");
+    CO_ASSERT(first.has_value());
+    co_await bench.sleep(seconds(1));
+    for (const char* from : {"other", "m"}) {
+      const auto again = co_await here.put(from, "new");
+      CO_ASSERT(again.has_value());
+      EXPECT_NE(there.system_of(from), "new");
+      const auto copied = co_await there.store->copy(name(from), name(std::string(from) + "-copy"));
+      EXPECT_TRUE(copied.has_value()) << copied.error().what;
+    }
+    EXPECT_EQ(there.system_of("m-copy"), "new");
+    EXPECT_EQ(there.system_of("other-copy"), "new");
+    co_await here.stop();
+    co_await there.stop();
+  });
+}
+
 io::Task<void> make_again(ClusterNode& node, bool for_all) {
   std::string manifest = co_await node.put_blobs("new");
   store::Store& store = for_all ? static_cast<store::Store&>(*node.store) : *node.local;

@@ -91,6 +91,7 @@ io::Task<void> work(Batch& batch) {
 io::Task<Result<model::Embedding>> NodeGeneration::embed(model::EmbedRequest request,
                                                          io::Call call) {
   const io::TimePoint started = world_.clock.now();
+  co_await learn(store_, request.model);
   CO_TRY(ModelPointer model, find_model(store_, request.model, Purpose::embed));
   if (request.input.size() > kTextsMax) {
     co_return fail(Errc::invalid_argument, "more than {} texts in one request", kTextsMax);

@@ -29,6 +29,13 @@ std::unexpected<Error> unknown_model(std::string_view asked, Purpose purpose) {
 
 }  // namespace
 
+io::Task<void> learn(store::Store& store, std::string asked) {
+  const auto placed = model::split_place(asked);
+  if (!placed || placed->place == model::Place::cloud) co_return;
+  const auto name = model::Name::parse(placed->name);
+  if (name) co_await store.learn(*name);
+}
+
 Result<ModelPointer> find_model(store::Store& store, std::string_view asked, Purpose purpose) {
   if (asked.empty()) {
     if (purpose == Purpose::generate) return unknown_model(asked, purpose);

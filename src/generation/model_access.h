@@ -15,6 +15,9 @@ using ModelPointer = std::shared_ptr<const store::Model>;
 
 enum class Purpose { chat, generate, embed };
 
+// Store::learn() of what the client wrote: before find_model(), whose "not found" is final.
+io::Task<void> learn(store::Store& store, std::string asked);
+
 // `asked` as the client wrote it. Ollama's own texts, which differ by purpose:
 // invalid_argument: "model is required" (chat, embed), "invalid model name". not_found: unknown,
 // or no name at all (generate). forbidden: a ":cloud" name.

@@ -341,6 +341,7 @@ io::Task<Result<void>> NodeGeneration::make_readable(std::vector<std::string>& i
 
 io::Task<Result<std::unique_ptr<Answer>>> NodeGeneration::chat(model::ChatRequest request,
                                                                io::Call call) {
+  co_await learn(store_, request.common.model);
   if (request.asks_nothing()) {
     if (is_unload(request.common.keep_alive)) {
       co_return unload(request.common.model, Purpose::chat);
@@ -364,6 +365,7 @@ io::Task<Result<std::unique_ptr<Answer>>> NodeGeneration::chat(model::ChatReques
 
 io::Task<Result<std::unique_ptr<Answer>>> NodeGeneration::generate(model::GenerateRequest request,
                                                                    io::Call call) {
+  co_await learn(store_, request.common.model);
   if (request.asks_nothing() && is_unload(request.common.keep_alive)) {
     co_return unload(request.common.model, Purpose::generate);
   }
@@ -381,6 +383,7 @@ io::Task<Result<std::unique_ptr<Answer>>> NodeGeneration::generate(model::Genera
 
 io::Task<Result<int64_t>> NodeGeneration::count_tokens(model::ChatRequest request, io::Call call) {
   request.common.truncate = false;
+  co_await learn(store_, request.common.model);
   CO_TRY(Job job, begin_chat(request));
   if (request.messages.empty()) {
     co_return fail(Errc::invalid_argument, "messages is required");

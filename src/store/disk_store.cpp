@@ -93,6 +93,8 @@ io::Task<Result<std::unique_ptr<Store>>> Store::open(io::World& world, io::Path 
   co_return std::unique_ptr<Store>(std::move(store));
 }
 
+io::Task<void> Store::learn(model::Name) { co_return; }
+
 io::Task<Result<void>> Store::remove_leftovers() {
   co_return fail(Errc::unsupported, "not the store of a folder");
 }

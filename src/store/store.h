@@ -107,6 +107,8 @@ class Workspace {
 // io_failed (the disk; a full one with needed and free bytes).
 class Store {
  public:
+  static constexpr std::chrono::seconds kLearnMax{1};
+
   // Makes the folders, removes what a crash left behind (unless `prune` is off: also blobs that
   // no manifest names and that are older than an hour). Folders that are there and may only be read
   // are used so, with a warning; then each change fails by itself.
@@ -144,6 +146,10 @@ class Store {
   // find() and its small layers; cached by the manifest's digest.
   virtual Result<std::shared_ptr<const Model>> load(const model::Name& name) = 0;
   virtual Result<std::string> read_manifest(const model::Name& name) = 0;  // Its bytes, verbatim.
+  // For who is about to look a name up: where a cluster agrees on names and this node knows none
+  // such, another one may have made it a moment ago. It is asked for, kLearnMax long at most; if
+  // nobody answers, what is known stands.
+  virtual io::Task<void> learn(model::Name name);
   // Replaces at once; the name takes the spelling of an existing manifest that differs in case.
   // corrupt: not a manifest. not_found: it names a blob that is not here.
   virtual io::Task<Result<void>> put_manifest(const model::Name& name, std::string bytes) = 0;
