@@ -4,9 +4,13 @@
 //   DELETE /api/v1/replicas/<model>         this node's copy goes; ?force=true: also the last one
 //   GET, PUT, DELETE /api/v1/policies/<model>
 //   GET, PUT, DELETE /api/v1/policies       of all models that have none of their own
+//
+// A policy is told with its revision. A PUT that carries one is answered 409 where the policy was
+// changed since.
 #include "api/json_input.h"
 #include "api/json_output.h"
 #include "api/ollama_handlers.h"
+#include "base/log.h"
 #include "transfer/distribution.h"
 #include "transfer/replicas/health.h"
 
@@ -47,17 +51,21 @@ HandlerResult remove_replica(transfer::Distribution& distribution, Context& cont
 
 HandlerResult show_policy(transfer::Distribution& distribution, Context& context) {
   CO_TRY(const auto name, policy_name_of(context));
-  const auto state = distribution.replicas().state();
-  const transfer::Policy policy =
-      name ? state->policy_of(transfer::Catalogue::key_of(*name)) : state->default_policy;
-  co_return co_await context.send_json(policy.to_json());
+  auto kept = co_await distribution.catalogue().read_policy(name, context.call());
+  if (!kept) {
+    // As this node follows it. Nobody's change is lost to it: its revision is as old.
+    log_debug("policy told as of the last look", field("error", kept.error()));
+    kept = distribution.replicas().state()->kept_policy_of(name);
+  }
+  co_return co_await context.send_json(kept->to_json());
 }
 
 HandlerResult put_policy(transfer::Distribution& distribution, Context& context) {
   CO_TRY(const auto name, policy_name_of(context));
   CO_TRY(const auto body, co_await read_body(context, kPolicyBytesMax));
-  CO_TRY(const auto policy, transfer::Policy::parse(body));
-  CO_TRY_VOID(co_await distribution.catalogue().set_policy(name, policy, context.call()));
+  CO_TRY(auto policy, transfer::KeptPolicy::parse(body));
+  CO_TRY(policy.revision,
+         co_await distribution.catalogue().set_policy(name, policy, context.call()));
   distribution.replicas().look_now();
   co_return co_await context.send_json(policy.to_json());
 }

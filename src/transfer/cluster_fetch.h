@@ -5,23 +5,13 @@
 #include <memory>
 #include <set>
 
-#include "cluster/view.h"
-#include "metadata/metadata.h"
+#include "transfer/cluster_links.h"
 #include "transfer/context.h"
 #include "transfer/download_table.h"
 #include "transfer/peer_fetch.h"
 #include "transfer/pull_lease.h"
 
 namespace om::transfer {
-
-// What this room needs of the cluster. The references outlive the node.
-struct ClusterLinks {
-  std::string node;  // This one's name.
-  metadata::Metadata& metadata;
-  std::function<cluster::View()> view;
-  // How to speak to a node; null in a simulation.
-  std::function<std::shared_ptr<const io::Tls>(const cluster::NodeInfo&)> tls;
-};
 
 // What the fetches of a node share.
 struct FetchParts {

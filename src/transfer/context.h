@@ -9,6 +9,7 @@
 namespace om::transfer {
 
 class Catalogue;
+struct ClusterLinks;
 class IncomingTable;
 
 struct Context {
@@ -16,10 +17,11 @@ struct Context {
   store::Store& store;
   http::Client& client;
   TransferOptions options;
-  // Of a node of a cluster: blobs under way that are offered to others, and the models all agreed
-  // on. Null: it stands alone.
+  // Of a node of a cluster: blobs under way that are offered to others, the models all agreed on,
+  // and the other nodes. Null: it stands alone.
   IncomingTable* incoming = nullptr;
   Catalogue* catalogue = nullptr;
+  const ClusterLinks* links = nullptr;
 };
 
 // Sends one line of progress.

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "store/model_loader.h"
+#include "transfer/blob_holders.h"
 #include "transfer/held_model.h"
 #include "transfer/layer_list.h"
 #include "transfer/model_source.h"
@@ -45,6 +46,7 @@ class Creation {
   io::Task<Result<void>> make() {
     CO_TRY_VOID(check());
     CO_TRY(hold_, co_await context_.store.hold(uploaded()));
+    CO_TRY_VOID(co_await fetch_uploads());
     if (!request_.from.empty()) {
       CO_TRY_VOID(co_await take_base());
     } else {
@@ -80,16 +82,28 @@ class Creation {
     return digests;
   }
 
+  // Behind a balancer they may have gone to another node than this request.
+  io::Task<Result<void>> fetch_uploads() {
+    const std::vector<Digest> digests = uploaded();
+    for (const Digest& digest : digests) {
+      if (context_.store.blob_size(digest)) continue;
+      const auto size = co_await size_elsewhere(context_, digest, call_);
+      if (!size) continue;  // That it is missing is told where it is read.
+      CO_TRY_VOID(co_await downloads_.fetch(nullptr, digest, *size, sink_, call_));
+    }
+    co_return Result<void>{};
+  }
+
   io::Task<Result<void>> take_base() {
     CO_TRY(const auto name, model::Name::parse(request_.from));
-    auto found = find_model(context_, name);
+    auto found = co_await find_model(context_, name, call_);
     if (!found && found.error().code == Errc::not_found) {
       InnerPull inner(sink_);
       ProgressSink pull_sink = [&inner](Progress p) { return inner.take(std::move(p)); };
       RegistryRequest pull{name, false};
       CO_TRY_VOID(
           co_await pull_model(context_, downloads_, std::move(pull), std::move(pull_sink), call_));
-      found = find_model(context_, name);
+      found = co_await find_model(context_, name, call_);
     }
     CO_TRY(base_, std::move(found));
     CO_TRY_VOID(co_await hold_files(context_, downloads_, *base_, sink_, call_));

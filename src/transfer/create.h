@@ -6,7 +6,8 @@
 
 namespace om::transfer {
 
-// Statuses in order: parsing GGUF | converting model; quantizing X model to Y; verifying
+// Uploaded files that only another node has are fetched first, which is told like a pull. Then
+// statuses in order: parsing GGUF | converting model; quantizing X model to Y; verifying
 // conversion; using existing layer D | creating new layer D; writing manifest; success.
 // invalid_argument: the request (Ollama's texts). not_found: a blob was not uploaded.
 // corrupt: a file is no sound GGUF. unsupported: a helper program is missing.

@@ -22,6 +22,7 @@ Distribution::Distribution(io::World& world, store::Store& store, http::Client& 
       replicas_({context_, links_, downloads_, catalogue_}, options.replicas),
       scrubber_(world, store, options.scrub, [this](const Digest& digest) { on_rotten(digest); }) {
   context_.catalogue = &catalogue_;
+  context_.links = &links_;
 }
 
 void Distribution::start() {

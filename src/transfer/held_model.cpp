@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "store/model_loader.h"
+#include "transfer/blob_holders.h"
 #include "transfer/metrics.h"
 #include "transfer/registry.h"
 #include "transfer/replicas/catalogue.h"
@@ -15,8 +16,12 @@ io::Task<Result<void>> fetch_missing(Context& context, DownloadTable& downloads,
   // By their digests, and only where no node has them any more: as copies are made.
   std::shared_ptr<Registry> registry;
   if (auto opened = Registry::open(context, held.name, false)) registry = std::move(*opened);
+  bool waited = context.links == nullptr;
   for (const model::Layer& file : files_of(held.manifest)) {
     if (co_await has_file(context, file)) continue;
+    // Else the registry is asked for what was made on another node a moment ago.
+    if (!waited) (void)co_await wait_for_holders(context.world, *context.links, file.digest, call);
+    waited = true;
     CO_TRY_VOID(co_await downloads.fetch(registry, file.digest, file.size, sink, call));
     held.fetched.push_back(file.digest);
   }
@@ -56,24 +61,28 @@ io::Task<bool> has_file(Context& context, model::Layer file) {
   co_return store.blob_size(file.digest).has_value();
 }
 
-Result<HeldModel> find_model(Context& context, const model::Name& name) {
+io::Task<Result<HeldModel>> find_model(Context& context, model::Name name, io::Call call) {
   HeldModel found;
   if (context.catalogue != nullptr) {
+    const io::TimePoint until = context.world.clock.now() + store::Store::kLearnMax;
+    const io::Call asked{std::min(call.deadline, until), call.cancel};
+    const auto refreshed = co_await context.catalogue->refresh(name, asked);
+    if (!refreshed) log_info("a model as it was known last", field("error", refreshed.error()));
     auto known = context.catalogue->find(name);
-    if (!known && known.error().code != Errc::not_found) return fail(known.error());
+    if (!known && known.error().code != Errc::not_found) co_return fail(known.error());
     if (known) {
       found.name = std::move(known->name);
       found.manifest = std::move(known->manifest);
       found.bytes = std::move(known->bytes);
       found.is_agreed = true;
-      return found;
+      co_return found;
     }
   }
-  TRY(auto stored, context.store.find(name));
-  TRY(found.bytes, context.store.read_manifest(name));
+  CO_TRY(auto stored, context.store.find(name));
+  CO_TRY(found.bytes, context.store.read_manifest(name));
   found.name = std::move(stored.name);
   found.manifest = std::move(stored.manifest);
-  return found;
+  co_return found;
 }
 
 io::Task<Result<void>> hold_files(Context& context, DownloadTable& downloads, HeldModel& model,

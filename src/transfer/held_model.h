@@ -23,8 +23,9 @@ struct HeldModel {
   std::vector<Digest> fetched;        // Files that were not here before.
 };
 
-// What the cluster means by the name, else what this disk does. not_found: neither knows it.
-Result<HeldModel> find_model(Context& context, const model::Name& name);
+// What the cluster means by the name, else what this disk does. Without a majority it is what was
+// known last. not_found: neither knows it.
+io::Task<Result<HeldModel>> find_model(Context& context, model::Name name, io::Call call);
 
 // Holds its files. Those that only other nodes have are fetched, which `sink` is told like a
 // pull's. Errors as DownloadTable::fetch().

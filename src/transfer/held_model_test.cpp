@@ -16,6 +16,7 @@ using testing::random_bytes;
 // Node `b` is asked to work on models whose files only node `a` has.
 class Elsewhere : public testing::ClusterWorld {
  protected:
+  io::Task<void> sleep(io::Duration time) { (void)co_await world_.clock.sleep_for(time); }
   Elsewhere() {
     make_nodes(2);
     for (size_t i = 0; i < 2; i++) {
@@ -46,11 +47,20 @@ class Elsewhere : public testing::ClusterWorld {
     EXPECT_TRUE(wait(catalogues_[0]->put(name, manifest, {})));
     sim_.run(sleep(std::chrono::seconds(1)));  // The other node hears of it.
   }
-  Result<void> create_at_b(const model::Name& from) {
+  static CreateRequest derived_from(const model::Name& from) {
     CreateRequest request;
     request.name = model::Name::parse("derived").value();
     request.from = from.str();
-    return wait(create_model(*node(1).context, *node(1).downloads, std::move(request), sink(), {}));
+    return request;
+  }
+  Result<void> create_at_b(const model::Name& from) {
+    std::optional<Result<void>> made;
+    sim_.run(create_at_b_into(derived_from(from), made));
+    return *made;
+  }
+  io::Task<void> create_at_b_into(CreateRequest request, std::optional<Result<void>>& made) {
+    made.emplace(co_await create_model(*node(1).context, *node(1).downloads, std::move(request),
+                                       sink(), {}));
   }
   Result<void> push_at_b(const model::Name& name) {
     UploadTable uploads(world_, "");
@@ -71,7 +81,6 @@ class Elsewhere : public testing::ClusterWorld {
     statuses_.push_back(std::move(line.status));
     co_return Result<void>{};
   }
-  io::Task<void> sleep(io::Duration time) { (void)co_await world_.clock.sleep_for(time); }
 };
 
 TEST_F(Elsewhere, CreateBeginsFromTheFilesOfAnotherNode) {
@@ -98,6 +107,50 @@ TEST_F(Elsewhere, CreateBeginsFromWhatTheClusterMeansNotFromAnOlderCopy) {
   const auto derived = node(1).store->find(model::Name::parse("derived").value());
   ASSERT_TRUE(derived) << derived.error().what;
   EXPECT_EQ(derived->manifest.layers.at(0).digest, Digest::of(layer));
+}
+
+TEST_F(Elsewhere, CreateWaitsForWordOfWhoHasTheBase) {
+  const auto base = name_at_registry();
+  const std::string layer = weights(2048);
+  node(0).tells_blobs = false;
+  agree(base, put_model(0, base, layer));
+  std::optional<Result<void>> made;
+  io::TaskGroup group(world_.executor, world_.clock);
+  group.spawn(create_at_b_into(derived_from(base), made));
+  sim_.run(sleep(std::chrono::seconds(2)));
+  node(0).tells_blobs = true;
+  sim_.run(group.wait());
+  ASSERT_TRUE(made && *made) << (*made).error().what;
+  EXPECT_EQ(registry_.count(""), 0U);
+}
+
+TEST_F(Elsewhere, CreateFetchesWhatWasUploadedToAnotherNode) {
+  const std::string layer = weights(2048), other = "a README";
+  put(node(0), layer);
+  put(node(0), other);
+  node(0).tells_blobs = false;  // Uploaded a moment ago.
+  CreateRequest request;
+  request.name = model::Name::parse("uploaded").value();
+  request.files = {{"m.gguf", Digest::of(layer)}, {"README.md", Digest::of(other)}};
+  std::optional<Result<void>> made;
+  io::TaskGroup group(world_.executor, world_.clock);
+  group.spawn(create_at_b_into(std::move(request), made));
+  sim_.run(sleep(std::chrono::seconds(2)));
+  node(0).tells_blobs = true;
+  sim_.run(group.wait());
+  ASSERT_TRUE(made && *made) << (*made).error().what;
+  EXPECT_TRUE(has(node(1), layer));
+  EXPECT_TRUE(node(1).store->find(model::Name::parse("uploaded").value()));
+}
+
+TEST_F(Elsewhere, CreateSaysWhichFileNobodyHas) {
+  CreateRequest request;
+  request.name = model::Name::parse("m").value();
+  request.files = {{"m.gguf", Digest::of("nowhere")}};
+  std::optional<Result<void>> made;
+  sim_.run(create_at_b_into(std::move(request), made));
+  ASSERT_TRUE(made && !*made);
+  EXPECT_EQ(made->error().code, Errc::not_found);
 }
 
 TEST_F(Elsewhere, PushSendsTheFilesOfAnotherNodeAndKeepsNone) {

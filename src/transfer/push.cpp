@@ -136,7 +136,7 @@ io::Task<Result<void>> push_held(Context& context, UploadTable& uploads, Downloa
 io::Task<Result<void>> push_model(Context& context, UploadTable& uploads, DownloadTable& downloads,
                                   RegistryRequest request, ProgressSink sink, io::Call call) {
   CO_TRY_VOID(co_await report(sink, "retrieving manifest"));
-  CO_TRY(auto model, find_model(context, request.name));
+  CO_TRY(auto model, co_await find_model(context, request.name, call));
   auto pushed =
       co_await push_held(context, uploads, downloads, request, model, sink, std::move(call));
   co_await release_model(context, std::move(model));

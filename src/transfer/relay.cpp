@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "http/range.h"
+#include "transfer/blob_holders.h"
 #include "transfer/metrics.h"
 
 namespace om::transfer {
@@ -31,32 +32,6 @@ io::Task<Result<void>> pass_on(http::ClientResponse& from, http::ResponseWriter&
 
 }  // namespace
 
-std::vector<cluster::NodeInfo> BlobRelay::holders_of(const Digest& digest) const {
-  std::vector<cluster::NodeInfo> holders;
-  const cluster::View view = links_.view();
-  for (const cluster::NodeInfo& node : view.nodes()) {
-    const bool answers =
-        node.state == cluster::NodeState::ready || node.state == cluster::NodeState::draining;
-    if (answers && node.name != links_.node && node.has_blob(digest)) holders.push_back(node);
-  }
-  if (holders.empty()) return holders;
-  const auto first = static_cast<std::ptrdiff_t>(context_.world.random.below(holders.size()));
-  std::ranges::rotate(holders, holders.begin() + first);
-  return holders;
-}
-
-io::Task<std::vector<cluster::NodeInfo>> BlobRelay::wait_for_holders(Digest digest,
-                                                                     io::Call call) const {
-  constexpr io::Duration kBetweenLooks = std::chrono::milliseconds(100);
-  const io::TimePoint until = context_.world.clock.now() + kWordMax;
-  auto holders = holders_of(digest);
-  while (holders.empty() && context_.world.clock.now() < until) {
-    if (!co_await context_.world.clock.sleep_for(kBetweenLooks, call)) break;
-    holders = holders_of(digest);
-  }
-  co_return holders;
-}
-
 io::Task<Result<std::unique_ptr<http::ClientResponse>>> BlobRelay::open(
     const cluster::NodeInfo& node, Digest digest, uint64_t offset, uint64_t end, io::Call call) {
   http::ClientRequest request;
@@ -77,8 +52,11 @@ io::Task<Result<void>> BlobRelay::send(const http::Request& request, http::Respo
                                        Digest digest, uint64_t size) {
   const io::Call call{io::kNever, request.cancel};
   if (size == 0) co_return fail(Errc::not_found, "the blob is empty");
-  const auto holders = co_await wait_for_holders(digest, call);
+  auto holders = co_await wait_for_holders(context_.world, links_, digest, call);
   if (holders.empty()) co_return fail(Errc::not_found, "no node has the blob");
+  // Not always the same one first.
+  const auto first = static_cast<std::ptrdiff_t>(context_.world.random.below(holders.size()));
+  std::ranges::rotate(holders, holders.begin() + first);
   const auto asked = http::parse_range(request.headers.get("Range"), size);
   response.headers().set("Accept-Ranges", "bytes");
   if (asked.kind == http::RangeKind::unsatisfiable) {

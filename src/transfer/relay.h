@@ -13,19 +13,12 @@ class BlobRelay {
 
   // Answers a GET or HEAD for a blob of `size` bytes as http::send_file() would: 200, 206 or 416.
   // When a node breaks off in the middle the next one goes on from there. not_found: no node that
-  // answers has it, nor did one say so within kWordMax; nothing was sent then. Errors after
+  // answers has it, nor did one say so within kHolderWordMax; nothing was sent then. Errors after
   // started(): the client is gone, or no node is left; the connection ends.
   io::Task<Result<void>> send(const http::Request& request, http::ResponseWriter& response,
                               Digest digest, uint64_t size);
 
  private:
-  // The catalogue tells of a new model at once, gossip who holds its files some rounds later.
-  static constexpr io::Duration kWordMax = std::chrono::seconds(5);
-
-  // holders_of(), as soon as there are some; none after kWordMax or when the client is gone.
-  io::Task<std::vector<cluster::NodeInfo>> wait_for_holders(Digest digest, io::Call call) const;
-  // Nodes that have it, this one left out, in an order that differs from time to time.
-  std::vector<cluster::NodeInfo> holders_of(const Digest& digest) const;
   io::Task<Result<std::unique_ptr<http::ClientResponse>>> open(const cluster::NodeInfo& node,
                                                                Digest digest, uint64_t offset,
                                                                uint64_t end, io::Call call);

@@ -13,6 +13,7 @@ namespace json = boost::json;
 namespace {
 
 const std::string kPolicies = "/api/v1/policies";
+constexpr int kTriesMax = 10;
 
 std::string policy_path(const ReplicasOptions& options) {
   return options.model.empty() ? kPolicies : kPolicies + "/" + options.model;
@@ -111,6 +112,26 @@ std::string summary_of(const std::vector<Fares>& all, const json::value& reply) 
   return text + ".\n";
 }
 
+io::Task<Result<json::object>> read_policy(Cli& cli, const ReplicasOptions& options) {
+  CO_TRY(json::value reply, co_await cli.api.get(policy_path(options)));
+  if (!reply.is_object()) co_return fail(Errc::corrupt, "the node's answer is no object");
+  co_return std::move(reply.get_object());
+}
+
+// With its revision, where the node told one: it then refuses what somebody changed meanwhile.
+json::object changed(json::object policy, const ReplicasOptions& options) {
+  if (options.factor) policy["factor"] = *options.factor;
+  if (options.minimum) policy["minimum"] = *options.minimum;
+  if (options.popular_extra) policy["popular_extra_max"] = *options.popular_extra;
+  std::vector<std::string> pinned = JsonFields(policy).texts("pinned");
+  pinned.insert(pinned.end(), options.pin.begin(), options.pin.end());
+  std::erase_if(pinned, [&](const std::string& node) {
+    return std::ranges::find(options.unpin, node) != options.unpin.end();
+  });
+  policy["pinned"] = json::array(pinned.begin(), pinned.end());
+  return policy;
+}
+
 }  // namespace
 
 CommandTask replicas_list_command(Cli& cli) {
@@ -159,24 +180,21 @@ CommandTask replicas_status_command(Cli& cli, ReplicasOptions options) {
 }
 
 CommandTask replicas_set_command(Cli& cli, ReplicasOptions options) {
-  CO_TRY(const json::value reply, co_await cli.api.get(policy_path(options)));
-  if (!reply.is_object()) co_return fail(Errc::corrupt, "the node's answer is no object");
-  json::object policy = reply.get_object();
-  if (options.factor) policy["factor"] = *options.factor;
-  if (options.minimum) policy["minimum"] = *options.minimum;
-  if (options.popular_extra) policy["popular_extra_max"] = *options.popular_extra;
-  std::vector<std::string> pinned = JsonFields(policy).texts("pinned");
-  pinned.insert(pinned.end(), options.pin.begin(), options.pin.end());
-  std::erase_if(pinned, [&](const std::string& node) {
-    return std::ranges::find(options.unpin, node) != options.unpin.end();
-  });
-  policy["pinned"] = json::array(pinned.begin(), pinned.end());
-  CO_TRY(const json::value set, co_await cli.api.put(policy_path(options), std::move(policy)));
+  CO_TRY(json::object policy, co_await read_policy(cli, options));
+  auto set = co_await cli.api.put(policy_path(options), changed(policy, options));
+  for (int tries = 1; !set && tries < kTriesMax; tries++) {
+    auto now = co_await read_policy(cli, options);
+    // It was refused for another reason than that somebody was faster.
+    if (!now || number_of(*now, "revision") == number_of(policy, "revision")) break;
+    policy = std::move(*now);
+    set = co_await cli.api.put(policy_path(options), changed(policy, options));
+  }
+  if (!set) co_return fail(set.error());
   if (cli.json) {
-    print_json(set);
-  } else if (set.is_object()) {
+    print_json(*set);
+  } else if (set->is_object()) {
     print(fmt::format("{}: {}\n", options.model.empty() ? "default policy" : options.model,
-                      policy_text(set.get_object(), true)));
+                      policy_text(set->get_object(), true)));
   }
   co_return Result<void>{};
 }

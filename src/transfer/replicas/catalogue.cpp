@@ -54,8 +54,12 @@ void skip(std::string_view key, const Error& error) {
   log_warn("entry of the catalogue left out", field("key", key), field("error", error));
 }
 
+std::string policy_key(const std::optional<model::Name>& name) {
+  return name ? Catalogue::key_of(*name) : std::string(kDefault);
+}
+
 std::string policy_path(const std::optional<model::Name>& name) {
-  return path(kPolicies, name ? Catalogue::key_of(*name) : std::string(kDefault));
+  return path(kPolicies, policy_key(name));
 }
 
 }  // namespace
@@ -65,12 +69,19 @@ Policy CatalogueState::policy_of(const std::string& key) const {
   return found == policies.end() ? default_policy : found->second;
 }
 
+KeptPolicy CatalogueState::kept_policy_of(const std::optional<model::Name>& name) const {
+  const std::string key = policy_key(name);
+  const auto revision = policy_revisions.find(key);
+  return {policy_of(key), revision == policy_revisions.end() ? 0 : revision->second};
+}
+
 std::string Catalogue::key_of(const model::Name& name) { return cluster::catalogue_key(name); }
 
 io::Task<Result<std::shared_ptr<const CatalogueState>>> Catalogue::load(io::Call call) {
   auto state = std::make_shared<CatalogueState>();
   CO_TRY_VOID(co_await load_removed(*state, call));
   CO_TRY_VOID(co_await load_policies(*state, call));
+  CO_TRY_VOID(co_await load_popularity(*state, call));
   CO_TRY_VOID(co_await table_.facts().wait_synced(std::move(call)));
   read_models(*state);
   co_return state;
@@ -124,20 +135,25 @@ io::Task<Result<void>> Catalogue::load_removed(CatalogueState& state, io::Call c
 }
 
 io::Task<Result<void>> Catalogue::load_policies(CatalogueState& state, io::Call call) {
-  CO_TRY(const auto policies, co_await metadata_.list(std::string(kPolicies), call));
+  CO_TRY(const auto policies, co_await metadata_.list(std::string(kPolicies), std::move(call)));
   for (const auto& entry : policies.entries) {
+    std::string key = entry.key.substr(kPolicies.size());
+    state.policy_revisions[key] = entry.modified;
     auto policy = Policy::parse(entry.value);
     if (!policy) {
       skip(entry.key, policy.error());
       continue;
     }
-    std::string key = entry.key.substr(kPolicies.size());
     if (key == kDefault) {
       state.default_policy = std::move(*policy);
     } else {
       state.policies.emplace(std::move(key), std::move(*policy));
     }
   }
+  co_return Result<void>{};
+}
+
+io::Task<Result<void>> Catalogue::load_popularity(CatalogueState& state, io::Call call) {
   CO_TRY(const auto popular, co_await metadata_.list(std::string(kPopularity), std::move(call)));
   for (const auto& entry : popular.entries) {
     // /popularity/<name>#<node>; a node's name has no '#'.
@@ -193,11 +209,24 @@ io::Task<Result<void>> Catalogue::remove(model::Name name, io::Call call) {
   co_return Result<void>{};
 }
 
-io::Task<Result<void>> Catalogue::set_policy(std::optional<model::Name> name, Policy policy,
-                                             io::Call call) {
+io::Task<Result<KeptPolicy>> Catalogue::read_policy(std::optional<model::Name> name,
+                                                    io::Call call) {
+  CatalogueState state;
+  CO_TRY_VOID(co_await load_policies(state, std::move(call)));
+  co_return state.kept_policy_of(name);
+}
+
+io::Task<Result<metadata::Revision>> Catalogue::set_policy(std::optional<model::Name> name,
+                                                           KeptPolicy policy, io::Call call) {
+  const std::string key = policy_path(name);
   Transaction transaction;
-  transaction.operations = {Operation::put(policy_path(name), policy.to_json())};
-  co_return co_await commit(std::move(transaction), std::move(call));
+  if (policy.revision) transaction.compares = {Compare{key, policy.revision, {}}};
+  transaction.operations = {Operation::put(key, policy.policy.to_json())};
+  CO_TRY(const auto done, co_await metadata_.commit(std::move(transaction), std::move(call)));
+  if (!done.done) {
+    co_return fail(Errc::already_exists, "the policy was changed meanwhile; read it again");
+  }
+  co_return done.revision;
 }
 
 io::Task<Result<void>> Catalogue::clear_policy(std::optional<model::Name> name, io::Call call) {

@@ -39,9 +39,13 @@ struct CatalogueState {
   std::map<std::string, Digest> removed;
   std::map<std::string, Policy> policies;
   Policy default_policy;
+  // Of their last changes, by key ("*": the default's); also of those that cannot be read.
+  std::map<std::string, metadata::Revision> policy_revisions;
   std::map<std::string, int> popularity;
 
   Policy policy_of(const std::string& key) const;
+  // Without a name: of all models that have no policy of their own.
+  KeptPolicy kept_policy_of(const std::optional<model::Name>& name) const;
 };
 
 // Reads and changes it. On the io thread. Errors as metadata's; a change whose outcome is unknown
@@ -67,6 +71,10 @@ class Catalogue {
   // As the node's table has it now. not_found "model 'x' not found"; corrupt: written by a newer
   // version.
   Result<CatalogueModel> find(const model::Name& name) const;
+  // So that find() knows what the name means by now, which the watch may not have told yet.
+  io::Task<Result<void>> refresh(model::Name name, io::Call call) {
+    return table_.refresh(std::move(name), std::move(call));
+  }
 
   // The name means this manifest from now on. corrupt: not a manifest; invalid_argument: too large.
   io::Task<Result<void>> put(model::Name name, std::string bytes, io::Call call);
@@ -76,13 +84,20 @@ class Catalogue {
   io::Task<Result<void>> remove(model::Name name, io::Call call);
 
   // Without a name: of all models that have no policy of their own.
-  io::Task<Result<void>> set_policy(std::optional<model::Name> name, Policy policy, io::Call call);
+  //
+  // What is read is what the cluster means now, not as of the last load().
+  io::Task<Result<KeptPolicy>> read_policy(std::optional<model::Name> name, io::Call call);
+  // Answers the new revision. already_exists: the policy is not of this revision any more, nothing
+  // was changed. Without a revision whatever is there is replaced.
+  io::Task<Result<metadata::Revision>> set_policy(std::optional<model::Name> name,
+                                                  KeptPolicy policy, io::Call call);
   io::Task<Result<void>> clear_policy(std::optional<model::Name> name, io::Call call);
   // Told again by the same node before kPopularityLease has passed; the largest of all nodes'
   // counts.
   io::Task<Result<void>> set_popularity(model::Name name, std::string node, int extra,
                                         io::Call call);
   std::unique_ptr<metadata::Watch> watch_models() { return metadata_.watch("/models/", 0); }
+  std::unique_ptr<metadata::Watch> watch_policies() { return metadata_.watch("/policies/", 0); }
 
   // The right to remove one copy of a model: one node at a time, so that two cannot each count on
   // the other's. False: another node has it. It ends by itself.
@@ -94,6 +109,7 @@ class Catalogue {
   void read_models(CatalogueState& state);
   io::Task<Result<void>> load_removed(CatalogueState& state, io::Call call);
   io::Task<Result<void>> load_policies(CatalogueState& state, io::Call call);
+  io::Task<Result<void>> load_popularity(CatalogueState& state, io::Call call);
 
   io::Task<Result<std::string>> describe(model::Name name, std::string bytes);
 

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "transfer/blob_holders.h"
 #include "transfer/held_model.h"
 #include "transfer/replicas/metrics.h"
 #include "transfer/replicas/replicas.h"
@@ -66,6 +67,10 @@ io::Task<Result<void>> Replicas::fetch_layers(CatalogueModel model, io::Call cal
     }
     missing.emplace_back(file.digest, file.size);
   }
+  // Else the registry is asked for what was made on another node a moment ago.
+  if (registry && !missing.empty()) {
+    (void)co_await wait_for_holders(world_, parts_.links, missing.front().first, call);
+  }
   co_return co_await fetch_files(registry, key, std::move(missing), std::move(call));
 }
 
@@ -121,15 +126,10 @@ io::Task<Result<void>> Replicas::bring(model::Name name, Digest manifest, Files 
 io::Task<bool> Replicas::node_has(cluster::NodeInfo node, std::vector<Digest> blobs,
                                   io::CancelToken cancel) {
   for (const Digest& digest : blobs) {
-    http::ClientRequest request;
-    request.method = "HEAD";
-    request.endpoint = node.peer;
-    request.tls = parts_.links.tls ? parts_.links.tls(node) : nullptr;
-    request.host = node.peer.str();
-    request.target = "/peer/v1/blobs/" + digest.str();
-    const auto response = co_await parts_.context.client.send(
-        std::move(request), world_.clock.call_within(kNodeAnswersMax, cancel));
-    if (!response || (*response)->status() != 200) co_return false;
+    const io::Call call = world_.clock.call_within(kNodeAnswersMax, cancel);
+    if (!co_await ask_for_size(parts_.context.client, parts_.links, node, digest, call)) {
+      co_return false;
+    }
   }
   co_return true;
 }
@@ -163,6 +163,20 @@ io::Task<Result<void>> Replicas::remove_as_seen(store::StoredManifest stored) {
   co_return Result<void>{};
 }
 
+// The policy is read anew, and last: it may want more copies since this node looked.
+io::Task<Result<int>> Replicas::remove_if_spared(store::StoredManifest stored, CatalogueModel model,
+                                                 io::Call call) {
+  const int others = co_await count_other_copies(model, call.cancel);
+  CO_TRY(const KeptPolicy kept, co_await parts_.catalogue.read_policy(model.name, call));
+  const int needed = std::max(1, kept.policy.minimum);
+  if (others < needed) {
+    co_return fail(Errc::forbidden, "{} would be left with {} of {} copies that answer",
+                   Catalogue::key_of(model.name), others, needed);
+  }
+  CO_TRY_VOID(co_await remove_as_seen(std::move(stored)));
+  co_return others;
+}
+
 io::Task<Result<void>> Replicas::remove_copy(model::Name name, bool force, io::Call call) {
   const std::string key = Catalogue::key_of(name);
   CO_TRY(const auto stored, parts_.context.store.find(name));
@@ -172,21 +186,12 @@ io::Task<Result<void>> Replicas::remove_copy(model::Name name, bool force, io::C
   const std::string self = parts_.links.node;
   CO_TRY(const bool locked, co_await parts_.catalogue.lock_removal(key, self, call));
   if (!locked) co_return fail(Errc::overloaded, "another node is removing its copy of {}", key);
-  const int needed = std::max(1, state_->policy_of(key).minimum);
-  const int others = co_await count_other_copies(model, call.cancel);
-  Result<void> removed;
-  if (others < needed) {
-    removed = fail(Errc::forbidden, "{} would be left with {} of {} copies that answer", key,
-                   others, needed);
-  } else {
-    removed = co_await remove_as_seen(stored);
-  }
+  const auto others = co_await remove_if_spared(stored, model, call);
   co_await parts_.catalogue.unlock_removal(key, self, world_.clock.call_within(kUnlockMax));
-  if (removed) {
-    replicas_removed.add();
-    log_info("replica removed", field("model", name.shortest()), field("copies_left", others));
-  }
-  co_return removed;
+  if (!others) co_return fail(others.error());
+  replicas_removed.add();
+  log_info("replica removed", field("model", name.shortest()), field("copies_left", *others));
+  co_return Result<void>{};
 }
 
 }  // namespace om::transfer

@@ -32,14 +32,16 @@ Result<std::vector<std::string>> names_of(const boost::json::value& value) {
   return names;
 }
 
-}  // namespace
-
-Result<Policy> Policy::parse(std::string_view json) {
+Result<boost::json::object> object_in(std::string_view json) {
   boost::system::error_code error;
-  const auto value = boost::json::parse(json, error);
+  auto value = boost::json::parse(json, error);
   if (error || !value.is_object()) return fail(Errc::invalid_argument, "policy: not an object");
+  return std::move(value.get_object());
+}
+
+Result<Policy> policy_in(const boost::json::object& object) {
   Policy policy;
-  for (const auto& [field, content] : value.get_object()) {
+  for (const auto& [field, content] : object) {
     if (field == "factor") {
       TRY(policy.factor, copies_of(content, field, 1));
     } else if (field == "minimum") {
@@ -55,6 +57,13 @@ Result<Policy> Policy::parse(std::string_view json) {
   return policy;
 }
 
+}  // namespace
+
+Result<Policy> Policy::parse(std::string_view json) {
+  TRY(const auto object, object_in(json));
+  return policy_in(object);
+}
+
 boost::json::object Policy::json() const {
   boost::json::object object{{"factor", factor},
                              {"minimum", minimum},
@@ -65,6 +74,27 @@ boost::json::object Policy::json() const {
 
 int Policy::copies_wanted(int popularity) const {
   return std::max(factor + std::clamp(popularity, 0, popular_extra_max), minimum);
+}
+
+Result<KeptPolicy> KeptPolicy::parse(std::string_view json) {
+  TRY(auto object, object_in(json));
+  KeptPolicy kept;
+  if (const auto* value = object.if_contains("revision")) {
+    boost::system::error_code error;
+    kept.revision = value->to_number<int64_t>(error);
+    if (error || *kept.revision < 0) {
+      return fail(Errc::invalid_argument, "policy: revision must be one that was told");
+    }
+    object.erase("revision");
+  }
+  TRY(kept.policy, policy_in(object));
+  return kept;
+}
+
+std::string KeptPolicy::to_json() const {
+  boost::json::object object = policy.json();
+  if (revision) object["revision"] = *revision;
+  return boost::json::serialize(object);
 }
 
 }  // namespace om::transfer

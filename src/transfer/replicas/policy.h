@@ -2,6 +2,8 @@
 #pragma once
 
 #include <boost/json.hpp>
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,6 +30,17 @@ struct Policy {
 
   // `popularity`: how many more copies its users could keep busy.
   int copies_wanted(int popularity) const;
+};
+
+// A policy and when it was last changed, so that who changes what it has read loses no change of
+// another's. As JSON: the policy's members and "revision".
+struct KeptPolicy {
+  Policy policy;
+  // 0: none is kept, this is the default. Empty in a change: made without having read it.
+  std::optional<int64_t> revision = {};
+
+  static Result<KeptPolicy> parse(std::string_view json);  // Errors as Policy's.
+  std::string to_json() const;
 };
 
 }  // namespace om::transfer

@@ -40,7 +40,8 @@ Replicas::Replicas(ReplicaParts parts, ReplicaOptions options)
 
 void Replicas::start() {
   tasks_.spawn(run());
-  tasks_.spawn(watch());
+  tasks_.spawn(watch(&Catalogue::watch_models));
+  tasks_.spawn(watch(&Catalogue::watch_policies));
 }
 
 io::Task<void> Replicas::stop() {
@@ -52,18 +53,20 @@ io::Task<void> Replicas::stop() {
 io::Task<void> Replicas::run() {
   const io::CancelToken cancel = tasks_.token();
   while (!cancel.cancelled()) {
+    is_stale_ = false;
     if (const auto done = co_await reconcile(); !done && !cancel.cancelled()) {
       log_debug("replicas are left as they are", field("error", done.error()));
     }
+    if (is_stale_) continue;
     // Woken by a change, by finished work, or to look at the View again.
     (void)co_await changed_.wait({world_.clock.now() + time_to_next_look(), cancel});
   }
 }
 
-io::Task<void> Replicas::watch() {
+io::Task<void> Replicas::watch(OpenWatch open) {
   const io::CancelToken cancel = tasks_.token();
   while (!cancel.cancelled()) {
-    const auto watch = parts_.catalogue.watch_models();
+    const auto watch = (parts_.catalogue.*open)();
     while (const auto events = co_await watch->next({io::kNever, cancel})) look_now();
     (void)co_await world_.clock.sleep_for(kWatchAgain, {io::kNever, cancel});
   }

@@ -50,7 +50,10 @@ class Replicas {
 
   void start();
   io::Task<void> stop();
-  void look_now() { changed_.notify_all(); }
+  void look_now() {
+    is_stale_ = true;
+    changed_.notify_all();
+  }
 
   // This node's copy only. forbidden: it is the last one that answers, and `force` is not set.
   // overloaded: another node is removing its copy just now.
@@ -69,7 +72,8 @@ class Replicas {
 
  private:
   io::Task<void> run();
-  io::Task<void> watch();
+  using OpenWatch = std::unique_ptr<metadata::Watch> (Catalogue::*)();
+  io::Task<void> watch(OpenWatch open);
   io::Task<Result<void>> reconcile();
   io::Task<Result<void>> keep_own_models();
   Result<model::Name> free_name(const store::StoredManifest& own) const;
@@ -99,6 +103,9 @@ class Replicas {
   io::Task<Result<void>> fetch_layers(CatalogueModel model, io::Call call);
   io::Task<Result<void>> note_progress(std::string key, Progress progress);
   io::Task<Result<void>> remove_as_seen(store::StoredManifest stored);
+  // How many other copies are left. Errors as remove_copy()'s.
+  io::Task<Result<int>> remove_if_spared(store::StoredManifest stored, CatalogueModel model,
+                                         io::Call call);
   io::Task<Result<void>> remove_surplus(std::string key, io::CancelToken cancel);
   // How many other nodes have all of it and answer, asked one by one.
   io::Task<int> count_other_copies(const CatalogueModel& model, io::CancelToken cancel);
@@ -123,6 +130,7 @@ class Replicas {
   std::set<std::string> broken_;  // Models that are here but for a blob that was found rotten.
   // By key: what could not be published, and why.
   std::map<std::string, std::pair<Digest, Errc>> unpublished_;
+  bool is_stale_ = false;  // Something has changed since the last look began.
   io::Event changed_;
   ReplicaWorkers workers_;
   io::TaskGroup tasks_;

@@ -145,7 +145,7 @@ TEST_F(Replicated, FollowsThePolicyOfAModel) {
   Policy policy;
   policy.factor = 1;
   policy.pinned = {"c", "d"};
-  ASSERT_TRUE(wait(catalogue(0).set_policy(name("m"), policy, {})));
+  ASSERT_TRUE(wait(catalogue(0).set_policy(name("m"), {policy}, {})));
   put_model(0, "m", random_bytes(1000, 7));
   pass(seconds(20));
   EXPECT_EQ(holders("m"), "acd");
@@ -153,7 +153,7 @@ TEST_F(Replicated, FollowsThePolicyOfAModel) {
   EXPECT_EQ(holders("m"), "cd");
   policy.pinned = {};
   policy.factor = 4;
-  ASSERT_TRUE(wait(catalogue(0).set_policy(name("m"), policy, {})));
+  ASSERT_TRUE(wait(catalogue(0).set_policy(name("m"), {policy}, {})));
   pass(seconds(30));
   EXPECT_EQ(holders("m"), "abcd");
 }
@@ -163,8 +163,8 @@ TEST_F(Replicated, FollowsTheDefaultPolicyWhereAModelHasNoneOfItsOwn) {
   Policy one, all;
   one.factor = 1;
   all.factor = 4;
-  ASSERT_TRUE(wait(catalogue(0).set_policy(std::nullopt, all, {})));
-  ASSERT_TRUE(wait(catalogue(0).set_policy(name("own"), one, {})));
+  ASSERT_TRUE(wait(catalogue(0).set_policy(std::nullopt, {all}, {})));
+  ASSERT_TRUE(wait(catalogue(0).set_policy(name("own"), {one}, {})));
   put_model(0, "m", random_bytes(1000, 20));
   put_model(1, "own", random_bytes(1000, 21));
   pass(seconds(30));
@@ -204,7 +204,7 @@ TEST_F(Replicated, BringsAModelToANodeThatIsToRunItAndTellsHowFarItIs) {
   make_cluster(2);
   Policy one;
   one.factor = 1;
-  ASSERT_TRUE(wait(catalogue(0).set_policy(name("m"), one, {})));
+  ASSERT_TRUE(wait(catalogue(0).set_policy(name("m"), {one}, {})));
   const std::string layer = random_bytes(4 * kMegabyte, 23);
   const std::string bytes = put_model(0, "m", layer);
   node(0).slow_down = kMegabyte;
@@ -252,7 +252,7 @@ TEST_F(Replicated, ARequestWaitsForAModelNoLongerThanItsDeadline) {
   make_cluster(2);
   Policy one;
   one.factor = 1;
-  ASSERT_TRUE(wait(catalogue(0).set_policy(name("m"), one, {})));
+  ASSERT_TRUE(wait(catalogue(0).set_policy(name("m"), {one}, {})));
   const std::string layer = random_bytes(4 * kMegabyte, 24);
   const std::string bytes = put_model(0, "m", layer);
   node(0).slow_down = kMegabyte / 4;
@@ -310,7 +310,7 @@ TEST_F(Replicated, ReportsAModelWhoseEveryCopyIsOutOfReach) {
   make_cluster(3);
   Policy policy;
   policy.factor = 1;
-  ASSERT_TRUE(wait(catalogue(0).set_policy(name("m"), policy, {})));
+  ASSERT_TRUE(wait(catalogue(0).set_policy(name("m"), {policy}, {})));
   put_model(0, "m", random_bytes(1000, 11));
   pass(seconds(20));
   ASSERT_EQ(holders("m"), "a");

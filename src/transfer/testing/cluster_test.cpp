@@ -55,6 +55,7 @@ io::Task<void> ClusterNode::start() {
   TransferOptions options;
   options.key_path = folder() + "/key";
   context = std::make_unique<Context>(Context{world, *store, *client, options, incoming.get()});
+  context->links = &links;
   const FetchParts parts{world, *store, *client, links, *incoming, *receiving};
   downloads = std::make_unique<DownloadTable>(
       world, [parts](std::shared_ptr<Registry> registry, Digest digest, uint64_t size) {

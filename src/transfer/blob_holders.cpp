@@ -1,0 +1,76 @@
+#include "transfer/blob_holders.h"
+
+#include <algorithm>
+#include <charconv>
+
+namespace om::transfer {
+namespace {
+
+bool answers(const ClusterLinks& links, const cluster::NodeInfo& node) {
+  const bool is_up =
+      node.state == cluster::NodeState::ready || node.state == cluster::NodeState::draining;
+  return is_up && node.name != links.node;
+}
+
+}  // namespace
+
+std::vector<cluster::NodeInfo> holders_of(const ClusterLinks& links, const Digest& digest) {
+  std::vector<cluster::NodeInfo> holders;
+  const cluster::View view = links.view();
+  for (const cluster::NodeInfo& node : view.nodes()) {
+    if (answers(links, node) && node.has_blob(digest)) holders.push_back(node);
+  }
+  return holders;
+}
+
+io::Task<std::vector<cluster::NodeInfo>> wait_for_holders(io::World& world,
+                                                          const ClusterLinks& links, Digest digest,
+                                                          io::Call call) {
+  constexpr io::Duration kBetweenLooks = std::chrono::milliseconds(100);
+  const io::TimePoint until = world.clock.now() + kHolderWordMax;
+  auto holders = holders_of(links, digest);
+  while (holders.empty() && world.clock.now() < until) {
+    if (!co_await world.clock.sleep_for(kBetweenLooks, call)) break;
+    holders = holders_of(links, digest);
+  }
+  co_return holders;
+}
+
+io::Task<std::optional<uint64_t>> ask_for_size(http::Client& client, const ClusterLinks& links,
+                                               cluster::NodeInfo node, Digest digest,
+                                               io::Call call) {
+  http::ClientRequest request;
+  request.method = "HEAD";
+  request.endpoint = node.peer;
+  request.tls = links.tls ? links.tls(node) : nullptr;
+  request.host = node.peer.str();
+  request.target = "/peer/v1/blobs/" + digest.str();
+  const auto response = co_await client.send(std::move(request), std::move(call));
+  if (!response || (*response)->status() != 200) co_return std::nullopt;
+  const std::string_view told = (*response)->headers().get("Content-Length");
+  uint64_t size = 0;
+  const auto [end, error] = std::from_chars(told.data(), told.data() + told.size(), size);
+  if (error != std::errc{} || end != told.data() + told.size()) co_return std::nullopt;
+  co_return size;
+}
+
+io::Task<std::optional<uint64_t>> size_elsewhere(const Context& context, Digest digest,
+                                                 io::Call call) {
+  if (context.links == nullptr) co_return std::nullopt;
+  const cluster::View view = context.links->view();
+  for (const bool is_said : {true, false}) {
+    for (const cluster::NodeInfo& node : view.nodes()) {
+      if (!answers(*context.links, node) || node.has_blob(digest) != is_said) continue;
+      const io::TimePoint until = context.world.clock.now() + kHolderAnswersMax;
+      const io::Call asked{std::min(call.deadline, until), call.cancel};
+      if (const auto size =
+              co_await ask_for_size(context.client, *context.links, node, digest, asked)) {
+        co_return size;
+      }
+      if (call.cancel.cancelled()) co_return std::nullopt;
+    }
+  }
+  co_return std::nullopt;
+}
+
+}  // namespace om::transfer
