@@ -281,7 +281,8 @@ Result<void> ClusterAdmin::check_copies_elsewhere(const std::string& node) const
     const auto is_node = [&node](const std::string& holder) { return holder == node; };
     const bool holds = std::ranges::any_of(model.copies, is_node) ||
                        std::ranges::any_of(model.unreachable, is_node);
-    if (holds && std::ranges::all_of(model.copies, is_node)) {
+    // Of a new model nobody has told who holds it: this may be the one.
+    if ((holds || model.is_awaited) && std::ranges::all_of(model.copies, is_node)) {
       models += (models.empty() ? "" : ", ") + transfer::name_in(*replicas.state(), model);
     }
   }

@@ -170,8 +170,8 @@ class NodeForTest {
   }
   bool has_ended() const { return has_ended_; }
   Settings& settings() { return settings_; }  // For the next start.
-  ClusterParts* parts() { return node_ && node_->ready() ? node_->cluster() : nullptr; }
-  bool serves() const { return node_ && node_->ready(); }
+  ClusterParts* parts() { return node_ && node_->serves() ? node_->cluster() : nullptr; }
+  bool serves() const { return node_ && node_->serves(); }
   bool has_authority() { return disk.exists("/state/cluster/ca.key"); }
   const std::string& name() const { return name_; }
   io::Endpoint api() const { return io::Endpoint::tcp(address_, kApiPort); }

@@ -19,7 +19,8 @@ constexpr std::chrono::seconds kPeerConnectMax{2};
 constexpr std::chrono::seconds kPeerWriteIdleMax{5};
 // So many answers at once come from a node without a new mutual TLS handshake for each.
 constexpr size_t kPeerIdleMax = 256;
-constexpr std::chrono::seconds kFirstSyncMax{5};
+constexpr std::chrono::seconds kFirstSyncMax{5}, kFirstReportsMax{1};
+constexpr std::chrono::milliseconds kReportsPoll{20};
 constexpr std::chrono::seconds kStageMax{10};
 constexpr std::string_view kJoinPath = "/peer/v1/join";
 constexpr std::string_view kBackendKeys = "/peer/v1/backend-keys/";
@@ -114,6 +115,8 @@ io::Task<Result<void>> ClusterParts::open(io::Endpoint at, scheduler::LocalSched
   open_distribution(client, std::move(options));
   reports_->on_lost([this](const std::string& node) { peer_server_->forget(node); });
   members_->on_change([this] { connect_members(); });
+  // What was made here is told at once: whoever asks for it next is sent to its files.
+  catalogue_->on_change([this](const auto&...) { blobs_at_ = {}; });
   members_->start();
   catalogue_->start();
   connect_members();
@@ -128,7 +131,24 @@ io::Task<Result<void>> ClusterParts::open(io::Endpoint at, scheduler::LocalSched
   }
   distribution_->start();
   scheduler_->start();
+  co_await wait_for_reports();
   co_return Result<void>{};
+}
+
+// Whoever knows nobody's state yet would take each first request itself.
+io::Task<void> ClusterParts::wait_for_reports() {
+  constexpr auto is_unknown = [](const cluster::NodeInfo& node) {
+    return node.state == cluster::NodeState::joining;
+  };
+  const io::TimePoint until = world_.clock.now() + kFirstReportsMax;
+  while (std::ranges::any_of(reports_->view().nodes(), is_unknown)) {
+    if (world_.clock.now() >= until) break;
+    if (!co_await world_.clock.sleep_for(kReportsPoll, {io::kNever, tasks_.token()})) break;
+  }
+}
+
+bool ClusterParts::knows_facts() const {
+  return !state_.newcomer || (members_->facts().synced() && catalogue_->facts().synced());
 }
 
 void ClusterParts::open_renewal() {

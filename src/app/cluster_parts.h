@@ -77,6 +77,8 @@ class ClusterParts {
   cluster::NodeInfo self();
   // Another node took this one out of the cluster: it is refused there.
   bool was_removed() const { return removed_; }
+  // False: it has just joined and was told nothing of the cluster's models yet.
+  bool knows_facts() const;
   // Called once when this node must start anew to go on.
   void on_change_of_role(std::function<void()> restart) { restart_ = std::move(restart); }
   size_t leases_held() const { return peer_server_->leases(); }
@@ -111,6 +113,7 @@ class ClusterParts {
   io::Task<Result<std::string>> describe(model::Name name, std::string bytes);
   io::Task<Result<void>> bring(const scheduler::Target& target, io::Call call);
   void refresh_blobs();
+  io::Task<void> wait_for_reports();
   io::Task<void> stage(std::string model, size_t copies);
   void open_split(scheduler::LocalScheduler& local);
   io::Task<Result<void>> plan_split(scheduler::Target& target, io::Call call);

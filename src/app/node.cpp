@@ -10,6 +10,11 @@
 #include "base/version.h"
 
 namespace om::app {
+namespace {
+
+constexpr std::chrono::seconds kBackendsCheckMax{1};  // That a start waits for them.
+
+}  // namespace
 
 void Node::stop() {
   stopping_ = true;
@@ -55,7 +60,7 @@ io::Task<Result<void>> Node::build() {
       world_, *models_, *own_generation_, *backends_, generation_options.records);
 
   api::Settings api_settings = make_api_settings(settings_, name_);
-  api_settings.ready = [this] { return ready_; };
+  api_settings.ready = [this] { return ready(); };
   api_settings.shedding = [this] { return memory_watch_ && memory_watch_->shedding(); };
   api_ = std::make_unique<api::Api>(api::Dependencies{
       world_, *models_, *scheduler_, *generation_, *transfer_, std::move(api_settings),
@@ -118,7 +123,7 @@ io::Task<Result<void>> Node::enter_cluster(transfer::TransferOptions options) {
   if (!cluster_) {
     CO_TRY(own_facts_, co_await open_own_facts(world_, voters_, settings_.state_directory));
   }
-  ClusterAdmin::Hooks hooks{restart, [this] { return ready_; }};
+  ClusterAdmin::Hooks hooks{restart, [this] { return ready(); }};
   admin_ = std::make_unique<ClusterAdmin>(world_, names_, settings_, name_, cluster_.get(),
                                           own_facts_.get(), voters_, std::move(hooks));
   co_return Result<void>{};
@@ -150,8 +155,13 @@ io::Task<Result<void>> Node::open_backends() {
       copy, std::move(fetch));
   if (cluster_) cluster_->serve_backend_keys(*backend_table_);
   backend_table_->start();
-  if (cluster_) co_return Result<void>{};
-  co_return co_await backend_table_->wait_synced(world_.clock.call_within(metadata::kCallMax));
+  if (!cluster_) {
+    const io::Call call = world_.clock.call_within(metadata::kCallMax);
+    CO_TRY_VOID(co_await backend_table_->wait_synced(call));
+  }
+  // Before that nobody's models would be theirs.
+  co_await backends_->wait_checked(world_.clock.call_within(kBackendsCheckMax, tasks_.token()));
+  co_return Result<void>{};
 }
 
 io::Task<Result<void>> Node::open_pins() {
@@ -178,11 +188,20 @@ io::Task<Result<void>> Node::open_pins() {
 }
 
 io::Task<void> Node::bring_own_facts() {
-  if (!world_.files.exists(own_facts_file(settings_.state_directory))) co_return;
-  const auto done = co_await move_own_facts({io::kNever, tasks_.token()});
-  if (done) co_return;
-  log_warn("this node's own backends and pins are not the cluster's yet; at the next start",
-           field("error", done.error()));
+  constexpr std::chrono::seconds kAgainAfter{5};
+  const io::Call call{io::kNever, tasks_.token()};
+  while (world_.files.exists(own_facts_file(settings_.state_directory))) {
+    const auto done = co_await move_own_facts(call);
+    if (done) co_return;
+    log_warn("this node's own backends and pins are not the cluster's yet",
+             field("error", done.error()));
+    if (!co_await world_.clock.sleep_for(kAgainAfter, call)) co_return;
+  }
+}
+
+bool Node::ready() const {
+  if (!cluster_) return ready_;
+  return ready_ && cluster_->knows_facts() && !cluster_->was_removed();
 }
 
 io::Task<Result<void>> Node::move_own_facts(io::Call call) {

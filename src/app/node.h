@@ -39,8 +39,10 @@ class Node {
   // It entered or left a cluster, and is to be built anew; not when it was stopped meanwhile.
   bool wants_restart() const { return restart_ && !stopping_; }
 
-  bool ready() const { return ready_; }
-  // Of its parts, while it is ready.
+  // A removed node is not, nor one that does not know the cluster's models yet.
+  bool ready() const;
+  bool serves() const { return ready_; }
+  // Of its parts, while it serves.
   scheduler::LocalScheduler& local_scheduler() { return *local_scheduler_; }
   ClusterParts* cluster() { return cluster_.get(); }  // Null: in none.
   engine::Backends& backends() { return *backends_; }

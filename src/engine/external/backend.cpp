@@ -88,6 +88,7 @@ Backend::Backend(io::World& world, http::Client& client, BackendSpec spec, std::
       key_(std::move(key)),
       kind_(spec_.kind),
       doubts_left_(spec_.kind == BackendKind::unknown ? kDoubtsMax : 0),
+      key_came_(world.clock),
       tasks_(world.executor, world.clock) {}
 
 Backend::~Backend() = default;
@@ -99,10 +100,18 @@ io::Task<void> Backend::stop() {
   client_.close_idle(request("GET", "/", {}));
 }
 
+void Backend::set_key(std::string key) {
+  if (key == key_) return;
+  key_ = std::move(key);
+  key_changed_ = true;
+  key_came_.notify_all();
+}
+
 io::Task<void> Backend::watch() {
   const io::CancelToken token = tasks_.token();
   bool was_healthy = true;
   while (true) {
+    key_changed_ = false;
     const auto checked = co_await check(world_.clock.call_within(kCheckMax, token));
     if (token.cancelled()) co_return;
     if (!checked && was_healthy) {
@@ -112,8 +121,9 @@ io::Task<void> Backend::watch() {
       log_info("backend answers again", field("backend", spec_.name));
     }
     was_healthy = checked.has_value();
-    const auto slept = co_await world_.clock.sleep_for(kCheckInterval, {io::kNever, token});
-    if (!slept) co_return;
+    if (key_changed_) continue;  // It came too late for this check.
+    const auto woken = co_await key_came_.wait(world_.clock.call_within(kCheckInterval, token));
+    if (!woken && woken.error().code == Errc::cancelled) co_return;
   }
 }
 
@@ -135,7 +145,12 @@ io::Task<Result<void>> Backend::check(io::Call call) {
     error_ = checked.error();
     health_->failed_checks++;
   }
+  checked_ = checked_ || checked || checked.error().code != Errc::cancelled;
   co_return checked;
+}
+
+bool Backend::was_checked() const {
+  return checked_ && (spec_.key_digest.empty() || !key_.empty());
 }
 
 io::Task<Result<Backend::Detected>> Backend::detect(io::Call call) {

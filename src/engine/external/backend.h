@@ -13,6 +13,7 @@
 #include "engine/external/external_answer.h"
 #include "engine/external/external_bodies.h"
 #include "http/client.h"
+#include "io/event.h"
 #include "io/task_group.h"
 #include "io/world.h"
 
@@ -30,8 +31,9 @@ std::string_view without_latest(std::string_view model);
 
 // On the io thread; stop() must have returned before it is destroyed, answers may outlive it.
 //
-// It is asked for its models every few seconds. After failures_max failures in a row nothing is
-// sent to it for a growing while; then one request is, and its answer decides.
+// It is asked for its models every few seconds, and when its key changes. After failures_max
+// failures in a row nothing is sent to it for a growing while; then one request is, and its answer
+// decides.
 class Backend {
  public:
   static constexpr std::chrono::seconds kCheckInterval{5}, kCheckMax{5};
@@ -47,12 +49,15 @@ class Backend {
   io::Task<void> stop();
 
   const BackendSpec& spec() const { return spec_; }
-  void set_key(std::string key) { key_ = std::move(key); }
+  void set_key(std::string key);  // Another one than before is tried at once.
   BackendKind kind() const { return kind_; }
   const std::vector<ExternalModel>& models() const { return models_; }
   // As it names it; null: it has no such model. A missing ":latest" is no difference.
   const ExternalModel* find(std::string_view model) const;
   bool healthy() const { return !error_; }
+  // Whether what is known of it is what it said, or that it says nothing. One whose key is still on
+  // its way was not.
+  bool was_checked() const;
   const std::optional<Error>& error() const { return error_; }
   bool may_be_asked() const;                // The breaker is closed, or it is time for a trial.
   int running() const { return running_; }  // Of our requests.
@@ -101,7 +106,9 @@ class Backend {
   int failures_ = 0, running_ = 0, waiting_ = 0;
   std::map<std::string, BackendSpeed, std::less<>> speeds_;  // Of its models.
   io::TimePoint open_until_{};
-  bool trying_ = false;
+  bool trying_ = false, checked_ = false;
+  bool key_changed_ = false;  // Since the last of watch()'s checks began.
+  io::Event key_came_;
   io::TaskGroup tasks_;
 };
 

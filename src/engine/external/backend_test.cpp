@@ -44,6 +44,9 @@ class ForeignServer {
   bool pings = false;        // Meanwhile, where the answer has begun.
   bool tells_models = true;  // In time.
   bool knows_itself = true;  // Else its own paths get 500.
+  std::string key;           // Who asks for its models without it gets 401.
+  io::Duration silent_before_models{};
+  int checks = 0;  // That it was asked for its models.
 
   sim::World& world() { return sim_; }
   io::TimePoint now() { return sim_.clock().now(); }
@@ -75,7 +78,12 @@ class ForeignServer {
     }
     if (request.path == "/props") co_return (void) co_await response.send(404, "text/plain", "");
     if (request.path == "/v1/models") {
+      checks++;
       if (!tells_models) co_return co_await be_silent(request, minutes(60), nullptr);
+      co_await be_silent(request, silent_before_models, nullptr);
+      if (!key.empty() && request.headers.get("Authorization") != "Bearer " + key) {
+        co_return (void) co_await response.send(401, "text/plain", "who are you?");
+      }
       (void)co_await response.send(200, "application/json", R"({"data":[{"id":"m"}]})");
       co_return;
     }
@@ -155,6 +163,59 @@ TEST(Backend, IsAskedAgainWhatItIsAfterItWasInTrouble) {
     far.knows_itself = true;
     (void)co_await far.world().clock().sleep_for(2 * Backend::kCheckInterval);
     EXPECT_EQ(far.backend().kind(), BackendKind::ollama);
+  });
+}
+
+TEST(Backend, SaysWhetherItWasAskedYet) {
+  ForeignServer server;
+  server.silent_before_models = seconds(2);
+  server.run([](ForeignServer& far) -> io::Task<void> {
+    (void)co_await far.world().clock().sleep_for(seconds(1));
+    EXPECT_FALSE(far.backend().was_checked());
+    (void)co_await far.world().clock().sleep_for(seconds(2));
+    EXPECT_TRUE(far.backend().was_checked());
+  });
+}
+
+TEST(Backend, IsCheckedAtOnceWhenItsKeyComes) {
+  ForeignServer server;
+  server.key = "secret";
+  server.run([](ForeignServer& far) -> io::Task<void> {
+    (void)co_await far.world().clock().sleep_for(seconds(1));
+    CO_ASSERT(far.backend().error().has_value());
+    EXPECT_EQ(far.backend().error()->code, Errc::unauthenticated);
+    far.backend().set_key("secret");
+    (void)co_await far.world().clock().sleep_for(seconds(1));
+    EXPECT_TRUE(far.backend().healthy());
+    EXPECT_NE(far.backend().find("m"), nullptr);
+  });
+}
+
+TEST(Backend, IsCheckedAgainWhenItsKeyComesDuringACheck) {
+  ForeignServer server;
+  server.key = "secret";
+  server.silent_before_models = seconds(2);
+  server.run([](ForeignServer& far) -> io::Task<void> {
+    (void)co_await far.world().clock().sleep_for(seconds(1));
+    EXPECT_EQ(far.checks, 1);
+    far.backend().set_key("secret");
+    (void)co_await far.world().clock().sleep_for(seconds(4));
+    EXPECT_TRUE(far.backend().healthy());
+    EXPECT_NE(far.backend().find("m"), nullptr);
+  });
+}
+
+TEST(Backend, IsCheckedOnceForAKeyThatIsToldTwice) {
+  ForeignServer server;
+  server.run([](ForeignServer& far) -> io::Task<void> {
+    for (int i = 0; i < 2; i++) {
+      (void)co_await far.world().clock().sleep_for(seconds(1));
+      far.backend().set_key("secret");
+    }
+    (void)co_await far.world().clock().sleep_for(seconds(1));
+    EXPECT_EQ(far.checks, 2) << "the first one, and the one with the key";
+    (void)co_await far.world().clock().sleep_for(Backend::kCheckInterval);
+    EXPECT_EQ(far.checks, 3) << "the usual one";
   });
 }
 

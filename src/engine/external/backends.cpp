@@ -46,6 +46,14 @@ bool Backends::any_has(std::string_view model) const {
       backends_, [model](const auto& item) { return item.second->find(model) != nullptr; });
 }
 
+io::Task<void> Backends::wait_checked(io::Call call) {
+  constexpr std::chrono::milliseconds kPoll{20};
+  const auto is_checked = [](const auto& item) { return item.second->was_checked(); };
+  while (!std::ranges::all_of(backends_, is_checked)) {
+    if (!co_await world_.clock.sleep_for(kPoll, call)) break;
+  }
+}
+
 std::vector<std::shared_ptr<Backend>> Backends::all_with(std::string_view model) const {
   std::vector<std::shared_ptr<Backend>> all = list();
   std::erase_if(all, [model](const auto& backend) { return backend->find(model) == nullptr; });

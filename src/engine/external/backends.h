@@ -27,6 +27,8 @@ class Backends {
   std::vector<std::shared_ptr<Backend>> holders_of(std::string_view model) const;
   std::vector<std::shared_ptr<Backend>> all_with(std::string_view model) const;  // By name.
   bool any_has(std::string_view model) const;
+  // Until all were asked once for their models, or the call ends.
+  io::Task<void> wait_checked(io::Call call);
   bool empty() const { return backends_.empty(); }
   io::Task<void> stop();
 
