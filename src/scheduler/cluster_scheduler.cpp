@@ -123,14 +123,19 @@ io::Task<Result<std::unique_ptr<Lease>>> ClusterScheduler::acquire(Target target
                                                                    io::Call call) {
   const io::TimePoint since = world_.clock.now();
   const io::Duration patience = options.resumes ? kResumePatience : kReturnPatience;
-  while (true) {
+  io::TimePoint until = since + patience;
+  for (bool waited = false;;) {
+    const io::TimePoint begun = world_.clock.now();
     auto lease = co_await acquire_on_any(target, options, since, call);
     if (lease) co_return lease;
+    // What waited for room until a load failed has not had a second try yet.
+    const bool took_long = world_.clock.now() - begun > patience / 2;
+    if (took_long && !std::exchange(waited, true)) until = world_.clock.now() + patience;
     // A runner that could not be started may be able to in a moment; whose answer has begun waits.
     const Errc code = lease.error().code;
     const bool may_pass = code == Errc::unavailable || (options.resumes && code == Errc::internal);
     if (!may_pass) co_return lease;
-    if (world_.clock.now() - since > patience) co_return lease;
+    if (world_.clock.now() > until) co_return lease;
     CO_TRY_VOID(co_await world_.clock.sleep_for(kReturnInterval, call));
   }
 }
@@ -144,9 +149,27 @@ SentOutcome::Result ClusterScheduler::outcome_of(const Error& error, bool own_no
   return own_node ? SentOutcome::Result::runner_failed : SentOutcome::Result::node_failed;
 }
 
+// Else a node is chosen that has to copy what another one could have loaded at once.
+io::Task<Result<void>> ClusterScheduler::wait_for_word_of_files(const PlacementRequest& request,
+                                                                io::TimePoint since,
+                                                                io::Call call) {
+  const ClusterIndex& known = chooser_->cluster();
+  const auto is_unknown = [&] {
+    return !request.files.empty() && known.with_blob(request.weights).empty() &&
+           known.with_runner(request.key()).empty();
+  };
+  while (is_unknown() && world_.clock.now() - since < kFilesWordMax) {
+    chooser_->observe(nodes_->view());
+    if (!is_unknown()) break;
+    CO_TRY_VOID(co_await world_.clock.sleep_for(kReturnInterval / 2, call));
+  }
+  co_return Result<void>{};
+}
+
 io::Task<Result<std::unique_ptr<Lease>>> ClusterScheduler::acquire_on_any(
     const Target& target, const AcquireOptions& options, io::TimePoint since, io::Call call) {
   PlacementRequest request = placement_request(target, options);
+  CO_TRY_VOID(co_await wait_for_word_of_files(request, since, call));
   Error last{Errc::unavailable, fmt::format("no node that can be reached can run {}", target.name)};
   bool may_evict = false, crowded = false;
   for (size_t tried = 0; tried < kNodesTriedMax; tried++) {

@@ -19,6 +19,9 @@ inline constexpr size_t kNodesTriedMax = 8;
 // reached; one whose answer has begun waits longer.
 inline constexpr std::chrono::seconds kReturnPatience{10}, kResumePatience{20};
 inline constexpr std::chrono::milliseconds kReturnInterval{200};
+// How long reports of who has a model's files are waited for where nobody seems to have them: it
+// may have been made a moment ago.
+inline constexpr std::chrono::milliseconds kFilesWordMax{1500};
 
 // Asks the placement for the best node, then that node for a lease: it knows better and may refuse,
 // then the next one is asked. On the io thread. Requests need no agreement, only the View.
@@ -62,6 +65,8 @@ class ClusterScheduler final : public Scheduler {
   io::Task<Result<std::unique_ptr<Lease>>> acquire_on_any(const Target& target,
                                                           const AcquireOptions& options,
                                                           io::TimePoint since, io::Call call);
+  io::Task<Result<void>> wait_for_word_of_files(const PlacementRequest& request,
+                                                io::TimePoint since, io::Call call);
   static SentOutcome::Result outcome_of(const Error& error, bool own_node);
   io::Task<Result<std::unique_ptr<Lease>>> acquire_on(const std::string& node, const Target& target,
                                                       const AcquireOptions& options, io::Call call);
