@@ -294,6 +294,7 @@ class RealCluster(ClusterCase):
         for node in dead:
             node.start()
         self.cluster.wait_until_ready()
+        alive.wait_until(lambda: alive.status()["majority"], "a majority")
         alive.post("/api/copy", {"source": MODEL, "destination": "other"})
         alive.request("DELETE", "/api/delete", {"model": "other"}).close()
 
@@ -363,6 +364,9 @@ class Removed(unittest.TestCase):
             first.cli("cluster", "remove", second.name)
             cluster.network.cut(second.index, False)
             second.wait_until(lambda: second.status()["removed"], "it knows")
+            with self.assertRaises(HttpError) as unready:
+                second.get("/readyz")
+            self.assertEqual(unready.exception.status, 503)
             told = second.cli("cluster", "status").stdout
             self.assertIn("ollamamax cluster leave", told)
             second.cli("cluster", "leave")
@@ -462,9 +466,12 @@ class Disaster(unittest.TestCase):
             for node in cluster.nodes:
                 node.wait_until(lambda node=node: {MODEL, "other:latest"} <= set(node.names()),
                                 "both models are known")
-            kept = json.loads(first.cli("replicas", "--json").stdout)["models"]
-            policy = next(model["policy"] for model in kept if model["name"] == MODEL)
-            self.assertEqual((policy["factor"], policy["minimum"]), (1, 1))
+
+            def policies():
+                models = json.loads(first.cli("replicas", "--json").stdout)["models"]
+                return {model["name"]: (model["policy"]["factor"], model["policy"]["minimum"])
+                        for model in models}
+            first.wait_until(lambda: policies().get(MODEL) == (1, 1), "its policy is known")
             reply = first.post("/api/generate", {**LONG, "options": {"num_predict": 2}})
             self.assertEqual(reply["eval_count"], 2)
 

@@ -409,8 +409,8 @@ class InACluster(unittest.TestCase):
                 self.assertEqual(backend_names(second), ["b"])
                 cluster.form()
                 for node in cluster.nodes:
-                    node.wait_until(lambda node=node: backend_names(node) == ["a", "b"],
-                                    f"{node.name} knows both")
+                    node.wait_until(lambda node=node: backend_names(node) == ["a", "b"]
+                                    and offers(node), f"{node.name} knows both")
                     reply = node.post("/api/chat", {"model": "shared", **CHAT})
                     self.assertIn("word0", reply["message"]["content"])
                 # What is removed stays removed: the node's own facts were moved, not copied.
@@ -445,7 +445,10 @@ class InACluster(unittest.TestCase):
                                  [line["message"] for line in told[3:]])
                 first.start()
                 cluster.wait_until_ready()
-                second.cli("backend", "remove", "rack")
+                # Asked again: while voters elect, changes are refused.
+                second.wait_until(
+                    lambda: second.cli("backend", "remove", "rack", check=False).returncode == 0
+                    or not backend_names(second), "it is removed")
                 first.wait_until(lambda: not offers(first), "it is gone everywhere")
                 # The last one to leave keeps what the cluster had.
                 second.cli("backend", "add", url, "--name", "rack", "--key", KEY)

@@ -27,7 +27,7 @@ class Hangs(ClusterCase):
         cls.runs, cls.gateway = cls.nodes
         cls.runs.create(MODEL)
         cls.gateway.cli("replicas", "set", MODEL, "--factor", "2")
-        cls.gateway.wait_until(lambda: MODEL in cls.gateway.names(), "both have the model")
+        cls.gateway.wait_until(lambda: len(cls.gateway.copies(MODEL)) == 2, "both have the model")
 
     def ask(self, number, words):
         body = {"model": MODEL, "prompt": f"{number} {prompt(number, words)}", "raw": True,
@@ -37,7 +37,7 @@ class Hangs(ClusterCase):
         return stream
 
     def drain(self, node, word="drain"):
-        self.gateway.cli("cluster", word, node.name)
+        self.gateway.drain(node.name, word)
         state = "draining" if word == "drain" else "ready"
         self.gateway.wait_until(
             lambda: self.gateway.states()[node.name] == state, f"{node.name} is {state}")
@@ -52,7 +52,7 @@ class Hangs(ClusterCase):
         stream = self.ask(node.index, 600)
         stream.join()
         self.assertIsNone(stream.failure)
-        self.assertEqual(stream.server, node.name)
+        self.answered_at_last_by(node, stream)
 
     def begun(self):
         """Prompts that the runner began to evaluate: the first event of each says so."""

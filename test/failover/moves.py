@@ -81,12 +81,12 @@ class Moves:
         begin, before = len(gateway.log()), self.counters(gateway)
         moves = gateway.metric("ollamamax_generation_moves_total")
         streams = self.begin_elsewhere(kinds)
-        victim = self.trial.by_name[streams[0].server]
-        gateway.cli("cluster", "drain", victim.name)
+        victim = self.trial.server_of(streams[0])
+        gateway.drain(victim.name)
         try:
             moved = self.check_moved(streams, expected, victim, lambda: gateway.log()[begin:])
         finally:
-            gateway.cli("cluster", "undrain", victim.name)
+            gateway.drain(victim.name, "undrain")
         self.assertGreater(moved, 0)
         self.assertEqual(gateway.metric("ollamamax_generation_moves_total") - moves, moved)
         self.assertEqual(self.counters(gateway), before)
@@ -97,7 +97,7 @@ class Moves:
         kinds, expected = self.learn_moved()
         begin, before = len(gateway.log()), self.counters(gateway)
         streams = self.begin_elsewhere(kinds)
-        victim = self.trial.by_name[streams[0].server]
+        victim = self.trial.server_of(streams[0])
         # One that it serves for a client of its own, who keeps the connection.
         own = load.Stream(victim, *next((kind, *kinds[kind]) for kind in kinds))
         own.start()

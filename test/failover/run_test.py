@@ -4,7 +4,6 @@ real nodes on machines of their own, a real model, sums that always come out the
 
 import base64
 import itertools
-import json
 import pathlib
 import re
 import signal
@@ -55,10 +54,6 @@ class Failover(Moves, ClusterCase):
         stream.start()
         return stream
 
-    def copies(self, name):
-        reply = json.loads(self.cluster.nodes[2].cli("replicas", "list", "--json").stdout)
-        return next(model["copies"] for model in reply["models"] if name in model["name"])
-
     def test_deaths_under_load_change_no_letter(self):
         self.trial.run(kills.schedule(KILLS, SEED, 0))
         self.assertEqual(self.trial.failures, [])
@@ -107,7 +102,7 @@ class Failover(Moves, ClusterCase):
             stream = self.start(gateway, kind)
             gateway.wait_until(lambda stream=stream: stream.arrivals, "it begins")
             # To look for them takes longer than some tokens.
-            runners = self.trial.by_name[stream.server].runners()
+            runners = self.trial.server_of(stream).runners()
             while stream.is_alive() and (len(stream.answer.text) <
                                          self.trial.stop_at[f"{kind} 0"] - 12):
                 time.sleep(0.001)
@@ -163,11 +158,10 @@ class Failover(Moves, ClusterCase):
             streams = [self.start(gateway, kind) for kind in PICKED_UP[:6]]
             for stream in streams:
                 gateway.wait_until(lambda stream=stream: len(stream.arrivals) > 5, "some of each")
-            servers = {stream.server for stream in streams}
-            self.assertNotIn(gateway.name, servers)
+            servers = {self.trial.server_of(stream) for stream in streams}
+            self.assertNotIn(gateway, servers)
             for node in servers:
-                index = self.trial.by_name[node].index
-                self.cluster.network.break_connections(gateway.index, index, PEER_PORT)
+                self.cluster.network.break_connections(gateway.index, node.index, PEER_PORT)
         for stream in streams:
             stream.join()
             self.check(stream)
@@ -190,7 +184,7 @@ class Failover(Moves, ClusterCase):
             return stream
 
         gateway.cli("replicas", "set", load.IMAGE_MODEL, "--factor", "3")
-        gateway.wait_until(lambda: len(self.copies(load.IMAGE_MODEL)) == 3, "all have the files")
+        gateway.wait_until(lambda: len(gateway.copies(load.IMAGE_MODEL)) == 3, "all have the files")
         whole = begin()
         whole.join()
         self.assertIsNone(whole.failure)
@@ -198,7 +192,7 @@ class Failover(Moves, ClusterCase):
         for kind in (chaos.RUNNER, chaos.NODE):
             with self.trial.served_elsewhere():
                 stream = begin()
-            death = chaos.Death(kind, self.trial.by_name[stream.server], self.cluster.network)
+            death = chaos.Death(kind, self.trial.server_of(stream), self.cluster.network)
             death.strike()
             stream.join()
             death.mend()

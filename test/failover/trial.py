@@ -4,6 +4,7 @@ Every stream must say, to the letter, what the same request says when nothing di
 """
 
 import contextlib
+import json
 import random
 import threading
 import time
@@ -146,6 +147,14 @@ class Trial:
             time.sleep(0.02)
         return None
 
+    def server_of(self, stream):
+        """The node that serves it. A stream that began for being silent so long does not tell."""
+        name = stream.server
+        if name is None:
+            why = json.loads(stream.node.cli("explain", stream.request_id, "--json").stdout)
+            name = why["candidates"][0]["node"]
+        return self.by_name[name]
+
     def choose(self, kind):
         """Whom it hits. A node that dies as a whole must have no clients of its own: those lose
         their connection, which is another test."""
@@ -161,19 +170,24 @@ class Trial:
     def served_elsewhere(self, node=None):
         """The gateway, or `node`, serves no new requests itself."""
         name = (node or self.gateway).name
-        self.gateway.cli("cluster", "drain", name)
+        self.gateway.drain(name)
         try:
             self.gateway.wait_until(lambda: self.gateway.states()[name] == "draining", "it drains")
             yield
         finally:
-            self.gateway.cli("cluster", "undrain", name)
+            self.gateway.drain(name, "undrain")
+
+    def close(self, node, may_stay):
+        """No client asks it any more. Waits for the end of those streams that may not stay."""
+        with self.lock:
+            self.closed.add(node.name)
+        node.wait_until(lambda: all(stream.node is not node or may_stay(stream)
+                                    for stream in list(self.running)),
+                        f"{node.name} is rid of its clients", 600)
 
     def choose_machine(self, seconds):
         for node in self.random.sample(self.nodes[:-1], len(self.nodes) - 1):
-            with self.lock:
-                self.closed.add(node.name)
-            while any(stream.node is node for stream in list(self.running)):
-                time.sleep(0.02)
+            self.close(node, lambda stream: False)
             if self.served_by([node], seconds):
                 return node
             self.closed.discard(node.name)
@@ -258,8 +272,8 @@ class Trial:
         with self.load():
             for node in self.nodes:
                 self.served_by([node], 20)  # Some work is to be there, if any comes.
-                with self.lock:
-                    self.closed.add(node.name)
+                # Who has chosen it, but is not there yet, would be refused.
+                self.close(node, lambda stream: stream.request_id or stream.failure)
                 code = node.stop(seconds=240)
                 if code != 0:
                     self.failures.append(f"{node.name} ended with {code}")

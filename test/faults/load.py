@@ -99,7 +99,7 @@ class Load:
         if endless and kind is None:  # Else that is to be told.
             raise AssertionError(f"what was asked of {', '.join(endless)} never ended")
 
-    def wait_for_progress(self, writes=6, answers=1, seconds=60):
+    def wait_for_progress(self, writes=6, answers=1, seconds=240):
         """Every writer and asker gets on by so much."""
         wanted = ([len(w.acknowledged) + writes for w in self.writers]
                   + [a.answers + answers for a in self.askers])

@@ -31,7 +31,9 @@ WAYS = {
 }
 SILENT = ("slow", "silent")
 SILENCE_SECONDS = 30
-BUSY_SECONDS = 15  # A machine that does other things, too, is as much later at most.
+# A machine that does other things, too, is as much later at most. Six tries that each wait for the
+# next byte would be 53 s later.
+BUSY_SECONDS = 45
 
 
 def file_digest(path):

@@ -83,7 +83,9 @@ def test_goes_on_where_the_link_was_cut_within_one_push(world):
         proxy.cut_at = proxy.sent + 3 * PART_BYTES
         lines = b""  # The last ones.
         while b'"success"' not in lines and b'"error"' not in lines:
-            lines = lines[-100:] + connection.recv(1 << 16)
+            part = connection.recv(1 << 16)
+            assert part, lines
+            lines = lines[-100:] + part
         connection.close()
         assert b'{"status":"success"}' in lines, lines[-500:]
         assert proxy.cut_at == 0, "the second cut never came"

@@ -129,7 +129,7 @@ class Node:
     def begin(self, what, name):
         """Begins a pull or push and returns the connection that streams it."""
         body = json.dumps({"model": name, "insecure": True}).encode()
-        connection = socket.create_connection(("127.0.0.1", self.port))
+        connection = socket.create_connection(("127.0.0.1", self.port), timeout=300)
         connection.sendall(b"POST /api/" + what.encode() + b" HTTP/1.1\r\nHost: 127.0.0.1\r\n"
                            b"Content-Type: application/json\r\n"
                            b"Content-Length: %d\r\n\r\n" % len(body) + body)

@@ -108,11 +108,15 @@ def test_cancels_the_download_when_the_client_leaves(world):
     connection = world.node.begin("pull", world.name)
     wait_for("the pull", lambda: world.gate.received > 10 * MEGA)
     connection.close()
-    time.sleep(2)
-    before = world.gate.received
-    time.sleep(2)
+
+    def stands_still():
+        before = world.gate.received
+        time.sleep(1)
+        return world.gate.received == before
+
+    wait_for("the end of the download", stands_still)
     world.gate.rate = 0
-    assert world.gate.received - before < MEGA, "the download goes on without anybody"
+    assert world.gate.received < WEIGHT_BYTES, "the download went on without anybody"
     assert_success(world.pull())
 
 
@@ -217,7 +221,7 @@ def test_reaches_registries_through_a_proxy(world):
         asked = len(proxy.asked) + proxy.refused
         with node_behind(proxy, home, NO_PROXY="other.example, .test", **trust) as node:
             error = node.post("/api/pull", {"model": name})[-1]["error"]
-            assert "registry.test" in error and "no such host" in error, error
+            assert "lookup registry.test" in error, error
         assert asked == len(proxy.asked) + proxy.refused
     finally:
         proxy.stop()

@@ -11,7 +11,9 @@ from support.node import Node
 MODEL = "smollm2:135m"
 EMBEDDER = "all-minilm"
 SHORT = {"model": MODEL, "prompt": "Hi", "options": {"num_predict": 2}}
+# Its format wants more tokens than anybody waits for: it cannot end early.
 ENDLESS = {"model": MODEL, "prompt": "Write a very long story about a fox and a river.",
+           "format": {"type": "array", "items": {"type": "boolean"}, "minItems": 2000},
            "options": {"num_predict": -1, "temperature": 0, "seed": 1}}
 
 

@@ -272,7 +272,7 @@ class WrongValues(unittest.TestCase):
     def refused(self, **variables):
         """What `serve` says, which must end at once: 1 is for all that failed, 2 for usage."""
         try:
-            ended = self.node.cli("serve", check=False, environment=variables, timeout=30)
+            ended = self.node.cli("serve", check=False, environment=variables, timeout=120)
         except subprocess.TimeoutExpired:
             self.fail(f"a node serves with {variables}")
         self.assertEqual((ended.returncode, ended.stdout), (1, ""), ended.stderr)

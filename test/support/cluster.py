@@ -13,11 +13,11 @@ from .node import Node
 
 
 def all_but(wanted):
-    """Bytes to keep free so that a node has this much for models: nine tenths of the memory, or
-    nineteen twentieths of what is free, are for models."""
+    """Bytes to keep free so that a node never has more than this for models, which may take nine
+    tenths of the memory. What is free now says nothing of later."""
     sizes = {name: int(rest.split()[0]) * 1024 for name, rest in (
         line.split(":") for line in pathlib.Path("/proc/meminfo").read_text().splitlines())}
-    return min(sizes["MemTotal"] // 10 * 9, sizes["MemAvailable"] // 20 * 19) - wanted
+    return sizes["MemTotal"] // 10 * 9 - wanted
 
 
 class Machine(Node):
@@ -50,6 +50,25 @@ class Machine(Node):
 
     def states(self):
         return {node["name"]: node["state"] for node in self.status()["nodes"]}
+
+    def nodes_if_up(self):
+        """Those of status(); none while it starts anew, as a node does that begins to vote."""
+        try:
+            return self.status()["nodes"]
+        except AssertionError:
+            if self.process.poll() is not None:
+                raise
+            return []
+
+    def drain(self, name, word="drain"):
+        """Or `word`: "undrain". While voters elect, changes are refused: then it asks again."""
+        self.wait_until(lambda: self.cli("cluster", word, name, check=False).returncode == 0,
+                        f"{word} {name}")
+
+    def copies(self, name):
+        """The nodes that have the model's files, as this one knows."""
+        models = json.loads(self.cli("replicas", "list", "--json").stdout)["models"]
+        return next((model["copies"] for model in models if name in model["name"]), [])
 
 
 def etcd_leader(nodes):
@@ -118,11 +137,13 @@ class Cluster:
         for node in self.nodes:
             if node.name in wanted:
                 node.wait_until(lambda node=node: wanted <= {
-                    name for name, state in node.states().items() if state == "ready"},
+                    seen["name"] for seen in node.nodes_if_up() if seen["state"] == "ready"},
                     f"{node.name} sees all as ready")
 
     def wait_for_voters(self, count=3):
-        self.nodes[0].wait_until(lambda: self.voters() == count, f"{count} voters")
+        first = self.nodes[0]
+        first.wait_until(lambda: sum(seen["voter"] for seen in first.nodes_if_up()) == count,
+                         f"{count} voters")
 
     def voters(self):
         return sum(node["voter"] for node in self.nodes[0].status()["nodes"])

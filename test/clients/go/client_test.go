@@ -167,7 +167,7 @@ func wantUnload(t *testing.T, node *api.Client, ctx context.Context) {
 	if err := node.Generate(ctx, request, none); err != nil {
 		t.Fatal(err)
 	}
-	for range 100 {
+	for range 600 {
 		running, err := node.ListRunning(ctx)
 		if err != nil {
 			t.Fatal(err)

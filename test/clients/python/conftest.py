@@ -52,7 +52,7 @@ ENDLESS = {"type": "array", "minItems": 500,
 def unloads(node, model):
     """Whether the node lets go of the model when told to; it does not while an answer runs."""
     assert node.generate(model, keep_alive=0).done_reason == "unload"
-    for _ in range(100):
+    for _ in range(600):
         if model not in {running.model for running in node.ps().models}:
             return True
         time.sleep(0.1)
