@@ -190,7 +190,9 @@ HandlerResult handle_show(const Dependencies& dependencies, Context& context) {
   CO_TRY(const auto body, co_await read_json(context, dependencies.settings.body_bytes_max));
   CO_TRY(const ShowRequest request, read_show_request(body));
   context.model = request.model;
-  co_await generation::learn(dependencies.store, request.model);
+  if (!backend_of(dependencies, request.model)) {
+    co_await generation::learn(dependencies.store, request.model);
+  }
   auto shown = find_shown(dependencies.store, request);
   if (!shown && shown.error().code == Errc::not_found) {
     if (auto backend = backend_of(dependencies, request.model)) {

@@ -51,7 +51,9 @@ HandlerResult remove_replica(transfer::Distribution& distribution, Context& cont
 
 HandlerResult show_policy(transfer::Distribution& distribution, Context& context) {
   CO_TRY(const auto name, policy_name_of(context));
-  auto kept = co_await distribution.catalogue().read_policy(name, context.call());
+  const io::Call call = distribution.context().world.clock.call_within(store::Store::kLearnMax,
+                                                                       context.request.cancel);
+  auto kept = co_await distribution.catalogue().read_policy(name, call);
   if (!kept) {
     // As this node follows it. Nobody's change is lost to it: its revision is as old.
     log_debug("policy told as of the last look", field("error", kept.error()));

@@ -116,7 +116,10 @@ io::Task<Result<void>> ClusterParts::open(io::Endpoint at, scheduler::LocalSched
   reports_->on_lost([this](const std::string& node) { peer_server_->forget(node); });
   members_->on_change([this] { connect_members(); });
   // What was made here is told at once: whoever asks for it next is sent to its files.
-  catalogue_->on_change([this](const auto&...) { blobs_at_ = {}; });
+  catalogue_->on_change(
+      [this](const std::string&, const cluster::Card*, const cluster::Card* card) {
+        if (card != nullptr && disk_.blob_size(card->model->weights)) blobs_at_ = {};
+      });
   members_->start();
   catalogue_->start();
   connect_members();

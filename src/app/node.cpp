@@ -155,11 +155,10 @@ io::Task<Result<void>> Node::open_backends() {
       copy, std::move(fetch));
   if (cluster_) cluster_->serve_backend_keys(*backend_table_);
   backend_table_->start();
-  if (!cluster_) {
-    const io::Call call = world_.clock.call_within(metadata::kCallMax);
-    CO_TRY_VOID(co_await backend_table_->wait_synced(call));
-  }
-  // Before that nobody's models would be theirs.
+  const io::Duration patience = cluster_ ? kBackendsCheckMax : metadata::kCallMax;
+  auto synced = co_await backend_table_->wait_synced(world_.clock.call_within(patience));
+  if (!synced && !cluster_) co_return synced;
+  // Else their models would be unknown at first.
   co_await backends_->wait_checked(world_.clock.call_within(kBackendsCheckMax, tasks_.token()));
   co_return Result<void>{};
 }
@@ -190,12 +189,17 @@ io::Task<Result<void>> Node::open_pins() {
 io::Task<void> Node::bring_own_facts() {
   constexpr std::chrono::seconds kAgainAfter{5};
   const io::Call call{io::kNever, tasks_.token()};
+  bool pins_moved = false;
   while (world_.files.exists(own_facts_file(settings_.state_directory))) {
-    const auto done = co_await move_own_facts(call);
+    const auto done = co_await move_own_facts(pins_moved, call);
     if (done) co_return;
-    log_warn("this node's own backends and pins are not the cluster's yet",
+    const Errc code = done.error().code;
+    const bool may_pass = retryable(code) || code == Errc::deadline_exceeded;
+    log_warn(may_pass ? "this node's own backends and pins are not the cluster's yet"
+                      : "this node's own backends and pins are not the cluster's until it starts "
+                        "again",
              field("error", done.error()));
-    if (!co_await world_.clock.sleep_for(kAgainAfter, call)) co_return;
+    if (!may_pass || !co_await world_.clock.sleep_for(kAgainAfter, call)) co_return;
   }
 }
 
@@ -204,9 +208,11 @@ bool Node::ready() const {
   return ready_ && cluster_->knows_facts() && !cluster_->was_removed();
 }
 
-io::Task<Result<void>> Node::move_own_facts(io::Call call) {
+io::Task<Result<void>> Node::move_own_facts(bool& pins_moved, io::Call call) {
   CO_TRY(auto own, co_await read_own_facts(world_, voters_, settings_.state_directory, call));
-  CO_TRY_VOID(co_await pin_table_->adopt(own, call));
+  // Once: somebody may have ended one since.
+  if (!pins_moved) CO_TRY_VOID(co_await pin_table_->adopt(own, call));
+  pins_moved = true;
   CO_TRY_VOID(co_await backend_table_->adopt(std::move(own), call));
   co_return remove_own_facts(world_.files, settings_.state_directory);
 }

@@ -56,7 +56,7 @@ class Node {
   io::Task<Result<void>> open_backends();
   io::Task<Result<void>> open_pins();
   io::Task<void> bring_own_facts();  // Into the cluster that this node has entered.
-  io::Task<Result<void>> move_own_facts(io::Call call);
+  io::Task<Result<void>> move_own_facts(bool& pins_moved, io::Call call);
   Result<void> listen();
   io::Task<Result<void>> open_cluster(transfer::TransferOptions options);
   io::Task<void> take_down();

@@ -2,6 +2,7 @@
 
 #include "base/json_fields.h"
 #include "base/log.h"
+#include "metadata/read_to_change.h"
 #include "model/json_text.h"
 
 namespace om::cluster {
@@ -117,36 +118,46 @@ io::Task<Result<bool>> Catalogue::publish_text(const model::Name& name, std::str
   co_return co_await write(name, std::move(value), std::move(compares), std::move(call));
 }
 
-io::Task<Result<void>> Catalogue::copy(const model::Name& from, const model::Name& to,
-                                       io::Call call) {
+io::Task<Result<bool>> Catalogue::copy_once(const model::Name& from, const model::Name& to,
+                                            io::Call call) {
+  const std::string key = std::string(kModelsPrefix) + catalogue_key(from);
   CO_TRY(const std::optional<metadata::Entry> entry,
-         co_await metadata_.get(std::string(kModelsPrefix) + catalogue_key(from), call));
+         co_await metadata::read_to_change(world_.clock, metadata_, key, call));
   if (!entry) co_return fail(Errc::not_found, "model \"{}\" not found", from.shortest());
   CO_TRY(const Card card, read_card(entry->value, store_));
   store::Model model = *card.model;
   model.name = to;
   CO_TRY(std::string value, write_card(model, card.manifest));
   std::vector<metadata::Compare> compares{metadata::Compare::unchanged(*entry)};
-  CO_TRY(const bool done,
-         co_await write(to, std::move(value), std::move(compares), std::move(call)));
-  if (!done) {
-    co_return fail(Errc::unavailable, "model '{}' changed meanwhile; try again", from.shortest());
+  co_return co_await write(to, std::move(value), std::move(compares), std::move(call));
+}
+
+io::Task<Result<void>> Catalogue::copy(const model::Name& from, const model::Name& to,
+                                       io::Call call) {
+  constexpr int kTriesMax = 3;
+  for (int tries = 0; tries < kTriesMax; tries++) {
+    CO_TRY(const bool done, co_await copy_once(from, to, call));
+    if (done) co_return Result<void>{};
   }
-  co_return Result<void>{};
+  co_return fail(Errc::unavailable, "model '{}' is being replaced; try again", from.shortest());
 }
 
 io::Task<Result<void>> Catalogue::refresh(model::Name name, io::Call call) {
   const std::string key = catalogue_key(name);
   CO_TRY(const std::optional<metadata::Entry> entry,
          co_await metadata_.get(std::string(kModelsPrefix) + key, std::move(call)));
-  if (entry) facts_.apply(key, &entry->value, entry->modified);
+  // What the watch has told already it has told with what became of it.
+  if (entry && entry->modified > facts_.revision()) {
+    facts_.apply(key, &entry->value, entry->modified);
+  }
   co_return Result<void>{};
 }
 
 io::Task<Result<bool>> Catalogue::remove(const model::Name& name, io::Call call) {
   const std::string key = catalogue_key(name);
   CO_TRY(const std::optional<metadata::Entry> entry,
-         co_await metadata_.get(std::string(kModelsPrefix) + key, call));
+         co_await metadata::read_to_change(world_.clock, metadata_,
+                                           std::string(kModelsPrefix) + key, call));
   if (!entry) co_return false;
   Tombstone tombstone;
   // What cannot be read may go too; nobody could bring it back.

@@ -44,7 +44,8 @@ class Catalogue {
   // put_text(), unless the name is known or was removed since `removal` was read. False: it was.
   io::Task<Result<bool>> publish_text(const model::Name& name, std::string value,
                                       std::optional<metadata::Entry> removal, io::Call call);
-  // Of what `from` means to the cluster now. not_found; unavailable: it was replaced meanwhile.
+  // Of what `from` means to the cluster now. not_found; unavailable: it is replaced again and
+  // again.
   io::Task<Result<void>> copy(const model::Name& from, const model::Name& to, io::Call call);
   // False: it was not there. unavailable: it was replaced meanwhile.
   io::Task<Result<bool>> remove(const model::Name& name, io::Call call);
@@ -62,6 +63,8 @@ class Catalogue {
 
  private:
   void take(const std::string& key, const std::string* value);
+  // False: `from` was replaced meanwhile.
+  io::Task<Result<bool>> copy_once(const model::Name& from, const model::Name& to, io::Call call);
   // False: one of `compares` does not hold.
   io::Task<Result<bool>> write(const model::Name& name, std::string value,
                                std::vector<metadata::Compare> compares, io::Call call);

@@ -54,7 +54,8 @@ Result<std::string> ClusterStore::read_manifest(const model::Name& name) {
 }
 
 io::Task<void> ClusterStore::learn(model::Name name) {
-  if (catalogue_.find(name)) co_return;
+  const bool is_known = catalogue_.facts().find(catalogue_key(name)) || local_.find(name);
+  if (is_known) co_return;
   const auto learned = co_await catalogue_.refresh(name, world_.clock.call_within(kLearnMax));
   // Without a majority every unknown name would be a line.
   if (!learned) log_debug("no word of a model", field("error", learned.error()));

@@ -34,6 +34,8 @@ class FactTable {
   const std::map<std::string, Fact>& facts() const { return facts_; }
   const Fact* find(const std::string& key) const;
   bool synced() const { return synced_; }
+  // Up to here the metadata have told everything.
+  metadata::Revision revision() const { return revision_; }
   // Whether the metadata told all of it when they were last asked, and tell the changes.
   bool following() const { return following_; }
 

@@ -3,6 +3,7 @@
 #include "base/json_fields.h"
 #include "base/log.h"
 #include "cluster/pin_table.h"
+#include "metadata/read_to_change.h"
 #include "model/json_text.h"
 
 namespace om::cluster {
@@ -48,7 +49,9 @@ Result<Member> read_member(std::string_view text) {
 }
 
 Members::Members(io::World& world, metadata::Metadata& metadata, io::Path file)
-    : metadata_(metadata), facts_(world, metadata, std::string(kNodesPrefix), std::move(file)) {
+    : clock_(world.clock),
+      metadata_(metadata),
+      facts_(world, metadata, std::string(kNodesPrefix), std::move(file)) {
   facts_.on_change([this](const std::string& key, const std::string* value) { take(key, value); });
 }
 
@@ -85,7 +88,8 @@ io::Task<Result<void>> Members::update(std::string name, std::function<void(Memb
                                        io::Call call) {
   const std::string key = std::string(kNodesPrefix) + name;
   for (int i = 0; i < kUpdateTriesMax; i++) {
-    CO_TRY(const std::optional<metadata::Entry> entry, co_await metadata_.get(key, call));
+    CO_TRY(const std::optional<metadata::Entry> entry,
+           co_await metadata::read_to_change(clock_, metadata_, key, call));
     if (!entry) co_return fail(Errc::not_found, "no node '{}' in this cluster", name);
     CO_TRY(Member member, read_member(entry->value));
     change(member);

@@ -62,6 +62,7 @@ class Members {
  private:
   void take(const std::string& key, const std::string* value);
 
+  io::Clock& clock_;
   metadata::Metadata& metadata_;
   std::map<std::string, Member, std::less<>> members_;
   std::function<void()> callback_;

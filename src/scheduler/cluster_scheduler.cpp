@@ -136,6 +136,7 @@ io::Task<Result<std::unique_ptr<Lease>>> ClusterScheduler::acquire(Target target
     const bool may_pass = code == Errc::unavailable || (options.resumes && code == Errc::internal);
     if (!may_pass) co_return lease;
     if (world_.clock.now() > until) co_return lease;
+    if (options.patience && world_.clock.now() - since >= *options.patience) co_return lease;
     CO_TRY_VOID(co_await world_.clock.sleep_for(kReturnInterval, call));
   }
 }
@@ -150,15 +151,17 @@ SentOutcome::Result ClusterScheduler::outcome_of(const Error& error, bool own_no
 }
 
 // Else a node is chosen that has to copy what another one could have loaded at once.
-io::Task<Result<void>> ClusterScheduler::wait_for_word_of_files(const PlacementRequest& request,
-                                                                io::TimePoint since,
-                                                                io::Call call) {
+io::Task<Result<void>> ClusterScheduler::wait_for_word_of_files(
+    const PlacementRequest& request, std::optional<io::Duration> patience, io::TimePoint since,
+    io::Call call) {
   const ClusterIndex& known = chooser_->cluster();
   const auto is_unknown = [&] {
     return !request.files.empty() && known.with_blob(request.weights).empty() &&
            known.with_runner(request.key()).empty();
   };
-  while (is_unknown() && world_.clock.now() - since < kFilesWordMax) {
+  io::Duration most = kFilesWordMax;
+  if (patience) most = std::min(most, *patience / 2);
+  while (is_unknown() && world_.clock.now() - since < most) {
     chooser_->observe(nodes_->view());
     if (!is_unknown()) break;
     CO_TRY_VOID(co_await world_.clock.sleep_for(kReturnInterval / 2, call));
@@ -169,7 +172,7 @@ io::Task<Result<void>> ClusterScheduler::wait_for_word_of_files(const PlacementR
 io::Task<Result<std::unique_ptr<Lease>>> ClusterScheduler::acquire_on_any(
     const Target& target, const AcquireOptions& options, io::TimePoint since, io::Call call) {
   PlacementRequest request = placement_request(target, options);
-  CO_TRY_VOID(co_await wait_for_word_of_files(request, since, call));
+  CO_TRY_VOID(co_await wait_for_word_of_files(request, options.patience, since, call));
   Error last{Errc::unavailable, fmt::format("no node that can be reached can run {}", target.name)};
   bool may_evict = false, crowded = false;
   for (size_t tried = 0; tried < kNodesTriedMax; tried++) {

@@ -66,6 +66,7 @@ class ClusterScheduler final : public Scheduler {
                                                           const AcquireOptions& options,
                                                           io::TimePoint since, io::Call call);
   io::Task<Result<void>> wait_for_word_of_files(const PlacementRequest& request,
+                                                std::optional<io::Duration> patience,
                                                 io::TimePoint since, io::Call call);
   static SentOutcome::Result outcome_of(const Error& error, bool own_node);
   io::Task<Result<std::unique_ptr<Lease>>> acquire_on(const std::string& node, const Target& target,

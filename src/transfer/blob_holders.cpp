@@ -57,17 +57,19 @@ io::Task<std::optional<uint64_t>> ask_for_size(http::Client& client, const Clust
 io::Task<std::optional<uint64_t>> size_elsewhere(const Context& context, Digest digest,
                                                  io::Call call) {
   if (context.links == nullptr) co_return std::nullopt;
-  const cluster::View view = context.links->view();
   for (const bool is_said : {true, false}) {
+    const cluster::View view = context.links->view();
+    const io::TimePoint end = context.world.clock.now() + kHolderWordMax;
     for (const cluster::NodeInfo& node : view.nodes()) {
       if (!answers(*context.links, node) || node.has_blob(digest) != is_said) continue;
-      const io::TimePoint until = context.world.clock.now() + kHolderAnswersMax;
+      const io::TimePoint until = std::min(end, context.world.clock.now() + kHolderAnswersMax);
       const io::Call asked{std::min(call.deadline, until), call.cancel};
       if (const auto size =
               co_await ask_for_size(context.client, *context.links, node, digest, asked)) {
         co_return size;
       }
       if (call.cancel.cancelled()) co_return std::nullopt;
+      if (context.world.clock.now() >= end) break;
     }
   }
   co_return std::nullopt;

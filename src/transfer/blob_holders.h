@@ -28,7 +28,8 @@ io::Task<std::optional<uint64_t>> ask_for_size(http::Client& client, const Clust
                                                cluster::NodeInfo node, Digest digest,
                                                io::Call call);
 
-// Asks all nodes that answer, those first that are said to have it. Nothing: none of them has it.
+// Asks the nodes that answer, those first that are said to have it, kHolderWordMax long for each of
+// the two. Nothing: none of them has it.
 io::Task<std::optional<uint64_t>> size_elsewhere(const Context& context, Digest digest,
                                                  io::Call call);
 

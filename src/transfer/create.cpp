@@ -88,7 +88,7 @@ class Creation {
     for (const Digest& digest : digests) {
       if (context_.store.blob_size(digest)) continue;
       const auto size = co_await size_elsewhere(context_, digest, call_);
-      if (!size) continue;  // That it is missing is told where it is read.
+      if (!size) break;  // That it is missing is told where it is read.
       CO_TRY_VOID(co_await downloads_.fetch(nullptr, digest, *size, sink_, call_));
     }
     co_return Result<void>{};

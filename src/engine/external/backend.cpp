@@ -104,6 +104,7 @@ void Backend::set_key(std::string key) {
   if (key == key_) return;
   key_ = std::move(key);
   key_changed_ = true;
+  checked_ = false;
   key_came_.notify_all();
 }
 
@@ -145,7 +146,8 @@ io::Task<Result<void>> Backend::check(io::Call call) {
     error_ = checked.error();
     health_->failed_checks++;
   }
-  checked_ = checked_ || checked || checked.error().code != Errc::cancelled;
+  const bool ended = checked || checked.error().code != Errc::cancelled;
+  checked_ = checked_ || (ended && !key_changed_);
   co_return checked;
 }
 

@@ -199,7 +199,10 @@ TEST(Backend, IsCheckedAgainWhenItsKeyComesDuringACheck) {
     (void)co_await far.world().clock().sleep_for(seconds(1));
     EXPECT_EQ(far.checks, 1);
     far.backend().set_key("secret");
-    (void)co_await far.world().clock().sleep_for(seconds(4));
+    (void)co_await far.world().clock().sleep_for(milliseconds(1500));
+    EXPECT_FALSE(far.backend().was_checked()) << "only without it";
+    (void)co_await far.world().clock().sleep_for(milliseconds(2500));
+    EXPECT_TRUE(far.backend().was_checked());
     EXPECT_TRUE(far.backend().healthy());
     EXPECT_NE(far.backend().find("m"), nullptr);
   });

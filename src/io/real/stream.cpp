@@ -54,7 +54,9 @@ void DeadlineTick::run() {
   const TimePoint now = clock_.now();
   const Duration stood = now - due_;
   for (TickedStream* stream : streams_) {
-    if (stood > kInterval && stream->deadline_ != kNever) stream->deadline_ += stood;
+    if (stood > kInterval && stream->deadline_ < now + kAfterStall) {
+      stream->deadline_ = std::min(stream->deadline_ + stood, now + kAfterStall);
+    }
     if (stream->deadline_ > now || stream->ended_ != TickedStream::Ended::no) continue;
     stream->ended_ = TickedStream::Ended::late;
     stream->close_socket();  // Its operations complete later, never inside this loop.

@@ -45,7 +45,8 @@ class TickedStream : public Stream {
 
 // Looks at every stream a few times a second: one timer for all, a plain store to move a deadline.
 // Who comes late to it stood still (a suspended machine, a stolen processor), and that is nobody's
-// silence: all deadlines move on by as much.
+// silence: deadlines move on by as much, but
+// no further than kAfterStall from now.
 class DeadlineTick {
  public:
   explicit DeadlineTick(Clock& clock) : clock_(clock) {}
@@ -53,7 +54,7 @@ class DeadlineTick {
 
  private:
   friend class TickedStream;
-  static constexpr std::chrono::milliseconds kInterval{250};
+  static constexpr std::chrono::milliseconds kInterval{250}, kAfterStall{2000};
   void arm();
   void run();
 

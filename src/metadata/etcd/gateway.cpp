@@ -186,7 +186,8 @@ io::Task<Result<std::string>> Gateway::ask(Kind kind, std::string target, std::s
     const auto now = world_.clock.now();
     if (call.cancel.cancelled()) co_return fail(Errc::cancelled, "cancelled");
     if (now >= call.deadline) {
-      const bool no_leader = !unknown && last.code == Errc::not_leader;
+      // A change that was never sent did nothing, whatever its last attempt ended by.
+      const bool no_leader = !unknown && (kind == Kind::change || last.code == Errc::not_leader);
       co_return fail(no_leader ? Errc::not_leader : Errc::deadline_exceeded, "{}", last.what);
     }
     if (!unknown && now >= begun + patience) {

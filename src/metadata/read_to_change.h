@@ -1,0 +1,14 @@
+// The read that a change begins with.
+#pragma once
+
+#include "io/clock.h"
+#include "metadata/metadata.h"
+
+namespace om::metadata {
+
+// get(), which gives up sooner than a change does when no majority can be reached: it is asked
+// again until an election would be over. Errors as of get().
+io::Task<Result<std::optional<Entry>>> read_to_change(io::Clock& clock, Metadata& metadata,
+                                                      std::string key, io::Call call);
+
+}  // namespace om::metadata
