@@ -24,6 +24,8 @@ constexpr uint64_t kAnswerBytesMax = 16 << 20;
 // only where somebody answers at all.
 constexpr std::chrono::seconds kJoinAskMax{12}, kJoinConnectMax{3};
 static_assert(kJoinAskMax > peer::JoinService::kJoinMax);
+constexpr std::chrono::seconds kCopiesWordMax{3};
+constexpr std::chrono::milliseconds kCopiesPoll{100};
 // Facts of the cluster that was backed up, not of the one they are read back into.
 constexpr std::string_view kNotRestored[] = {"/nodes/", "/tokens/", "/pulls/"};
 
@@ -273,24 +275,29 @@ io::Task<Result<void>> ClusterAdmin::enter(ClusterState state, cluster::JoinAnsw
   co_return Result<void>{};
 }
 
-Result<void> ClusterAdmin::check_copies_elsewhere(const std::string& node) const {
+io::Task<Result<void>> ClusterAdmin::check_copies_elsewhere(std::string node) const {
   const transfer::Replicas& replicas = parts_->distribution().replicas();
+  // Of a model that was made a moment ago nobody has told yet who holds it.
+  const io::TimePoint until = world_.clock.now() + kCopiesWordMax;
+  while (std::ranges::any_of(replicas.health(), &transfer::ModelHealth::is_awaited)) {
+    if (world_.clock.now() >= until) break;
+    CO_TRY_VOID(co_await world_.clock.sleep_for(kCopiesPoll));
+  }
   std::string models;
   for (const transfer::ModelHealth& model : replicas.health()) {
     // One that does not answer may be gone for ever: it is no copy elsewhere.
     const auto is_node = [&node](const std::string& holder) { return holder == node; };
     const bool holds = std::ranges::any_of(model.copies, is_node) ||
                        std::ranges::any_of(model.unreachable, is_node);
-    // Of a new model nobody has told who holds it: this may be the one.
-    if ((holds || model.is_awaited) && std::ranges::all_of(model.copies, is_node)) {
+    if (holds && std::ranges::all_of(model.copies, is_node)) {
       models += (models.empty() ? "" : ", ") + transfer::name_in(*replicas.state(), model);
     }
   }
-  if (models.empty()) return {};
-  return fail(Errc::invalid_argument,
-              "no other node has {}: `ollamamax replicas set MODEL --factor 2` makes a copy; "
-              "--force takes '{}' out all the same",
-              models, node);
+  if (models.empty()) co_return Result<void>{};
+  co_return fail(Errc::invalid_argument,
+                 "no other node has {}: `ollamamax replicas set MODEL --factor 2` makes a copy; "
+                 "--force takes '{}' out all the same",
+                 models, node);
 }
 
 io::Task<Result<void>> ClusterAdmin::leave_now(bool force, io::Call call) {
@@ -352,7 +359,7 @@ io::Task<Result<void>> ClusterAdmin::take_leave(bool force, io::Call call) {
                             : "this node keeps the only copy of the cluster's facts: `ollamamax "
                               "cluster promote NODE` another one first");
   }
-  if (!force) CO_TRY_VOID(check_copies_elsewhere(name_));
+  if (!force) CO_TRY_VOID(co_await check_copies_elsewhere(name_));
   if (!parts_->members().find(name_)) co_return Result<void>{};
   co_return co_await parts_->withdraw(call);
 }
@@ -448,7 +455,7 @@ io::Task<Result<void>> ClusterAdmin::remove(std::string node, bool force, io::Ca
   if (node == name_) {
     co_return fail(Errc::invalid_argument, "this is the node itself: `ollamamax cluster leave`");
   }
-  if (!force) CO_TRY_VOID(check_copies_elsewhere(node));
+  if (!force) CO_TRY_VOID(co_await check_copies_elsewhere(node));
   // Asked again after half of it was done, this does the rest.
   if (parts_->members().find(node)) CO_TRY_VOID(co_await parts_->remove_voter(node, call));
   co_return co_await parts_->members().remove(std::move(node), std::move(call));
