@@ -115,11 +115,9 @@ io::Task<Result<void>> ClusterParts::open(io::Endpoint at, scheduler::LocalSched
   open_distribution(client, std::move(options));
   reports_->on_lost([this](const std::string& node) { peer_server_->forget(node); });
   members_->on_change([this] { connect_members(); });
-  // What was made here is told at once: whoever asks for it next is sent to its files.
-  catalogue_->on_change(
-      [this](const std::string&, const cluster::Card*, const cluster::Card* card) {
-        if (card != nullptr && disk_.blob_size(card->model->weights)) blobs_at_ = {};
-      });
+  catalogue_->on_change([this](const auto&, const auto*, const cluster::Card* card) {
+    if (card != nullptr) tell_files_of(*card);
+  });
   members_->start();
   catalogue_->start();
   connect_members();
@@ -408,6 +406,11 @@ Result<void> ClusterParts::authorize(const http::Request& request) {
     known.push_back({member.name, member.serial, false});
   }
   return security::check_peer(request.peer_certificate, request.peer_certificate_serial, known);
+}
+
+// What was made here is told at once: whoever asks for it next is sent to its files.
+void ClusterParts::tell_files_of(const cluster::Card& card) {
+  if (disk_.blob_size(card.model->weights)) blobs_at_ = {};
 }
 
 void ClusterParts::refresh_blobs() {

@@ -113,6 +113,7 @@ class ClusterParts {
   io::Task<Result<std::string>> describe(model::Name name, std::string bytes);
   io::Task<Result<void>> bring(const scheduler::Target& target, io::Call call);
   void refresh_blobs();
+  void tell_files_of(const cluster::Card& card);
   io::Task<void> wait_for_reports();
   io::Task<void> stage(std::string model, size_t copies);
   void open_split(scheduler::LocalScheduler& local);
