@@ -190,14 +190,11 @@ HandlerResult handle_show(const Dependencies& dependencies, Context& context) {
   CO_TRY(const auto body, co_await read_json(context, dependencies.settings.body_bytes_max));
   CO_TRY(const ShowRequest request, read_show_request(body));
   context.model = request.model;
-  if (!backend_of(dependencies, request.model)) {
-    co_await generation::learn(dependencies.store, request.model);
-  }
+  const auto backend = backend_of(dependencies, request.model);
+  if (!backend) co_await generation::learn(dependencies.store, request.model);
   auto shown = find_shown(dependencies.store, request);
-  if (!shown && shown.error().code == Errc::not_found) {
-    if (auto backend = backend_of(dependencies, request.model)) {
-      co_return co_await show_external(dependencies, *backend, request.model, context);
-    }
+  if (!shown && shown.error().code == Errc::not_found && backend) {
+    co_return co_await show_external(dependencies, *backend, request.model, context);
   }
   CO_TRY(const store::Model model, std::move(shown));
   io::Filesystem& files = dependencies.world.files;

@@ -1,24 +1,30 @@
 #include "transfer/blob_holders.h"
 
 #include <algorithm>
-#include <charconv>
+
+#include "base/strings.h"
 
 namespace om::transfer {
-namespace {
 
-bool answers(const ClusterLinks& links, const cluster::NodeInfo& node) {
-  const bool is_up =
-      node.state == cluster::NodeState::ready || node.state == cluster::NodeState::draining;
-  return is_up && node.name != links.node;
+bool answers(const cluster::NodeInfo& node) {
+  return node.state == cluster::NodeState::ready || node.state == cluster::NodeState::draining;
 }
 
-}  // namespace
+http::ClientRequest blob_request(const ClusterLinks& links, const cluster::NodeInfo& node,
+                                 const Digest& digest) {
+  http::ClientRequest request;
+  request.endpoint = node.peer;
+  request.tls = links.tls ? links.tls(node) : nullptr;
+  request.host = node.peer.str();
+  request.target = "/peer/v1/blobs/" + digest.str();
+  return request;
+}
 
 std::vector<cluster::NodeInfo> holders_of(const ClusterLinks& links, const Digest& digest) {
   std::vector<cluster::NodeInfo> holders;
   const cluster::View view = links.view();
   for (const cluster::NodeInfo& node : view.nodes()) {
-    if (answers(links, node) && node.has_blob(digest)) holders.push_back(node);
+    if (answers(node) && node.name != links.node && node.has_blob(digest)) holders.push_back(node);
   }
   return holders;
 }
@@ -39,19 +45,11 @@ io::Task<std::vector<cluster::NodeInfo>> wait_for_holders(io::World& world,
 io::Task<std::optional<uint64_t>> ask_for_size(http::Client& client, const ClusterLinks& links,
                                                cluster::NodeInfo node, Digest digest,
                                                io::Call call) {
-  http::ClientRequest request;
+  http::ClientRequest request = blob_request(links, node, digest);
   request.method = "HEAD";
-  request.endpoint = node.peer;
-  request.tls = links.tls ? links.tls(node) : nullptr;
-  request.host = node.peer.str();
-  request.target = "/peer/v1/blobs/" + digest.str();
   const auto response = co_await client.send(std::move(request), std::move(call));
   if (!response || (*response)->status() != 200) co_return std::nullopt;
-  const std::string_view told = (*response)->headers().get("Content-Length");
-  uint64_t size = 0;
-  const auto [end, error] = std::from_chars(told.data(), told.data() + told.size(), size);
-  if (error != std::errc{} || end != told.data() + told.size()) co_return std::nullopt;
-  co_return size;
+  co_return parse_number<uint64_t>((*response)->headers().get("Content-Length"));
 }
 
 io::Task<std::optional<uint64_t>> size_elsewhere(const Context& context, Digest digest,
@@ -61,7 +59,8 @@ io::Task<std::optional<uint64_t>> size_elsewhere(const Context& context, Digest 
     const cluster::View view = context.links->view();
     const io::TimePoint end = context.world.clock.now() + kHolderWordMax;
     for (const cluster::NodeInfo& node : view.nodes()) {
-      if (!answers(*context.links, node) || node.has_blob(digest) != is_said) continue;
+      if (!answers(node) || node.name == context.links->node) continue;
+      if (node.has_blob(digest) != is_said) continue;
       const io::TimePoint until = std::min(end, context.world.clock.now() + kHolderAnswersMax);
       const io::Call asked{std::min(call.deadline, until), call.cancel};
       if (const auto size =

@@ -15,6 +15,12 @@ inline constexpr std::chrono::seconds kHolderWordMax{5};
 // Within which a node says whether it has a blob.
 inline constexpr std::chrono::seconds kHolderAnswersMax{2};
 
+bool answers(const cluster::NodeInfo& node);
+
+// A GET of the blob at that node, whole unless a range is added.
+http::ClientRequest blob_request(const ClusterLinks& links, const cluster::NodeInfo& node,
+                                 const Digest& digest);
+
 // Nodes that answer and are said to have it, this one left out.
 std::vector<cluster::NodeInfo> holders_of(const ClusterLinks& links, const Digest& digest);
 

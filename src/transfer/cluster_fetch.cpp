@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "transfer/blob_holders.h"
 #include "transfer/download.h"
 
 namespace om::transfer {
@@ -14,10 +15,6 @@ constexpr std::chrono::seconds kLookMax{3};
 // Holders that bring nothing for so long do not keep us from the registry.
 constexpr std::chrono::seconds kHolderPatience{5};
 constexpr int kAttemptsMax = 6;
-
-bool answers(const cluster::NodeInfo& node) {
-  return node.state == cluster::NodeState::ready || node.state == cluster::NodeState::draining;
-}
 
 // Of a registry: asked again it would say the same.
 bool is_final(const Error& refusal) {
@@ -136,10 +133,8 @@ bool ClusterFetch::trust_fewer() {
     alone_ = name;
     return true;
   }
-  const cluster::View view = parts_.links.view();
-  for (const cluster::NodeInfo& node : view.nodes()) {
-    if (distrusted_.contains(node.name) || node.name == parts_.links.node) continue;
-    if (!answers(node) || !node.has_blob(digest())) continue;
+  for (const cluster::NodeInfo& node : holders_of(parts_.links, digest())) {
+    if (distrusted_.contains(node.name)) continue;
     alone_ = node.name;
     return true;
   }
@@ -162,18 +157,15 @@ io::Task<void> ClusterFetch::look_once() {
 
 bool ClusterFetch::somebody_may_have_it() const {
   if (fetch_->source_count() > 0) return true;
-  const cluster::View view = parts_.links.view();
-  return std::ranges::any_of(view.nodes(), [this](const cluster::NodeInfo& node) {
-    return answers(node) && node.name != parts_.links.node && node.has_blob(digest()) &&
-           may_use(node.name);
-  });
+  const auto holders = holders_of(parts_.links, digest());
+  return std::ranges::any_of(holders,
+                             [this](const cluster::NodeInfo& node) { return may_use(node.name); });
 }
 
 io::Task<bool> ClusterFetch::add_nodes() {
   const cluster::View view = parts_.links.view();
   bool somebody_has_it = false;
-  for (const cluster::NodeInfo& node : view.nodes()) {
-    if (!answers(node) || node.name == parts_.links.node || !node.has_blob(digest())) continue;
+  for (const cluster::NodeInfo& node : holders_of(parts_.links, digest())) {
     add_node(node);
     somebody_has_it = somebody_has_it || fetch_->has_source(node.name);
   }

@@ -1,9 +1,9 @@
 #include "transfer/peer_blobs.h"
 
 #include <algorithm>
-#include <charconv>
 
 #include "base/log.h"
+#include "base/strings.h"
 #include "http/forwarding_writer.h"
 #include "http/range.h"
 #include "transfer/chunk_source.h"
@@ -15,12 +15,6 @@ namespace {
 constexpr std::string_view kPrefix = "/peer/v1/blobs/";
 constexpr std::string_view kChunks = "/chunks";
 constexpr std::string_view kDoubt = "/doubt";
-
-size_t number_of(std::string_view text) {
-  size_t number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  return error == std::errc{} && end == text.data() + text.size() ? number : 0;
-}
 
 io::Task<void> refuse(http::ResponseWriter& response, int status, std::string_view why) {
   // A peer that has left needs no answer.
@@ -135,7 +129,7 @@ io::Task<void> PeerBlobs::wait_for_news(Digest digest, size_t after, io::Call ca
 
 io::Task<void> PeerBlobs::send_offer(http::Request& request, http::ResponseWriter& response,
                                      Digest digest) {
-  const size_t after = number_of(request.query_value("after"));
+  const size_t after = parse_number<size_t>(request.query_value("after")).value_or(0);
   const io::TimePoint until = world_.clock.now() + kOfferWait;
   auto offer = offer_now(digest, after);
   while (offer && offer->chunks.empty() && world_.clock.now() < until) {

@@ -34,11 +34,7 @@ io::Task<Result<void>> pass_on(http::ClientResponse& from, http::ResponseWriter&
 
 io::Task<Result<std::unique_ptr<http::ClientResponse>>> BlobRelay::open(
     const cluster::NodeInfo& node, Digest digest, uint64_t offset, uint64_t end, io::Call call) {
-  http::ClientRequest request;
-  request.endpoint = node.peer;
-  request.tls = links_.tls ? links_.tls(node) : nullptr;
-  request.host = node.peer.str();
-  request.target = "/peer/v1/blobs/" + digest.str();
+  http::ClientRequest request = blob_request(links_, node, digest);
   request.headers.set("Range", fmt::format("bytes={}-{}", offset, end - 1));
   CO_TRY(auto response, co_await context_.client.send(std::move(request), std::move(call)));
   if (response->status() != 206) {
