@@ -32,7 +32,7 @@ void write_loaded(JsonWriter& writer, const Dependencies& dependencies,
   auto model = name ? dependencies.store.load(*name)
                     : Result<std::shared_ptr<const store::Model>>(fail(std::move(name).error()));
   // Deleted meanwhile: it runs on, and only its name is known.
-  write_details(writer, model ? **model : store::Model{});
+  write_details(writer, store::ModelDetails::of(model ? **model : store::Model{}));
   std::string expires = loaded.expires_at ? format_time(*loaded.expires_at) : forever(now);
   if (loaded.stopping) expires = format_time(now - std::chrono::seconds(1));  // "Stopping...".
   writer.member("expires_at", std::string_view(expires));

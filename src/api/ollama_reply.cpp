@@ -146,28 +146,16 @@ void write_list(JsonWriter& writer, std::string_view name, const std::vector<std
   writer.end_array();
 }
 
-void write_details(JsonWriter& writer, const store::Model& model) {
-  const model::Config& config = model.config;
-  const auto either = [](const std::string& first, const std::string& second) -> std::string_view {
-    return first.empty() ? second : first;
-  };
-  const std::string family(either(config.model_family, model.gguf.architecture));
+void write_details(JsonWriter& writer, const store::ModelDetails& details) {
   writer.key("details").begin_object();
   writer.member("parent_model", "");
-  writer.member("format",
-                config.model_format.empty() ? "gguf" : std::string_view(config.model_format));
-  writer.member("family", std::string_view(family));
-  std::vector<std::string> families = config.model_families;
-  if (families.empty() && !family.empty()) families.push_back(family);
-  write_list(writer, "families", families);
-  writer.member("parameter_size", either(config.model_type, model.gguf.parameter_size));
-  writer.member("quantization_level", either(config.file_type, model.gguf.file_type));
-  const int64_t context =
-      config.context_length > 0 ? config.context_length : model.gguf.context_length;
-  const int64_t width =
-      config.embedding_length > 0 ? config.embedding_length : model.gguf.embedding_length;
-  writer.member_if("context_length", context);
-  writer.member_if("embedding_length", width);
+  writer.member("format", std::string_view(details.format));
+  writer.member("family", std::string_view(details.family));
+  write_list(writer, "families", details.families);
+  writer.member("parameter_size", std::string_view(details.parameter_size));
+  writer.member("quantization_level", std::string_view(details.quantization_level));
+  writer.member_if("context_length", details.context_length);
+  writer.member_if("embedding_length", details.embedding_length);
   writer.end_object();
 }
 

@@ -41,7 +41,7 @@ void append_chunk(model::Chunk& whole, model::Chunk chunk);
 void write_progress(std::string& out, const transfer::Progress& progress);
 
 // `details` of tags, ps and show.
-void write_details(JsonWriter& writer, const store::Model& model);
+void write_details(JsonWriter& writer, const store::ModelDetails& details);
 
 void write_list(JsonWriter& writer, std::string_view name, const std::vector<std::string>& texts);
 

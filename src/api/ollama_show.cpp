@@ -117,7 +117,7 @@ std::string write_show(const store::Model& model, const HeaderFacts& weights,
   writer.member_if("system", model.system);
   writer.member_if("renderer", model.config.renderer);
   writer.member_if("parser", model.config.parser);
-  write_details(writer, model);
+  write_details(writer, store::ModelDetails::of(model));
   write_messages(writer, model.messages);
   writer.key("model_info").value(boost::json::value(weights.model_info));
   if (projector) {

@@ -11,10 +11,10 @@ HandlerResult handle_tags(const Dependencies& dependencies, Context& context) {
   JsonWriter writer(reply);
   writer.begin_object().key("models").begin_array();
   for (const store::StoredManifest& stored : models) {
-    auto model = dependencies.store.load(stored.name);
-    if (!model) {  // One damaged model must not hide the others.
+    auto details = co_await dependencies.store.details(stored);
+    if (!details) {  // One damaged model must not hide the others.
       log_warn("model left out of the list", field("model", stored.name.shortest()),
-               field("error", model.error()));
+               field("error", details.error()));
       continue;
     }
     const std::string name = stored.name.shortest();
@@ -23,8 +23,8 @@ HandlerResult handle_tags(const Dependencies& dependencies, Context& context) {
     writer.member("modified_at", std::string_view(format_time(stored.modified)));
     writer.member("size", stored.manifest.total_size());
     writer.member("digest", std::string_view(stored.digest.hex()));
-    write_details(writer, **model);
-    write_list(writer, "capabilities", (*model)->capabilities);
+    write_details(writer, **details);
+    write_list(writer, "capabilities", (*details)->capabilities);
     writer.end_object();
   }
   for (const engine::ExternalModel& model : external_models(dependencies, context)) {
@@ -35,7 +35,7 @@ HandlerResult handle_tags(const Dependencies& dependencies, Context& context) {
     writer.member("modified_at", std::string_view(format_time(model.modified)));
     writer.member("size", model.size);
     writer.member("digest", std::string_view(model.digest));
-    write_details(writer, store::Model{});
+    write_details(writer, store::ModelDetails::of({}));
     writer.end_object();
   }
   writer.end_array().end_object();

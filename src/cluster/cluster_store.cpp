@@ -48,6 +48,12 @@ Result<std::shared_ptr<const store::Model>> ClusterStore::load(const model::Name
   return card->model;
 }
 
+io::Task<Result<std::shared_ptr<const store::ModelDetails>>> ClusterStore::details(
+    store::StoredManifest stored) {
+  if (!catalogue_.find(stored.name)) return local_.details(std::move(stored));
+  return Store::details(std::move(stored));  // Nothing to read: it is in memory.
+}
+
 Result<std::string> ClusterStore::read_manifest(const model::Name& name) {
   if (const Card* card = catalogue_.find(name)) return card->manifest;
   return local_.read_manifest(name);

@@ -58,6 +58,8 @@ class ClusterStore final : public store::Store {
   Result<std::vector<store::StoredManifest>> list() override;
   Result<store::StoredManifest> find(const model::Name& name) override;
   Result<std::shared_ptr<const store::Model>> load(const model::Name& name) override;
+  io::Task<Result<std::shared_ptr<const store::ModelDetails>>> details(
+      store::StoredManifest stored) override;
   Result<std::string> read_manifest(const model::Name& name) override;
   io::Task<void> learn(model::Name name) override;
   io::Task<Result<void>> put_manifest(const model::Name& name, std::string bytes) override;

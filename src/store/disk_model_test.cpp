@@ -84,6 +84,25 @@ TEST_F(LoadedModel, IsRefusedWhenItsWeightsAreGoneOrNoGguf) {
   EXPECT_EQ(store().load(name("chat")).error().code, Errc::corrupt);
 }
 
+TEST_F(LoadedModel, IsKnownToListsHoweverManyThereAre) {
+  open();
+  put_chat_model("model", "one");
+  const auto weights = store().load(name("model")).value()->weights;
+  for (int i = 0; i < 70; i++) put_chat_model("model" + std::to_string(i), std::to_string(i));
+  const auto listed = store().list().value();
+  std::vector<std::shared_ptr<const ModelDetails>> first;
+  for (const auto& stored : listed) first.push_back(wait(store().details(stored)).value());
+  EXPECT_EQ(first.front()->family, "llama");
+  EXPECT_EQ(first.front()->context_length, 512);
+  EXPECT_THAT(first.front()->capabilities, ElementsAre("completion", "tools"));
+  write_raw("blobs/" + weights.file_name(), "not a gguf");  // Whoever reads it again notices.
+  for (size_t i = 0; i < listed.size(); i++) {
+    EXPECT_EQ(wait(store().details(listed[i])).value_or(nullptr), first[i]) << i;
+  }
+  ASSERT_TRUE(wait(store().remove_blob(weights)));
+  EXPECT_EQ(wait(store().details(listed[0])).error().code, Errc::not_found);
+}
+
 class PartialBlobs : public StoreWorld {
  protected:
   static constexpr uint64_t kBlock = PartialBlob::kBlockBytes;

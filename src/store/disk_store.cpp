@@ -95,6 +95,11 @@ io::Task<Result<std::unique_ptr<Store>>> Store::open(io::World& world, io::Path 
 
 io::Task<void> Store::learn(model::Name) { co_return; }
 
+io::Task<Result<std::shared_ptr<const ModelDetails>>> Store::details(StoredManifest stored) {
+  CO_TRY(const auto model, load(stored.name));
+  co_return std::make_shared<const ModelDetails>(ModelDetails::of(*model));
+}
+
 io::Task<Result<void>> Store::remove_leftovers() {
   co_return fail(Errc::unsupported, "not the store of a folder");
 }
@@ -108,7 +113,7 @@ io::Task<Result<bool>> Store::replace_if(const model::Name&, std::optional<Diges
 }
 
 DiskStore::DiskStore(io::World& world, io::Path root)
-    : world_(world), layout_{std::move(root)}, cache_(world) {}
+    : world_(world), layout_{std::move(root)}, cache_(world), details_(world) {}
 
 template <class Job>
 auto DiskStore::locked(Job job) -> io::Task<std::invoke_result_t<Job&>> {
@@ -312,6 +317,14 @@ Result<std::shared_ptr<const Model>> DiskStore::load(const model::Name& name) {
   TRY(auto model, read_model(*this, world_.files, std::move(stored)));
   cache_.put(model);
   return model;
+}
+
+io::Task<Result<std::shared_ptr<const ModelDetails>>> DiskStore::details(StoredManifest stored) {
+  if (auto known = details_.find(stored.digest)) co_return known;
+  const Digest manifest = stored.digest;
+  auto job = [this, &stored] { return read_model(*this, world_.files, std::move(stored)); };
+  CO_TRY(const auto model, co_await world_.workers.run(std::move(job)));
+  co_return details_.put(manifest, *model);
 }
 
 Result<void> DiskStore::write_manifest(const model::Name& name, const std::string& bytes,

@@ -31,6 +31,7 @@ class DiskStore final : public Store {
   Result<std::vector<StoredManifest>> list() override;
   Result<StoredManifest> find(const model::Name& name) override;
   Result<std::shared_ptr<const Model>> load(const model::Name& name) override;
+  io::Task<Result<std::shared_ptr<const ModelDetails>>> details(StoredManifest stored) override;
   Result<std::string> read_manifest(const model::Name& name) override;
   io::Task<Result<void>> put_manifest(const model::Name& name, std::string bytes) override;
   io::Task<Result<void>> copy(const model::Name& from, const model::Name& to) override;
@@ -60,6 +61,7 @@ class DiskStore final : public Store {
   io::World& world_;
   Layout layout_;
   ModelCache cache_;
+  DetailsCache details_;
   uint64_t temporary_count_ = 0;
 };
 

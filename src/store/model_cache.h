@@ -1,7 +1,9 @@
-// The models loaded last, so that a chat request reads no small layers and no GGUF header again.
+// The models loaded last, so that a chat request reads no small layers and no GGUF header again,
+// and what lists tell of all of them.
 #pragma once
 
 #include <list>
+#include <map>
 #include <memory>
 
 #include "io/world.h"
@@ -23,6 +25,28 @@ class ModelCache {
 
   io::World& world_;
   std::list<std::shared_ptr<const Model>> models_;  // The last used first.
+};
+
+// Keyed by the manifest's digest. A list goes through all models each time, so that of those used
+// last none would ever be found again: it holds more than a folder has. On the io thread.
+class DetailsCache {
+ public:
+  explicit DetailsCache(io::World& world) : world_(world) {}
+
+  // Null if unknown, or if the weights are gone from the disk.
+  std::shared_ptr<const ModelDetails> find(const Digest& manifest);
+  std::shared_ptr<const ModelDetails> put(const Digest& manifest, const Model& model);
+
+ private:
+  static constexpr size_t kEntriesMax = 20'000;  // Some 500 bytes each.
+
+  struct Known {
+    std::shared_ptr<const ModelDetails> details;
+    std::string weights_path;
+  };
+
+  io::World& world_;
+  std::map<Digest, Known> known_;
 };
 
 }  // namespace om::store

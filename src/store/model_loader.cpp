@@ -91,6 +91,28 @@ bool Model::can(std::string_view capability) const {
   return std::find(capabilities.begin(), capabilities.end(), capability) != capabilities.end();
 }
 
+ModelDetails ModelDetails::of(const Model& model) {
+  const model::Config& config = model.config;
+  const model::GgufSummary& gguf = model.gguf;
+  const auto either = [](const std::string& first, const std::string& second) {
+    return first.empty() ? second : first;
+  };
+  ModelDetails details;
+  details.format = config.model_format.empty() ? "gguf" : config.model_format;
+  details.family = either(config.model_family, gguf.architecture);
+  details.families = config.model_families;
+  if (details.families.empty() && !details.family.empty()) {
+    details.families.push_back(details.family);
+  }
+  details.parameter_size = either(config.model_type, gguf.parameter_size);
+  details.quantization_level = either(config.file_type, gguf.file_type);
+  details.context_length = config.context_length > 0 ? config.context_length : gguf.context_length;
+  details.embedding_length =
+      config.embedding_length > 0 ? config.embedding_length : gguf.embedding_length;
+  details.capabilities = model.capabilities;
+  return details;
+}
+
 Result<std::shared_ptr<const Model>> read_model(Store& store, io::Filesystem& files,
                                                 StoredManifest stored) {
   auto model = std::make_shared<Model>();

@@ -47,6 +47,15 @@ struct Model {
   bool can(std::string_view capability) const;
 };
 
+// What lists tell of a model: small enough to be kept for each one of a folder.
+struct ModelDetails {
+  std::string format, family, parameter_size, quantization_level;
+  std::vector<std::string> families, capabilities;
+  int64_t context_length = 0, embedding_length = 0;
+
+  static ModelDetails of(const Model& model);
+};
+
 // Receives one blob. It appears under its digest only after its bytes were hashed, synced and
 // renamed into place. Destroying an unfinished writer removes what it wrote.
 class BlobWriter {
@@ -145,6 +154,9 @@ class Store {
   virtual Result<StoredManifest> find(const model::Name& name) = 0;
   // find() and its small layers; cached by the manifest's digest.
   virtual Result<std::shared_ptr<const Model>> load(const model::Name& name) = 0;
+  // Of one that list() told. A worker reads it, once: a folder may hold more models than load()
+  // remembers. Errors as of load().
+  virtual io::Task<Result<std::shared_ptr<const ModelDetails>>> details(StoredManifest stored);
   virtual Result<std::string> read_manifest(const model::Name& name) = 0;  // Its bytes, verbatim.
   // For who is about to look a name up: where a cluster agrees on names and this node knows none
   // such, another one may have made it a moment ago. It is asked for, kLearnMax long at most; if
