@@ -98,9 +98,8 @@ void EtcdVoter::open_metadata() {
 io::Task<Result<void>> EtcdVoter::resume(io::Call call) {
   CO_TRY_VOID(open_proxy());
   auto resumed = co_await member_.resume(std::move(call));
-  // Without a majority it does not answer yet, but runs: requests are served meanwhile.
-  const bool runs = resumed || resumed.error().code == Errc::deadline_exceeded;
-  if (!runs) co_return fail(std::move(resumed).error());
+  // Without a majority, or with a full disk, it does not answer yet: requests are served meanwhile.
+  if (!resumed && !member_.goes_on()) co_return fail(std::move(resumed).error());
   if (!resumed) log_warn("the facts' engine is not ready yet", field("error", resumed.error()));
   open_metadata();
   co_return Result<void>{};

@@ -200,14 +200,19 @@ io::Task<Result<void>> EtcdMember::promote(Membership& cluster, uint64_t id, io:
 
 io::Task<Result<void>> EtcdMember::run(Note note, io::Call call) {
   CHECK(!tasks_, "an etcd member is started twice");
-  CO_TRY_VOID(prepare(note));
+  if (const auto prepared = prepare(note); !prepared) {
+    if (!note.started) co_return prepared;
+    // It found all that it needs there before: etcd itself may still be able to run.
+    log_warn("an etcd member's folder cannot be written", field("error", prepared.error()));
+  }
   stopping_ = false;
   tasks_ = std::make_unique<io::TaskGroup>(world_.executor, world_.clock);
   tasks_->spawn(supervise(note.first));
   auto ready = co_await wait_until_ready(std::move(call));
   if (!ready) {
-    // One that has answered before waits for others of its cluster.
-    if (!note.started || ready.error().code != Errc::deadline_exceeded) co_await stop();
+    // One that has answered before waits for others of its cluster, or for room on its disk.
+    const bool goes_on = note.started && !removed_ && ready.error().code != Errc::cancelled;
+    if (!goes_on) co_await stop();
     co_return ready;
   }
   if (note.started) co_return Result<void>{};

@@ -14,7 +14,8 @@
 namespace om::metadata {
 
 // On the io thread. begin(), join() or resume(), and stop() before it is destroyed. After a failure
-// it is stopped, and may be tried again. A child that dies is started again, with a growing pause.
+// it is stopped, and may be tried again; not so where `goes_on()`. A child that dies is started
+// again, with a growing pause.
 //
 // A member that has lost its data has also lost what it promised to the others, and must not come
 // back as the same member: its acknowledgements may be all that a lost write had. So member.json
@@ -31,8 +32,8 @@ class EtcdMember {
   // All return when the member answers. Errors: corrupt: its data is lost, as above.
   // already_exists: the name or address is taken, as above. forbidden: the cluster has removed it.
   // unavailable: it ends at once, with its last words. deadline_exceeded: it has not answered in
-  // time; resume() lets it run all the same, for without a majority none does. not_found: no etcd
-  // here.
+  // time. not_found: no etcd here. After these three resume() goes on with one that has answered
+  // before: without a majority none does, a full disk gets room again, a program comes back.
   io::Task<Result<void>> begin(io::Call call);  // A new cluster of this member alone.
   // Added as a learner, started, and made a voter when it has caught up. May be called again after
   // a failure.
@@ -54,6 +55,7 @@ class EtcdMember {
   void use_proxy(std::string url) { options_.proxy = std::move(url); }
 
   bool running() const { return child_ != nullptr && child_->running(); }
+  bool goes_on() const { return tasks_ != nullptr; }  // It runs, or is started until it does.
   int pid() const { return child_ ? child_->pid() : 0; }
   bool removed() const { return removed_; }  // By the cluster; it is not started again.
   std::string last_words() const;            // Of its log.

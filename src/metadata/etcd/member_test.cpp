@@ -310,6 +310,34 @@ TEST(EtcdMember, OfAnotherClusterIsRecognized) {
   nodes.world.run_until_done(is_a_stranger(nodes));
 }
 
+// Its program is gone when it is to come back, and its folder cannot be written: as on a full disk.
+io::Task<void> waits(Nodes& nodes) {
+  io::World& world = nodes.world.world();
+  const std::string program = nodes.folder("program"), note = nodes.folder("a") + "/member.json";
+  auto options = nodes.member("a");
+  std::filesystem::create_symlink(options.program, program);
+  options.program = program;
+  EtcdMember a(world, options);
+  ok(co_await a.begin(nodes.call()));
+  co_await a.stop();
+  std::filesystem::remove(program);
+  std::filesystem::remove(note);
+  std::filesystem::create_directory(note);
+  EXPECT_EQ(code_of(co_await a.resume(nodes.call())), Errc::not_found);
+  EXPECT_TRUE(a.goes_on());
+  std::filesystem::create_symlink(nodes.member("a").program, program);
+  EtcdMetadata metadata(world, nodes.endpoints({"a"}));
+  co_await keeps(metadata, "back", nodes.call());
+  co_await metadata.stop();
+  co_await a.stop();
+  EXPECT_FALSE(a.goes_on());
+}
+
+TEST(EtcdMember, ThatHasBegunIsStartedUntilItCanRun) {
+  Nodes nodes;
+  nodes.world.run_until_done(waits(nodes));
+}
+
 io::Task<void> fails(Nodes& nodes) {
   io::World& world = nodes.world.world();
   auto options = nodes.member("a");
