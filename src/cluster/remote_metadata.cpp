@@ -1,5 +1,7 @@
 #include "cluster/remote_metadata.h"
 
+#include <algorithm>
+
 #include "base/json_fields.h"
 #include "engine/remote/line_reader.h"
 
@@ -10,6 +12,8 @@ namespace json = boost::json;
 using engine::LineReader;
 
 constexpr std::chrono::milliseconds kRetryPause{300};
+// So long a voter that failed is asked last.
+constexpr std::chrono::seconds kDoubtMax{30};
 constexpr size_t kRequestIdLetters = 20;
 constexpr int kPagesMax = 1000;  // More than the largest snapshot has.
 
@@ -67,6 +71,7 @@ class RemoteWatch final : public metadata::Watch {
         reader_.reset();
         Error error = std::move(line).error();
         if (!another_may_answer(error) || call.cancel.cancelled()) co_return fail(std::move(error));
+        metadata_.doubt(told_by_);
         continue;
       }
       auto events = decode_events(*line);
@@ -83,12 +88,13 @@ class RemoteWatch final : public metadata::Watch {
     const std::string text = json::serialize(body);
     while (true) {
       std::optional<Error> refused;
-      for (const engine::PeerLink& link : metadata_.voters_()) {
+      for (const engine::PeerLink& link : metadata_.in_order()) {
         auto request = link.request("POST", "/peer/v1/metadata/watch", text);
         auto reader = co_await LineReader::open(metadata_.world_.clock, metadata_.client_, link,
                                                 std::move(request), call);
         if (reader) {
           reader_.emplace(std::move(*reader));
+          told_by_ = link.node;
           co_return Result<void>{};
         }
         if (!another_may_answer(reader.error())) refused = std::move(reader).error();
@@ -101,11 +107,25 @@ class RemoteWatch final : public metadata::Watch {
   RemoteMetadata& metadata_;
   std::string prefix_;
   metadata::Revision from_;
+  std::string told_by_;  // The voter that `reader_` reads.
   std::optional<LineReader> reader_;
 };
 
 RemoteMetadata::RemoteMetadata(io::World& world, http::Client& client, Voters voters)
     : world_(world), client_(client), voters_(std::move(voters)) {}
+
+std::vector<engine::PeerLink> RemoteMetadata::in_order() const {
+  std::vector<engine::PeerLink> links = voters_();
+  std::ranges::stable_partition(links, [this](const engine::PeerLink& link) {
+    const auto found = doubted_.find(link.node);
+    return found == doubted_.end() || found->second <= world_.clock.now();
+  });
+  return links;
+}
+
+void RemoteMetadata::doubt(const std::string& node) {
+  doubted_[node] = world_.clock.now() + kDoubtMax;
+}
 
 io::Task<Result<json::object>> RemoteMetadata::ask(std::string operation, json::object body,
                                                    io::Call call) {
@@ -113,9 +133,15 @@ io::Task<Result<json::object>> RemoteMetadata::ask(std::string operation, json::
   const std::string text = json::serialize(body);
   Error last{Errc::not_leader, "no voter of the cluster is known"};
   std::optional<Error> open;  // What one voter left open no other one can deny.
-  for (const engine::PeerLink& link : voters_()) {
+  const std::vector<engine::PeerLink> links = in_order();
+  for (const engine::PeerLink& link : links) {
+    io::Call one = call;
+    // A small answer is there at once, or another voter needs the time that is left.
+    if (operation == "get" && &link != &links.back()) {
+      one.deadline -= (call.deadline - world_.clock.now()) / 2;
+    }
     auto request = link.request("POST", "/peer/v1/metadata/" + operation, text);
-    auto reader = co_await LineReader::open(world_.clock, client_, link, std::move(request), call);
+    auto reader = co_await LineReader::open(world_.clock, client_, link, std::move(request), one);
     if (!reader) {
       last = std::move(reader).error();
     } else {
@@ -123,12 +149,14 @@ io::Task<Result<json::object>> RemoteMetadata::ask(std::string operation, json::
       if (line) {
         co_await reader->finish();
         healthy_ = true;
+        doubted_.erase(link.node);
         co_return std::move(*line);
       }
       last = std::move(line).error();
     }
     if (call.cancel.cancelled()) co_return fail(Errc::cancelled, "cancelled");
     if (!another_may_answer(last)) co_return fail(std::move(last));
+    doubt(link.node);
     if (changes_something(operation) && leaves_it_open(last)) open = last;
   }
   healthy_ = false;

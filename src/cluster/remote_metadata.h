@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -14,7 +15,8 @@
 namespace om::cluster {
 
 // On the io thread. `voters` tells where to ask, the most promising first; another one is asked
-// when one cannot be reached. A commit carries a request id, so asking twice does nothing twice.
+// when one cannot be reached or reaches no majority, and that one comes last for a while. A commit
+// carries a request id, so asking twice does nothing twice.
 class RemoteMetadata final : public metadata::Metadata {
  public:
   using Voters = std::function<std::vector<engine::PeerLink>()>;
@@ -34,12 +36,15 @@ class RemoteMetadata final : public metadata::Metadata {
 
  private:
   friend class RemoteWatch;
+  std::vector<engine::PeerLink> in_order() const;
+  void doubt(const std::string& node);
   io::Task<Result<boost::json::object>> ask(std::string operation, boost::json::object body,
                                             io::Call call);
 
   io::World& world_;
   http::Client& client_;
   Voters voters_;
+  std::map<std::string, io::TimePoint> doubted_;  // Voters that failed, and until when.
   bool healthy_ = false;
 };
 

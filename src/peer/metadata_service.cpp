@@ -13,6 +13,8 @@ namespace json = boost::json;
 
 constexpr std::string_view kPrefix = "/peer/v1/metadata/";
 constexpr uint64_t kBodyBytesMax = 128ull << 20;
+// An election is over by then. How often it is looked whether there is a majority.
+constexpr std::chrono::seconds kUnwellMax{3}, kHealthLook{1};
 
 }  // namespace
 
@@ -103,10 +105,20 @@ io::Task<Result<void>> MetadataService::watch(json::object question, LineStream&
   metadata::Revision from = 0;
   fields.read("from", from);
   const auto watch = metadata_.watch(fields.text("prefix"), from);
+  io::TimePoint well = world_.clock.now();
   while (true) {
-    CO_TRY(const auto events, co_await watch->next(call));
-    json::object line = cluster::encode_events(events);
-    for (const metadata::Event& event : events) {
+    io::Call look = call;
+    look.deadline = world_.clock.now() + kHealthLook;
+    auto events = co_await watch->next(look);
+    const bool is_quiet = !events && events.error().code == Errc::deadline_exceeded;
+    if (!events && !is_quiet) co_return fail(std::move(events).error());
+    if (events || metadata_.healthy()) well = world_.clock.now();
+    if (is_quiet) {
+      if (world_.clock.now() - well < kUnwellMax) continue;
+      co_return fail(Errc::not_leader, "this voter reaches no majority: another one may");
+    }
+    json::object line = cluster::encode_events(*events);
+    for (const metadata::Event& event : *events) {
       from = std::max(from, event.entry.modified + 1);
     }
     line["next"] = from;

@@ -12,8 +12,10 @@ namespace om::peer {
 
 class LineStream;
 
-// Serves /peer/v1/metadata/*. On the io thread; `stopping` ends watches. References outlive it, and
-// stop() must have returned before it is destroyed.
+// Serves /peer/v1/metadata/*. A watch ends with not_leader where `metadata` reach no majority for a
+// few seconds: who watches would hear nothing, while another voter may tell. On the io thread;
+// `stopping` ends watches. References outlive it, and stop() must have returned before it is
+// destroyed.
 class MetadataService {
  public:
   MetadataService(io::World& world, metadata::Metadata& metadata, io::CancelToken stopping)
