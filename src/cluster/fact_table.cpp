@@ -109,9 +109,18 @@ io::Task<void> FactTable::follow() {
   }
 }
 
+// Reads see all that was told before, so history itself went back: a backup of the user's own etcd
+// was restored. What is there now counts, however high the revisions were that are gone.
+void FactTable::forget_revisions() {
+  log_warn("the facts are of an earlier time: their etcd was restored", field("prefix", prefix_));
+  for (auto& [key, fact] : facts_) fact.modified = 0;
+  removed_.clear();
+}
+
 io::Task<Result<void>> FactTable::sync() {
   const io::Call call = world_.clock.call_within(metadata::kCallMax, tasks_.token());
   CO_TRY(const metadata::Snapshot snapshot, co_await metadata_.list(prefix_, call));
+  if (snapshot.revision < revision_) forget_revisions();
   std::map<std::string, const metadata::Entry*> there;
   for (const metadata::Entry& entry : snapshot.entries) {
     there[entry.key.substr(prefix_.size())] = &entry;

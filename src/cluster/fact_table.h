@@ -34,7 +34,7 @@ class FactTable {
   const std::map<std::string, Fact>& facts() const { return facts_; }
   const Fact* find(const std::string& key) const;
   bool synced() const { return synced_; }
-  // Up to here the metadata have told everything.
+  // Up to here the metadata have told everything. Smaller than before where a backup was restored.
   metadata::Revision revision() const { return revision_; }
   // Whether the metadata told all of it when they were last asked, and tell the changes.
   bool following() const { return following_; }
@@ -54,6 +54,7 @@ class FactTable {
   io::Task<void> write_file();
   io::Task<void> follow();
   io::Task<Result<void>> sync();
+  void forget_revisions();
   io::Task<Result<void>> watch();
 
   io::World& world_;

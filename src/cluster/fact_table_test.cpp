@@ -165,6 +165,35 @@ TEST(FactTable, CatchesUpWhenTheMetadataComeBack) {
   });
 }
 
+// A backup of the user's own etcd is restored while the node runs: revisions go back.
+TEST(FactTable, FollowsFactsThatWereRestored) {
+  Bench().run([](Bench& bench) -> io::Task<void> {
+    for (int i = 0; i < 20; i++) co_await bench.put("/a/1", fmt::format("{}", i));
+    co_await bench.put("/a/2", "after the backup");
+    FactTable table(bench.world(), *bench.metadata, "/a/", kFile);
+    table.start();
+    const auto synced = co_await table.wait_synced(bench.call());
+    EXPECT_TRUE(synced.has_value());
+    auto backup = co_await metadata::open_sqlite(bench.world(), ":memory:");
+    CO_ASSERT(backup.has_value());
+    const auto before = bench.metadata->replace(std::move(*backup));
+    co_await bench.put("/a/1", "backup");
+    metadata::Transaction last;
+    last.operations.push_back(metadata::Operation::put("/a/3", "last"));
+    EXPECT_TRUE((co_await before->commit(std::move(last), bench.call())).has_value());
+    co_await bench.sleep(seconds(1));
+    EXPECT_EQ(value_of(table, "1"), "backup");
+    EXPECT_EQ(value_of(table, "2"), "-");
+    co_await bench.put("/a/1", "changed");
+    co_await bench.put("/a/2", "made again");
+    co_await bench.sleep(seconds(1));
+    EXPECT_EQ(value_of(table, "1"), "changed");
+    EXPECT_EQ(value_of(table, "2"), "made again");
+    co_await table.stop();
+    co_await before->stop();
+  });
+}
+
 TEST(FactTable, OwnCommitsAreSeenAtOnceAndOlderNewsChangesNothing) {
   Bench().run([](Bench& bench) -> io::Task<void> {
     FactTable table(bench.world(), *bench.metadata, "/a/", kFile);

@@ -17,18 +17,21 @@ namespace om::cluster::testing {
 // A watch that breaks while they are away, as one of a real engine may.
 class BreakableWatch final : public metadata::Watch {
  public:
-  BreakableWatch(std::unique_ptr<metadata::Watch> inner, const bool& away)
-      : inner_(std::move(inner)), away_(away) {}
+  BreakableWatch(std::unique_ptr<metadata::Watch> inner, const bool& away, const int& replaced)
+      : inner_(std::move(inner)), away_(away), replaced_(replaced), begun_(replaced) {}
   io::Task<Result<std::vector<metadata::Event>>> next(io::Call call) override {
     if (away_) co_return fail(Errc::unavailable, "away");
     auto events = co_await inner_->next(std::move(call));
     if (away_) co_return fail(Errc::unavailable, "away");
+    if (replaced_ != begun_) co_return fail(Errc::corrupt, "these are other facts");
     co_return events;
   }
 
  private:
   std::unique_ptr<metadata::Watch> inner_;
   const bool& away_;
+  const int& replaced_;
+  const int begun_;
 };
 
 // On the io thread; `away` may be set at any time.
@@ -66,14 +69,21 @@ class BreakableMetadata final : public metadata::Metadata {
     co_return co_await inner_->revoke(lease, std::move(call));
   }
   std::unique_ptr<metadata::Watch> watch(std::string prefix, metadata::Revision from) override {
-    return std::make_unique<BreakableWatch>(inner_->watch(std::move(prefix), from), away);
+    return std::make_unique<BreakableWatch>(inner_->watch(std::move(prefix), from), away,
+                                            replaced_);
   }
   bool healthy() const override { return !away; }
+  // Other facts from now on; watches end at the next change of the old ones, which are returned.
+  std::unique_ptr<Metadata> replace(std::unique_ptr<Metadata> other) {
+    replaced_++;
+    return std::exchange(inner_, std::move(other));
+  }
   io::Task<void> stop() override { co_await inner_->stop(); }
 
  private:
   static std::unexpected<Error> gone() { return fail(Errc::not_leader, "no majority"); }
   std::unique_ptr<Metadata> inner_;
+  int replaced_ = 0;
 };
 
 // A simulated node with its metadata. run() opens and stops them around the body.
