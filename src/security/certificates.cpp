@@ -134,6 +134,10 @@ io::WallTime renewal_time(const CertificateFacts& facts) {
   if (const io::WallTime issued = issue_time(facts.serial); issued < facts.not_after) {
     // One that a node gave itself begins when its first one did (IssueOptions::begins_by).
     begun = std::max(begun, issued - std::min<io::Duration>(facts.not_after - issued, kClockSlack));
+  } else {
+    // A clock was far ahead: the serials carry its time until that time is there. The first one may
+    // have begun years ago, and this one would be due at once, again and again.
+    begun = std::max(begun, facts.not_after - kNodeCertificateLife);
   }
   return begun + (facts.not_after - begun) / 3 * 2;
 }

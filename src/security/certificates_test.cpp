@@ -106,6 +106,17 @@ TEST_F(Certificates, BelongToOneKey) {
   EXPECT_EQ(check_key_pair(ca.certificate, Secret("no key")).error().code, Errc::corrupt);
 }
 
+// As a voter gives itself one after its clock was ahead: serials grow, and it began long ago.
+TEST_F(Certificates, OfAClockThatWasAheadAreNotRenewedAgainAndAgain) {
+  CertificateFacts facts;
+  facts.not_before = kNow - days(400);
+  facts.not_after = kNow + days(90);
+  const auto ahead = std::chrono::floor<std::chrono::milliseconds>(kNow + days(365));
+  facts.serial = fmt::format("{:012x}{:020x}", ahead.time_since_epoch().count(), 1);
+  EXPECT_FALSE(needs_renewal(facts, kNow + days(59)));
+  EXPECT_TRUE(needs_renewal(facts, kNow + days(60)));
+}
+
 TEST_F(Certificates, AreRenewedAfterTwoThirdsOfTheirLife) {
   const auto facts = read_certificate(node(authority(), "n1"));
   EXPECT_FALSE(needs_renewal(*facts, kNow));
