@@ -187,6 +187,20 @@ class Run(unittest.TestCase):
         self.assertIn("| the disk is gone", done.stdout)
         self.assertIn("error: the node did not start", done.stdout)
 
+    def test_start_puts_a_large_log_aside(self):
+        self.put_shell_as_program("echo words\ntouch ready\nwhile :; do sleep 0.1; done\n")
+        log = self.cache / "logs/node.log"
+        for size, left in ((0, "words\n"), (64 << 20, None), ((64 << 20) + 1, "words\n")):
+            with self.subTest(size=size):
+                (self.checkout / "ready").unlink(missing_ok=True)
+                log.parent.mkdir(exist_ok=True)
+                with log.open("a") as file:
+                    file.truncate(size)
+                self.start()
+                self.assertIn("stopped", self.run_it("stop").stdout)
+                self.assertTrue(left is None or log.read_text() == left)
+        self.assertEqual(log.with_name("node.log.1").stat().st_size, (64 << 20) + 1)
+
     def test_start_sees_its_node_whatever_the_form_of_its_address(self):
         shutil.copy(PROGRAM, self.release / "ollamamax")
         port = free_port()
