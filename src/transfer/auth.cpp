@@ -45,11 +45,20 @@ void add_query(std::string& target, std::string_view name, std::string_view valu
   target += http::percent_encode(value);
 }
 
+// Hugging Face tells people two names for one registry, and its token server has the other one.
+bool is_other_name(const http::Url& registry, const http::Url& realm) {
+  return registry.scheme == "https" && http::equal_ignoring_case(registry.host, "hf.co") &&
+         http::equal_ignoring_case(realm.host, "huggingface.co");
+}
+
 }  // namespace
 
 Result<Challenge> Challenge::parse(std::string_view www_authenticate) {
   Challenge challenge;
   constexpr std::string_view kBearer = "Bearer ";
+  if (www_authenticate.empty()) {
+    return fail(Errc::unauthenticated, "the registry refuses us and offers no login");
+  }
   const auto head = www_authenticate.substr(0, kBearer.size());
   if (!http::equal_ignoring_case(head, kBearer)) {
     return fail(Errc::unauthenticated, "the registry asks for a kind of login we do not know: {}",
@@ -74,7 +83,8 @@ Result<http::Url> token_url(const Challenge& challenge, const http::Url& registr
                             std::string_view nonce) {
   TRY(auto url, http::Url::parse(challenge.realm));
   const bool downgraded = registry.scheme == "https" && url.scheme != "https";
-  if (!http::equal_ignoring_case(url.host, registry.host) || downgraded) {
+  const bool same = http::equal_ignoring_case(url.host, registry.host);
+  if (downgraded || (!same && !is_other_name(registry, url))) {
     return fail(Errc::forbidden, "the registry {} sends us to {} for a token; refused",
                 registry.authority(), url.str());
   }

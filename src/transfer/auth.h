@@ -20,7 +20,8 @@ struct Challenge {
 };
 
 // Where to ask for the token: the realm with service, each scope, time and nonce.
-// forbidden: the realm is on another host than the registry, which might be after our signature.
+// forbidden: the realm is on another host than the registry, which might be after our signature;
+// huggingface.co is not another one than hf.co.
 Result<http::Url> token_url(const Challenge& challenge, const http::Url& registry, io::WallTime now,
                             std::string_view nonce);
 

@@ -171,6 +171,7 @@ TEST_F(Pull, SignsNothingForAnotherHost) {
   const auto done = pull("m");
   EXPECT_EQ(done.error().code, Errc::forbidden);
   EXPECT_THAT(done.error().what, HasSubstr("evil.example"));
+  EXPECT_THAT(done.error().what, HasSubstr("authentication required")) << "its own words";
 }
 
 TEST_F(Pull, KeepsNothingOfWrongBytes) {

@@ -135,6 +135,17 @@ TEST(TokenUrl, LeavesNeitherTheHostNorItsEncryption) {
     challenge.realm = realm;
     EXPECT_EQ(token_url(challenge, registry, {}, "n").error().code, Errc::forbidden) << realm;
   }
+  // Hugging Face's two names are one registry, encrypted and this way round only.
+  const auto hf = [](const char* registry_text, const char* realm) {
+    Challenge challenge;
+    challenge.realm = realm;
+    return token_url(challenge, http::Url::parse(registry_text).value(), {}, "n").has_value();
+  };
+  EXPECT_TRUE(hf("https://hf.co/v2/", "https://huggingface.co/v2/token"));
+  EXPECT_FALSE(hf("https://hf.co/v2/", "http://huggingface.co/v2/token"));
+  EXPECT_FALSE(hf("http://hf.co/v2/", "https://huggingface.co/v2/token"));
+  EXPECT_FALSE(hf("https://r.example/v2/", "https://huggingface.co/v2/token"));
+  EXPECT_THAT(Challenge::parse("").error().what, ::testing::HasSubstr("offers no login"));
   EXPECT_FALSE(Challenge::parse("Basic realm=\"x\""));
   EXPECT_FALSE(Challenge::parse("Bearer service=\"x\""));
 }

@@ -37,7 +37,8 @@ std::optional<std::pair<uint64_t, std::optional<uint64_t>>> parse_content_range(
   return std::pair(first, std::optional(size));
 }
 
-// What a person wants of an error body: the message of {"errors":[{"message"}]}, or its text.
+// What a person wants of an error body: the message of {"errors":[{"message"}]} or {"error"}, or
+// its text.
 std::string error_text(const std::string& body) {
   boost::system::error_code error;
   const auto value = boost::json::parse(body, error);
@@ -48,6 +49,8 @@ std::string error_text(const std::string& body) {
       const auto* message = first ? first->if_contains("message") : nullptr;
       if (message && message->is_string()) return std::string(message->get_string());
     }
+    const auto* only = value.get_object().if_contains("error");
+    if (only && only->is_string()) return std::string(only->get_string());
   }
   return std::string(http::trim(std::string_view(body).substr(0, 500)));
 }
@@ -134,15 +137,25 @@ io::Task<Result<Response>> Registry::send(http::ClientRequest request, io::Call 
 
 io::Task<Result<void>> Registry::renew(Response refused, io::Call call) {
   std::string challenge(refused->headers().get("WWW-Authenticate"));
-  (void)co_await refused->read_all(kErrorBytesMax);  // Only to keep the connection.
+  const auto body = co_await refused->read_all(kErrorBytesMax);  // Also to keep the connection.
   refused.reset();
-  co_return co_await log_in(std::move(challenge), call);
+  auto login = login_url(challenge);
+  if (!login) {
+    Error error = std::move(login).error();
+    const std::string said = body ? error_text(*body) : std::string();
+    if (!said.empty()) error.what += fmt::format("; it says: {}", said);
+    co_return fail(std::move(error));
+  }
+  co_return co_await log_in(std::move(*login), call);
 }
 
-io::Task<Result<void>> Registry::log_in(std::string challenge_text, io::Call call) {
-  CO_TRY(const auto challenge, Challenge::parse(challenge_text));
+Result<http::Url> Registry::login_url(std::string_view challenge_text) {
+  TRY(const auto challenge, Challenge::parse(challenge_text));
   const std::string nonce = context_.world.random.letters(22);
-  CO_TRY(const auto url, token_url(challenge, base_, context_.world.clock.wall_now(), nonce));
+  return token_url(challenge, base_, context_.world.clock.wall_now(), nonce);
+}
+
+io::Task<Result<void>> Registry::log_in(http::Url url, io::Call call) {
   CO_TRY(const auto key,
          security::RegistryKey::load_or_make(context_.world.files, context_.world.random,
                                              context_.options.key_path));

@@ -58,7 +58,8 @@ class Registry {
       : context_(context), name_(std::move(name)), base_(std::move(base)) {}
 
  private:
-  io::Task<Result<void>> log_in(std::string challenge, io::Call call);
+  Result<http::Url> login_url(std::string_view challenge);
+  io::Task<Result<void>> log_in(http::Url url, io::Call call);
   io::Task<Result<BlobResponse>> checked_range(std::unique_ptr<http::ClientResponse> response,
                                                uint64_t first, uint64_t size);
 
