@@ -265,6 +265,16 @@ TEST_F(Create, MergesSplitFilesAndMissesAPart) {
   EXPECT_THAT(create(wanted).error().what, HasSubstr("m-00001-of-00002.gguf is missing"));
 }
 
+TEST_F(Create, TakesNotOneOfTwoSplitModelsAtWill) {
+  auto wanted = request("s");
+  wanted.files = {{"q4-00001-of-00002.gguf", put(gguf(kF16) + "1")},
+                  {"q4-00002-of-00002.gguf", put(gguf(kF16) + "2")},
+                  {"q8-00001-of-00002.gguf", put(gguf(kF16) + "3")},
+                  {"q8-00002-of-00002.gguf", put(gguf(kF16) + "4")}};
+  EXPECT_EQ(create(wanted).error().what, "2 models in one create request; give one");
+  EXPECT_TRUE(store_->list().value().empty());
+}
+
 TEST_F(Create, SaysWhatConvertingSafetensorsNeeds) {
   auto wanted = request("c");
   wanted.files = {{"model.safetensors", put("weights")}, {"config.json", put("{}")}};

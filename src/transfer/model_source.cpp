@@ -53,7 +53,7 @@ class SourceReader {
     std::sort(sources_.begin(), sources_.end(), [](const auto& a, const auto& b) {
       return (a.kind == "model") > (b.kind == "model");
     });
-    CO_TRY_VOID(check_kinds());
+    CO_TRY_VOID(check_kinds(0));
     co_return std::move(sources_);
   }
 
@@ -64,9 +64,10 @@ class SourceReader {
                 context_.store.blob_path(digest));
   }
 
-  Result<void> check_kinds() {
-    const auto models = std::count_if(sources_.begin(), sources_.end(),
-                                      [](const auto& source) { return source.kind == "model"; });
+  // `to_merge`: models that are not among the sources yet.
+  Result<void> check_kinds(size_t to_merge) {
+    const auto is_model = [](const auto& source) { return source.kind == "model"; };
+    const size_t models = to_merge + static_cast<size_t>(std::ranges::count_if(sources_, is_model));
     if (models > 1) {
       return fail(Errc::invalid_argument, "{} models in one create request; give one", models);
     }
@@ -92,16 +93,17 @@ class SourceReader {
 
   io::Task<Result<void>> read_gguf_files() {
     CO_TRY_VOID(co_await report(sink_, "parsing GGUF"));
-    std::optional<SplitName> split;
+    std::map<std::string, SplitName> splits;  // One model each, by its first file.
     for (const auto& [path, digest] : files_) {
       const auto name = SplitName::parse(path);
       if (name && name->count > 1) {
-        split = name;
+        splits.emplace(name->file_name(1), *name);
         continue;
       }
       CO_TRY_VOID(co_await read_one(path, digest));
     }
-    if (split) CO_TRY_VOID(co_await merge(*split));
+    CO_TRY_VOID(check_kinds(purpose_ == "model" ? splits.size() : 0));
+    for (const auto& [first, split] : splits) CO_TRY_VOID(co_await merge(split));
     co_return Result<void>{};
   }
 
