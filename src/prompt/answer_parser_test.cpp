@@ -146,6 +146,30 @@ TEST(TagAnswer, FindsArgumentsInTextsAndCallsInLists) {
   }
 }
 
+// As Command R and Command R7B name it, and models that stray from their form.
+TEST(TagAnswer, FindsTheNameWhereverModelsPutIt) {
+  const std::string call = R"("tool_name": "get_weather", "parameters": {"city": "Paris"})";
+  const Answer one{"", "", {"id1 get_weather " + kPlace}};
+  for (const size_t slice : {1, 3, 1000}) {
+    EXPECT_EQ(parse(tags("Action: ```json"),
+                    "Action: ```json\n[\n    {\n        " + call + "\n    }\n]```", slice),
+              one);
+    EXPECT_EQ(
+        parse(tags("<|START_ACTION|>"),
+              "<|START_ACTION|>[\n    {\"tool_call_id\": \"0\", " + call + "}\n]<|END_ACTION|>",
+              slice),
+        one);
+    EXPECT_EQ(parse(tags("{"),
+                    R"({"type":"function","function":"get_weather","parameters":{"city":"Paris"}})",
+                    slice),
+              one);
+  }
+  for (const std::string none :
+       {R"({"function":"unknown","parameters":{}})", R"({"function":"get","tool_name":5})"}) {
+    EXPECT_EQ(parse(tags("{"), none), (Answer{none, "", {}}));
+  }
+}
+
 TEST(TagAnswer, ABareBraceCountsOnlyAtTheStart) {
   const std::string call = R"({"name": "get_weather", "parameters": {"city": "Paris"}})";
   EXPECT_EQ(parse(tags("{"), "\n" + call), (Answer{"\n", "", {"id1 get_weather " + kPlace}}));

@@ -34,6 +34,18 @@ std::optional<json::object> arguments_in(const json::object& object) {
   return found ? found : object_at(object, "parameters");
 }
 
+// Of those given: what a call says it calls. Command R's models say "tool_name".
+std::optional<std::string> name_in(const json::object& object,
+                                   const std::vector<std::string>& names) {
+  for (const std::string_view key : {"name", "tool_name", "function"}) {
+    const json::value* said = object.if_contains(key);
+    if (!said || !said->is_string()) continue;
+    std::string name(said->get_string());
+    if (std::ranges::find(names, name) != names.end()) return name;
+  }
+  return std::nullopt;
+}
+
 std::string print(const json::object& object) {
   return Value::from_json(json::value(object)).json();
 }
@@ -59,24 +71,20 @@ class CallSearch {
 
   // {"name": "f", "arguments": {...}} or {"f": {...}}.
   bool take(const json::object& object) {
-    const json::value* said = object.if_contains("name");
-    const bool named = said && said->is_string() && is_known(said->get_string());
-    const auto arguments = named ? arguments_in(object) : std::nullopt;
+    const auto name = name_in(object, names_);
+    const auto arguments = name ? arguments_in(object) : std::nullopt;
     if (arguments) {
-      calls.push_back({{}, std::string(said->get_string()), print(*arguments)});
+      calls.push_back({{}, *name, print(*arguments)});
       return true;
     }
     const size_t before = calls.size();
     for (const auto& field : object) {
-      if (!is_known(field.key())) continue;
+      if (std::ranges::find(names_, std::string_view(field.key())) == names_.end()) continue;
       if (auto found = object_at(object, field.key())) {
         calls.push_back({{}, std::string(field.key()), print(*found)});
       }
     }
     return calls.size() > before;
-  }
-  bool is_known(std::string_view name) const {
-    return std::ranges::find(names_, name) != names_.end();
   }
 
   const std::vector<std::string>& names_;
@@ -260,13 +268,9 @@ std::vector<model::ToolCall> ToolScanner::calls_in(std::string_view object,
   search.look_into(value);
   if (!search.calls.empty()) return std::move(search.calls);
   const json::object& fields = value.get_object();
-  for (const auto& name : names_) {
-    // {"name": "f"} alone: a call without arguments.
-    const json::value* said = fields.if_contains("name");
-    if (said && said->is_string() && said->get_string() == name && fields.size() == 1) {
-      return {{{}, name, "{}"}};
-    }
-  }
+  // {"name": "f"} alone: a call without arguments.
+  const auto said = name_in(fields, names_);
+  if (said && fields.size() == 1) return {{{}, *said, "{}"}};
   for (const auto& name : names_) {
     if (before.find(name) == before.npos) continue;
     const auto arguments = arguments_in(fields);
