@@ -10,6 +10,7 @@
 namespace om::prompt {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::StartsWith;
@@ -72,6 +73,32 @@ TEST(CallShape, IsWhatTheTemplateWrites) {
   expect_shape(test_data("llama3.gotmpl"), "{\"name\": \"", "\", \"parameters\": ", "}");
   expect_shape(test_data("mistral.gotmpl"), "[TOOL_CALLS] [{\"name\": \"",
                "\", \"arguments\": ", "}]");
+}
+
+TEST(CallShape, MayNameTheToolInOtherWords) {
+  const std::string begin = "{{ range .Messages }}{{ .Content }}{{ if .ToolCalls }}";
+  const std::string end = "{{ end }}{{ end }}{{ .Tools }}";
+  expect_shape(begin +
+                   "Action: ```json\n[\n{{- range .ToolCalls }}\n  {\n    \"tool_name\": "
+                   "\"{{ .Function.Name }}\",\n    \"parameters\": {{ .Function.Arguments }}\n  }\n"
+                   "{{- end }}]```" +
+                   end,
+               "Action: ```json\n[\n  {\n    \"tool_name\": \"", "\",\n    \"parameters\": ", "}]");
+}
+
+// A runner shows a control token only if what is asked for is that one token.
+TEST(CallTag, IsATokenThatTheRunnerIsAskedToShow) {
+  const std::string call = R"({"name": "get_weather", "arguments": {"city": "Paris"}})";
+  const auto rendered = ask(test_data("mistral.gotmpl"), question("auto"));
+  ASSERT_TRUE(rendered) << rendered.error().what;
+  EXPECT_THAT(rendered->constraint.preserved_tokens, ElementsAre("[TOOL_CALLS]"));
+  for (const std::string said : {"[TOOL_CALLS] [", "[TOOL_CALLS][", "[TOOL_CALLS]"}) {
+    const auto parser = rendered->answer.make_parser([] { return std::string("id"); });
+    const auto delta = parser->feed(said + call + "]");
+    ASSERT_TRUE(delta);
+    EXPECT_EQ(delta->tool_calls.size(), 1u) << said;
+    EXPECT_EQ(delta->content, "");
+  }
 }
 
 TEST(CallShape, IsAnObjectBehindTheTagWhereTheArgumentsAreNoJson) {

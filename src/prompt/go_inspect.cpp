@@ -68,6 +68,12 @@ std::string_view trim(std::string_view text) {
   return text.substr(first, text.find_last_not_of(kSpace) - first + 1);
 }
 
+// Of the marker `<...>` or `[...]` that the text begins with; 0: it begins with none.
+size_t marker_size(std::string_view text) {
+  if (!text.starts_with('<') && !text.starts_with('[')) return 0;
+  return text.find(text[0] == '<' ? '>' : ']') + 1;  // npos + 1 is 0.
+}
+
 // The marker next to the thinking text: its last word, and of glued <a><b> only the nearer one.
 std::string last_marker(std::string_view text) {
   text = trim(text);
@@ -82,10 +88,8 @@ std::string last_marker(std::string_view text) {
 std::string first_marker(std::string_view text) {
   text = trim(text);
   text = text.substr(0, text.find_first_of(" \t\r\n"));
-  if (text.starts_with('<')) {
-    if (size_t close = text.find('>'); close != text.npos) text = text.substr(0, close + 1);
-  }
-  return std::string(text);
+  const size_t marker = marker_size(text);
+  return std::string(marker > 0 ? text.substr(0, marker) : text);
 }
 
 // Whether the action prints the field itself, not only tests it.
@@ -138,6 +142,15 @@ const Node* first_text(const Nodes& nodes) {
   return nullptr;
 }
 
+// Some templates begin the model's turn in the branch of the calls, which its answer never repeats.
+std::string_view behind_header(std::string_view text) {
+  constexpr std::string_view kRole = "assistant";
+  const size_t header = marker_size(text);
+  if (header == 0 || !text.substr(header).starts_with(kRole)) return text;
+  text.remove_prefix(header + kRole.size());
+  return trim(text.substr(marker_size(text)));
+}
+
 const Node* tool_calls_branch(const Nodes& nodes) {
   for (const auto& node : nodes) {
     if (node->kind == Node::Kind::if_ && mentions(*node->pipe, "ToolCalls")) return node.get();
@@ -182,7 +195,10 @@ std::string GoTemplate::tool_call_tag() const {
   const Node* text = branch ? first_text(branch->body) : nullptr;
   if (!text) return "{";
   std::string_view tag = text->text;
-  tag = trim(tag.substr(0, tag.find('{')));
+  tag = behind_header(trim(tag.substr(0, tag.find('{'))));
+  // Of `[TOOL_CALLS] [` the runner shows the first part only if it is asked for by itself, being
+  // one token; and models differ in what they put behind it.
+  if (const size_t marker = marker_size(tag); marker > 0) tag = tag.substr(0, marker);
   return tag.empty() ? "{" : std::string(tag);
 }
 

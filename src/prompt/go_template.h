@@ -46,7 +46,8 @@ class GoTemplate {
   GoTemplate cut_after(std::string_view field) const;
   // The text around `.Thinking` in a range over .Messages; empty if there is none.
   GoTags thinking_tags() const;
-  // What announces a tool call: the first text under `if .ToolCalls`, up to a brace; "{" if none.
+  // What announces a tool call: the first text under `if .ToolCalls`, up to a brace, or the marker
+  // (`<...>`, `[...]`) that it begins with; "{" if none.
   std::string tool_call_tag() const;
 
  private:

@@ -178,7 +178,7 @@ TEST(GoTemplate, FindsTheTagOfToolCalls) {
       "<tool_call>");
   EXPECT_EQ(tag("{{ if .ToolCalls }}{{ range .ToolCalls }}{\"name\"{{ end }}{{ end }}"), "{");
   EXPECT_EQ(tag("{{ if .ToolCalls }}[TOOL_CALLS] [{{ range .ToolCalls }}{\"x\"{{ end }}]{{ end }}"),
-            "[TOOL_CALLS] [");
+            "[TOOL_CALLS]");
   EXPECT_EQ(tag("{{ .Prompt }}"), "{");
 }
 
@@ -208,10 +208,28 @@ TEST(GoTemplate, FindsTheTagOfToolCallsAsOllamaDoes) {
       {"First text{{if .Something}}inner{{end}}Second text{{end}}", "First text"},
       {"Action: ```json{{end}}", "Action: ```json"},
       {"functools[{{end}}", "functools["},
-      {"[TOOL_CALL] [{{end}}", "[TOOL_CALL] ["},
-      {"[TOOL_CALL][{{end}}", "[TOOL_CALL]["}};
+      // Ollama's runner shows every token, and its tag is the whole of these.
+      {"[TOOL_CALL] [{{end}}", "[TOOL_CALL]"},
+      {"[TOOL_CALL][{{end}}", "[TOOL_CALL]"}};
   for (const auto& [text, want] : cases) {
     const auto parsed = GoTemplate::parse(text.empty() ? "" : "{{if .ToolCalls}}" + text);
+    ASSERT_TRUE(parsed) << text;
+    EXPECT_EQ(parsed->tool_call_tag(), want) << text;
+  }
+}
+
+// As the templates of Mistral, Granite, Command R7B, Llama 4 and Llama 3 begin their calls.
+TEST(GoTemplate, TheTagIsOneTokenWhereItBeginsWithAMarker) {
+  const Case cases[] = {
+      {"[TOOL_CALLS][", "[TOOL_CALLS]"},
+      {"<|tool_call|>[", "<|tool_call|>"},
+      {"<|START_ACTION|>[\n    ", "<|START_ACTION|>"},
+      {"<|header_start|>assistant<|header_end|>\n\n<|python_start|>", "<|python_start|>"},
+      {"<|im_start|>assistant\n<tool_call>\n", "<tool_call>"},
+      {"<|start_header_id|>assistant<|end_header_id|>\n\n", "{"},
+      {"<function=", "<function="}};
+  for (const auto& [text, want] : cases) {
+    const auto parsed = GoTemplate::parse("{{ if .ToolCalls }}" + text + "{{ end }}");
     ASSERT_TRUE(parsed) << text;
     EXPECT_EQ(parsed->tool_call_tag(), want) << text;
   }

@@ -183,9 +183,8 @@ class Api(unittest.TestCase):
 
     # Tools.
 
-    def tools_model(self):
-        self.node.post("/api/create", {"model": "tools", "from": MODEL,
-                                       "template": templates.TOOLS})
+    def tools_model(self, template=templates.TOOLS):
+        self.node.post("/api/create", {"model": "tools", "from": MODEL, "template": template})
         self.assertIn("tools", self.node.post("/api/show", {"model": "tools"})["capabilities"])
 
     def test_a_tool_call_written_by_the_model_is_parsed(self):
@@ -205,6 +204,23 @@ class Api(unittest.TestCase):
             self.assertEqual(one["function"]["name"], "weather")
             self.assertIsInstance(one["function"]["arguments"], dict)
             self.assertTrue(one["id"].startswith("call_"), one)
+
+    def test_a_call_is_found_behind_a_token_that_the_runner_hides(self):
+        self.tools_model(templates.TOOLS_BEHIND_A_TOKEN)
+        earlier = {"id": "call_1", "type": "function", "function": {
+            "name": "weather", "arguments": '{"city": "Oslo"}'}}
+        choice = self.node.post("/v1/chat/completions", {
+            "model": "tools", "tools": [TOOL], "tool_choice": "required", "temperature": 0,
+            "max_tokens": 60, "messages": [
+                {"role": "user", "content": "Is it warm in Oslo?"},
+                {"role": "assistant", "tool_calls": [earlier]},
+                {"role": "tool", "tool_call_id": "call_1", "content": "No"},
+                {"role": "user", "content": "Is it warm in Rome?"}]})["choices"][0]
+        self.assertEqual(choice["finish_reason"], "tool_calls", choice)
+        self.assertFalse(choice["message"].get("content"), choice)
+        [call] = choice["message"]["tool_calls"]
+        self.assertEqual(call["function"]["name"], "weather")
+        self.assertIn("city", json.loads(call["function"]["arguments"]))
 
     def test_tools_need_a_template_for_them(self):
         self.assertEqual(
