@@ -41,7 +41,8 @@ TEST(Generate, FillsInWithTheGoTemplateWhereTurnsAreOfTheJinja) {
   store::Model& model = bench.shelf.add("m");
   model.template_text = "{{ if .Suffix }}<pre>{{ .Prompt }}<suf>{{ .Suffix }}{{ end }}";
   model.gguf.chat_template =
-      "{% for m in messages %}[{{ m.content }}]{% endfor %}{% if tools %}{{ tools }}{% endif %}";
+      "{% for m in messages %}[{{ m.content }}]{% endfor %}"
+      "{% if tools %}{{ tools }}<think></think>{% endif %}";
   auto request = generate_request("m", "a(");
   request.common.debug_render_only = true;
   EXPECT_THAT(bench.generate(request).whole.rendered_prompt, StartsWith("[a(]"));

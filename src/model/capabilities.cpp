@@ -35,6 +35,25 @@ constexpr ParserFeatures kParsers[] = {
 
 bool contains(std::string_view text, std::string_view part) { return text.find(part) != text.npos; }
 
+bool contains_any(std::string_view text, std::initializer_list<std::string_view> parts) {
+  return std::ranges::any_of(parts, [text](std::string_view part) { return contains(text, part); });
+}
+
+// Thoughts are known by their tags. Templates of old, as DeepSeek R1's, only cut them out of
+// earlier answers; llama.cpp tells them apart there all the same.
+bool has_thoughts(std::string_view jinja) {
+  if (contains(jinja, "<think>") && contains(jinja, "</think>")) return true;
+  return contains(jinja, "content.split('</think>')") &&
+         !contains_any(jinja, {"reasoning_content", "<SPECIAL_12>"});
+}
+
+bool has_round_trip(std::string_view jinja) {
+  return contains_any(jinja, {"tool_calls", "assistant_tool_call"}) &&
+         contains_any(jinja, {"tool_response", "tool_results", "ipython", "role'] == 'tool'",
+                              "role'] == \"tool\"", "role\"] == 'tool'", "role\"] == \"tool\"",
+                              "message.role == 'tool'", "message.role == \"tool\""});
+}
+
 bool is_word(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
 }
@@ -87,6 +106,8 @@ std::string_view first_word(std::string_view action) {
 
 TemplateFeatures go_template_features(std::string_view text) {
   TemplateFeatures features;
+  const std::string_view whole = text;
+  bool calls = false;
   std::vector<bool> blocks;  // Of each open block: is it a range over the messages?
   for (size_t at = text.find("{{"); at != text.npos; at = text.find("{{")) {
     text.remove_prefix(at + 2);
@@ -96,6 +117,7 @@ TemplateFeatures go_template_features(std::string_view text) {
     features.messages |= messages;
     features.tools |= names_field(action, ".Tools");
     features.insert |= names_field(action, ".Suffix");
+    calls |= names_field(action, ".ToolCalls");
     bool inside = std::ranges::find(blocks, true) != blocks.end();
     features.thinking |= inside && names_field(action, ".Thinking");
     if (word == "range") {
@@ -106,20 +128,38 @@ TemplateFeatures go_template_features(std::string_view text) {
       blocks.pop_back();
     }
   }
+  features.round_trip = features.tools && calls &&
+                        contains_any(whole, {"eq .Role \"tool\"", "tool_response", "TOOL_RESULTS"});
   return features;
 }
 
 TemplateFeatures jinja_features(std::string_view text, std::string_view for_tools) {
   TemplateFeatures features;
   features.tools = !for_tools.empty() || contains(text, "tools") || contains(text, "tool_call");
-  features.thinking = (contains(text, "<think>") && contains(text, "</think>")) ||
-                      contains(text, "enable_thinking") || contains(text, "<|channel|>");
+  features.thinking = has_thoughts(text) || contains_any(text, {"enable_thinking", "<|channel|>"});
+  features.round_trip = features.tools && has_round_trip(for_tools.empty() ? text : for_tools);
   return features;
 }
 
 bool is_harmony(std::string_view go_template) {
   return contains(go_template, "<|start|>") && contains(go_template, "<|channel|>");
 }
+
+namespace {
+
+// By Ollama's count of what each can do. A mere switch for thoughts is none: what has it off unless
+// asked, as Cogito's, would think for everybody.
+bool does_more(std::string_view jinja, std::string_view for_tools, std::string_view go) {
+  const auto count = [](const TemplateFeatures& of) { return of.tools + of.insert + of.thinking; };
+  const TemplateFeatures old = go_template_features(go);
+  TemplateFeatures own = jinja_features(jinja, for_tools);
+  own.thinking = has_thoughts(jinja);
+  if (count(own) > count(old)) return own.round_trip || !old.round_trip;
+  const bool same = own.thinking == old.thinking && own.insert == old.insert;
+  return same && own.tools && old.tools && own.round_trip && !old.round_trip;
+}
+
+}  // namespace
 
 std::string reason_for_jinja(const TemplateFacts& facts) {
   std::string built_in;
@@ -132,11 +172,8 @@ std::string reason_for_jinja(const TemplateFacts& facts) {
   if (facts.jinja.empty()) return "";
   if (facts.go.empty()) return "the GGUF's template is the only one";
   if (facts.prefer_jinja) return "Go templates are switched off";
-  if (jinja_features(facts.jinja, facts.jinja_tools).tools &&
-      !go_template_features(facts.go).tools) {
-    return "the GGUF's template can do tools, the Go template cannot";
-  }
-  return "";
+  if (!does_more(facts.jinja, facts.jinja_tools, facts.go)) return "";
+  return "the GGUF's template can do more than the Go template";
 }
 
 std::vector<std::string> find_capabilities(const CapabilityFacts& facts) {

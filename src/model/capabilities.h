@@ -25,10 +25,11 @@ std::vector<std::string> find_capabilities(const CapabilityFacts& facts);
 // Which capabilities a Go template shows by the fields it names. Works on the text alone; comments
 // and string literals inside actions do not count.
 struct TemplateFeatures {
-  bool tools = false;     // .Tools
-  bool insert = false;    // .Suffix
-  bool thinking = false;  // .Thinking inside a range over .Messages
-  bool messages = false;  // .Messages
+  bool tools = false;       // .Tools
+  bool insert = false;      // .Suffix
+  bool thinking = false;    // .Thinking inside a range over .Messages
+  bool messages = false;    // .Messages
+  bool round_trip = false;  // Besides tools, calls of them and their results.
 };
 TemplateFeatures go_template_features(std::string_view text);
 

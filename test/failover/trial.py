@@ -24,7 +24,9 @@ def create_models(node):
     """One model under four names: with templates of two kinds that know tools, with one that
     thinks, and beside a projector."""
     weights = node.folder / "model.gguf"
-    chat_template.replace(MODELS["smollm2:135m"], weights, TOOLS_TEMPLATE.read_text())
+    # With tags of its own: one with Ollama's would come before Go templates without thoughts.
+    jinja = TOOLS_TEMPLATE.read_text().replace("think>", "thought>")
+    chat_template.replace(MODELS["smollm2:135m"], weights, jinja)
     modelfile = node.folder / "Modelfile"
     modelfile.write_text(f"FROM {weights}\n")
     node.cli("create", load.MODEL, "-f", str(modelfile))
