@@ -59,7 +59,10 @@ void LocalScheduler::note_memory_left(uint64_t bytes) {
     if (!entry->instance) continue;
     const uint64_t whole = bytes_of(*entry->instance) - graphics_of(*entry->instance);
     reserved += whole;
-    to_come += whole - std::min(whole, entry->instance->engine->memory().anonymous);
+    uint64_t taken = entry->instance->engine->memory().anonymous;
+    // On a card that shares the machine's memory: of that, and in no process's.
+    if (!graphics_) taken += entry->instance->engine->graphics().bytes;
+    to_come += whole - std::min(whole, taken);
   }
   const uint64_t free = bytes / kMarginParts * (kMarginParts - 1);
   const uint64_t left = free - std::min(free, options_.memory_reserve + to_come);

@@ -31,6 +31,21 @@ TEST(LocalMemory, LendsNoMemoryThatOtherProgramsTook) {
   node.run(lends_what_is_left);
 }
 
+io::Task<void> counts_a_shared_card_once(Node& node) {
+  auto lease = co_await node.acquire(target("a"));  // 140 bytes, 100 of which the card has.
+  CO_ASSERT(lease);
+  node.scheduler.note_memory_left(400);
+  EXPECT_EQ(node.scheduler.memory_total(), 140u + 380);
+}
+TEST(LocalMemory, SubtractsNotTwiceWhatACardTookOfTheMachinesMemory) {
+  LocalSchedulerOptions options;
+  options.memory_total = 1000;
+  Node node(options);
+  node.script.anonymous_bytes = 40;
+  node.script.graphics_bytes = 100;
+  node.run(counts_a_shared_card_once);
+}
+
 io::Task<void> reserves_of_what_is_left(Node& node) {
   node.scheduler.note_memory_left(1000);
   EXPECT_EQ(node.scheduler.memory_total(), 650u);
