@@ -8,8 +8,9 @@
 namespace om::generation {
 namespace {
 
-// A load may have to wait for memory until busy models have made room.
-constexpr std::chrono::minutes kLoadMax{10};
+// It may have to wait for its files, and for memory until busy models have made room. How long the
+// load itself takes is no matter: it ends by itself when it makes no progress.
+constexpr std::chrono::minutes kRoomMax{10};
 
 }  // namespace
 
@@ -76,7 +77,11 @@ void PinKeeper::release(const Digest& key) {
 }
 
 void PinKeeper::keep(const std::string& model, Kept& kept) {
-  if (kept.busy) return;
+  if (kept.busy) {
+    const bool is_waiting = !local_.is_loaded(kept.key) && world_.clock.now() >= kept.wait_until;
+    if (is_waiting) kept.gives_up.cancel();
+    return;
+  }
   const auto found = find_model(store_, model, Purpose::generate);
   if (!found) return failed(model, kept, found.error());
   const Digest key = (*found)->manifest.runner_key();
@@ -98,23 +103,29 @@ void PinKeeper::keep(const std::string& model, Kept& kept) {
     auto options = merge_options(**found, {}, options_.default_context);
     if (!options) return failed(model, kept, options.error());
     kept.busy = true;
-    tasks_.spawn(load(model, make_target(*found, options->runner)));
+    kept.wait_until = world_.clock.now() + kRoomMax;
+    kept.gives_up = {};
+    tasks_.spawn(load(model, make_target(*found, options->runner), kept.gives_up.token()));
   }
 }
 
-io::Task<void> PinKeeper::load(std::string model, scheduler::Target target) {
+io::Task<void> PinKeeper::load(std::string model, scheduler::Target target,
+                               io::CancelToken gives_up) {
   const Digest key = target.key();
   scheduler::AcquireOptions options;
   options.priority = scheduler::Priority::batch;
   scheduler::Scheduler& loader = options_.loader ? *options_.loader : local_;
-  const io::Call call = world_.clock.call_within(kLoadMax, tasks_.token());
+  const io::CancelEither cancel(tasks_.token(), gives_up);
+  const io::Call call{io::kNever, cancel.token()};
   const auto lease = co_await loader.acquire(std::move(target), std::move(options), call);
   if (tasks_.token().cancelled()) co_return;
   const auto known = kept_.find(model);
   if (known == kept_.end()) co_return;  // Unpinned meanwhile.
   Kept& kept = known->second;
   kept.busy = false;
-  if (!lease) {
+  if (!lease && gives_up.cancelled()) {
+    failed(model, kept, {Errc::deadline_exceeded, "there was no room for it in time"});
+  } else if (!lease) {
     failed(model, kept, lease.error());
   } else if (kept.key == key && local_.pin(key, true)) {  // While the lease keeps it loaded.
     kept.held = true;

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "cluster/pin_table.h"
+#include "io/cancel_either.h"
 #include "io/task_group.h"
 #include "scheduler/local_scheduler.h"
 #include "store/store.h"
@@ -41,6 +42,8 @@ class PinKeeper {
     Digest key;         // Of its runner.
     bool held = false;  // The scheduler keeps it from leaving; else it is to be loaded.
     bool busy = false;  // Being loaded, or unpinned.
+    io::TimePoint wait_until = io::kNever;  // For its load to begin; then it gives up.
+    io::CancelSource gives_up;
     int failures = 0;
     io::TimePoint not_before{};
     std::optional<Error> error;
@@ -50,7 +53,7 @@ class PinKeeper {
   void look();
   void release(const Digest& key);  // Unless another name keeps it.
   void keep(const std::string& model, Kept& kept);
-  io::Task<void> load(std::string model, scheduler::Target target);
+  io::Task<void> load(std::string model, scheduler::Target target, io::CancelToken gives_up);
   io::Task<void> unpin(std::string model);
   void failed(const std::string& model, Kept& kept, Error error);
 

@@ -165,6 +165,32 @@ io::Task<void> tries_again(Bench& bench) {
 }
 TEST(PinKeeper, TriesAgainEverLessOftenAndTellsWhy) { Bench().run(tries_again); }
 
+io::Task<void> takes_long(Bench& bench) {
+  bench.script.load_time = minutes(25);
+  co_await bench.pin("fox");
+  co_await bench.pass(minutes(26));
+  EXPECT_THAT(bench.in_memory(), ElementsAre("fox:latest!"));
+  EXPECT_EQ(bench.script.loads.size(), 1u) << "no load was given up";
+}
+TEST(PinKeeper, WaitsForALoadHoweverLongItTakes) { Bench().run(takes_long); }
+
+io::Task<void> finds_no_room(Bench& bench) {
+  bench.memory = 200;
+  co_await bench.restart();
+  auto options = scheduler::AcquireOptions{};
+  auto busy = co_await bench.local->acquire(scheduler::testing::target("hen"), options, {});
+  CO_ASSERT(busy);
+  co_await bench.pin("fox");
+  co_await bench.pass(minutes(11));
+  const Error* error = bench.keeper->error(bench.full("fox"));
+  CO_ASSERT(error);
+  EXPECT_THAT(error->what, HasSubstr("no room"));
+  busy->reset();
+  co_await bench.pass(minutes(1));
+  EXPECT_THAT(bench.in_memory(), ElementsAre("fox:latest!"));
+}
+TEST(PinKeeper, TellsThatThereIsNoRoom) { Bench().run(finds_no_room); }
+
 io::Task<void> follows_the_name(Bench& bench) {
   co_await bench.pin("fox");
   co_await bench.pin("hen");

@@ -9,7 +9,6 @@ namespace {
 
 // With fewer requests, faded, and no runner too many a model is forgotten.
 constexpr double kRequestsKept = 0.05;
-constexpr std::chrono::minutes kLoadMax{10};
 constexpr std::chrono::seconds kStageRest{20};
 // With OLLAMA_KEEP_ALIVE=0 a runner would end as soon as it is there, before it has served anybody.
 constexpr std::chrono::minutes kKeepAliveMin{5};
@@ -118,7 +117,8 @@ io::Task<void> ReplicaKeeper::grow(Digest key, std::string node) {
   options.priority = Priority::batch;
   options.may_evict = false;
   options.keep_alive_min = kKeepAliveMin;
-  const io::Call call = world_.clock.call_within(kLoadMax, tasks_.token());
+  // It waits for no room. A load ends by itself when it makes no progress, and may take long.
+  const io::Call call{io::kNever, tasks_.token()};
   Result<std::unique_ptr<Lease>> lease;
   if (node == self_) {
     lease = co_await local_.acquire(target, options, call);
