@@ -30,6 +30,8 @@ struct Sampling {
 struct RunnerOptions {
   std::optional<int> num_ctx, num_batch, num_gpu, main_gpu, num_thread, draft_num_predict;
   std::optional<bool> use_mmap;
+
+  bool operator==(const RunnerOptions&) const = default;
 };
 
 struct Options {

@@ -136,15 +136,17 @@ io::Task<Result<std::vector<Plan>>> LocalScheduler::plans_for(const Target& targ
   co_return made;
 }
 
-Result<void> LocalScheduler::admit(const ModelEntry& entry, const AcquireOptions& options) {
+Result<void> LocalScheduler::admit(const ModelEntry& entry, const Waiter& waiter) {
   const io::TimePoint now = world_.clock.now();
-  if (quarantine_.is_refused(options.fingerprint, now)) {
+  if (quarantine_.is_refused(waiter.options.fingerprint, now)) {
     quarantine_refused.add();
     return fail(Errc::invalid_argument,
                 "this request ended the model's runner twice and is not tried again");
   }
-  // A model that cannot be loaded says so at once instead of keeping its users waiting.
-  if (entry.load_error && now < entry.not_before) return fail(*entry.load_error);
+  // A model that cannot be loaded says so at once instead of keeping its users waiting. With other
+  // options it may be.
+  const FailedLoad* failed = entry.instance ? nullptr : entry.failed_load(*waiter.wish);
+  if (failed && now < entry.not_before) return fail(failed->error);
   return {};
 }
 
@@ -192,7 +194,8 @@ io::Task<Result<std::unique_ptr<Lease>>> LocalScheduler::wait_for_grant(const Ta
                                                                         io::Call call) {
   const Digest key = target.key();
   ModelEntry& entry = entry_of(target);  // Stays while a waiter or a holder is in it.
-  CO_TRY_VOID(admit(entry, waiter.options));
+  waiter.wish.emplace(waiter.context, target.runner);
+  CO_TRY_VOID(admit(entry, waiter));
   waiter.suspect = quarantine_.is_suspect(waiter.options.fingerprint, world_.clock.now());
   waiter.saw_load = entry.instance && entry.instance->phase == RunnerState::Phase::loading;
   CO_TRY_VOID(enter(key, entry, waiter));

@@ -89,7 +89,7 @@ class LocalScheduler final : public Scheduler {
 
   // local_scheduler.cpp: requests.
   io::Task<Result<std::vector<Plan>>> plans_for(const Target& target, int context);
-  Result<void> admit(const ModelEntry& entry, const AcquireOptions& options);
+  Result<void> admit(const ModelEntry& entry, const Waiter& waiter);
   io::Task<Result<void>> make_plans(const Target& target, Waiter& waiter);
   io::Task<Result<std::unique_ptr<Lease>>> wait_for_grant(const Target& target, Waiter& waiter,
                                                           io::Call call);
@@ -142,9 +142,9 @@ class LocalScheduler final : public Scheduler {
   void measure_instance(Instance& instance) const;
 
   // runners.cpp: children.
-  void begin_load(const Digest& key, ModelEntry& entry, const Plan& plan);
+  void begin_load(const Digest& key, ModelEntry& entry, const Waiter& head, const Plan& plan);
   io::Task<void> run_load(Digest key, std::shared_ptr<Instance> instance);
-  void load_failed(const Digest& key, Error error);
+  void load_failed(const Digest& key, const Instance& instance, Error error);
   void end(const Digest& key, const std::shared_ptr<Instance>& instance, std::string_view reason);
   io::Task<void> run_end(Digest key, std::shared_ptr<Instance> instance);
   void died(const Digest& key, const std::weak_ptr<Instance>& instance);

@@ -442,22 +442,6 @@ io::Task<void> spares_neighbour(Node& node) {
 }
 TEST(LocalScheduler, DoesNotBlameTheNeighbourOfAKiller) { Node({}, {4}).run(spares_neighbour); }
 
-io::Task<void> tells_load_error(Node& node) {
-  node.script.load_errors["a"] = {Errc::unavailable, "llama-server process has terminated: x"};
-  auto first = co_await node.acquire(target("a"));
-  CO_ASSERT(!first);
-  EXPECT_EQ(first.error().what, "llama-server process has terminated: x");
-  const io::TimePoint start = node.sim.clock().now();
-  auto second = co_await node.acquire(target("a"));  // Within the pause: told at once.
-  CO_ASSERT(!second);
-  EXPECT_EQ(node.sim.clock().now(), start);
-  EXPECT_EQ(node.script.loads.size(), 1u);
-  co_await node.pass(seconds(2));
-  node.script.load_errors.clear();
-  EXPECT_TRUE(co_await node.acquire(target("a")));
-}
-TEST(LocalScheduler, TellsWhyALoadFailedWithoutTryingEachTime) { Node().run(tells_load_error); }
-
 io::Task<void> replaces_unhealthy(Node& node) {
   auto lease = co_await node.acquire(target("a"));
   CO_ASSERT(lease);

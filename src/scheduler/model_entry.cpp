@@ -14,6 +14,7 @@ namespace om::scheduler {
 namespace {
 
 constexpr std::chrono::minutes kUsedSoon{1};
+constexpr size_t kFailedLoadsMax = 8;  // Remembered of a model.
 // What a request costs, as far as it is known before it runs.
 constexpr double kBytesPerToken = 4, kOutputTokens = 256, kOutputWeight = 2;
 
@@ -41,6 +42,22 @@ void ModelEntry::use_rates_of(const engine::GraphicsUse& graphics) {
   other_rates_[place_] = {prompt_rate, output_rate};
   place_ = graphics.bytes == 0 ? 0 : graphics.whole() ? 2 : 1;
   std::tie(prompt_rate, output_rate) = other_rates_[place_];
+}
+
+const FailedLoad* ModelEntry::failed_load(const LaunchWish& wish) const {
+  const auto found = std::ranges::find(failed_loads, wish, &FailedLoad::wish);
+  return found != failed_loads.end() ? &*found : nullptr;
+}
+
+void ModelEntry::add_failed_load(FailedLoad failed) {
+  std::erase_if(failed_loads, [&](const FailedLoad& load) { return load.wish == failed.wish; });
+  if (failed_loads.size() >= kFailedLoadsMax) failed_loads.erase(failed_loads.begin());
+  failed_loads.push_back(std::move(failed));
+}
+
+io::TimePoint ModelEntry::start_of(const LaunchWish& wish) const {
+  const bool is_new = !failed_loads.empty() && !failed_load(wish);
+  return is_new ? std::min(not_before, other_not_before) : not_before;
 }
 
 void ModelEntry::add_use(io::TimePoint now) {

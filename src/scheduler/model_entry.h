@@ -28,10 +28,28 @@ struct Holder {
   std::optional<PromptShare::Mark> first_token;  // Until then its prompt is evaluated.
 };
 
+// What a request asks of a launch: where one failed, another one may do.
+struct LaunchWish {
+  LaunchWish(int context_length, const model::RunnerOptions& options)
+      : context(context_length), runner(options) {
+    runner.num_ctx.reset();  // The context is what came of it.
+  }
+  bool operator==(const LaunchWish&) const = default;
+
+  int context;
+  model::RunnerOptions runner;
+};
+
+struct FailedLoad {
+  LaunchWish wish;
+  Error error;
+};
+
 // One child and who works on it. Shared by the model's entry and the leases on it.
 struct Instance {
   RunnerState::Phase phase = RunnerState::Phase::loading;
   Plan plan;
+  std::optional<LaunchWish> wish;  // That it was loaded for.
   std::unique_ptr<engine::LoadableEngine> engine;
   io::CancelSource load_cancel;
   std::list<Holder> holders;
@@ -56,6 +74,7 @@ struct Waiter {
   int context = 0;
   bool suspect = false;
   io::TimePoint since;
+  std::optional<LaunchWish> wish;
   // How the model can be launched for it.
   std::vector<Plan> plans;
 
@@ -92,10 +111,11 @@ struct ModelEntry {
   io::Duration keep_alive{};  // Negative: forever.
   io::TimePoint expires = io::kNever;
 
-  // Crashes and failed loads in a row; no start before `not_before`.
+  // Crashes and failed loads in a row; no start before `not_before`, or before `other_not_before`
+  // for who asks for what has not failed yet.
   int failures = 0;
-  io::TimePoint not_before{};
-  std::optional<Error> load_error;  // Of the last load, if it failed.
+  io::TimePoint not_before{}, other_not_before{};
+  std::vector<FailedLoad> failed_loads;  // Since one succeeded; one of a wish.
 
   // For the value of keeping it: uses, halved every kUseHalfLife, and what a load takes.
   double uses = 0;
@@ -107,6 +127,10 @@ struct ModelEntry {
 
   // Of the target's files. By context and num_batch, which is all that they hold of a request.
   std::map<std::pair<int, int>, std::vector<Plan>> plans;
+
+  const FailedLoad* failed_load(const LaunchWish& wish) const;  // Null: none such.
+  void add_failed_load(FailedLoad failed);
+  io::TimePoint start_of(const LaunchWish& wish) const;  // No load for it before.
 
   // A runner was loaded that lies there.
   void use_rates_of(const engine::GraphicsUse& graphics);

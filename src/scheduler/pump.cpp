@@ -90,7 +90,7 @@ Demand LocalScheduler::demand_of(const ModelEntry& entry, const Waiter& waiter) 
           .plans = waiter.plans,
           .since = waiter.since,
           .rank = rank_of(waiter),
-          .not_before = entry.not_before};
+          .not_before = entry.start_of(*waiter.wish)};
 }
 
 bool LocalScheduler::perform(const Digest& key, ModelEntry& entry, Waiter& head,
@@ -104,7 +104,7 @@ bool LocalScheduler::perform(const Digest& key, ModelEntry& entry, Waiter& head,
     return false;
   }
   if (const auto* load = std::get_if<Load>(&action)) {
-    begin_load(key, entry, load->plan);
+    begin_load(key, entry, head, load->plan);
     for (const auto& [id, waiter] : entry.waiters) waiter->saw_load = true;
     return false;
   }

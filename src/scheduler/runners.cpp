@@ -44,16 +44,18 @@ engine::LaunchOptions LocalScheduler::launch_options(const Target& target, const
   return launch;
 }
 
-void LocalScheduler::begin_load(const Digest& key, ModelEntry& entry, const Plan& plan) {
+void LocalScheduler::begin_load(const Digest& key, ModelEntry& entry, const Waiter& head,
+                                const Plan& plan) {
   auto instance = std::make_shared<Instance>();
   instance->plan = plan;
+  instance->wish = head.wish;
+  entry.target.runner = head.wish->runner;  // Others may have asked since, and for something else.
   if (uses_cards(entry.target)) instance->graphics_bytes = std::min(plan.bytes, graphics_free());
   instance->engine = make_engine_(launch_options(entry.target, plan));
   instance->load_started = world_.clock.now();
   entry.instance = instance;
   entry.keep_alive = options_.keep_alive;
   entry.expires = io::kNever;
-  entry.load_error.reset();
   models_loaded.add();
   log_info("load model", field("model", entry.target.name), field("context", plan.context),
            field("slots", plan.slots), field("bytes", plan.bytes));
@@ -68,11 +70,12 @@ io::Task<void> LocalScheduler::run_load(Digest key, std::shared_ptr<Instance> in
   if (!result) {
     models_loaded.subtract();
     entry.instance.reset();
-    load_failed(key, std::move(result).error());
+    load_failed(key, *instance, std::move(result).error());
     pump();
     co_return;
   }
   loads.with({"ok"}).add();
+  entry.failed_loads.clear();
   load_seconds.observe(seconds(instance->load_time));
   log_info("model loaded", field("model", entry.target.name),
            field("seconds", instance->load_time));
@@ -94,7 +97,7 @@ io::Task<void> LocalScheduler::run_load(Digest key, std::shared_ptr<Instance> in
   pump();
 }
 
-void LocalScheduler::load_failed(const Digest& key, Error error) {
+void LocalScheduler::load_failed(const Digest& key, const Instance& instance, Error error) {
   ModelEntry& entry = *models_.at(key);
   if (error.code == Errc::cancelled) {
     loads.with({"cancelled"}).add();
@@ -103,7 +106,8 @@ void LocalScheduler::load_failed(const Digest& key, Error error) {
   loads.with({"failed"}).add();
   log_error("load failed", field("model", entry.target.name), field("reason", error.what));
   back_off(entry);
-  entry.load_error = error;
+  entry.other_not_before = world_.clock.now() + options_.backoff_first;
+  entry.add_failed_load({*instance.wish, error});
   if (on_doubt_) on_doubt_(entry.target);
   refuse_all(entry, error);
 }

@@ -1,0 +1,59 @@
+// Loads that fail on one node, and what others may ask meanwhile.
+#include <gmock/gmock.h>
+
+#include "scheduler/local_node_for_test.h"
+
+namespace om::scheduler::testing {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using ::testing::HasSubstr;
+
+io::Task<void> tells_load_error(Node& node) {
+  node.script.load_errors["a"] = {Errc::unavailable, "llama-server process has terminated: x"};
+  auto first = co_await node.acquire(target("a"));
+  CO_ASSERT(!first);
+  EXPECT_EQ(first.error().what, "llama-server process has terminated: x");
+  const io::TimePoint start = node.sim.clock().now();
+  auto second = co_await node.acquire(target("a"));  // Within the pause: told at once.
+  CO_ASSERT(!second);
+  EXPECT_EQ(node.sim.clock().now(), start);
+  EXPECT_EQ(node.script.loads.size(), 1u);
+  co_await node.pass(seconds(2));
+  node.script.load_errors.clear();
+  EXPECT_TRUE(co_await node.acquire(target("a")));
+}
+TEST(LocalLoad, TellsWhyALoadFailedWithoutTryingEachTime) { Node().run(tells_load_error); }
+
+io::Task<void> tries_other_options(Node& node) {
+  node.script.load_errors["a"] = {Errc::unavailable, "out of memory"};
+  Target large = target("a", 8192);
+  large.runner.num_gpu = 99;
+  for (int i = 0; i < 4; i++) {
+    EXPECT_FALSE(co_await node.acquire(large));
+    co_await node.pass(seconds(i < 3 ? 10 : 0));
+  }
+  const io::TimePoint start = node.sim.clock().now();
+  // Its client goes on asking, and is told what it was told.
+  Client& refused = node.start(large);
+  Target fewer_layers = large;
+  fewer_layers.runner.num_gpu = 20;
+  Client& other = node.start(fewer_layers);
+  Client& refused_again = node.start(large);
+  co_await node.pass(milliseconds(1));
+  CO_ASSERT(refused.error && refused_again.error);
+  EXPECT_THAT(refused_again.error->what, HasSubstr("out of memory"));
+  EXPECT_FALSE(other.done);
+  co_await node.pass(seconds(4));
+  CO_ASSERT(other.error);
+  EXPECT_EQ(node.script.loads.size(), 5u) << "what failed for the one may do for the other";
+  node.script.load_errors.clear();
+  const auto lease = co_await node.acquire(target("a", 4096));
+  CO_ASSERT(lease);
+  EXPECT_LT(node.sim.clock().now() - start, seconds(8)) << "though it failed five times in a row";
+}
+TEST(LocalLoad, TriesWithOtherOptionsWhatCouldNotBeLoaded) { Node().run(tries_other_options); }
+
+}  // namespace
+}  // namespace om::scheduler::testing
