@@ -10,11 +10,16 @@ HandlerResult handle_root(const Dependencies&, Context& context) {
   co_return co_await context.send(200, "text/plain; charset=utf-8", "Ollama is running");
 }
 
+// The Ollama whose API this is: clients compare it with the least one that they can use (VS Code's
+// Copilot 0.6.4, Codex 0.13.4) and refuse what is older. `./run parity` compares with this one.
+constexpr std::string_view kOllamaVersion = "0.17.4";
+
 HandlerResult handle_version(const Dependencies& dependencies, Context& context) {
   std::string reply;
   JsonWriter writer(reply);
   writer.begin_object()
-      .member("version", std::string_view(dependencies.settings.version))
+      .member("version", kOllamaVersion)
+      .member("ollamamax", std::string_view(dependencies.settings.version))
       .end_object();
   co_return co_await context.send_json(std::move(reply));
 }

@@ -271,6 +271,20 @@ TEST(Api, AnswersPreflightsOfAllowedPages) {
   EXPECT_THAT(response.headers().get("Access-Control-Expose-Headers"), HasSubstr("Retry-After"));
 }
 
+// A cache between them must give no page what was answered to another one.
+TEST(Api, APackedAnswerStillVariesByItsPage) {
+  OllamaNode node;
+  KeptResponse response =
+      node.ask("GET", "/openapi.yaml", "",
+               {{"Origin", "http://localhost:3000"}, {"Accept-Encoding", "gzip"}});
+  EXPECT_EQ(response.headers().get("Content-Encoding"), "gzip");
+  std::vector<std::string> varies;
+  for (const auto& [name, value] : response.headers()) {
+    if (name == "Vary") varies.push_back(value);
+  }
+  EXPECT_THAT(varies, ::testing::UnorderedElementsAre("Origin", "Accept-Encoding"));
+}
+
 TEST(Api, TellsItsStateAndMetrics) {
   Settings settings;
   settings.version = "1.2.3";
@@ -278,7 +292,8 @@ TEST(Api, TellsItsStateAndMetrics) {
   OllamaNode node(std::move(settings));
   EXPECT_EQ(node.ask("GET", "/", "").body, "Ollama is running");
   EXPECT_EQ(node.ask("HEAD", "/", "").status, 200);
-  EXPECT_EQ(node.ask("GET", "/api/version", "").body, R"({"version":"1.2.3"})");
+  EXPECT_EQ(node.ask("GET", "/api/version", "").body,
+            R"({"version":"0.17.4","ollamamax":"1.2.3"})");
   EXPECT_THAT(node.ask("GET", "/api/status", "").body, HasSubstr("\"disabled\":true"));
   EXPECT_EQ(node.ask("GET", "/livez", "").status, 200);
   EXPECT_EQ(node.ask("GET", "/readyz", "").status, 503);

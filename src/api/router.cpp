@@ -41,7 +41,7 @@ io::Task<Result<void>> Context::send(int code, std::string content_type, std::st
   if (code == 200 && request.method == "GET") {
     if (auto packed = http::gzip_if_useful(request.headers, content_type, text)) {
       response.headers().set("Content-Encoding", "gzip");
-      response.headers().set("Vary", "Accept-Encoding");
+      response.headers().add("Vary", "Accept-Encoding");  // Beside a page's "Origin".
       text = std::move(*packed);
     }
   }

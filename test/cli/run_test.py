@@ -130,7 +130,7 @@ class CommandLine(NodeCase):
         found = json.loads(self.node.cli("list", "smol", "--json").stdout)["models"]
         self.assertEqual({model["name"][:4] for model in found}, {"smol"})
         self.assertEqual(json.loads(self.node.cli("list", "no", "--json").stdout)["models"], [])
-        version = self.node.get("/api/version")["version"]
+        version = self.node.get("/api/version")["ollamamax"]
         for words in (("version", "--json"), ("--version", "--json"), ("-v", "--json"),
                       ("--json", "-v")):
             self.assertEqual(json.loads(self.node.cli(*words).stdout),

@@ -35,7 +35,7 @@ class Listening(unittest.TestCase):
                     self.assertEqual(node.get("/"), "Ollama is running")
                     # The command line reads the same variable.
                     seen = json.loads(node.cli("version", "--json").stdout)["server"]
-                    self.assertEqual(seen, node.get("/api/version")["version"])
+                    self.assertEqual(seen, node.get("/api/version")["ollamamax"])
 
     def test_names_are_checked_on_loopback_only(self):
         foreign = {"Host": "evil.example"}

@@ -173,7 +173,10 @@ CommandTask remove_command(Cli& cli, std::vector<std::string> models) {
 CommandTask version_command(Cli& cli) {
   const auto reply = co_await cli.api.get("/api/version");
   std::string server;
-  if (reply && reply->is_object()) server = text_of(reply->as_object(), "version");
+  if (reply && reply->is_object()) {
+    server = text_of(reply->as_object(), "ollamamax");
+    if (server.empty()) server = text_of(reply->as_object(), "version");  // Of an Ollama.
+  }
   if (cli.json) {
     json::object versions;
     versions["client"] = kVersion;
