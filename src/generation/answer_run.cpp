@@ -73,7 +73,7 @@ AnswerRun::AnswerRun(io::World& world, scheduler::Scheduler& scheduler, RunPlan 
       lease_(std::move(lease)) {
   if (!lease_->node().empty()) route_.node = lease_->node();
   if (plan_.recording) {
-    kept_.emplace(*plan_.recording);
+    kept_.emplace(*plan_.recording, plan_.target.manifest);
     on_superseded_.emplace(plan_.recording->superseded(), [this] { cancel_.cancel(); });
   }
   usage_.load = plan_.load;

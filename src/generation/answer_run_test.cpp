@@ -273,6 +273,34 @@ TEST(AnswerRun, IsToldAgainWithoutARunnerWhenItWasWhole) {
   EXPECT_EQ(bench.script.requests.size(), 2);
 }
 
+TEST(AnswerRun, BeginsAnewWhereItsModelWasReplacedMeanwhile) {
+  Bench bench;
+  bench.shelf.add("m");
+  bench.script.answer = "Hello, world.";
+  bench.leave_after(kept_request(), 5);
+  bench.shelf.add("m").digest = Digest::of("another of this name");
+  const Outcome outcome = bench.chat(kept_request());
+  ASSERT_FALSE(outcome.error) << outcome.error->what;
+  EXPECT_EQ(outcome.whole.content, "Hello, world.");
+  EXPECT_EQ(outcome.route.resumed, 0);
+  ASSERT_EQ(bench.script.requests.size(), 2);
+  EXPECT_EQ(bench.script.requests[1].tokens, bench.script.requests[0].tokens);
+  // One that is whole is not a word of it out of date: its client may lack the end only.
+  bench.shelf.add("m").digest = Digest::of("a third one");
+  EXPECT_EQ(bench.chat(kept_request()).whole.content, "Hello, world.");
+  EXPECT_EQ(bench.script.requests.size(), 2);
+}
+
+TEST(AnswerRun, GoesOnFromWhatAnOlderNodeKeptWhichNamesNoModel) {
+  const Digest model = Digest::of("m");
+  const std::string old = "{\"runner\":true}\n{\"t\":\"Hello\"}\n";
+  const std::string other = "{\"runner\":true,\"model\":\"" + Digest::of("n").str() + "\"}\n";
+  EXPECT_TRUE(KeptPieces::fits("", model));
+  EXPECT_TRUE(KeptPieces::fits(old, model));
+  EXPECT_FALSE(KeptPieces::fits(other + "{\"t\":\"Hello\"}\n", model));
+  EXPECT_FALSE(KeptPieces::fits(other + old, model)) << "it went on with the other one's words";
+}
+
 TEST(AnswerRun, IsNotToldToAnotherRequestUnderItsKey) {
   Bench bench;
   bench.shelf.add("m");

@@ -87,14 +87,14 @@ io::Task<Result<std::unique_ptr<Answer>>> FederatedGeneration::run_kept(Request 
                                                                         io::Call call) {
   const std::string record = request.common.record;
   const std::string fingerprint = request.common.record_fingerprint;
-  CO_TRY(auto recording, co_await records_->take(record, fingerprint, call));
+  CO_TRY(auto recording, co_await records_->take(record, fingerprint, {}, call));
   std::string past = recording->take_past();
   if (is_own && !are_chunks(past)) {
     recording.reset();  // Our own engines take it for themselves.
     auto answer = co_await ask(own_, request, call);
     if (answer || !past.empty() || !is_holders_fault(answer.error())) co_return answer;
     is_own = false;
-    CO_TRY(recording, co_await records_->take(record, fingerprint, call));
+    CO_TRY(recording, co_await records_->take(record, fingerprint, {}, call));
     past = recording->take_past();
   }
   request.common.record.clear();
@@ -168,8 +168,8 @@ io::Task<Result<model::Embedding>> FederatedGeneration::embed(model::EmbedReques
   for (const auto& backend : backends_.holders_of(request.model)) {
     const engine::ExternalModel* model = backend->find(request.model);
     if (!model) continue;
-    const io::TimePoint latest = world_.clock.now() + kEmbedMax;
-    const io::Call limited{std::min(call.deadline, latest), call.cancel};
+    const io::TimePoint sent = world_.clock.now();
+    const io::Call limited{std::min(call.deadline, sent + kEmbedMax), call.cancel};
     auto embedding = co_await embed_at(backend, model->name, request, limited);
     if (embedding) {
       backend->answered();
@@ -179,7 +179,7 @@ io::Task<Result<model::Embedding>> FederatedGeneration::embed(model::EmbedReques
     last = std::move(embedding).error();
     // That its client's time is over says nothing of a holder.
     if (!is_holders_fault(last) || world_.clock.now() >= call.deadline) break;
-    backend->failed(last);
+    backend->failed(last, sent);
   }
   co_return fail(std::move(last));
 }

@@ -3,7 +3,9 @@
 #pragma once
 
 #include <optional>
+#include <string_view>
 
+#include "base/digest.h"
 #include "base/memory/bounded_channel.h"
 #include "engine/engine.h"
 #include "generation/record.h"
@@ -19,7 +21,12 @@ struct KeptPiece {
 // On the io thread. What waits here is bounded as the record is, by the bytes of its lines.
 class KeptPieces {
  public:
-  explicit KeptPieces(Recording& recording);  // Outlives it.
+  // Of the model with this manifest. `recording` outlives it.
+  KeptPieces(Recording& recording, const Digest& model);
+
+  // Whether an answer of this model may go on from what was kept: not in the middle of what
+  // another one, which had the name before, was saying.
+  static bool fits(std::string_view past, const Digest& model);
 
   // Takes what earlier owners kept; once. unavailable: a foreign server began the answer, which is
   // no backend any more. corrupt: no such lines.
@@ -37,6 +44,7 @@ class KeptPieces {
 
  private:
   Recording& recording_;
+  Digest model_;
   bool runner_began_ = false;
   size_t past_ = 0;  // Of what waits, so many are of earlier owners.
   bool took_past_ = false;

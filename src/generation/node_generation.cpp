@@ -291,9 +291,12 @@ io::Task<Result<std::unique_ptr<Answer>>> NodeGeneration::run(Job job, Leased le
   }
   if (options_.records && !common.record.empty()) {
     plan.id_seed = std::hash<std::string>()(common.record) | 1;
-    CO_TRY(plan.recording,
-           co_await options_.records->take(std::move(common.record),
-                                           std::move(common.record_fingerprint), call));
+    Records::Fits fits = [model = job.model->digest](std::string_view past) {
+      return KeptPieces::fits(past, model);
+    };
+    CO_TRY(plan.recording, co_await options_.records->take(std::move(common.record),
+                                                           std::move(common.record_fingerprint),
+                                                           std::move(fits), call));
   }
   plan.target = std::move(job.target);
   plan.acquire = std::move(job.acquire);

@@ -70,8 +70,12 @@ class NodeRecording final : public Recording {
     }
     if (!keeper_.node.empty()) {
       std::string target = fmt::format("{}/add?from={}&owner={}", name_, from, owner_);
+      const io::TimePoint before = records_.world_.clock.now();
       auto told = co_await records_.tell(keeper_, std::move(target), std::move(lines), call);
-      if (told) co_return Result<void>{};
+      if (told) {
+        note_answer(records_.world_.clock.now() - before);
+        co_return Result<void>{};
+      }
       if (told.error().code == Errc::already_exists) co_return fail(taken());
       if (call.cancel.cancelled()) co_return fail(Errc::cancelled, "the request was cancelled");
       keeper_ = {};
@@ -91,9 +95,22 @@ class NodeRecording final : public Recording {
     return {};
   }
 
+  // One slow answer may be chance.
+  void note_answer(io::Duration took) {
+    slow_answers_ = took > kKeeperSlow ? slow_answers_ + 1 : 0;
+    if (slow_answers_ < 2) return;
+    slow_answers_ = 0;
+    records_.note_late(keeper_);
+    const auto other = [this](const engine::PeerLink& peer) { return !records_.is_late(peer); };
+    if (std::ranges::any_of(records_.keepers(name_), other)) keeper_ = {};
+  }
+
   // Without any other node the answer goes on: it can be picked up here then, and only here.
   io::Task<Result<void>> find_keeper(io::Call call) {
-    for (engine::PeerLink& peer : records_.keepers(name_)) {
+    std::vector<engine::PeerLink> peers = records_.keepers(name_);
+    std::ranges::stable_partition(
+        peers, [this](const engine::PeerLink& peer) { return !records_.is_late(peer); });
+    for (engine::PeerLink& peer : peers) {
       std::string target =
           fmt::format("{}/put?fingerprint={}&owner={}", name_, fingerprint_, owner_);
       const std::string* whole = records_.store_.lines(name_, owner_);
@@ -114,6 +131,7 @@ class NodeRecording final : public Recording {
   uint64_t owner_;
   std::string past_;
   bool unrecorded_ = false;
+  int slow_answers_ = 0;     // In a row.
   engine::PeerLink keeper_;  // Without a name: none yet.
   io::CancelToken superseded_;
 };
@@ -125,10 +143,32 @@ std::vector<engine::PeerLink> NodeRecords::keepers(std::string_view name) const 
   return peers;
 }
 
+// A copy is kept by the first of the keepers, or by the second where that one was away. Besides, an
+// answer's owner has it: if that was late, it is lost only where a keeper has died since, too.
+std::vector<engine::PeerLink> NodeRecords::holders(std::string_view name) const {
+  std::vector<engine::PeerLink> peers = keepers(name);
+  const auto others = peers.begin() + std::min<std::ptrdiff_t>(2, std::ssize(peers));
+  peers.erase(std::remove_if(others, peers.end(),
+                             [this](const engine::PeerLink& peer) { return is_late(peer); }),
+              peers.end());
+  return peers;
+}
+
+bool NodeRecords::is_late(const engine::PeerLink& peer) const {
+  const auto known = late_.find(peer.node);
+  return known != late_.end() && world_.clock.now() - known->second < kLateRest;
+}
+
+void NodeRecords::note_late(const engine::PeerLink& peer) {
+  const io::TimePoint now = world_.clock.now();
+  std::erase_if(late_, [now](const auto& item) { return now - item.second >= kLateRest; });
+  late_[peer.node] = now;
+}
+
 io::Task<Result<std::unique_ptr<Recording>>> NodeRecords::take(std::string name,
-                                                               std::string fingerprint,
+                                                               std::string fingerprint, Fits fits,
                                                                io::Call call) {
-  const std::vector<engine::PeerLink> peers = peers_();
+  const std::vector<engine::PeerLink> peers = holders(name);
   std::vector<Result<Taken>> found(peers.size() + 1);
   found.back() = store_.take(name, fingerprint);
   io::TaskGroup asking(world_.executor, world_.clock);
@@ -148,6 +188,10 @@ io::Task<Result<std::unique_ptr<Recording>>> NodeRecords::take(std::string name,
     if (age(*one) > age(best)) best.lines = std::move(one->lines);
     best.owner = std::max(best.owner, one->owner);
   }
+  if (fits && !fits(best.lines)) {
+    best.lines.clear();
+    best.owner += uint64_t{1} << kOwnerTurnShift;  // Or what others hold, being longer, came back.
+  }
   best.owner |= world_.random.next() & kTurnLowBits;
   CO_TRY_VOID(store_.put(name, fingerprint, best.owner, best.lines));
   co_return std::make_unique<NodeRecording>(*this, std::move(name), std::move(fingerprint),
@@ -160,7 +204,10 @@ io::Task<void> NodeRecords::ask(engine::PeerLink peer, std::string target, Resul
   call.deadline = std::min(call.deadline, world_.clock.now() + kRecordAnswerMax);
   auto request = peer.request("POST", std::string(kRecordsPath) + target);
   auto response = co_await client_.send(std::move(request), call);
-  if (!response) co_return;
+  if (!response) {
+    if (!call.cancel.cancelled()) note_late(peer);
+    co_return;
+  }
   const int status = (*response)->status();
   auto text = co_await (*response)->read_all(kRecordBytesMax + 1024);
   if (!text) co_return;
@@ -181,10 +228,14 @@ io::Task<Result<void>> NodeRecords::tell(engine::PeerLink peer, std::string targ
                                          std::string lines, io::Call call) {
   call.deadline = std::min(call.deadline, world_.clock.now() + kRecordAnswerMax);
   auto request = peer.request("POST", std::string(kRecordsPath) + target, std::move(lines));
-  CO_TRY(auto response, co_await client_.send(std::move(request), call));
-  CO_TRY(const std::string text, co_await response->read_all(1024));
-  if (response->status() == 200) co_return Result<void>{};
-  co_return fail(errc_of(response->status()), "{}", text);
+  auto response = co_await client_.send(std::move(request), call);
+  if (!response) {
+    if (!call.cancel.cancelled()) note_late(peer);
+    co_return fail(std::move(response).error());
+  }
+  CO_TRY(const std::string text, co_await (*response)->read_all(1024));
+  if ((*response)->status() == 200) co_return Result<void>{};
+  co_return fail(errc_of((*response)->status()), "{}", text);
 }
 
 io::Task<void> NodeRecords::handle(http::Request& request, http::BodyReader& body,

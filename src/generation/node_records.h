@@ -2,6 +2,8 @@
 #pragma once
 
 #include <functional>
+#include <map>
+#include <string>
 #include <vector>
 
 #include "engine/remote/peer_link.h"
@@ -16,6 +18,10 @@ namespace om::generation {
 inline constexpr std::string_view kRecordsPath = "/peer/v1/records/";
 // A node that does not answer within so long is done without.
 inline constexpr std::chrono::milliseconds kRecordAnswerMax{1500};
+// Each piece of an answer waits for its keeper: one that takes longer is replaced if it can be.
+inline constexpr std::chrono::milliseconds kKeeperSlow{300};
+// Who was late is passed over for so long, as far as that loses nothing.
+inline constexpr std::chrono::seconds kLateRest{30};
 
 // On the io thread; outlives all recordings made of it.
 class NodeRecords final : public Records {
@@ -28,7 +34,7 @@ class NodeRecords final : public Records {
       : world_(world), client_(client), peers_(std::move(peers)), store_(world.clock) {}
 
   io::Task<Result<std::unique_ptr<Recording>>> take(std::string name, std::string fingerprint,
-                                                    io::Call call) override;
+                                                    Fits fits, io::Call call) override;
 
   // What other nodes ask, under kRecordsPath:
   //   POST NAME/take?fingerprint=F         {"owner":N}, then the lines
@@ -47,11 +53,16 @@ class NodeRecords final : public Records {
                               io::Call call);
   // Those that may hold the second copy, the one meant for it first.
   std::vector<engine::PeerLink> keepers(std::string_view name) const;
+  // Those of them that may hold a record, but for who was late lately and most probably has none.
+  std::vector<engine::PeerLink> holders(std::string_view name) const;
+  bool is_late(const engine::PeerLink& peer) const;
+  void note_late(const engine::PeerLink& peer);
 
   io::World& world_;
   http::Client& client_;
   Peers peers_;
   RecordStore store_;
+  std::map<std::string, io::TimePoint, std::less<>> late_;  // By node: when it was, at last.
 };
 
 }  // namespace om::generation

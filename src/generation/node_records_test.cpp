@@ -12,7 +12,7 @@ namespace {
 class NodeRecordsTest : public ::testing::Test {
  protected:
   io::Task<std::unique_ptr<Recording>> take(std::string name) {
-    auto taken = co_await records_.take(std::move(name), "f", {});
+    auto taken = co_await records_.take(std::move(name), "f", {}, {});
     EXPECT_TRUE(taken);
     co_return std::move(*taken);
   }
@@ -68,8 +68,8 @@ class TwoNodesRecords : public ::testing::Test {
       EXPECT_TRUE(server.listen(link.endpoint));
     }
 
-    io::Task<std::unique_ptr<Recording>> take() {
-      auto taken = co_await records.take("a", "f", {});
+    io::Task<std::unique_ptr<Recording>> take(Records::Fits fits = {}) {
+      auto taken = co_await records.take("a", "f", std::move(fits), {});
       EXPECT_TRUE(taken) << taken.error().what;
       co_return std::move(*taken);
     }
@@ -123,6 +123,20 @@ class TwoNodesRecords : public ::testing::Test {
     EXPECT_EQ((co_await one_.take())->take_past(), "one\nand two\n");
   }
 
+  io::Task<void> forget_what_does_not_fit() {
+    const auto begun = co_await one_.take();
+    EXPECT_TRUE(co_await begun->add("a long line of another model\n", {}));
+    Records::Fits none = [](std::string_view) { return false; };
+    const auto anew = co_await two_.take(std::move(none));
+    EXPECT_EQ(anew->take_past(), "");
+    EXPECT_TRUE(begun->superseded().cancelled());
+    one_.others.clear();
+    two_.others.clear();  // The first keeps the long line.
+    EXPECT_TRUE(co_await anew->add("new\n", {}));
+    reach_each_other();
+    EXPECT_EQ((co_await one_.take())->take_past(), "new\n");
+  }
+
   sim::World world_{1};
   Member one_{world_, "n1"}, two_{world_, "n2"};
 };
@@ -135,6 +149,11 @@ TEST_F(TwoNodesRecords, LetAnAnswerGoOnWhereItsNodeDied) {
 TEST_F(TwoNodesRecords, EndAnAnswerWhoseKeeperGaveItToAnother) {
   reach_each_other();
   run(be_stopped_by_its_keeper());
+}
+
+TEST_F(TwoNodesRecords, ForgetForGoodWhatAnAnswerCannotGoOnFrom) {
+  reach_each_other();
+  run(forget_what_does_not_fit());
 }
 
 TEST_F(TwoNodesRecords, GoOnFromWhatTheNewestOwnerSaidHoweverShort) {

@@ -3,8 +3,10 @@
 // `Idempotency-Key`. On the io thread.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "io/cancel.h"
 #include "io/task.h"
@@ -28,10 +30,13 @@ class Recording {
 class Records {
  public:
   virtual ~Records() = default;
+  // Whether the answer can go on from these lines, of earlier owners; empty: from all.
+  using Fits = std::function<bool(std::string_view past)>;
   // Takes the answer from whoever works on it, wherever that is: there is never a second
-  // generation. `fingerprint` tells the request; invalid_argument: another one has this key.
+  // generation. `fingerprint` tells the request; invalid_argument: another one has this key. What
+  // does not fit is forgotten: the key is a new request's.
   virtual io::Task<Result<std::unique_ptr<Recording>>> take(std::string name,
-                                                            std::string fingerprint,
+                                                            std::string fingerprint, Fits fits,
                                                             io::Call call) = 0;
 };
 
