@@ -55,14 +55,18 @@ void Catalogue::take(const std::string& key, const std::string* value) {
   const auto known = cards_.find(key);
   std::optional<Card> before;
   if (known != cards_.end()) before = known->second;
-  const Card* now = nullptr;
+  std::optional<Card> card;
   if (value) {
-    auto card = read_card(*value, store_);
-    if (!card) {
+    if (auto read = read_card(*value, store_)) {
+      card = std::move(*read);
+    } else {
       log_warn("a model of the catalogue cannot be read", field("model", key),
-               field("error", card.error()));
-      return;
+               field("error", read.error()));
     }
+  }
+  // One that cannot be read is unknown too: the files of what it meant before go.
+  const Card* now = nullptr;
+  if (card) {
     now = &(cards_[key] = std::move(*card));
   } else {
     cards_.erase(key);
@@ -118,6 +122,13 @@ io::Task<Result<bool>> Catalogue::publish_text(const model::Name& name, std::str
   co_return co_await write(name, std::move(value), std::move(compares), std::move(call));
 }
 
+io::Task<Result<bool>> Catalogue::replace_text(const model::Name& name, std::string value,
+                                               metadata::Revision seen, io::Call call) {
+  metadata::Compare unchanged{std::string(kModelsPrefix) + catalogue_key(name), seen, {}};
+  std::vector<metadata::Compare> compares{std::move(unchanged)};
+  co_return co_await write(name, std::move(value), std::move(compares), std::move(call));
+}
+
 io::Task<Result<bool>> Catalogue::copy_once(const model::Name& from, const model::Name& to,
                                             io::Call call) {
   const std::string key = std::string(kModelsPrefix) + catalogue_key(from);
@@ -127,7 +138,7 @@ io::Task<Result<bool>> Catalogue::copy_once(const model::Name& from, const model
   CO_TRY(const Card card, read_card(entry->value, store_));
   store::Model model = *card.model;
   model.name = to;
-  CO_TRY(std::string value, write_card(model, card.manifest));
+  CO_TRY(std::string value, write_card(model, card.manifest, card.by));
   std::vector<metadata::Compare> compares{metadata::Compare::unchanged(*entry)};
   co_return co_await write(to, std::move(value), std::move(compares), std::move(call));
 }

@@ -44,6 +44,9 @@ class Catalogue {
   // put_text(), unless the name is known or was removed since `removal` was read. False: it was.
   io::Task<Result<bool>> publish_text(const model::Name& name, std::string value,
                                       std::optional<metadata::Entry> removal, io::Call call);
+  // put_text(), if the name's fact is still the one of `seen`. False: it is not.
+  io::Task<Result<bool>> replace_text(const model::Name& name, std::string value,
+                                      metadata::Revision seen, io::Call call);
   // Of what `from` means to the cluster now. not_found; unavailable: it is replaced again and
   // again.
   io::Task<Result<void>> copy(const model::Name& from, const model::Name& to, io::Call call);
@@ -54,7 +57,8 @@ class Catalogue {
   // only the watch tells.
   io::Task<Result<void>> refresh(model::Name name, io::Call call);
 
-  // Called when a name was added, replaced (`card`) or removed (null).
+  // Called when a name was added, replaced (`card`) or removed, or means something that this
+  // version cannot read (null).
   using Callback =
       std::function<void(const std::string& key, const Card* before, const Card* card)>;
   void on_change(Callback callback) { callback_ = std::move(callback); }

@@ -214,6 +214,52 @@ TEST(ClusterStore, CopiesWhatANameMeansNowNotWhatItMeantBefore) {
   });
 }
 
+// Written by a newer version, or of a format that none could read yet.
+TEST(ClusterStore, ANameDoesNotMeanItsOldModelWhereTheNewOneCannotBeRead) {
+  Bench().run([](Bench& bench) -> io::Task<void> {
+    ClusterNode here(bench, "/here"), there(bench, "/there");
+    co_await here.start();
+    co_await there.start();
+    const auto put = co_await here.put("m", "old");
+    CO_ASSERT(put.has_value());
+    co_await bench.sleep(seconds(1));
+    EXPECT_EQ(there.system_of("m"), "old");
+    int gone = 0;
+    there.catalogue->on_change([&gone](const auto&, const Card* before, const Card* now) {
+      if (before != nullptr && now == nullptr) gone++;
+    });
+    const auto replaced =
+        co_await here.catalogue->put_text(name("m"), R"({"name":"m","manifest":"{}"})", {});
+    EXPECT_TRUE(replaced.has_value());
+    co_await bench.sleep(seconds(1));
+    EXPECT_EQ(gone, 1);
+    EXPECT_THAT(there.system_of("m"), HasSubstr("not found"));
+    co_await here.stop();
+    co_await there.stop();
+  });
+}
+
+TEST(ClusterStore, ACopyDoesNotMakeAnOldCardANewOne) {
+  Bench().run([](Bench& bench) -> io::Task<void> {
+    ClusterNode here(bench, "/here");
+    co_await here.start();
+    const auto put = co_await here.put("m", "Be kind.");
+    CO_ASSERT(put.has_value());
+    const Card* card = here.catalogue->find(name("m"));
+    CO_ASSERT(card != nullptr);
+    EXPECT_EQ(card->by, kVersion);
+    auto old = write_card(*card->model, card->manifest, "0.1.0");
+    CO_ASSERT(old.has_value());
+    const auto written = co_await here.catalogue->put_text(name("m"), std::move(*old), {});
+    EXPECT_TRUE(written.has_value());
+    const auto copied = co_await here.store->copy(name("m"), name("copy"));
+    EXPECT_TRUE(copied.has_value());
+    CO_ASSERT(here.catalogue->find(name("copy")) != nullptr);
+    EXPECT_EQ(here.catalogue->find(name("copy"))->by, "0.1.0");
+    co_await here.stop();
+  });
+}
+
 io::Task<void> make_again(ClusterNode& node, bool for_all) {
   std::string manifest = co_await node.put_blobs("new");
   store::Store& store = for_all ? static_cast<store::Store&>(*node.store) : *node.local;

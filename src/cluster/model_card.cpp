@@ -121,9 +121,11 @@ Result<store::Model> with_headers(io::Filesystem& files, store::Model model) {
   return model;
 }
 
-Result<std::string> write_card(const store::Model& model, std::string_view manifest) {
+Result<std::string> write_card(const store::Model& model, std::string_view manifest,
+                               std::string_view by) {
   json::object object{{"name", model.name.str()},
                       {"manifest", manifest},
+                      {"by", by},
                       {"modified_ns", model.modified.time_since_epoch().count()},
                       {"config", model.config.to_json()},
                       {"system", model.system},
@@ -155,6 +157,7 @@ Result<Card> read_card(std::string_view text, const store::Store& store) {
   const JsonFields fields(object);
   Card card;
   fields.read("manifest", card.manifest);
+  fields.read("by", card.by);
   auto model = std::make_shared<store::Model>();
   TRY(model->name, model::Name::parse(fields.text("name")));
   TRY(model->manifest, model::Manifest::parse(card.manifest));

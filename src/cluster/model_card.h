@@ -4,7 +4,9 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 
+#include "base/version.h"
 #include "store/store.h"
 
 namespace om::cluster {
@@ -12,14 +14,17 @@ namespace om::cluster {
 // A card is small: licences are left out when they would make it larger than this.
 inline constexpr size_t kCardBytesMax = 512 << 10;
 
-// JSON. `manifest` is the manifest's text, byte for byte.
-Result<std::string> write_card(const store::Model& model, std::string_view manifest);
+// JSON. `manifest` is the manifest's text, byte for byte; `by` the version of the program that made
+// these fields of the model's files.
+Result<std::string> write_card(const store::Model& model, std::string_view manifest,
+                               std::string_view by = kVersion);
 
 // With model_info and projector_info read from its files, which are here: takes long, for workers.
 Result<store::Model> with_headers(io::Filesystem& files, store::Model model);
 
 struct Card {
   std::string manifest;
+  std::string by;                             // Empty: of a version before 0.3.
   std::shared_ptr<const store::Model> model;  // Its paths are where `store` would have the blobs.
 };
 
