@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "base/log.h"
+#include "base/version.h"
 #include "io/wall_time.h"
 
 namespace om::transfer {
@@ -40,6 +41,8 @@ Result<CatalogueModel> parse_model(const std::string& json) {
   TRY(model.name, model::Name::parse(std::string(name->get_string())));
   model.bytes = bytes->get_string();
   model.digest = Digest::of(model.bytes);
+  const auto* by = object->if_contains("by");
+  if (by != nullptr && by->is_string()) model.by = by->get_string();
   TRY(model.manifest, model::Manifest::parse(model.bytes));
   return model;
 }
@@ -69,6 +72,12 @@ Policy CatalogueState::policy_of(const std::string& key) const {
   return found == policies.end() ? default_policy : found->second;
 }
 
+bool CatalogueState::knows_policy_of(const std::string& key) const {
+  const std::string& deciding =
+      unreadable_policies.contains(key) || policies.contains(key) ? key : std::string(kDefault);
+  return !unreadable_policies.contains(deciding);
+}
+
 KeptPolicy CatalogueState::kept_policy_of(const std::optional<model::Name>& name) const {
   const std::string key = policy_key(name);
   const auto revision = policy_revisions.find(key);
@@ -77,9 +86,10 @@ KeptPolicy CatalogueState::kept_policy_of(const std::optional<model::Name>& name
 
 std::string Catalogue::key_of(const model::Name& name) { return cluster::catalogue_key(name); }
 
-io::Task<Result<std::shared_ptr<const CatalogueState>>> Catalogue::load(io::Call call) {
+io::Task<Result<std::shared_ptr<const CatalogueState>>> Catalogue::load(
+    std::optional<io::Duration> tombstone_age, io::Call call) {
   auto state = std::make_shared<CatalogueState>();
-  CO_TRY_VOID(co_await load_removed(*state, call));
+  CO_TRY_VOID(co_await load_removed(*state, tombstone_age, call));
   CO_TRY_VOID(co_await load_policies(*state, call));
   CO_TRY_VOID(co_await load_popularity(*state, call));
   CO_TRY_VOID(co_await table_.facts().wait_synced(std::move(call)));
@@ -112,9 +122,12 @@ void Catalogue::read_models(CatalogueState& state) {
   for (const auto& [key, entry] : read_) state.models.emplace(key, entry.model);
 }
 
-io::Task<Result<void>> Catalogue::load_removed(CatalogueState& state, io::Call call) {
+io::Task<Result<void>> Catalogue::load_removed(CatalogueState& state,
+                                               std::optional<io::Duration> tombstone_age,
+                                               io::Call call) {
   CO_TRY(const auto snapshot, co_await metadata_.list(std::string(kRemoved), call));
-  const int64_t oldest = io::unix_seconds(world_.clock.wall_now() - kTombstoneAge);
+  std::optional<int64_t> oldest;
+  if (tombstone_age) oldest = io::unix_seconds(world_.clock.wall_now() - *tombstone_age);
   Transaction old;
   for (const auto& entry : snapshot.entries) {
     const auto parsed = cluster::read_tombstone(entry.value);
@@ -123,7 +136,7 @@ io::Task<Result<void>> Catalogue::load_removed(CatalogueState& state, io::Call c
       continue;
     }
     state.removed.emplace(entry.key.substr(kRemoved.size()), parsed->digest);
-    if (parsed->at < oldest && old.operations.empty()) {
+    if (oldest && parsed->at < *oldest && old.operations.empty()) {
       old.compares = {Compare::unchanged(entry)};
       old.operations = {Operation::remove(entry.key)};
     }
@@ -139,9 +152,10 @@ io::Task<Result<void>> Catalogue::load_policies(CatalogueState& state, io::Call 
   for (const auto& entry : policies.entries) {
     std::string key = entry.key.substr(kPolicies.size());
     state.policy_revisions[key] = entry.modified;
-    auto policy = Policy::parse(entry.value);
+    auto policy = Policy::read(entry.value);
     if (!policy) {
       skip(entry.key, policy.error());
+      state.unreadable_policies.insert(std::move(key));
       continue;
     }
     if (key == kDefault) {
@@ -190,6 +204,24 @@ io::Task<Result<void>> Catalogue::put(model::Name name, std::string bytes, io::C
     co_return fail(Errc::invalid_argument, "the manifest of {} is too large", name.shortest());
   }
   co_return co_await table_.put_text(name, std::move(value), std::move(call));
+}
+
+io::Task<Result<void>> Catalogue::renew_card(CatalogueModel model, io::CancelToken cancel) {
+  const cluster::Fact* fact = table_.facts().find(key_of(model.name));
+  if (!describe_ || fact == nullptr) co_return Result<void>{};
+  const metadata::Revision seen = fact->modified;
+  CO_TRY(const CatalogueModel now, parse_model(fact->value));
+  if (now.digest != model.digest || !is_older_version(now.by, kVersion)) co_return Result<void>{};
+  auto value = co_await describe_(now.name, now.bytes);
+  if (!value) {
+    log_debug("a card stays as it is", field("model", now.name.shortest()),
+              field("error", value.error()));
+    co_return Result<void>{};
+  }
+  // Where it was changed meanwhile, another node was as fast.
+  const io::Call call = world_.clock.call_within(metadata::kCallMax, std::move(cancel));
+  CO_TRY_VOID(co_await table_.replace_text(now.name, std::move(*value), seen, call));
+  co_return Result<void>{};
 }
 
 io::Task<Result<bool>> Catalogue::publish(model::Name name, std::string bytes, io::Call call) {

@@ -1,8 +1,8 @@
 // The models of the cluster as all nodes agree on them: names, manifests, policies.
 //
-// /models/<name>      {"name","manifest"}: the manifest verbatim; <name> is complete and lower case
-// /removed/<name>     a Tombstone (cluster/catalogue.h) of a name that was removed, kept
-//                     kTombstoneAge
+// /models/<name>      {"name","manifest","by"}: the manifest verbatim, and which version made the
+//                     rest of the card; <name> is complete and lower case
+// /removed/<name>     a Tombstone (cluster/catalogue.h) of a name that was removed
 // /policies/<name>    Policy of one model
 // /policies/*         Policy of those that have none of their own
 // /popularity/<name>  how many more copies its users could keep busy; goes with a lease
@@ -12,6 +12,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "cluster/catalogue.h"
@@ -23,7 +24,6 @@
 
 namespace om::transfer {
 
-inline constexpr std::chrono::hours kTombstoneAge{30 * 24};
 inline constexpr std::chrono::seconds kPopularityLease{60};
 
 struct CatalogueModel {
@@ -31,6 +31,7 @@ struct CatalogueModel {
   std::string bytes;  // Of the manifest.
   Digest digest;      // Of those.
   model::Manifest manifest;
+  std::string by;  // Whose card it has; empty: it has none, or that of a version before 0.3.
 };
 
 // The catalogue at one moment; keys as in the comment above, without their prefix.
@@ -39,11 +40,14 @@ struct CatalogueState {
   std::map<std::string, Digest> removed;
   std::map<std::string, Policy> policies;
   Policy default_policy;
+  std::set<std::string> unreadable_policies;  // By key.
   // Of their last changes, by key ("*": the default's); also of those that cannot be read.
   std::map<std::string, metadata::Revision> policy_revisions;
   std::map<std::string, int> popularity;
 
   Policy policy_of(const std::string& key) const;
+  // False: that is the default only as the one that is kept cannot be read.
+  bool knows_policy_of(const std::string& key) const;
   // Without a name: of all models that have no policy of their own.
   KeptPolicy kept_policy_of(const std::optional<model::Name>& name) const;
 };
@@ -65,8 +69,10 @@ class Catalogue {
 
   static std::string key_of(const model::Name& name);
 
-  // What cannot be read of it (written by a newer version) is left out and logged.
-  io::Task<Result<std::shared_ptr<const CatalogueState>>> load(io::Call call);
+  // What cannot be read of it (written by a newer version) is left out and logged. Tombstones that
+  // are older than this are dropped, one at a time; without an age none is.
+  io::Task<Result<std::shared_ptr<const CatalogueState>>> load(
+      std::optional<io::Duration> tombstone_age, io::Call call);
 
   // As the node's table has it now. not_found "model 'x' not found"; corrupt: written by a newer
   // version.
@@ -80,6 +86,9 @@ class Catalogue {
   io::Task<Result<void>> put(model::Name name, std::string bytes, io::Call call);
   // put(), unless the name is known or was removed meaning the same manifest. False: it was.
   io::Task<Result<bool>> publish(model::Name name, std::string bytes, io::Call call);
+  // Has the card made again, where an older version than this made it or could not make one; the
+  // model's blobs are here. It stays where this version cannot make one either.
+  io::Task<Result<void>> renew_card(CatalogueModel model, io::CancelToken cancel);
   // not_found "model 'x' not found".
   io::Task<Result<void>> remove(model::Name name, io::Call call);
 
@@ -107,7 +116,8 @@ class Catalogue {
  private:
   io::Task<Result<void>> commit(metadata::Transaction transaction, io::Call call);
   void read_models(CatalogueState& state);
-  io::Task<Result<void>> load_removed(CatalogueState& state, io::Call call);
+  io::Task<Result<void>> load_removed(CatalogueState& state,
+                                      std::optional<io::Duration> tombstone_age, io::Call call);
   io::Task<Result<void>> load_policies(CatalogueState& state, io::Call call);
   io::Task<Result<void>> load_popularity(CatalogueState& state, io::Call call);
 

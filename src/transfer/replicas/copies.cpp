@@ -103,11 +103,14 @@ io::Task<Result<void>> Replicas::fetch_files(std::shared_ptr<Registry> registry,
 
 io::Task<Result<void>> Replicas::bring(model::Name name, Digest manifest, Files files,
                                        io::Call call) {
-  const auto is_missing = [this](const auto& file) {
-    const auto size = parts_.context.store.blob_size(file.first);
-    return !size || *size != file.second;
+  auto find_missing = [&store = parts_.context.store, files = std::move(files)]() mutable {
+    std::erase_if(files, [&store](const auto& file) {
+      const auto size = store.blob_size(file.first);
+      return size && *size == file.second;
+    });
+    return std::move(files);
   };
-  std::erase_if(files, [&](const auto& file) { return !is_missing(file); });
+  files = co_await world_.workers.run(std::move(find_missing));
   if (files.empty()) co_return Result<void>{};
   on_demand_fetches.add();
   const auto state = state_;

@@ -124,7 +124,7 @@ void Planner::plan_model(const ReplicatedModel& model) {
     if (place.copy && place.answers) here++;
     if (!place.copy && !health.is_awaited) fetch(*place.node, model, health.is_in_danger());
   }
-  if (here >= health.wanted && here > 0) {
+  if (model.is_policy_known && here >= health.wanted && here > 0) {
     for (const Place* place : surplus) {
       plan_.actions.push_back(
           {ReplicaAction::Kind::remove, place->node->name, model.key, health.bytes, false});

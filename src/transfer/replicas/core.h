@@ -16,7 +16,8 @@ struct ReplicatedModel {
   std::vector<std::pair<Digest, uint64_t>> blobs;  // With their sizes.
   Policy policy;
   int popularity = 0;
-  bool is_new = false;  // Too new for its maker to have told of its copy.
+  bool is_new = false;          // Too new for its maker to have told of its copy.
+  bool is_policy_known = true;  // Else no copy is one too many.
 };
 
 struct ReplicaAction {

@@ -211,12 +211,12 @@ TEST(Policy, IsKeptAsJsonAndRefusesNonsense) {
   Policy policy;
   policy.factor = 3;
   policy.pinned = {"a", "b"};
-  EXPECT_EQ(Policy::parse(policy.to_json()).value(), policy);
-  EXPECT_EQ(Policy::parse("{}").value(), Policy{});
+  EXPECT_EQ(Policy::read(policy.to_json()).value(), policy);
+  EXPECT_EQ(KeptPolicy::parse("{}").value().policy, Policy{});
   for (const std::string_view text :
        {"", "[]", R"({"factor":0})", R"({"factor":1.5})", R"({"minimum":-1})", R"({"pinned":"a"})",
         R"({"pinned":[1]})", R"({"copies":2})", R"({"factor":100000})"}) {
-    EXPECT_FALSE(Policy::parse(text)) << text;
+    EXPECT_FALSE(KeptPolicy::parse(text)) << text;
   }
 }
 

@@ -1,17 +1,32 @@
 #include "transfer/replicas/policy.h"
 
 #include <algorithm>
+#include <array>
 
 namespace om::transfer {
 namespace {
 
-Result<int> copies_of(const boost::json::value& value, std::string_view field, int least) {
+enum class Source { user, node };
+
+struct Count {
+  std::string_view field;
+  int Policy::* member;
+  int least;
+};
+constexpr std::array kCounts{Count{"factor", &Policy::factor, 1},
+                             Count{"minimum", &Policy::minimum, 1},
+                             Count{"popular_extra_max", &Policy::popular_extra_max, 0}};
+
+Result<int> copies_of(const boost::json::value& value, const Count& count, Source source) {
   boost::system::error_code error;
   const auto number = value.to_number<int>(error);
-  if (error || number < least || number > kCopiesMax) {
-    return fail(Errc::invalid_argument, "policy: {} must be {} to {}", field, least, kCopiesMax);
+  if (!error && number >= count.least && number <= kCopiesMax) return number;
+  if (source == Source::node && value.is_number()) {
+    const double kept = value.to_number<double>(error);
+    return static_cast<int>(std::clamp<double>(kept, count.least, kCopiesMax));
   }
-  return number;
+  return fail(Errc::invalid_argument, "policy: {} must be {} to {}", count.field, count.least,
+              kCopiesMax);
 }
 
 Result<std::vector<std::string>> names_of(const boost::json::value& value) {
@@ -39,18 +54,15 @@ Result<boost::json::object> object_in(std::string_view json) {
   return std::move(value.get_object());
 }
 
-Result<Policy> policy_in(const boost::json::object& object) {
+Result<Policy> policy_in(const boost::json::object& object, Source source) {
   Policy policy;
   for (const auto& [field, content] : object) {
-    if (field == "factor") {
-      TRY(policy.factor, copies_of(content, field, 1));
-    } else if (field == "minimum") {
-      TRY(policy.minimum, copies_of(content, field, 1));
-    } else if (field == "popular_extra_max") {
-      TRY(policy.popular_extra_max, copies_of(content, field, 0));
+    const auto count = std::ranges::find(kCounts, std::string_view(field), &Count::field);
+    if (count != kCounts.end()) {
+      TRY(policy.*count->member, copies_of(content, *count, source));
     } else if (field == "pinned") {
       TRY(policy.pinned, names_of(content));
-    } else {
+    } else if (source == Source::user) {
       return fail(Errc::invalid_argument, "policy: unknown field \"{}\"", std::string_view(field));
     }
   }
@@ -59,9 +71,9 @@ Result<Policy> policy_in(const boost::json::object& object) {
 
 }  // namespace
 
-Result<Policy> Policy::parse(std::string_view json) {
+Result<Policy> Policy::read(std::string_view json) {
   TRY(const auto object, object_in(json));
-  return policy_in(object);
+  return policy_in(object, Source::node);
 }
 
 boost::json::object Policy::json() const {
@@ -87,7 +99,7 @@ Result<KeptPolicy> KeptPolicy::parse(std::string_view json) {
     }
     object.erase("revision");
   }
-  TRY(kept.policy, policy_in(object));
+  TRY(kept.policy, policy_in(object, Source::user));
   return kept;
 }
 

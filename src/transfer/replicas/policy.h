@@ -22,8 +22,9 @@ struct Policy {
   std::vector<std::string> pinned;  // Sorted. Nodes that have it whatever the rest says.
   int popular_extra_max = 2;        // Further copies while it is popular.
 
-  // invalid_argument: malformed, unknown fields, numbers that cannot be.
-  static Result<Policy> parse(std::string_view json);
+  // Of what a node keeps, maybe a newer one: fields that are unknown here are left out, and numbers
+  // brought within their bounds. invalid_argument: malformed.
+  static Result<Policy> read(std::string_view json);
   boost::json::object json() const;
   std::string to_json() const { return boost::json::serialize(json()); }
   bool operator==(const Policy&) const = default;
@@ -39,7 +40,8 @@ struct KeptPolicy {
   // 0: none is kept, this is the default. Empty in a change: made without having read it.
   std::optional<int64_t> revision = {};
 
-  static Result<KeptPolicy> parse(std::string_view json);  // Errors as Policy's.
+  // Of a user. invalid_argument: malformed, unknown fields, numbers that cannot be.
+  static Result<KeptPolicy> parse(std::string_view json);
   std::string to_json() const;
 };
 

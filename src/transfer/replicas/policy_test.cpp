@@ -84,8 +84,8 @@ TEST_F(Policies, AChangeThatDoesNotSayOfWhatReplacesWhatIsThere) {
 TEST_F(Policies, OneThatCannotBeReadCanBeReplaced) {
   make_cluster(1);
   metadata::Transaction newer;
-  newer.operations = {metadata::Operation::put("/policies/" + Catalogue::key_of(name("m")),
-                                               R"({"factor":3,"unheard_of":1})")};
+  newer.operations = {
+      metadata::Operation::put("/policies/" + Catalogue::key_of(name("m")), R"({"factor":"all"})")};
   ASSERT_TRUE(wait(node(0).metadata.commit(newer, {}))->done);
   KeptPolicy policy = read(0);
   EXPECT_EQ(policy.policy, Policy{});

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "base/version.h"
 #include "transfer/replicas/health.h"
 #include "transfer/replicas/metrics.h"
 
@@ -12,6 +13,10 @@ namespace {
 constexpr std::chrono::seconds kAskMax{10};
 constexpr std::chrono::seconds kWatchAgain{1};
 constexpr std::chrono::milliseconds kUnseenEvery{500};
+// Within so long whoever has come back has looked at what was removed meanwhile.
+constexpr std::chrono::minutes kTogetherMin{10};
+// With more of them those that are old go, whoever is away.
+constexpr size_t kTombstonesMax = 10'000;
 
 std::vector<std::pair<Digest, uint64_t>> sized_blobs_of(const model::Manifest& manifest) {
   std::vector<std::pair<Digest, uint64_t>> blobs{{manifest.config.digest, manifest.config.size}};
@@ -34,6 +39,7 @@ Replicas::Replicas(ReplicaParts parts, ReplicaOptions options)
     : parts_(parts),
       options_(std::move(options)),
       world_(parts.context.world),
+      apart_at_(world_.clock.now()),
       changed_(world_.clock),
       workers_(world_, options_.running_max, [this] { look_now(); }),
       tasks_(world_.executor, world_.clock) {}
@@ -87,6 +93,18 @@ void Replicas::note_new_models() {
   first_seen_ = std::move(seen);
 }
 
+std::optional<io::Duration> Replicas::tombstone_age() {
+  const cluster::View view = parts_.links.view();
+  const io::TimePoint now = world_.clock.now();
+  const bool all_are_there = std::ranges::all_of(view.nodes(), [](const cluster::NodeInfo& node) {
+    return node.state == cluster::NodeState::ready || node.state == cluster::NodeState::draining;
+  });
+  if (!all_are_there) apart_at_ = now;
+  const bool is_kept = now - apart_at_ < kTogetherMin && state_->removed.size() <= kTombstonesMax;
+  if (is_kept) return std::nullopt;
+  return options_.tombstone_age;
+}
+
 ReplicaInput Replicas::look() const {
   ReplicaInput input{.models = {},
                      .view = parts_.links.view(),
@@ -104,14 +122,15 @@ ReplicaInput Replicas::look() const {
          .blobs = sized_blobs_of(model.manifest),
          .policy = state_->policy_of(key),
          .popularity = popularity == state_->popularity.end() ? 0 : popularity->second,
-         .is_new = is_new});
+         .is_new = is_new,
+         .is_policy_known = state_->knows_policy_of(key)});
   }
   return input;
 }
 
 io::Task<Result<void>> Replicas::reconcile() {
-  CO_TRY(auto state,
-         co_await parts_.catalogue.load(world_.clock.call_within(kAskMax, tasks_.token())));
+  CO_TRY(auto state, co_await parts_.catalogue.load(
+                         tombstone_age(), world_.clock.call_within(kAskMax, tasks_.token())));
   state_ = std::move(state);
   note_new_models();
   if (options_.newcomer) {
@@ -129,7 +148,7 @@ io::Task<Result<void>> Replicas::reconcile() {
   count_health(plan.health);
   health_ = plan.health;
   co_await follow_catalogue(plan);
-  give_work(plan);
+  co_await give_work(plan);
   co_await tell_popularity(input);
   co_return Result<void>{};
 }
@@ -154,15 +173,20 @@ bool Replicas::is_mine(const ReplicaPlan& plan, const std::string& key,
   });
 }
 
-bool Replicas::has_blobs(const model::Manifest& manifest) {
-  return std::ranges::all_of(sized_blobs_of(manifest), [&](const auto& blob) {
-    const auto size = parts_.context.store.blob_size(blob.first);
-    return size && *size == blob.second;
-  });
+// By a worker: looks go over all models, and a disk that pauses must not hold up the io thread.
+io::Task<bool> Replicas::has_blobs(model::Manifest manifest) {
+  auto are_here = [&store = parts_.context.store, blobs = sized_blobs_of(manifest)] {
+    return std::ranges::all_of(blobs, [&store](const auto& blob) {
+      const auto size = store.blob_size(blob.first);
+      return size && *size == blob.second;
+    });
+  };
+  co_return co_await world_.workers.run(std::move(are_here));
 }
 
 io::Task<void> Replicas::follow_catalogue(const ReplicaPlan& plan) {
-  const auto stored = parts_.context.store.list();
+  auto list = [&store = parts_.context.store] { return store.list(); };
+  const auto stored = co_await world_.workers.run(std::move(list));
   if (!stored) {
     log_warn("models cannot be listed", field("error", stored.error()));
     co_return;
@@ -175,7 +199,7 @@ io::Task<void> Replicas::follow_catalogue(const ReplicaPlan& plan) {
   }
   const auto state = state_;
   for (const auto& [key, model] : state->models) {
-    if (here.contains(key) || !has_blobs(model.manifest)) continue;
+    if (here.contains(key) || !co_await has_blobs(model.manifest)) continue;
     if (!is_mine(plan, key, ReplicaAction::Kind::remove)) co_await adopt(model, std::nullopt);
   }
 }
@@ -196,12 +220,15 @@ io::Task<void> Replicas::follow_one(store::StoredManifest stored, const ReplicaP
     const CatalogueModel model = known->second;
     agreed = model.digest;
     if (model.digest == stored.digest) {
-      if (has_blobs(model.manifest)) co_return;
+      if (co_await has_blobs(model.manifest)) {
+        co_await renew_card(model);
+        co_return;
+      }
       const auto now = store.find(stored.name);
       if (now && now->digest == stored.digest) broken_.insert(key);
       co_return;
     }
-    if (has_blobs(model.manifest)) {
+    if (co_await has_blobs(model.manifest)) {
       co_await adopt(model, std::move(stored));
       co_return;
     }
@@ -241,6 +268,18 @@ io::Task<void> Replicas::publish(store::StoredManifest stored) {
            field("error", published.error()));
 }
 
+// After an upgrade the cluster says of its models what the new version reads in their files.
+io::Task<void> Replicas::renew_card(CatalogueModel model) {
+  const std::string key = Catalogue::key_of(model.name);
+  const auto seen = cards_seen_.find(key);
+  if (seen != cards_seen_.end() && seen->second == model.digest) co_return;
+  if (is_older_version(model.by, kVersion)) {
+    const auto renewed = co_await parts_.catalogue.renew_card(model, tasks_.token());
+    if (!renewed) co_return;  // No majority: with the next look.
+  }
+  cards_seen_.insert_or_assign(key, model.digest);
+}
+
 io::Task<void> Replicas::adopt(CatalogueModel model, std::optional<store::StoredManifest> before) {
   if (!still_means(model.name, model.digest)) co_return;
   std::optional<Digest> seen;
@@ -257,7 +296,7 @@ io::Task<void> Replicas::adopt(CatalogueModel model, std::optional<store::Stored
   if (!removed) log_warn("unused layers are kept", field("error", removed.error()));
 }
 
-void Replicas::give_work(const ReplicaPlan& plan) {
+io::Task<void> Replicas::give_work(const ReplicaPlan& plan) {
   std::vector<ReplicaWorkers::Work> work;
   std::map<std::string, io::TimePoint> surplus;
   const io::TimePoint now = world_.clock.now();
@@ -266,7 +305,7 @@ void Replicas::give_work(const ReplicaPlan& plan) {
     const std::string key = action.model;
     if (action.kind == ReplicaAction::Kind::fetch) {
       const auto model = state_->models.find(key);  // Maybe made since the View was.
-      if (model != state_->models.end() && has_blobs(model->second.manifest)) continue;
+      if (model != state_->models.end() && co_await has_blobs(model->second.manifest)) continue;
       work.push_back(
           {"fetch " + key, action.urgent, action.bytes,
            [this, key](io::CancelToken cancel) { return fetch_model(key, {io::kNever, cancel}); }});

@@ -26,6 +26,9 @@ struct ReplicaOptions {
   // A model that is new to this node and has no copy is not missed for so long: its maker tells of
   // the copy with its next report, and who fetched it at once could only do so twice.
   io::Duration unseen_grace = std::chrono::seconds(5);
+  // What was removed is remembered for so long at least, and on while a node of the cluster is
+  // away: it may still have the model. As long as its certificate lets a node come back.
+  io::Duration tombstone_age = std::chrono::hours(30 * 24);
   size_t running_max = 2;
   // This node has just joined the cluster: a model of its own by whose name the cluster means
   // another stays under another name. `settled` is called when all are looked at.
@@ -83,9 +86,10 @@ class Replicas {
   // still what it did `before` (empty: nothing). Else the next look decides anew.
   io::Task<void> adopt(CatalogueModel model, std::optional<store::StoredManifest> before);
   io::Task<void> publish(store::StoredManifest stored);
+  io::Task<void> renew_card(CatalogueModel model);
   // True: in the catalogue as of now the name means this, or nothing.
   bool still_means(const model::Name& name, std::optional<Digest> digest) const;
-  void give_work(const ReplicaPlan& plan);
+  io::Task<void> give_work(const ReplicaPlan& plan);
   io::Task<void> tell_popularity(const ReplicaInput& input);
   // One model on its way: blobs and how much of each has come.
   struct Fetching {
@@ -112,15 +116,17 @@ class Replicas {
   io::Task<bool> node_has(cluster::NodeInfo node, std::vector<Digest> blobs,
                           io::CancelToken cancel);
   void note_new_models();  // Of state_.
+  std::optional<io::Duration> tombstone_age();
   ReplicaInput look() const;
   io::Duration time_to_next_look() const;
-  bool has_blobs(const model::Manifest& manifest);
+  io::Task<bool> has_blobs(model::Manifest manifest);  // All of them, whole, on this disk.
   bool is_mine(const ReplicaPlan& plan, const std::string& key, ReplicaAction::Kind kind) const;
 
   ReplicaParts parts_;
   ReplicaOptions options_;
   io::World& world_;
   std::shared_ptr<const CatalogueState> state_ = std::make_shared<CatalogueState>();
+  io::TimePoint apart_at_{};                  // When a node was seen to be away, or none was yet.
   std::vector<ModelHealth> health_;           // As of the last look.
   std::map<std::string, Fetching> fetching_;  // By key.
   std::map<std::string, io::TimePoint> surplus_since_;
@@ -130,6 +136,8 @@ class Replicas {
   std::set<std::string> broken_;  // Models that are here but for a blob that was found rotten.
   // By key: what could not be published, and why.
   std::map<std::string, std::pair<Digest, Errc>> unpublished_;
+  // By key, whose card was looked at: once is enough, no later look reads the files otherwise.
+  std::map<std::string, Digest> cards_seen_;
   bool is_stale_ = false;  // Something has changed since the last look began.
   io::Event changed_;
   ReplicaWorkers workers_;

@@ -105,6 +105,26 @@ TEST_F(Replicated, RemovesAModelEverywhereAlsoWhereTheNodeWasAway) {
   for (const auto& each : nodes_) EXPECT_TRUE(each->store->blobs().value().empty());
 }
 
+TEST_F(Replicated, RemembersWhatWasRemovedForAsLongAsANodeIsAway) {
+  make_cluster(3);
+  put_model(0, "m", random_bytes(1000, 29));
+  pass(seconds(20));
+  const size_t away = index_of(holders("m").at(1));
+  kill(away);
+  ASSERT_TRUE(remove(0, "m"));
+  auto& tombstone = facts_.entries.at("/removed/" + Catalogue::key_of(name("m")));
+  auto parsed = cluster::read_tombstone(tombstone.value).value();
+  parsed.at -= std::chrono::seconds(std::chrono::days(100)).count();
+  tombstone.value = cluster::write_tombstone(parsed);
+  pass(minutes(15));
+  revive(away);
+  pass(seconds(20));
+  EXPECT_EQ(holders("m"), "");
+  EXPECT_FALSE(catalogue(0).find(name("m")));
+  pass(minutes(15));
+  EXPECT_FALSE(facts_.entries.contains("/removed/" + Catalogue::key_of(name("m"))));
+}
+
 TEST_F(Replicated, BringsARecreatedModelToAllHolders) {
   make_cluster(3);
   put_model(0, "m", random_bytes(1000, 4));
