@@ -198,13 +198,28 @@ Result<std::shared_ptr<const Template>> make_go(const TemplateSource& source, st
                                           std::move(note));
 }
 
+// Some templates call the switch of their thoughts `thinking`, as DeepSeek V3.1's. The library sets
+// `enable_thinking` only, and finds out by it how the answers look. Not Granite's, which ask for no
+// definition: the library would leave marks in what their models say behind a thought.
+std::string with_known_switch(const std::string& jinja) {
+  const bool reads = contains(jinja, "if thinking is ") || contains(jinja, "if not thinking is ");
+  if (!reads || contains(jinja, "enable_thinking")) return jinja;
+  return "{%- set thinking = enable_thinking %}" + jinja;
+}
+
+Result<std::shared_ptr<const llama::ChatTemplate>> compile(const TemplateSource& source,
+                                                           const std::string& jinja, bool thinks) {
+  return llama::compile(thinks ? with_known_switch(jinja) : jinja, source.bos_token,
+                        source.eos_token);
+}
+
 Result<std::shared_ptr<const Template>> make_jinja(TemplateSource source, std::string note) {
-  TRY(auto main, llama::compile(source.jinja, source.bos_token, source.eos_token));
+  const TemplateCapabilities able = jinja_capabilities(source);
+  TRY(auto main, compile(source, source.jinja, able.thinking));
   std::shared_ptr<const llama::ChatTemplate> tools;
   if (!source.jinja_tools.empty()) {
-    TRY(tools, llama::compile(source.jinja_tools, source.bos_token, source.eos_token));
+    TRY(tools, compile(source, source.jinja_tools, able.thinking));
   }
-  auto able = jinja_capabilities(source);
   return std::make_shared<JinjaChatTemplate>(std::move(main), std::move(tools), able,
                                              std::move(source), std::move(note));
 }

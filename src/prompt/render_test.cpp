@@ -351,6 +351,32 @@ TEST(Template, JinjaGetsToolsThinkingAndAGrammar) {
   EXPECT_THAT(rendered->prompt, EndsWith("<think>\n\n</think>\n\n"));
 }
 
+// As DeepSeek V3.1's.
+TEST(Template, SwitchesThoughtsAlsoByAnotherName) {
+  const std::string jinja =
+      "{% if not thinking is defined %}{% set thinking = false %}{% endif %}"
+      "{% for m in messages %}{% if m.role == 'user' %}<|User|>{{ m.content }}{% else %}"
+      "<|Assistant|></think>{{ m.content }}<|end|>{% endif %}{% endfor %}"
+      "{% if add_generation_prompt %}<|Assistant|>"
+      "{% if thinking %}<think>{% else %}<think></think>{% endif %}{% endif %}";
+  const auto made = make_template({.jinja = jinja, .eos_token = "<|end|>"});
+  ASSERT_TRUE(made) << made.error().what;
+  EXPECT_EQ((*made)->text(), jinja);
+  for (const bool thinks : {true, false}) {
+    ChatInput input = conversation();
+    input.think = {.is_set = true, .enabled = thinks, .level = {}};
+    const auto rendered = (*made)->chat(input);
+    ASSERT_TRUE(rendered) << rendered.error().what;
+    EXPECT_THAT(rendered->prompt, EndsWith(thinks ? "<think>" : "<think></think>"));
+    const auto parser = rendered->answer.make_parser([] { return std::string("id"); });
+    const auto delta = parser->feed(thinks ? "Hm.</think>Yes." : "Yes.");
+    const auto rest = parser->finish();
+    ASSERT_TRUE(delta && rest);
+    EXPECT_EQ(delta->thinking + rest->thinking, thinks ? "Hm." : "");
+    EXPECT_EQ(delta->content + rest->content, "Yes.");
+  }
+}
+
 TEST(CallGrammar, LeavesNoTalkBeforeACallThatMustCome) {
   const std::string rules = "\nuntil-1 ::= | [<] until-1\nuntil-2 ::= [^<]\ntool-call ::= \"x\"";
   const auto root = [&rules](const std::string& text) {
