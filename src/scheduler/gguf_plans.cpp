@@ -25,10 +25,11 @@ class FileSource final : public model::GgufSource {
   uint64_t size_;
 };
 
-// Larger batches read long prompts faster and cost little beside a large cache.
+// A runner computes no more than kUbatchMax tokens at once: of larger batches it only tells less
+// often, and everybody else's tokens wait for them.
 int batch_for(const Target& target, int context) {
   if (target.embedding) return std::clamp(context, 2, kEmbeddingBatchMax);
-  int batch = context > 32768 ? 2048 : context > 4096 ? 1024 : 512;
+  int batch = kUbatchMax;
   if (target.runner.num_batch && *target.runner.num_batch > 0) batch = *target.runner.num_batch;
   return std::clamp(batch, 2, std::max(2, context));
 }

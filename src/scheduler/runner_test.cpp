@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "engine/local/testing.h"
+#include "scheduler/gguf_plans.h"
 #include "scheduler/local_scheduler.h"
 
 namespace om::scheduler {
@@ -83,6 +84,21 @@ TEST(LocalSchedulerWithLlamaServer, RefusesByTheModelsOwnHeader) {
   options.memory_total = 200 << 20;
   run_with(options, refuses_large);
 }
+
+io::Task<void> plans_batches(io::World& world) {
+  GgufPlans plans(world, {});
+  Target wanted = smollm(8192);
+  auto made = co_await plans.plans(wanted, 8192);
+  CO_ASSERT(made, made.error().what);
+  EXPECT_EQ(made->front().batch, 512);
+  wanted.runner.num_batch = 2048;
+  made = co_await plans.plans(wanted, 8192);
+  CO_ASSERT(made, made.error().what);
+  EXPECT_EQ(made->front().batch, 2048);
+}
+
+// Larger ones bring nothing, and each is silent for longer.
+TEST(GgufPlans, TakesNoLargerBatchesForALargerContext) { engine::testing::run(plans_batches); }
 
 // The stand-in reads no model, so the header of the real one serves for the estimate.
 io::Task<void> survives_death(io::World& world, LocalScheduler& scheduler) {
