@@ -1,14 +1,20 @@
 #include "scheduler/node_resources.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <charconv>
 #include <optional>
+#include <set>
+#include <string>
 
 #include "base/memory/memory_sample.h"
 #include "io/pseudo_file.h"
 
 namespace om::scheduler {
 namespace {
+
+constexpr int64_t kCpusMax = 100'000;
 
 std::optional<int64_t> leading_number(std::string_view text) {
   int64_t value = 0;
@@ -80,6 +86,22 @@ void limit_processors(io::Filesystem& files, const CgroupPaths& own, NodeResourc
   }
 }
 
+// As llama.cpp chooses its threads: physical cores, without efficiency cores where there are
+// others. https://github.com/ggml-org/llama.cpp/blob/master/common/common.cpp
+// (common_cpu_get_num_math)
+int count_cores(io::Filesystem& files, const std::vector<int>& allowed) {
+  const auto slow_cpus = parse_cpus(io::read_pseudo_file(files, "/sys/devices/cpu_atom/cpus"));
+  const std::set<int> slow(slow_cpus.begin(), slow_cpus.end());
+  std::set<std::string> fast_cores, slow_cores;
+  for (const int cpu : allowed) {
+    std::string core = io::read_pseudo_file(
+        files, fmt::format("/sys/devices/system/cpu/cpu{}/topology/thread_siblings", cpu));
+    if (core.empty()) core = fmt::format("cpu{}", cpu);  // Not told: one of its own.
+    (slow.contains(cpu) ? slow_cores : fast_cores).insert(std::move(core));
+  }
+  return static_cast<int>((fast_cores.empty() ? slow_cores : fast_cores).size());
+}
+
 }  // namespace
 
 uint64_t meminfo_bytes(std::string_view text, std::string_view name) {
@@ -87,22 +109,22 @@ uint64_t meminfo_bytes(std::string_view text, std::string_view name) {
   return kilobytes && *kilobytes > 0 ? static_cast<uint64_t>(*kilobytes) * 1024 : 0;
 }
 
-int count_cpus(std::string_view list) {
+std::vector<int> parse_cpus(std::string_view list) {
   list = trimmed(list);
-  int count = 0;
+  std::vector<int> cpus;
   while (!list.empty()) {
     const size_t comma = std::min(list.find(','), list.size());
     const std::string_view range = list.substr(0, comma);
     const auto first = leading_number(range);
-    if (!first) return 0;
+    if (!first) return {};
     const size_t dash = range.find('-');
     const auto last =
         dash == std::string_view::npos ? first : leading_number(range.substr(dash + 1));
-    if (!last || *last < *first || *last - *first > 100'000) return 0;
-    count += static_cast<int>(*last - *first + 1);
+    if (!last || *first < 0 || *last < *first || *last >= kCpusMax) return {};
+    for (int64_t cpu = *first; cpu <= *last; cpu++) cpus.push_back(static_cast<int>(cpu));
     list.remove_prefix(std::min(comma + 1, list.size()));
   }
-  return count;
+  return cpus;
 }
 
 NodeResources read_node_resources(io::Filesystem& files) {
@@ -110,11 +132,13 @@ NodeResources read_node_resources(io::Filesystem& files) {
   const std::string memory = io::read_pseudo_file(files, "/proc/meminfo");
   node.memory_total = meminfo_bytes(memory, "MemTotal");
   const std::string status = io::read_pseudo_file(files, "/proc/self/status");
-  node.processors = std::max(1, count_cpus(line_value(status, "Cpus_allowed_list")));
+  const std::vector<int> allowed = parse_cpus(line_value(status, "Cpus_allowed_list"));
+  node.processors = std::max<double>(1, static_cast<double>(allowed.size()));
   const CgroupPaths own = parse_cgroup_paths(io::read_pseudo_file(files, "/proc/self/cgroup"));
   limit_memory(files, own, node);
   limit_processors(files, own, node);
-  node.cores = std::max(1, static_cast<int>(node.processors));
+  node.cores =
+      std::max(1, std::min(static_cast<int>(node.processors), count_cores(files, allowed)));
   return node;
 }
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string_view>
+#include <vector>
 
 #include "io/filesystem.h"
 
@@ -12,19 +13,21 @@ struct NodeResources {
   uint64_t memory_total = 0;  // Installed, or the container's limit. 0: unknown.
   // Processor time we may use, a control group's quota included: 0.5 is half of one processor's.
   double processors = 1;
-  int cores = 1;  // Of these, whole ones: as many threads are of use.
+  // Threads that are of use to a runner: one for each physical core, as far as the quota goes.
+  // Those of one core wait for the same arithmetic, and the fast ones for efficiency cores.
+  int cores = 1;
 
   // For all runners together, if nothing else used memory here: some is left to the system and to
   // ourselves.
   uint64_t memory_for_models() const { return memory_total / 10 * 9; }
 };
 
-// From /proc and the control group (versions 1 and 2).
+// From /proc, /sys and the control group (versions 1 and 2).
 NodeResources read_node_resources(io::Filesystem& files);
 
 // Bytes of a line "MemTotal:  123 kB"; 0 if it is not there.
 uint64_t meminfo_bytes(std::string_view text, std::string_view name);
-// Processors in "0-3,8,10-11"; 0 if that is no such list.
-int count_cpus(std::string_view list);
+// Processors in "0-3,8,10-11"; none if that is no such list.
+std::vector<int> parse_cpus(std::string_view list);
 
 }  // namespace om::scheduler

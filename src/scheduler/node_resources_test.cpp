@@ -1,5 +1,6 @@
 #include "scheduler/node_resources.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "io/real.h"
@@ -16,12 +17,10 @@ TEST(NodeResources, ReadsMeminfo) {
   EXPECT_EQ(meminfo_bytes("", "MemTotal"), 0u);
 }
 
-TEST(NodeResources, CountsProcessorLists) {
-  EXPECT_EQ(count_cpus("0-3,8,10-11\n"), 7);
-  EXPECT_EQ(count_cpus("0"), 1);
-  EXPECT_EQ(count_cpus(""), 0);
-  EXPECT_EQ(count_cpus("x"), 0);
-  EXPECT_EQ(count_cpus("5-2"), 0);
+TEST(NodeResources, ReadsProcessorLists) {
+  EXPECT_EQ(parse_cpus("0-3,8,10-11\n"), (std::vector{0, 1, 2, 3, 8, 10, 11}));
+  EXPECT_EQ(parse_cpus("0"), std::vector{0});
+  for (const char* bad : {"", "x", "5-2", "0-99999999999"}) EXPECT_TRUE(parse_cpus(bad).empty());
 }
 
 TEST(NodeResources, KnowsThisMachine) {
@@ -33,7 +32,7 @@ TEST(NodeResources, KnowsThisMachine) {
   EXPECT_GE(node.cores, 1);
 }
 
-NodeResources resources_of(std::initializer_list<std::pair<const char*, const char*>> texts) {
+NodeResources resources_of(const std::vector<std::pair<std::string, std::string>>& texts) {
   sim::World sim(1);
   io::Filesystem& files = sim.world().files;
   for (const auto& [path, text] : texts) {
@@ -65,6 +64,44 @@ TEST(NodeResources, CountsTheQuotaOfItsOwnGroupAndOfThoseAroundIt) {
                     {"/sys/fs/cgroup/cpu/a/b/cpu.cfs_period_us", "100000\n"}});
   EXPECT_EQ(old.processors, 0.2);
   EXPECT_EQ(old.cores, 1);
+}
+
+using Texts = std::vector<std::pair<std::string, std::string>>;
+
+// So many cores with two threads each, numbered 0, 1 and so on, then so many with one.
+Texts machine(const char* allowed, int fast, int slow = 0) {
+  Texts texts{{"/proc/self/status", fmt::format("Cpus_allowed_list:\t{}\n", allowed)}};
+  for (int cpu = 0; cpu < 2 * fast + slow; cpu++) {
+    const int first = cpu < 2 * fast ? cpu & ~1 : cpu;
+    const uint64_t mask = (cpu < 2 * fast ? 3ull : 1ull) << first;
+    texts.emplace_back(fmt::format("/sys/devices/system/cpu/cpu{}/topology/thread_siblings", cpu),
+                       fmt::format("{:08x}\n", mask));
+  }
+  if (slow > 0) {
+    texts.emplace_back("/sys/devices/cpu_atom/cpus",
+                       fmt::format("{}-{}\n", 2 * fast, 2 * fast + slow - 1));
+  }
+  return texts;
+}
+
+TEST(NodeResources, TakesOneThreadForEachPhysicalCore) {
+  const NodeResources whole = resources_of(machine("0-15", 8));
+  EXPECT_EQ(whole.processors, 16);
+  EXPECT_EQ(whole.cores, 8);
+  EXPECT_EQ(resources_of(machine("0-3", 8)).cores, 2);
+  EXPECT_EQ(resources_of(machine("0,2,4,6", 8)).cores, 4);
+}
+
+TEST(NodeResources, LeavesEfficiencyCoresOut) {
+  EXPECT_EQ(resources_of(machine("0-19", 8, 4)).cores, 8);
+  EXPECT_EQ(resources_of(machine("17-19", 8, 4)).cores, 3) << "we may use no others";
+}
+
+TEST(NodeResources, TakesNoMoreThreadsThanTheQuotaFeeds) {
+  Texts texts = machine("0-15", 8);
+  texts.emplace_back("/proc/self/cgroup", "0::/a\n");
+  texts.emplace_back("/sys/fs/cgroup/a/cpu.max", "200000 100000\n");
+  EXPECT_EQ(resources_of(texts).cores, 2);
 }
 
 }  // namespace
