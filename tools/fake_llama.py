@@ -8,6 +8,7 @@ It takes llama-server's own flags (those it does not know are ignored) and speak
 How it behaves is set by --fake-NAME VALUE or by the environment, FAKE_LLAMA_NAME=VALUE:
   load_s         seconds until it is ready                         (0)
   load_silent    no output while loading                           (0)
+  load_reads     reads files while loading                         (0)
   load_exit      end with this exit code while loading             (none)
   prefill_s      seconds before the first token                    (0)
   prompt_rate    tokens of prompts a second, told batch by batch   (0: as prefill_s says)
@@ -40,7 +41,7 @@ import sys
 FIRST_WORD = 2000000
 BOS = 1
 DEFAULTS = {
-    "load_s": 0.0, "load_silent": 0, "load_exit": None, "prefill_s": 0.0,
+    "load_s": 0.0, "load_silent": 0, "load_reads": 0, "load_exit": None, "prefill_s": 0.0,
     "prompt_rate": 0.0, "hang_on": None, "token_s": 0.0,
     "tokens": 16, "crash_after": None, "crash_on": None, "wedge_after": None, "ping_s": None,
     "garbage_after": None, "utf8_after": None, "endless_after": None, "end_after": None,
@@ -337,6 +338,9 @@ async def run(args, fake):
     while left > 0:
         if not fake.load_silent:
             say("loading model tensors")
+        if fake.load_reads:
+            with open("/dev/zero", "rb", buffering=0) as weights:
+                weights.read(1 << 20)
         await asyncio.sleep(min(left, 0.05))
         left -= 0.05
     if fake.load_exit is not None:

@@ -11,6 +11,13 @@
 
 namespace om::engine {
 
+// How a runner's end is held against the requests under it.
+enum class Blame {
+  none,       // Another's doing, or the machine's.
+  suspicion,  // It hung, which proves nothing against them.
+  death,
+};
+
 // On the io thread. load() once; stop() must have returned before it is destroyed, also after a
 // failed load or a death.
 class LoadableEngine : public Engine {
@@ -28,9 +35,9 @@ class LoadableEngine : public Engine {
   virtual io::ProcessMemory memory() const = 0;  // Of its child on this machine.
   // As the child told while it loaded.
   virtual GraphicsUse graphics() const { return {}; }
-  // Another node's end ended it, or somebody's signal (an operator's, or the kernel's for want of
-  // memory: slots have theirs from the start on): no request is to blame.
-  virtual bool ended_by_others() const { return false; }
+  // None: another node's end ended it, or somebody's signal (an operator's, or the kernel's for
+  // want of memory: slots have theirs from the start on), or it hung before it did anything.
+  virtual Blame blame() const { return Blame::death; }
 };
 
 // Makes an engine that is not loaded yet.

@@ -365,11 +365,11 @@ io::Task<void> restarts(Node& node) {
 TEST(LocalScheduler, RestartsACrashingRunnerMoreAndMoreSlowly) { Node().run(restarts); }
 
 // Runners of "a" die under this request so many times.
-io::Task<void> die_under(Node& node, AcquireOptions options, int times, bool by_others) {
+io::Task<void> die_under(Node& node, AcquireOptions options, int times, engine::Blame blame) {
   for (int i = 0; i < times; i++) {
     auto lease = co_await node.acquire(target("a"), options);
     CO_ASSERT(lease);
-    node.script.find("a")->die(by_others);
+    node.script.find("a")->die(blame);
     (*lease)->report_failure({Errc::unavailable, "gone"});
     lease->reset();
   }
@@ -378,7 +378,7 @@ io::Task<void> die_under(Node& node, AcquireOptions options, int times, bool by_
 io::Task<void> quarantines(Node& node) {
   AcquireOptions poison;
   poison.fingerprint = "poison";
-  co_await die_under(node, poison, 2, false);
+  co_await die_under(node, poison, 2, engine::Blame::death);
   auto refused = co_await node.acquire(target("a"), poison);
   CO_ASSERT(!refused);
   EXPECT_EQ(refused.error().code, Errc::invalid_argument);
@@ -390,10 +390,18 @@ TEST(LocalScheduler, RefusesARequestThatKilledTwoRunners) { Node().run(quarantin
 io::Task<void> blames_nobody(Node& node) {
   AcquireOptions innocent;
   innocent.fingerprint = "innocent";
-  co_await die_under(node, innocent, 3, true);
+  co_await die_under(node, innocent, 3, engine::Blame::none);
   EXPECT_TRUE(co_await node.acquire(target("a"), innocent));
 }
 TEST(LocalScheduler, BlamesNoRequestForWhatASignalEnded) { Node().run(blames_nobody); }
+
+io::Task<void> never_refuses(Node& node) {
+  AcquireOptions slow;
+  slow.fingerprint = "slow";
+  co_await die_under(node, slow, 3, engine::Blame::suspicion);
+  EXPECT_TRUE(co_await node.acquire(target("a"), slow));
+}
+TEST(LocalScheduler, RefusesNoRequestUnderWhichRunnersOnlyHung) { Node().run(never_refuses); }
 
 io::Task<void> counts_a_death_once(Node& node) {
   AcquireOptions popular;

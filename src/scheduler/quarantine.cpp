@@ -19,6 +19,10 @@ void Quarantine::add_death(std::string_view fingerprint, io::TimePoint now) {
   entries_.pop_back();
 }
 
+void Quarantine::add_suspicion(std::string_view fingerprint, io::TimePoint now) {
+  if (!is_suspect(fingerprint, now)) add_death(fingerprint, now);
+}
+
 void Quarantine::acquit(std::string_view fingerprint) {
   const auto found = index_.find(fingerprint);
   if (found == index_.end()) return;

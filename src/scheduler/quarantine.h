@@ -12,7 +12,8 @@
 namespace om::scheduler {
 
 // After one death under it a request is a suspect and runs alone, so that the second death is
-// surely its own; after two it is refused. What somebody's signal ended counts for none. Entries
+// surely its own; after two it is refused. What somebody's signal ended counts for none, and what
+// hung makes a suspect at most: the machine may have been slow. Entries
 // are forgotten after kMemory, and the least recently seen ones above kEntriesMax. A plain value,
 // used from one thread.
 class Quarantine {
@@ -23,6 +24,8 @@ class Quarantine {
 
   // A runner died while it worked on this request. An empty fingerprint is never remembered.
   void add_death(std::string_view fingerprint, io::TimePoint now);
+  // One hung; no more than that follows, however often.
+  void add_suspicion(std::string_view fingerprint, io::TimePoint now);
   void acquit(std::string_view fingerprint);  // It was answered.
 
   bool is_suspect(std::string_view fingerprint, io::TimePoint now) const {

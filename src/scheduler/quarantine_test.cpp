@@ -18,6 +18,15 @@ TEST(Quarantine, SuspectsAfterOneDeathAndRefusesAfterTwo) {
   EXPECT_FALSE(quarantine.is_suspect("b", kNow));
 }
 
+TEST(Quarantine, OnlySuspectsWhatHung) {
+  Quarantine quarantine;
+  for (int i = 0; i < 3; i++) quarantine.add_suspicion("a", kNow);
+  EXPECT_TRUE(quarantine.is_suspect("a", kNow));
+  EXPECT_FALSE(quarantine.is_refused("a", kNow));
+  quarantine.add_death("a", kNow);
+  EXPECT_TRUE(quarantine.is_refused("a", kNow));
+}
+
 TEST(Quarantine, ForgetsWhoWasAnswered) {
   Quarantine quarantine;
   quarantine.add_death("a", kNow);

@@ -148,10 +148,17 @@ void LocalScheduler::died(const Digest& key, const std::weak_ptr<Instance>& weak
   instance->died = true;
   const io::TimePoint now = world_.clock.now();
   std::set<std::string_view> suspects;  // The same question asked by many is one suspect.
-  if (!instance->engine->ended_by_others()) {
+  const engine::Blame blame = instance->engine->blame();
+  if (blame != engine::Blame::none) {
     for (const Holder& holder : instance->holders) suspects.insert(holder.fingerprint);
   }
-  for (const std::string_view suspect : suspects) quarantine_.add_death(suspect, now);
+  for (const std::string_view suspect : suspects) {
+    if (blame == engine::Blame::death) {
+      quarantine_.add_death(suspect, now);
+    } else {
+      quarantine_.add_suspicion(suspect, now);
+    }
+  }
   // The first death in a row may be chance: it starts again at once.
   if (entry.failures > 0) {
     back_off(entry);

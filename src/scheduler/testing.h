@@ -55,14 +55,14 @@ class ScriptedEngine final : public engine::LoadableEngine {
     EXPECT_TRUE(slept);
     running_ = false;
   }
-  void die(bool by_others = false) {
+  void die(engine::Blame blame = engine::Blame::death) {
     alive_ = false;
-    ended_by_others_ = by_others;
+    blame_ = blame;
     if (on_death_) std::exchange(on_death_, nullptr)();
   }
 
   bool alive() const override { return alive_; }
-  bool ended_by_others() const override { return ended_by_others_; }
+  engine::Blame blame() const override { return blame_; }
   void on_death(std::function<void()> callback) override { on_death_ = std::move(callback); }
   double load_progress() const override { return 0.5; }
   io::ProcessMemory memory() const override { return {0, script_.anonymous_bytes}; }
@@ -91,7 +91,8 @@ class ScriptedEngine final : public engine::LoadableEngine {
   Script& script_;
   engine::LaunchOptions options_;
   engine::Properties properties_;
-  bool running_ = false, alive_ = false, ended_by_others_ = false;
+  bool running_ = false, alive_ = false;
+  engine::Blame blame_ = engine::Blame::death;
   std::function<void()> on_death_;
 };
 

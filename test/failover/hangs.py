@@ -1,4 +1,4 @@
-"""A runner that hangs in the midst of a prompt: it is noticed by how fast it was before."""
+"""A runner that is stopped in the midst of a prompt: it does nothing, and is noticed for that."""
 
 import re
 import signal
@@ -68,7 +68,7 @@ class Hangs(ClusterCase):
         self.assertIsNotNone(found, "nobody noticed")
         return float(found[1]), float(found[2])
 
-    def test_a_hang_in_a_prompt_is_noticed_by_what_was_learned(self):
+    def test_a_hang_in_a_prompt_is_noticed_before_long(self):
         self.answered_by(self.gateway, self.runs)
         self.drain(self.runs, "undrain")
         self.answered_by(self.runs, self.gateway)
@@ -85,8 +85,7 @@ class Hangs(ClusterCase):
         self.answered_at_last_by(self.gateway, stream)
         silence, limit = self.told(begin)
         self.assertGreaterEqual(silence, limit)
-        self.assertGreaterEqual(limit, 10)
-        self.assertLess(limit, 60)
+        self.assertEqual(limit, 10)  # It is stopped, and does nothing.
         self.assertEqual(self.wedged() - wedged, 1)
         self.drain(self.runs, "undrain")
 
@@ -98,7 +97,7 @@ class Hangs(ClusterCase):
         stream = self.ask(4, 100)
         stream.join()
         self.assertIsNone(stream.failure)
-        self.assertEqual(self.told(begin)[1], 30)
+        self.assertEqual(self.told(begin)[1], 10)
         # It is gone, and the node has taken another one.
         self.answered_at_last_by(self.runs, stream)
         self.assertFalse(set(hung) & set(self.runs.runners()))

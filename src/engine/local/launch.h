@@ -62,7 +62,10 @@ struct LaunchOptions {
   std::chrono::nanoseconds stall_floor = std::chrono::seconds(10);
   std::chrono::nanoseconds stall_first = std::chrono::seconds(120);
   std::chrono::nanoseconds prefill_stall_floor = std::chrono::seconds(60);
-  std::chrono::nanoseconds prefill_stall_first = std::chrono::minutes(5);
+  std::chrono::nanoseconds prefill_stall_first = std::chrono::minutes(5);  // For 512 tokens.
+  // The same of one that does nothing at all meanwhile, as far as its threads can tell: not where
+  // there are cards, nor parts on other machines. <= 0: no limit.
+  std::chrono::nanoseconds idle_stall = std::chrono::seconds(10);
 };
 
 inline constexpr size_t kSocketPathMax = 107;  // sun_path without its final zero.

@@ -92,6 +92,11 @@ io::Task<Result<void>> LocalEngine::load(io::Call call) {
   co_return Result<void>{};
 }
 
+Blame LocalEngine::blame() const {
+  if (process_->was_wedged()) return process_->has_worked() ? Blame::suspicion : Blame::none;
+  return process_->was_killed() ? Blame::none : Blame::death;
+}
+
 io::Task<Result<void>> LocalEngine::probe_grammar(io::Call call) {
   call.deadline = std::min(call.deadline, process_->world().clock.now() + kProbeMax);
   CO_TRY(const auto answer,
@@ -163,7 +168,7 @@ io::Task<Result<json::value>> LocalEngine::ask(std::string method, std::string t
 
 io::Task<Result<json::value>> LocalEngine::ask_aside(std::string target, std::string body,
                                                      io::Call call) {
-  RunnerProcess::Watch watch(process_, {.aside = true});
+  RunnerProcess::Watch watch(process_, {.aside = true, .bytes = static_cast<int64_t>(body.size())});
   watch.begin_wait();
   auto answer = co_await ask("POST", std::move(target), std::move(body), std::move(call));
   watch.end_wait();

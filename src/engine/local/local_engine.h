@@ -28,7 +28,7 @@ class LocalEngine final : public LoadableEngine {
   double load_progress() const override { return process_->load_progress(); }
   io::ProcessMemory memory() const override { return process_->memory(); }
   GraphicsUse graphics() const override { return process_->graphics(); }
-  bool ended_by_others() const override { return process_->was_killed(); }
+  Blame blame() const override;
 
   const Properties& properties() const override { return properties_; }
   io::Task<Result<std::unique_ptr<Completion>>> complete(CompletionRequest request,

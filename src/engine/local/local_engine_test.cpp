@@ -196,7 +196,7 @@ io::Task<void> tells_death(io::World& world, LocalEngine& engine) {
   EXPECT_THAT(outcome.error->what, HasSubstr("signal 9"));
   EXPECT_THAT(outcome.error->what, HasSubstr("fake llama dies"));
   EXPECT_FALSE(engine.process().alive());
-  EXPECT_TRUE(engine.ended_by_others());
+  EXPECT_EQ(engine.blame(), Blame::none);
   auto again = co_await engine.complete(prompt("x"), soon(world));
   CO_ASSERT(!again);
   EXPECT_EQ(again.error().code, Errc::unavailable);
@@ -221,7 +221,7 @@ io::Task<void> wedges(io::World& world, LocalEngine& engine) {
   CO_ASSERT(outcome.error.has_value());
   EXPECT_EQ(outcome.error->code, Errc::unavailable);
   EXPECT_THAT(outcome.error->what, HasSubstr("brought no token for"));
-  EXPECT_FALSE(engine.ended_by_others()) << "we end it ourselves";
+  EXPECT_EQ(engine.blame(), Blame::suspicion);
   EXPECT_GE(world.clock.now() - start, milliseconds(300));
   // It ignores SIGTERM and has to be killed.
   auto slept = co_await world.clock.sleep_for(milliseconds(50));
@@ -328,8 +328,8 @@ io::Task<void> hangs_twice(io::World& world) {
   options.stop_grace = milliseconds(200);
   auto paces = std::make_shared<RunnerPaces>();
   co_await hangs(world, options, paces, 4, "(limit 0.3 s)");
-  // The next one knows; its first prompt may take longer.
-  co_await hangs(world, options, paces, 0, "(limit 0.9 s)");
+  // The next one knows; its first prompt may take longer, and twice that after a wedge.
+  co_await hangs(world, options, paces, 0, "(limit 1.8 s)");
 }
 TEST(LocalEngine, EndsARunnerThatHangsInAPromptBeforeLong) { testing::run(hangs_twice); }
 
@@ -433,6 +433,9 @@ TEST(LocalEngine, GivesUpALoadWithoutProgress) {
 }
 TEST(LocalEngine, WaitsForASlowLoadThatShowsProgress) {
   LaunchOptions options = fake_options({{"LOAD_S", "1.5"}});
+  options.load_stall_max = milliseconds(1000);
+  run_with(options, streams_pieces);
+  options = fake_options({{"LOAD_S", "1.5"}, {"LOAD_SILENT", "1"}, {"LOAD_READS", "1"}});
   options.load_stall_max = milliseconds(1000);
   run_with(options, streams_pieces);
 }

@@ -6,7 +6,7 @@
 namespace om::engine {
 namespace {
 
-constexpr double kLongest = 1e18;  // Nanoseconds: 30 years.
+constexpr double kLongest = 1e16;  // Nanoseconds: 4 months.
 
 }  // namespace
 
@@ -17,22 +17,35 @@ size_t PromptPace::index_of(int64_t depth) {
 
 void PromptPace::add(int64_t tokens, int64_t depth, Duration took) {
   if (tokens < kTokensMin || took.count() <= 0) return;
-  costs_[index_of(depth)].add(static_cast<double>(took.count()) / static_cast<double>(tokens));
+  auto cost = static_cast<double>(took.count()) / static_cast<double>(tokens);
+  const Known known = known_at(depth);
+  if (known.costs.count() >= kEnough) cost = std::min(cost, 8 * known.costs.p99() * known.stretch);
+  costs_[index_of(depth)].add(cost);
+}
+
+PromptPace::Known PromptPace::known_at(int64_t depth) const {
+  Known known;
+  size_t index = kDepths;
+  const size_t wanted = index_of(depth);
+  while (index > wanted) known.costs.add(costs_[--index]);
+  while (index > 0 && known.costs.count() < kEnough) {
+    known.costs.add(costs_[--index]);
+    known.stretch *= 2;
+  }
+  return known;
+}
+
+bool PromptPace::is_usual(int64_t tokens, int64_t depth, Duration took) const {
+  if (tokens < kTokensMin) return false;
+  const Known known = known_at(depth);
+  return known.costs.count() >= kEnough &&
+         static_cast<double>(took.count()) <=
+             2 * known.costs.p99() * known.stretch * static_cast<double>(tokens);
 }
 
 PromptPace::Duration PromptPace::limit(int64_t tokens, int64_t depth, Duration floor,
                                        Duration unknown) const {
-  // Deeper ones cost no less.
-  Costs costs;
-  size_t index = kDepths;
-  const size_t wanted = index_of(depth);
-  while (index > wanted) costs.add(costs_[--index]);
-  // Shallower ones cost no less than in proportion to their depth.
-  double stretch = 1;
-  while (index > 0 && costs.count() < kEnough) {
-    costs.add(costs_[--index]);
-    stretch *= 2;
-  }
+  const auto [costs, stretch] = known_at(depth);
   if (costs.count() < kEnough) return std::max(floor, unknown);
   const double seen = 8 * costs.p99() * static_cast<double>(std::max<int64_t>(1, tokens));
   double limit = seen * stretch;

@@ -16,8 +16,12 @@ class PromptPace {
   using Duration = std::chrono::nanoseconds;
 
   // So many tokens, the last at this depth, took so long. Few tell more of the overhead than of
-  // themselves, and are left out.
+  // themselves, and are left out. What took far longer than all before counts as 8 times as much as
+  // they did: it is believed if it comes again.
   void add(int64_t tokens, int64_t depth, Duration took);
+
+  // Whether such a part, of which not too little is known, took at most twice that.
+  bool is_usual(int64_t tokens, int64_t depth, Duration took) const;
 
   // 8 times what so many tokens at this depth take at the 99th percentile, at least the floor.
   // `unknown` until kEnough parts were seen, and the most that follows from shallower ones alone.
@@ -33,6 +37,14 @@ class PromptPace {
   struct Costs : FadingHistogram {  // Nanoseconds a token.
     Costs() : FadingHistogram(1e3) {}
   };
+  // Of those at least as deep; where they are too few of shallower ones, which cost no less than in
+  // proportion to their depth: up to `stretch` times as much.
+  struct Known {
+    Costs costs;
+    double stretch = 1;
+  };
+  Known known_at(int64_t depth) const;
+
   std::array<Costs, kDepths> costs_;
 };
 

@@ -17,6 +17,11 @@ struct RunnerPace {
       : tokens(options.stall_floor, options.stall_first),
         events(options.prefill_stall_floor, options.prefill_stall_first) {}
 
+  // It was taken for hung so often since it last went on as usual: each doubles all limits, since a
+  // machine that has become slow is told from a hang by patience only.
+  static constexpr int kDoublingsMax = 3;
+  int doublings = 0;
+
   StallLimit tokens;   // Gaps between tokens while no prompt is evaluated.
   StallLimit events;   // Gaps between events of prompts, however large.
   PromptPace prompts;  // Without images, whose cost is not told by their tokens.

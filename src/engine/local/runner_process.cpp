@@ -89,7 +89,7 @@ bool RunnerProcess::was_killed() const {
 
 io::Task<Result<void>> RunnerProcess::wait_ready(io::Call call) {
   const io::TimePoint begun = world_.clock.now();
-  uint64_t resident_before = 0;
+  uint64_t resident_before = 0, read_before = 0;
   while (true) {
     CO_TRY(const bool ready, co_await is_ready(call));
     if (ready) co_return Result<void>{};
@@ -100,9 +100,12 @@ io::Task<Result<void>> RunnerProcess::wait_ready(io::Call call) {
       co_return fail(Errc::unavailable, "llama-server process has terminated: {}", death_);
     }
     const uint64_t resident = memory().resident;
+    // Where main memory is full, or another one is filled, it grows no more.
+    const uint64_t read = read_bytes(world_.files, pid());
     const io::TimePoint now = world_.clock.now();
-    if (resident > resident_before + (1 << 20)) {
-      resident_before = resident;
+    if (resident > resident_before + (1 << 20) || read > read_before + (1 << 20)) {
+      resident_before = std::max(resident_before, resident);
+      read_before = std::max(read_before, read);
       last_line_ = now;
     }
     if (options_.load_stall_max.count() > 0 && now - last_line_ > options_.load_stall_max) {
@@ -219,21 +222,24 @@ io::Task<void> RunnerProcess::watch_stalls() {
     auto slept = co_await world_.clock.sleep_for(pause, call);
     if (!slept || broken_.cancelled()) co_return;
     const io::Duration passed = world_.clock.now() - looked;
-    double free_share = 1;
-    if (silence_.is_silent()) {
-      free_share = hindrance_.free_share_now(world_.files, pid(), passed);
+    ChildLook look;
+    if (silence_.is_awaited()) {
+      look = hindrance_.look(world_.files, pid(), passed);
     } else {
       hindrance_.forget();
     }
     // A node that was frozen or suspended in between blames nobody for that.
-    silence_.pass(looked, std::min<io::Duration>(passed, 2 * pause), free_share);
+    silence_.pass(looked, std::min<io::Duration>(passed, 2 * pause), look);
     const auto stall = silence_.stalled();
     if (!stall) continue;
+    silence_.note_wedge(*stall);
+    wedged_ = true;
     runner_wedged.add();
     wedged_silence.observe(in_seconds(stall->silence));
-    break_all(fmt::format("it answered but brought no token for {:.1f} s (limit {:.1f} s){}",
-                          in_seconds(stall->silence), in_seconds(stall->limit), last_words()));
-    co_await end_child(false);
+    break_all(fmt::format("it answered but brought no token for {:.1f} s (limit {:.1f} s){}{}",
+                          in_seconds(stall->silence), in_seconds(stall->limit),
+                          stall->idle ? ", and did nothing else" : "", last_words()));
+    co_await end_child(true);  // What hangs heeds no good-bye, and holds its memory meanwhile.
     co_return;
   }
 }

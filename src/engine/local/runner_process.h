@@ -42,6 +42,9 @@ class RunnerProcess : public std::enable_shared_from_this<RunnerProcess> {
   bool was_killed() const;
   // A signal ended it before it was ready: not its own doing, so a second try may go well.
   bool killed_while_loading() const { return killed_while_loading_; }
+  // We ended it, for its silence. Meaningful once broken() is cancelled.
+  bool was_wedged() const { return wedged_; }
+  bool has_worked() const { return silence_.has_worked(); }  // For anybody, so far.
   Error death() const;  // unavailable, with the reason. Meaningful once broken() is cancelled.
   void on_death(std::function<void()> callback) { on_death_ = std::move(callback); }
 
@@ -105,7 +108,7 @@ class RunnerProcess : public std::enable_shared_from_this<RunnerProcess> {
   GraphicsUse graphics_;
   io::TimePoint last_line_{};
   bool ready_ = false, stopping_ = false, exited_ = false;
-  bool killed_while_loading_ = false;
+  bool killed_while_loading_ = false, wedged_ = false;
   int exit_signal_ = 0;
   std::string death_;
   io::CancelSource broken_;

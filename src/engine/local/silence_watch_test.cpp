@@ -19,9 +19,11 @@ constexpr auto kTick = milliseconds(500);
 // One runner and its clock.
 struct Runner {
   explicit Runner(std::shared_ptr<RunnerPace> known = nullptr)
-      : pace(known ? known : std::make_shared<RunnerPace>(options)), watch(options, pace) {}
+      : pace(known ? known : std::make_shared<RunnerPace>(LaunchOptions())),
+        watch(LaunchOptions(), pace) {}
+  explicit Runner(const LaunchOptions& options)
+      : pace(std::make_shared<RunnerPace>(options)), watch(options, pace) {}
 
-  LaunchOptions options;
   std::shared_ptr<RunnerPace> pace;
   SilenceWatch watch;
   io::TimePoint now{};
@@ -35,11 +37,11 @@ struct Runner {
     watch.heard(request, now);
     watch.begin_wait(request, now);
   }
-  void pass(Duration time, double free_share = 1) {
+  void pass(Duration time, ChildLook look = {}) {
     for (const io::TimePoint end = now + time; now < end;) {
       const Duration step = std::min<Duration>(kTick, end - now);
       now += step;
-      watch.pass(now - step, step, free_share);
+      watch.pass(now - step, step, look);
     }
   }
 
@@ -64,10 +66,10 @@ struct Runner {
   }
 
   // How long this silence may last; 0: more than an hour.
-  Duration patience(double free_share = 1) {
+  Duration patience(ChildLook look = {}) {
     for (Duration silence{}; silence < minutes(60); silence += kTick) {
       if (watch.stalled()) return silence;
-      pass(kTick, free_share);
+      pass(kTick, look);
     }
     return {};
   }
@@ -205,10 +207,123 @@ TEST(SilenceWatch, IsPatientWhileTheRunnerIsHindered) {
   Runner runner;
   runner.learn(milliseconds(100));
   const auto request = runner.ask({.tokens = 4000});
-  EXPECT_LIMIT(runner.patience(0.1), seconds(100), seconds(101));
+  EXPECT_LIMIT(runner.patience({.free_share = 0.1}), seconds(100), seconds(101));
   runner.bring(request);
   EXPECT_FALSE(runner.watch.stalled());
-  EXPECT_LIMIT(runner.patience(0), minutes(5), minutes(5));  // Not for ever.
+  EXPECT_LIMIT(runner.patience({.free_share = 0}), minutes(5), minutes(5));  // Not for ever.
+}
+
+// Three seconds of work in 72.
+TEST(SilenceWatch, LearnsABatchWithoutTheTimeThatTheRunnerWasHindered) {
+  Runner runner;
+  runner.learn(seconds(3));
+  const auto request = runner.ask({.tokens = kBatch});
+  runner.pass(seconds(72), {.free_share = 3.0 / 72});
+  runner.bring(request);
+  runner.watch.note_progress(request, {kBatch, 0, kBatch, seconds(72)});
+  runner.watch.remove(request);
+  EXPECT_LIMIT(runner.patience_with({.tokens = 4000}), seconds(24), seconds(90));
+}
+
+TEST(SilenceWatch, LearnsAGapWithoutTheTimeThatTheRunnerWasHindered) {
+  Runner runner;
+  const auto request = runner.evaluate(100, seconds(1));
+  for (int i = 0; i < 30; i++) {
+    runner.pass(seconds(8), {.free_share = 0.125});
+    runner.bring(request);
+    runner.watch.note_token(request);
+  }
+  EXPECT_LIMIT(runner.patience(), seconds(10), seconds(10));
+}
+
+TEST(SilenceWatch, DoubtsABatchThatTookFarLongerThanAllOthers) {
+  Runner runner;
+  runner.learn(seconds(1));
+  runner.learn(seconds(100), kBatch);
+  EXPECT_LIMIT(runner.patience_with({.tokens = kBatch}), seconds(64), seconds(95));
+}
+
+constexpr ChildLook kIdle{.free_share = 1, .idle = true};
+
+TEST(SilenceWatch, IsShortWithARunnerThatDoesNothing) {
+  for (const PromptWork& work :
+       {PromptWork{.tokens = 4000}, PromptWork{.media = true}, PromptWork{.aside = true}}) {
+    Runner runner;
+    const auto request = runner.ask(work);
+    EXPECT_LIMIT(runner.patience(kIdle), seconds(10), seconds(10));
+    EXPECT_TRUE(runner.watch.stalled()->idle);
+    runner.bring(request);
+    EXPECT_FALSE(runner.watch.stalled());
+  }
+}
+
+TEST(SilenceWatch, CountsOnlyTimeInWhichItDidNothingAtAll) {
+  Runner runner;
+  const auto request = runner.ask({.tokens = 4000});
+  for (int i = 0; i < 8; i++) {
+    runner.pass(seconds(9), kIdle);
+    EXPECT_FALSE(runner.watch.stalled());
+    runner.pass(kTick);
+  }
+  runner.watch.remove(request);
+  runner.pass(minutes(1), kIdle);
+  EXPECT_FALSE(runner.watch.stalled()) << "nobody waits";
+}
+
+// A script's child, say.
+TEST(SilenceWatch, TakesNobodyForIdleThatBringsSomething) {
+  Runner runner;
+  const auto request = runner.ask({.tokens = 4000});
+  runner.pass(seconds(5), kIdle);
+  runner.bring(request);
+  EXPECT_LIMIT(runner.patience(kIdle), minutes(5), minutes(5));
+}
+
+TEST(SilenceWatch, TakesNobodyForIdleThatMayWaitForACardOrAnotherMachine) {
+  LaunchOptions options;
+  options.has_cards = true;
+  Runner with_card(options);
+  with_card.ask({.tokens = 4000});
+  EXPECT_LIMIT(with_card.patience(kIdle), minutes(5), minutes(5));
+  options.has_cards = false;
+  options.parts.push_back({.node = "n2", .blocks = 7});
+  Runner with_parts(options);
+  with_parts.ask({.tokens = 4000});
+  EXPECT_LIMIT(with_parts.patience(kIdle), minutes(5), minutes(5));
+}
+
+// A machine that became ten times as slow: each wrong guess gives the next runner twice the time.
+TEST(SilenceWatch, IsMorePatientAfterItEndedARunner) {
+  Runner first;
+  for (int i = 0; i < 10; i++) first.learn(seconds(3));
+  for (int i = 1; i <= RunnerPace::kDoublingsMax + 1; i++) {
+    Runner next(first.pace);
+    next.ask({.tokens = 4000});
+    (void)next.patience();
+    next.watch.note_wedge(*next.watch.stalled());
+  }
+  const Duration longest = seconds(30) * (1 << RunnerPace::kDoublingsMax);
+  Runner slow(first.pace);
+  EXPECT_LIMIT(slow.patience_with({.tokens = 4000}), longest, longest);
+  slow.watch.remove(slow.evaluate(2 * kBatch, seconds(31)));
+  EXPECT_GT(slow.patience_with({.tokens = 4000}), seconds(180)) << "it is still slow";
+  slow.learn(seconds(3), kBatch);
+  EXPECT_LIMIT(slow.patience_with({.tokens = 4000}), seconds(24), seconds(30));
+}
+
+TEST(SilenceWatch, LearnsNoPatienceFromARunnerThatDidNothing) {
+  Runner runner;
+  runner.ask({.tokens = 4000});
+  runner.watch.note_wedge({seconds(11), seconds(10), true});
+  EXPECT_LIMIT(runner.patience(), minutes(5), minutes(5));
+}
+
+TEST(SilenceWatch, GivesALargeBatchMoreTimeWhileNothingIsKnown) {
+  LaunchOptions options;
+  options.batch = 2048;
+  Runner runner(options);
+  EXPECT_LIMIT(runner.patience_with({.tokens = 4000}), minutes(20), minutes(20));
+  EXPECT_LIMIT(runner.patience_with({.tokens = 100}), minutes(5), minutes(5));
 }
 
 void say(Runner& runner, SilenceWatch::Handle request, int tokens, Duration gap) {
@@ -260,6 +375,18 @@ TEST(SilenceWatch, GivesThirtySecondsToWhatIsDoneAside) {
   EXPECT_TRUE(runner.watch.stalled());
 }
 
+TEST(SilenceWatch, GivesALongTextTheTimeThatItsBytesTake) {
+  Runner runner;
+  const PromptWork log_file{.aside = true, .bytes = 20'000'000};
+  EXPECT_LIMIT(runner.patience_with(log_file), seconds(130), seconds(130));
+  // The runner goes on with it though nobody waits for it any more.
+  const auto request = runner.ask(log_file);
+  runner.pass(seconds(20));
+  runner.watch.end_wait(request);
+  runner.watch.remove(request);
+  EXPECT_LIMIT(runner.patience_with({.aside = true}), seconds(110), seconds(110));
+}
+
 TEST(SilenceWatch, TakesNothingDoneAsideForABatch) {
   Runner runner;
   runner.learn(milliseconds(100));
@@ -308,24 +435,6 @@ TEST(RunnerPaces, AreOfAModelAndWhereItLies) {
     (void)paces.of(other, {});
   }
   EXPECT_NE(paces.of(options, {}), pace) << "it was used least recently";
-}
-
-TEST(Hindrance, IsReadFromTheKernelsCounters) {
-  const ChildWork work =
-      parse_work("300 400 5\n", "7 (a) b (c) S 1 7 7 0 -1 4194304 210 0 31 0 12 3 0 0 20 0 4 0\n");
-  EXPECT_EQ(work.waited, 400u);
-  EXPECT_EQ(work.page_reads, 31u);
-  const ChildWork nothing = parse_work("", "nonsense");
-  EXPECT_EQ(nothing.waited + nothing.page_reads, 0u);
-}
-
-TEST(Hindrance, IsWaitingForAProcessorOrForPages) {
-  const ChildWork before{.waited = 1'000'000'000, .page_reads = 10};
-  EXPECT_EQ(free_share(before, before, seconds(1)), 1) << "it hangs";
-  EXPECT_DOUBLE_EQ(free_share(before, {1'900'000'000, 10}, seconds(1)), 0.1);
-  EXPECT_EQ(free_share(before, {9'000'000'000, 10}, seconds(1)), 0);
-  EXPECT_EQ(free_share(before, {1'000'000'000, 11}, seconds(1)), 0);
-  EXPECT_EQ(free_share(before, {}, seconds(1)), 1) << "the counters are gone";
 }
 
 }  // namespace

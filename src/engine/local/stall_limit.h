@@ -14,7 +14,9 @@ class StallLimit {
   using Duration = std::chrono::nanoseconds;
   StallLimit(Duration floor, Duration first) : floor_(floor), first_(first) {}
 
-  void add(Duration gap) { gaps_.add(static_cast<double>(gap.count())); }
+  // One far beyond those before, once they are known, counts as 8 times their 99th percentile: it
+  // is believed if it comes again.
+  void add(Duration gap);
   // 8 times the 99th percentile, at least the floor; `first` until kEnough gaps were seen.
   Duration limit() const;
 

@@ -27,7 +27,7 @@ class SplitEngine final : public LoadableEngine {
   io::ProcessMemory memory() const override {
     return main_ ? main_->memory() : io::ProcessMemory{};
   }
-  bool ended_by_others() const override { return lost_ || (main_ && main_->ended_by_others()); }
+  Blame blame() const override { return lost_ || !main_ ? Blame::none : main_->blame(); }
 
   const Properties& properties() const override { return main_->properties(); }
   io::Task<Result<std::unique_ptr<Completion>>> complete(CompletionRequest request,
