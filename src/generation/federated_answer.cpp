@@ -118,7 +118,7 @@ io::Task<Result<void>> FederatedAnswer::open_backend(
   if (!answer) {
     Error error = std::move(answer).error();
     if (error.code != Errc::cancelled && error.code != Errc::invalid_argument) {
-      backend->failed(error);
+      backend_->failed(error);
     }
     leave();
     co_return fail(std::move(error));
@@ -259,7 +259,7 @@ io::Task<Result<model::Chunk>> FederatedAnswer::next() {
     if (call_.cancel.cancelled() || !is_holders_fault(error)) co_return fail(std::move(error));
     if (own_answer_) own_error_ = error;
     if (backend_) {
-      backend_->backend().failed(error);
+      backend_->failed(error);
       // What kept our nodes from it may have passed while this one answered.
       own_left_ |= is_own_ && emitted_.tokens > said_before_;
     }

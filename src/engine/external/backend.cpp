@@ -15,6 +15,7 @@ namespace json = boost::json;
 constexpr size_t kListBytesMax = 8 << 20;
 constexpr size_t kErrorBytesMax = 64 << 10;
 constexpr size_t kErrorShownMax = 500;
+constexpr std::chrono::seconds kMoment{2};  // Those who wait in silence look once a second.
 // 8192 numbers of 17 digits, and spaces between them; of all together.
 constexpr size_t kVectorBytesMax = 256 << 10, kVectorsBytesMax = 256 << 20;
 
@@ -226,11 +227,15 @@ bool Backend::may_be_asked() const {
 
 void Backend::answered() { failures_ = 0; }
 
-void Backend::failed(const Error& error) {
-  failures_++;
-  const int doublings = std::clamp(failures_ - kFailuresMax, 0, 8);
-  open_until_ =
-      world_.clock.now() + std::min<io::Duration>(kOpenFirst * (1 << doublings), kOpenMax);
+void Backend::failed(const Error& error, io::TimePoint sent) {
+  const io::TimePoint now = world_.clock.now();
+  const bool is_known = sent < failed_at_ && now - failed_at_ <= kMoment;
+  if (!is_known) {
+    failures_++;
+    failed_at_ = now;
+    const int doublings = std::clamp(failures_ - kFailuresMax, 0, 8);
+    open_until_ = now + std::min<io::Duration>(kOpenFirst * (1 << doublings), kOpenMax);
+  }
   log_warn("backend failed a request", field("backend", spec_.name), field("error", error),
            field("failures", failures_));
 }

@@ -74,7 +74,9 @@ class Backend {
   io::Task<Result<std::string>> fetch(std::string method, std::string target, std::string body,
                                       io::Call call);
   void answered();
-  void failed(const Error& error);
+  // `sent`: the request that failed. All that were under way when one failed, and fail at the same
+  // moment, tell of the same failure.
+  void failed(const Error& error, io::TimePoint sent = io::kNever);
 
  private:
   friend class BackendRequest;
@@ -105,7 +107,7 @@ class Backend {
   std::optional<Error> error_ = Error{Errc::unavailable, "not asked yet"};
   int failures_ = 0, running_ = 0, waiting_ = 0;
   std::map<std::string, BackendSpeed, std::less<>> speeds_;  // Of its models.
-  io::TimePoint open_until_{};
+  io::TimePoint open_until_{}, failed_at_{};
   bool trying_ = false, checked_ = false;
   bool key_changed_ = false;  // Since the last of watch()'s checks began.
   io::Event key_came_;

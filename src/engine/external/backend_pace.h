@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <set>
 #include <string>
 
 #include "base/lru_cache.h"
@@ -19,6 +20,11 @@ struct BackendPace {
 
   StallLimit outputs{kNextMin, kNextUnknown};
   PromptPace prompts;
+  // Many answer one after the other, and say nothing to those that wait. What it is busy with is
+  // known as far as it is ours: the tokens of the prompts that it has not begun to answer, and when
+  // it brought something for any of them.
+  std::multiset<int64_t> waiting;
+  io::TimePoint last_output{};
 };
 
 // What a request has the server do before its first output.

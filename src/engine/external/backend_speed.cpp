@@ -54,6 +54,8 @@ BackendRequest::~BackendRequest() {
   if (waits_) backend_->waiting_--;
 }
 
+void BackendRequest::failed(const Error& error) { backend_->failed(error, asked_); }
+
 void BackendRequest::note_output() {
   if (!waits_) return;
   waits_ = false;

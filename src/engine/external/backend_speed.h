@@ -45,7 +45,8 @@ class BackendRequest {
   BackendRequest& operator=(const BackendRequest&) = delete;
 
   Backend& backend() { return *backend_; }
-  void note_output();  // Something of the answer came.
+  void failed(const Error& error);  // It did, by the backend's fault.
+  void note_output();               // Something of the answer came.
   void note_end(int64_t output_tokens);
 
  private:

@@ -42,6 +42,7 @@ class ForeignServer {
   size_t embedding_bytes = 0;
   int64_t cached = 0;        // Of a prompt of 1000 tokens.
   bool pings = false;        // Meanwhile, where the answer has begun.
+  bool one_by_one = false;   // The next is begun when the one before has ended.
   bool tells_models = true;  // In time.
   bool knows_itself = true;  // Else its own paths get 500.
   std::string key;           // Who asks for its models without it gets 401.
@@ -87,6 +88,16 @@ class ForeignServer {
       (void)co_await response.send(200, "application/json", R"({"data":[{"id":"m"}]})");
       co_return;
     }
+    while (one_by_one && busy_ && !request.cancel.cancelled()) {
+      co_await be_silent(request, seconds(1), nullptr);
+    }
+    if (request.cancel.cancelled()) co_return;
+    busy_ = true;
+    co_await answer(request, response);
+    busy_ = false;
+  }
+
+  io::Task<void> answer(http::Request& request, http::ResponseWriter& response) {
     co_await be_silent(request, silent_before_head, nullptr);
     if (request.path == "/v1/embeddings") {
       co_return (void) co_await response.send(200, "application/json",
@@ -127,6 +138,7 @@ class ForeignServer {
   http::Server server_;
   http::Client client_;
   std::optional<Backend> backend_;
+  bool busy_ = false;
 };
 
 // After its first word: unavailable, in so much time.
@@ -294,6 +306,60 @@ TEST(Backend, ThatAnswersQuicklyIsGivenUpInTwoMinutes) {
   server.run([](ForeignServer& far) -> io::Task<void> {
     co_await answer_whole(far, 8);
     co_await expect_no_answer(far, minutes(2), minutes(2) + seconds(3));
+  });
+}
+
+io::Task<void> ask_many(ForeignServer& far, int count, std::vector<Result<void>>& ends) {
+  const auto ask = [](ForeignServer& server, std::vector<Result<void>>& into) -> io::Task<void> {
+    auto answer = co_await server.ask();
+    Result<model::Chunk> chunk = fail(Errc::internal, "nothing yet");
+    if (answer) chunk = co_await (*answer)->next();
+    while (chunk && !chunk->done) chunk = co_await (*answer)->next();
+    Result<void> end;
+    if (!answer) end = fail(answer.error());
+    if (answer && !chunk) end = fail(chunk.error());
+    into.push_back(std::move(end));
+  };
+  io::TaskGroup group(far.world().world().executor, far.world().clock());
+  for (int i = 0; i < count; i++) group.spawn(ask(far, ends));
+  co_await group.wait();
+  co_await group.stop();
+}
+
+TEST(Backend, MayBeBusyWithOthersOfOurs) {
+  ForeignServer server(BackendKind::llama_server);
+  server.silent_before_head = seconds(1);
+  server.run([](ForeignServer& far) -> io::Task<void> {
+    co_await answer_whole(far, 8);
+    far.one_by_one = true;
+    far.words = 40;
+    far.between_words = seconds(1);
+    std::vector<Result<void>> ends;
+    co_await ask_many(far, 10, ends);
+    CO_ASSERT(ends.size() == 10);
+    for (const auto& end : ends) EXPECT_TRUE(end) << end.error().what;
+    ends.clear();
+    co_await ask_many(far, 20, ends);
+    EXPECT_FALSE(ends.back()) << "but for more than ten minutes nobody waits";
+    ends.clear();
+    far.silent_before_head = minutes(60);
+    const io::TimePoint before = far.now();
+    co_await ask_many(far, 3, ends);
+    EXPECT_LE(far.now() - before, minutes(2) + seconds(3)) << "nor when it does nothing";
+  });
+}
+
+TEST(Backend, ThatIsSilentToManyAtOnceFailedOnce) {
+  ForeignServer server;
+  server.run([](ForeignServer& far) -> io::Task<void> {
+    const io::TimePoint sent = far.now();
+    (void)co_await far.world().clock().sleep_for(minutes(2));
+    for (int i = 0; i < 10; i++) far.backend().failed({Errc::unavailable, "silent"}, sent);
+    EXPECT_TRUE(far.backend().may_be_asked());
+    for (int i = 1; i < Backend::kFailuresMax; i++) {
+      far.backend().failed({Errc::unavailable, "silent"}, far.now());
+    }
+    EXPECT_FALSE(far.backend().may_be_asked());
   });
 }
 

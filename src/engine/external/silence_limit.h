@@ -18,7 +18,8 @@ struct BackendHealth {
 };
 
 // For one request, on the io thread. Only time in which somebody waits counts, and only what
-// brings the answer further ends a silence: not its head, not what keeps the connection open.
+// brings the answer further ends a silence: not its head, not what keeps the connection open. Until
+// it begins, what brings others of ours further does, too, up to BackendPace::kFirstUnknown.
 class SilenceLimit {
  public:
   static constexpr std::chrono::seconds kLostMax{10};  // Nor does it answer our checks.
@@ -41,6 +42,8 @@ class SilenceLimit {
  private:
   void look();
   void arm();
+  void join_waiting();
+  void leave_waiting();
 
   io::Clock& clock_;
   std::shared_ptr<const BackendHealth> health_;
@@ -51,7 +54,11 @@ class SilenceLimit {
   io::TimePoint looked_{}, begun_at_, last_event_{};
   std::optional<io::TimePoint> first_waited_;  // Since the last event.
   io::Duration silence_{}, first_output_{};
+  io::Duration waited_{};  // For its first output.
+  // Its prompt among those of the pace; none: it cannot be judged by its size, or it has begun.
+  std::optional<std::multiset<int64_t>::iterator> place_;
   bool waiting_ = false, begun_ = false, passed_ = false;
+  bool was_alone_ = false;  // No other request was answered before it began.
 };
 
 }  // namespace om::engine
