@@ -1,6 +1,7 @@
 #include "app/node_parts.h"
 
 #include <signal.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <charconv>
@@ -46,11 +47,19 @@ void remove_leftovers(io::Filesystem& files, const std::string& parent_directory
   }
 }
 
+// Where the session's folder for such things is, if it is ours: `su` leaves the variable of whoever
+// was there before, and that folder goes with its owner's last session.
+std::string runtime_parent() {
+  const char* session = std::getenv("XDG_RUNTIME_DIR");
+  struct stat info{};
+  const bool is_ours =
+      session != nullptr && ::stat(session, &info) == 0 && info.st_uid == ::geteuid();
+  return is_ours && std::string_view(session).size() < 60 ? session : "/tmp";
+}
+
 // A private folder for sockets, short enough for a unix socket's path.
 Result<std::string> runtime_directory(io::Filesystem& files, std::shared_ptr<io::File>& lock) {
-  const char* base = std::getenv("XDG_RUNTIME_DIR");
-  const std::string parent_directory =
-      base != nullptr && files.exists(base) && std::string_view(base).size() < 60 ? base : "/tmp";
+  const std::string parent_directory = runtime_parent();
   const std::string prefix = fmt::format("ollamamax-{}-", ::getuid());
   remove_leftovers(files, parent_directory, prefix);
   std::string path = fmt::format("{}/{}{}", parent_directory, prefix, ::getpid());
