@@ -6,6 +6,7 @@
 
 #include "prompt/grammar.h"
 #include "prompt/llama_chat.h"
+#include "prompt/schema_limits.h"
 
 namespace om::prompt {
 
@@ -68,22 +69,30 @@ Constraint Constraint::resume(std::string_view generated) const {
   return out;
 }
 
+Result<std::string> usable_schema(const std::string& schema) {
+  if (schema.size() > kSchemaBytesMax) {
+    return fail(Errc::invalid_argument, "JSON schema exceeds {} bytes", kSchemaBytesMax);
+  }
+  boost::json::parse_options options;
+  options.max_depth = kSchemaDepthMax;
+  boost::system::error_code code;
+  const auto value = boost::json::parse(schema, code, {}, options);
+  if (code) return fail(Errc::invalid_argument, "invalid JSON schema: {}", code.message());
+  if (!value.is_object()) {
+    return fail(Errc::invalid_argument, "invalid JSON schema: expected an object");
+  }
+  const auto usable = check_schema(value);
+  if (usable) return schema;
+  const auto simpler = without_single_all_of(value);
+  if (!check_schema(simpler)) return fail(usable.error());
+  return boost::json::serialize(simpler);
+}
+
 Result<std::string> format_grammar(const model::Format& format) {
   if (format.kind == model::Format::Kind::none) return std::string();
   std::string schema = R"({"type":"object"})";
   if (format.kind == model::Format::Kind::schema) {
-    if (format.schema.size() > kSchemaBytesMax) {
-      return fail(Errc::invalid_argument, "JSON schema exceeds {} bytes", kSchemaBytesMax);
-    }
-    boost::json::parse_options options;
-    options.max_depth = kSchemaDepthMax;
-    boost::system::error_code code;
-    auto value = boost::json::parse(format.schema, code, {}, options);
-    if (code) return fail(Errc::invalid_argument, "invalid JSON schema: {}", code.message());
-    if (!value.is_object()) {
-      return fail(Errc::invalid_argument, "invalid JSON schema: expected an object");
-    }
-    schema = format.schema;
+    TRY(schema, usable_schema(format.schema));
   }
   TRY(auto grammar, llama::schema_grammar(schema));
   if (grammar.size() > kGrammarBytesMax) {

@@ -35,6 +35,10 @@ struct Constraint {
 inline constexpr size_t kSchemaBytesMax = 256 * 1024;
 inline constexpr size_t kGrammarBytesMax = 4 * 1024 * 1024;
 
+// The schema as llama.cpp's converter may be given it (schema_limits.h): as it is, or a simpler one
+// that means the same. invalid_argument: not JSON, or too large, with the reason.
+Result<std::string> usable_schema(const std::string& schema);
+
 // The grammar for format "json" (any JSON object), or for a schema; empty for Format::Kind::none.
 // invalid_argument: the schema is not JSON, too large or cannot be made a grammar, with the reason.
 Result<std::string> format_grammar(const model::Format& format);

@@ -3,6 +3,7 @@
 #include "prompt/constraint.h"
 #include "prompt/go_tools.h"
 #include "prompt/grammar.h"
+#include "prompt/tool_schema.h"
 #include "prompt/value.h"
 
 namespace om::prompt {
@@ -39,7 +40,7 @@ Result<std::string> parameters_grammar(const json::object& function) {
                        .schema = R"({"type":"object","properties":{}})"};
   const auto* parameters = function.if_contains("parameters");
   if (parameters && parameters->is_object() && !parameters->get_object().empty()) {
-    format.schema = json::serialize(*parameters);
+    format.schema = json::serialize(usable_parameters(*parameters));
   }
   return format_grammar(format);
 }

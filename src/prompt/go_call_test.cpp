@@ -142,7 +142,7 @@ TEST(ForcedCall, IsRefusedWithoutItsTool) {
   EXPECT_EQ(ask(text, input).error().code, Errc::invalid_argument);
   input.tools = {boost::json::parse(
       R"({"type":"function","function":{"name":"f","parameters":{"type":"nonsense"}}})")};
-  EXPECT_EQ(ask(text, input).error().code, Errc::invalid_argument);
+  EXPECT_TRUE(ask(text, input));
 }
 
 TEST(ForcedCall, NeedsToolsWithNames) {

@@ -159,7 +159,21 @@ class Compiled : public ChatTemplate {
 
  private:
   Applied apply_throwing(const ChatInput& input) const {
-    const common_chat_templates_inputs inputs = to_inputs(input);
+    common_chat_templates_inputs inputs = to_inputs(input);
+    if (may_be_tried(input.tools)) {
+      try {
+        return apply_tools_as_sent(input, inputs);
+      } catch (const std::exception&) {
+        if (!mend_tools(inputs)) throw;
+      }
+    } else {
+      mend_tools(inputs);
+    }
+    return apply_anew(input, inputs).applied;
+  }
+
+  Applied apply_tools_as_sent(const ChatInput& input,
+                              const common_chat_templates_inputs& inputs) const {
     if (!direct_ || continues(input)) return apply_anew(input, inputs).applied;
     const Digest key = KnownAnswers::key_of(input);
     if (auto known = known_.find(key)) {

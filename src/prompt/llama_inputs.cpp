@@ -2,7 +2,10 @@
 
 #include <stdexcept>
 
+#include "prompt/constraint.h"
 #include "prompt/media.h"
+#include "prompt/schema_limits.h"
+#include "prompt/tool_schema.h"
 #include "prompt/turns.h"
 
 namespace om::prompt::llama {
@@ -21,8 +24,9 @@ common_chat_msg convert(const model::Message& message, const std::string& marker
   return out;
 }
 
-// Clients write null for what is not there; the library wants a text or nothing.
-boost::json::value without_nulls(boost::json::value tool) {
+// Clients write null for what is not there, where the library wants a text or nothing, and leave
+// out the type, of which there is one.
+boost::json::value usable(boost::json::value tool) {
   boost::json::object* object = tool.if_object();
   boost::json::value* member = object ? object->if_contains("function") : nullptr;
   const boost::json::object* function = member ? member->if_object() : nullptr;
@@ -32,6 +36,7 @@ boost::json::value without_nulls(boost::json::value tool) {
     if (!value.is_null()) kept[name] = value;
   }
   *member = std::move(kept);
+  (*object)["type"] = "function";
   return tool;
 }
 
@@ -39,8 +44,12 @@ std::vector<common_chat_tool> convert_tools(const ChatInput& input) {
   std::vector<common_chat_tool> tools;
   for (const auto& tool : input.tools) {
     auto json = common_json::array();
-    json.push_back(common_json::parse(boost::json::serialize(without_nulls(tool))));
+    json.push_back(common_json::parse(boost::json::serialize(usable(tool))));
     auto parsed = common_chat_tools_parse_oaicompat(json);
+    if (parsed.front().name.size() > kNameBytesMax) {
+      throw std::invalid_argument(
+          fmt::format("a tool's name has more than {} bytes", kNameBytesMax));
+    }
     tools.insert(tools.end(), parsed.begin(), parsed.end());
   }
   return tools;
@@ -73,7 +82,9 @@ void choose_format(const model::Format& format, common_chat_templates_inputs& in
     // An empty schema would mean no constraint to the library.
     inputs.json_schema = R"({"type":"object"})";
   } else if (format.kind == model::Format::Kind::schema) {
-    inputs.json_schema = format.schema;
+    auto schema = usable_schema(format.schema);
+    if (!schema) throw std::invalid_argument(schema.error().what);
+    inputs.json_schema = std::move(*schema);
   }
 }
 
@@ -101,6 +112,28 @@ common_chat_templates_inputs to_inputs(const ChatInput& input) {
   choose_format(input.format, inputs);
   choose_thinking(input.think, inputs);
   return inputs;
+}
+
+bool may_be_tried(const std::vector<boost::json::value>& tools) {
+  return std::ranges::all_of(tools, [](const boost::json::value& tool) {
+    boost::system::error_code error;
+    const auto* parameters = tool.find_pointer("/function/parameters", error);
+    return !parameters || check_schema(*parameters);
+  });
+}
+
+bool mend_tools(common_chat_templates_inputs& inputs) {
+  bool changed = false;
+  for (common_chat_tool& tool : inputs.tools) {
+    boost::system::error_code error;
+    const auto parameters = boost::json::parse(tool.parameters, error);
+    if (error) continue;
+    const auto usable = usable_parameters(parameters);
+    if (usable == parameters) continue;
+    tool.parameters = boost::json::serialize(usable);
+    changed = true;
+  }
+  return changed;
 }
 
 }  // namespace om::prompt::llama

@@ -12,4 +12,11 @@ namespace om::prompt::llama {
 // that are none.
 common_chat_templates_inputs to_inputs(const ChatInput& input);
 
+// False: the library must not see the tools' parameters as they are (schema_limits.h).
+bool may_be_tried(const std::vector<boost::json::value>& tools);
+
+// After the library refused them: gives it tools whose parameters it can make a grammar of. False
+// when it can already, and something else was refused.
+bool mend_tools(common_chat_templates_inputs& inputs);
+
 }  // namespace om::prompt::llama

@@ -167,6 +167,17 @@ class Api(unittest.TestCase):
         self.assertIsInstance(answer["age"], int)
         self.assertEqual(len(answer["tags"]), 9)
 
+    def test_a_schema_that_leads_back_to_itself_ends_no_node(self):
+        reason = self.refused(400, "/api/generate", {
+            "model": MODEL, "prompt": SAY, "format": {"allOf": [{"$ref": "#/allOf/0"}]}})
+        self.assertIn("leads back to itself", reason)
+        # As Pydantic writes a member of the same kind: this one can be answered.
+        tree = {"$ref": "#/$defs/Node", "$defs": {"Node": {
+            "type": "object", "required": ["name"], "properties": {
+                "name": {"enum": ["leaf"]}, "parent": {"allOf": [{"$ref": "#/$defs/Node"}]}}}}}
+        answer = self.generate(format=tree, options={"num_predict": 100})["response"]
+        self.assertIn('"name"', answer)
+
     def test_a_runner_killed_inside_a_schema_costs_no_validity(self):
         text, resumed = "", False
         rows = self.node.stream("/api/generate", {

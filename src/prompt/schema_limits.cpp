@@ -1,0 +1,198 @@
+#include "prompt/schema_limits.h"
+
+#include <algorithm>
+#include <charconv>
+#include <set>
+#include <string>
+#include <string_view>
+
+namespace om::prompt {
+namespace {
+
+namespace json = boost::json;
+
+constexpr size_t kPartsMax = 100'000;  // JSON values that are looked at to find how deep it goes.
+constexpr size_t kVisitsMax = 10'000;  // The converter makes rules at each.
+// How deep the converter may recurse: into each target of a reference once, and there as deep as it
+// is nested.
+constexpr size_t kDepthMax = 2'000;
+
+bool is_refused_minimum(std::string_view name, const json::value& value) {
+  if (name != "minLength" && name != "minItems") return false;
+  return value.is_uint64() || (value.is_int64() && value.get_int64() > kRepetitionsMax);
+}
+
+// Goes where the converter goes, each time that it does.
+class Walk {
+ public:
+  explicit Walk(const json::value& root) : root_(root) {}
+
+  Result<void> run() {
+    TRY(depth_, nesting(root_));
+    return visit(root_);
+  }
+
+ private:
+  // Counts one more of what there may be `most` of.
+  static Result<void> count(size_t& counted, size_t most) {
+    if (++counted <= most) return {};
+    return fail(Errc::invalid_argument,
+                "JSON schema: more than {} parts, each counted once for every way that leads to it",
+                most);
+  }
+
+  Result<size_t> nesting(const json::value& value) {
+    TRY_VOID(count(parts_, kPartsMax));
+    size_t below = 0;
+    if (const auto* array = value.if_array()) {
+      for (const json::value& one : *array) {
+        TRY(const size_t depth, nesting(one));
+        below = std::max(below, depth);
+      }
+    } else if (const auto* object = value.if_object()) {
+      for (const auto& [name, one] : *object) {
+        TRY(const size_t depth, nesting(one));
+        below = std::max(below, depth);
+      }
+    }
+    return below + 1;
+  }
+
+  // Null where it leads nowhere, which the converter refuses.
+  Result<const json::value*> target(const json::value& reference) {
+    const auto* text = reference.if_string();
+    if (!text || !text->starts_with("#/")) return nullptr;
+    if (text->size() > kNameBytesMax) return too_long("a $ref");
+    TRY(const json::value* found, resolve(std::string_view(*text).substr(2)));
+    if (!found || !known_.insert(std::string(*text)).second) return found;
+    TRY(const size_t depth, nesting(*found));
+    depth_ += depth;
+    if (depth_ <= kDepthMax) return found;
+    return fail(Errc::invalid_argument, "JSON schema: its references lead more than {} levels deep",
+                kDepthMax);
+  }
+
+  // As the converter does it, without JSON Pointer's escapes.
+  Result<const json::value*> resolve(std::string_view path) const {
+    const json::value* at = &root_;
+    for (bool is_last = false; at && !is_last;) {
+      const size_t slash = path.find('/');
+      is_last = slash == path.npos;
+      const std::string_view part = path.substr(0, slash);
+      path.remove_prefix(is_last ? path.size() : slash + 1);
+      if (const auto* array = at->if_array()) {
+        size_t index = 0;
+        const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), index);
+        if (error != std::errc() || end != part.data() + part.size()) {
+          return fail(Errc::invalid_argument, "JSON schema: \"{}\" in a $ref is no place of a list",
+                      part);
+        }
+        at = index < array->size() ? &(*array)[index] : nullptr;
+      } else {
+        at = at->is_object() ? at->get_object().if_contains(part) : nullptr;
+      }
+    }
+    return at;
+  }
+
+  static std::unexpected<Error> too_long(std::string_view what) {
+    return fail(Errc::invalid_argument, "JSON schema: {} of more than {} bytes", what,
+                kNameBytesMax);
+  }
+
+  Result<void> visit(const json::value& schema) {
+    TRY_VOID(count(visits_, kVisitsMax));
+    const auto* object = schema.if_object();
+    if (!object) return {};
+    if (const auto* reference = object->if_contains("$ref")) {
+      TRY(const json::value* found, target(*reference));
+      return found && followed_.insert(found).second ? visit(*found) : Result<void>{};
+    }
+    const auto* types = object->if_contains("type");
+    const size_t times = types && types->is_array() ? types->get_array().size() : 1;
+    for (size_t i = 0; i < times; ++i) TRY_VOID(visit_members(*object));
+    return {};
+  }
+
+  Result<void> visit_members(const json::object& object) {
+    for (const auto& [name, value] : object) {
+      if (is_refused_minimum(name, value)) {
+        return fail(Errc::invalid_argument, "JSON schema: {} of more than {}",
+                    std::string_view(name), kRepetitionsMax);
+      }
+      if (name == "properties" && value.is_object()) {
+        for (const auto& [key, property] : value.get_object()) {
+          if (key.size() > kNameBytesMax) return too_long("a property's name");
+          TRY_VOID(visit(property));
+        }
+      } else if (name == "items" || name == "prefixItems" || name == "additionalProperties" ||
+                 name == "anyOf" || name == "oneOf") {
+        TRY_VOID(visit_each(value));
+      } else if (name == "allOf" && value.is_array()) {
+        for (const json::value& component : value.get_array()) TRY_VOID(expand(component));
+      }
+    }
+    return {};
+  }
+
+  Result<void> visit_each(const json::value& value) {
+    if (!value.is_array()) return visit(value);
+    for (const json::value& one : value.get_array()) TRY_VOID(visit(one));
+    return {};
+  }
+
+  // A part of an allOf: its members are visited in place, however often.
+  Result<void> expand(const json::value& component) {
+    TRY_VOID(count(visits_, kVisitsMax));
+    const auto* object = component.if_object();
+    if (!object) return {};
+    if (const auto* reference = object->if_contains("$ref")) {
+      TRY(const json::value* found, target(*reference));
+      if (!found) return {};
+      if (!expanding_.insert(found).second) {
+        return fail(Errc::invalid_argument,
+                    "JSON schema: the $ref {} of an allOf leads back to itself",
+                    std::string_view(reference->get_string()));
+      }
+      TRY_VOID(expand(*found));
+      expanding_.erase(found);
+      return {};
+    }
+    for (const char* name : {"anyOf", "oneOf"}) {
+      const auto* alternatives = object->if_contains(name);
+      if (!alternatives || !alternatives->is_array()) continue;
+      for (const json::value& one : alternatives->get_array()) TRY_VOID(expand(one));
+    }
+    return visit(component);
+  }
+
+  const json::value& root_;
+  size_t parts_ = 0, visits_ = 0, depth_ = 0;
+  std::set<std::string> known_;             // References whose target's depth was counted.
+  std::set<const json::value*> followed_;   // Targets that were visited.
+  std::set<const json::value*> expanding_;  // Targets in whose members the walk is.
+};
+
+}  // namespace
+
+Result<void> check_schema(const json::value& schema) { return Walk(schema).run(); }
+
+json::value without_single_all_of(const json::value& schema) {
+  if (const auto* array = schema.if_array()) {
+    json::array out;
+    for (const json::value& one : *array) out.push_back(without_single_all_of(one));
+    return out;
+  }
+  const auto* object = schema.if_object();
+  if (!object) return schema;
+  if (const auto* parts = object->if_contains("allOf"); parts && parts->is_array()) {
+    const auto& all = parts->get_array();
+    const auto* only = all.size() == 1 ? all.front().if_object() : nullptr;
+    if (only && only->contains("$ref") && !object->contains("properties")) return all.front();
+  }
+  json::object out;
+  for (const auto& [name, value] : *object) out[name] = without_single_all_of(value);
+  return out;
+}
+
+}  // namespace om::prompt
