@@ -185,11 +185,14 @@ class NodeMetadata final : public metadata::Metadata {
   io::Task<Result<void>> keep_alive(LeaseId lease, io::Call call) override;
   io::Task<Result<void>> revoke(LeaseId lease, io::Call call) override;
   std::unique_ptr<metadata::Watch> watch(std::string prefix, Revision from) override;
-  bool healthy() const override { return healthy_ && !shared_.is_cut(name_); }
+  // As an engine knows it that asks by itself from time to time.
+  bool healthy() const override {
+    return shared_.world_.clock().now() >= unwell_until_ && !shared_.is_cut(name_);
+  }
   io::Task<void> stop() override;
 
  private:
-  static constexpr std::chrono::milliseconds kNoMajorityMax{1'500};
+  static constexpr std::chrono::milliseconds kNoMajorityMax{1'500}, kProbeInterval{500};
   SimRandom& random() { return shared_.world_.random(); }
   io::Call within(io::Call call) {
     call.deadline = std::min(call.deadline, shared_.world_.clock().now() + metadata::kCallMax);
@@ -205,7 +208,7 @@ class NodeMetadata final : public metadata::Metadata {
 
   SharedMetadata& shared_;
   const std::string name_;
-  bool healthy_ = true;
+  io::TimePoint unwell_until_{};
   std::shared_ptr<bool> stopped_;
 };
 
@@ -260,7 +263,7 @@ io::Task<Result<void>> NodeMetadata::arrive(io::Call call) {
   CO_TRY_VOID(co_await travel(call));
   const bool refused = random().chance(shared_.faults.refused_chance);
   if (!refused && !shared_.is_cut(name_)) co_return Result<void>{};
-  healthy_ = false;
+  unwell_until_ = shared_.world_.clock().now() + kNoMajorityMax + kProbeInterval;
   CO_TRY_VOID(co_await shared_.world_.clock().sleep_for(kNoMajorityMax, std::move(call)));
   co_return fail(Errc::not_leader, "no majority of the metadata can be reached");
 }
@@ -268,12 +271,12 @@ io::Task<Result<void>> NodeMetadata::arrive(io::Call call) {
 io::Task<Result<void>> NodeMetadata::come_back(io::Call call) {
   auto& clock = shared_.world_.clock();
   CO_TRY_VOID(co_await travel(call));
-  healthy_ = !shared_.is_cut(name_);
-  if (!healthy_) {
+  if (shared_.is_cut(name_)) {
     const auto slept = co_await clock.sleep_until(call.deadline, io::Call{io::kNever, call.cancel});
     if (!slept) co_return slept;
     co_return fail(Errc::deadline_exceeded, "the answer did not come");
   }
+  unwell_until_ = {};
   if (is_lost()) co_return fail(Errc::unavailable, "the connection broke");
   co_return Result<void>{};
 }

@@ -167,6 +167,7 @@ json::object report_of(const NodeInfo& node) {
                       {"load_rate", node.load_rate},
                       {"copy_rate", node.copy_rate},
                       {"runners", std::move(runners)}};
+  if (!node.reaches_majority) report["majority"] = false;
   if (!node.copying.empty()) report["copying"] = encode_copying(node.copying);
   if (!node.demand.empty()) report["demand"] = encode_demand(node);
   return report;
@@ -233,6 +234,8 @@ NodeInfo decode_report(const json::object& report, NodeInfo known) {
   fields.read("disk_free", known.disk_free);
   fields.read("cores", known.cores);
   fields.read("processors", known.processors);
+  known.reaches_majority = true;
+  fields.read("majority", known.reaches_majority);
   const json::array* copying = fields.array("copying");
   known.copying = copying ? decode_copying(*copying) : std::vector<CopyProgress>();
   fields.read("load_rate", known.load_rate);

@@ -29,5 +29,14 @@ TEST(ReportWire, AReportWithoutBlobsLeavesThoseThatAreKnown) {
   EXPECT_TRUE(decoded(encode_report(NodeInfo{}, false), read).has_blob(Digest::of("x")));
 }
 
+TEST(ReportWire, TellsOfAVoterThatReachesNoMajority) {
+  NodeInfo node;
+  node.reaches_majority = false;
+  const NodeInfo read = decoded(encode_report(node, false));
+  EXPECT_FALSE(read.reaches_majority);
+  // Nothing is said of one that does, and by earlier versions.
+  EXPECT_TRUE(decoded(encode_report(NodeInfo{}, false), read).reaches_majority);
+}
+
 }  // namespace
 }  // namespace om::cluster

@@ -65,8 +65,9 @@ enum class NodeState { joining, ready, draining, unreachable, removed };
 struct NodeInfo {
   std::string name;  // Unique in the cluster.
   NodeState state = NodeState::ready;
-  io::Endpoint peer;  // Where other nodes reach it. Empty: this node itself.
-  double ramp = 1;    // Share of its fair load it may get: grows to 1 after a return.
+  bool reaches_majority = true;  // A voter, by its own copy of the facts; else true.
+  io::Endpoint peer;             // Where other nodes reach it. Empty: this node itself.
+  double ramp = 1;               // Share of its fair load it may get: grows to 1 after a return.
   std::shared_ptr<const std::vector<Digest>> blobs;  // Whole and verified on its disk; sorted.
   uint64_t disk_free = 0;
   uint64_t memory_total = 0;                       // For models.
