@@ -409,6 +409,7 @@ json::object ClusterAdmin::describe(const cluster::Member& member,
     return object;
   }
   object["state"] = cluster::to_string(node->state);
+  if (member.has_vote()) object["majority"] = node->reaches_majority;
   object["memory_total"] = node->memory_total;
   object["memory_used"] = node->memory_used;
   object["graphics_total"] = node->graphics_total;

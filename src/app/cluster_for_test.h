@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <boost/json.hpp>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -52,8 +53,10 @@ class VotersForTest final : public VoterMaker {
   sim::World& sim;
   sim::SharedMetadata& facts;
   std::set<std::string> members, learners;
-  std::string unbegun;                // Where one was let in that has not begun.
-  std::string without_etcd;           // A node.
+  std::string unbegun;         // Where one was let in that has not begun.
+  std::string without_etcd;    // A node.
+  std::set<std::string> gone;  // Nodes whose etcd does not run any more.
+  std::map<std::string, std::string> life_of;
   std::function<void()> when_joined;  // Once.
   int tries = 0;                      // Of the node without etcd.
   int lives = 0;
@@ -96,7 +99,9 @@ class VoterForTest final : public Voter {
     co_return Result<void>{};
   }
   bool has_begun() const override { return world_.files.exists(file_); }
-  bool was_removed() const override { return metadata_ && !all_.members.contains(name_); }
+  bool was_removed() const override {
+    return metadata_ && !all_.members.contains(name_) && !all_.gone.contains(name_);
+  }
   metadata::Metadata& metadata() override { return *metadata_; }
   std::string client_url() const override { return "https://" + at_.str(); }
   std::string peer_url() const override { return "https://" + at_.str(); }
@@ -111,7 +116,8 @@ class VoterForTest final : public Voter {
     TRY_VOID(world_.files.write_file(file_, "{}"));
     all_.members.insert(name_);
     metadata_ = all_.facts.node(life_);
-    if (all_.learners.contains(name_)) all_.facts.cut(life_);
+    all_.life_of[name_] = life_;
+    if (all_.learners.contains(name_) || all_.gone.contains(name_)) all_.facts.cut(life_);
     return {};
   }
 
@@ -251,7 +257,7 @@ class ClusterOfNodes : public ::testing::Test {
                              std::string body) {
     http::ClientRequest request;
     request.method = std::move(method);
-    request.target = "/api/v1/cluster/" + what;
+    request.target = "/api/v1/cluster" + (what.empty() ? "" : "/" + what);
     request.endpoint = node.api();
     request.host = request.endpoint.str();
     request.headers.add("Content-Type", "application/json");
@@ -285,6 +291,14 @@ class ClusterOfNodes : public ::testing::Test {
     transaction.operations = {metadata::Operation::put(key, cluster::write_member(member))};
     EXPECT_TRUE((co_await facts->commit(std::move(transaction), {})).has_value());
     co_await facts->stop();
+  }
+  void lose_etcd(const std::string& node) {
+    voters_.gone.insert(node);
+    facts_.cut(voters_.life_of.at(node));
+  }
+  void bring_etcd_back(const std::string& node) {
+    voters_.gone.erase(node);
+    facts_.heal(voters_.life_of.at(node));
   }
   bool follows(NodeForTest& node) {
     return node.parts() && node.parts()->members().facts().following();

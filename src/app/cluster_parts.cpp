@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <set>
+#include <tuple>
 
 #include "app/own_facts.h"
 #include "base/log.h"
@@ -14,7 +15,6 @@
 namespace om::app {
 namespace {
 
-constexpr std::chrono::seconds kBlobsAgeMax{1};
 constexpr std::chrono::seconds kPeerConnectMax{2};
 constexpr std::chrono::seconds kPeerWriteIdleMax{5};
 // So many answers at once come from a node without a new mutual TLS handshake for each.
@@ -58,6 +58,7 @@ ClusterParts::ClusterParts(io::World& world, const Settings& settings, store::St
       directory_(std::move(directory)),
       voters_maker_(voters),
       identity_(world.files, directory_),
+      files_(world, disk),
       tasks_(world.executor, world.clock) {
   client_ = std::make_unique<http::Client>(world_, peer_client_limits());
 }
@@ -68,6 +69,7 @@ io::Task<Result<void>> ClusterParts::open(io::Endpoint at, scheduler::LocalSched
                                           http::Client& client, transfer::TransferOptions options) {
   local_ = &local;
   CO_TRY_VOID(identity_.load());
+  co_await files_.look();
   open_renewal();
   CO_TRY_VOID(listen(std::move(at)));
   CO_TRY_VOID(co_await open_facts());
@@ -116,7 +118,7 @@ io::Task<Result<void>> ClusterParts::open(io::Endpoint at, scheduler::LocalSched
   reports_->on_lost([this](const std::string& node) { peer_server_->forget(node); });
   members_->on_change([this] { connect_members(); });
   catalogue_->on_change([this](const auto&, const auto*, const cluster::Card* card) {
-    if (card != nullptr) tell_files_of(*card);
+    if (card != nullptr) files_.add(*card->model);
   });
   members_->start();
   catalogue_->start();
@@ -184,6 +186,8 @@ void ClusterParts::open_distribution(http::Client& client, transfer::TransferOpt
   distribution.transfer = std::move(options);
   distribution.replicas.grace = settings_.node_grace;
   distribution.replicas.surplus_grace = settings_.surplus_grace;
+  distribution.replicas.tombstone_age =
+      std::max<io::Duration>(distribution.replicas.tombstone_age, settings_.certificate_life);
   distribution.replicas.newcomer = state_.newcomer;
   distribution.replicas.settled = [this] {
     state_.newcomer = false;
@@ -225,6 +229,9 @@ io::Task<Result<std::string>> ClusterParts::describe(model::Name name, std::stri
   if (const auto here = disk_.find(stored.name)) {
     if (here->digest == stored.digest) stored.modified = here->modified;
   }
+  // Said once more of the same, it is as old as it was.
+  const cluster::Card* card = catalogue_->find(stored.name);
+  if (card && card->model->digest == stored.digest) stored.modified = card->model->modified;
   auto read = [this, stored]() -> Result<store::Model> {
     TRY(const auto model, store::read_model(disk_, world_.files, stored));
     return cluster::with_headers(world_.files, *model);
@@ -262,6 +269,11 @@ void ClusterParts::serve_backend_keys(cluster::BackendTable& table) {
 }
 
 io::Task<Result<void>> ClusterParts::bring(const scheduler::Target& target, io::Call call) {
+  // Its runner needs no file any more, and the disk may not answer just now.
+  const bool are_told = std::ranges::all_of(
+      target.files,
+      [this](const scheduler::Target::File& file) { return files_.has(file.digest); });
+  if (are_told && local_->is_loaded(target.key())) co_return Result<void>{};
   transfer::Replicas::Files files;
   files.reserve(target.files.size());
   for (const scheduler::Target::File& file : target.files) {
@@ -369,22 +381,34 @@ void ClusterParts::tell_removal(bool removed) {
 
 std::vector<engine::PeerLink> ClusterParts::voters() {
   const std::vector<cluster::Member> members = known_members();
-  std::vector<engine::PeerLink> reachable, others;
-  const cluster::View view = reports_ ? reports_->view() : cluster::View();
+  std::vector<engine::PeerLink> links;
   for (const cluster::Member& member : members) {
-    if (!member.has_vote()) continue;
     // A node that became a voter while it ran asks itself through its own port.
-    if (member.name == state_.name && !voter_) continue;
-    const cluster::NodeInfo* node = view.find(member.name);
-    const bool is_there = node && node->state != cluster::NodeState::unreachable;
-    (is_there ? reachable : others).push_back(link_to(member));
+    const bool is_here = member.name == state_.name && !voter_;
+    if (member.has_vote() && !is_here) links.push_back(link_to(member));
   }
+  const cluster::View view = reports_ ? reports_->view() : cluster::View();
   // Each node has an order of its own, or all would ask the same one.
-  std::ranges::sort(reachable, {}, [this](const engine::PeerLink& link) {
-    return rendezvous(state_.name, link.node);
+  std::ranges::sort(links, {}, [&](const engine::PeerLink& link) {
+    const cluster::NodeInfo* node = view.find(link.node);
+    const bool is_there = node && node->state != cluster::NodeState::unreachable;
+    return std::tuple(!is_there, is_there && !node->reaches_majority,
+                      rendezvous(state_.name, link.node));
   });
-  reachable.insert(reachable.end(), others.begin(), others.end());
-  return reachable;
+  return links;
+}
+
+// Those that said so themselves, of late: who is asked in vain may leave a change open.
+std::vector<engine::PeerLink> ClusterParts::other_well_voters() {
+  std::vector<engine::PeerLink> links = voters();
+  const cluster::View view = reports_ ? reports_->view() : cluster::View();
+  std::erase_if(links, [&](const engine::PeerLink& link) {
+    const cluster::NodeInfo* node = view.find(link.node);
+    return link.node == state_.name || !node || !node->reaches_majority ||
+           (node->state != cluster::NodeState::ready &&
+            node->state != cluster::NodeState::draining);
+  });
+  return links;
 }
 
 std::vector<engine::PeerLink> ClusterParts::peers() {
@@ -408,34 +432,14 @@ Result<void> ClusterParts::authorize(const http::Request& request) {
   return security::check_peer(request.peer_certificate, request.peer_certificate_serial, known);
 }
 
-// What was made here is told at once: whoever asks for it next is sent to its files.
-void ClusterParts::tell_files_of(const cluster::Card& card) {
-  if (disk_.blob_size(card.model->weights)) blobs_at_ = {};
-}
-
-void ClusterParts::refresh_blobs() {
-  const io::TimePoint now = world_.clock.now();
-  if (blobs_ && now - blobs_at_ < kBlobsAgeMax) return;
-  blobs_at_ = now;
-  auto blobs = disk_.blobs();
-  if (!blobs) return;  // The disk is in trouble: what was told last stands.
-  if (!blobs_ || *blobs_ != *blobs) {
-    blobs_ = std::make_shared<const std::vector<Digest>>(std::move(*blobs));
-  }
-  // In whole GiB: less is no news.
-  if (const auto space = world_.files.space(disk_.root())) {
-    disk_free_ = space->available >> 30 << 30;
-  }
-}
-
 cluster::NodeInfo ClusterParts::self() {
-  refresh_blobs();
   cluster::NodeInfo node = local_->node_info(state_.name);
   const cluster::Member* member = members_->find(state_.name);
   const bool draining = stopping_ || (member && member->draining);
   node.state = draining ? cluster::NodeState::draining : cluster::NodeState::ready;
-  node.blobs = blobs_;
-  node.disk_free = disk_free_;
+  node.blobs = files_.blobs();
+  node.disk_free = files_.bytes_free();
+  node.reaches_majority = !voter_ || voter_->metadata().healthy();
   if (distribution_) node.copying = distribution_->replicas().progress();
   if (scheduler_) node.demand = scheduler_->demand();
   if (distribution_) node.copy_rate = in_steps(distribution_->receiving().measured());
@@ -451,12 +455,13 @@ io::Task<void> ClusterParts::stop() {
   if (local_) local_->on_doubt(nullptr);
   if (distribution_) co_await distribution_->stop();
   if (reports_) co_await reports_->stop();
+  co_await files_.stop();
   if (peer_server_) co_await peer_server_->stop();
   if (voter_service_) voter_service_->stop();
   if (listening_) co_await http_server_->stop(std::chrono::seconds(2));
   if (catalogue_) co_await catalogue_->stop();
   if (members_) co_await members_->stop();
-  if (remote_metadata_) co_await remote_metadata_->stop();
+  if (metadata_) co_await metadata_->stop();
   if (is_last_ && voter_ && state_.external_etcd) {
     co_await forget_facts(voter_->metadata(), world_.clock.call_within(metadata::kCallMax));
   }

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "app/cluster_state.h"
+#include "app/own_files.h"
 #include "app/voter.h"
 #include "cluster/backend_table.h"
 #include "cluster/catalogue.h"
@@ -96,7 +97,8 @@ class ClusterParts {
 
  private:
   void connect_members();
-  std::vector<engine::PeerLink> voters();
+  std::vector<engine::PeerLink> voters();  // The most promising first.
+  std::vector<engine::PeerLink> other_well_voters();
   engine::PeerLink link_to(const cluster::Member& member);
   std::vector<cluster::Member> known_members() const;
   void hear_address(const http::Request& request);
@@ -112,8 +114,6 @@ class ClusterParts {
   io::Task<void> serve_blob(http::Request& request, http::ResponseWriter& response);
   io::Task<Result<std::string>> describe(model::Name name, std::string bytes);
   io::Task<Result<void>> bring(const scheduler::Target& target, io::Call call);
-  void refresh_blobs();
-  void tell_files_of(const cluster::Card& card);
   io::Task<void> wait_for_reports();
   io::Task<void> stage(std::string model, size_t copies);
   void open_split(scheduler::LocalScheduler& local);
@@ -151,6 +151,7 @@ class ClusterParts {
   io::Task<Result<void>> choose_voters(io::Call call);
   io::Task<Result<void>> fetch_authority(io::Call call);
   bool decides_voters();
+  bool has_lost_its_vote(const cluster::Member* self) const;
 
   io::World& world_;
   const Settings& settings_;
@@ -162,9 +163,7 @@ class ClusterParts {
   scheduler::LocalScheduler* local_ = nullptr;
   std::function<void()> restart_;
   bool stopping_ = false, listening_ = false, serving_ = false, removed_ = false, is_last_ = false;
-  std::shared_ptr<const std::vector<Digest>> blobs_;
-  io::TimePoint blobs_at_{};
-  uint64_t disk_free_ = 0;
+  OwnFiles files_;
   std::map<std::string, std::shared_ptr<const io::Tls>> tls_;
   struct HeardAddress {
     io::Endpoint recorded, now;
@@ -180,9 +179,9 @@ class ClusterParts {
   std::unique_ptr<cluster::MdnsAnnouncement> announcement_;
   std::unique_ptr<Voter> voter_;
   bool vote_is_sure_ = false;  // Etcd, this node's state and its record agree on it.
-  std::unique_ptr<metadata::Metadata> remote_metadata_;
-  metadata::Metadata* metadata_ = nullptr;            // The voter's own, or another one's.
-  std::map<std::string, io::TimePoint> voters_gone_;  // Since when they cannot be reached.
+  // Through other voters: all of a node without a vote, and what a voter's own copy does not do.
+  std::unique_ptr<metadata::Metadata> metadata_;
+  std::map<std::string, io::TimePoint> voters_gone_;  // Since when they are not well.
   // Since when they are to have a vote, and when they were given up without one.
   std::map<std::string, io::TimePoint> votes_awaited_, voters_failed_;
   std::optional<io::TimePoint> surplus_since_;

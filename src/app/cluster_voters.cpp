@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/version.h"
 #include "cluster/fact_file.h"
+#include "cluster/voter_metadata.h"
 #include "peer/authority_service.h"
 
 namespace om::app {
@@ -18,7 +19,8 @@ constexpr std::chrono::seconds kLookInterval{2};
 // Of etcd at a start: without a majority it answers later, and requests are served meanwhile.
 constexpr std::chrono::seconds kOpenMax{5};
 constexpr std::chrono::seconds kBecomeMax{60}, kChooseMax{10};
-// A voter that cannot be reached for so long is replaced, if another node is there to take over.
+// A voter that cannot be reached, or whose etcd is gone, for so long is replaced, if another node
+// is there to take over.
 constexpr std::chrono::seconds kVoterGoneMax{60};
 // So long there must be too many of them, all well, before one has no vote any more.
 constexpr std::chrono::seconds kSurplusMax{60};
@@ -27,20 +29,24 @@ constexpr std::chrono::seconds kSurplusMax{60};
 constexpr std::chrono::minutes kVoteAwaitedMax{5}, kChosenAgain{60};
 constexpr uint64_t kAuthorityBytesMax = 64 << 10;
 
-// etcd's client endpoints of voters that are there, the others last.
+// A voter whose own etcd is gone is as good as away.
+bool is_well(const cluster::NodeInfo* voter) {
+  return voter && voter->state != cluster::NodeState::unreachable && voter->reaches_majority;
+}
+
+// etcd's client endpoints of voters that are well, the others last.
 std::vector<io::Endpoint> etcd_endpoints(const std::vector<cluster::Member>& members,
                                          const cluster::View& view) {
-  std::vector<io::Endpoint> reachable, others;
+  std::vector<io::Endpoint> well, others;
   for (const cluster::Member& member : members) {
     if (!member.has_vote()) continue;
     const auto url = http::Url::parse(member.etcd_client);
     if (!url) continue;
-    const cluster::NodeInfo* node = view.find(member.name);
-    const bool is_there = node && node->state != cluster::NodeState::unreachable;
-    (is_there ? reachable : others).push_back(io::Endpoint::tcp(url->host, url->port));
+    (is_well(view.find(member.name)) ? well : others)
+        .push_back(io::Endpoint::tcp(url->host, url->port));
   }
-  reachable.insert(reachable.end(), others.begin(), others.end());
-  return reachable;
+  well.insert(well.end(), others.begin(), others.end());
+  return well;
 }
 
 }  // namespace
@@ -55,7 +61,11 @@ io::Task<Result<void>> ClusterParts::open_facts() {
     voter_ = make_voter();
     const auto resumed = co_await voter_->resume(world_.clock.call_within(kOpenMax));
     if (resumed) {
-      metadata_ = &voter_->metadata();
+      auto others =
+          voters_maker_.open_remote(world_, *client_, [this] { return other_well_voters(); });
+      metadata_ =
+          std::make_unique<cluster::VoterMetadata>(world_, voter_->metadata(), std::move(others),
+                                                   [this] { return !other_well_voters().empty(); });
       co_return Result<void>{};
     }
     const bool was_replaced = resumed.error().code == Errc::forbidden;
@@ -67,8 +77,7 @@ io::Task<Result<void>> ClusterParts::open_facts() {
     if (lost_data) CO_TRY_VOID(check_facts_elsewhere());
     CO_TRY_VOID(step_down());
   }
-  remote_metadata_ = voters_maker_.open_remote(world_, *client_, [this] { return voters(); });
-  metadata_ = remote_metadata_.get();
+  metadata_ = voters_maker_.open_remote(world_, *client_, [this] { return voters(); });
   co_return Result<void>{};
 }
 
@@ -140,9 +149,8 @@ Result<void> ClusterParts::step_down() {
 
 // Voters refuse to tell the facts to a node that is no member: its removal too.
 io::Task<void> ClusterParts::notice_removal(io::Call call) {
-  if (!remote_metadata_) co_return;
   const std::string key = std::string(cluster::kNodesPrefix) + state_.name;
-  const auto self = co_await remote_metadata_->get(key, call);
+  const auto self = co_await metadata_->get(key, call);
   if (self || self.error().code == Errc::forbidden) tell_removal(!self);
 }
 
@@ -188,6 +196,9 @@ io::Task<void> ClusterParts::keep_voters(io::CancelToken token) {
       done = co_await set_voter(state_.name, false, world_.clock.call_within(kChooseMax, token));
     } else if (self && !self->voter && !voter_) {
       done = identity_.forget_authority();  // It was chosen, and given up before it had a vote.
+    } else if (has_lost_its_vote(self)) {
+      done = step_down();
+      if (done) co_return restart_();
     } else if (decides_voters()) {
       done = co_await choose_voters(world_.clock.call_within(kChooseMax, token));
     }
@@ -197,14 +208,19 @@ io::Task<void> ClusterParts::keep_voters(io::CancelToken token) {
   }
 }
 
-// One of the voters looks after their number: the first by name that can be reached.
+// The record says so; this voter's etcd, which was taken out first, does not run or hears nothing.
+bool ClusterParts::has_lost_its_vote(const cluster::Member* self) const {
+  const bool hears = !voter_ || state_.external_etcd || voter_->metadata().healthy();
+  return self && !self->voter && !hears;
+}
+
+// One of the voters looks after their number: the first by name that is well.
 bool ClusterParts::decides_voters() {
   if (!voter_ || state_.external_etcd) return false;
   const cluster::View view = reports_->view();
   for (const cluster::Member& member : members_->list()) {
     if (!member.has_vote()) continue;
-    const cluster::NodeInfo* node = view.find(member.name);
-    if (node && node->state != cluster::NodeState::unreachable) return member.name == state_.name;
+    if (is_well(view.find(member.name))) return member.name == state_.name;
   }
   return false;
 }
@@ -229,8 +245,8 @@ ClusterParts::VoterSurvey ClusterParts::survey_voters(const std::vector<cluster:
     }
     survey.voters++;
     // One that is drained votes on.
-    const bool is_there = node && (node->state == cluster::NodeState::ready ||
-                                   node->state == cluster::NodeState::draining);
+    const bool is_there = is_well(node) && (node->state == cluster::NodeState::ready ||
+                                            node->state == cluster::NodeState::draining);
     bool is_over = false;
     if (is_there || member.name == state_.name) {
       voters_gone_.erase(member.name);

@@ -18,6 +18,12 @@ class Voters : public testing::ClusterOfNodes {
   io::Task<void> goes_back_to_an_odd_number();
   io::Task<void> waits_for_a_third_one();
   io::Task<void> keeps_a_vote_that_was_asked_for();
+  io::Task<void> does_without_an_etcd();
+  io::Task<void> drain_through(testing::NodeForTest& node, bool on);
+  io::Task<void> starts_without_its_etcd();
+  io::Task<void> replaces_one_without_etcd();
+  bool is_draining_everywhere(bool on);
+  bool is_ready(std::string_view node, bool reaches_majority);
   io::Task<void> restores_large_facts();
   io::Task<void> reads_large_facts();
 };
@@ -27,8 +33,7 @@ io::Task<void> Voters::heals_a_learner() {
   co_await stop(*nodes_[1]);
   voters_.learners.insert("n2");
   nodes_[1]->start();
-  co_await until([this] { return follows(*nodes_[1]); });
-  EXPECT_TRUE(voters_.learners.empty());
+  co_await until([this] { return follows(*nodes_[1]) && voters_.learners.empty(); });
 }
 TEST_F(Voters, ALearnerThatIsRecordedAsAVoterBecomesOne) { run(3, heals_a_learner()); }
 
@@ -129,6 +134,74 @@ io::Task<void> Voters::keeps_a_vote_that_was_asked_for() {
   co_await wait_for_voters({"n1", "n2"});
 }
 TEST_F(Voters, AVoteThatWasAskedForStays) { run(2, keeps_a_vote_that_was_asked_for()); }
+
+bool Voters::is_draining_everywhere(bool on) {
+  return std::ranges::all_of(nodes_, [on](const auto& node) {
+    return node->parts()->members().find("n4")->draining == on;
+  });
+}
+
+io::Task<void> Voters::drain_through(testing::NodeForTest& node, bool on) {
+  const io::TimePoint begun = sim_.clock().now();
+  const auto change = [on](cluster::Member& member) { member.draining = on; };
+  const auto changed = co_await node.parts()->members().update("n4", change, {});
+  EXPECT_TRUE(changed) << node.name() << ": " << changed.error().what;
+  EXPECT_LT(sim_.clock().now() - begun, seconds(1)) << node.name();
+}
+
+// Whichever it is: changes are made through all nodes, none takes longer for it, and all hear.
+io::Task<void> Voters::does_without_an_etcd() {
+  co_await wait_for_voters({"n1", "n2", "n3"});
+  for (const char* gone : {"n1", "n2", "n3"}) {
+    lose_etcd(gone);
+    co_await pass(seconds(10));
+    for (auto& node : nodes_) {
+      for (const bool on : {true, false}) {
+        co_await drain_through(*node, on);
+        co_await until([this, on] { return is_draining_everywhere(on); }, seconds(2));
+      }
+    }
+    bring_etcd_back(gone);
+    co_await pass(seconds(10));
+    EXPECT_TRUE(voters_.members.contains(gone));
+  }
+}
+TEST_F(Voters, NobodyIsHeldUpByOneWhoseEtcdIsGone) { run(4, does_without_an_etcd()); }
+
+// As the first node sees it.
+bool Voters::is_ready(std::string_view node, bool reaches_majority) {
+  const cluster::View view = nodes_[0]->parts()->reports().view();
+  const cluster::NodeInfo* told = view.find(node);
+  return told && told->state == cluster::NodeState::ready &&
+         told->reaches_majority == reaches_majority;
+}
+
+io::Task<void> Voters::starts_without_its_etcd() {
+  co_await wait_for_voters({"n1", "n2", "n3"});
+  co_await stop(*nodes_[1]);
+  voters_.gone.insert("n2");
+  nodes_[1]->start();
+  co_await until([this] { return follows(*nodes_[1]); }, seconds(20));
+  co_await until([this] { return is_ready("n2", false); });
+  const std::string status = co_await ask(*nodes_[0], "GET", "", "");
+  EXPECT_NE(status.find(R"("state":"ready","majority":false)"), status.npos) << status;
+  bring_etcd_back("n2");
+  co_await wait_for_voters({"n1", "n2", "n3"});
+  co_await until([this] { return is_ready("n2", true); });
+}
+TEST_F(Voters, OneStartsWithoutItsEtcdAndSaysSo) { run(3, starts_without_its_etcd()); }
+
+// The first by name, which would decide.
+io::Task<void> Voters::replaces_one_without_etcd() {
+  co_await wait_for_voters({"n1", "n2", "n3"});
+  lose_etcd("n1");
+  co_await pass(seconds(30));
+  EXPECT_TRUE(voters_.members.contains("n1"));
+  co_await wait_for_voters({"n2", "n3", "n4"});
+  co_await until([this] { return nodes_[0]->parts() && !nodes_[0]->parts()->state().voter; });
+  EXPECT_FALSE(nodes_[0]->has_authority());
+}
+TEST_F(Voters, OneWhoseEtcdIsGoneIsReplacedAndKnowsIt) { run(4, replaces_one_without_etcd()); }
 
 io::Task<void> Voters::restores_large_facts() {
   metadata::Snapshot snapshot;

@@ -10,6 +10,9 @@ inline Gauge process_start{"process_start_time_seconds", "Start of the process, 
 inline Gauge disk_free{"ollamamax_disk_free_bytes", "Free where the models are."};
 inline Gauge majority{"ollamamax_cluster_majority",
                       "1: changes can be agreed on. 0: no majority of the voters is reached."};
+inline Gauge voters_cut_off{
+    "ollamamax_voters_cut_off",
+    "Voters that are there, but whose own copy of the facts reaches no majority."};
 inline GaugeFamily nodes{
     "ollamamax_nodes", "Nodes of the cluster as this one sees them.", {"state"}};
 inline GaugeFamily certificate_end{"ollamamax_certificate_not_after_timestamp_seconds",

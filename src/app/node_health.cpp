@@ -54,6 +54,7 @@ void NodeHealth::look() {
   }
   certificate_end.remove({name_});  // Of a cluster that was left.
   for (const auto state : kStates) nodes.remove({cluster::to_string(state)});
+  voters_cut_off.set(0);
 }
 
 void NodeHealth::count_nodes() {
@@ -62,6 +63,10 @@ void NodeHealth::count_nodes() {
     const auto count = std::ranges::count(view.nodes(), state, &cluster::NodeInfo::state);
     nodes.with({cluster::to_string(state)}).set(static_cast<double>(count));
   }
+  const auto is_cut_off = [](const cluster::NodeInfo& node) {
+    return node.state != NodeState::unreachable && !node.reaches_majority;
+  };
+  voters_cut_off.set(static_cast<double>(std::ranges::count_if(view.nodes(), is_cut_off)));
 }
 
 }  // namespace om::app

@@ -53,6 +53,12 @@ std::string models_in_memory(const JsonFields& node) {
   return text.empty() ? "-" : text;
 }
 
+// Cut off: its own etcd reaches no majority, while the node itself may well be there.
+std::string role_of(bool voter, bool reaches_majority) {
+  if (!voter) return "-";
+  return reaches_majority ? "voter" : "voter (cut off)";
+}
+
 void print_nodes(const json::object& status) {
   std::vector<std::vector<std::string>> rows;
   if (const json::array* nodes = JsonFields(status).array("nodes")) {
@@ -60,13 +66,14 @@ void print_nodes(const json::object& status) {
       if (!value.is_object()) continue;
       const JsonFields node(value.get_object());
       uint64_t used = 0, total = 0;
-      bool voter = false, self = false;
+      bool voter = false, self = false, hears = true;
       node.read("memory_used", used);
       node.read("memory_total", total);
       node.read("voter", voter);
+      node.read("majority", hears);
       node.read("self", self);
       rows.push_back({node.text("name") + (self ? " *" : ""), node.text("state"),
-                      node.text("address"), voter ? "voter" : "-", gigabytes(used, total),
+                      node.text("address"), role_of(voter, hears), gigabytes(used, total),
                       models_in_memory(node)});
     }
   }
