@@ -16,7 +16,7 @@ from serving import (FailingDisk, FullDisk, FullDiskOfAVoter, Nonsense,  # noqa:
                      RealRunner, Vanished)
 from sources import BadPeers, BadRegistry  # noqa: E402, F401
 from versions import Clocks, Upgrade  # noqa: E402, F401
-from voters import FiveVoters, LastFacts, LostFacts  # noqa: E402, F401
+from voters import FiveVoters, HungEtcd, LastFacts, LostFacts  # noqa: E402, F401
 
 from support import cases  # noqa: E402
 

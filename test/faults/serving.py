@@ -311,6 +311,29 @@ class FullDiskOfAVoter(ClusterCase):
         print(f"  row 16: {load.figures()}", flush=True)
 
 
+    def test_row_16_it_starts_on_the_full_disk_and_serves_and_changes(self):
+        full, others = self.nodes[1], [self.nodes[0], self.nodes[2]]
+        full.stop()
+        fill(self.disk)
+        full.start()
+        self.assertEqual(full.post("/api/generate", ANSWER)["eval_count"],
+                         ANSWER["options"]["num_predict"])
+        full.wait_until(lambda: full.status()["majority"], "it reaches the facts")
+        full.post("/api/copy", {"source": MODEL, "destination": "w-full"})
+        others[0].post("/api/copy", {"source": MODEL, "destination": "w-others"})
+        for node in self.nodes:
+            node.wait_until(lambda node=node: {"w-full", "w-others"} <= set(names_of(node)),
+                            "it hears of both", seconds=10)
+        others[0].wait_until(lambda: self.says_it_is_cut_off(others[0], full), "the others tell")
+        (self.disk / "filler").unlink()
+        full.wait_until(lambda: not self.says_it_is_cut_off(full, full), "its etcd is back")
+        self.cluster.wait_for_voters()
+
+    def says_it_is_cut_off(self, node, other):
+        seen, = (seen for seen in node.nodes_if_up() if seen["name"] == other.name)
+        return not seen["majority"]
+
+
 class FullDisk(unittest.TestCase):
     def test_row_16_a_full_disk_refuses_changes_and_serves_on(self):
         with Node() as node:

@@ -1,7 +1,9 @@
 """Rows 1 and 10: five voters of which two die at once, and a voter without what its etcd kept."""
 
+import os
 import pathlib
 import shutil
+import signal
 import unittest
 
 from base import ClusterCase, children
@@ -58,6 +60,37 @@ class FiveVoters(ClusterCase):
         load.check_writes(self, self.nodes)
         self.assertEqual(self.cluster.voters(), 5)
         print(f"  row 1, five voters: {load.figures()}", flush=True)
+
+
+class HungEtcd(ClusterCase):
+    """The node itself is well. One of the four keeps no facts."""
+    count = 4
+
+    def test_row_16_changes_go_through_all_nodes_and_another_takes_its_vote(self):
+        voters = [node for node in self.nodes if children(node, "etcd")]
+        for hung in voters:
+            self.hang(hung, signal.SIGSTOP)
+            hung.wait_until(lambda hung=hung: self.is_cut_off(hung), "it is told of")
+            for node in self.nodes:
+                name = f"w-{hung.name}-{node.name}"
+                node.post("/api/copy", {"source": MODEL, "destination": name})
+                for other in self.nodes:
+                    other.wait_until(lambda name=name, other=other: name in names_of(other),
+                                     f"{other.name} hears of {name}", seconds=5)
+            if hung is not voters[-1]:
+                self.hang(hung, signal.SIGCONT)
+                hung.wait_until(lambda hung=hung: not self.is_cut_off(hung), "it is back")
+        hung.wait_until(lambda: not children(hung, "etcd"), "it has no vote any more")
+        self.cluster.wait_for_voters()
+
+    @staticmethod
+    def hang(node, signal_number):
+        for pid in children(node, "etcd"):
+            os.kill(pid, signal_number)
+
+    def is_cut_off(self, hung):
+        return any(seen["name"] == hung.name and not seen.get("majority", True)
+                   for node in self.nodes[:2] for seen in node.nodes_if_up())
 
 
 class LostFacts(ClusterCase):
