@@ -18,7 +18,6 @@ using metadata::Transaction;
 // How often a watch looks whether its engine is well, and after how long without it goes elsewhere:
 // an election is over by then.
 constexpr std::chrono::seconds kLook{1}, kUnwellMax{3};
-constexpr size_t kRequestIdLetters = 20;
 
 // A stay at the other voters. It ends when `own` is well again.
 class Stay {
@@ -152,10 +151,6 @@ io::Task<Result<Snapshot>> VoterMetadata::list(std::string prefix, io::Call call
 }
 
 io::Task<Result<Commit>> VoterMetadata::commit(Transaction transaction, io::Call call) {
-  // One and the same at both.
-  if (transaction.request_id.empty()) {
-    transaction.request_id = world_.random.letters(kRequestIdLetters);
-  }
   return ask<Commit>(
       [transaction = std::move(transaction)](Metadata& engine, io::Call within) {
         return engine.commit(transaction, std::move(within));
