@@ -51,8 +51,8 @@ void Replicas::start() {
 }
 
 io::Task<void> Replicas::stop() {
+  co_await tasks_.stop();  // A look that is under way may still give work.
   co_await workers_.stop();
-  co_await tasks_.stop();
   count_health({});  // It may be for good: this node has left the cluster.
 }
 
