@@ -107,6 +107,33 @@ TEST(JinjaProse, ProseThatIsPassedOnIsWhatParsingWouldGive) {
   EXPECT_GE(known, 6);
 }
 
+// Small models fall into such loops; the library's parser would recurse until the stack ends.
+TEST(JinjaNesting, BracketsWithoutEndEndNoParser) {
+  const auto models = llama_templates();
+  for (const auto& [source, begun] : std::vector<std::pair<std::string, std::string>>{
+           {test_data("hermes_thinking.jinja"),
+            "<tool_call>\n{\"name\": \"get_weather\", \"arguments\": {\"city\": "},
+           {models.at("Qwen3-Coder.jinja"),
+            "<tool_call>\n<function=get_weather>\n<parameter=city>\n"},
+           {models.at("meta-llama-Llama-3.1-8B-Instruct.jinja"),
+            "{\"name\": \"get_weather\", \"parameters\": {\"city\": "}}) {
+    for (const char* bracket : {"[", "{\"a\":"}) {
+      const auto parser =
+          jinja_answer_format(parser_of(source, true)).make_parser([] { return "id"; });
+      std::string said = begun;
+      for (int i = 0; i < 100'000; ++i) said += bracket;
+      std::string got;
+      for (size_t at = 0; at < said.size(); at += 5'000) {
+        const auto delta = parser->feed(said.substr(at, 5'000));
+        ASSERT_TRUE(delta) << delta.error().what;
+        got += delta->content;
+      }
+      got += parser->finish()->content;
+      EXPECT_TRUE(got.ends_with(said.substr(said.size() - 50'000))) << begun << bracket;
+    }
+  }
+}
+
 TEST(JinjaProse, MarkersThatBeginWithALetterMakeItParseAll) {
   const auto models = llama_templates();
   ASSERT_TRUE(models.contains("fireworks-ai-llama-3-firefunction-v2.jinja"));

@@ -70,6 +70,21 @@ bool begin_with_signs(const common_chat_params& applied) {
   });
 }
 
+// The library's parsers recurse with each bracket, some kilobytes of stack a level, and a model
+// that repeats itself may open thousands. Arguments of a call that is given out nest 32 deep at
+// most.
+constexpr int kOpenBracketsMax = 200;
+
+bool nests_too_deep(std::string_view text) {
+  int open = 0;
+  for (const char c : text) {
+    if (c == '[' || c == '{') open++;
+    if ((c == ']' || c == '}') && open > 0) open--;
+    if (open > kOpenBracketsMax) return true;
+  }
+  return false;
+}
+
 class Parser : public OutputParser {
  public:
   struct Hints {
@@ -90,6 +105,10 @@ class Parser : public OutputParser {
   }
 
   Result<Parsed> parse(const std::string& text, bool partial) const override {
+    if (nests_too_deep(text)) {
+      return fail(Errc::invalid_argument, "parse answer: more than {} brackets are open",
+                  kOpenBracketsMax);
+    }
     return guarded(Errc::internal, "parse answer", [&] {
       auto message = common_chat_parse(text, partial, params_);
       Parsed parsed{without(std::move(message.content), content_before_),

@@ -5,6 +5,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace om::prompt {
 namespace {
@@ -13,6 +14,10 @@ namespace json = boost::json;
 
 constexpr size_t kPartsMax = 100'000;  // JSON values that are looked at to find how deep it goes.
 constexpr size_t kVisitsMax = 10'000;  // The converter makes rules at each.
+// A rule is named after the way to it.
+constexpr size_t kRuleNameBytesMax = 2 << 20;
+// For k optional properties the converter copies k^3 / 6 names.
+constexpr size_t kOptionalMax = 500, kOptionalWorkMax = kOptionalMax * kOptionalMax * kOptionalMax;
 // How deep the converter may recurse: into each target of a reference once, and there as deep as it
 // is nested.
 constexpr size_t kDepthMax = 2'000;
@@ -29,7 +34,7 @@ class Walk {
 
   Result<void> run() {
     TRY(depth_, nesting(root_));
-    return visit(root_);
+    return visit(root_, 0);
   }
 
  private:
@@ -100,49 +105,84 @@ class Walk {
                 kNameBytesMax);
   }
 
-  Result<void> visit(const json::value& schema) {
+  // `way`: bytes of the names that lead to the schema.
+  Result<void> visit(const json::value& schema, size_t way) {
     TRY_VOID(count(visits_, kVisitsMax));
+    rule_names_ += way;
+    if (rule_names_ > kRuleNameBytesMax) {
+      return fail(Errc::invalid_argument, "JSON schema: too many properties of long names");
+    }
     const auto* object = schema.if_object();
     if (!object) return {};
     if (const auto* reference = object->if_contains("$ref")) {
       TRY(const json::value* found, target(*reference));
-      return found && followed_.insert(found).second ? visit(*found) : Result<void>{};
+      if (!found || !followed_.insert(found).second) return {};
+      return visit(*found, reference->get_string().size());
     }
     const auto* types = object->if_contains("type");
     const size_t times = types && types->is_array() ? types->get_array().size() : 1;
-    for (size_t i = 0; i < times; ++i) TRY_VOID(visit_members(*object));
+    for (size_t i = 0; i < times; ++i) TRY_VOID(visit_members(*object, way));
     return {};
   }
 
-  Result<void> visit_members(const json::object& object) {
+  Result<void> visit_members(const json::object& object, size_t way) {
     for (const auto& [name, value] : object) {
       if (is_refused_minimum(name, value)) {
         return fail(Errc::invalid_argument, "JSON schema: {} of more than {}",
                     std::string_view(name), kRepetitionsMax);
       }
       if (name == "properties" && value.is_object()) {
-        for (const auto& [key, property] : value.get_object()) {
-          if (key.size() > kNameBytesMax) return too_long("a property's name");
-          TRY_VOID(visit(property));
-        }
+        TRY_VOID(visit_properties(value.get_object(), object, way));
       } else if (name == "items" || name == "prefixItems" || name == "additionalProperties" ||
                  name == "anyOf" || name == "oneOf") {
-        TRY_VOID(visit_each(value));
+        TRY_VOID(visit_each(value, way));
       } else if (name == "allOf" && value.is_array()) {
-        for (const json::value& component : value.get_array()) TRY_VOID(expand(component));
+        TRY_VOID(visit_all_of(value.get_array(), way));
       }
     }
     return {};
   }
 
-  Result<void> visit_each(const json::value& value) {
-    if (!value.is_array()) return visit(value);
-    for (const json::value& one : value.get_array()) TRY_VOID(visit(one));
+  Result<void> charge_optional(size_t optional) {
+    if (optional <= kOptionalMax) optional_work_ += optional * optional * optional;
+    if (optional <= kOptionalMax && optional_work_ <= kOptionalWorkMax) return {};
+    return fail(Errc::invalid_argument,
+                "JSON schema: too many properties that are not required ({} at most in one object)",
+                kOptionalMax);
+  }
+
+  Result<void> visit_properties(const json::object& properties, const json::object& object,
+                                size_t way) {
+    std::set<std::string_view> required;
+    if (const auto* names = object.if_contains("required"); names && names->is_array()) {
+      for (const json::value& name : names->get_array()) {
+        if (const auto* text = name.if_string()) required.insert(*text);
+      }
+    }
+    TRY_VOID(charge_optional(std::ranges::count_if(
+        properties, [&](const auto& property) { return !required.contains(property.key()); })));
+    for (const auto& [key, property] : properties) {
+      if (key.size() > kNameBytesMax) return too_long("a property's name");
+      TRY_VOID(visit(property, way + key.size() + 1));
+    }
     return {};
   }
 
+  Result<void> visit_each(const json::value& value, size_t way) {
+    if (!value.is_array()) return visit(value, way);
+    for (const json::value& one : value.get_array()) TRY_VOID(visit(one, way));
+    return {};
+  }
+
+  // All of them become one object.
+  Result<void> visit_all_of(const json::array& components, size_t way) {
+    const size_t outer = std::exchange(alternatives_, 0);
+    for (const json::value& component : components) TRY_VOID(expand(component, way, false));
+    return charge_optional(std::exchange(alternatives_, outer));
+  }
+
   // A part of an allOf: its members are visited in place, however often.
-  Result<void> expand(const json::value& component) {
+  Result<void> expand(const json::value& component, size_t way, bool is_alternative) {
     TRY_VOID(count(visits_, kVisitsMax));
     const auto* object = component.if_object();
     if (!object) return {};
@@ -154,21 +194,26 @@ class Walk {
                     "JSON schema: the $ref {} of an allOf leads back to itself",
                     std::string_view(reference->get_string()));
       }
-      TRY_VOID(expand(*found));
+      TRY_VOID(expand(*found, way, is_alternative));
       expanding_.erase(found);
       return {};
     }
     for (const char* name : {"anyOf", "oneOf"}) {
       const auto* alternatives = object->if_contains(name);
       if (!alternatives || !alternatives->is_array()) continue;
-      for (const json::value& one : alternatives->get_array()) TRY_VOID(expand(one));
+      for (const json::value& one : alternatives->get_array()) TRY_VOID(expand(one, way, true));
     }
-    return visit(component);
+    const auto* properties = object->if_contains("properties");
+    if (is_alternative && properties && properties->is_object()) {
+      alternatives_ += properties->get_object().size();
+    }
+    return visit(component, way);
   }
 
   const json::value& root_;
-  size_t parts_ = 0, visits_ = 0, depth_ = 0;
-  std::set<std::string> known_;             // References whose target's depth was counted.
+  size_t parts_ = 0, visits_ = 0, depth_ = 0, rule_names_ = 0, optional_work_ = 0;
+  size_t alternatives_ = 0;      // Properties of alternatives in the allOf that is walked.
+  std::set<std::string> known_;  // References whose target's depth was counted.
   std::set<const json::value*> followed_;   // Targets that were visited.
   std::set<const json::value*> expanding_;  // Targets in whose members the walk is.
 };

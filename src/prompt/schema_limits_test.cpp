@@ -69,6 +69,23 @@ TEST(SchemaLimits, RefuseDepthNamesAndRepetitionsThatTheConverterCannotTake) {
   EXPECT_THAT(reason({{"type", "string"}, {"minLength", 2'001}}), HasSubstr("minLength"));
 }
 
+// The work of the converter grows with the third power of what is optional, and with the length of
+// all ways; it is done while nothing else is.
+TEST(SchemaLimits, RefuseWhatWouldTakeSeconds) {
+  json::object many;
+  for (int i = 0; i < 4'000; ++i) many["p" + std::to_string(i)] = {{"type", "string"}};
+  EXPECT_THAT(reason({{"properties", many}}), HasSubstr("not required"));
+  json::array all;
+  for (const auto& [name, property] : many) all.emplace_back(name);
+  EXPECT_EQ(reason({{"properties", many}, {"required", all}}), "");
+  EXPECT_NE(reason({{"properties", many}, {"required", json::array(5'000, "no such one")}}), "");
+  const json::value either = {{"properties", many}, {"required", all}};
+  EXPECT_NE(reason({{"allOf", json::array{{{"anyOf", json::array{either}}}, either}}}), "");
+  json::value nested = {{"properties", many}, {"required", all}};
+  for (int i = 0; i < 20; ++i) nested = {{"properties", {{std::string(900, 'n'), nested}}}};
+  EXPECT_THAT(reason(nested), HasSubstr("long names"));
+}
+
 // What passes is converted without an end of the stack: the deepest there is.
 TEST(SchemaLimits, LetTheConverterGoAsDeepAsItCan) {
   const auto property = [](int next) -> json::value {
