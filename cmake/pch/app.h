@@ -1,7 +1,5 @@
-// Precompiled for the topmost room, app: the parts that it puts together, and its command line.
+// Precompiled for the topmost room, app: the parts that it puts together.
 #pragma once
-
-#include <CLI/CLI.hpp>
 
 #include "api/api.h"
 #include "cluster/backend_table.h"
