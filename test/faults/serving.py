@@ -310,7 +310,6 @@ class FullDiskOfAVoter(ClusterCase):
         self.cluster.wait_for_voters()
         print(f"  row 16: {load.figures()}", flush=True)
 
-
     def test_row_16_it_starts_on_the_full_disk_and_serves_and_changes(self):
         full, others = self.nodes[1], [self.nodes[0], self.nodes[2]]
         full.stop()
@@ -323,7 +322,7 @@ class FullDiskOfAVoter(ClusterCase):
         others[0].post("/api/copy", {"source": MODEL, "destination": "w-others"})
         for node in self.nodes:
             node.wait_until(lambda node=node: {"w-full", "w-others"} <= set(names_of(node)),
-                            "it hears of both", seconds=10)
+                            "it hears of both")
         others[0].wait_until(lambda: self.says_it_is_cut_off(others[0], full), "the others tell")
         (self.disk / "filler").unlink()
         full.wait_until(lambda: not self.says_it_is_cut_off(full, full), "its etcd is back")

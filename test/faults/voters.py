@@ -1,4 +1,5 @@
-"""Rows 1 and 10: five voters of which two die at once, and a voter without what its etcd kept."""
+"""Rows 1, 10 and 16: five voters of which two die at once, a voter without what its etcd kept, and
+one whose etcd hangs."""
 
 import os
 import pathlib
@@ -76,7 +77,7 @@ class HungEtcd(ClusterCase):
                 node.post("/api/copy", {"source": MODEL, "destination": name})
                 for other in self.nodes:
                     other.wait_until(lambda name=name, other=other: name in names_of(other),
-                                     f"{other.name} hears of {name}", seconds=5)
+                                     f"{other.name} hears of {name}")
             if hung is not voters[-1]:
                 self.hang(hung, signal.SIGCONT)
                 hung.wait_until(lambda hung=hung: not self.is_cut_off(hung), "it is back")
