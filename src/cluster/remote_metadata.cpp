@@ -72,6 +72,8 @@ class RemoteWatch final : public metadata::Watch {
         Error error = std::move(line).error();
         if (!another_may_answer(error) || call.cancel.cancelled()) co_return fail(std::move(error));
         metadata_.doubt(told_by_);
+        // Without a majority each of them may refuse at once, and is asked again and again.
+        CO_TRY_VOID(co_await metadata_.world_.clock.sleep_for(kRetryPause, call));
         continue;
       }
       auto events = decode_events(*line);

@@ -176,6 +176,13 @@ class OneVoterOfTwo : public ::testing::Test {
     EXPECT_EQ(one_->asked(), 1);
   }
 
+  io::Task<void> watches_in_vain(RemoteMetadata& facts) {
+    const auto watch = facts.watch("/", 1);
+    const auto events = co_await watch->next(sim_.clock().call_within(seconds(5)));
+    EXPECT_FALSE(events.has_value());
+    EXPECT_LT(one_->asked() + two_->asked(), 30);
+  }
+
   sim::World sim_{7};
   std::unique_ptr<VoterForTest> one_, two_;
 };
@@ -193,6 +200,10 @@ TEST_F(OneVoterOfTwo, EndsNoWatch) {
       R"({"events":[{"key":"/a","value":"1","modified":3}],"next":4})"
       "\n",
       &OneVoterOfTwo::watches);
+}
+
+TEST_F(OneVoterOfTwo, IsNotAskedForAWatchAgainAndAgain) {
+  run(kNoMajority, kNoMajority, &OneVoterOfTwo::watches_in_vain);
 }
 
 }  // namespace

@@ -15,6 +15,8 @@ constexpr std::string_view kPrefix = "/peer/v1/metadata/";
 constexpr uint64_t kBodyBytesMax = 128ull << 20;
 // An election is over by then. How often it is looked whether there is a majority.
 constexpr std::chrono::seconds kUnwellMax{3}, kHealthLook{1};
+// Nothing is there: to list it tells what is the newest revision.
+constexpr const char* kNothing = "/nothing/";
 
 }  // namespace
 
@@ -99,11 +101,24 @@ io::Task<Result<void>> MetadataService::list(json::object question, LineStream& 
   co_return Result<void>{};
 }
 
+// What was told from a revision on was read before it was asked for. If that is not there yet,
+// history itself went back (a backup of the user's own etcd was restored), and whoever waits for
+// it hears nothing of what happens until then.
+io::Task<Result<void>> MetadataService::check_told(metadata::Revision from, io::Call call) {
+  CO_TRY(const auto now, co_await metadata_.list(kNothing, std::move(call)));
+  if (now.revision + 1 >= from) co_return Result<void>{};
+  co_return fail(Errc::corrupt, "the facts are of an earlier time: there is no revision {} yet",
+                 from - 1);
+}
+
 io::Task<Result<void>> MetadataService::watch(json::object question, LineStream& out,
                                               io::Call call) {
   const JsonFields fields(question);
   metadata::Revision from = 0;
   fields.read("from", from);
+  if (from > 0) {
+    CO_TRY_VOID(co_await check_told(from, world_.clock.call_within(kUnwellMax, call.cancel)));
+  }
   const auto watch = metadata_.watch(fields.text("prefix"), from);
   io::TimePoint well = world_.clock.now();
   while (true) {

@@ -13,9 +13,9 @@ namespace om::peer {
 class LineStream;
 
 // Serves /peer/v1/metadata/*. A watch ends with not_leader where `metadata` reach no majority for a
-// few seconds: who watches would hear nothing, while another voter may tell. On the io thread;
-// `stopping` ends watches. References outlive it, and stop() must have returned before it is
-// destroyed.
+// few seconds: who watches would hear nothing, while another voter may tell; and with corrupt from
+// a revision that is still to come: the facts were restored. On the io thread; `stopping` ends
+// watches. References outlive it, and stop() must have returned before it is destroyed.
 class MetadataService {
  public:
   MetadataService(io::World& world, metadata::Metadata& metadata, io::CancelToken stopping)
@@ -29,6 +29,7 @@ class MetadataService {
   io::Task<Result<boost::json::object>> answer(std::string operation, boost::json::object question,
                                                io::Call call);
   io::Task<Result<void>> list(boost::json::object question, LineStream& out, io::Call call);
+  io::Task<Result<void>> check_told(metadata::Revision from, io::Call call);
   io::Task<Result<void>> watch(boost::json::object question, LineStream& out, io::Call call);
 
   io::World& world_;
