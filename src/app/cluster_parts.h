@@ -185,6 +185,7 @@ class ClusterParts {
   // Since when they are to have a vote, and when they were given up without one.
   std::map<std::string, io::TimePoint> votes_awaited_, voters_failed_;
   std::optional<io::TimePoint> surplus_since_;
+  io::TimePoint surveyed_at_{};  // When it was last looked since when all that is.
   std::unique_ptr<cluster::Members> members_;
   std::unique_ptr<cluster::Catalogue> catalogue_;
   std::unique_ptr<cluster::ClusterStore> store_;

@@ -22,6 +22,8 @@ constexpr std::chrono::seconds kBecomeMax{60}, kChooseMax{10};
 // A voter that cannot be reached, or whose etcd is gone, for so long is replaced, if another node
 // is there to take over.
 constexpr std::chrono::seconds kVoterGoneMax{60};
+// Longer than the way from one look of the node that decides to its next one.
+constexpr std::chrono::seconds kSurveyGapMax{30};
 // So long there must be too many of them, all well, before one has no vote any more.
 constexpr std::chrono::seconds kSurplusMax{60};
 // A node that was chosen and has no vote after so long gets none: no etcd there, or its port is
@@ -229,6 +231,13 @@ bool ClusterParts::decides_voters() {
 ClusterParts::VoterSurvey ClusterParts::survey_voters(const std::vector<cluster::Member>& members) {
   const cluster::View view = reports_->view();
   const io::TimePoint now = world_.clock.now();
+  // Others have decided meanwhile: what this node knew of then says nothing about the time since.
+  if (now - surveyed_at_ > kSurveyGapMax) {
+    voters_gone_.clear();
+    votes_awaited_.clear();
+    surplus_since_.reset();
+  }
+  surveyed_at_ = now;
   std::erase_if(voters_failed_,
                 [now](const auto& failed) { return now - failed.second > kChosenAgain; });
   VoterSurvey survey;
@@ -273,8 +282,11 @@ io::Task<Result<void>> ClusterParts::choose_voters(io::Call call) {
   const VoterSurvey now = survey_voters(members);
   if (!now.failed.empty()) {
     log_warn("a node that was chosen has no vote yet, it is given up", field("node", now.failed));
+    const cluster::View view = reports_->view();
+    const cluster::NodeInfo* node = view.find(now.failed);
+    const bool is_reachable = node && node->state != cluster::NodeState::unreachable;
     CO_TRY_VOID(co_await remove_voter(now.failed, call));
-    if (!voters_gone_.contains(now.failed)) voters_failed_[now.failed] = world_.clock.now();
+    if (is_reachable) voters_failed_[now.failed] = world_.clock.now();  // No etcd runs there.
     co_return Result<void>{};
   }
   const size_t wanted = voters_of(members.size(), settings_.voters);

@@ -22,6 +22,8 @@ class Voters : public testing::ClusterOfNodes {
   io::Task<void> drain_through(testing::NodeForTest& node, bool on);
   io::Task<void> starts_without_its_etcd();
   io::Task<void> replaces_one_without_etcd();
+  io::Task<void> forgives_one_that_was_back();
+  io::Task<void> gives_up_one_that_lost_its_etcd();
   bool is_draining_everywhere(bool on);
   bool is_ready(std::string_view node, bool reaches_majority);
   io::Task<void> restores_large_facts();
@@ -202,6 +204,37 @@ io::Task<void> Voters::replaces_one_without_etcd() {
   EXPECT_FALSE(nodes_[0]->has_authority());
 }
 TEST_F(Voters, OneWhoseEtcdIsGoneIsReplacedAndKnowsIt) { run(4, replaces_one_without_etcd()); }
+
+// As long as it is well it decides itself, and who decided meanwhile does not see it come back.
+io::Task<void> Voters::forgives_one_that_was_back() {
+  co_await wait_for_voters({"n1", "n2", "n3"});
+  for (int times = 0; times < 2; times++) {
+    lose_etcd("n1");
+    co_await pass(seconds(10));
+    bring_etcd_back("n1");
+    co_await pass(seconds(90));
+    EXPECT_TRUE(voters_.members.contains("n1"));
+  }
+  co_await wait_for_voters({"n1", "n2", "n3"});
+}
+TEST_F(Voters, OneWhoseEtcdIsGoneNowAndThenVotesOn) { run(4, forgives_one_that_was_back()); }
+
+// On its way to a vote: its disk fills up, and etcd ends there. The node itself can be reached.
+io::Task<void> Voters::gives_up_one_that_lost_its_etcd() {
+  co_await until([this] { return voters_.gone.contains("n2"); });
+  co_await until([this] { return !nodes_[0]->parts()->members().find("n2")->voter; }, minutes(3));
+  nodes_[1]->disk.set_space(uint64_t{64} << 30);
+  bring_etcd_back("n2");
+  co_await pass(minutes(10));
+  EXPECT_EQ(voting(), std::set<std::string>{"n1"});  // It is not chosen again at once.
+}
+TEST_F(Voters, OneThatLosesItsEtcdBeforeItVotesIsNotChosenAgainAtOnce) {
+  voters_.when_joined = [this] {
+    nodes_[1]->disk.set_space(0);
+    lose_etcd("n2");
+  };
+  run(3, gives_up_one_that_lost_its_etcd());
+}
 
 io::Task<void> Voters::restores_large_facts() {
   metadata::Snapshot snapshot;
