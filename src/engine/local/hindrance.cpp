@@ -15,7 +15,8 @@ constexpr size_t kThreadsMax = 1024;
 constexpr uint64_t kPageBytes = 4096;  // At least.
 // Threads that serve connections wake once a second, for some 50 microseconds.
 constexpr double kIdleShareMax = 0.05;
-// A script that waits for the program it started never did as much as that.
+// A script that waits for the program it started never did as much as that, usually: not every
+// kernel tells of its children.
 constexpr uint64_t kWorkerRanMin = 50'000'000;
 
 uint64_t number_at(std::string_view text) {
@@ -41,6 +42,14 @@ uint64_t number_after(std::string_view text, std::string_view name) {
 // What a counter grew by; 0 where it is gone.
 double grown(uint64_t before, uint64_t after) {
   return after > before ? static_cast<double>(after - before) : 0;
+}
+
+// What it does may be theirs to do: a script waits for the program that it started.
+bool has_children(io::Filesystem& files, int pid, const ChildWork& threads) {
+  return std::ranges::any_of(threads, [&](const auto& thread) {
+    const io::Path path = fmt::format("/proc/{}/task/{}/children", pid, thread.first);
+    return !io::read_pseudo_file(files, path).empty();
+  });
 }
 
 }  // namespace
@@ -110,7 +119,8 @@ ChildLook compare(const ChildWork& before, const ChildWork& after, io::Duration 
 
 ChildLook Hindrance::look(io::Filesystem& files, int pid, io::Duration since_last) {
   ChildWork now = read_work(files, pid);
-  const ChildLook look = before_ ? compare(*before_, now, since_last) : ChildLook{};
+  ChildLook look = before_ ? compare(*before_, now, since_last) : ChildLook{};
+  look.idle = look.idle && !has_children(files, pid, now);
   before_ = std::move(now);
   return look;
 }

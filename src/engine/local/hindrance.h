@@ -38,8 +38,8 @@ uint64_t read_bytes(io::Filesystem& files, int pid);
 // What a child did between two looks at it.
 struct ChildLook {
   double free_share = 1;  // The part of the time, 0 to 1, in which it could do as it wanted.
-  // It could, and did nothing: no thread ran, waited for a processor or a disk, or read a page.
-  // False where the kernel does not tell.
+  // It could, and did nothing: no thread ran, waited for a processor or a disk, or read a page, and
+  // no child of its own may work for it. False where the kernel does not tell.
   bool idle = false;
 };
 ChildLook compare(const ChildWork& before, const ChildWork& after, io::Duration elapsed);

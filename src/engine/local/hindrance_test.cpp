@@ -107,6 +107,10 @@ TEST(Hindrance, IsReadOfEachThread) {
   }
   EXPECT_FALSE(hindrance.look(files, 7, seconds(1)).idle) << "it is looked at for the first time";
   EXPECT_TRUE(hindrance.look(files, 7, seconds(1)).idle);
+  put("/proc/7/task/8/children", "");
+  EXPECT_TRUE(hindrance.look(files, 7, seconds(1)).idle);
+  put("/proc/7/task/8/children", "9 ");
+  EXPECT_FALSE(hindrance.look(files, 7, seconds(1)).idle) << "it waits for what it started";
   put("/proc/7/task/8/schedstat", "60000000 500000400 5\n");
   const ChildLook look = hindrance.look(files, 7, seconds(1));
   EXPECT_DOUBLE_EQ(look.free_share, 0.5);

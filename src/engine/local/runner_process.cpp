@@ -223,7 +223,7 @@ io::Task<void> RunnerProcess::watch_stalls() {
     if (!slept || broken_.cancelled()) co_return;
     const io::Duration passed = world_.clock.now() - looked;
     ChildLook look;
-    if (silence_.is_awaited()) {
+    if (silence_.is_awaited(looked)) {
       look = hindrance_.look(world_.files, pid(), passed);
     } else {
       hindrance_.forget();

@@ -7,7 +7,6 @@ namespace om::engine {
 namespace {
 
 constexpr auto kPromptMax = std::chrono::milliseconds(50);  // From an event to the next wait.
-constexpr auto kIdleDoubted = std::chrono::seconds(2);
 constexpr int kFreshFloors = 3;
 constexpr int kStarved = 4;
 constexpr int64_t kTextRate = 200'000;  // Bytes a second, of a tenth of what is usual.
@@ -68,7 +67,6 @@ bool SilenceWatch::has_prompts() const {
 }
 
 void SilenceWatch::heard(Handle request, TimePoint now) {
-  if (idle_ > kIdleDoubted) idle_max_ = Duration{};  // Another process does its work.
   idle_ = Duration{};
   if (request->work.aside) {
     aside_ = Duration{};
@@ -127,6 +125,10 @@ void SilenceWatch::note_token(Handle request) {
   request->generating = spoken_once_ = true;
 }
 
+bool SilenceWatch::waits(const Request& request, TimePoint since) {
+  return request.waiting && request.waiting_since <= since;
+}
+
 // Those who leave before anything came take nothing away: a child that is wedged keeps everybody
 // waiting, however soon each of them gives up.
 void SilenceWatch::pass(TimePoint since, Duration passed, const ChildLook& look) {
@@ -134,7 +136,7 @@ void SilenceWatch::pass(TimePoint since, Duration passed, const ChildLook& look)
       static_cast<int64_t>(static_cast<double>(passed.count()) * look.free_share));
   bool somebody_waits = false, somebody_waits_aside = false;
   for (Request& request : requests_) {
-    if (!request.waiting || request.waiting_since > since) continue;
+    if (!waits(request, since)) continue;
     (request.work.aside ? somebody_waits_aside : somebody_waits) = true;
     if (request.work.aside) continue;
     request.waited += passed;
@@ -151,8 +153,9 @@ void SilenceWatch::pass(TimePoint since, Duration passed, const ChildLook& look)
   blamed_ += blamed;
 }
 
-bool SilenceWatch::is_awaited() const {
-  return std::ranges::any_of(requests_, [](const Request& request) { return request.waiting; });
+bool SilenceWatch::is_awaited(TimePoint since) const {
+  return std::ranges::any_of(requests_,
+                             [since](const Request& each) { return waits(each, since); });
 }
 
 // The first of its kind that a child does may take longer: what was learned is of earlier ones.
@@ -178,7 +181,7 @@ SilenceWatch::Duration SilenceWatch::token_limit() const {
 SilenceWatch::Duration SilenceWatch::aside_limit() const {
   int64_t bytes = aside_left_;
   for (const Request& request : requests_) bytes += request.work.bytes;
-  return fresh_limit(first_) + std::chrono::seconds(bytes / kTextRate);
+  return (fresh_limit(first_) + std::chrono::seconds(bytes / kTextRate)) * (1 << pace_->doublings);
 }
 
 SilenceWatch::Batch SilenceWatch::next_batch() const {
@@ -225,7 +228,9 @@ std::optional<SilenceWatch::Stall> SilenceWatch::stalled() const {
     if (!request.waiting || request.work.aside) continue;
     if (blamed_ > limit || silence_ > longest) return Stall{silence_, limit};
     // While others advance, one that starves is given longer.
-    if (request.waited > starved) return Stall{request.waited, starved};
+    if (request.waited - request.hindered > starved || request.waited > kStarved * longest) {
+      return Stall{request.waited, starved};
+    }
   }
   return std::nullopt;
 }

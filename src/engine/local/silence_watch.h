@@ -68,7 +68,7 @@ class SilenceWatch {
 
   // Time has passed since; `look`: what the runner did meanwhile.
   void pass(TimePoint since, Duration passed, const ChildLook& look);
-  bool is_awaited() const;  // Then it is worth a look.
+  bool is_awaited(TimePoint since) const;  // By one, all the time since: then it is worth a look.
   std::optional<Stall> stalled() const;
   // The runner is ended for it, which may have been wrong: the next one gets longer.
   void note_wedge(const Stall& stall);
@@ -80,6 +80,7 @@ class SilenceWatch {
     int64_t tokens = 0, depth = 0;
     bool known = true;  // What it costs.
   };
+  static bool waits(const Request& request, TimePoint since);
   Batch next_batch() const;
   static bool is_known(const Request& request);
   int64_t next_depth(const Request& request) const;

@@ -236,6 +236,39 @@ TEST(SilenceWatch, LearnsAGapWithoutTheTimeThatTheRunnerWasHindered) {
   EXPECT_LIMIT(runner.patience(), seconds(10), seconds(10));
 }
 
+// One prompt waits for ten batches of another one, three seconds of work in 72 each.
+TEST(SilenceWatch, TakesNobodyForStarvedWhoseRunnerIsHindered) {
+  constexpr ChildLook kHindered{.free_share = 1.0 / 24};
+  Runner runner;
+  const auto first = runner.ask({.tokens = 40 * kBatch});
+  const auto advance = [&](int64_t batch) {
+    runner.pass(seconds(72), kHindered);
+    EXPECT_FALSE(runner.watch.stalled()) << batch;
+    runner.bring(first);
+    runner.watch.note_progress(
+        first, {batch * kBatch, (40 - batch) * kBatch, batch * kBatch, batch * seconds(72)});
+  };
+  for (int64_t batch = 1; batch <= 30; batch++) advance(batch);
+  runner.ask({.tokens = 4000});
+  for (int64_t batch = 31; batch <= 40; batch++) advance(batch);
+}
+
+TEST(SilenceWatch, TakesForStarvedWhomOthersKeepWaitingForTooLong) {
+  for (const double free_share : {1.0, 0.0}) {
+    Runner runner;
+    runner.learn(seconds(3));
+    const auto first = runner.ask({.tokens = 4000});
+    runner.ask({.tokens = 4000});
+    Duration waited{};
+    for (; waited < minutes(60) && !runner.watch.stalled(); waited += seconds(5)) {
+      runner.pass(seconds(5), {.free_share = free_share});
+      runner.bring(first);
+    }
+    EXPECT_LE(waited, free_share > 0 ? minutes(4) + seconds(5) : minutes(20) + seconds(5));
+    EXPECT_GE(waited, free_share > 0 ? minutes(4) : minutes(20));
+  }
+}
+
 TEST(SilenceWatch, DoubtsABatchThatTookFarLongerThanAllOthers) {
   Runner runner;
   runner.learn(seconds(1));
@@ -270,13 +303,27 @@ TEST(SilenceWatch, CountsOnlyTimeInWhichItDidNothingAtAll) {
   EXPECT_FALSE(runner.watch.stalled()) << "nobody waits";
 }
 
-// A script's child, say.
-TEST(SilenceWatch, TakesNobodyForIdleThatBringsSomething) {
+// One that was stopped for a while, say.
+TEST(SilenceWatch, CountsIdlenessFromWhatItBroughtLast) {
   Runner runner;
   const auto request = runner.ask({.tokens = 4000});
   runner.pass(seconds(5), kIdle);
   runner.bring(request);
-  EXPECT_LIMIT(runner.patience(kIdle), minutes(5), minutes(5));
+  EXPECT_LIMIT(runner.patience(kIdle), seconds(10), seconds(10));
+}
+
+TEST(SilenceWatch, IsWorthALookWhereOneWaitsAllTheTime) {
+  Runner runner;
+  const auto request = runner.ask({.tokens = 4000});
+  EXPECT_TRUE(runner.watch.is_awaited(runner.now));
+  EXPECT_FALSE(runner.watch.is_awaited(runner.now - milliseconds(1)));
+  const io::TimePoint before = runner.now;
+  runner.pass(milliseconds(300));
+  EXPECT_TRUE(runner.watch.is_awaited(before));
+  runner.bring(request);
+  EXPECT_FALSE(runner.watch.is_awaited(before));
+  runner.watch.end_wait(request);
+  EXPECT_FALSE(runner.watch.is_awaited(runner.now));
 }
 
 TEST(SilenceWatch, TakesNobodyForIdleThatMayWaitForACardOrAnotherMachine) {
@@ -372,7 +419,10 @@ TEST(SilenceWatch, GivesThirtySecondsToWhatIsDoneAside) {
     runner.pass(seconds(5));
     runner.watch.remove(request);
   }
-  EXPECT_TRUE(runner.watch.stalled());
+  ASSERT_TRUE(runner.watch.stalled());
+  runner.watch.note_wedge(*runner.watch.stalled());
+  Runner next(runner.pace);
+  EXPECT_LIMIT(next.patience_with({.aside = true}), seconds(60), seconds(60));
 }
 
 TEST(SilenceWatch, GivesALongTextTheTimeThatItsBytesTake) {
