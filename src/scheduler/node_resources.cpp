@@ -89,17 +89,28 @@ void limit_processors(io::Filesystem& files, const CgroupPaths& own, NodeResourc
 // As llama.cpp chooses its threads: physical cores, without efficiency cores where there are
 // others. https://github.com/ggml-org/llama.cpp/blob/master/common/common.cpp
 // (common_cpu_get_num_math)
-int count_cores(io::Filesystem& files, const std::vector<int>& allowed) {
+int count_cores(io::Filesystem& files, const std::vector<int>& usable) {
   const auto slow_cpus = parse_cpus(io::read_pseudo_file(files, "/sys/devices/cpu_atom/cpus"));
   const std::set<int> slow(slow_cpus.begin(), slow_cpus.end());
   std::set<std::string> fast_cores, slow_cores;
-  for (const int cpu : allowed) {
+  for (const int cpu : usable) {
     std::string core = io::read_pseudo_file(
         files, fmt::format("/sys/devices/system/cpu/cpu{}/topology/thread_siblings", cpu));
     if (core.empty()) core = fmt::format("cpu{}", cpu);  // Not told: one of its own.
     (slow.contains(cpu) ? slow_cores : fast_cores).insert(std::move(core));
   }
   return static_cast<int>((fast_cores.empty() ? slow_cores : fast_cores).size());
+}
+
+// Those we may use include what is switched off, or was never there, which has no core. A container
+// may be told others that are online, but not that ones are offline.
+std::vector<int> usable_cpus(io::Filesystem& files) {
+  const std::string status = io::read_pseudo_file(files, "/proc/self/status");
+  std::vector<int> cpus = parse_cpus(line_value(status, "Cpus_allowed_list"));
+  const auto listed = parse_cpus(io::read_pseudo_file(files, "/sys/devices/system/cpu/offline"));
+  const std::set<int> offline(listed.begin(), listed.end());
+  std::erase_if(cpus, [&](int cpu) { return offline.contains(cpu); });
+  return cpus;
 }
 
 }  // namespace
@@ -131,14 +142,12 @@ NodeResources read_node_resources(io::Filesystem& files) {
   NodeResources node;
   const std::string memory = io::read_pseudo_file(files, "/proc/meminfo");
   node.memory_total = meminfo_bytes(memory, "MemTotal");
-  const std::string status = io::read_pseudo_file(files, "/proc/self/status");
-  const std::vector<int> allowed = parse_cpus(line_value(status, "Cpus_allowed_list"));
-  node.processors = std::max<double>(1, static_cast<double>(allowed.size()));
+  const std::vector<int> usable = usable_cpus(files);
+  node.processors = std::max<double>(1, static_cast<double>(usable.size()));
   const CgroupPaths own = parse_cgroup_paths(io::read_pseudo_file(files, "/proc/self/cgroup"));
   limit_memory(files, own, node);
   limit_processors(files, own, node);
-  node.cores =
-      std::max(1, std::min(static_cast<int>(node.processors), count_cores(files, allowed)));
+  node.cores = std::max(1, std::min(static_cast<int>(node.processors), count_cores(files, usable)));
   return node;
 }
 

@@ -92,6 +92,22 @@ TEST(NodeResources, TakesOneThreadForEachPhysicalCore) {
   EXPECT_EQ(resources_of(machine("0,2,4,6", 8)).cores, 4);
 }
 
+// As with `nosmt`, and where a machine could be given more processors than it has.
+TEST(NodeResources, LeavesOutWhatIsOffline) {
+  Texts texts{{"/proc/self/status", "Cpus_allowed_list:\t0-31\n"},
+              {"/sys/devices/system/cpu/offline", "1,3,5,7,9,11,13,15-31\n"}};
+  for (int cpu = 0; cpu < 16; cpu += 2) {
+    texts.emplace_back(fmt::format("/sys/devices/system/cpu/cpu{}/topology/thread_siblings", cpu),
+                       fmt::format("{:08x}\n", 1u << cpu));
+  }
+  const NodeResources node = resources_of(texts);
+  EXPECT_EQ(node.processors, 8);
+  EXPECT_EQ(node.cores, 8);
+  texts = machine("0-15", 8);
+  texts.emplace_back("/sys/devices/system/cpu/offline", "\n");
+  EXPECT_EQ(resources_of(texts).processors, 16);
+}
+
 TEST(NodeResources, LeavesEfficiencyCoresOut) {
   EXPECT_EQ(resources_of(machine("0-19", 8, 4)).cores, 8);
   EXPECT_EQ(resources_of(machine("17-19", 8, 4)).cores, 3) << "we may use no others";
