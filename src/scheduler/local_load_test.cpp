@@ -55,5 +55,47 @@ io::Task<void> tries_other_options(Node& node) {
 }
 TEST(LocalLoad, TriesWithOtherOptionsWhatCouldNotBeLoaded) { Node().run(tries_other_options); }
 
+io::Task<void> keeps_who_asked_otherwise(Node& node) {
+  node.script.load_errors["a"] = {Errc::unavailable, "out of memory"};
+  Target large = target("a", 8192);
+  large.runner.num_gpu = 99;
+  Target fewer_layers = large;
+  fewer_layers.runner.num_gpu = 20;
+  const Client& refused = node.start(large);
+  co_await node.pass(seconds(1));
+  const Client& refused_too = node.start(large);
+  Client& other = node.start(fewer_layers);
+  co_await node.pass(milliseconds(1500));
+  EXPECT_TRUE(refused.error && refused_too.error);
+  EXPECT_FALSE(other.done) << "what failed is not what it asked for";
+  node.script.load_errors.clear();
+  co_await node.pass(seconds(4));
+  EXPECT_TRUE(other.lease);
+  other.lease.reset();
+}
+TEST(LocalLoad, RefusesNobodyWhoAskedForAnotherOneThanFailed) {
+  Node().run(keeps_who_asked_otherwise);
+}
+
+io::Task<void> loads_again_at_once(Node& node) {
+  node.script.load_errors["a"] = {Errc::unavailable, "out of memory"};
+  for (int i = 0; i < 6; i++) {
+    EXPECT_FALSE(co_await node.acquire(target("a", 8192)));
+    co_await node.pass(seconds(i < 5 ? 60 : 1));
+  }
+  node.script.load_errors.clear();
+  AcquireOptions short_lived;
+  short_lived.keep_alive.duration = seconds(0);
+  EXPECT_TRUE(co_await node.acquire(target("a", 4096), short_lived));
+  co_await node.pass(seconds(1));
+  EXPECT_TRUE(node.scheduler.loaded().empty());
+  const io::TimePoint start = node.sim.clock().now();
+  EXPECT_TRUE(co_await node.acquire(target("a", 4096)));
+  EXPECT_LT(node.sim.clock().now() - start, seconds(3));
+}
+TEST(LocalLoad, LoadsAgainAtOnceWhatWasLoadedSinceAnotherOneFailed) {
+  Node().run(loads_again_at_once);
+}
+
 }  // namespace
 }  // namespace om::scheduler::testing

@@ -121,6 +121,7 @@ class LocalScheduler final : public Scheduler {
   void grant(ModelEntry& entry, Waiter& waiter);
   void refuse(ModelEntry& entry, Waiter& waiter, Error error);
   void refuse_all(ModelEntry& entry, const Error& error);
+  void refuse_failed(ModelEntry& entry);  // Who asked for what could not be loaded.
   void refuse_displaced(uint64_t id);
   void refuse_expired();
   void keep_what_is_not_in_the_way();

@@ -76,6 +76,7 @@ io::Task<void> LocalScheduler::run_load(Digest key, std::shared_ptr<Instance> in
   }
   loads.with({"ok"}).add();
   entry.failed_loads.clear();
+  entry.not_before = entry.other_not_before = {};
   load_seconds.observe(seconds(instance->load_time));
   log_info("model loaded", field("model", entry.target.name),
            field("seconds", instance->load_time));
@@ -107,9 +108,18 @@ void LocalScheduler::load_failed(const Digest& key, const Instance& instance, Er
   log_error("load failed", field("model", entry.target.name), field("reason", error.what));
   back_off(entry);
   entry.other_not_before = world_.clock.now() + options_.backoff_first;
-  entry.add_failed_load({*instance.wish, error});
+  entry.add_failed_load({*instance.wish, std::move(error)});
   if (on_doubt_) on_doubt_(entry.target);
-  refuse_all(entry, error);
+  refuse_failed(entry);
+}
+
+// Those who asked for something else are pumped again.
+void LocalScheduler::refuse_failed(ModelEntry& entry) {
+  std::vector<std::pair<Waiter*, const FailedLoad*>> failed;
+  for (const auto& [id, waiter] : entry.waiters) {
+    if (const auto* load = entry.failed_load(*waiter->wish)) failed.emplace_back(waiter, load);
+  }
+  for (const auto& [waiter, load] : failed) refuse(entry, *waiter, load->error);
 }
 
 void LocalScheduler::back_off(ModelEntry& entry) {
