@@ -143,11 +143,12 @@ std::vector<engine::PeerLink> NodeRecords::keepers(std::string_view name) const 
   return peers;
 }
 
-// A copy is kept by the first of the keepers, or by the second where that one was away. Besides, an
-// answer's owner has it: if that was late, it is lost only where a keeper has died since, too.
+// A copy is kept by the first of the keepers, or by the second where that one was away: of those of
+// the answer's owner, which may itself stand before them here. Besides, the owner has it: if that
+// was late, it is lost only where a keeper has died since, too.
 std::vector<engine::PeerLink> NodeRecords::holders(std::string_view name) const {
   std::vector<engine::PeerLink> peers = keepers(name);
-  const auto others = peers.begin() + std::min<std::ptrdiff_t>(2, std::ssize(peers));
+  const auto others = peers.begin() + std::min<std::ptrdiff_t>(3, std::ssize(peers));
   peers.erase(std::remove_if(others, peers.end(),
                              [this](const engine::PeerLink& peer) { return is_late(peer); }),
               peers.end());
