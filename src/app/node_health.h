@@ -21,12 +21,14 @@ class NodeHealth {
   static constexpr std::chrono::seconds kInterval{5};
   io::Task<void> watch();
   void look();
+  io::Task<void> measure_disk();
   void count_nodes();
 
   io::World& world_;
   const std::string name_;
   const io::Path models_;
   ClusterParts* cluster_;
+  bool measuring_ = false;  // The disk.
   io::TaskGroup tasks_;
 };
 

@@ -38,16 +38,26 @@ io::Task<void> OwnFiles::look() {
 }
 
 void OwnFiles::add(const store::Model& model) {
-  const auto is_new = [this](const Digest& blob) {
-    return !has(blob) && disk_.blob_size(blob).has_value();
+  std::vector<Digest> unknown;
+  const auto note = [&](const Digest& blob) {
+    if (!has(blob)) unknown.push_back(blob);
   };
-  if (!has(model.weights) && !is_new(model.weights)) return;
-  std::vector<Digest> blobs;
-  if (is_new(model.manifest.config.digest)) blobs.push_back(model.manifest.config.digest);
-  for (const model::Layer& layer : model.manifest.layers) {
-    if (is_new(layer.digest)) blobs.push_back(layer.digest);
-  }
-  if (blobs.empty()) return;
+  note(model.manifest.config.digest);
+  for (const model::Layer& layer : model.manifest.layers) note(layer.digest);
+  if (unknown.empty() || tasks_.token().cancelled()) return;
+  tasks_.spawn(add_present(model.weights, std::move(unknown)));
+}
+
+// Of a model that was made elsewhere the weights are not here, and nothing else is looked for.
+io::Task<void> OwnFiles::add_present(Digest weights, std::vector<Digest> unknown) {
+  auto find = [this, weights, &unknown] {
+    const auto is_gone = [this](const Digest& blob) { return !disk_.blob_size(blob); };
+    if (is_gone(weights)) unknown.clear();
+    std::erase_if(unknown, is_gone);
+    return unknown;
+  };
+  std::vector<Digest> blobs = co_await world_.workers.run(find);
+  if (blobs.empty()) co_return;
   added_.insert(added_.end(), blobs.begin(), blobs.end());
   if (blobs_) blobs.insert(blobs.end(), blobs_->begin(), blobs_->end());
   set(std::move(blobs));

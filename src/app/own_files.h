@@ -28,12 +28,13 @@ class OwnFiles {
   bool has(const Digest& blob) const;
   // One look, which ends before it returns. Where the disk is in trouble the last one stands.
   io::Task<void> look();
-  // Adds the files of a model that may have been made here just now.
+  // Adds the files of a model that may have been made here just now, once a worker has found them.
   void add(const store::Model& model);
 
   io::Task<void> stop() { co_await tasks_.stop(); }
 
  private:
+  io::Task<void> add_present(Digest weights, std::vector<Digest> unknown);
   void set(std::vector<Digest> blobs);
 
   io::World& world_;

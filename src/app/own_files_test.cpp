@@ -70,11 +70,25 @@ class OwnFilesTest : public ::testing::Test {
     model.manifest.config.digest = co_await put("config");
     model.manifest.layers = {{"", model.weights, 7, ""}, {"", Digest::of("elsewhere"), 1, ""}};
     files_->add(model);
+    co_await pass(std::chrono::milliseconds(1));
     EXPECT_THAT(*files_->blobs(), ::testing::SizeIs(2));
     EXPECT_TRUE(files_->has(model.weights));
     workers_.go_on();
     co_await pass(std::chrono::milliseconds(1));
     EXPECT_THAT(*files_->blobs(), ::testing::SizeIs(2));
+  }
+
+  io::Task<void> look_for_new_models_in_a_worker() {
+    co_await files_->look();
+    store::Model model;
+    model.weights = model.manifest.config.digest = co_await put("weights");
+    workers_.are_stuck = true;
+    files_->add(model);
+    co_await pass(std::chrono::seconds(2));
+    EXPECT_FALSE(files_->has(model.weights));
+    workers_.go_on();
+    co_await pass(std::chrono::milliseconds(1));
+    EXPECT_TRUE(files_->has(model.weights));
   }
 
   sim::World world_{1};
@@ -101,6 +115,10 @@ class OwnFilesTest : public ::testing::Test {
 TEST_F(OwnFilesTest, AreToldAsOfTheLastLookWhileTheDiskDoesNotAnswer) { run(wait_for_no_disk()); }
 
 TEST_F(OwnFilesTest, AreToldAtOnceWhereAModelIsMadeHere) { run(tell_at_once_what_is_made()); }
+
+TEST_F(OwnFilesTest, HoldNobodyUpWhereAModelIsMadeElsewhere) {
+  run(look_for_new_models_in_a_worker());
+}
 
 }  // namespace
 }  // namespace om::app
