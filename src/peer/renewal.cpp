@@ -41,7 +41,8 @@ io::Task<void> Renewal::stop() { co_await tasks_.stop(); }
 
 security::RenewalPlan Renewal::plan(const security::CertificateFacts& facts) const {
   const io::WallTime now = links_.world.clock.wall_now();
-  security::RenewalPlan plan = security::plan_renewal(facts, links_.addresses_of(links_.node), now);
+  security::RenewalPlan plan =
+      security::plan_renewal(facts, links_.addresses_of(links_.node), now, links_.life);
   if (plan.step == RenewalStep::wait && now + links_.life + kLongerMax < facts.not_after) {
     plan.step = RenewalStep::renew;
     plan.why = "certificates are to live shorter now (cluster.certificate_life)";

@@ -13,12 +13,12 @@
 #include "base/digest.h"
 #include "io/random.h"
 #include "io/task.h"
+#include "security/certificates.h"
 #include "security/secret.h"
 
 namespace om::security {
 
 inline constexpr std::chrono::days kAuthorityLife{3650};
-inline constexpr std::chrono::days kNodeCertificateLife{90};
 // Certificates begin in the past, for nodes whose clock is behind.
 inline constexpr std::chrono::hours kClockSlack{1};
 inline constexpr size_t kAddressesMax = 32;

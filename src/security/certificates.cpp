@@ -129,7 +129,7 @@ Result<void> check_key_pair(std::string_view certificate_pem, const Secret& key_
   return fail(Errc::unauthenticated, "the private key is not the certificate's");
 }
 
-io::WallTime renewal_time(const CertificateFacts& facts) {
+io::WallTime renewal_time(const CertificateFacts& facts, io::Duration life) {
   io::WallTime begun = facts.not_before;
   if (const io::WallTime issued = issue_time(facts.serial); issued < facts.not_after) {
     // One that a node gave itself begins when its first one did (IssueOptions::begins_by).
@@ -137,13 +137,13 @@ io::WallTime renewal_time(const CertificateFacts& facts) {
   } else {
     // A clock was far ahead: the serials carry its time until that time is there. The first one may
     // have begun years ago, and this one would be due at once, again and again.
-    begun = std::max(begun, facts.not_after - kNodeCertificateLife);
+    begun = std::max(begun, facts.not_after - life);
   }
   return begun + (facts.not_after - begun) / 3 * 2;
 }
 
-bool needs_renewal(const CertificateFacts& facts, io::WallTime now) {
-  return now >= renewal_time(facts);
+bool needs_renewal(const CertificateFacts& facts, io::WallTime now, io::Duration life) {
+  return now >= renewal_time(facts, life);
 }
 
 io::WallTime issue_time(std::string_view serial) {

@@ -12,6 +12,8 @@
 
 namespace om::security {
 
+inline constexpr std::chrono::days kNodeCertificateLife{90};  // If nothing else is set.
+
 struct CertificateFacts {
   std::string name;    // The subject's common name: for a node its name in the cluster.
   std::string serial;  // 32 hex digits or more; see issue_time().
@@ -36,10 +38,11 @@ Result<std::string> find_pinned(std::string_view chain_pem, const Digest& pin);
 // unauthenticated: the key is not the certificate's.
 Result<void> check_key_pair(std::string_view certificate_pem, const Secret& key_pem);
 
-// A node's certificate is renewed after two thirds of its life: a month is left to get through to a
-// voter.
-io::WallTime renewal_time(const CertificateFacts& facts);
-bool needs_renewal(const CertificateFacts& facts, io::WallTime now);
+// A node's certificate is renewed after two thirds of its life: a month of the 90 days is left to
+// get through to a voter. `life`: what certificates get now.
+io::WallTime renewal_time(const CertificateFacts& facts, io::Duration life = kNodeCertificateLife);
+bool needs_renewal(const CertificateFacts& facts, io::WallTime now,
+                   io::Duration life = kNodeCertificateLife);
 
 // Our serials begin with the time of issue (milliseconds, 6 bytes), so later ones compare greater.
 // The zero time for serials of others.

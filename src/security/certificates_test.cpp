@@ -108,13 +108,16 @@ TEST_F(Certificates, BelongToOneKey) {
 
 // As a voter gives itself one after its clock was ahead: serials grow, and it began long ago.
 TEST_F(Certificates, OfAClockThatWasAheadAreNotRenewedAgainAndAgain) {
+  const auto ahead = std::chrono::floor<std::chrono::milliseconds>(kNow + days(365));
   CertificateFacts facts;
   facts.not_before = kNow - days(400);
-  facts.not_after = kNow + days(90);
-  const auto ahead = std::chrono::floor<std::chrono::milliseconds>(kNow + days(365));
   facts.serial = fmt::format("{:012x}{:020x}", ahead.time_since_epoch().count(), 1);
-  EXPECT_FALSE(needs_renewal(facts, kNow + days(59)));
-  EXPECT_TRUE(needs_renewal(facts, kNow + days(60)));
+  for (const days life : {days(90), days(7)}) {
+    facts.not_after = kNow + life;
+    const io::WallTime due = kNow + io::Duration(life) / 3 * 2;
+    EXPECT_FALSE(needs_renewal(facts, due - std::chrono::hours(1), life));
+    EXPECT_TRUE(needs_renewal(facts, due + std::chrono::hours(1), life));
+  }
 }
 
 TEST_F(Certificates, AreRenewedAfterTwoThirdsOfTheirLife) {

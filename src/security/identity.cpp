@@ -169,7 +169,7 @@ std::shared_ptr<const io::Tls> join_client(const Digest& ca_pin) {
 }
 
 RenewalPlan plan_renewal(const CertificateFacts& facts, std::span<const std::string> addresses,
-                         io::WallTime now) {
+                         io::WallTime now, io::Duration life) {
   if (now >= facts.not_after) {
     return {RenewalStep::join_again, now + kLookAgainMax,
             "the node's certificate has expired; join the cluster again with a new token"};
@@ -179,7 +179,7 @@ RenewalPlan plan_renewal(const CertificateFacts& facts, std::span<const std::str
     return {RenewalStep::wait, retry,
             "the node's certificate is not valid yet; set this machine's clock"};
   }
-  if (needs_renewal(facts, now)) {
+  if (needs_renewal(facts, now, life)) {
     return {RenewalStep::renew, retry, "two thirds of the certificate's life are over"};
   }
   for (const std::string& address : addresses) {
@@ -190,7 +190,7 @@ RenewalPlan plan_renewal(const CertificateFacts& facts, std::span<const std::str
               fmt::format("the certificate does not name the address {}", address)};
     }
   }
-  return {RenewalStep::wait, std::min(renewal_time(facts), now + kLookAgainMax), ""};
+  return {RenewalStep::wait, std::min(renewal_time(facts, life), now + kLookAgainMax), ""};
 }
 
 Result<void> check_peer(std::string_view name, std::string_view serial,

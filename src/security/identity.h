@@ -93,9 +93,9 @@ struct RenewalPlan {
 };
 
 // What to do about a certificate at `now`, if the cluster knows the node under these (canonical)
-// addresses and hosts. Pure.
+// addresses and hosts, and certificates get `life` now. Pure.
 RenewalPlan plan_renewal(const CertificateFacts& facts, std::span<const std::string> addresses,
-                         io::WallTime now);
+                         io::WallTime now, io::Duration life = kNodeCertificateLife);
 
 // A node as the cluster's records know it.
 struct KnownNode {
