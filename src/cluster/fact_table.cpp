@@ -117,10 +117,21 @@ void FactTable::forget_revisions() {
   removed_.clear();
 }
 
+// A snapshot knows best of all that happened up to its revision, also where the revisions of
+// restored facts have passed those that are gone. What is newer has come meanwhile, by a commit of
+// ours, and stays.
+void FactTable::believe(metadata::Revision snapshot) {
+  for (auto& [key, fact] : facts_) {
+    if (fact.modified <= snapshot) fact.modified = 0;
+  }
+  std::erase_if(removed_, [snapshot](const auto& gone) { return gone.second <= snapshot; });
+}
+
 io::Task<Result<void>> FactTable::sync() {
   const io::Call call = world_.clock.call_within(metadata::kCallMax, tasks_.token());
   CO_TRY(const metadata::Snapshot snapshot, co_await metadata_.list(prefix_, call));
   if (snapshot.revision < revision_) forget_revisions();
+  believe(snapshot.revision);
   std::map<std::string, const metadata::Entry*> there;
   for (const metadata::Entry& entry : snapshot.entries) {
     there[entry.key.substr(prefix_.size())] = &entry;

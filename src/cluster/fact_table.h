@@ -55,6 +55,7 @@ class FactTable {
   io::Task<void> follow();
   io::Task<Result<void>> sync();
   void forget_revisions();
+  void believe(metadata::Revision snapshot);
   io::Task<Result<void>> watch();
 
   io::World& world_;

@@ -194,6 +194,35 @@ TEST(FactTable, FollowsFactsThatWereRestored) {
   });
 }
 
+// Meanwhile so much has changed that their revisions are higher than the old ones.
+TEST(FactTable, FollowsRestoredFactsThatHavePassedTheOldOnes) {
+  Bench().run([](Bench& bench) -> io::Task<void> {
+    co_await bench.put("/a/2", "removed after the backup");
+    FactTable table(bench.world(), *bench.metadata, "/a/", kFile);
+    table.start();
+    const auto synced = co_await table.wait_synced(bench.call());
+    EXPECT_TRUE(synced.has_value());
+    for (int i = 0; i < 20; i++) co_await bench.put("/a/1", fmt::format("{}", i));
+    co_await bench.remove("/a/2");
+    co_await bench.sleep(seconds(1));
+    EXPECT_EQ(value_of(table, "2"), "-");
+    auto backup = co_await metadata::open_sqlite(bench.world(), ":memory:");
+    CO_ASSERT(backup.has_value());
+    const auto before = bench.metadata->replace(std::move(*backup));
+    co_await bench.put("/a/1", "backup");
+    co_await bench.put("/a/2", "backup");
+    for (int i = 0; i < 40; i++) co_await bench.put("/b/1", "passes them");
+    metadata::Transaction last;
+    last.operations.push_back(metadata::Operation::put("/a/3", "last"));
+    EXPECT_TRUE((co_await before->commit(std::move(last), bench.call())).has_value());
+    co_await bench.sleep(seconds(1));
+    EXPECT_EQ(value_of(table, "1"), "backup");
+    EXPECT_EQ(value_of(table, "2"), "backup");
+    co_await table.stop();
+    co_await before->stop();
+  });
+}
+
 TEST(FactTable, OwnCommitsAreSeenAtOnceAndOlderNewsChangesNothing) {
   Bench().run([](Bench& bench) -> io::Task<void> {
     FactTable table(bench.world(), *bench.metadata, "/a/", kFile);
