@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "io/co_assert_for_test.h"
@@ -39,6 +40,7 @@ class BreakableMetadata final : public metadata::Metadata {
  public:
   explicit BreakableMetadata(std::unique_ptr<Metadata> inner) : inner_(std::move(inner)) {}
   bool away = false;
+  std::optional<bool> says_healthy;              // Whatever it is.
   std::function<io::Task<void>()> after_commit;  // Once, before who asked for it is told.
 
   io::Task<Result<std::optional<metadata::Entry>>> get(std::string key, io::Call call) override {
@@ -72,7 +74,7 @@ class BreakableMetadata final : public metadata::Metadata {
     return std::make_unique<BreakableWatch>(inner_->watch(std::move(prefix), from), away,
                                             replaced_);
   }
-  bool healthy() const override { return !away; }
+  bool healthy() const override { return says_healthy.value_or(!away && inner_->healthy()); }
   // Other facts from now on; watches end at the next change of the old ones, which are returned.
   std::unique_ptr<Metadata> replace(std::unique_ptr<Metadata> other) {
     replaced_++;

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "cluster/metadata_for_test.h"
 #include "io/co_assert_for_test.h"
 #include "sim/metadata.h"
 
@@ -40,13 +41,15 @@ class VoterFacts : public ::testing::Test {
   }
   io::Task<void> goes_on();
   io::Task<void> is_refused();
+  io::Task<void> asks_the_other_one();
   io::Task<void> follows();
   io::Task<void> ends();
 
   sim::World sim_{7};
   sim::SharedMetadata shared_{sim_};
   bool others_are_well_ = true;
-  std::unique_ptr<metadata::Metadata> own_ = shared_.node("own");
+  std::unique_ptr<testing::BreakableMetadata> own_ =
+      std::make_unique<testing::BreakableMetadata>(shared_.node("own"));
   VoterMetadata facts_{sim_.world(), *own_, shared_.node("others"),
                        [this] { return others_are_well_; }};
 };
@@ -79,6 +82,25 @@ io::Task<void> VoterFacts::is_refused() {
   EXPECT_LT(sim_.clock().now() - begun, seconds(2));
 }
 TEST_F(VoterFacts, AreNotChangedWhereNobodyHasAMajority) { run(is_refused()); }
+
+// What is known of an engine may be of a moment ago.
+io::Task<void> VoterFacts::asks_the_other_one() {
+  own_->says_healthy = true;
+  own_->away = true;
+  const auto through_others = co_await put("1");
+  CO_ASSERT(through_others.has_value());
+  EXPECT_TRUE(through_others->done);
+  own_->says_healthy = false;
+  own_->away = false;
+  shared_.cut("others");
+  const auto through_own = co_await put("2");
+  CO_ASSERT(through_own.has_value());
+  EXPECT_TRUE(through_own->done);
+  EXPECT_EQ(shared_.all().entries.back().value, "2");
+}
+TEST_F(VoterFacts, AreChangedThroughTheOtherWhereTheFirstHasNoMajority) {
+  run(asks_the_other_one());
+}
 
 io::Task<void> VoterFacts::follows() {
   const auto watch = facts_.watch("/", 1);
