@@ -12,7 +12,9 @@ HandlerResult handle_tags(const Dependencies& dependencies, Context& context) {
   writer.begin_object().key("models").begin_array();
   for (const store::StoredManifest& stored : models) {
     auto details = co_await dependencies.store.details(stored);
-    if (!details) {  // One damaged model must not hide the others.
+    if (!details) {
+      if (!dependencies.store.find(stored.name)) continue;  // Deleted meanwhile.
+      // One damaged model must not hide the others.
       log_warn("model left out of the list", field("model", stored.name.shortest()),
                field("error", details.error()));
       continue;

@@ -13,7 +13,6 @@ namespace om::prompt {
 namespace {
 
 constexpr int kTriggerWord = 1, kTriggerPattern = 2, kTriggerPatternFull = 3;
-constexpr unsigned kSchemaDepthMax = 64;
 
 // Where the lazy grammar starts to apply: at the first group of the pattern that caught something,
 // else at its match. As llama.cpp does it.

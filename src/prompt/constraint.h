@@ -33,6 +33,7 @@ struct Constraint {
 
 // Bytes of a JSON schema that is accepted; a grammar made of it is larger.
 inline constexpr size_t kSchemaBytesMax = 256 * 1024;
+inline constexpr unsigned kSchemaDepthMax = 64;  // Of JSON, as in requests.
 inline constexpr size_t kGrammarBytesMax = 4 * 1024 * 1024;
 
 // The schema as llama.cpp's converter may be given it (schema_limits.h): as it is, or a simpler one

@@ -35,12 +35,12 @@ CallShape usual_shape(std::string_view tag) {
   return {begin + R"({"name": ")", R"(", "arguments": )", tag == "[" ? "}]" : "}"};
 }
 
-Result<std::string> parameters_grammar(const json::object& function) {
+Result<std::string> parameters_grammar(const json::object& function, SchemaBudget& budget) {
   model::Format format{.kind = model::Format::Kind::schema,
                        .schema = R"({"type":"object","properties":{}})"};
   const auto* parameters = function.if_contains("parameters");
   if (parameters && parameters->is_object() && !parameters->get_object().empty()) {
-    format.schema = json::serialize(usable_parameters(*parameters));
+    format.schema = json::serialize(usable_parameters(*parameters, budget));
   }
   return format_grammar(format);
 }
@@ -77,10 +77,11 @@ Result<std::string> forced_call_grammar(const CallShape& shape,
                                         const std::vector<json::value>& tools,
                                         std::string_view tool_choice) {
   std::string root, rules;
+  SchemaBudget budget;
   for (size_t i = 0; i < tools.size(); ++i) {
     TRY(const ToolFunction function, function_of(tools[i]));
     if (tool_choice != "required" && function.name != tool_choice) continue;
-    TRY(const std::string parameters, parameters_grammar(*function.object));
+    TRY(const std::string parameters, parameters_grammar(*function.object, budget));
     const std::string prefix = fmt::format("om-{}-", i);
     rules += with_rules_named(parameters, prefix) + "\n";
     if (rules.size() > kGrammarBytesMax) {

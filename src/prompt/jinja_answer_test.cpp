@@ -117,7 +117,7 @@ TEST(JinjaNesting, BracketsWithoutEndEndNoParser) {
             "<tool_call>\n<function=get_weather>\n<parameter=city>\n"},
            {models.at("meta-llama-Llama-3.1-8B-Instruct.jinja"),
             "{\"name\": \"get_weather\", \"parameters\": {\"city\": "}}) {
-    for (const char* bracket : {"[", "{\"a\":"}) {
+    for (const char* bracket : {"[", "{\"a\":", "[\"]\","}) {
       const auto parser =
           jinja_answer_format(parser_of(source, true)).make_parser([] { return "id"; });
       std::string said = begun;
@@ -132,6 +132,22 @@ TEST(JinjaNesting, BracketsWithoutEndEndNoParser) {
       EXPECT_TRUE(got.ends_with(said.substr(said.size() - 50'000))) << begun << bracket;
     }
   }
+}
+
+TEST(JinjaNesting, BracketsInAStringAreText) {
+  std::string script;
+  for (int i = 0; i < 300; ++i) script += "\\u001b[31m{ [0, 1) \\\" ";
+  const auto parser =
+      jinja_answer_format(parser_of(test_data("hermes_thinking.jinja"), true)).make_parser([] {
+        return "id";
+      });
+  const auto told =
+      parser->feed("<tool_call>\n{\"name\": \"get_weather\", \"arguments\": {\"city\": \"" +
+                   script + "\"}}\n</tool_call>");
+  ASSERT_TRUE(told);
+  const auto last = parser->finish();
+  ASSERT_TRUE(last);
+  EXPECT_EQ(told->tool_calls.size() + last->tool_calls.size(), 1u);
 }
 
 TEST(JinjaProse, MarkersThatBeginWithALetterMakeItParseAll) {

@@ -75,12 +75,55 @@ bool begin_with_signs(const common_chat_params& applied) {
 // most.
 constexpr int kOpenBracketsMax = 200;
 
+// How many brackets may be open at a place of a text of which any part may be JSON: the most of all
+// ways to read it.
+class OpenBrackets {
+ public:
+  // Of text with such strings, in JSON `"`; others write `'`.
+  explicit OpenBrackets(char quote) : quote_(quote) {}
+
+  int add(char c) {
+    int outside = outside_, inside = escaped_, escaped = kNone;
+    if (c == quote_) {
+      inside = std::max(inside, outside_);
+      outside = std::max(0, inside_);
+    } else if (c == '\\') {
+      escaped = inside_;
+      outside = 0;
+    } else {
+      inside = std::max(inside, inside_);
+      if (c == '[' || c == '{') {
+        outside++;
+      } else if (c == ']' || c == '}') {
+        outside = std::max(0, outside - 1);
+      } else if (!kBetween[static_cast<uint8_t>(c)]) {
+        outside = 0;
+      }
+    }
+    outside_ = outside, inside_ = inside, escaped_ = escaped;
+    return outside_;
+  }
+
+ private:
+  static constexpr int kNone = -1;
+  // What stands between brackets outside of strings: true, false, null, None, numbers.
+  static constexpr auto kBetween = [] {
+    std::array<bool, 256> between{};
+    for (const char c : std::string_view(" \t\r\n,:+-.0123456789aeflnorstuEFNT\"'")) {
+      between[static_cast<uint8_t>(c)] = true;
+    }
+    return between;
+  }();
+
+  char quote_;
+  // Open where the place is outside a string, in one, behind a backslash in one.
+  int outside_ = 0, inside_ = kNone, escaped_ = kNone;
+};
+
 bool nests_too_deep(std::string_view text) {
-  int open = 0;
+  OpenBrackets json('"'), python('\'');
   for (const char c : text) {
-    if (c == '[' || c == '{') open++;
-    if ((c == ']' || c == '}') && open > 0) open--;
-    if (open > kOpenBracketsMax) return true;
+    if (std::max(json.add(c), python.add(c)) > kOpenBracketsMax) return true;
   }
   return false;
 }

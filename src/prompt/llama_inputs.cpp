@@ -4,7 +4,6 @@
 
 #include "prompt/constraint.h"
 #include "prompt/media.h"
-#include "prompt/schema_limits.h"
 #include "prompt/tool_schema.h"
 #include "prompt/turns.h"
 
@@ -115,21 +114,25 @@ common_chat_templates_inputs to_inputs(const ChatInput& input) {
 }
 
 bool may_be_tried(const std::vector<boost::json::value>& tools) {
-  return std::ranges::all_of(tools, [](const boost::json::value& tool) {
+  SchemaBudget budget;
+  return std::ranges::all_of(tools, [&](const boost::json::value& tool) {
     boost::system::error_code error;
     const auto* parameters = tool.find_pointer("/function/parameters", error);
-    return !parameters || check_schema(*parameters);
+    return !parameters || budget.take(*parameters);
   });
 }
 
 bool mend_tools(common_chat_templates_inputs& inputs) {
+  SchemaBudget budget;
   bool changed = false;
   for (common_chat_tool& tool : inputs.tools) {
+    boost::json::parse_options options;
+    options.max_depth = kSchemaDepthMax;
     boost::system::error_code error;
-    const auto parameters = boost::json::parse(tool.parameters, error);
-    if (error) continue;
-    const auto usable = usable_parameters(parameters);
-    if (usable == parameters) continue;
+    const auto parameters = boost::json::parse(tool.parameters, error, {}, options);
+    const auto usable =
+        error ? boost::json::value{{"type", "object"}} : usable_parameters(parameters, budget);
+    if (!error && usable == parameters) continue;
     tool.parameters = boost::json::serialize(usable);
     changed = true;
   }

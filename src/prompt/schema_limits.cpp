@@ -12,15 +12,19 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr size_t kPartsMax = 100'000;  // JSON values that are looked at to find how deep it goes.
-constexpr size_t kVisitsMax = 10'000;  // The converter makes rules at each.
-// A rule is named after the way to it.
-constexpr size_t kRuleNameBytesMax = 2 << 20;
-// For k optional properties the converter copies k^3 / 6 names.
-constexpr size_t kOptionalMax = 500, kOptionalWorkMax = kOptionalMax * kOptionalMax * kOptionalMax;
+// In one request:
+constexpr size_t kPartsMax = 100'000;     // JSON values, looked at to find how deep it goes.
+constexpr size_t kVisitsMax = 5'000;      // The converter makes rules at each.
+constexpr size_t kNamesMax = 1 << 20;     // Bytes: a rule is named after the way to it.
+constexpr size_t kConstantsMax = 20'000;  // Values of enums.
+constexpr size_t kCopiesMax = 2'000'000;  // Rules: at each pattern it copies all that it has.
+constexpr size_t kOptionalMax = 300;      // In one object; it makes k * k / 2 rules of k of them.
+constexpr size_t kOptionalWorkMax = kOptionalMax * kOptionalMax * kOptionalMax;
 // How deep the converter may recurse: into each target of a reference once, and there as deep as it
 // is nested.
 constexpr size_t kDepthMax = 2'000;
+constexpr size_t kTypesMax = 7;             // That JSON has.
+constexpr size_t kPatternBytesMax = 4'000;  // The work is that squared.
 
 bool is_refused_minimum(std::string_view name, const json::value& value) {
   if (name != "minLength" && name != "minItems") return false;
@@ -30,7 +34,7 @@ bool is_refused_minimum(std::string_view name, const json::value& value) {
 // Goes where the converter goes, each time that it does.
 class Walk {
  public:
-  explicit Walk(const json::value& root) : root_(root) {}
+  Walk(const json::value& root, SchemaWork& work) : root_(root), work_(work) {}
 
   Result<void> run() {
     TRY(depth_, nesting(root_));
@@ -38,16 +42,17 @@ class Walk {
   }
 
  private:
-  // Counts one more of what there may be `most` of.
-  static Result<void> count(size_t& counted, size_t most) {
-    if (++counted <= most) return {};
+  // Counts what there may be `most` of.
+  static Result<void> count(size_t& counted, size_t most, size_t added = 1) {
+    counted += added;
+    if (counted <= most) return {};
     return fail(Errc::invalid_argument,
-                "JSON schema: more than {} parts, each counted once for every way that leads to it",
-                most);
+                "JSON schema: it is too large, with each part counted once for every way that "
+                "leads to it");
   }
 
   Result<size_t> nesting(const json::value& value) {
-    TRY_VOID(count(parts_, kPartsMax));
+    TRY_VOID(count(work_.parts, kPartsMax));
     size_t below = 0;
     if (const auto* array = value.if_array()) {
       for (const json::value& one : *array) {
@@ -107,20 +112,24 @@ class Walk {
 
   // `way`: bytes of the names that lead to the schema.
   Result<void> visit(const json::value& schema, size_t way) {
-    TRY_VOID(count(visits_, kVisitsMax));
-    rule_names_ += way;
-    if (rule_names_ > kRuleNameBytesMax) {
-      return fail(Errc::invalid_argument, "JSON schema: too many properties of long names");
-    }
+    TRY_VOID(count(work_.visits, kVisitsMax));
+    TRY_VOID(count(work_.name_bytes, kNamesMax, way));
     const auto* object = schema.if_object();
     if (!object) return {};
     if (const auto* reference = object->if_contains("$ref")) {
       TRY(const json::value* found, target(*reference));
-      if (!found || !followed_.insert(found).second) return {};
-      return visit(*found, reference->get_string().size());
+      const std::string_view text = found ? reference->get_string() : "";
+      if (!found || !followed_.emplace(text).second) return {};
+      const auto outer = std::exchange(expanding_, {});  // From here on it stops at this reference.
+      TRY_VOID(visit(*found, text.size()));
+      expanding_ = outer;
+      return {};
     }
     const auto* types = object->if_contains("type");
     const size_t times = types && types->is_array() ? types->get_array().size() : 1;
+    if (times > kTypesMax) {
+      return fail(Errc::invalid_argument, "JSON schema: a list of {} types", times);
+    }
     for (size_t i = 0; i < times; ++i) TRY_VOID(visit_members(*object, way));
     return {};
   }
@@ -131,7 +140,15 @@ class Walk {
         return fail(Errc::invalid_argument, "JSON schema: {} of more than {}",
                     std::string_view(name), kRepetitionsMax);
       }
-      if (name == "properties" && value.is_object()) {
+      if (name == "enum" && value.is_array()) {
+        TRY_VOID(count(work_.constants, kConstantsMax, value.get_array().size()));
+      } else if (name == "pattern" && value.is_string()) {
+        if (value.get_string().size() > kPatternBytesMax) {
+          return fail(Errc::invalid_argument, "JSON schema: a pattern of more than {} bytes",
+                      kPatternBytesMax);
+        }
+        TRY_VOID(count(work_.copies, kCopiesMax, work_.visits));
+      } else if (name == "properties" && value.is_object()) {
         TRY_VOID(visit_properties(value.get_object(), object, way));
       } else if (name == "items" || name == "prefixItems" || name == "additionalProperties" ||
                  name == "anyOf" || name == "oneOf") {
@@ -143,12 +160,13 @@ class Walk {
     return {};
   }
 
-  Result<void> charge_optional(size_t optional) {
-    if (optional <= kOptionalMax) optional_work_ += optional * optional * optional;
-    if (optional <= kOptionalMax && optional_work_ <= kOptionalWorkMax) return {};
-    return fail(Errc::invalid_argument,
-                "JSON schema: too many properties that are not required ({} at most in one object)",
-                kOptionalMax);
+  Result<void> charge_optional(size_t optional, size_t way) {
+    if (optional > kOptionalMax) {
+      return fail(Errc::invalid_argument,
+                  "JSON schema: an object with more than {} properties that are not required",
+                  kOptionalMax);
+    }
+    return count(work_.optional, kOptionalWorkMax, optional * optional * (optional + way));
   }
 
   Result<void> visit_properties(const json::object& properties, const json::object& object,
@@ -159,11 +177,34 @@ class Walk {
         if (const auto* text = name.if_string()) required.insert(*text);
       }
     }
-    TRY_VOID(charge_optional(std::ranges::count_if(
-        properties, [&](const auto& property) { return !required.contains(property.key()); })));
+    TRY_VOID(charge_optional(
+        std::ranges::count_if(
+            properties, [&](const auto& property) { return !required.contains(property.key()); }),
+        way));
     for (const auto& [key, property] : properties) {
       if (key.size() > kNameBytesMax) return too_long("a property's name");
       TRY_VOID(visit(property, way + key.size() + 1));
+      TRY_VOID(find_types(property));
+    }
+    return {};
+  }
+
+  // The library asks of which types a parameter may be, and goes each way anew.
+  Result<void> find_types(const json::value& schema) {
+    TRY_VOID(count(work_.visits, kVisitsMax));
+    const auto* object = schema.if_object();
+    if (!object) return {};
+    if (const auto* reference = object->if_contains("$ref")) {
+      TRY(const json::value* found, target(*reference));
+      if (!found || !typing_.insert(found).second) return {};
+      TRY_VOID(find_types(*found));
+      typing_.erase(found);
+      return {};
+    }
+    for (const char* name : {"oneOf", "anyOf", "allOf"}) {
+      const auto* each = object->if_contains(name);
+      if (!each || !each->is_array()) continue;
+      for (const json::value& one : each->get_array()) TRY_VOID(find_types(one));
     }
     return {};
   }
@@ -178,12 +219,12 @@ class Walk {
   Result<void> visit_all_of(const json::array& components, size_t way) {
     const size_t outer = std::exchange(alternatives_, 0);
     for (const json::value& component : components) TRY_VOID(expand(component, way, false));
-    return charge_optional(std::exchange(alternatives_, outer));
+    return charge_optional(std::exchange(alternatives_, outer), way);
   }
 
   // A part of an allOf: its members are visited in place, however often.
   Result<void> expand(const json::value& component, size_t way, bool is_alternative) {
-    TRY_VOID(count(visits_, kVisitsMax));
+    TRY_VOID(count(work_.visits, kVisitsMax));
     const auto* object = component.if_object();
     if (!object) return {};
     if (const auto* reference = object->if_contains("$ref")) {
@@ -211,16 +252,25 @@ class Walk {
   }
 
   const json::value& root_;
-  size_t parts_ = 0, visits_ = 0, depth_ = 0, rule_names_ = 0, optional_work_ = 0;
-  size_t alternatives_ = 0;      // Properties of alternatives in the allOf that is walked.
-  std::set<std::string> known_;  // References whose target's depth was counted.
-  std::set<const json::value*> followed_;   // Targets that were visited.
+  SchemaWork& work_;
+  size_t depth_ = 0;
+  size_t alternatives_ = 0;         // Properties of alternatives in the allOf that is walked.
+  std::set<std::string> known_;     // References whose target's depth was counted.
+  std::set<std::string> followed_;  // Those whose target was visited.
   std::set<const json::value*> expanding_;  // Targets in whose members the walk is.
+  std::set<const json::value*> typing_;     // Those whose types are looked for.
 };
 
 }  // namespace
 
-Result<void> check_schema(const json::value& schema) { return Walk(schema).run(); }
+Result<void> SchemaBudget::take(const json::value& schema) {
+  SchemaWork work = used_;
+  TRY_VOID(Walk(schema, work).run());
+  used_ = work;
+  return {};
+}
+
+Result<void> check_schema(const json::value& schema) { return SchemaBudget().take(schema); }
 
 json::value without_single_all_of(const json::value& schema) {
   if (const auto* array = schema.if_array()) {

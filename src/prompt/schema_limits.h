@@ -14,8 +14,22 @@ namespace om::prompt {
 inline constexpr size_t kNameBytesMax = 1'000;  // They go through std::regex, which recurses too.
 inline constexpr int64_t kRepetitionsMax = 2'000;  // llama-grammar.cpp's MAX_REPETITION_THRESHOLD.
 
-// Errc::invalid_argument with what a client can change. Quick: its work is bounded too. A schema
-// that passes may still be refused by the converter.
+struct SchemaWork {
+  size_t parts = 0, visits = 0, name_bytes = 0, constants = 0, copies = 0, optional = 0;
+};
+
+// What one request may have converted.
+class SchemaBudget {
+ public:
+  // Errc::invalid_argument with what a client can change; nothing is taken then. Quick: its work is
+  // bounded too. A schema that passes may still be refused by the converter.
+  Result<void> take(const boost::json::value& schema);
+
+ private:
+  SchemaWork used_;
+};
+
+// For a schema that is the only one.
 Result<void> check_schema(const boost::json::value& schema);
 
 // The schema with each `{"allOf": [{"$ref": X}]}` written as `{"$ref": X}`, which means the same

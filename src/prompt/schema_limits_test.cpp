@@ -50,12 +50,12 @@ TEST(SchemaLimits, RefuseAlternativesOfAlternativesWithoutEnd) {
     return {{"type", "object"},
             {"properties", {{"p", {{"allOf", json::array{reference(next), reference(next)}}}}}}};
   };
-  EXPECT_THAT(reason(chain(40, twice)), HasSubstr("parts"));
+  EXPECT_THAT(reason(chain(40, twice)), HasSubstr("every way"));
   json::value nested = {{"type", "string"}};
   for (int i = 0; i < 30; ++i) {
     nested = {{"type", json::array{"object", "object"}}, {"properties", {{"p", nested}}}};
   }
-  EXPECT_THAT(reason(nested), HasSubstr("parts"));
+  EXPECT_THAT(reason(nested), HasSubstr("every way"));
 }
 
 TEST(SchemaLimits, RefuseDepthNamesAndRepetitionsThatTheConverterCannotTake) {
@@ -83,7 +83,63 @@ TEST(SchemaLimits, RefuseWhatWouldTakeSeconds) {
   EXPECT_NE(reason({{"allOf", json::array{{{"anyOf", json::array{either}}}, either}}}), "");
   json::value nested = {{"properties", many}, {"required", all}};
   for (int i = 0; i < 20; ++i) nested = {{"properties", {{std::string(900, 'n'), nested}}}};
-  EXPECT_THAT(reason(nested), HasSubstr("long names"));
+  EXPECT_THAT(reason(nested), HasSubstr("every way"));
+}
+
+TEST(SchemaLimits, RefuseWaysThroughAlternativesOneByOne) {
+  const auto either = [](int next) -> json::value {
+    return {{"anyOf", json::array{reference(next), reference(next)}}};
+  };
+  json::value ways = chain(40, either);
+  ways.get_object()["properties"] = {{"x", reference(0)}};
+  ways.get_object().erase("$ref");
+  EXPECT_THAT(reason(ways), HasSubstr("every way"));
+}
+
+TEST(SchemaLimits, RefuseListsThatMultiply) {
+  EXPECT_THAT(reason({{"type", json::array(36'000, "null")}}), HasSubstr("types"));
+  json::array values;
+  for (int i = 0; i < 4'000; ++i) values.emplace_back(i);
+  EXPECT_EQ(reason({{"enum", values}}), "");
+  json::object definitions = {{"E", {{"enum", values}}}};
+  EXPECT_NE(reason({{"$defs", definitions}, {"allOf", json::array(9, {{"$ref", "#/$defs/E"}})}}),
+            "");
+  EXPECT_NE(reason({{"type", "string"}, {"pattern", "^" + std::string(9'000, '*') + "$"}}), "");
+  json::object patterns;
+  for (int i = 0; i < 3'000; ++i) patterns[std::to_string(i)] = {{"pattern", "^a$"}};
+  EXPECT_NE(
+      reason({{"required", json::array{}},
+              {"additionalProperties", {{"anyOf", json::array{{{"properties", patterns}}}}}}}),
+      "");
+}
+
+TEST(SchemaLimits, CountEachSpellingOfAReference) {
+  json::object many;
+  for (int i = 0; i < 250; ++i) many["p" + std::to_string(i)] = json::object();
+  json::array spellings = {{{"properties", many}}};
+  for (int i = 1; i < 30; ++i) {
+    spellings.push_back({{"$ref", "#/anyOf/" + std::string(static_cast<size_t>(i), '0')}});
+  }
+  EXPECT_NE(reason({{"anyOf", spellings}}), "");
+}
+
+// All tools of a request become one grammar.
+TEST(SchemaLimits, AreOfTheWholeRequest) {
+  json::object many;
+  for (int i = 0; i < 250; ++i) many["p" + std::to_string(i)] = json::object();
+  SchemaBudget budget;
+  EXPECT_TRUE(budget.take({{"properties", many}}));
+  EXPECT_FALSE(budget.take({{"properties", many}}));
+  EXPECT_TRUE(budget.take({{"properties", {{"a", json::object()}}}}));
+}
+
+// A class whose base names it: the converter stops at the second reference.
+TEST(SchemaLimits, LetABaseNameWhatIsMadeOfIt) {
+  const auto tree = json::parse(R"({"allOf":[{"$ref":"#/$defs/Base"},{"type":"object"}],"$defs":{
+      "Base":{"type":"object","properties":{"parent":{"$ref":"#/$defs/Node"}}},
+      "Node":{"allOf":[{"$ref":"#/$defs/Base"},{"type":"object","properties":{"n":{}}}]}}})");
+  EXPECT_EQ(reason(tree), "");
+  EXPECT_TRUE(grammar_of(tree));
 }
 
 // What passes is converted without an end of the stack: the deepest there is.

@@ -4,7 +4,6 @@
 
 #include "base/strings.h"
 #include "prompt/llama_chat.h"
-#include "prompt/schema_limits.h"
 
 namespace om::prompt {
 namespace {
@@ -15,7 +14,9 @@ bool converts(const json::value& schema) {
   return llama::schema_grammar(json::serialize(schema)).has_value();
 }
 
-bool is_usable(const json::value& schema) { return check_schema(schema) && converts(schema); }
+bool is_usable(const json::value& schema, SchemaBudget& budget) {
+  return budget.take(schema) && converts(schema);
+}
 
 // JSON's name of a type, of what other languages call it too; empty: there is none.
 std::string_view type_name(std::string_view told) {
@@ -81,7 +82,8 @@ class Mender {
   // What narrows a value down: kept where the library can read it.
   static Kept limit(std::string_view name, const json::value& value) {
     if (name == "pattern") {
-      return converts({{"type", "string"}, {"pattern", value}}) ? Kept(value) : std::nullopt;
+      const json::value alone = {{"type", "string"}, {"pattern", value}};
+      return check_schema(alone) && converts(alone) ? Kept(value) : std::nullopt;
     }
     if (name == "format") return value.is_string() ? Kept(value) : std::nullopt;
     for (const std::string_view count : {"minLength", "maxLength", "minItems", "maxItems"}) {
@@ -104,7 +106,8 @@ class Mender {
     json::array known;
     if (const auto* several = value.if_array()) {
       for (const json::value& one : *several) {
-        if (auto name = one.is_string() ? type(one) : std::nullopt) known.push_back(*name);
+        const auto name = one.is_string() ? type(one) : std::nullopt;
+        if (name && std::ranges::find(known, *name) == known.end()) known.push_back(*name);
       }
     }
     return known.empty() ? std::nullopt : Kept(std::move(known));
@@ -136,14 +139,14 @@ class Mender {
 
 }  // namespace
 
-json::value usable_parameters(const json::value& parameters) {
-  if (is_usable(parameters)) return parameters;
+json::value usable_parameters(const json::value& parameters, SchemaBudget& budget) {
+  if (is_usable(parameters, budget)) return parameters;
   json::value mended = without_single_all_of(Mender(parameters).mended(parameters));
   json::object& object = mended.get_object();
   const bool says_its_form = object.contains("$ref") || object.contains("anyOf") ||
                              object.contains("oneOf") || object.contains("allOf");
   if (!says_its_form) object["type"] = "object";
-  return is_usable(mended) ? mended : json::value{{"type", "object"}};
+  return is_usable(mended, budget) ? mended : json::value{{"type", "object"}};
 }
 
 }  // namespace om::prompt

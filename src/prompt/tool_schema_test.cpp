@@ -55,8 +55,16 @@ TEST(Tools, MayHaveSchemasThatNoGrammarCanBeMadeOf) {
           "next":{"allOf":[{"$ref":"#/$defs/N"}]}}}}})",
        "\"next\""},
   };
+  // Deeper than Boost parses by default, as requests may be.
+  json::value deep = json::parse(R"({"allOf":[{"$ref":"#/allOf/0"},{}]})");
+  json::value* below = &deep.get_object()["properties"];
+  for (int i = 0; i < 20; ++i) {
+    *below = {{"p", {{"type", "object"}, {"properties", json::object()}}}};
+    below = &below->get_object()["p"].get_object()["properties"];
+  }
   const auto models = llama_templates();
   const std::string hermes = test_data("hermes_thinking.jinja");
+  EXPECT_THAT(prompt_with(deep, hermes), HasSubstr("good"));
   for (const auto& [parameters, kept] : kOdd) {
     const auto odd = json::parse(parameters);
     for (const std::string& source :
@@ -72,7 +80,8 @@ TEST(Tools, KeepTheSchemasThatCanBeUsedAsTheyWereSent) {
   const auto usual = json::parse(R"({"type":"object","required":["a"],"properties":{
       "a":{"type":"string","pattern":"^[a-z]+$"},"b":{"$ref":"#/$defs/B"},
       "c":{"type":["integer","null"],"minimum":1}},"$defs":{"B":{"enum":["x","y"]}}})");
-  EXPECT_EQ(usable_parameters(usual), usual);
+  SchemaBudget budget;
+  EXPECT_EQ(usable_parameters(usual, budget), usual);
 }
 
 }  // namespace

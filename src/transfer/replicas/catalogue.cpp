@@ -214,6 +214,7 @@ io::Task<Result<void>> Catalogue::renew_card(CatalogueModel model, io::CancelTok
   if (now.digest != model.digest || !is_older_version(now.by, kVersion)) co_return Result<void>{};
   auto value = co_await describe_(now.name, now.bytes);
   if (!value) {
+    if (!is_of_format(value.error())) co_return fail(std::move(value).error());
     log_debug("a card stays as it is", field("model", now.name.shortest()),
               field("error", value.error()));
     co_return Result<void>{};

@@ -275,7 +275,7 @@ io::Task<void> Replicas::renew_card(CatalogueModel model) {
   if (seen != cards_seen_.end() && seen->second == model.digest) co_return;
   if (is_older_version(model.by, kVersion)) {
     const auto renewed = co_await parts_.catalogue.renew_card(model, tasks_.token());
-    if (!renewed) co_return;  // No majority: with the next look.
+    if (!renewed) co_return;  // No majority, or a disk that cannot be read now: with the next look.
   }
   cards_seen_.insert_or_assign(key, model.digest);
 }
