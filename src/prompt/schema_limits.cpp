@@ -118,8 +118,9 @@ class Walk {
     if (!object) return {};
     if (const auto* reference = object->if_contains("$ref")) {
       TRY(const json::value* found, target(*reference));
-      const std::string_view text = found ? reference->get_string() : "";
-      if (!found || !followed_.emplace(text).second) return {};
+      if (!found) return {};
+      const std::string_view text = reference->get_string();
+      if (!followed_.emplace(text).second) return {};
       const auto outer = std::exchange(expanding_, {});  // From here on it stops at this reference.
       TRY_VOID(visit(*found, text.size()));
       expanding_ = outer;
@@ -191,7 +192,7 @@ class Walk {
 
   // The library asks of which types a parameter may be, and goes each way anew.
   Result<void> find_types(const json::value& schema) {
-    TRY_VOID(count(work_.visits, kVisitsMax));
+    TRY_VOID(count(work_.types, kVisitsMax));
     const auto* object = schema.if_object();
     if (!object) return {};
     if (const auto* reference = object->if_contains("$ref")) {

@@ -15,7 +15,7 @@ inline constexpr size_t kNameBytesMax = 1'000;  // They go through std::regex, w
 inline constexpr int64_t kRepetitionsMax = 2'000;  // llama-grammar.cpp's MAX_REPETITION_THRESHOLD.
 
 struct SchemaWork {
-  size_t parts = 0, visits = 0, name_bytes = 0, constants = 0, copies = 0, optional = 0;
+  size_t parts = 0, visits = 0, types = 0, name_bytes = 0, constants = 0, copies = 0, optional = 0;
 };
 
 // What one request may have converted.
