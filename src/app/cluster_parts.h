@@ -80,8 +80,12 @@ class ClusterParts {
   bool was_removed() const { return removed_; }
   // False: it has just joined and was told nothing of the cluster's models yet.
   bool knows_facts() const;
-  // Called once when this node must start anew to go on.
-  void on_change_of_role(std::function<void()> restart) { restart_ = std::move(restart); }
+  // `restart` is called once when this node must start anew to go on; where that can wait, not as
+  // long as somebody is answered here (`is_busy`).
+  void on_change_of_role(std::function<void()> restart, std::function<bool()> is_busy) {
+    restart_ = std::move(restart);
+    is_busy_ = std::move(is_busy);
+  }
   size_t leases_held() const { return peer_server_->leases(); }
   // The other nodes that can be reached and stay.
   std::vector<engine::PeerLink> peers();
@@ -152,6 +156,7 @@ class ClusterParts {
   io::Task<Result<void>> fetch_authority(io::Call call);
   bool decides_voters();
   bool has_lost_its_vote(const cluster::Member* self) const;
+  bool may_step_down();
 
   io::World& world_;
   const Settings& settings_;
@@ -162,6 +167,7 @@ class ClusterParts {
   security::IdentityStore identity_;
   scheduler::LocalScheduler* local_ = nullptr;
   std::function<void()> restart_;
+  std::function<bool()> is_busy_;
   bool stopping_ = false, listening_ = false, serving_ = false, removed_ = false, is_last_ = false;
   OwnFiles files_;
   std::map<std::string, std::shared_ptr<const io::Tls>> tls_;
@@ -185,6 +191,7 @@ class ClusterParts {
   // Since when they are to have a vote, and when they were given up without one.
   std::map<std::string, io::TimePoint> votes_awaited_, voters_failed_;
   std::optional<io::TimePoint> surplus_since_;
+  std::optional<io::TimePoint> without_vote_since_;
   io::TimePoint surveyed_at_{};  // When it was last looked since when all that is.
   std::unique_ptr<cluster::Members> members_;
   std::unique_ptr<cluster::Catalogue> catalogue_;

@@ -19,16 +19,15 @@ constexpr std::chrono::seconds kLookInterval{2};
 // Of etcd at a start: without a majority it answers later, and requests are served meanwhile.
 constexpr std::chrono::seconds kOpenMax{5};
 constexpr std::chrono::seconds kBecomeMax{60}, kChooseMax{10};
-// A voter that cannot be reached, or whose etcd is gone, for so long is replaced, if another node
-// is there to take over.
-constexpr std::chrono::seconds kVoterGoneMax{60};
-// Longer than the way from one look of the node that decides to its next one.
-constexpr std::chrono::seconds kSurveyGapMax{30};
+// A voter that cannot be reached for so long is replaced, if another node is there to take over;
+// one whose own etcd is gone later, for it serves on and starts anew when its vote is taken.
+constexpr std::chrono::seconds kVoterGoneMax{60}, kCutOffMax{600};
+constexpr std::chrono::seconds kSurveyGapMax{30};  // Longer than from one look to the next.
 // So long there must be too many of them, all well, before one has no vote any more.
 constexpr std::chrono::seconds kSurplusMax{60};
-// A node that was chosen and has no vote after so long gets none: no etcd there, or its port is
-// taken. Another is tried, and this one not again for a while.
+// A node without a vote so long after it was chosen (no etcd there) gets none, nor soon again.
 constexpr std::chrono::minutes kVoteAwaitedMax{5}, kChosenAgain{60};
+constexpr std::chrono::minutes kStepDownMax{15};  // See may_step_down().
 constexpr uint64_t kAuthorityBytesMax = 64 << 10;
 
 // A voter whose own etcd is gone is as good as away.
@@ -165,7 +164,7 @@ io::Task<void> ClusterParts::stop_voting() { return voting_->stop(); }
 
 io::Task<void> ClusterParts::keep_voters(io::CancelToken token) {
   while (true) {
-    if (voter_ && voter_->was_removed()) {
+    if (voter_ && voter_->was_removed() && may_step_down()) {
       const auto stepped = step_down();
       if (!stepped) log_error("cannot be a plain node", field("error", stepped.error()));
       if (restart_) restart_();
@@ -199,8 +198,10 @@ io::Task<void> ClusterParts::keep_voters(io::CancelToken token) {
     } else if (self && !self->voter && !voter_) {
       done = identity_.forget_authority();  // It was chosen, and given up before it had a vote.
     } else if (has_lost_its_vote(self)) {
-      done = step_down();
-      if (done) co_return restart_();
+      if (may_step_down()) {
+        done = step_down();
+        if (done) co_return restart_();
+      }
     } else if (decides_voters()) {
       done = co_await choose_voters(world_.clock.call_within(kChooseMax, token));
     }
@@ -214,6 +215,14 @@ io::Task<void> ClusterParts::keep_voters(io::CancelToken token) {
 bool ClusterParts::has_lost_its_vote(const cluster::Member* self) const {
   const bool hears = !voter_ || state_.external_etcd || voter_->metadata().healthy();
   return self && !self->voter && !hears;
+}
+
+// It starts anew then, which cuts off whom it answers longer than it drains; until then it serves
+// on.
+bool ClusterParts::may_step_down() {
+  const io::TimePoint now = world_.clock.now();
+  if (!without_vote_since_) without_vote_since_ = now;
+  return !is_busy_ || !is_busy_() || now - *without_vote_since_ >= kStepDownMax;
 }
 
 // One of the voters looks after their number: the first by name that is well.
@@ -261,7 +270,10 @@ ClusterParts::VoterSurvey ClusterParts::survey_voters(const std::vector<cluster:
       voters_gone_.erase(member.name);
     } else {
       survey.all_vote = false;
-      is_over = now - voters_gone_.try_emplace(member.name, now).first->second > kVoterGoneMax;
+      const bool serves =
+          member.has_vote() && node && node->state != cluster::NodeState::unreachable;
+      const auto since = voters_gone_.try_emplace(member.name, now).first->second;
+      is_over = now - since > (serves ? kCutOffMax : kVoterGoneMax);
     }
     if (member.has_vote()) {
       votes_awaited_.erase(member.name);

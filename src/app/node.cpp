@@ -119,7 +119,10 @@ io::Task<Result<void>> Node::enter_cluster(transfer::TransferOptions options) {
     restart_ = true;
     stop_event_.notify_all();
   };
-  if (cluster_) cluster_->on_change_of_role(restart);
+  if (cluster_) {
+    cluster_->on_change_of_role(
+        restart, [this] { return server_ != nullptr && server_->requests_running() > 0; });
+  }
   if (!cluster_) {
     CO_TRY(own_facts_, co_await open_own_facts(world_, voters_, settings_.state_directory));
   }

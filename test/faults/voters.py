@@ -67,7 +67,7 @@ class HungEtcd(ClusterCase):
     """The node itself is well. One of the four keeps no facts."""
     count = 4
 
-    def test_row_16_changes_go_through_all_nodes_and_another_takes_its_vote(self):
+    def test_row_16_changes_go_through_all_nodes(self):
         voters = [node for node in self.nodes if children(node, "etcd")]
         for hung in voters:
             self.hang(hung, signal.SIGSTOP)
@@ -78,11 +78,8 @@ class HungEtcd(ClusterCase):
                 for other in self.nodes:
                     other.wait_until(lambda name=name, other=other: name in names_of(other),
                                      f"{other.name} hears of {name}")
-            if hung is not voters[-1]:
-                self.hang(hung, signal.SIGCONT)
-                hung.wait_until(lambda hung=hung: not self.is_cut_off(hung), "it is back")
-        hung.wait_until(lambda: not children(hung, "etcd"), "it has no vote any more")
-        self.cluster.wait_for_voters()
+            self.hang(hung, signal.SIGCONT)
+            hung.wait_until(lambda hung=hung: not self.is_cut_off(hung), "it is back")
 
     @staticmethod
     def hang(node, signal_number):
