@@ -172,17 +172,16 @@ io::Task<void> ClusterParts::keep_voters(io::CancelToken token) {
     }
     const auto slept = co_await world_.clock.sleep_for(kLookInterval, {io::kNever, token});
     if (!slept) co_return;
-    if (voter_ && voter_->was_removed()) continue;
     if (has_moved()) co_return restart_();
     Result<void> done;
-    if (voter_ && !vote_is_sure_) {
+    if (voter_ && !vote_is_sure_ && !voter_->was_removed()) {
       done = co_await complete_vote(world_.clock.call_within(kChooseMax, token));
       if (!done && !token.cancelled()) {
         log_warn("this node's vote is not complete", field("error", done.error()));
       }
       if (voter_->was_removed()) continue;
     }
-    if (!members_->facts().following()) {
+    if (!members_->facts().following() || (voter_ && voter_->was_removed())) {
       co_await notice_removal(world_.clock.call_within(kChooseMax, token));
       continue;
     }
