@@ -250,7 +250,7 @@ io::Task<Result<std::string>> ClusterParts::fetch_backend_key(std::string name, 
   const cluster::View view = reports_->view();
   for (const cluster::NodeInfo& node : view.nodes()) {
     const engine::PeerLink* link = reports_->link_of(node.name);
-    if (!link || node.state == cluster::NodeState::unreachable) continue;
+    if (!link || !node.is_reachable()) continue;
     auto request = link->request("GET", std::string(kBackendKeys) + name);
     auto response = co_await client_->send(std::move(request), call);
     if (!response) continue;
@@ -391,7 +391,7 @@ std::vector<engine::PeerLink> ClusterParts::voters() {
   // Each node has an order of its own, or all would ask the same one.
   std::ranges::sort(links, {}, [&](const engine::PeerLink& link) {
     const cluster::NodeInfo* node = view.find(link.node);
-    const bool is_there = node && node->state != cluster::NodeState::unreachable;
+    const bool is_there = node && node->is_reachable();
     return std::tuple(!is_there, is_there && !node->reaches_majority,
                       rendezvous(state_.name, link.node));
   });
@@ -404,9 +404,7 @@ std::vector<engine::PeerLink> ClusterParts::other_well_voters() {
   const cluster::View view = reports_ ? reports_->view() : cluster::View();
   std::erase_if(links, [&](const engine::PeerLink& link) {
     const cluster::NodeInfo* node = view.find(link.node);
-    return link.node == state_.name || !node || !node->reaches_majority ||
-           (node->state != cluster::NodeState::ready &&
-            node->state != cluster::NodeState::draining);
+    return link.node == state_.name || !node || !node->reaches_majority || !node->answers();
   });
   return links;
 }
@@ -416,9 +414,7 @@ std::vector<engine::PeerLink> ClusterParts::peers() {
   const cluster::View view = reports_->view();
   for (const cluster::NodeInfo& node : view.nodes()) {
     const engine::PeerLink* link = reports_->link_of(node.name);
-    const bool is_there =
-        node.state == cluster::NodeState::ready || node.state == cluster::NodeState::draining;
-    if (link && is_there) peers.push_back(*link);
+    if (link && node.answers()) peers.push_back(*link);
   }
   return peers;
 }

@@ -32,7 +32,7 @@ constexpr uint64_t kAuthorityBytesMax = 64 << 10;
 
 // A voter whose own etcd is gone is as good as away.
 bool is_well(const cluster::NodeInfo* voter) {
-  return voter && voter->state != cluster::NodeState::unreachable && voter->reaches_majority;
+  return voter && voter->is_reachable() && voter->reaches_majority;
 }
 
 // etcd's client endpoints of voters that are well, the others last.
@@ -262,15 +262,13 @@ ClusterParts::VoterSurvey ClusterParts::survey_voters(const std::vector<cluster:
     }
     survey.voters++;
     // One that is drained votes on.
-    const bool is_there = is_well(node) && (node->state == cluster::NodeState::ready ||
-                                            node->state == cluster::NodeState::draining);
+    const bool is_there = is_well(node) && node->answers();
     bool is_over = false;
     if (is_there || member.name == state_.name) {
       voters_gone_.erase(member.name);
     } else {
       survey.all_vote = false;
-      const bool serves =
-          member.has_vote() && node && node->state != cluster::NodeState::unreachable;
+      const bool serves = member.has_vote() && node && node->is_reachable();
       const auto since = voters_gone_.try_emplace(member.name, now).first->second;
       is_over = now - since > (serves ? kCutOffMax : kVoterGoneMax);
     }
@@ -295,7 +293,7 @@ io::Task<Result<void>> ClusterParts::choose_voters(io::Call call) {
     log_warn("a node that was chosen has no vote yet, it is given up", field("node", now.failed));
     const cluster::View view = reports_->view();
     const cluster::NodeInfo* node = view.find(now.failed);
-    const bool is_reachable = node && node->state != cluster::NodeState::unreachable;
+    const bool is_reachable = node && node->is_reachable();
     CO_TRY_VOID(co_await remove_voter(now.failed, call));
     if (is_reachable) voters_failed_[now.failed] = world_.clock.now();  // No etcd runs there.
     co_return Result<void>{};

@@ -72,7 +72,7 @@ void NodeHealth::count_nodes() {
     nodes.with({cluster::to_string(state)}).set(static_cast<double>(count));
   }
   const auto is_cut_off = [](const cluster::NodeInfo& node) {
-    return node.state != NodeState::unreachable && !node.reaches_majority;
+    return node.is_reachable() && !node.reaches_majority;
   };
   voters_cut_off.set(static_cast<double>(std::ranges::count_if(view.nodes(), is_cut_off)));
 }

@@ -1,5 +1,7 @@
 #include "cluster/fact_table.h"
 
+#include <limits>
+
 #include "base/log.h"
 #include "cluster/fact_file.h"
 
@@ -109,14 +111,6 @@ io::Task<void> FactTable::follow() {
   }
 }
 
-// Reads see all that was told before, so history itself went back: a backup of the user's own etcd
-// was restored. What is there now counts, however high the revisions were that are gone.
-void FactTable::forget_revisions() {
-  log_warn("the facts are of an earlier time: their etcd was restored", field("prefix", prefix_));
-  for (auto& [key, fact] : facts_) fact.modified = 0;
-  removed_.clear();
-}
-
 // A snapshot knows best of all that happened up to its revision, also where the revisions of
 // restored facts have passed those that are gone. What is newer has come meanwhile, by a commit of
 // ours, and stays.
@@ -130,8 +124,13 @@ void FactTable::believe(metadata::Revision snapshot) {
 io::Task<Result<void>> FactTable::sync() {
   const io::Call call = world_.clock.call_within(metadata::kCallMax, tasks_.token());
   CO_TRY(const metadata::Snapshot snapshot, co_await metadata_.list(prefix_, call));
-  if (snapshot.revision < revision_) forget_revisions();
-  believe(snapshot.revision);
+  // Reads see all that was told before, so history itself went back: a backup of the user's own
+  // etcd was restored. What is there now counts, however high the revisions were that are gone.
+  const bool is_restored = snapshot.revision < revision_;
+  if (is_restored) {
+    log_warn("the facts are of an earlier time: their etcd was restored", field("prefix", prefix_));
+  }
+  believe(is_restored ? std::numeric_limits<metadata::Revision>::max() : snapshot.revision);
   std::map<std::string, const metadata::Entry*> there;
   for (const metadata::Entry& entry : snapshot.entries) {
     there[entry.key.substr(prefix_.size())] = &entry;

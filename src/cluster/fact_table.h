@@ -54,7 +54,6 @@ class FactTable {
   io::Task<void> write_file();
   io::Task<void> follow();
   io::Task<Result<void>> sync();
-  void forget_revisions();
   void believe(metadata::Revision snapshot);
   io::Task<Result<void>> watch();
 

@@ -120,7 +120,7 @@ void Reports::publish(NodeInfo report) {
 
 void Reports::lose(const Peer& peer, const Error& error) {
   const NodeInfo* known = view_.find(peer.link.node);
-  if (!known || known->state == NodeState::unreachable) return;
+  if (!known || !known->is_reachable()) return;
   NodeInfo lost = *known;
   const bool was_there = lost.state != NodeState::joining;
   lost.state = NodeState::unreachable;
@@ -228,7 +228,7 @@ void Reports::publish_told(const std::map<std::string, NodeInfo>& nodes) {
   for (const auto& [name, node] : nodes) {
     const auto peer = peers_.find(name);
     if (peer == peers_.end() || node.state == NodeState::joining) continue;
-    if (node.state == NodeState::unreachable) {
+    if (!node.is_reachable()) {
       lose(*peer->second, {Errc::unavailable, "another node has lost it"});
     } else {
       reports.push_back(as_of(world_.clock.now() - kToldAgeMax, node));

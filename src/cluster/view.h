@@ -63,6 +63,10 @@ enum class NodeState { joining, ready, draining, unreachable, removed };
 
 // One node as its last report told it.
 struct NodeInfo {
+  bool is_reachable() const { return state != NodeState::unreachable; }
+  // It is asked, though one that is drained gets no new requests of clients.
+  bool answers() const { return state == NodeState::ready || state == NodeState::draining; }
+
   std::string name;  // Unique in the cluster.
   NodeState state = NodeState::ready;
   bool reaches_majority = true;  // A voter, by its own copy of the facts; else true.

@@ -2,8 +2,8 @@
 
 #include <gmock/gmock.h>
 
+#include "generation/node_records_for_test.h"
 #include "io/co_assert_for_test.h"
-#include "sim/world.h"
 
 namespace om::generation {
 namespace {
@@ -57,29 +57,7 @@ TEST_F(NodeRecordsTest, EndAnAnswerThatIsTakenElsewhere) { world_.run(be_taken()
 // Two nodes, each of which keeps what the other one's clients get.
 class TwoNodesRecords : public ::testing::Test {
  protected:
-  struct Member {
-    Member(sim::World& world, const std::string& name)
-        : link{.node = name, .endpoint = io::Endpoint::tcp(name, 1), .tls = nullptr},
-          client(world.world()),
-          records(world.world(), client, [this] { return others; }),
-          server(world.world(), {}, [this](auto& request, auto& body, auto& response) {
-            return records.handle(request, body, response);
-          }) {
-      EXPECT_TRUE(server.listen(link.endpoint));
-    }
-
-    io::Task<std::unique_ptr<Recording>> take(Records::Fits fits = {}) {
-      auto taken = co_await records.take("a", "f", std::move(fits), {});
-      EXPECT_TRUE(taken) << taken.error().what;
-      co_return std::move(*taken);
-    }
-
-    engine::PeerLink link;
-    std::vector<engine::PeerLink> others;  // That it can reach.
-    http::Client client;
-    NodeRecords records;
-    http::Server server;
-  };
+  using Member = RecordsNodeForTest;
 
   void reach_each_other() {
     one_.others = {two_.link};

@@ -4,9 +4,8 @@
 #include <deque>
 
 #include "base/rendezvous.h"
-#include "generation/node_records.h"
+#include "generation/node_records_for_test.h"
 #include "io/co_assert_for_test.h"
-#include "sim/world.h"
 
 namespace om::generation {
 namespace {
@@ -17,29 +16,7 @@ using std::chrono::seconds;
 // Five nodes that reach each other; the first one answers.
 class SlowRecords : public ::testing::Test {
  protected:
-  struct Member {
-    Member(sim::World& world, const std::string& name)
-        : link{.node = name, .endpoint = io::Endpoint::tcp(name, 1), .tls = nullptr},
-          client(world.world()),
-          records(world.world(), client, [this] { return others; }),
-          server(world.world(), {}, [this, &world](auto& request, auto& body, auto& response) {
-            return handle(world.clock(), request, body, response);
-          }) {
-      EXPECT_TRUE(server.listen(link.endpoint));
-    }
-    io::Task<void> handle(io::Clock& clock, http::Request& request, http::BodyReader& body,
-                          http::ResponseWriter& response) {
-      if (delay.count() > 0) (void)co_await clock.sleep_for(delay);
-      co_await records.handle(request, body, response);
-    }
-
-    engine::PeerLink link;
-    std::vector<engine::PeerLink> others;
-    io::Duration delay{};  // Of its answers.
-    http::Client client;
-    NodeRecords records;
-    http::Server server;
-  };
+  using Member = RecordsNodeForTest;
 
   SlowRecords() {
     for (const char* name : {"n1", "n2", "n3", "n4", "n5"}) members_.emplace_back(world_, name);
@@ -56,11 +33,6 @@ class SlowRecords : public ::testing::Test {
     world_.run(std::move(test));
     for (Member& member : members_) world_.run(member.server.stop({}));
   }
-  io::Task<std::unique_ptr<Recording>> take(Member& member) {
-    auto taken = co_await member.records.take("a", "f", {}, {});
-    EXPECT_TRUE(taken) << taken.error().what;
-    co_return std::move(*taken);
-  }
   // How long that took.
   io::Task<io::Duration> add(Recording& recording, std::string lines) {
     const io::TimePoint before = world_.clock().now();
@@ -69,7 +41,7 @@ class SlowRecords : public ::testing::Test {
   }
 
   io::Task<void> replace_a_slow_keeper() {
-    const auto begun = co_await take(members_[0]);
+    const auto begun = co_await members_[0].take();
     EXPECT_LE(co_await add(*begun, "1\n"), milliseconds(100));
     keepers_[0]->delay = seconds(1);
     EXPECT_GE(co_await add(*begun, "2\n"), seconds(1)) << "once may be chance";
@@ -81,12 +53,12 @@ class SlowRecords : public ::testing::Test {
     for (Member* keeper : keepers_) {  // It died.
       std::erase_if(keeper->others, [](const auto& link) { return link.node == "n1"; });
     }
-    EXPECT_EQ((co_await take(*keepers_[2]))->take_past(), "1\n2\n3\n4\n5\n6\n");
+    EXPECT_EQ((co_await keepers_[2]->take())->take_past(), "1\n2\n3\n4\n5\n6\n");
   }
 
   io::Task<void> keep_the_only_one() {
     members_[0].others = {keepers_[0]->link};
-    const auto begun = co_await take(members_[0]);
+    const auto begun = co_await members_[0].take();
     keepers_[0]->delay = milliseconds(400);
     for (int i = 0; i < 6; i++) {
       EXPECT_LE(co_await add(*begun, "x\n"), milliseconds(500)) << "it is told all of it once";
@@ -94,7 +66,7 @@ class SlowRecords : public ::testing::Test {
   }
 
   io::Task<void> give_up_a_silent_keeper_once() {
-    const auto begun = co_await take(members_[0]);
+    const auto begun = co_await members_[0].take();
     EXPECT_LE(co_await add(*begun, "1\n"), milliseconds(100));
     keepers_[0]->delay = seconds(10);
     EXPECT_LE(co_await add(*begun, "2\n"), kRecordAnswerMax + milliseconds(100));
@@ -103,7 +75,7 @@ class SlowRecords : public ::testing::Test {
 
   io::Task<io::Duration> time_of_take() {
     const io::TimePoint before = world_.clock().now();
-    (void)co_await take(members_[0]);
+    (void)co_await members_[0].take();
     co_return world_.clock().now() - before;
   }
   io::Task<void> pass_over_who_was_late() {

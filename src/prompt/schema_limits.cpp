@@ -73,36 +73,13 @@ class Walk {
     const auto* text = reference.if_string();
     if (!text || !text->starts_with("#/")) return nullptr;
     if (text->size() > kNameBytesMax) return too_long("a $ref");
-    TRY(const json::value* found, resolve(std::string_view(*text).substr(2)));
+    TRY(const json::value* found, follow_reference(root_, reference));
     if (!found || !known_.insert(std::string(*text)).second) return found;
     TRY(const size_t depth, nesting(*found));
     depth_ += depth;
     if (depth_ <= kDepthMax) return found;
     return fail(Errc::invalid_argument, "JSON schema: its references lead more than {} levels deep",
                 kDepthMax);
-  }
-
-  // As the converter does it, without JSON Pointer's escapes.
-  Result<const json::value*> resolve(std::string_view path) const {
-    const json::value* at = &root_;
-    for (bool is_last = false; at && !is_last;) {
-      const size_t slash = path.find('/');
-      is_last = slash == path.npos;
-      const std::string_view part = path.substr(0, slash);
-      path.remove_prefix(is_last ? path.size() : slash + 1);
-      if (const auto* array = at->if_array()) {
-        size_t index = 0;
-        const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), index);
-        if (error != std::errc() || end != part.data() + part.size()) {
-          return fail(Errc::invalid_argument, "JSON schema: \"{}\" in a $ref is no place of a list",
-                      part);
-        }
-        at = index < array->size() ? &(*array)[index] : nullptr;
-      } else {
-        at = at->is_object() ? at->get_object().if_contains(part) : nullptr;
-      }
-    }
-    return at;
   }
 
   static std::unexpected<Error> too_long(std::string_view what) {
@@ -272,6 +249,31 @@ Result<void> SchemaBudget::take(const json::value& schema) {
 }
 
 Result<void> check_schema(const json::value& schema) { return SchemaBudget().take(schema); }
+
+Result<const json::value*> follow_reference(const json::value& root, const json::value& reference) {
+  const auto* text = reference.if_string();
+  if (!text || !text->starts_with("#/")) return nullptr;
+  std::string_view path = std::string_view(*text).substr(2);
+  const json::value* at = &root;
+  for (bool is_last = false; at && !is_last;) {
+    const size_t slash = path.find('/');
+    is_last = slash == path.npos;
+    const std::string_view part = path.substr(0, slash);
+    path.remove_prefix(is_last ? path.size() : slash + 1);
+    if (const auto* array = at->if_array()) {
+      size_t index = 0;
+      const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), index);
+      if (error != std::errc() || end != part.data() + part.size()) {
+        return fail(Errc::invalid_argument, "JSON schema: \"{}\" in a $ref is no place of a list",
+                    part);
+      }
+      at = index < array->size() ? &(*array)[index] : nullptr;
+    } else {
+      at = at->is_object() ? at->get_object().if_contains(part) : nullptr;
+    }
+  }
+  return at;
+}
 
 json::value without_single_all_of(const json::value& schema) {
   if (const auto* array = schema.if_array()) {

@@ -32,6 +32,11 @@ class SchemaBudget {
 // For a schema that is the only one.
 Result<void> check_schema(const boost::json::value& schema);
 
+// Where a `$ref` leads, as the converter follows it: without JSON Pointer's escapes. Null: nowhere.
+// invalid_argument: into a list, but not by a number.
+Result<const boost::json::value*> follow_reference(const boost::json::value& root,
+                                                   const boost::json::value& reference);
+
 // The schema with each `{"allOf": [{"$ref": X}]}` written as `{"$ref": X}`, which means the same
 // and may lead back. Pydantic writes the first form for members with a default or a description.
 boost::json::value without_single_all_of(const boost::json::value& schema);

@@ -127,11 +127,8 @@ class Mender {
   }
 
   bool leads_somewhere(const json::value& reference) const {
-    const auto* text = reference.if_string();
-    if (!text || !text->starts_with("#/")) return false;
-    boost::system::error_code error;
-    const json::value* found = root_.find_pointer(std::string_view(*text).substr(1), error);
-    return found && found->is_object();
+    const auto found = follow_reference(root_, reference);
+    return found && *found && (*found)->is_object();
   }
 
   const json::value& root_;

@@ -369,7 +369,7 @@ std::vector<LoadedModel> ClusterScheduler::loaded() const {
   for (LoadedModel& model : all) model.node = self_;
   const cluster::View view = nodes_->view();
   for (const cluster::NodeInfo& node : view.nodes()) {
-    if (node.name == self_ || node.state == cluster::NodeState::unreachable) continue;
+    if (node.name == self_ || !node.is_reachable()) continue;
     for (const cluster::RunnerInfo& runner : node.runners) {
       LoadedModel model;
       model.name = runner.model;

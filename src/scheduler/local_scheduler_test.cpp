@@ -387,21 +387,20 @@ io::Task<void> quarantines(Node& node) {
 }
 TEST(LocalScheduler, RefusesARequestThatKilledTwoRunners) { Node().run(quarantines); }
 
-io::Task<void> blames_nobody(Node& node) {
-  AcquireOptions innocent;
-  innocent.fingerprint = "innocent";
-  co_await die_under(node, innocent, 3, engine::Blame::none);
-  EXPECT_TRUE(co_await node.acquire(target("a"), innocent));
+io::Task<void> goes_on_after(Node& node, engine::Blame blame) {
+  AcquireOptions asked;
+  asked.fingerprint = "asked";
+  co_await die_under(node, asked, 3, blame);
+  EXPECT_TRUE(co_await node.acquire(target("a"), asked));
 }
-TEST(LocalScheduler, BlamesNoRequestForWhatASignalEnded) { Node().run(blames_nobody); }
-
-io::Task<void> never_refuses(Node& node) {
-  AcquireOptions slow;
-  slow.fingerprint = "slow";
-  co_await die_under(node, slow, 3, engine::Blame::suspicion);
-  EXPECT_TRUE(co_await node.acquire(target("a"), slow));
+TEST(LocalScheduler, BlamesNoRequestForWhatASignalEnded) {
+  Node node;
+  node.run([](Node& here) { return goes_on_after(here, engine::Blame::none); });
 }
-TEST(LocalScheduler, RefusesNoRequestUnderWhichRunnersOnlyHung) { Node().run(never_refuses); }
+TEST(LocalScheduler, RefusesNoRequestUnderWhichRunnersOnlyHung) {
+  Node node;
+  node.run([](Node& here) { return goes_on_after(here, engine::Blame::suspicion); });
+}
 
 io::Task<void> counts_a_death_once(Node& node) {
   AcquireOptions popular;

@@ -6,10 +6,6 @@
 
 namespace om::transfer {
 
-bool answers(const cluster::NodeInfo& node) {
-  return node.state == cluster::NodeState::ready || node.state == cluster::NodeState::draining;
-}
-
 http::ClientRequest blob_request(const ClusterLinks& links, const cluster::NodeInfo& node,
                                  const Digest& digest) {
   http::ClientRequest request;
@@ -24,7 +20,7 @@ std::vector<cluster::NodeInfo> holders_of(const ClusterLinks& links, const Diges
   std::vector<cluster::NodeInfo> holders;
   const cluster::View view = links.view();
   for (const cluster::NodeInfo& node : view.nodes()) {
-    if (answers(node) && node.name != links.node && node.has_blob(digest)) holders.push_back(node);
+    if (node.answers() && node.name != links.node && node.has_blob(digest)) holders.push_back(node);
   }
   return holders;
 }
@@ -59,7 +55,7 @@ io::Task<std::optional<uint64_t>> size_elsewhere(const Context& context, Digest 
     const cluster::View view = context.links->view();
     const io::TimePoint end = context.world.clock.now() + kHolderWordMax;
     for (const cluster::NodeInfo& node : view.nodes()) {
-      if (!answers(node) || node.name == context.links->node) continue;
+      if (!node.answers() || node.name == context.links->node) continue;
       if (node.has_blob(digest) != is_said) continue;
       const io::TimePoint until = std::min(end, context.world.clock.now() + kHolderAnswersMax);
       const io::Call asked{std::min(call.deadline, until), call.cancel};

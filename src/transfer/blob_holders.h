@@ -15,8 +15,6 @@ inline constexpr std::chrono::seconds kHolderWordMax{5};
 // Within which a node says whether it has a blob.
 inline constexpr std::chrono::seconds kHolderAnswersMax{2};
 
-bool answers(const cluster::NodeInfo& node);
-
 // A GET of the blob at that node, whole unless a range is added.
 http::ClientRequest blob_request(const ClusterLinks& links, const cluster::NodeInfo& node,
                                  const Digest& digest);

@@ -178,7 +178,7 @@ io::Task<bool> ClusterFetch::add_nodes() {
   if (!announced || !receivers || stop_looking_.cancelled()) co_return somebody_has_it;
   for (const std::string& name : *receivers) {
     const cluster::NodeInfo* node = view.find(name);
-    if (node != nullptr && answers(*node)) add_node(*node);
+    if (node != nullptr && node->answers()) add_node(*node);
   }
   co_return somebody_has_it;
 }

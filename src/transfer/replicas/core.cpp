@@ -84,9 +84,8 @@ ModelHealth Planner::health_of(const ReplicatedModel& model) const {
   for (const auto& [digest, size] : model.blobs) health.bytes += size;
   for (const NodeInfo& node : input_.view.nodes()) {
     if (!has_copy(node, model)) continue;
-    const bool answers = node.state == NodeState::ready || node.state == NodeState::draining;
-    if (answers) health.copies.push_back(node.name);
-    if (node.state == NodeState::unreachable) health.unreachable.push_back(node.name);
+    if (node.answers()) health.copies.push_back(node.name);
+    if (!node.is_reachable()) health.unreachable.push_back(node.name);
   }
   health.is_awaited = model.is_new && health.copies.empty() && health.unreachable.empty();
   return health;

@@ -19,7 +19,7 @@ int severity(const ModelHealth& health) {
 boost::json::array copying_json(const std::string& model, const cluster::View& view) {
   boost::json::array copying;
   for (const cluster::NodeInfo& node : view.nodes()) {
-    if (node.state == cluster::NodeState::unreachable) continue;
+    if (!node.is_reachable()) continue;
     for (const cluster::CopyProgress& copy : node.copying) {
       if (copy.model != model) continue;
       copying.push_back(boost::json::object{

@@ -96,9 +96,7 @@ void Replicas::note_new_models() {
 std::optional<io::Duration> Replicas::tombstone_age() {
   const cluster::View view = parts_.links.view();
   const io::TimePoint now = world_.clock.now();
-  const bool all_are_there = std::ranges::all_of(view.nodes(), [](const cluster::NodeInfo& node) {
-    return node.state == cluster::NodeState::ready || node.state == cluster::NodeState::draining;
-  });
+  const bool all_are_there = std::ranges::all_of(view.nodes(), &cluster::NodeInfo::answers);
   if (!all_are_there) apart_at_ = now;
   const bool is_kept = now - apart_at_ < kTogetherMin && state_->removed.size() <= kTombstonesMax;
   if (is_kept) return std::nullopt;
