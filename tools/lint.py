@@ -20,6 +20,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build/asan"
 CACHE = pathlib.Path(os.environ.get("OLLAMAMAX_CACHE", pathlib.Path.home() / ".cache/ollamamax"))
 PASSED = CACHE / "lint"
+NOT_CHECKED = ("_test.cpp", "_fuzz.cpp", "_bench.cpp")
 
 
 def digest(*parts):
@@ -56,28 +57,48 @@ def check(path, rules):
     return path, result.returncode, result.stdout
 
 
+def precompiled_headers():
+    """The files to check, each with the name of the precompiled header (cmake/pch/) its command
+    reads, if any: clang-tidy reads it too, so it has to be built before."""
+    headers = {}
+    for entry in json.loads((BUILD / "compile_commands.json").read_text()):
+        path = pathlib.Path(entry["file"])
+        if ROOT / "src" in path.parents and not path.name.endswith(NOT_CHECKED):
+            found = re.search(r"om_pch_(\w+)\.dir", entry["command"])
+            headers[path] = found[1] if found else None
+    return headers
+
+
+@functools.cache
+def rules_of(header):
+    parts = pch_parts(ROOT / f"cmake/pch/{header}.h") if header else []
+    return digest((ROOT / ".clang-tidy").read_bytes(), *[part.read_bytes() for part in parts])
+
+
+def pch_parts(path):
+    """The precompiled header and those of cmake/pch/ that it includes."""
+    parts = [path]
+    for name in re.findall(r'^#include "(cmake/pch/[^"]+)"', path.read_text(), re.M):
+        parts += pch_parts(ROOT / name)
+    return parts
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("rooms", nargs="*", help="folders of src/; all if none is named")
     arguments = parser.parse_args()
     PASSED.mkdir(parents=True, exist_ok=True)
-    subprocess.run(["ninja", "-C", str(BUILD), "om_pch_lower", "om_pch_upper", "om_pch_app"],
-                   check=True, stdout=subprocess.DEVNULL)
-    commands = json.loads((BUILD / "compile_commands.json").read_text())
-    files = sorted({pathlib.Path(entry["file"]) for entry in commands})
-    files = [path for path in files if (ROOT / "src") in path.parents
-             and not path.name.endswith(("_test.cpp", "_fuzz.cpp", "_bench.cpp"))]
+    headers = precompiled_headers()
+    files = sorted(headers)
     if arguments.rooms:
         files = [path for path in files
                  if path.relative_to(ROOT / "src").parts[0] in arguments.rooms]
-    rules = digest(*[(ROOT / path).read_bytes()
-                     for path in (".clang-tidy", "cmake/pch/lower.h", "cmake/pch/upper.h")])
-    app_rules = digest(rules, (ROOT / "cmake/pch/app.h").read_bytes())
+    targets = sorted({f"om_pch_{headers[path]}" for path in files if headers[path]})
+    subprocess.run(["ninja", "-C", str(BUILD), *targets], check=True, stdout=subprocess.DEVNULL)
 
     def look_at(path):
-        is_app = ROOT / "src/app" in path.parents
-        return check(path, app_rules if is_app else rules)
+        return check(path, rules_of(headers[path]))
 
     failed = 0
     with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
