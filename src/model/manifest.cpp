@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
+#include <tuple>
 
 #include "model/json_text.h"
 
@@ -69,9 +71,13 @@ Result<Manifest> Manifest::parse(std::string_view json) {
   if (layers->get_array().size() > kLayersMax) {
     return fail(Errc::corrupt, "manifest: more than {} layers", kLayersMax);
   }
+  // One that is named again counts once: each is read, and some bytes more here would be megabytes
+  // more in memory.
+  std::set<std::tuple<std::string, Digest, uint64_t>> known;
   for (const auto& value : layers->get_array()) {
     TRY(auto layer, parse_layer(value));
-    manifest.layers.push_back(std::move(layer));
+    const bool is_new = known.emplace(layer.media_type, layer.digest, layer.size).second;
+    if (is_new) manifest.layers.push_back(std::move(layer));
   }
   return manifest;
 }

@@ -30,6 +30,23 @@ TEST(Manifest, WritesTheBytesItRead) {
   EXPECT_EQ(manifest->config.kind(), kConfigMediaType);
 }
 
+TEST(Manifest, TakesALayerOnceThatIsNamedAgain) {
+  const auto layer = [](std::string_view kind, const std::string& digest, int size) {
+    return fmt::format(
+        R"({{"mediaType":"application/vnd.ollama.image.{}","digest":"{}","size":{}}})", kind,
+        digest, size);
+  };
+  std::vector<std::string> layers(30'000, layer("license", kA, 3));
+  layers.push_back(layer("system", kA, 3));  // Something else that says the same.
+  layers.push_back(layer("license", kB, 3));
+  layers.push_back(layer("license", kA, 4));  // Which of them is right, the pull finds out.
+  const auto manifest = Manifest::parse(fmt::format(
+      R"({{"config":{{"digest":"{}","size":1}},"layers":[{}]}})", kA, fmt::join(layers, ",")));
+  ASSERT_TRUE(manifest) << manifest.error().what;
+  EXPECT_EQ(manifest->layers.size(), 4U);
+  EXPECT_EQ(manifest->total_size(), 1U + 3 + 3 + 3 + 4);
+}
+
 TEST(Manifest, RefusesWhatCannotBe) {
   const std::string start = R"({"config":{"digest":")" + kA + R"(","size":)";
   for (const std::string& text :

@@ -5,6 +5,7 @@
 #include "model/messages.h"
 #include "store/disk_space.h"
 #include "store/hash_file.h"
+#include "store/model_loader.h"
 #include "store/testing/failing_files.h"
 #include "store/testing/world.h"
 
@@ -63,6 +64,37 @@ TEST_F(LoadedModel, HasItsSmallLayersAndTheHeaderOfItsWeights) {
   EXPECT_TRUE(model.can("completion"));
   EXPECT_TRUE(model.can("tools"));
   EXPECT_FALSE(model.can("vision"));
+}
+
+TEST_F(LoadedModel, IsRefusedWhenThereIsTooMuchToRead) {
+  open();
+  put_chat_model("chat", "one");
+  const model::Manifest plain = store().load(name("chat")).value()->manifest;
+  const auto load_with = [&](const std::vector<model::Layer>& more) {
+    model::Manifest manifest = plain;
+    manifest.layers.insert(manifest.layers.end(), more.begin(), more.end());
+    EXPECT_TRUE(wait(store().put_manifest(name("chat"), manifest.to_json())));
+    return store().load(name("chat"));
+  };
+  const std::string text(kTextBytesMax, 'x');
+  const auto again = load_with(std::vector(100, layer("license", text)));
+  ASSERT_TRUE(again) << again.error().what;
+  EXPECT_THAT((*again)->licenses, ElementsAre("one", "two", text));
+
+  // The size is the manifest's word only.
+  const auto sizes = [this](std::string_view kind, const std::string& data, uint64_t count) {
+    std::vector<model::Layer> layers(count, layer(kind, data));
+    for (uint64_t i = 0; i < count; i++) layers[i].size = i;
+    return layers;
+  };
+  for (const auto& more : {sizes("license", text, 4), sizes("system", text, 4),
+                           sizes("license", "small", 1000), sizes("adapter", "any", 1001)}) {
+    const auto refused = load_with(more);
+    ASSERT_FALSE(refused) << more[0].media_type;
+    EXPECT_EQ(refused.error().code, Errc::corrupt);
+    EXPECT_THAT(refused.error().what, HasSubstr("chat:latest: more than 1000 layers to read"));
+  }
+  EXPECT_TRUE(load_with(sizes("adapter", "any", 900)));
 }
 
 TEST_F(LoadedModel, IsReadOnceAndAgainAfterAChange) {

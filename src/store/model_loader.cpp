@@ -40,11 +40,22 @@ class LayerReader {
  private:
   Result<std::string> text(const model::Layer& layer) {
     auto data = store_.read_blob(layer.digest, kTextBytesMax);
-    if (data) return data;
-    return fail(annotate(data.error(), layer.kind()));
+    if (!data) return fail(annotate(data.error(), layer.kind()));
+    TRY_VOID(count(data->size()));
+    return data;
+  }
+
+  // Who may pull chooses how many there are, and whoever lists models reads them all.
+  Result<void> count(uint64_t text_bytes) {
+    layers_++;
+    text_bytes_ += text_bytes;
+    if (layers_ <= kLayersReadMax && text_bytes_ <= kTextsBytesMax) return {};
+    return fail(Errc::corrupt, "{}: more than {} layers to read, or {} MiB of text",
+                model_.name.shortest(), kLayersReadMax, kTextsBytesMax >> 20);
   }
 
   Result<void> take_path(const model::Layer& layer, std::vector<std::string>& into) {
+    TRY_VOID(count(0));
     into.push_back(store_.blob_path(layer.digest));
     return {};
   }
@@ -70,6 +81,8 @@ class LayerReader {
 
   Store& store_;
   Model& model_;
+  size_t layers_ = 0;
+  uint64_t text_bytes_ = 0;
 };
 
 Result<std::vector<std::string>> capabilities_of(io::Filesystem& files, const Model& model) {

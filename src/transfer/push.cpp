@@ -1,6 +1,7 @@
 #include "transfer/push.h"
 
 #include <algorithm>
+#include <set>
 
 #include "base/log.h"
 #include "io/task_group.h"
@@ -107,14 +108,10 @@ class LayerPush {
 
 // Each blob once, in the manifest's order, the config last.
 std::vector<model::Layer> blobs_of(const model::Manifest& manifest) {
-  std::vector<model::Layer> blobs;
-  const auto add = [&blobs](const model::Layer& layer) {
-    if (std::ranges::find(blobs, layer.digest, &model::Layer::digest) == blobs.end()) {
-      blobs.push_back(layer);
-    }
-  };
-  for (const model::Layer& layer : manifest.layers) add(layer);
-  add(manifest.config);
+  std::vector<model::Layer> blobs = files_of(manifest);
+  std::set<Digest> known;
+  std::erase_if(blobs,
+                [&known](const model::Layer& layer) { return !known.insert(layer.digest).second; });
   return blobs;
 }
 
