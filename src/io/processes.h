@@ -4,6 +4,7 @@
 #include <csignal>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,6 +17,7 @@ struct SpawnOptions {
   std::vector<std::string> argv;                                 // argv[0] is the program's path.
   std::vector<std::pair<std::string, std::string>> environment;  // Added to the parent's.
   std::vector<std::string> environment_removed;
+  std::optional<std::vector<std::string>> environment_kept;  // Nothing else of the parent's.
   std::string directory;  // Working directory; empty: the parent's.
   bool ignore_sigpipe = false;
   // When the machine's memory runs out, the kernel is to end this one rather than others.

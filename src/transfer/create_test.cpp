@@ -51,6 +51,28 @@ io::Task<void> bare_python(sim::World&, std::shared_ptr<sim::Program> program) {
   co_return;
 }
 
+// Python with all packages. The converter tells what it is given, and fails; `working_python`'s
+// makes a model.
+io::Task<void> full_python(sim::World& world, std::shared_ptr<sim::Program> program) {
+  const auto& argv = program->argv();
+  if (argv[1] == "-c") {
+    program->print(argv[2].contains("missing:") ? "missing:" : "code:QWenLMHeadModel");
+    program->exit(0);
+    co_return;
+  }
+  for (const std::string& name : world.files().list(argv[2]).value()) program->print(name);
+  for (const auto& [name, value] : program->options().environment) {
+    if (name.ends_with("OFFLINE")) program->print(name + "=" + value);
+  }
+  program->exit(1);
+}
+
+io::Task<void> working_python(sim::World& world, std::shared_ptr<sim::Program> program) {
+  const auto& argv = program->argv();
+  if (argv[1] == "-c") co_return co_await full_python(world, program);
+  program->exit(world.files().write_file(argv[4], gguf(kF16)) ? 0 : 1);
+}
+
 class Create : public TransferWorld {
  protected:
   void SetUp() override {
@@ -286,6 +308,29 @@ TEST_F(Create, SaysWhatConvertingSafetensorsNeeds) {
   const auto done = create(wanted);
   EXPECT_EQ(done.error().code, Errc::unsupported);
   EXPECT_THAT(done.error().what, HasSubstr("`/bin/python3 -m pip install torch transformers`"));
+}
+
+TEST_F(Create, GivesAConverterOnlyDataAndSaysWhichModelNeedsItsCode) {
+  auto wanted = request("c");
+  for (const char* name : {"model.safetensors", "config.json", "merges.txt", "qwen.tiktoken",
+                           "a.py", "tokenizers/b.py", "c.so", "pytorch_model.bin"}) {
+    wanted.files[name] = put(name);
+  }
+  ASSERT_TRUE(world_.files.write_file("/bin/convert.py", "script"));
+  install("/bin/python3", &full_python);
+  options_.convert_script = "/bin/convert.py";
+  restart();
+  const auto refused = create(wanted);
+  EXPECT_EQ(refused.error().code, Errc::unsupported);
+  EXPECT_THAT(refused.error().what, HasSubstr("QWenLMHeadModel comes with Python code of its own"));
+  EXPECT_THAT(refused.error().what,
+              HasSubstr("python3 failed (exit status 1): config.json | merges.txt | "
+                        "model.safetensors | qwen.tiktoken | HF_HUB_OFFLINE=1 | "
+                        "TRANSFORMERS_OFFLINE=1"));
+
+  install("/bin/python3", &working_python);
+  must_create(wanted);
+  EXPECT_EQ(load("c")->weights, Digest::of(gguf(kF16)));
 }
 
 TEST_F(Create, RefusesWhatIsNoRequest) {

@@ -65,6 +65,7 @@ io::Task<Result<void>> quantize(Context& context, QuantizeJob job, const Progres
   QuantizeProgress progress(job, sink);
   io::SpawnOptions options;
   options.argv = {program, "--allow-requantize", job.input, job.output, job.type};
+  options.ends_first = true;  // Of what runs here, it is the easiest to ask for again.
   LineSink lines = [&progress](std::string line) { return progress.take(std::move(line)); };
   const auto done = co_await run_child(context.world, std::move(options), std::move(lines), call);
   if (done || done.error().code != Errc::internal) co_return done;

@@ -373,5 +373,70 @@ class Safetensors(CreateTest):
         self.assertNotIn("converted:latest", self.node.names())
 
 
+class ModelsWithCode(CreateTest):
+    """Where Python has all packages (empty ones), and a converter that keeps what it was given."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.node.stop()
+        folder = cls.node.folder / "python"
+        folder.mkdir()
+        for package in ("torch", "transformers", "numpy", "yaml"):
+            (folder / f"{package}.py").touch()
+        cls.given = folder / "given"
+        python = folder / "python3"
+        python.write_text(f"""#!/bin/sh
+if [ "$1" = -c ]; then PYTHONPATH={folder} exec /usr/bin/python3 -S "$@"; fi
+cp -r "$2" {cls.given} && env > {cls.given}/environment
+echo no such tokenizer; exit 1
+""")
+        python.chmod(0o755)
+        cls.node.environment["PATH"] = f"{folder}:{os.environ['PATH']}"
+        cls.node.environment["A_SECRET"] = "not for children"
+        cls.node.start()
+
+    def test_their_code_is_not_run_and_it_is_said_why(self):
+        facts = {"architectures": ["QWenLMHeadModel"], "length": 10 ** 30, "limit": float("inf")}
+        settings = {"tokenizer_class": "QWenTokenizer", "pad_token": "/"}
+        files = {
+            "model.safetensors": struct.pack("<Q", 2) + b"{}",
+            "config.json": json.dumps({**facts, "configuration_files": ["config.4.json.txt"],
+                                       "auto_map": {"AutoConfig": "evil.C"}}).encode(),
+            "part/tokenizer_config.json": json.dumps({
+                **settings, "vocab_file": "/etc/passwd",
+                "auto_map": ["somebody/else--evil.T", None]}).encode(),
+            "vocab.json": b'{"auto_map": 7}',
+            "evil.py": b"raise SystemExit", "torch/__init__.py": b"raise SystemExit"}
+        for data in files.values():
+            self.node.request("POST", f"/api/blobs/{digest(data)}", data).close()
+        text = self.node.refused(501, "/api/create", {
+            "model": "coded", "stream": False,
+            "files": {name: digest(data) for name, data in files.items()}})
+        self.assertRegex(text, "^QWenLMHeadModel comes with Python code of its own .*: no such "
+                               "tokenizer$")
+        given = {str(path.relative_to(self.given)): path.read_bytes()
+                 for path in self.given.rglob("*") if path.is_file()}
+        environment = given.pop("environment").decode()
+        self.assertNotIn("A_SECRET", environment)
+        self.assertIn("HF_HUB_OFFLINE=1\n", environment)
+        self.assertEqual(given.keys(), {"model.safetensors", "config.json", "vocab.json",
+                                        "part/tokenizer_config.json"})
+        self.assertEqual(json.loads(given["config.json"]), facts)
+        self.assertEqual(json.loads(given["part/tokenizer_config.json"]), settings)
+        self.assertEqual(given["vocab.json"], files["vocab.json"])
+        for data in files.values():  # The blobs are what they were.
+            self.assertEqual(self.blob(digest(data)).read_bytes(), data)
+
+    def test_a_file_that_is_no_json_is_named(self):
+        files = {"model.safetensors": struct.pack("<Q", 2) + b"{}", "config.json": b"{"}
+        for data in files.values():
+            self.node.request("POST", f"/api/blobs/{digest(data)}", data).close()
+        text = self.node.refused(500, "/api/create", {
+            "model": "broken", "stream": False,
+            "files": {name: digest(data) for name, data in files.items()}})
+        self.assertIn("config.json: Expecting property name", text)
+
+
 if __name__ == "__main__":
     cases.main()

@@ -42,8 +42,9 @@ struct ExecArguments {
     for (char** entry = environ; *entry != nullptr; entry++) {
       const std::string_view text = *entry;
       const std::string_view name = text.substr(0, text.find('='));
-      const auto& removed = options.environment_removed;
-      bool keep = std::find(removed.begin(), removed.end(), name) == removed.end();
+      const auto& kept = options.environment_kept;
+      bool keep = !kept || std::ranges::find(*kept, name) != kept->end();
+      for (const auto& removed : options.environment_removed) keep = keep && removed != name;
       for (const auto& [added, value] : options.environment) keep = keep && added != name;
       if (keep) strings.emplace_back(text);
     }

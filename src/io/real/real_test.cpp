@@ -311,6 +311,23 @@ TEST(Processes, GiveLinesAndTheExitStatus) {
   EXPECT_EQ(status.code, 3);
 }
 
+TEST(Processes, GetOnlyWhatIsKeptOfTheEnvironmentIfAskedTo) {
+  RealWorld world;
+  ASSERT_EQ(::setenv("A_SECRET", "not for children", 1), 0);
+  std::vector<std::string> lines;
+  ExitStatus status;
+  SpawnOptions options;
+  options.argv = {"/usr/bin/env"};
+  options.environment = {{"GREETING", "hello"}};
+  options.environment_kept = {"PATH", "GREETING", "NOWHERE"};
+  world.run_until_done(run_child(world.world(), std::move(options), lines, status));
+  ::unsetenv("A_SECRET");
+  std::ranges::sort(lines);
+  ASSERT_EQ(lines.size(), 2);
+  EXPECT_EQ(lines[0], "GREETING=hello");
+  EXPECT_TRUE(lines[1].starts_with("PATH="));
+}
+
 TEST(Processes, EndFirstWhenMemoryRunsOutIfAskedTo) {
   RealWorld world;
   const auto score_of_child = [&world](bool ends_first) {
