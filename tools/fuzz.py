@@ -30,8 +30,13 @@ def run(target, seconds):
     command = [str(BUILD / target), str(found), str(ROOT / "test/corpus" / target),
                f"-max_total_time={seconds}", "-timeout=10", "-rss_limit_mb=2048", "-max_len=65536",
                f"-artifact_prefix={artifacts}/", "-print_final_stats=1"]
-    result = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                            text=True, errors="replace", timeout=seconds + 300)
+    try:
+        result = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE,
+                                stderr=subprocess.STDOUT, text=True, errors="replace",
+                                timeout=seconds + 300)
+    except subprocess.TimeoutExpired as hung:
+        output = (hung.stdout or b"").decode(errors="replace")
+        return target, 1, 0, f"{output}\nit did not end within {hung.timeout} s"
     runs = re.search(r"stat::number_of_executed_units: (\d+)", result.stdout)
     return target, result.returncode, int(runs.group(1)) if runs else 0, result.stdout
 

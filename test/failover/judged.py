@@ -14,10 +14,11 @@ class Endless(load.Stream):
 
     def __init__(self, node):
         super().__init__(node, "generate 0", load.GENERATE, {})
-        self.let_go = threading.Event()
+        self.has_begun, self.let_go = threading.Event(), threading.Event()
 
     def run(self):
         self.arrivals.append(time.monotonic())
+        self.has_begun.set()
         self.let_go.wait()
 
 
@@ -29,8 +30,7 @@ class Judged(unittest.TestCase):
         self.stream = Endless(node)
         self.stream.start()
         self.addCleanup(self.end)
-        while not self.stream.arrivals:
-            time.sleep(0.01)
+        self.assertTrue(self.stream.has_begun.wait(10))
 
     def end(self):
         self.stream.let_go.set()

@@ -3,11 +3,11 @@
 import os
 import signal
 import subprocess
-import time
 
 from base import FULL, ClusterCase, children
 from load import MODEL, Load, names_of
 
+from support import cluster
 from support.node import HttpError
 
 
@@ -69,8 +69,7 @@ class Leader(ClusterCase):
         with Load(writers=alive, askers=alive) as load:
             for pid in frozen:
                 os.kill(pid, signal.SIGSTOP)
-            load.wait_for_progress()
-            time.sleep(10 if FULL else 4)
+            alive[0].wait_until(lambda: cluster.etcd_leader(alive), "another one leads")
             load.wait_for_progress()
         load.check_answers(self)
         written = load.acknowledged()

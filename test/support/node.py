@@ -71,20 +71,23 @@ class Node:
 
     def __exit__(self, kind, value, trace):
         if kind is not None:
-            print(f"---- log of the node ----\n{self.log()[-6000:]}\n---- end ----")
+            self.print_log()
         self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def print_log(self):
+        print(f"---- log of the node ----\n{self.log()[-6000:]}\n---- end ----")
 
     def command(self, line):
         """How a program is started on the node's machine."""
         return line
 
     def start(self):
-        self.log_file = open(self.folder / "node.log", "ab")
-        self.process = subprocess.Popen(self.command([self.program, "serve", *self.arguments]),
-                                        env=self.environment,
-                                        stdin=subprocess.DEVNULL, stdout=self.log_file,
-                                        stderr=subprocess.STDOUT, start_new_session=True)
+        with open(self.folder / "node.log", "ab") as log:
+            self.process = subprocess.Popen(self.command([self.program, "serve", *self.arguments]),
+                                            env=self.environment,
+                                            stdin=subprocess.DEVNULL, stdout=log,
+                                            stderr=subprocess.STDOUT, start_new_session=True)
         self.wait_until(self.answers, "the node answers")
 
     def answers(self):

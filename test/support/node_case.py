@@ -13,6 +13,7 @@ class NodeCase(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.node = Node()
+        cls.addClassCleanup(cls.node.__exit__, None, None, None)  # Also where what follows fails.
         cls.node.start()
         for name in cls.models:
             cls.node.create(name)
@@ -22,6 +23,13 @@ class NodeCase(unittest.TestCase):
     def prepare(cls):
         pass
 
-    @classmethod
-    def tearDownClass(cls):
-        cls.node.__exit__(None, None, None)
+    def run(self, result=None):
+        before = troubles(result)
+        result = super().run(result)
+        if troubles(result) > before:
+            self.node.print_log()
+        return result
+
+
+def troubles(result):
+    return len(result.failures) + len(result.errors) if result else 0

@@ -24,9 +24,7 @@ class NameLookup : public testing::Test {
  public:
   NameLookup() : world_(std::in_place, RealOptions{.ask_name = system_that_may_be_silent()}) {}
   ~NameLookup() override {
-    const auto before = std::chrono::steady_clock::now();
-    world_.reset();
-    EXPECT_LT(std::chrono::steady_clock::now() - before, seconds(1)) << "waited for a thread";
+    world_.reset();  // Would hang if it waited for the thread.
     over_->count_down();
   }
 
