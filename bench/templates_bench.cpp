@@ -1,5 +1,5 @@
 // What one chat costs before its first token, and each token of its answer after: rendering of the
-// messages and parsing of the answer, with jinja templates.
+// messages and parsing of the answer, with jinja templates, and Go's (*.gotmpl).
 //
 //   templates_bench ROUNDS TEMPLATE...    files; one line a case: template, kind, turns, tools,
 //                                         microseconds (median)
@@ -104,7 +104,8 @@ int main(int count, char** words) {
   if (count < 3) return 2;
   const int rounds = std::max(1, std::atoi(words[1]));
   for (const std::filesystem::path file : std::span(words + 2, words + count)) {
-    prompt::TemplateSource source{.jinja = read(file), .eos_token = "<|im_end|>"};
+    prompt::TemplateSource source{.eos_token = "<|im_end|>"};
+    (file.extension() == ".gotmpl" ? source.go : source.jinja) = read(file);
     run(file.stem(), *prompt::make_template(std::move(source)).value(), rounds);
   }
   return 0;

@@ -84,9 +84,21 @@ Result<Templates> parse(std::vector<Token> tokens);
 
 bool is_function(std::string_view name);
 
+struct Call {
+  std::vector<Value> arguments;
+  int64_t now_seconds = 0;
+  size_t text_bytes_max = 0;  // A text of many arguments that has become longer ends there.
+  size_t bytes_read = 0;      // Told by the call: what was compared and searched through.
+};
+
+// What it takes to find a name among so many, in the worst case.
+inline size_t bytes_searched(size_t names, std::string_view name) {
+  constexpr size_t kBytesOfEach = 16;
+  return names * (name.size() + kBytesOfEach);
+}
+
 // Errors are without a position; the evaluator adds it. `and` and `or` are not here: they do not
 // evaluate all their arguments.
-Result<Value> call_function(std::string_view name, const std::vector<Value>& arguments,
-                            int64_t now_seconds);
+Result<Value> call_function(std::string_view name, Call& call);
 
 }  // namespace om::prompt::go

@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <optional>
+#include <span>
 
 #include "prompt/go_ast.h"
 
@@ -25,21 +26,24 @@ double number_of(const Value& value) {
 }
 
 // Negative, zero or positive, for two values of one basic kind.
-Result<int> compare(const Value& a, const Value& b) {
+Result<int> compare(const Value& a, const Value& b, size_t& bytes_read) {
   if (a.as_int() && b.as_int()) {
     return *a.as_int() < *b.as_int() ? -1 : *a.as_int() > *b.as_int();
   }
   if (is_number(a) && is_number(b)) {
     return number_of(a) < number_of(b) ? -1 : number_of(a) > number_of(b);
   }
-  if (a.as_string() && b.as_string()) return a.as_string()->compare(*b.as_string());
+  if (a.as_string() && b.as_string()) {
+    bytes_read += std::min(a.as_string()->size(), b.as_string()->size());
+    return a.as_string()->compare(*b.as_string());
+  }
   return fail(Errc::invalid_argument, "incompatible types for comparison");
 }
 
-Result<bool> equal(const Value& a, const Value& b) {
+Result<bool> equal(const Value& a, const Value& b, size_t& bytes_read) {
   if (a.is_null() || b.is_null()) return a.is_null() && b.is_null();
   if (a.as_bool() && b.as_bool()) return *a.as_bool() == *b.as_bool();
-  TRY(int order, compare(a, b));
+  TRY(int order, compare(a, b, bytes_read));
   return order == 0;
 }
 
@@ -50,23 +54,25 @@ const Value& basic(const Value& value) {
   return single ? *single : value;
 }
 
-Result<Value> equality(std::string_view name, const Arguments& arguments) {
+Result<Value> equality(std::string_view name, Call& call) {
+  const Arguments& arguments = call.arguments;
   if (arguments.size() < 2) return wrong_count(name, "at least 2", arguments.size());
   if (name == "ne") {
     if (arguments.size() != 2) return wrong_count(name, "2", arguments.size());
-    TRY(bool same, equal(basic(arguments[0]), basic(arguments[1])));
+    TRY(bool same, equal(basic(arguments[0]), basic(arguments[1]), call.bytes_read));
     return Value(!same);
   }
   for (size_t i = 1; i < arguments.size(); ++i) {
-    TRY(bool same, equal(basic(arguments[0]), basic(arguments[i])));
+    TRY(bool same, equal(basic(arguments[0]), basic(arguments[i]), call.bytes_read));
     if (same) return Value(true);
   }
   return Value(false);
 }
 
-Result<Value> order(std::string_view name, const Arguments& arguments) {
+Result<Value> order(std::string_view name, Call& call) {
+  const Arguments& arguments = call.arguments;
   if (arguments.size() != 2) return wrong_count(name, "2", arguments.size());
-  TRY(int order, compare(arguments[0], arguments[1]));
+  TRY(int order, compare(arguments[0], arguments[1], call.bytes_read));
   if (name == "lt") return Value(order < 0);
   if (name == "le") return Value(order <= 0);
   if (name == "gt") return Value(order > 0);
@@ -101,7 +107,8 @@ Result<size_t> position(const Value& value, size_t size, bool end_allowed) {
   return static_cast<size_t>(*index);
 }
 
-Result<Value> index(const Arguments& arguments) {
+Result<Value> index(Call& call) {
+  const Arguments& arguments = call.arguments;
   if (arguments.empty()) return wrong_count("index", "at least 1", 0);
   Value value = arguments[0];
   for (size_t i = 1; i < arguments.size(); ++i) {
@@ -119,6 +126,7 @@ Result<Value> index(const Arguments& arguments) {
                     "string",
                     key.type_name());
       }
+      call.bytes_read += bytes_searched(map->fields.size(), *key.as_string());
       const Value* found = map->find(*key.as_string());
       value = found ? Value(*found) : Value();
     } else if (value.is_null()) {
@@ -155,17 +163,18 @@ Result<Value> slice(const Arguments& arguments) {
                 to);
   }
   if (text) return Value(text->substr(from, to - from));
-  return Value::list({list->items.begin() + static_cast<ptrdiff_t>(from),
-                      list->items.begin() + static_cast<ptrdiff_t>(to)});
+  return Value::part(*list, from, to);
 }
 
 // fmt.Sprint puts a space between two operands when neither is a string, Sprintln always.
-std::string print(const Arguments& arguments, bool line) {
+std::string print(const Call& call, bool line) {
+  const Arguments& arguments = call.arguments;
   std::string out;
   for (size_t i = 0; i < arguments.size(); ++i) {
     bool texts = i > 0 && (arguments[i].as_string() || arguments[i - 1].as_string());
     if (i > 0 && (line || !texts)) out += ' ';
     out += arguments[i].is_null() ? "<nil>" : arguments[i].print();
+    if (out.size() > call.text_bytes_max) break;
   }
   if (line) out += '\n';
   return out;
@@ -219,7 +228,8 @@ std::string apply(const Verb& verb, const Value& value) {
     if (verb.letter == 'q') return json_quoted(*text);
     if (verb.letter == 'x') {
       std::string out;
-      for (unsigned char c : *text) out += fmt::format("{:02x}", c);
+      constexpr std::string_view kDigits = "0123456789abcdef";
+      for (unsigned char c : *text) out.append({kDigits[c >> 4], kDigits[c & 15]});
       return out;
     }
   }
@@ -280,7 +290,8 @@ Verb parse_verb(std::string_view format, size_t& at) {
   return verb;
 }
 
-Result<Value> printf(const Arguments& arguments) {
+Result<Value> printf(const Call& call) {
+  const Arguments& arguments = call.arguments;
   if (arguments.empty() || !arguments[0].as_string()) {
     return fail(Errc::invalid_argument, "wrong type for value of printf; expected string");
   }
@@ -306,12 +317,14 @@ Result<Value> printf(const Arguments& arguments) {
     } else {
       pad(out, apply(verb, arguments[used++]), verb);
     }
+    if (out.size() > call.text_bytes_max) return Value(std::move(out));
   }
   if (used < arguments.size()) {
     out += "%!(EXTRA ";
     for (size_t i = used; i < arguments.size(); ++i) {
       if (i > used) out += ", ";
       out += fmt::format("{}={}", arguments[i].type_name(), arguments[i].print());
+      if (out.size() > call.text_bytes_max) break;
     }
     out += ')';
   }
@@ -348,13 +361,14 @@ std::string typescript_type(const Value& property) {  // NOLINT(misc-no-recursio
   const auto items_of = [map](std::string_view field) {
     const Value* value = map ? map->find(field) : nullptr;
     const auto* list = value ? value->as_list() : nullptr;
-    return list ? list->items : std::vector<Value>();
+    return list ? list->items : std::span<const Value>();
   };
   std::vector<std::string> types;
   for (const Value& choice : items_of("AnyOf")) types.push_back(typescript_type(choice));
   if (types.empty()) {
     for (const Value& type : items_of("Type")) {
-      types.emplace_back(typescript_type_of(type.print()));
+      const auto* name = type.as_string();
+      types.emplace_back(name ? typescript_type_of(*name) : "any");
     }
   }
   return types.empty() ? "any" : fmt::format("{}", fmt::join(types, " | "));
@@ -386,18 +400,18 @@ bool is_function(std::string_view name) {
   return std::find(kFunctions.begin(), kFunctions.end(), name) != kFunctions.end();
 }
 
-Result<Value> call_function(std::string_view name, const Arguments& arguments,
-                            int64_t now_seconds) {
-  if (name == "eq" || name == "ne") return equality(name, arguments);
-  if (name == "lt" || name == "le" || name == "gt" || name == "ge") return order(name, arguments);
+Result<Value> call_function(std::string_view name, Call& call) {
+  const Arguments& arguments = call.arguments;
+  if (name == "eq" || name == "ne") return equality(name, call);
+  if (name == "lt" || name == "le" || name == "gt" || name == "ge") return order(name, call);
   if (name == "len") return length(arguments);
-  if (name == "index") return index(arguments);
+  if (name == "index") return index(call);
   if (name == "slice") return slice(arguments);
-  if (name == "print") return Value(print(arguments, false));
-  if (name == "println") return Value(print(arguments, true));
-  if (name == "printf") return printf(arguments);
-  if (name == "currentDate") return Value(date(now_seconds));
-  if (name == "yesterdayDate") return Value(date(now_seconds - 86400));
+  if (name == "print") return Value(print(call, false));
+  if (name == "println") return Value(print(call, true));
+  if (name == "printf") return printf(call);
+  if (name == "currentDate") return Value(date(call.now_seconds));
+  if (name == "yesterdayDate") return Value(date(call.now_seconds - 86400));
   if (arguments.size() != 1) return wrong_count(name, "1", arguments.size());
   if (name == "not") return Value(!arguments[0].truthy());
   if (name == "json") return Value(arguments[0].json());

@@ -116,14 +116,13 @@ GoRenderer::GoRenderer(GoTemplate parsed)
 
 Result<std::string> GoRenderer::execute(const GoTemplate& chosen, Value::Fields fields,
                                         const model::Think& think, int64_t now_seconds,
-                                        size_t used) const {
+                                        GoWork& work) const {
   std::string level = !think.level.empty() ? think.level : think.enabled ? "medium" : "";
   fields.emplace_back("Think", Value(think.enabled));
   fields.emplace_back("ThinkLevel", Value(level));
   fields.emplace_back("IsThinkSet", Value(think.is_set));
-  GoLimits limits;
-  limits.output_bytes_max = kPromptBytesMax - std::min(used, kPromptBytesMax);
-  return chosen.execute(Value::map(std::move(fields)), now_seconds, limits);
+  return chosen.execute(Value::map(std::move(fields)), now_seconds,
+                        {.output_bytes_max = kPromptBytesMax}, work);
 }
 
 Result<std::string> GoRenderer::render_messages(const ChatInput& input) const {
@@ -142,24 +141,26 @@ Result<std::string> GoRenderer::render_messages(const ChatInput& input) const {
   if (input.tool_choice != "none") {
     TRY(tools, tools_value(input.tools));
   }
+  GoWork work;
   return execute(template_,
                  {{"System", Value(system)},
                   {"Messages", Value::list(std::move(items))},
                   {"Tools", std::move(tools)},
                   {"Response", Value("")}},
-                 input.think, input.now_seconds);
+                 input.think, input.now_seconds, work);
 }
 
 // A template without .Messages knows one turn: it is rendered once for each, and the last time only
 // up to the place of the answer.
 Result<std::string> GoRenderer::render_turns(const ChatInput& input) const {
   std::string out, system, prompt, response;
+  GoWork work;
   auto turn = [&](const GoTemplate& chosen) -> Result<void> {
     TRY(auto text, execute(chosen,
                            {{"System", Value(std::exchange(system, {}))},
                             {"Prompt", Value(std::exchange(prompt, {}))},
                             {"Response", Value(std::exchange(response, {}))}},
-                           input.think, input.now_seconds, out.size()));
+                           input.think, input.now_seconds, work));
     out += text;
     return {};
   };
@@ -217,12 +218,13 @@ Result<Rendered> GoRenderer::generate(const GenerateInput& input) const {
       return fail(Errc::unsupported, "the model's template has no place for a suffix");
     }
     Rendered rendered;
+    GoWork work;
     TRY(rendered.prompt, execute(template_,
                                  {{"Prompt", Value(input.prompt)},
                                   {"Suffix", Value(input.suffix)},
                                   {"System", Value(input.system)},
                                   {"Response", Value("")}},
-                                 input.think, input.now_seconds));
+                                 input.think, input.now_seconds, work));
     return finish(std::move(rendered), chat_input);
   }
   if (!input.system.empty())

@@ -24,8 +24,7 @@ class GoRenderer {
   Result<std::string> render_messages(const ChatInput& input) const;
   Result<std::string> render_turns(const ChatInput& input) const;
   Result<std::string> execute(const GoTemplate& chosen, Value::Fields fields,
-                              const model::Think& think, int64_t now_seconds,
-                              size_t used = 0) const;
+                              const model::Think& think, int64_t now_seconds, GoWork& work) const;
   Result<std::string> forced_call(const ChatInput& input, std::string_view tool_choice) const;
   void append_said(std::string& prompt, std::string_view said) const;
   Result<Rendered> finish(Rendered rendered, const ChatInput& input) const;

@@ -11,13 +11,14 @@ namespace go {
 namespace {
 
 constexpr int kCallsMax = 100;
+constexpr size_t kBytesPerStep = 256;  // Compared or searched through in the time of a step.
 
 enum class Flow { next, break_, continue_ };
 
 class Evaluator {
  public:
-  Evaluator(const Templates& templates, const GoLimits& limits, int64_t now_seconds)
-      : templates_(templates), limits_(limits), now_seconds_(now_seconds) {}
+  Evaluator(const Templates& templates, const GoLimits& limits, GoWork& work, int64_t now_seconds)
+      : templates_(templates), limits_(limits), work_(work), now_seconds_(now_seconds) {}
 
   Result<std::string> run(const Value& data) {
     variables_.emplace_back("$", data);
@@ -32,9 +33,10 @@ class Evaluator {
                 fmt::format(format, std::forward<Args>(args)...));
   }
 
-  Result<void> step() {
-    if (++steps_ > limits_.steps_max) {
-      return fail(Errc::overloaded, "template: more than {} steps", limits_.steps_max);
+  Result<void> step(size_t count = 1) {
+    work_.steps += count;
+    if (work_.steps > limits_.steps_max) {
+      return fail(Errc::invalid_argument, "template: more than {} steps", limits_.steps_max);
     }
     return {};
   }
@@ -42,20 +44,27 @@ class Evaluator {
   // Texts made on the way count too, or print would double a variable without end.
   Result<void> count_text(const Value& value) {
     const auto* text = value.as_string();
-    made_bytes_ += text ? text->size() : 0;
-    if (made_bytes_ > limits_.output_bytes_max) {
-      return fail(Errc::overloaded, "template: makes more than {} bytes of text",
+    work_.made_bytes += text ? text->size() : 0;
+    if (work_.made_bytes > limits_.output_bytes_max) {
+      return fail(Errc::invalid_argument, "template: makes more than {} bytes of text",
                   limits_.output_bytes_max);
     }
     return {};
   }
 
   Result<void> write(std::string_view text) {
-    if (text.size() > limits_.output_bytes_max - out_.size()) {
-      return fail(Errc::overloaded, "template: output exceeds {} bytes", limits_.output_bytes_max);
+    if (text.size() > limits_.output_bytes_max - work_.output_bytes) {
+      return fail(Errc::invalid_argument, "template: output exceeds {} bytes",
+                  limits_.output_bytes_max);
     }
+    work_.output_bytes += text.size();
     out_ += text;
     return {};
+  }
+
+  Result<void> print(const Value& value) {
+    const auto* text = value.as_string();
+    return text ? write(*text) : write(value.print());
   }
 
   Result<Flow> list(const Nodes& nodes, const Value& dot) {
@@ -77,7 +86,7 @@ class Evaluator {
         return Flow::next;
       case Node::Kind::action: {
         TRY(Value value, pipeline(*node.pipe, dot));
-        if (node.pipe->variables.empty()) TRY_VOID(write(value.print()));
+        if (node.pipe->variables.empty()) TRY_VOID(print(value));
         return Flow::next;
       }
       case Node::Kind::if_:
@@ -129,10 +138,10 @@ class Evaluator {
     auto turn = [&](const Value& key, const Value& item) -> Result<Flow> {
       TRY_VOID(step());
       variables_.resize(inner);
-      if (names.size() == 1) bind(*node.pipe, names[0], item);
+      if (names.size() == 1) TRY_VOID(bind(*node.pipe, names[0], item));
       if (names.size() == 2) {
-        bind(*node.pipe, names[0], key);
-        bind(*node.pipe, names[1], item);
+        TRY_VOID(bind(*node.pipe, names[0], key));
+        TRY_VOID(bind(*node.pipe, names[1], item));
       }
       return list(node.body, item);
     };
@@ -163,16 +172,22 @@ class Evaluator {
     return Flow::next;
   }
 
-  void bind(const Pipe& pipe, const std::string& name, const Value& value) {
+  Result<void> bind(const Pipe& pipe, const std::string& name, const Value& value) {
     if (pipe.declares) {
       variables_.emplace_back(name, value);
-      return;
+      return {};
     }
-    for (auto it = variables_.rbegin(); it != variables_.rend(); ++it) {
-      if (it->first != name) continue;
-      it->second = value;
-      return;
-    }
+    TRY(Value * found, variable(name));
+    if (found) *found = value;
+    return {};
+  }
+
+  // The innermost one of the name; null: there is none.
+  Result<Value*> variable(std::string_view name) {
+    size_t at = variables_.size();
+    while (at > 0 && variables_[at - 1].first != name) --at;
+    TRY_VOID(step(bytes_searched(variables_.size() - at, name) / kBytesPerStep));
+    return at > 0 ? &variables_[at - 1].second : nullptr;
   }
 
   // `range` binds its variables itself, once a turn.
@@ -183,7 +198,7 @@ class Evaluator {
       TRY(value, command(pipe.commands[i], dot, i > 0 ? &value : nullptr, pipe.line));
     }
     if (!for_range) {
-      for (const auto& name : pipe.variables) bind(pipe, name, value);
+      for (const auto& name : pipe.variables) TRY_VOID(bind(pipe, name, value));
     }
     return value;
   }
@@ -218,16 +233,16 @@ class Evaluator {
       }
       return Value(*last);
     }
-    std::vector<Value> arguments;
+    Call call{.now_seconds = now_seconds_,
+              .text_bytes_max = limits_.output_bytes_max - work_.made_bytes};
     for (size_t i = 1; i < command.operands.size(); ++i) {
       TRY(Value value, operand(command.operands[i], dot, line));
-      arguments.push_back(std::move(value));
+      call.arguments.push_back(std::move(value));
     }
-    if (last) arguments.push_back(*last);
-    auto result = call_function(name, arguments, now_seconds_);
-    if (!result && result.error().code == Errc::invalid_argument) {
-      return error(line, "executing \"\" at <{}>: {}", name, result.error().what);
-    }
+    if (last) call.arguments.push_back(*last);
+    auto result = call_function(name, call);
+    if (!result) return error(line, "executing \"\" at <{}>: {}", name, result.error().what);
+    TRY_VOID(step(call.bytes_read / kBytesPerStep));
     TRY_VOID(count_text(*result));
     return result;
   }
@@ -244,12 +259,10 @@ class Evaluator {
       case Operand::Kind::field:
         return chain(dot, operand.fields, line);
       case Operand::Kind::variable:
-        for (auto it = variables_.rbegin(); it != variables_.rend(); ++it) {
-          if (it->first == operand.name) return chain(Value(it->second), operand.fields, line);
-        }
-        return error(line, "undefined variable: {}", operand.name);
+        return variable_chain(operand, line);
       case Operand::Kind::function: {
-        auto result = call_function(operand.name, {}, now_seconds_);
+        Call call{.now_seconds = now_seconds_};
+        auto result = call_function(operand.name, call);
         if (!result)
           return error(line, "executing \"\" at <{}>: {}", operand.name, result.error().what);
         return result;
@@ -262,7 +275,13 @@ class Evaluator {
     return Value();
   }
 
-  Result<Value> chain(Value value, const std::vector<std::string>& fields, int line) const {
+  Result<Value> variable_chain(const Operand& operand, int line) {
+    TRY(const Value* found, variable(operand.name));
+    if (!found) return error(line, "undefined variable: {}", operand.name);
+    return chain(*found, operand.fields, line);
+  }
+
+  Result<Value> chain(Value value, const std::vector<std::string>& fields, int line) {
     for (const auto& field : fields) {
       if (value.is_null()) return value;
       const auto* map = value.as_map();
@@ -270,6 +289,7 @@ class Evaluator {
         return error(line, "executing \"\" at <.{}>: can't evaluate field {} in type {}", field,
                      field, value.type_name());
       }
+      TRY_VOID(step(bytes_searched(map->fields.size(), field) / kBytesPerStep));
       const Value* found = map->find(field);
       value = found ? Value(*found) : Value();
     }
@@ -278,10 +298,10 @@ class Evaluator {
 
   const Templates& templates_;
   const GoLimits& limits_;
+  GoWork& work_;
   const int64_t now_seconds_;
   std::string out_;
-  std::vector<std::pair<std::string, Value>> variables_;
-  size_t steps_ = 0, made_bytes_ = 0;
+  std::vector<std::pair<std::string_view, Value>> variables_;  // Named in the template, or "$".
   int calls_ = 0;
 };
 
@@ -311,7 +331,13 @@ Result<GoTemplate> GoTemplate::parse(std::string_view text) {
 
 Result<std::string> GoTemplate::execute(const Value& data, int64_t now_seconds,
                                         const GoLimits& limits) const {
-  return go::Evaluator(program_->templates, limits, now_seconds).run(data);
+  GoWork work;
+  return execute(data, now_seconds, limits, work);
+}
+
+Result<std::string> GoTemplate::execute(const Value& data, int64_t now_seconds,
+                                        const GoLimits& limits, GoWork& work) const {
+  return go::Evaluator(program_->templates, limits, work, now_seconds).run(data);
 }
 
 }  // namespace om::prompt

@@ -15,7 +15,14 @@ namespace om::prompt {
 
 struct GoLimits {
   size_t output_bytes_max = 64 * 1024 * 1024;
-  size_t steps_max = 5'000'000;  // Nodes executed, over all loops and calls.
+  // Nodes executed, over all loops and calls, and what else takes as long. The io thread does
+  // nothing else meanwhile: these are some 60 ms. A conversation takes about 20 for each message.
+  size_t steps_max = 2'000'000;
+};
+
+// What was done of that already, where a template is executed several times for one prompt.
+struct GoWork {
+  size_t output_bytes = 0, made_bytes = 0, steps = 0;
 };
 
 struct GoTags {
@@ -35,9 +42,12 @@ class GoTemplate {
   static Result<GoTemplate> parse(std::string_view text);
 
   // `now_seconds` is Unix time, for currentDate and yesterdayDate. invalid_argument: the template
-  // asks for what the data has not (index out of range, len of a number); overloaded: a limit.
+  // asks for what the data has not (index out of range, len of a number), or a limit.
   Result<std::string> execute(const Value& data, int64_t now_seconds,
                               const GoLimits& limits = {}) const;
+  // Adds to `work`.
+  Result<std::string> execute(const Value& data, int64_t now_seconds, const GoLimits& limits,
+                              GoWork& work) const;
 
   // Whether a field or variable of this name occurs anywhere, in any letter case.
   bool mentions(std::string_view name) const;

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <ctime>
+
 namespace om::prompt {
 namespace {
 
@@ -131,10 +133,66 @@ TEST(GoTemplate, StopsAtItsLimits) {
   ASSERT_TRUE(endless);
   auto steps = endless->execute(Value(), 0, {.steps_max = 1000});
   ASSERT_FALSE(steps);
-  EXPECT_EQ(steps.error().code, Errc::overloaded);
+  EXPECT_EQ(steps.error().code, Errc::invalid_argument);
   auto bytes = endless->execute(Value(), 0, {.output_bytes_max = 100});
   ASSERT_FALSE(bytes);
   EXPECT_THAT(bytes.error().what, testing::HasSubstr("output exceeds 100 bytes"));
+}
+
+// The rest of the node stands still meanwhile: these took seconds to hours.
+TEST(GoTemplate, CountsWhatTakesLongerThanAStep) {
+  const std::string text(1 << 20, 'a');
+  Value::Fields many;
+  for (int i = 0; i < 100'000; ++i) many.emplace_back("f" + std::to_string(i), Value(i));
+  const Value data = Value::map({{"Text", Value(text)}, {"Map", Value::map(std::move(many))}});
+  std::string variables;
+  for (int i = 0; i < 10'000; ++i) variables += "{{ $v" + std::to_string(i) + " := 1 }}";
+  for (const std::string& endless :
+       {std::string("{{ range 400000 }}{{ if eq $.Text $.Text }}{{ end }}{{ end }}"),
+        std::string("{{ range 400000 }}{{ if lt $.Text $.Text }}{{ end }}{{ end }}"),
+        std::string("{{ range 400000 }}{{ if $.Map.f99999 }}{{ end }}{{ end }}"),
+        std::string("{{ range 400000 }}{{ if index $.Map \"f99999\" }}{{ end }}{{ end }}"),
+        variables + "{{ range 400000 }}{{ if $ }}{{ end }}{{ end }}",
+        variables + "{{ range 400000 }}{{ $v0 = 2 }}{{ end }}"}) {
+    const auto parsed = GoTemplate::parse(endless);
+    ASSERT_TRUE(parsed) << endless;
+    const auto out = parsed->execute(data, 0);
+    ASSERT_FALSE(out) << endless;
+    EXPECT_THAT(out.error().what, testing::HasSubstr("more than 2000000 steps"));
+  }
+}
+
+TEST(GoTemplate, CopiesNoTextThatItOnlyNames) {
+  const Value data = Value::map({{"Text", Value(std::string(1 << 20, 'a'))}});
+  const auto parsed = GoTemplate::parse("{{ range 300000 }}{{ if $.Text }}{{ end }}{{ end }}");
+  const std::clock_t start = std::clock();
+  EXPECT_TRUE(parsed->execute(data, 0));  // 300 GB, copied.
+  EXPECT_LT(std::clock() - start, 10 * CLOCKS_PER_SEC);
+}
+
+TEST(GoTemplate, AConversationMayBeLong) {
+  const auto parsed = GoTemplate::parse(
+      "{{ range $i, $_ := .Messages }}{{ $last := eq (len (slice $.Messages $i)) 1 }}"
+      "{{ if eq .Role \"user\" }}{{ .Content }}{{ else if eq .Role \"assistant\" }}"
+      "{{ .Content }}{{ if not $last }},{{ end }}{{ end }}{{ end }}");
+  const std::vector<Value> messages(
+      16'384, Value::map({{"Role", Value("assistant")}, {"Content", Value("a")}}));
+  const auto out = parsed->execute(Value::map({{"Messages", Value::list(messages)}}), 0);
+  ASSERT_TRUE(out) << out.error().what;
+  EXPECT_EQ(out->size(), 2 * messages.size() - 1);
+}
+
+TEST(GoTemplate, EndsATextOfManyArgumentsBeforeItIsWhole) {
+  std::string arguments;
+  for (int i = 0; i < 80'000; ++i) arguments += " .Text";  // 80 GB of text.
+  const Value data = Value::map({{"Text", Value(std::string(1 << 20, 'a'))}});
+  for (const char* call : {"print", "println", "printf \"%s\""}) {
+    const auto parsed = GoTemplate::parse("{{ " + (call + arguments) + " }}");
+    ASSERT_TRUE(parsed);
+    const auto out = parsed->execute(data, 0);
+    ASSERT_FALSE(out);
+    EXPECT_THAT(out.error().what, testing::HasSubstr("makes more than 67108864 bytes"));
+  }
 }
 
 TEST(GoTemplate, RefusesDeepNesting) {

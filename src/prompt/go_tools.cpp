@@ -136,7 +136,7 @@ Value property_value(const json::object& written) {  // NOLINT(misc-no-recursion
   if (const json::value* type = find(written, "type")) {
     const Value value = Value::from_json(*type);
     const auto* several = value.as_list();
-    fields.emplace_back("Type", Value::one_or_more(several ? several->items : std::vector{value}));
+    fields.emplace_back("Type", Value::one_or_more(several ? *several->kept : std::vector{value}));
   }
   add_field(fields, written, "description", "Description");
   add_field(fields, written, "enum", "Enum");

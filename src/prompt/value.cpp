@@ -60,13 +60,19 @@ std::string json_quoted(std::string_view text) {
 
 Value Value::list(std::vector<Value> items, std::string text) {
   Value value;
-  value.data_ = std::make_shared<const List>(List{std::move(items), std::move(text), false});
+  value.data_ = std::make_shared<const List>(std::move(items), std::move(text), false);
+  return value;
+}
+
+Value Value::part(const List& list, size_t from, size_t to) {
+  Value value;
+  value.data_ = std::make_shared<const List>(list, from, to);
   return value;
 }
 
 Value Value::one_or_more(std::vector<Value> items) {
   Value value;
-  value.data_ = std::make_shared<const List>(List{std::move(items), {}, true});
+  value.data_ = std::make_shared<const List>(std::move(items), std::string(), true);
   return value;
 }
 
@@ -107,6 +113,11 @@ Value Value::from_json(const boost::json::value& json, int depth_max) {
     }
   }
   return {};
+}
+
+const std::string* Value::as_string() const {
+  const auto* text = std::get_if<std::shared_ptr<const std::string>>(&data_);
+  return text ? text->get() : nullptr;
 }
 
 const Value::List* Value::as_list() const {
