@@ -22,6 +22,25 @@ std::string with_markers_in_place(const model::Message& message, std::string_vie
   return text.append(message.content, from);
 }
 
+// With `word` replaced by what `next` gives each time, in one pass over the text: a prompt may have
+// thousands of places.
+template <class Next>
+std::string with_replaced(std::string_view text, std::string_view word, Next next) {
+  std::string out;
+  size_t from = 0;
+  for (size_t place = text.find(word); place != text.npos; place = text.find(word, from)) {
+    out.append(text, from, place - from).append(next());
+    from = place + word.size();
+  }
+  return out.append(text, from);
+}
+
+void put_in_front(std::string& text, std::string_view marker, size_t times) {
+  std::string front;
+  for (size_t i = 0; i < times; ++i) front += marker;
+  text.insert(0, front);
+}
+
 }  // namespace
 
 std::string with_media_markers(const model::Message& message, const std::string& marker) {
@@ -30,19 +49,14 @@ std::string with_media_markers(const model::Message& message, const std::string&
     return with_markers_in_place(message, marker);
   }
   constexpr std::string_view kPlace = "[img]";
-  std::string front;
-  std::string text = message.content;
-  size_t from = 0;
-  for (size_t i = 0; i < message.images.size(); ++i) {
-    size_t place = text.find(kPlace, from);
-    if (place == std::string::npos) {
-      front += marker;
-      continue;
-    }
-    text.replace(place, kPlace.size(), marker);
-    from = place + marker.size();
-  }
-  return front + text;
+  size_t left = message.images.size();
+  std::string text = with_replaced(message.content, kPlace, [&]() -> std::string_view {
+    if (left == 0) return kPlace;
+    --left;
+    return marker;
+  });
+  put_in_front(text, marker, left);
+  return text;
 }
 
 Result<std::vector<std::string>> place_named_media(std::string& prompt, std::string_view marker,
@@ -50,6 +64,8 @@ Result<std::vector<std::string>> place_named_media(std::string& prompt, std::str
   constexpr std::string_view kBegin = "[img-";
   std::vector<std::string> ordered;
   std::vector<bool> named(images.size());
+  std::string placed;
+  size_t from = 0;  // What is before is in `placed`.
   for (size_t place = prompt.find(kBegin); place != std::string::npos;
        place = prompt.find(kBegin, place)) {
     size_t number = 0;
@@ -66,18 +82,17 @@ Result<std::vector<std::string>> place_named_media(std::string& prompt, std::str
     if (ordered.size() >= kNamesMax) {
       return fail(Errc::invalid_argument, "the prompt names images more than {} times", kNamesMax);
     }
-    const size_t size = static_cast<size_t>(read.ptr + 1 - digits) + kBegin.size();
-    prompt.replace(place, size, marker);
-    place += marker.size();
+    placed.append(prompt, from, place - from).append(marker);
+    place = from = static_cast<size_t>(read.ptr + 1 - prompt.data());
     ordered.push_back(images[number]);
     named[number] = true;
   }
+  prompt = std::move(placed.append(prompt, from));
   std::vector<std::string> all;
   for (size_t i = 0; i < images.size(); i++) {
-    if (named[i]) continue;
-    prompt.insert(0, marker);
-    all.push_back(std::move(images[i]));
+    if (!named[i]) all.push_back(std::move(images[i]));
   }
+  put_in_front(prompt, marker, all.size());
   std::ranges::move(ordered, std::back_inserter(all));
   return all;
 }
@@ -86,14 +101,19 @@ Result<void> settle_media(std::string& prompt, std::string_view marker, size_t i
   if (images == 0) return {};
   if (marker.empty()) return fail(Errc::unsupported, "the runner takes no images");
   size_t count = 0;
-  size_t end = std::string::npos;  // Of the marker before.
+  size_t end = 0;  // Of the marker before.
+  std::string settled;
   for (size_t place = prompt.find(marker); place != std::string::npos;
        place = prompt.find(marker, end)) {
-    if (place == end) prompt.insert(place++, 1, '\n');
+    settled.append(prompt, end, place - end);
+    if (count > 0 && place == end) settled += '\n';
+    settled += marker;
     count++;
     end = place + marker.size();
   }
-  if (end == prompt.size()) prompt += '\n';
+  settled.append(prompt, end);
+  if (count > 0 && end == prompt.size()) settled += '\n';
+  prompt = std::move(settled);
   if (count == images) return {};
   return fail(Errc::invalid_argument, "the model's template has places for {} images, and {} came",
               count, images);
@@ -102,21 +122,12 @@ Result<void> settle_media(std::string& prompt, std::string_view marker, size_t i
 std::string with_named_media(std::string prompt, std::string_view marker) {
   if (marker.empty()) return prompt;
   size_t number = 0;
-  for (size_t place = prompt.find(marker); place != std::string::npos;
-       place = prompt.find(marker, place)) {
-    const std::string name = fmt::format("[img-{}]", number++);
-    prompt.replace(place, marker.size(), name);
-    place += name.size();
-  }
-  return prompt;
+  return with_replaced(prompt, marker, [&] { return fmt::format("[img-{}]", number++); });
 }
 
 void replace_media_markers(std::string& prompt, std::string_view from, std::string_view to) {
   if (from == to || from.empty()) return;
-  for (size_t place = prompt.find(from); place != std::string::npos;
-       place = prompt.find(from, place + to.size())) {
-    prompt.replace(place, from.size(), to);
-  }
+  prompt = with_replaced(prompt, from, [to] { return to; });
 }
 
 }  // namespace om::prompt

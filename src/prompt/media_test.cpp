@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <ctime>
+
 namespace om::prompt {
 namespace {
 
@@ -32,6 +34,25 @@ TEST(Media, ImagesWithoutAPlaceStandWhereTheTextNamesThemElseInFront) {
   model::Message message{.content = "see [img] there", .images = {"a", "b"}};
   EXPECT_EQ(with_media_markers(message, "<M>"), "<M>see <M> there");
   EXPECT_EQ(with_media_markers(message, ""), "see [img] there");
+}
+
+// In one pass: these took minutes, in which the node did nothing else.
+TEST(Media, PlacesByTheMillionTakeNoSeconds) {
+  constexpr size_t kPlaces = 1'000'000;
+  model::Message message{.images = Images(kPlaces)};
+  for (size_t i = 0; i < kPlaces; ++i) message.content += "[img]";
+  const std::clock_t start = std::clock();
+  std::string prompt = with_media_markers(message, "<MARKER>");
+  EXPECT_TRUE(settle_media(prompt, "<MARKER>", kPlaces));
+  replace_media_markers(prompt, "<MARKER>", "<M>");
+  EXPECT_EQ(prompt.size(), kPlaces * 4);
+  EXPECT_TRUE(with_named_media(prompt, "<M>").ends_with("[img-999999]\n"));
+  message.content = "none";
+  EXPECT_TRUE(with_media_markers(message, "<M>").ends_with("<M>none"));
+  std::string raw(1'000'000, 'a');
+  const auto images = place_named_media(raw, "<M>", Images(kPlaces));
+  EXPECT_TRUE(images && raw.starts_with("<M><M>"));
+  EXPECT_LT(std::clock() - start, 20 * CLOCKS_PER_SEC);
 }
 
 TEST(Media, ATemplateThatLeavesImagesOutIsToldOf) {
