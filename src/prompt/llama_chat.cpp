@@ -213,8 +213,12 @@ class EitherParser : public OutputParser {
 class Compiled : public ChatTemplate {
  public:
   Compiled(common_chat_templates_ptr templates, std::optional<DirectRenderer> direct)
-      : templates_(std::move(templates)), direct_(std::move(direct)) {}
+      : templates_(std::move(templates)), direct_(std::move(direct)) {
+    const auto able = common_chat_templates_get_caps(templates_.get());
+    takes_one_call_ = able.at("supports_tool_calls") && !able.at("supports_parallel_tool_calls");
+  }
 
+  bool takes_one_call() const override { return takes_one_call_; }
   Result<Applied> apply(const ChatInput& input) const override {
     return guarded(Errc::invalid_argument, "chat template", [&] { return apply_throwing(input); });
   }
@@ -331,6 +335,7 @@ class Compiled : public ChatTemplate {
 
   common_chat_templates_ptr templates_;
   std::optional<DirectRenderer> direct_;
+  bool takes_one_call_ = false;
   mutable KnownAnswers known_;
 };
 

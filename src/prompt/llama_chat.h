@@ -46,6 +46,8 @@ class ChatTemplate {
   virtual ~ChatTemplate() = default;
   // invalid_argument: the template refused, or schema or tools are wrong.
   virtual Result<Applied> apply(const ChatInput& input) const = 0;
+  // Of a turn's calls it tells the first only, or refuses a second one.
+  virtual bool takes_one_call() const = 0;
 };
 
 // `text` empty: the built-in ChatML.

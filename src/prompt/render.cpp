@@ -15,6 +15,8 @@ namespace om::prompt {
 
 namespace {
 
+constexpr auto kBare = "{{ .Prompt }}";
+
 bool contains(std::string_view text, std::string_view part) { return text.find(part) != text.npos; }
 
 class TemplateBase : public Template {
@@ -128,11 +130,18 @@ class JinjaChatTemplate : public TemplateBase {
     // The channel format knows no more than "high".
     const bool too_high = input.think.level == "max" && contains(text(), "<|channel|>");
     const bool wants_ids_of_nine = contains(text(), "length != 9");
-    if (!too_high && !wants_ids_of_nine) return apply(chosen, input);
+    const bool one_call = chosen.takes_one_call();
+    if (!too_high && !wants_ids_of_nine && !one_call) return apply(chosen, input);
     ChatInput changed = input;
     if (too_high) changed.think.level = "high";
     if (wants_ids_of_nine) changed.messages = with_ids_of_nine(std::move(changed.messages));
-    return apply(chosen, changed);
+    if (one_call) {
+      changed.messages = with_single_calls(std::move(changed.messages));
+      changed.parallel_tool_calls = false;
+    }
+    auto rendered = apply(chosen, changed);
+    if (rendered) rendered->one_call = one_call;
+    return rendered;
   }
 
   Result<Rendered> generate(const GenerateInput& input) const override {
@@ -169,7 +178,7 @@ class JinjaChatTemplate : public TemplateBase {
 class BareTemplate : public TemplateBase {
  public:
   BareTemplate(std::shared_ptr<const llama::ChatTemplate> chatml, GoRenderer bare, std::string note)
-      : TemplateBase(Kind::none, {}, "{{ .Prompt }}", std::move(note)),
+      : TemplateBase(Kind::none, {}, kBare, std::move(note)),
         chatml_(std::move(chatml)),
         bare_(std::move(bare)) {}
   Result<Rendered> chat(const ChatInput& input) const override {
@@ -226,7 +235,7 @@ Result<std::shared_ptr<const Template>> make_jinja(TemplateSource source, std::s
 
 Result<std::shared_ptr<const Template>> make_bare(std::string note) {
   TRY(auto chatml, llama::compile("", "", ""));
-  TRY(auto bare, parse_model_template("{{ .Prompt }}"));
+  TRY(auto bare, parse_model_template(kBare));
   return std::make_shared<BareTemplate>(std::move(chatml), GoRenderer(std::move(bare)),
                                         std::move(note));
 }
@@ -261,6 +270,12 @@ Result<std::shared_ptr<const Template>> make_template(TemplateSource source) {
   }
   if (!source.go.empty()) return make_go(source, "");
   return make_bare("the model has no template");
+}
+
+std::string chosen_text(const TemplateSource& source) {
+  const bool own = source.go_required || reason_for_jinja(source).empty();
+  if (!own && !source.jinja.empty()) return source.jinja;
+  return own && source.go.empty() ? kBare : source.go;
 }
 
 Result<void> check_go_template(std::string_view text) {

@@ -66,6 +66,7 @@ struct Rendered {
   Constraint constraint;
   std::vector<std::string> stops;  // To be added to the caller's.
   AnswerFormat answer;
+  bool one_call = false;  // The answer is to end with its first call: the template takes no more.
 };
 
 // One model's template, compiled. Immutable; use it from any thread, keep it as long as the model.
@@ -95,7 +96,11 @@ class Template {
 // names a renderer or parser we do not have and there is no jinja to fall back to.
 Result<std::shared_ptr<const Template>> make_template(TemplateSource source);
 
-// The same, remembered by the digest of its source (at most `entries_max`, least recently used
+// The text() of the template that make_template() would make of a sound source, which is not read:
+// to compile a GGUF's template is to run it.
+std::string chosen_text(const TemplateSource& source);
+
+// Made once and remembered by the digest of its source (at most `entries_max`, least recently used
 // out).
 class TemplateCache {
  public:

@@ -4,7 +4,10 @@
 
 #include <algorithm>
 #include <deque>
+#include <iterator>
 #include <map>
+#include <optional>
+#include <utility>
 
 #include "prompt/media.h"
 
@@ -32,6 +35,26 @@ void append(model::Message& turn, const model::Message& more) {
 
 size_t systems_at_front(const std::vector<model::Message>& messages) {
   return static_cast<size_t>(std::ranges::find_if_not(messages, is_system) - messages.begin());
+}
+
+// Takes the result of `call` out of the results of its turn; nothing where there is none.
+std::optional<model::Message> take_result(std::vector<model::Message>& results,
+                                          const model::ToolCall& call,
+                                          const std::vector<model::ToolCall>& calls) {
+  auto found = results.end();
+  if (!call.id.empty()) {
+    found = std::ranges::find(results, call.id, &model::Message::tool_call_id);
+  }
+  if (found == results.end()) {
+    found = std::ranges::find_if(results, [&](const model::Message& result) {
+      return result.tool_call_id.empty() ||
+             std::ranges::find(calls, result.tool_call_id, &model::ToolCall::id) == calls.end();
+    });
+  }
+  if (found == results.end()) return std::nullopt;
+  model::Message result = std::move(*found);
+  results.erase(found);
+  return result;
 }
 
 constexpr size_t kIdNumbers = 100'000;
@@ -122,6 +145,30 @@ std::vector<model::Message> with_ids_of_nine(std::vector<model::Message> message
     std::erase(unanswered, id);
   }
   return messages;
+}
+
+std::vector<model::Message> with_single_calls(std::vector<model::Message> messages) {
+  std::vector<model::Message> kept;
+  for (size_t i = 0; i < messages.size(); ++i) {
+    model::Message& turn = messages[i];
+    if (turn.tool_calls.size() < 2) {
+      kept.push_back(std::move(turn));
+      continue;
+    }
+    std::vector<model::Message> results;
+    while (i + 1 < messages.size() && messages[i + 1].role == "tool") {
+      results.push_back(std::move(messages[++i]));
+    }
+    const std::vector<model::ToolCall> calls = std::exchange(turn.tool_calls, {});
+    for (const model::ToolCall& call : calls) {
+      model::Message single = std::exchange(turn, {.role = turn.role});
+      single.tool_calls = {call};
+      kept.push_back(std::move(single));
+      if (auto result = take_result(results, call, calls)) kept.push_back(std::move(*result));
+    }
+    std::ranges::move(results, std::back_inserter(kept));
+  }
+  return kept;
 }
 
 }  // namespace om::prompt

@@ -29,4 +29,9 @@ std::vector<model::Message> with_users_in_results(std::vector<model::Message> tu
 // its beginning; a result without an id is that of the first call that has none yet.
 std::vector<model::Message> with_ids_of_nine(std::vector<model::Message> messages);
 
+// Calls of one turn as turns of their own, each before its result, for templates that know one call
+// in a turn. A result is that of the call whose id it has; one with the id of none, or without,
+// that of the first call that has none yet.
+std::vector<model::Message> with_single_calls(std::vector<model::Message> messages);
+
 }  // namespace om::prompt

@@ -104,6 +104,63 @@ TEST(Turns, CallsAreNamedAsMistralWantsItWhateverTheClientCallsThem) {
   EXPECT_THAT(kimi, HasSubstr("functions.f:0"));
 }
 
+TEST(Turns, CallsAreToldOneByOneWhereTheTemplateKnowsOneInATurn) {
+  const auto conversation = [](std::string first, std::string second) {
+    model::Message calls = message("assistant", "");
+    calls.tool_calls = {{"a", "weather", R"({"place":"Rome"})"}, {"b", "clock", "{}"}};
+    model::Message one = message("tool", "18 C"), two = message("tool", "noon");
+    one.tool_call_id = std::move(first);
+    two.tool_call_id = std::move(second);
+    std::vector messages{message("user", "hi"), calls, one, two, message("user", "and?")};
+    if (messages[2].tool_call_id == "b") std::swap(messages[2].content, messages[3].content);
+    return messages;
+  };
+  for (const char* file :
+       {"meta-llama-Llama-3.1-8B-Instruct.jinja", "meta-llama-Llama-3.2-3B-Instruct.jinja",
+        "meta-llama-Llama-3.3-70B-Instruct.jinja", "openai-gpt-oss-120b.jinja",
+        "GigaChat3-10B-A1.8B.jinja", "GigaChat3.1-10B-A1.8B.jinja"}) {
+    const auto chosen = real(file);
+    // By their ids, in another order, and where the ids are those of other calls or none.
+    for (const auto& messages : {conversation("a", "b"), conversation("b", "a"),
+                                 conversation("x", "b"), conversation("", "")}) {
+      const std::string text = prompt(*chosen, messages);
+      size_t at = 0;
+      for (const char* part : {"weather", "Rome", "18 C", "clock", "noon", "and?"}) {
+        const size_t found = text.find(part, at);
+        EXPECT_NE(found, text.npos) << file << " " << part << "\n" << text;
+        at = std::max(at, found == text.npos ? at : found);
+      }
+    }
+    auto rendered = chosen->chat({.messages = {message("user", "hi")}});
+    ASSERT_TRUE(rendered) << file;
+    EXPECT_TRUE(rendered->one_call) << file;
+  }
+  const auto qwen = real("Qwen-Qwen3-0.6B.jinja");
+  EXPECT_THAT(prompt(*qwen, conversation("a", "b")),
+              HasSubstr("</tool_call>\n<tool_call>\n{\"name\": \"clock\""));
+  EXPECT_FALSE(qwen->chat({.messages = {message("user", "hi")}})->one_call);
+}
+
+TEST(Turns, CallsWithoutResultsAndResultsWithoutCallsStay) {
+  model::Message calls = message("assistant", "well");
+  calls.tool_calls = {{"a", "f", "{}"}, {"b", "g", "{}"}};
+  std::vector<model::Message> results(3, message("tool", "one"));
+  for (auto& result : results) result.tool_call_id = "b";
+  const auto told = [](const std::vector<model::Message>& messages) {
+    std::string text;
+    for (const auto& message : messages) {
+      text += message.role + ":" + message.content;
+      for (const auto& call : message.tool_calls) text += call.name;
+      text += " ";
+    }
+    return text;
+  };
+  EXPECT_EQ(told(with_single_calls({calls, results[0], results[1], message("user", "hi")})),
+            "assistant:wellf assistant:g tool:one tool:one user:hi ");
+  EXPECT_EQ(told(with_single_calls({calls})), "assistant:wellf assistant:g ");
+  EXPECT_EQ(told(with_single_calls({results[2]})), "tool:one ");
+}
+
 TEST(Turns, ImagesStayAmongTheTextsTheyCameWith) {
   auto first = message("user", "see [img] there");
   first.images = {"x", "y"};
