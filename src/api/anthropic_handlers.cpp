@@ -27,7 +27,7 @@ void drop_thinking_if_unable(const Dependencies& node, model::ChatRequest& reque
 
 io::Task<Result<void>> write_ping(Context& context, MessageStream& stream) {
   CO_TRY_VOID(co_await start_events(context, nullptr));
-  CO_TRY_VOID(co_await write_events(context, stream.begin()));
+  CO_TRY_VOID(co_await context.write_opening(stream.begin()));
   // Not part of the answer, and so without a number of its own.
   co_return co_await context.response.write(MessageStream::kPing);
 }

@@ -25,6 +25,11 @@ class RequestRecord {
     const std::string status = std::to_string(context_.status);
     requests.with({route, status}).add();
     request_seconds.with({route}).observe(seconds);
+    if (context_.first_piece) {
+      const auto waited = std::chrono::duration<double>(*context_.first_piece - started_).count();
+      first_token_seconds.with({route}).observe(waited);
+    }
+    if (is_good_probe() && !log_enabled(LogLevel::debug)) return;
     const http::Request& request = context_.request;
     log_info("request", field("id", request.id), field("method", request.method),
              field("path", request.path), field("status", context_.status),
@@ -35,6 +40,13 @@ class RequestRecord {
   RequestRecord& operator=(const RequestRecord&) = delete;
 
  private:
+  // What orchestrators and Prometheus ask every few seconds, answered as ever.
+  bool is_good_probe() const {
+    static constexpr std::string_view kProbes[] = {"/", "/livez", "/readyz", "/metrics"};
+    return context_.status < 400 &&
+           std::ranges::find(kProbes, context_.pattern) != std::end(kProbes);
+  }
+
   const Context& context_;
   const io::Clock& clock_;
   io::TimePoint started_;
@@ -133,8 +145,9 @@ http::Handler Api::handler() {
 
 io::Task<void> Api::handle(http::Request& request, http::BodyReader& body,
                            http::ResponseWriter& response) {
-  Context context{.request = request, .body = body, .response = response};
-  RequestRecord record(context, dependencies_.world.clock);
+  const io::Clock& clock = dependencies_.world.clock;
+  Context context{.request = request, .body = body, .response = response, .clock = &clock};
+  RequestRecord record(context, clock);
   response.headers().set("X-Request-Id", request.id);
   const std::string_view host = request.headers.get("Host");
   const std::string_view origin = request.headers.get("Origin");

@@ -14,7 +14,7 @@ namespace {
 
 io::Task<Result<void>> write_keepalive(Context& context, ResponseStream& stream) {
   CO_TRY_VOID(co_await start_events(context, nullptr));
-  CO_TRY_VOID(co_await write_events(context, stream.begin()));
+  CO_TRY_VOID(co_await context.write_opening(stream.begin()));
   // Not part of the answer, and so without an id of its own.
   const std::string event = stream.keepalive();
   co_return co_await context.response.write(event);

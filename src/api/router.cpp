@@ -55,14 +55,30 @@ io::Task<Result<void>> Context::send_json(std::string text) {
 io::Task<Result<void>> Context::start(std::string content_type) {
   status = 200;
   if (pick_up) pick_up->numbers.set_event_stream(content_type == "text/event-stream");
+  // Else nginx gathers what comes until it has some kilobytes, or the end.
+  response.headers().set("X-Accel-Buffering", "no");
   co_return co_await response.start(200, std::move(content_type));
 }
 
-io::Task<Result<void>> Context::write(std::string_view events) {
-  if (!pick_up) co_return co_await response.write(events);
-  const std::string numbered = pick_up->numbers.pass(events);
+namespace {
+
+io::Task<Result<void>> write_numbered(Context& context, std::string_view events) {
+  if (!context.pick_up) co_return co_await context.response.write(events);
+  const std::string numbered = context.pick_up->numbers.pass(events);
   if (numbered.empty()) co_return Result<void>{};
-  co_return co_await response.write(numbered);
+  co_return co_await context.response.write(numbered);
+}
+
+}  // namespace
+
+io::Task<Result<void>> Context::write(std::string_view events) {
+  if (clock && !first_piece) first_piece = clock->now();
+  return write_numbered(*this, events);
+}
+
+io::Task<Result<void>> Context::write_opening(std::string events) {
+  if (events.empty()) co_return Result<void>{};
+  co_return co_await write_numbered(*this, events);
 }
 
 Result<void> Context::check_seen(bool was_kept, uint64_t unsent) {

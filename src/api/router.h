@@ -43,6 +43,9 @@ struct Context {
   // Of a client that wants to pick its answer up again, if need be.
   std::optional<PickUp> pick_up = {};
   std::string body_fingerprint = {};  // With `pick_up`, when the body was read.
+  // When the first piece of a streamed answer was there to be sent; not known without the clock.
+  std::optional<io::TimePoint> first_piece = {};
+  const io::Clock* clock = nullptr;
 
   std::string_view parameter(std::string_view name) const;  // Empty if the pattern has none.
   // Ends with request.cancel and has no deadline of its own.
@@ -54,6 +57,8 @@ struct Context {
   // Streams: start() once, then write() with whole events, then response.finish().
   io::Task<Result<void>> start(std::string content_type);
   io::Task<Result<void>> write(std::string_view events);
+  // The same of events that are sent before anything of the answer is there; may be empty.
+  io::Task<Result<void>> write_opening(std::string events);
   // Before a chunk is written that was not kept before (Answer::was_kept): not_found (410) if the
   // client has more of another answer. `unsent` as EventNumbers::begin_new().
   Result<void> check_seen(bool was_kept, uint64_t unsent = 0);
