@@ -83,8 +83,8 @@ class ChatFitting {
   io::Task<Result<PreparedPrompt>> without(size_t dropped) {
     input_.messages = without_oldest(messages_, dropped);
     PreparedPrompt prepared;
-    prepared.one_call = !input_.parallel_tool_calls;
     CO_TRY(prepared.rendered, setting_.chat_template.chat(input_));
+    prepared.one_call = prepared.rendered.one_call || !input_.parallel_tool_calls;
     prepared.media = take_images(input_.messages);
     CO_TRY_VOID(
         prompt::settle_media(prepared.rendered.prompt, input_.media_marker, prepared.media.size()));
@@ -92,20 +92,31 @@ class ChatFitting {
     co_return prepared;
   }
 
-  // Looks for the fewest messages to drop. A template may refuse some starts (an assistant turn
-  // first): such a start counts as too long.
-  io::Task<Result<PreparedPrompt>> shortest_fitting() {
-    size_t low = 1, high = messages_.size() - 1;  // Dropping `high` leaves the last message.
-    Result<PreparedPrompt> best = co_await without(high);
-    while (low < high) {
-      const size_t middle = low + (high - low) / 2;
-      Result<PreparedPrompt> attempt = co_await without(middle);
-      if (!attempt && attempt.error().code != Errc::invalid_argument) co_return attempt;
-      if (attempt && fits(setting_, *attempt)) {
-        best = std::move(attempt);
-        high = middle;
-      } else {
-        low = middle + 1;
+  // Looks for the fewest messages to drop: a binary search, but a template may refuse some starts,
+  // which tells nothing about lengths. Whether it does depends on who speaks first: all take the
+  // user, many refuse the assistant, some a tool's result without its call. So the starts of each
+  // are searched by themselves, each within what is still open after those before. A template
+  // that wants a question in what is left refuses all starts behind the last one: where one start
+  // is refused, so are the later ones that begin alike.
+  io::Task<Result<PreparedPrompt>> longest_fitting() {
+    Bounds open{.too_long = 0, .fits = messages_.size() - 1};
+    Result<PreparedPrompt> best = co_await without(open.fits);
+    for (const Speaker speaker : kSpeakers) {
+      std::vector<size_t> starts = starts_of(speaker, open);
+      while (!starts.empty()) {
+        const auto middle = starts.begin() + static_cast<ptrdiff_t>(starts.size() / 2);
+        Result<PreparedPrompt> attempt = co_await without(*middle);
+        if (!attempt && attempt.error().code != Errc::invalid_argument) co_return attempt;
+        if (attempt && !fits(setting_, *attempt)) {
+          open.too_long = *middle;
+          starts.erase(starts.begin(), middle + 1);
+          continue;
+        }
+        if (attempt) {
+          open.fits = *middle;
+          best = std::move(attempt);
+        }
+        starts.erase(middle, starts.end());
       }
     }
     co_return best;
@@ -114,6 +125,28 @@ class ChatFitting {
   size_t size() const { return messages_.size(); }
 
  private:
+  enum class Speaker { user, assistant, other };
+  static constexpr Speaker kSpeakers[] = {Speaker::user, Speaker::assistant, Speaker::other};
+  // Numbers of messages to drop: the most that are known to be too few, the fewest that do. All but
+  // the last one are taken to do: if they do not, nothing does.
+  struct Bounds {
+    size_t too_long, fits;
+  };
+
+  // Those in between after which `speaker` is the first that is left. System messages stay.
+  std::vector<size_t> starts_of(Speaker speaker, Bounds open) const {
+    std::vector<size_t> starts;
+    for (size_t dropped = open.too_long + 1; dropped < open.fits; dropped++) {
+      const std::string& role = messages_[dropped].role;
+      if (role == "system") continue;  // The same as to drop one more.
+      const Speaker first = role == "user"        ? Speaker::user
+                            : role == "assistant" ? Speaker::assistant
+                                                  : Speaker::other;
+      if (first == speaker) starts.push_back(dropped);
+    }
+    return starts;
+  }
+
   const PromptSetting& setting_;
   io::Call call_;
   std::vector<model::Message> messages_;
@@ -149,7 +182,7 @@ io::Task<Result<PreparedPrompt>> prepare_chat(PromptSetting setting, model::Chat
   CO_TRY(PreparedPrompt prepared, co_await fitting.without(0));
   if (setting.truncate && !fits(setting, prepared) && fitting.size() > 1) {
     truncated.add();
-    Result<PreparedPrompt> shorter = co_await fitting.shortest_fitting();
+    Result<PreparedPrompt> shorter = co_await fitting.longest_fitting();
     if (shorter) {
       prepared = std::move(*shorter);
     } else if (shorter.error().code != Errc::invalid_argument) {

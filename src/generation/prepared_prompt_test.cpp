@@ -1,6 +1,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <span>
+
 #include "generation/scripted_for_test.h"
 
 namespace om::generation {
@@ -29,14 +32,17 @@ model::ChatRequest long_work() {
 }
 
 // What comes of it with a context of 256 tokens.
-Outcome ask(model::ChatRequest request) {
-  Bench bench;
+Outcome ask(Bench& bench, std::string_view chat_template, model::ChatRequest request) {
   store::Model& model = bench.shelf.add("m");
   model.template_text.reset();
-  model.gguf.chat_template = kWantsAQuestion;
+  model.gguf.chat_template = chat_template;
   bench.script.answer = "x";
   bench.script.context = 256;
   return bench.chat(std::move(request));
+}
+Outcome ask(model::ChatRequest request) {
+  Bench bench;
+  return ask(bench, kWantsAQuestion, std::move(request));
 }
 
 TEST(PreparedPrompt, IsTooLongWhereTheTemplateRefusesEveryShorterOne) {
@@ -53,6 +59,80 @@ TEST(PreparedPrompt, IsTheLongestThatTheTemplateTakes) {
   const Outcome outcome = ask(std::move(request));
   ASSERT_FALSE(outcome.error) << outcome.error->what;
   EXPECT_EQ(outcome.whole.content, "x");
+}
+
+using Messages = std::span<const model::Message>;
+
+// A template that refuses some beginnings, and whether it takes these messages.
+struct Strict {
+  std::string_view name, check;  // For each message `m`.
+  bool (*takes)(Messages);
+};
+constexpr Strict kInTurns = {
+    .name = "in turns",
+    .check = "(m.role == 'user') != (loop.index0 % 2 == 0)",
+    .takes = [](Messages messages) { return messages.front().role == "user"; }};
+constexpr Strict kNoOrphans = {
+    .name = "no result without its call",
+    .check = "m.role == 'tool' and loop.first",
+    .takes = [](Messages messages) { return messages.front().role != "tool"; }};
+constexpr Strict kAsksLater = {
+    .name = "a question",
+    .check = "loop.first and not messages | selectattr('role', 'equalto', 'user') | list",
+    .takes = [](Messages messages) {
+      return std::ranges::find(messages, "user", &model::Message::role) != messages.end();
+    }};
+
+// `shape` over and over: u, a and t for the user, the assistant and a tool's result.
+std::vector<model::Message> conversation(std::string_view shape, size_t size) {
+  std::vector<model::Message> messages;
+  for (size_t i = 0; i < size; i++) {
+    const char who = shape[i % shape.size()];
+    model::Message message{.role = who == 'u' ? "user" : who == 'a' ? "assistant" : "tool"};
+    message.content = fmt::format("{}{}", i, std::string(i * 7 % 13, '.'));
+    messages.push_back(std::move(message));
+  }
+  return messages;
+}
+
+// What the longest of the messages' ends that template and context take becomes.
+std::string longest(const Strict& strict, Messages messages) {
+  for (; !messages.empty(); messages = messages.subspan(1)) {
+    std::string text;
+    for (const model::Message& message : messages)
+      text += "[" + message.role + "]" + message.content;
+    text += "[assistant]";
+    if (text.size() < 256 && strict.takes(messages)) return text;
+  }
+  return "none";
+}
+
+TEST(PreparedPrompt, ForgetsTheFewestMessagesWhateverStartsTheTemplateRefuses) {
+  const std::pair<const Strict&, std::vector<std::string_view>> cases[] = {
+      {kInTurns, {"ua"}},
+      {kNoOrphans, {"ua", "uatatatata", "uattatttattat", "uattttttt"}},
+      {kAsksLater, {"ua", "uatatatata", "uatatatatatatatatatatatatatatatatatatatatatatat"}}};
+  for (const auto& [strict, shapes] : cases) {
+    const std::string chat_template = fmt::format(
+        "{{%- for m in messages %}}{{%- if {} %}}{{{{- raise_exception('no') }}}}{{%- endif %}}"
+        "{{{{- '[' + m.role + ']' + m.content }}}}{{%- endfor %}}"
+        "{{%- if add_generation_prompt %}}{{{{- '[assistant]' }}}}{{%- endif %}}",
+        strict.check);
+    for (const std::string_view shape : shapes) {
+      for (size_t size = 5; size <= 40; size++) {
+        auto request = chat_request("m", "");
+        request.messages = conversation(shape, size);
+        if (request.messages.back().role == "assistant") continue;
+        const std::string expected = longest(strict, request.messages);
+        Bench bench;
+        const Outcome outcome = ask(bench, chat_template, std::move(request));
+        const auto& asked = bench.script.requests;
+        EXPECT_EQ(asked.empty() ? "none" : testing::to_text(asked.front().tokens), expected)
+            << strict.name << " " << shape << " " << size
+            << (outcome.error ? outcome.error->what : "");
+      }
+    }
+  }
 }
 
 }  // namespace
