@@ -9,9 +9,11 @@ namespace om::api {
 namespace {
 
 // "request (N tokens) exceeds the available context size (M tokens)": the runner's words, plain or
-// in JSON, also those of a foreign llama-server.
+// in JSON, also those of a foreign llama-server. Or those about models whose context is not
+// shifted, which tell no numbers.
+constexpr std::string_view kUnshifted = "the prompt is longer than the context length";
 struct Overflow {
-  int64_t tokens = 0, context = 0;
+  int64_t tokens = 0, context = 0;  // 0: not told.
 };
 
 std::optional<int64_t> number_behind(std::string_view text, std::string_view words) {
@@ -24,6 +26,7 @@ std::optional<int64_t> number_behind(std::string_view text, std::string_view wor
 }
 
 std::optional<Overflow> overflow_in(std::string_view text) {
+  if (text.find(kUnshifted) != text.npos) return Overflow{};
   const auto tokens = number_behind(text, "request (");
   const auto context = number_behind(text, " tokens) exceeds the available context size (");
   if (!tokens || !context) return std::nullopt;
@@ -93,13 +96,19 @@ ErrorWords error_words(ErrorShape shape, std::string_view text) {
   const auto overflow = overflow_in(text);
   if (shape == ErrorShape::ollama || !overflow) return {std::string(text), {}};
   const auto [tokens, context] = *overflow;
+  const bool counted = tokens > 0;
   if (shape == ErrorShape::anthropic) {
-    return {fmt::format("prompt is too long: {} tokens > {} maximum", tokens, context), {}};
+    return {counted ? fmt::format("prompt is too long: {} tokens > {} maximum", tokens, context)
+                    : "prompt is too long: more tokens than the maximum",
+            {}};
   }
-  return {fmt::format("This model's maximum context length is {} tokens. However, your messages "
-                      "resulted in {} tokens. Please reduce their length, or raise num_ctx.",
-                      context, tokens),
-          "context_length_exceeded"};
+  const std::string lengths =
+      counted ? fmt::format(
+                    "This model's maximum context length is {} tokens. However, your "
+                    "messages resulted in {} tokens.",
+                    context, tokens)
+              : "Your messages are longer than this model's maximum context length.";
+  return {lengths + " Please reduce their length, or raise num_ctx.", kContextLengthExceeded};
 }
 
 std::string anthropic_request_id(std::string_view request_id) {

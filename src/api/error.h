@@ -24,6 +24,7 @@ std::string_view error_type(ErrorShape shape, int status);
 
 // What an error says to clients of a shape. A prompt that is too long is told in the words, and
 // with the code, by which they know that they must shorten it; Ollama's get its runner's words.
+inline constexpr std::string_view kContextLengthExceeded = "context_length_exceeded";
 struct ErrorWords {
   std::string message;
   std::string_view code;  // OpenAI's; empty: none.

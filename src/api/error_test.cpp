@@ -30,5 +30,19 @@ TEST(ErrorBody, KnowsTheWordsOfAForeignServerToo) {
   EXPECT_TRUE(error_words(ErrorShape::openai, "request (9 tokens) refused").code.empty());
 }
 
+TEST(ErrorBody, TellsATooLongPromptWhoseTokensAreNotTold) {
+  constexpr std::string_view kUnshifted =
+      "the prompt is longer than the context length currently available to the model; shorten the "
+      "prompt, raise num_ctx, or allow shift";
+  const ErrorWords openai = error_words(ErrorShape::openai, kUnshifted);
+  EXPECT_EQ(openai.code, "context_length_exceeded");
+  EXPECT_EQ(openai.message,
+            "Your messages are longer than this model's maximum context length. Please reduce "
+            "their length, or raise num_ctx.");
+  EXPECT_EQ(error_words(ErrorShape::anthropic, kUnshifted).message,
+            "prompt is too long: more tokens than the maximum");
+  EXPECT_EQ(error_words(ErrorShape::ollama, kUnshifted).message, kUnshifted);
+}
+
 }  // namespace
 }  // namespace om::api
