@@ -1,5 +1,6 @@
 #include "api/openai_fields.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace om::api {
@@ -42,6 +43,13 @@ Result<Fields> Fields::of(const json::value& value, std::string path) {
 const json::value* Fields::find(std::string_view name) const {
   const json::value* value = object_->if_contains(name);
   return value && !value->is_null() ? value : nullptr;
+}
+
+bool Fields::has_only(std::initializer_list<std::string_view> names) const {
+  return std::ranges::all_of(*object_, [&](const json::key_value_pair& member) {
+    return member.value().is_null() ||
+           std::ranges::find(names, std::string_view(member.key())) != names.end();
+  });
 }
 
 std::string Fields::where(std::string_view name) const {

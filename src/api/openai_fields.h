@@ -3,6 +3,7 @@
 #pragma once
 
 #include <boost/json.hpp>
+#include <initializer_list>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -23,6 +24,8 @@ class Fields {
 
   const boost::json::value* find(std::string_view name) const;  // Null pointer: absent or null.
   bool has(std::string_view name) const { return find(name) != nullptr; }
+  // Whether members of other names are absent.
+  bool has_only(std::initializer_list<std::string_view> names) const;
   std::string where(std::string_view name) const;  // "messages[0].role".
 
   Result<std::optional<std::string>> string(std::string_view name) const;

@@ -15,18 +15,18 @@ namespace {
 // Their results, if there are any, are in the messages that follow.
 constexpr std::string_view kWordless[] = {
     "web_search_call",      "file_search_call",      "tool_search_call", "tool_search_output",
-    "mcp_approval_request", "mcp_approval_response", "mcp_list_tools"};
+    "mcp_approval_request", "mcp_approval_response", "mcp_list_tools",   "compaction_trigger"};
 
 struct Note {
   std::string_view type, role, text;
 };
-constexpr Note kNotes[] = {
-    {.type = "compaction",
-     .role = "user",
-     .text = "[an earlier part of the conversation, which only its maker can read]"},
-    {.type = "image_generation_call",
-     .role = "assistant",
-     .text = "[an image was made, which this model cannot see]"}};
+constexpr std::string_view kCompacted =
+    "[an earlier part of the conversation, which only its maker can read]";
+constexpr Note kNotes[] = {{.type = "compaction", .role = "user", .text = kCompacted},
+                           {.type = "context_compaction", .role = "user", .text = kCompacted},
+                           {.type = "image_generation_call",
+                            .role = "assistant",
+                            .text = "[an image was made, which this model cannot see]"}};
 
 // What was run on the client's side: the call, what it is named here, and its member that tells
 // what was run. The result comes as TYPE_output.
@@ -97,6 +97,20 @@ Result<void> add_code_call(const Fields& item, std::vector<model::Message>& mess
   return add_result(item, text_of(item, "outputs"), messages);
 }
 
+// What one of Codex's agents tells another.
+Result<void> add_agent_message(const Fields& item, std::vector<model::Message>& messages) {
+  TRY(const auto author, item.string("author"));
+  TRY(const json::array* parts, item.array("content"));
+  model::Message message{.role = "user", .content = author.value_or("an agent") + ":"};
+  for (size_t i = 0; parts && i < parts->size(); i++) {
+    TRY(auto part, Fields::of((*parts)[i], fmt::format("{}[{}]", item.where("content"), i)));
+    TRY(const auto text, part.string("text"));
+    message.content += ' ' + text.value_or("[a part that only its maker can read]");
+  }
+  messages.push_back(std::move(message));
+  return {};
+}
+
 Result<bool> done(Result<void> added) {
   TRY_VOID(std::move(added));
   return true;
@@ -115,16 +129,19 @@ Result<bool> add_past_item(const Fields& item, std::string_view type,
     return done(add_call(item, call->name, arguments_of(item, call->member), messages));
   }
   if (type == "mcp_call") return done(add_mcp_call(item, messages));
+  if (type == "agent_message") return done(add_agent_message(item, messages));
   if (type == "code_interpreter_call") return done(add_code_call(item, messages));
   if (type == "computer_call_output") {
     return done(
         add_result(item, "[a picture of the screen, which this model cannot see]", messages));
   }
   constexpr std::string_view kOutput = "_output";
-  if (!type.ends_with(kOutput)) return false;
-  type.remove_suffix(kOutput.size());
-  if (!find_type(kCalls, type)) return false;
-  return done(add_result(item, text_of(item, "output"), messages));
+  if (type.ends_with(kOutput) && find_type(kCalls, type.substr(0, type.size() - kOutput.size()))) {
+    return done(add_result(item, text_of(item, "output"), messages));
+  }
+  // Clients get new types before we know them. One that carries nothing to read is no reason to end
+  // the conversation that it stands in from now on.
+  return item.has_only({"type", "id", "status", "encrypted_content"});
 }
 
 }  // namespace om::api

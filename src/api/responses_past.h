@@ -13,7 +13,7 @@ namespace om::api {
 
 // Adds what such an item says: what was run, and what came of it, as a call and its result; a note
 // where something cannot be read here; nothing for what has no words. False: no item of this type
-// is known.
+// is known, and it has members that may matter.
 Result<bool> add_past_item(const Fields& item, std::string_view type,
                            std::vector<model::Message>& messages);
 

@@ -76,6 +76,25 @@ TEST(ResponsesRequest, TellsWhatOnlyOpenAisServiceMakesAsFarAsItCan) {
   EXPECT_EQ((*messages)[2].tool_name, "local_shell");
 }
 
+TEST(ResponsesRequest, TakesItemsThatAreNewerThanItWhereNothingOfThemIsLost) {
+  auto messages = parse_input_items(json::parse(R"([
+    {"type":"compaction_trigger"},
+    {"type":"context_compaction","encrypted_content":"x"},
+    {"type":"agent_message","author":"/root/reviewer","recipient":"/root","content":[
+      {"type":"input_text","text":"look at the tests"},
+      {"type":"encrypted_content","encrypted_content":"x"}]},
+    {"type":"something_new","id":"n","status":"completed","output":null}
+  ])")
+                                        .as_array());
+  ASSERT_TRUE(messages.has_value()) << messages.error().what;
+  ASSERT_EQ(messages->size(), 2u);
+  EXPECT_EQ((*messages)[0].content,
+            "[an earlier part of the conversation, which only its maker can read]");
+  EXPECT_EQ((*messages)[1].role, "user");
+  EXPECT_EQ((*messages)[1].content,
+            "/root/reviewer: look at the tests [a part that only its maker can read]");
+}
+
 TEST(ResponsesRequest, TakesAnEmptyEffortForNone) {
   auto call = parse_responses(
       body_of(R"({"model":"m","input":"hi","reasoning":{"effort":"","summary":"auto"}})"));
@@ -207,7 +226,10 @@ TEST(ResponsesRequest, SaysWhatIsWrong) {
       {R"({"model":"m"})", "'input' is required"},
       {R"({"model":"m","input":3})", "'input' must be a list, not a number"},
       {R"({"model":"m","input":[]})", "[] is too short - 'input'"},
-      {R"({"model":"m","input":[{"type":"x"}]})", "input[0].type: unknown input item type: \"x\""},
+      {R"({"model":"m","input":[{"type":"x","content":"hi"}]})",
+       "input[0].type: unknown input item type: \"x\""},
+      {R"({"model":"m","input":[{"type":"additional_tools","role":"developer","tools":[]}]})",
+       "input[0].type: unknown input item type: \"additional_tools\""},
       {R"({"model":"m","input":[{"role":"user","content":[{"type":"input_file"}]}]})",
        "'input[0].content[0].type' is of type \"input_file\", which is not supported"},
       {R"({"model":"m","input":[{"type":"function_call","name":"f"}]})",
