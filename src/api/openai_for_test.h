@@ -3,6 +3,7 @@
 #pragma once
 
 #include <deque>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -150,6 +151,8 @@ class KeptResponse final : public http::ResponseWriter {
   int status = 0;
   std::string content_type, body;
   bool finished = false;
+  // What a client does that reads something, before the writer goes on. Null: nothing.
+  std::function<io::Task<void>(std::string_view)> on_write;
 
   http::Headers& headers() override { return headers_; }
   io::Task<Result<void>> send(int code, std::string type, std::string text) override {
@@ -168,6 +171,7 @@ class KeptResponse final : public http::ResponseWriter {
   }
   io::Task<Result<void>> write(std::string_view data) override {
     body += data;
+    if (on_write) co_await on_write(data);
     co_return Result<void>();
   }
   io::Task<Result<void>> finish() override {
@@ -205,15 +209,25 @@ class ScriptedNode {
     request.id = "request1";
     for (const auto& [name, value] : headers) request.headers.add(name, value);
     KeptResponse response;
+    response.on_write = on_write;
     world_.run(handle(request, std::move(body), response));
     return response;
   }
+  std::function<io::Task<void>(std::string_view)> on_write;  // See KeptResponse.
   KeptResponse post(std::string path, std::string body) {
     return ask("POST", std::move(path), std::move(body));
   }
+  sim::World& world() { return world_; }
   void add_model(std::string name) { world_.run(put_manifest(std::move(name))); }
 
   ScriptedGeneration generation{world_.world().clock};
+
+  // While another request is answered.
+  io::Task<void> handle(http::Request& request, std::string text, KeptResponse& response) {
+    TextBody body(std::move(text));
+    Context context{.request = request, .body = body, .response = response};
+    co_await router_.handle(context);
+  }
 
  private:
   io::Task<void> open_store() {
@@ -232,11 +246,6 @@ class ScriptedNode {
         .media_type = std::string(model::kConfigMediaType), .digest = *blob, .size = 2, .from = {}};
     auto put = co_await store_->put_manifest(*name, manifest.to_json());
     CHECK(put.has_value(), "the manifest is written");
-  }
-  io::Task<void> handle(http::Request& request, std::string text, KeptResponse& response) {
-    TextBody body(std::move(text));
-    Context context{.request = request, .body = body, .response = response};
-    co_await router_.handle(context);
   }
 
   std::unique_ptr<store::Store> store_;

@@ -25,10 +25,12 @@ model::ChatRequest chat_part(const ChatCompletion& chat, int choice) {
   return request;
 }
 
-// A line that readers of event streams pass over.
+// A line that readers of event streams pass over. No empty line behind it: that ends an event, to
+// some readers (OpenAI's for Go, and for Python once events have ids) also one of comments only,
+// whose empty data they then fail to read as JSON.
 io::Task<Result<void>> write_comment(Context& context) {
   CO_TRY_VOID(co_await start_events(context, nullptr));
-  co_return co_await context.response.write(": keep-alive\n\n");
+  co_return co_await context.response.write(": keep-alive\n");
 }
 
 // Choices are made one after another: the second finds the prompt in the runner's cache, and one

@@ -187,6 +187,32 @@ data: {"type":"error","sequence_number":5,"code":"server_error","message":"died"
   EXPECT_EQ(bad.body.find(R"(data: {"error")"), std::string::npos) << "no event without a type";
 }
 
+// Codex looks for the code in the stream only, OpenAI's libraries in the body of a whole answer.
+TEST(OpenaiRoutes, TellATooLongConversationInTheStreamOfAResponse) {
+  ScriptedNode node;
+  node.generation.script.refusal = Error{
+      Errc::invalid_argument, "request (9 tokens) exceeds the available context size (4 tokens)"};
+  const KeptResponse whole = node.post("/v1/responses", R"({"model":"m","input":"hi"})");
+  EXPECT_EQ(whole.status, 400);
+  EXPECT_EQ(json::parse(whole.body).at("error").at("code"), "context_length_exceeded");
+
+  const std::string asked = R"({"model":"m","input":"hi","stream":true})";
+  const KeptResponse streamed = node.post("/v1/responses", asked);
+  EXPECT_EQ(streamed.status, 200);
+  EXPECT_TRUE(streamed.finished);
+  std::string events;
+  for (size_t at = 0; (at = streamed.body.find("event: ", at)) != std::string::npos; at++) {
+    events += streamed.body.substr(at + 7, streamed.body.find('\n', at) - at - 7) + " ";
+  }
+  EXPECT_EQ(events, "response.created response.in_progress error response.failed ");
+  const json::value last = json::parse(streamed.body.substr(streamed.body.rfind("data: ") + 6));
+  EXPECT_EQ(last.at("response").at("error").at("code"), "context_length_exceeded");
+  EXPECT_EQ(last.at("sequence_number"), 3);
+
+  node.generation.script.refusal = Error{Errc::invalid_argument, "no such role"};
+  EXPECT_EQ(node.post("/v1/responses", asked).status, 400) << "other trouble has its status";
+}
+
 TEST(OpenaiRoutes, AnswerAResponseWhole) {
   ScriptedNode node;
   node.generation.script = {.chunks = {{.content = "Hel"}, last(model::DoneReason::length)}};
@@ -270,8 +296,8 @@ TEST(SilentStreams, ShowThatTheAnswerIsStillBeingMade) {
   };
   const std::string stream = R"("stream":true)";
   for (const auto& [path, body, sign] :
-       {Case{"/v1/chat/completions", chat_with(stream), ": keep-alive\n\n"},
-        Case{"/v1/completions", R"({"model":"m","prompt":"hi","stream":true})", ": keep-alive\n\n"},
+       {Case{"/v1/chat/completions", chat_with(stream), ": keep-alive\n"},
+        Case{"/v1/completions", R"({"model":"m","prompt":"hi","stream":true})", ": keep-alive\n"},
         Case{"/v1/messages", message_with(stream), "event: ping\ndata: {\"type\":\"ping\"}\n\n"},
         Case{"/v1/responses", R"({"model":"m","input":"hi","stream":true})",
              "event: keepalive\ndata: {\"type\":\"keepalive\",\"sequence_number\":"}}) {
@@ -286,6 +312,8 @@ TEST(SilentStreams, ShowThatTheAnswerIsStillBeingMade) {
     // Seven until the answer, eight for each of its chunks.
     EXPECT_EQ(count(response.body, sign), 31u) << path;
     EXPECT_EQ(count(response.body, "lo\""), 1u + (path == "/v1/responses" ? 4 : 0)) << path;
+    // An empty line ends an event also for readers to whom a comment is one.
+    EXPECT_EQ(count(response.body, "\n\n"), count(response.body, "data: ")) << path;
   }
 }
 
@@ -329,6 +357,33 @@ TEST(OpenaiRoutes, PutEarlierItemsOfAResponseInThePlaceOfReferences) {
     EXPECT_EQ(asked[1].content, "Hello");
     EXPECT_EQ(asked[1].tool_calls.at(0).name, "f");
   }
+}
+
+// Asks again as soon as `events` end the first response.
+io::Task<void> refer_to(ScriptedNode& node, std::string events, int& status) {
+  if (events.find("event: response.completed") == events.npos) co_return;
+  const json::value last = json::parse(events.substr(events.rfind("data: ") + 6));
+  const json::object item{{"type", "item_reference"},
+                          {"id", last.at("response").at("output").at(0).at("id")}};
+  const json::object body{{"model", "m"}, {"input", json::array{item}}};
+  http::Request request;
+  request.method = "POST";
+  request.path = "/v1/responses";
+  KeptResponse response;
+  std::string text = json::serialize(body);
+  co_await node.handle(request, std::move(text), response);
+  status = response.status;
+}
+
+TEST(OpenaiRoutes, KnowTheItemsOfAResponseBeforeTheClientHasThem) {
+  ScriptedNode node;
+  node.generation.script = hello();
+  int status = 0;
+  node.on_write = [&](std::string_view events) {
+    return refer_to(node, std::string(events), status);
+  };
+  node.post("/v1/responses", R"({"model":"m","input":"hi","stream":true})");
+  EXPECT_EQ(status, 200);
 }
 
 TEST(OpenaiRoutes, SayWhatToDoAboutAnItemThatIsNotKept) {

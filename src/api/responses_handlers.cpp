@@ -20,8 +20,15 @@ io::Task<Result<void>> write_keepalive(Context& context, ResponseStream& stream)
   co_return co_await context.response.write(event);
 }
 
+void keep_items(ResponseItems* kept, const ResponseStream& stream) {
+  if (!kept) return;
+  for (const ResponseStream::Item& item : stream.items()) kept->keep(item.id, item.text);
+}
+
+// `kept`: null for who wants nothing stored.
 io::Task<Result<void>> stream_chunks(const Dependencies& node, Context& context,
-                                     ResponseStream& stream, model::ChatRequest request) {
+                                     ResponseStream& stream, model::ChatRequest request,
+                                     ResponseItems* kept) {
   Pulse pulse(node.world, context,
               [&context, &stream] { return write_keepalive(context, stream); });
   auto asked = node.generation.chat(std::move(request), context.call());
@@ -32,20 +39,30 @@ io::Task<Result<void>> stream_chunks(const Dependencies& node, Context& context,
     CO_TRY_VOID(co_await start_events(context, answer.get()));
     std::string events = stream.begin();
     events += stream.add(chunk);
-    CO_TRY_VOID(co_await write_events(context, std::move(events)));
     done = chunk.done;
+    // Who reads that the response is completed may refer to its items at once.
+    if (done) keep_items(kept, stream);
+    CO_TRY_VOID(co_await write_events(context, std::move(events)));
   }
   co_return co_await context.response.finish();
 }
 
-void keep_items(ResponseItems& kept, const ResponseStream& stream) {
-  for (const ResponseStream::Item& item : stream.items()) kept.keep(item.id, item.text);
-}
-
 io::Task<Result<void>> stream_response(const Dependencies& node, Context& context,
-                                       ResponseStream& stream, model::ChatRequest request) {
-  Result<void> streamed = co_await stream_chunks(node, context, stream, std::move(request));
-  if (!streamed) context.error_element = stream.fail(streamed.error().what);
+                                       ResponseStream& stream, model::ChatRequest request,
+                                       ResponseItems* kept) {
+  Result<void> streamed = co_await stream_chunks(node, context, stream, std::move(request), kept);
+  if (streamed) co_return streamed;
+  // Items that are finished may be referred to, though the response failed.
+  keep_items(kept, stream);
+  const std::string_view told = streamed.error().what;
+  // Told as OpenAI's service does: Codex shortens a conversation only after this event, not after
+  // a status of 400.
+  if (!context.response.started() &&
+      error_words(ErrorShape::openai, told).code == kContextLengthExceeded) {
+    CO_TRY_VOID(co_await start_events(context, nullptr));
+    CO_TRY_VOID(co_await write_events(context, stream.begin()));
+  }
+  context.error_element = stream.fail(told);
   co_return streamed;
 }
 
@@ -56,13 +73,12 @@ io::Task<Result<void>> create_response(const Dependencies& node, Context& contex
   CO_TRY(ResponsesCall call, parse_responses(body));
   context.model = call.request.common.model;
   CO_TRY_VOID(note_caller(call.request.common, context, node.settings));
-  bool streamed = call.request.common.stream;
+  const bool streamed = call.request.common.stream;
+  ResponseItems* const items = call.store ? &kept : nullptr;
   ResponseStream stream(make_head(node, context, "resp_", context.model), std::move(call.echo),
                         std::move(call.tools));
   if (streamed) {
-    Result<void> sent = co_await stream_response(node, context, stream, std::move(call.request));
-    if (call.store) keep_items(kept, stream);
-    co_return sent;
+    co_return co_await stream_response(node, context, stream, std::move(call.request), items);
   }
   CO_TRY(auto answer, co_await node.generation.chat(std::move(call.request), context.call()));
   size_t bytes = 0;
@@ -73,7 +89,7 @@ io::Task<Result<void>> create_response(const Dependencies& node, Context& contex
     stream.add(chunk);
     done = chunk.done;
   }
-  if (call.store) keep_items(kept, stream);
+  keep_items(items, stream);
   set_route_headers(context, answer->route());
   co_return co_await context.send_json(stream.response());
 }
