@@ -5,12 +5,18 @@ source "$(dirname "$0")/common.sh"
 
 program=$ROOT/build/release/ollamamax
 llama=$CACHE/llama/current
-version=$("$program" --version | sed -n 's/.*version is \([0-9.]*\)$/\1/p')
+told() { "$program" version --json | sed -n "s/.*\"$1\":\"\([^\"]*\)\".*/\1/p"; }
+version=$(told client)
+revision=$(told revision)
 architecture=$(dpkg --print-architecture)
-result=$ROOT/build/ollamamax_${version}_${architecture}.deb
-# The same files give the same package.
-SOURCE_DATE_EPOCH=$(git -C "$ROOT" log -1 --format=%ct 2>/dev/null || date +%s)
+# The same files give the same package; of two commits the later one's is the upgrade.
+if SOURCE_DATE_EPOCH=$(git -C "$ROOT" log -1 --format=%ct "${revision%-dirty}" 2>/dev/null); then
+  version+=+git$(date -u -d "@$SOURCE_DATE_EPOCH" +%Y%m%d%H%M%S).${revision//-/.}
+else
+  SOURCE_DATE_EPOCH=$(date +%s)
+fi
 export SOURCE_DATE_EPOCH
+result=$ROOT/build/ollamamax_${version}_${architecture}.deb
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -68,7 +74,7 @@ put_documents() {
   done
   cp "$ROOT/deploy/debian/copyright" "$doc/"
   printf 'ollamamax (%s) stable; urgency=medium\n\n  * %s\n\n -- %s  %s\n' "$version" \
-    "As of commit $(git -C "$ROOT" rev-parse --short HEAD 2>/dev/null || echo unknown)." \
+    "As of commit $revision." \
     "$maintainer" "$(date -R -u -d "@$SOURCE_DATE_EPOCH")" | gzip -9n >"$doc/changelog.gz"
 }
 

@@ -23,7 +23,7 @@
 namespace om::api {
 
 struct Settings {
-  std::string version = "0.0.0";
+  std::string version = "0.0.0", revision;
   std::string node_name;
   uint64_t body_bytes_max = 32ull << 20;  // Of a JSON request.
   // A loopback listener answers only requests whose Host names this machine (DNS rebinding).

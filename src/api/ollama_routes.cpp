@@ -20,6 +20,7 @@ HandlerResult handle_version(const Dependencies& dependencies, Context& context)
   writer.begin_object()
       .member("version", kOllamaVersion)
       .member("ollamamax", std::string_view(dependencies.settings.version))
+      .member("revision", std::string_view(dependencies.settings.revision))
       .end_object();
   co_return co_await context.send_json(std::move(reply));
 }

@@ -288,12 +288,13 @@ TEST(Api, APackedAnswerStillVariesByItsPage) {
 TEST(Api, TellsItsStateAndMetrics) {
   Settings settings;
   settings.version = "1.2.3";
+  settings.revision = "abc";
   settings.ready = [] { return false; };
   OllamaNode node(std::move(settings));
   EXPECT_EQ(node.ask("GET", "/", "").body, "Ollama is running");
   EXPECT_EQ(node.ask("HEAD", "/", "").status, 200);
   EXPECT_EQ(node.ask("GET", "/api/version", "").body,
-            R"({"version":"0.17.4","ollamamax":"1.2.3"})");
+            R"({"version":"0.17.4","ollamamax":"1.2.3","revision":"abc"})");
   EXPECT_THAT(node.ask("GET", "/api/status", "").body, HasSubstr("\"disabled\":true"));
   EXPECT_EQ(node.ask("GET", "/livez", "").status, 200);
   EXPECT_EQ(node.ask("GET", "/readyz", "").status, 503);

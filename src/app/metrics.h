@@ -5,7 +5,7 @@
 
 namespace om::app {
 
-inline GaugeFamily build_info{"ollamamax_build_info", "Always 1.", {"version"}};
+inline GaugeFamily build_info{"ollamamax_build_info", "Always 1.", {"version", "revision"}};
 inline Gauge process_start{"process_start_time_seconds", "Start of the process, Unix time."};
 inline Gauge disk_free{"ollamamax_disk_free_bytes", "Free where the models are."};
 inline Gauge majority{"ollamamax_cluster_majority",

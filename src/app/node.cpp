@@ -6,6 +6,7 @@
 #include "app/node_parts.h"
 #include "app/own_address.h"
 #include "app/own_facts.h"
+#include "app/revision.h"
 #include "base/log.h"
 #include "base/version.h"
 
@@ -242,7 +243,8 @@ Result<void> Node::listen() {
                   bound.error().what);
     }
     if (!bound) return fail(annotate(bound.error(), "server.listen (OLLAMA_HOST)"));
-    log_info("listening", field("address", bound->str()), field("version", kVersion));
+    log_info("listening", field("address", bound->str()), field("version", kVersion),
+             field("revision", kRevision));
     if (!is_loopback(host.host)) {
       log_warn("this address is open to everyone who can reach it", field("address", bound->str()));
     }

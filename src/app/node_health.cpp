@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "app/metrics.h"
+#include "app/revision.h"
 #include "base/version.h"
 #include "cluster/report_wire.h"
 
@@ -26,7 +27,7 @@ NodeHealth::NodeHealth(io::World& world, std::string name, io::Path models, Clus
       models_(std::move(models)),
       cluster_(cluster),
       tasks_(world.executor, world.clock) {
-  build_info.with({kVersion}).set(1);
+  build_info.with({kVersion, kRevision}).set(1);
   if (process_start.value() == 0) process_start.set(unix_seconds(world_.clock.wall_now()));
 }
 

@@ -8,6 +8,7 @@
 
 #include "app/memory_watch.h"
 #include "app/own_address.h"
+#include "app/revision.h"
 #include "base/log.h"
 #include "base/version.h"
 #include "scheduler/gguf_plans.h"
@@ -224,6 +225,7 @@ Result<std::unique_ptr<scheduler::LocalScheduler>> make_scheduler(io::World& wor
 api::Settings make_api_settings(const Settings& settings, const std::string& name) {
   api::Settings api;
   api.version = kVersion;
+  api.revision = kRevision;
   api.node_name = name;
   api.body_bytes_max = settings.body_bytes_max;
   api.origins = settings.origins;

@@ -130,11 +130,12 @@ class CommandLine(NodeCase):
         found = json.loads(self.node.cli("list", "smol", "--json").stdout)["models"]
         self.assertEqual({model["name"][:4] for model in found}, {"smol"})
         self.assertEqual(json.loads(self.node.cli("list", "no", "--json").stdout)["models"], [])
-        version = self.node.get("/api/version")["ollamamax"]
+        node = self.node.get("/api/version")
+        version, revision = node["ollamamax"], node["revision"]
         for words in (("version", "--json"), ("--version", "--json"), ("-v", "--json"),
                       ("--json", "-v")):
             self.assertEqual(json.loads(self.node.cli(*words).stdout),
-                             {"client": version, "server": version})
+                             {"client": version, "revision": revision, "server": version})
         self.assertEqual(self.node.cli("--json", "list").stdout,
                          self.node.cli("list", "--json").stdout)
 

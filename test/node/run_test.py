@@ -127,6 +127,8 @@ class RealNode(NodeCase):
         for name in ("ollamamax_pool_hits_total", "ollamamax_http_responses_total",
                      "ollamamax_build_info{version=", "ollamamax_cluster_majority 1"):
             self.assertIn(name, metrics)
+        revision = self.node.get("/api/version")["revision"]
+        self.assertIn(f',revision="{revision}"}} 1\n', metrics)
         self.assertGreater(self.node.metric("ollamamax_disk_free_bytes"), 0)
         self.assertLess(abs(self.node.metric("process_start_time_seconds") - time.time()), 3600)
         self.assertNotIn("ollamamax_nodes{", metrics)  # It is in no cluster.

@@ -3,6 +3,8 @@
 overlay that is thrown away) that has neither the checkout nor the caches. Needs root."""
 
 import fnmatch
+import json
+import os
 import pathlib
 import re
 import shutil
@@ -13,7 +15,7 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from support import cases  # noqa: E402
-from support.node import CACHE, MODELS, ROOT, Node  # noqa: E402
+from support.node import CACHE, MODELS, PROGRAM, ROOT, Node  # noqa: E402
 
 sys.path.insert(0, str(ROOT / "tools"))
 import count_dependencies  # noqa: E402
@@ -140,7 +142,8 @@ class Package(unittest.TestCase):
         with Installed(self.machine) as node:
             client = {"PATH": PATH, "HOME": "/root", "OLLAMA_HOST": node.host}
             version = self.machine.run("ollamamax", "--version", environment=client)
-            self.assertIn(self.field("Version"), version)
+            version = re.search(r"version is (\S+)", version)[1]
+            self.assertTrue(self.field("Version").startswith(version + "+git"), version)
             self.machine.run("ollamamax", "create", MODEL, "-f", "/put/Modelfile",
                              environment=client)
             answer = self.machine.run("ollamamax", "run", MODEL, "Name a colour",
@@ -185,6 +188,21 @@ class Package(unittest.TestCase):
             for path in re.findall(r"=> (/\S+) \(0x", loaded):
                 if not path.startswith("/usr/lib/ollamamax/"):
                     self.assertIn(count_dependencies.owner(path), allowed, f"{program}: {path}")
+
+    def test_its_version_is_that_of_its_commit(self):
+        told = subprocess.run([PROGRAM, "version", "--json"], check=True, capture_output=True,
+                              text=True).stdout
+        revision = json.loads(told)["revision"]
+        when = subprocess.run(
+            ["git", "-C", ROOT, "log", "-1", "--date=format-local:%Y%m%d%H%M%S", "--format=%cd",
+             revision.removesuffix("-dirty")], check=True, capture_output=True, text=True,
+            env={**os.environ, "TZ": "UTC"}).stdout.strip()
+        version = self.field("Version")
+        self.assertEqual(version.partition("+")[2], f"git{when}.{revision.replace('-', '.')}")
+        # Of an earlier commit, of none (as all were once), and of the version to come.
+        for operator, other in (("gt", "0.3.0+git20261129235959.ffffffffff"), ("gt", "0.3.0"),
+                                ("lt", "0.3.1")):
+            subprocess.run(["dpkg", "--compare-versions", version, operator, other], check=True)
 
     def test_the_same_files_give_the_same_package(self):
         self.assertEqual(make_package().read_bytes(), (self.put / "ollamamax.deb").read_bytes())

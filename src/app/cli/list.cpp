@@ -4,6 +4,7 @@
 
 #include "app/cli/command.h"
 #include "app/cli/terminal.h"
+#include "app/revision.h"
 #include "base/duration.h"
 #include "base/strings.h"
 #include "base/version.h"
@@ -180,6 +181,7 @@ CommandTask version_command(Cli& cli) {
   if (cli.json) {
     json::object versions;
     versions["client"] = kVersion;
+    versions["revision"] = kRevision;  // The client's.
     versions["server"] = server.empty() ? json::value(nullptr) : json::value(server);
     print_json(versions);
     co_return Result<void>{};
