@@ -123,6 +123,12 @@ AccessRules::Origin AccessRules::judge_origin(std::string_view origin,
   return Origin::refused;
 }
 
+bool came_through_a_proxy(const http::Headers& headers) {
+  static constexpr std::string_view kMarks[] = {"Forwarded", "X-Forwarded-For", "X-Real-IP", "Via"};
+  return std::ranges::any_of(kMarks,
+                             [&headers](std::string_view mark) { return headers.has(mark); });
+}
+
 void add_origin_headers(http::Headers& headers, std::string_view origin) {
   headers.set("Access-Control-Allow-Origin", origin);
   headers.add("Vary", "Origin");

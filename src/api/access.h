@@ -35,6 +35,10 @@ class AccessRules {
   std::vector<std::string> origins_;
 };
 
+// Somebody else's request, which a proxy hands on: whoever connects is not whoever asks. Not every
+// proxy says so.
+bool came_through_a_proxy(const http::Headers& headers);
+
 // What an allowed foreign page is told.
 void add_origin_headers(http::Headers& headers, std::string_view origin);
 // In addition, for OPTIONS requests that ask beforehand.

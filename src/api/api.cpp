@@ -158,7 +158,8 @@ io::Task<void> Api::handle(http::Request& request, http::BodyReader& body,
     co_return;
   }
   request.path = router_.known_path(std::move(request.path));
-  context.from_operator = request.from_this_machine && access_->names_this_machine(host);
+  context.from_operator = request.from_this_machine && access_->names_this_machine(host) &&
+                          !came_through_a_proxy(request.headers);
   if (judged == AccessRules::Origin::allowed) add_origin_headers(response.headers(), origin);
   if (request.method == "OPTIONS" && judged == AccessRules::Origin::allowed) {
     add_preflight_headers(response.headers());

@@ -45,3 +45,12 @@ class Addresses(unittest.TestCase):
                              f"Host: {host}", f"http://{here}{path}"]),
                             capture_output=True, text=True, timeout=60)
                         self.assertEqual(asked.stdout, str(status), (host, path))
+                # Of a proxy on the node's machine, whoever it serves.
+                for mark in ("Forwarded: for=203.0.113.5", "X-Forwarded-For: 203.0.113.5",
+                             "X-Real-IP: 203.0.113.5", "Via: 1.1 proxy"):
+                    for path in ("/api/v1/cluster", "/api/v1/backends"):
+                        asked = subprocess.run(node.command(
+                            ["curl", "-s", "-H", "Host: localhost", "-H", mark,
+                             f"http://{here}{path}"]),
+                            capture_output=True, text=True, timeout=60)
+                        self.assertIn("own machine", asked.stdout, (mark, path))
