@@ -115,7 +115,7 @@ io::Task<void> SimNode::stop() {
 }
 
 io::Task<std::string> SimNode::inspect_store() {
-  const auto listed = store_->list();
+  const auto listed = co_await store_->list();
   if (!listed) co_return "list: " + listed.error().what;
   int found = 0;
   for (const auto& stored : *listed) {

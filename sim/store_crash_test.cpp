@@ -49,7 +49,7 @@ struct Machine {
   }
   // The bytes of the model's layer, each blob on the disk checked on the way; empty: no model.
   std::string model() {
-    const auto listed = store->list().value();
+    const auto listed = wait(store->list()).value();
     if (listed.empty()) return "";
     EXPECT_EQ(listed.size(), 1U);
     const Digest digest = listed[0].manifest.layers.at(0).digest;

@@ -96,13 +96,24 @@ io::Task<void> ClusterRun::wait_for(std::function<bool()> condition, io::Duratio
   }
 }
 
-std::string ClusterRun::difference_of(ClusterNode& node) {
+// As the API lists them, but for those of foreign servers.
+io::Task<Result<std::set<std::string>>> ClusterRun::models_of(const ClusterNode& node) {
+  CO_TRY(const json::object answer, co_await ask(node, "GET", "/api/tags", ""));
+  std::set<std::string> keys;
+  for (const json::value& model : answer.at("models").as_array()) {
+    const json::object& told = model.as_object();
+    if (told.contains("remote_model")) continue;
+    CO_TRY(const auto name, model::Name::parse(std::string(told.at("name").as_string())));
+    keys.insert("/models/" + cluster::catalogue_key(name));
+  }
+  co_return keys;
+}
+
+std::string ClusterRun::view_difference_of(ClusterNode& node, const std::set<std::string>& keys) {
   if (!node.node()) return fmt::format("{} does not serve {}", node.name(), node.last_error());
   app::ClusterParts* parts = node.node()->cluster();
   if (!parts) return node.name() + " is in no cluster";
   const cluster::View view = parts->reports().view();
-  std::set<std::string> keys;
-  for (const metadata::Entry& entry : facts_.all().entries) keys.insert(entry.key);
   for (const auto& other : nodes_) {
     const auto* member = parts->members().find(other->name());
     const auto* info = view.find(other->name());
@@ -119,36 +130,44 @@ std::string ClusterRun::difference_of(ClusterNode& node) {
   if (parts->members().list().size() != nodes_.size()) {
     return fmt::format("{} knows {} members", node.name(), parts->members().list().size());
   }
-  const auto models = parts->store().list();
-  if (!models) return fmt::format("{}: {}", node.name(), models.error().what);
-  std::set<std::string> there, wanted;
-  for (const auto& model : *models) there.insert("/models/" + cluster::catalogue_key(model.name));
+  return {};
+}
+
+io::Task<std::string> ClusterRun::difference_of(ClusterNode& node) {
+  std::set<std::string> keys, wanted;
+  for (const metadata::Entry& entry : facts_.all().entries) keys.insert(entry.key);
+  std::string found = view_difference_of(node, keys);
+  if (!found.empty()) co_return found;
+  const auto there = co_await models_of(node);
+  if (!there) co_return fmt::format("{}: {}", node.name(), there.error().what);
   for (const std::string& key : keys) {
     if (key.starts_with("/models/")) wanted.insert(key);
   }
-  if (there != wanted) {
-    return fmt::format("{} has the models {} where the cluster has {}", node.name(),
-                       fmt::join(there, " "), fmt::join(wanted, " "));
+  if (*there != wanted) {
+    co_return fmt::format("{} has the models {} where the cluster has {}", node.name(),
+                          fmt::join(*there, " "), fmt::join(wanted, " "));
   }
-  return foreign_ ? foreign_->difference(node) : std::string();
+  if (foreign_ && node.node()) co_return foreign_->difference(node);
+  co_return std::string();
 }
 
-std::string ClusterRun::difference() {
+io::Task<std::string> ClusterRun::difference() {
   for (const auto& node : nodes_) {
-    if (std::string found = difference_of(*node); !found.empty()) return found;
+    std::string found = co_await difference_of(*node);
+    if (!found.empty()) co_return found;
   }
   if (voters_.voting() < app::voters_of(nodes_.size(), app::Settings{}.voters)) {
-    return fmt::format("{} nodes vote", voters_.voting());
+    co_return fmt::format("{} nodes vote", voters_.voting());
   }
-  return {};
+  co_return std::string();
 }
 
 io::Task<void> ClusterRun::wait_converged(std::string_view when) {
   const io::TimePoint begin = sim_.clock().now();
-  std::string last = difference();
+  std::string last = co_await difference();
   while (!last.empty() && sim_.clock().now() < begin + kConvergeMax) {
     co_await sleep(kLook);
-    last = difference();
+    last = co_await difference();
   }
   if (!last.empty()) complain(fmt::format("no common view {}: {}", when, last));
   log_info("all see one cluster", field("seconds", sim_.clock().now() - begin));

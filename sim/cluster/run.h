@@ -69,8 +69,10 @@ class ClusterRun {
   io::Task<void> wait_for(std::function<bool()> condition, io::Duration at_most,
                           std::string_view what);
   // Empty: all nodes see one cluster.
-  std::string difference();
-  std::string difference_of(ClusterNode& node);
+  io::Task<std::string> difference();
+  io::Task<std::string> difference_of(ClusterNode& node);
+  std::string view_difference_of(ClusterNode& node, const std::set<std::string>& keys);
+  io::Task<Result<std::set<std::string>>> models_of(const ClusterNode& node);
   io::Task<void> wait_converged(std::string_view when);
 
   // faults.cpp

@@ -69,9 +69,11 @@ void register_replicas(Router& router, const Dependencies& dependencies);
 void register_backends(Router& router, const Dependencies& dependencies);
 void register_pin(Router& router, const Dependencies& dependencies);
 
-// Models that only foreign servers have, each once, by name. None for who asks as for a backend.
+// Models that only foreign servers have and that are not among `own`, each once, by name. None for
+// who asks as for a backend.
 std::vector<engine::ExternalModel> external_models(const Dependencies& dependencies,
-                                                   const Context& context);
+                                                   const Context& context,
+                                                   const std::vector<store::StoredManifest>& own);
 
 // Tells in X-OllamaMax-Node, -Attempts and -Resumed how the answer came about. Before start().
 void set_route_headers(Context& context, const generation::Route& route);

@@ -9,6 +9,7 @@
 #include "api/json_output.h"
 #include "api/ollama_handlers.h"
 #include "cluster/backend_table.h"
+#include "cluster/catalogue.h"
 
 namespace om::api {
 namespace {
@@ -87,14 +88,19 @@ HandlerResult refuse(Context&) {
 }  // namespace
 
 std::vector<engine::ExternalModel> external_models(const Dependencies& dependencies,
-                                                   const Context& context) {
+                                                   const Context& context,
+                                                   const std::vector<store::StoredManifest>& own) {
+  std::set<std::string> own_keys;
+  for (const store::StoredManifest& stored : own) {
+    own_keys.insert(cluster::catalogue_key(stored.name));
+  }
   std::map<std::string, engine::ExternalModel> models;
   const bool forwarded = !context.request.headers.get(engine::kForwardedHeader).empty();
   if (!dependencies.backends || forwarded) return {};
   for (const auto& backend : dependencies.backends->list()) {
     for (const engine::ExternalModel& model : backend->models()) {
       const auto name = model::Name::parse(model.name);
-      if (name && dependencies.store.find(*name)) continue;
+      if (name && own_keys.contains(cluster::catalogue_key(*name))) continue;
       models.emplace(engine::without_latest(model.name), model);
     }
   }

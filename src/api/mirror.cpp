@@ -62,9 +62,9 @@ class Mirror {
   };
   static constexpr size_t kKnownMax = 64;
 
-  Result<store::StoredManifest> find_manifest(const MirrorPath& path);
+  io::Task<Result<store::StoredManifest>> find_manifest(MirrorPath path);
   // Its size, if a model that can be seen names it.
-  std::optional<uint64_t> find_blob(const MirrorPath& path, const Digest& digest);
+  io::Task<std::optional<uint64_t>> find_blob(MirrorPath path, Digest digest);
   io::Task<Result<void>> send_manifest(Context& context, MirrorPath path);
   io::Task<Result<void>> send_blob(Context& context, MirrorPath path);
   io::Task<Result<void>> send_bytes(Context& context, Digest digest, uint64_t size);
@@ -73,24 +73,24 @@ class Mirror {
   std::list<Known> known_;  // The last found first.
 };
 
-Result<store::StoredManifest> Mirror::find_manifest(const MirrorPath& path) {
+io::Task<Result<store::StoredManifest>> Mirror::find_manifest(MirrorPath path) {
   store::Store& store = dependencies_.store;
   const auto digest = Digest::parse(path.reference);
   if (!digest) {
     auto found = store.find(name_of(path));
-    if (found || !path.host.empty()) return found;
+    if (found || !path.host.empty()) co_return found;
   }
-  TRY(const auto stored, store.list());  // The newest first.
+  CO_TRY(const auto stored, co_await store.list());  // The newest first.
   for (const store::StoredManifest& candidate : stored) {
     if (!same_repository(path, candidate.name)) continue;
     const bool fits = digest ? candidate.digest == *digest
                              : http::equal_ignoring_case(candidate.name.tag, path.reference);
-    if (fits) return candidate;
+    if (fits) co_return candidate;
   }
-  return fail(Errc::not_found, "manifest unknown");
+  co_return fail(Errc::not_found, "manifest unknown");
 }
 
-std::optional<uint64_t> Mirror::find_blob(const MirrorPath& path, const Digest& digest) {
+io::Task<std::optional<uint64_t>> Mirror::find_blob(MirrorPath path, Digest digest) {
   store::Store& store = dependencies_.store;
   const std::string repository = path.host + "/" + path.name_space + "/" + path.model;
   const auto known = std::ranges::find_if(known_, [&](const Known& entry) {
@@ -99,23 +99,23 @@ std::optional<uint64_t> Mirror::find_blob(const MirrorPath& path, const Digest& 
   if (known != known_.end()) {
     const auto stored = store.find(known->name);  // It may have been removed since.
     const auto size = stored ? size_of_blob(stored->manifest, digest) : std::nullopt;
-    if (size) return size;
+    if (size) co_return size;
     known_.erase(known);
   }
-  const auto stored = store.list();
-  if (!stored) return std::nullopt;
+  const auto stored = co_await store.list();
+  if (!stored) co_return std::nullopt;
   const auto found = std::ranges::find_if(*stored, [&](const store::StoredManifest& candidate) {
     return same_repository(path, candidate.name) && size_of_blob(candidate.manifest, digest);
   });
-  if (found == stored->end()) return std::nullopt;
+  if (found == stored->end()) co_return std::nullopt;
   known_.push_front({repository, digest, found->name});
   if (known_.size() > kKnownMax) known_.pop_back();
-  return size_of_blob(found->manifest, digest);
+  co_return size_of_blob(found->manifest, digest);
 }
 
 io::Task<Result<void>> Mirror::send_manifest(Context& context, MirrorPath path) {
   if (!Digest::parse(path.reference)) co_await dependencies_.store.learn(name_of(path));
-  const auto found = find_manifest(path);
+  const auto found = co_await find_manifest(path);
   if (!found) co_return co_await refuse(context, "MANIFEST_UNKNOWN", "manifest unknown");
   context.model = found->name.shortest();
   CO_TRY(std::string bytes, dependencies_.store.read_manifest(found->name));
@@ -141,7 +141,8 @@ io::Task<Result<void>> Mirror::send_bytes(Context& context, Digest digest, uint6
 
 io::Task<Result<void>> Mirror::send_blob(Context& context, MirrorPath path) {
   const auto digest = Digest::parse(path.reference);
-  const auto size = digest ? find_blob(path, *digest) : std::nullopt;
+  std::optional<uint64_t> size;
+  if (digest) size = co_await find_blob(path, *digest);
   if (!size) {
     co_return co_await refuse(context, "BLOB_UNKNOWN", "blob unknown to registry");
   }

@@ -6,12 +6,14 @@
 namespace om::api {
 
 HandlerResult handle_tags(const Dependencies& dependencies, Context& context) {
-  CO_TRY(const auto models, dependencies.store.list());
+  CO_TRY(const auto models, co_await dependencies.store.list());
+  const auto all_details = co_await dependencies.store.details(models);
   std::string reply;
   JsonWriter writer(reply);
   writer.begin_object().key("models").begin_array();
-  for (const store::StoredManifest& stored : models) {
-    auto details = co_await dependencies.store.details(stored);
+  for (size_t i = 0; i < models.size(); i++) {
+    const store::StoredManifest& stored = models[i];
+    const auto& details = all_details[i];
     if (!details) {
       if (!dependencies.store.find(stored.name)) continue;  // Deleted meanwhile.
       // One damaged model must not hide the others.
@@ -29,7 +31,7 @@ HandlerResult handle_tags(const Dependencies& dependencies, Context& context) {
     write_list(writer, "capabilities", (*details)->capabilities);
     writer.end_object();
   }
-  for (const engine::ExternalModel& model : external_models(dependencies, context)) {
+  for (const engine::ExternalModel& model : external_models(dependencies, context, models)) {
     writer.begin_object();
     writer.member("name", std::string_view(model.name));
     writer.member("model", std::string_view(model.name));

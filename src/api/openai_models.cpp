@@ -61,7 +61,7 @@ void write_end_id(JsonWriter& writer, std::string_view key, const std::string& i
 io::Task<Result<void>> list_models(const Dependencies& node, Context& context) {
   bool anthropic = asked_by_anthropic(context);
   if (anthropic) context.shape = ErrorShape::anthropic;
-  CO_TRY(std::vector<store::StoredManifest> models, node.store.list());
+  CO_TRY(std::vector<store::StoredManifest> models, co_await node.store.list());
   std::string body;
   JsonWriter writer(body);
   writer.begin_object();
@@ -80,7 +80,7 @@ io::Task<Result<void>> list_models(const Dependencies& node, Context& context) {
       write_openai_model(writer, stored);
     }
   }
-  for (const engine::ExternalModel& model : external_models(node, context)) {
+  for (const engine::ExternalModel& model : external_models(node, context, models)) {
     note(model.name);
     write_external_model(writer, model, anthropic);
   }
@@ -104,7 +104,7 @@ io::Task<Result<void>> show_model(const Dependencies& node, Context& context) {
   co_await node.store.learn(*name);
   Result<store::StoredManifest> stored = node.store.find(*name);
   if (!stored && stored.error().code == Errc::not_found) {
-    for (const engine::ExternalModel& model : external_models(node, context)) {
+    for (const engine::ExternalModel& model : external_models(node, context, {})) {
       if (model.name != wanted) continue;
       std::string told;
       JsonWriter external(told);

@@ -27,14 +27,14 @@ bool ClusterStore::has_files(const store::Model& model) {
   });
 }
 
-Result<std::vector<store::StoredManifest>> ClusterStore::list() {
-  TRY(std::vector<store::StoredManifest> all, local_.list());
+io::Task<Result<std::vector<store::StoredManifest>>> ClusterStore::list() {
+  CO_TRY(std::vector<store::StoredManifest> all, co_await local_.list());
   std::erase_if(all, [this](const store::StoredManifest& stored) {
     return catalogue_.find(stored.name) != nullptr;
   });
   for (const Card* card : catalogue_.list()) all.push_back(stored_of(*card));
   std::ranges::stable_sort(all, std::greater(), &store::StoredManifest::modified);
-  return all;
+  co_return all;
 }
 
 Result<store::StoredManifest> ClusterStore::find(const model::Name& name) {
@@ -48,10 +48,23 @@ Result<std::shared_ptr<const store::Model>> ClusterStore::load(const model::Name
   return card->model;
 }
 
-io::Task<Result<std::shared_ptr<const store::ModelDetails>>> ClusterStore::details(
-    store::StoredManifest stored) {
-  if (!catalogue_.find(stored.name)) return local_.details(std::move(stored));
-  return Store::details(std::move(stored));  // Nothing to read: it is in memory.
+io::Task<std::vector<store::Store::Details>> ClusterStore::details(
+    std::vector<store::StoredManifest> listed) {
+  // Of what is in the catalogue there is nothing to read: it is in memory.
+  std::vector<Details> all(listed.size());
+  std::vector<store::StoredManifest> local;
+  std::vector<size_t> places;  // Of those.
+  for (size_t i = 0; i < listed.size(); i++) {
+    if (const Card* card = catalogue_.find(listed[i].name)) {
+      all[i] = std::make_shared<const store::ModelDetails>(store::ModelDetails::of(*card->model));
+    } else {
+      places.push_back(i);
+      local.push_back(std::move(listed[i]));
+    }
+  }
+  std::vector<Details> read = co_await local_.details(std::move(local));
+  for (size_t i = 0; i < places.size(); i++) all[places[i]] = std::move(read[i]);
+  co_return all;
 }
 
 Result<std::string> ClusterStore::read_manifest(const model::Name& name) {

@@ -47,6 +47,7 @@ class ClusterStore final : public store::Store {
   io::Task<Result<std::unique_ptr<store::Hold>>> hold(std::vector<Digest> digests) override {
     return local_.hold(std::move(digests));
   }
+  io::Task<void> keep_upload(Digest digest) override { return local_.keep_upload(digest); }
   Result<std::vector<Digest>> blobs() override { return local_.blobs(); }
   io::Task<Result<void>> quarantine_blob(Digest digest) override {
     return local_.quarantine_blob(digest);
@@ -55,11 +56,10 @@ class ClusterStore final : public store::Store {
     return local_.remove_unreferenced(std::move(candidates));
   }
 
-  Result<std::vector<store::StoredManifest>> list() override;
+  io::Task<Result<std::vector<store::StoredManifest>>> list() override;
   Result<store::StoredManifest> find(const model::Name& name) override;
   Result<std::shared_ptr<const store::Model>> load(const model::Name& name) override;
-  io::Task<Result<std::shared_ptr<const store::ModelDetails>>> details(
-      store::StoredManifest stored) override;
+  io::Task<std::vector<Details>> details(std::vector<store::StoredManifest> listed) override;
   Result<std::string> read_manifest(const model::Name& name) override;
   io::Task<void> learn(model::Name name) override;
   io::Task<Result<void>> put_manifest(const model::Name& name, std::string bytes) override;

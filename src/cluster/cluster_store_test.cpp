@@ -63,14 +63,14 @@ class ClusterNode {
     auto done = co_await store->put_manifest(name(model), std::move(manifest));
     co_return done;
   }
-  std::vector<std::string> names() {
+  io::Task<std::vector<std::string>> names() {
     std::vector<std::string> all;
-    const auto listed = store->list();
+    const auto listed = co_await store->list();
     EXPECT_TRUE(listed.has_value());
-    if (!listed) return all;
+    if (!listed) co_return all;
     for (const store::StoredManifest& stored : *listed) all.push_back(stored.name.shortest());
     std::ranges::sort(all);
-    return all;
+    co_return all;
   }
   std::string system_of(std::string_view model) {
     const auto loaded = store->load(name(model));
@@ -89,9 +89,9 @@ TEST(ClusterStore, AModelPutOnOneNodeIsSeenByAll) {
     co_await there.start();
     const auto put = co_await here.put("m", "Be kind.");
     CO_ASSERT(put.has_value());
-    EXPECT_THAT(here.names(), ElementsAre("m:latest"));
+    EXPECT_THAT(co_await here.names(), ElementsAre("m:latest"));
     co_await bench.sleep(seconds(1));
-    EXPECT_THAT(there.names(), ElementsAre("m:latest"));
+    EXPECT_THAT(co_await there.names(), ElementsAre("m:latest"));
     EXPECT_EQ(there.system_of("M"), "Be kind.");
     const auto model = there.store->load(name("m"));
     CO_ASSERT(model.has_value());
@@ -116,7 +116,7 @@ TEST(ClusterStore, AModelThatNoMajorityAgreedOnIsNotKept) {
       EXPECT_EQ(refused.error().code, Errc::not_leader);
       EXPECT_THAT(refused.error().what, HasSubstr("models are served meanwhile"));
     }
-    EXPECT_THAT(here.names(), ElementsAre("m:latest"));
+    EXPECT_THAT(co_await here.names(), ElementsAre("m:latest"));
     EXPECT_EQ(here.system_of("m"), "old");
     EXPECT_EQ((*here.local->load(name("m")))->system, "old");
     EXPECT_FALSE(here.local->find(name("n")).has_value());
@@ -140,7 +140,7 @@ TEST(ClusterStore, ModelsAreThereAfterARestartWithoutAMajority) {
     const auto removed = co_await again.store->remove(name("m"));
     CO_ASSERT(!removed.has_value());
     EXPECT_EQ(removed.error().code, Errc::not_leader);
-    EXPECT_THAT(again.names(), ElementsAre("m:latest"));
+    EXPECT_THAT(co_await again.names(), ElementsAre("m:latest"));
     co_await here.stop();
     co_await again.stop();
   });

@@ -73,7 +73,10 @@ class ModelShelf final : public store::Store {
   io::Task<Result<std::unique_ptr<store::Hold>>> hold(std::vector<Digest>) override {
     co_return none();
   }
-  Result<std::vector<store::StoredManifest>> list() override { return none(); }
+  io::Task<Result<std::vector<store::StoredManifest>>> list() override { co_return none(); }
+  io::Task<std::vector<Details>> details(std::vector<store::StoredManifest>) override {
+    co_return std::vector<Details>();
+  }
   Result<store::StoredManifest> find(const model::Name&) override { return none(); }
   Result<std::string> read_manifest(const model::Name&) override { return none(); }
   io::Task<Result<void>> put_manifest(const model::Name&, std::string) override {

@@ -27,7 +27,13 @@ io::Task<Result<void>> DiskBlobWriter::write(std::string data) {
 }
 
 io::Task<Result<void>> DiskBlobWriter::flush() {
-  auto job = [this] { return store_buffer(); };
+  auto job = [this]() -> Result<void> {
+    if (written_ >= look_at_) {
+      TRY_VOID(require_reserve(world_.files, layout_.root, buffer_.size()));
+      look_at_ = written_ + kLookAgainBytes;
+    }
+    return store_buffer();
+  };
   co_return co_await world_.workers.run(std::move(job));
 }
 

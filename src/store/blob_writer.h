@@ -32,6 +32,7 @@ class DiskBlobWriter final : public BlobWriter {
   Hasher hasher_;
   std::string buffer_;
   uint64_t written_ = 0;
+  uint64_t look_at_ = 0;  // When so much is written it is looked how much room is left.
   bool in_place_ = false;
 };
 

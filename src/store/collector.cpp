@@ -21,14 +21,6 @@ Result<std::string> read_all(io::File& file, uint64_t size_max) {
   return data;
 }
 
-// True if a running process holds the lock of the file at `path`.
-bool is_locked(io::Filesystem& files, const io::Path& path) {
-  auto file = files.open(path, io::Filesystem::Open::read_write);
-  if (!file) return false;
-  const auto locked = (*file)->lock(true, false);
-  return !locked && locked.error().code == Errc::overloaded;
-}
-
 // Those that a crash left announced count only where it is said.
 enum class Holds { live, all };
 
@@ -92,6 +84,17 @@ bool is_list_of_a_blob(io::Filesystem& files, const Layout& layout, std::string_
 
 }  // namespace
 
+bool is_locked(io::Filesystem& files, const io::Path& path) {
+  auto file = files.open(path, io::Filesystem::Open::read_write);
+  if (!file) return false;
+  const auto locked = (*file)->lock(true, false);
+  return !locked && locked.error().code == Errc::overloaded;
+}
+
+Result<std::set<Digest>> held_now(io::Filesystem& files, const Layout& layout) {
+  return held_blobs(files, layout, Holds::live);
+}
+
 Result<std::unique_ptr<io::File>> lock_store(io::Filesystem& files, const Layout& layout) {
   TRY_VOID(files.make_directories(layout.partial()));  // Else it says that a file is not there.
   TRY(auto file, files.open(layout.lock_file(), io::Filesystem::Open::create));
@@ -131,7 +134,7 @@ Result<Collected> collect(io::Filesystem& files, const Layout& layout,
   Collected collected;
   if (candidates.empty()) return collected;
   TRY(const auto named, named_blobs(files, layout));
-  TRY(const auto held, held_blobs(files, layout, Holds::live));
+  TRY(const auto held, held_now(files, layout));
   for (const Digest& digest : candidates) {
     if (named.contains(digest) || held.contains(digest)) continue;
     TRY_VOID(remove_blob(files, layout.blob(digest), collected));
@@ -140,17 +143,17 @@ Result<Collected> collect(io::Filesystem& files, const Layout& layout,
 }
 
 Result<Collected> clean_up(io::Filesystem& files, const Layout& layout, io::WallTime now,
-                           bool prune) {
+                           std::optional<io::Duration> unreferenced_age) {
   Collected collected;
   TRY_VOID(clean_partial(files, layout, now));
-  if (!prune) return collected;
+  if (!unreferenced_age) return collected;
   TRY(const auto named, named_blobs(files, layout));
   TRY(const auto held, held_blobs(files, layout, Holds::all));
   TRY(const auto blobs, files.list(layout.blobs()));
   for (const std::string& name : blobs) {
     const io::Path path = io::join(layout.blobs(), name);
     const auto info = files.info(path);
-    if (!info || info->is_directory || now - info->modified < kUnreferencedAgeMin) continue;
+    if (!info || info->is_directory || now - info->modified < *unreferenced_age) continue;
     const auto digest = Digest::parse(name);
     if (digest && (named.contains(*digest) || held.contains(*digest))) continue;
     TRY_VOID(remove_blob(files, path, collected));

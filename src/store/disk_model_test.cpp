@@ -6,6 +6,7 @@
 #include "store/disk_space.h"
 #include "store/hash_file.h"
 #include "store/model_loader.h"
+#include "store/partial_room.h"
 #include "store/testing/failing_files.h"
 #include "store/testing/world.h"
 
@@ -121,18 +122,34 @@ TEST_F(LoadedModel, IsKnownToListsHoweverManyThereAre) {
   put_chat_model("model", "one");
   const auto weights = store().load(name("model")).value()->weights;
   for (int i = 0; i < 70; i++) put_chat_model("model" + std::to_string(i), std::to_string(i));
-  const auto listed = store().list().value();
+  const auto listed = wait(store().list()).value();
   std::vector<std::shared_ptr<const ModelDetails>> first;
-  for (const auto& stored : listed) first.push_back(wait(store().details(stored)).value());
+  for (const auto& details : wait(store().details(listed))) first.push_back(details.value());
   EXPECT_EQ(first.front()->family, "llama");
   EXPECT_EQ(first.front()->context_length, 512);
   EXPECT_THAT(first.front()->capabilities, ElementsAre("completion", "tools"));
   write_raw("blobs/" + weights.file_name(), "not a gguf");  // Whoever reads it again notices.
-  for (size_t i = 0; i < listed.size(); i++) {
-    EXPECT_EQ(wait(store().details(listed[i])).value_or(nullptr), first[i]) << i;
-  }
+  const auto again = wait(store().details(listed));
+  for (size_t i = 0; i < listed.size(); i++) EXPECT_EQ(again[i].value_or(nullptr), first[i]) << i;
   ASSERT_TRUE(wait(store().remove_blob(weights)));
-  EXPECT_EQ(wait(store().details(listed[0])).error().code, Errc::not_found);
+  EXPECT_EQ(wait(store().details(listed))[0].error().code, Errc::not_found);
+}
+
+// On a disk that pauses the io thread, with all its streams, goes on.
+TEST_F(LoadedModel, IsListedByWorkersAlone) {
+  testing::FailingFiles failing(files());
+  io::World slow_disk{world().executor, world().clock,     world().random, world().network,
+                      failing,          world().processes, world().workers};
+  open();
+  for (const char* model : {"a", "b"}) put_chat_model(model, "one");
+  const auto store = wait(Store::open(slow_disk, root(), true)).value();
+  failing.looks_of_maker = 0;
+  for (int i = 0; i < 2; i++) {
+    const auto listed = wait(store->list()).value();
+    ASSERT_EQ(listed.size(), 2U);
+    for (const auto& details : wait(store->details(listed))) EXPECT_TRUE(details);
+  }
+  EXPECT_EQ(failing.looks_of_maker, 0U);
 }
 
 class PartialBlobs : public StoreWorld {
@@ -243,6 +260,87 @@ TEST_F(PartialBlobs, SayHowMuchSpaceIsNeededBeforeTheyStart) {
   ASSERT_FALSE(opened);
   EXPECT_EQ(opened.error().code, Errc::io_failed);
   EXPECT_THAT(opened.error().what, HasSubstr("4611686 TB needed (4611686018427387904 bytes), "));
+}
+
+// Downloads on a disk of which the test says how much is free.
+class PartialBlobsOfAFullDisk : public PartialBlobs {
+ protected:
+  void SetUp() override {
+    files_.told_space = [this] { return io::Space{1000 * kBlock, free_blocks_ * kBlock}; };
+    store_ = wait(Store::open(small_disk_, root(), true)).value();
+  }
+  Result<std::unique_ptr<PartialBlob>> open_blocks(std::string_view of, uint64_t count) {
+    return wait(store_->open_partial(Digest::of(of), count * kBlock));
+  }
+  std::string refusal(std::string_view of, uint64_t count) {
+    const auto opened = open_blocks(of, count);
+    return opened ? "" : opened.error().what;
+  }
+
+  uint64_t free_blocks_ = 0;  // 10 of them stay free.
+  testing::FailingFiles files_{files()};
+  io::World small_disk_{world().executor, world().clock,     world().random, world().network,
+                        files_,           world().processes, world().workers};
+  std::unique_ptr<Store> store_;
+};
+
+TEST_F(PartialBlobsOfAFullDisk, AreNotPromisedTheSameRoom) {
+  free_blocks_ = 50;
+  auto first = open_blocks("a", 25).value();
+  EXPECT_THAT(refusal("b", 16), HasSubstr("not enough disk space"));
+  EXPECT_THAT(refusal("b", 16), HasSubstr(", 26 MB are for other downloads"));
+  EXPECT_TRUE(open_blocks("b", 15));
+  for (size_t i = 0; i < 5; i++) {
+    ASSERT_TRUE(wait(first->write_block(i, std::string(kBlock, 'x'))));
+    free_blocks_--;
+  }
+  EXPECT_TRUE(open_blocks("b", 15)) << "what was written is in no promise any more";
+  EXPECT_NE(refusal("b", 16), "");
+  first.reset();
+  EXPECT_TRUE(open_blocks("b", 35));
+  EXPECT_NE(refusal("b", 36), "");
+}
+
+TEST_F(PartialBlobsOfAFullDisk, EndBeforeItIsFull) {
+  free_blocks_ = 50;
+  const auto blob = open_blocks("a", 40).value();
+  free_blocks_ = 9;  // Somebody else's bytes.
+  Result<void> done;
+  for (size_t i = 0; i < 40 && done; i++) {
+    done = wait(blob->write_block(i, std::string(kBlock, 'x')));
+  }
+  ASSERT_FALSE(done);
+  EXPECT_EQ(done.error().code, Errc::io_failed);
+  EXPECT_THAT(done.error().what, HasSubstr("9.4 MB free (9437184 bytes), 10 MB of which stay"));
+  EXPECT_LT(blob->bytes_present(), 17 * kBlock);
+  EXPECT_TRUE(wait(blob->sync())) << "what came is kept";
+  const auto upload = wait(store_->write_blob()).value();
+  EXPECT_FALSE(wait(upload->write(std::string(2 * kBlock, 'x'))));
+  EXPECT_TRUE(wait(store_->put_blob("what is small goes on")));
+}
+
+TEST_F(PartialBlobsOfAFullDisk, MakeRoomWhenNobodyGoesOnWithThem) {
+  free_blocks_ = 50;
+  auto left = open_blocks("left", 30).value();
+  for (size_t i = 0; i < 20; i++) {
+    ASSERT_TRUE(wait(left->write_block(i, std::string(kBlock, 'x'))));
+  }
+  ASSERT_TRUE(wait(left->sync()));
+  left.reset();
+  const io::Path file = root() + "/partial/" + Digest::of("left").file_name();
+  files_.told_space = [&] {
+    return io::Space{1000 * kBlock, (files().exists(file) ? 30 : 50) * kBlock};
+  };
+  EXPECT_THAT(refusal("new", 30), HasSubstr("; 21 MB are kept of downloads that broke off"));
+  pass(kGivenUpAge + std::chrono::minutes(1));
+  EXPECT_NE(refusal("new", 41), "") << "dropping it would not help";
+  auto hold = wait(store_->hold({Digest::of("left")})).value();
+  EXPECT_NE(refusal("new", 30), "") << "a pull is about to go on with it";
+  hold.reset();
+  EXPECT_TRUE(files().exists(file));
+  EXPECT_EQ(refusal("new", 30), "");
+  EXPECT_FALSE(files().exists(file));
+  EXPECT_FALSE(files().exists(file + ".state"));
 }
 
 TEST(DiskSpace, IsToldInWordsPeopleRead) {

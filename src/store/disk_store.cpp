@@ -2,7 +2,6 @@
 
 #include "base/log.h"
 #include "store/blob_writer.h"
-#include "store/disk_space.h"
 #include "store/hash_file.h"
 #include "store/model_loader.h"
 #include "store/partial_blob.h"
@@ -95,10 +94,7 @@ io::Task<Result<std::unique_ptr<Store>>> Store::open(io::World& world, io::Path 
 
 io::Task<void> Store::learn(model::Name) { co_return; }
 
-io::Task<Result<std::shared_ptr<const ModelDetails>>> Store::details(StoredManifest stored) {
-  CO_TRY(const auto model, load(stored.name));
-  co_return std::make_shared<const ModelDetails>(ModelDetails::of(*model));
-}
+io::Task<void> Store::keep_upload(Digest) { co_return; }
 
 io::Task<Result<void>> Store::remove_leftovers() {
   co_return fail(Errc::unsupported, "not the store of a folder");
@@ -113,7 +109,7 @@ io::Task<Result<bool>> Store::replace_if(const model::Name&, std::optional<Diges
 }
 
 DiskStore::DiskStore(io::World& world, io::Path root)
-    : world_(world), layout_{std::move(root)}, cache_(world), details_(world) {}
+    : world_(world), layout_{std::move(root)}, cache_(world) {}
 
 template <class Job>
 auto DiskStore::locked(Job job) -> io::Task<std::invoke_result_t<Job&>> {
@@ -133,6 +129,7 @@ io::Task<Result<void>> DiskStore::prepare() {
 }
 
 io::Task<Result<void>> DiskStore::start(bool prune) {
+  prune_ = prune;
   if (const auto prepared = co_await prepare(); !prepared) {
     // A folder that may only be read, such as a shared one, serves what it has.
     const bool can_read =
@@ -142,8 +139,14 @@ io::Task<Result<void>> DiskStore::start(bool prune) {
              field("error", prepared.error()));
     co_return Result<void>{};
   }
+  co_return co_await clean(kUnreferencedAgeMin);
+}
+
+io::Task<Result<void>> DiskStore::clean(io::Duration unreferenced_age) {
   const io::WallTime now = world_.clock.wall_now();
-  auto job = [this, now, prune] { return clean_up(world_.files, layout_, now, prune); };
+  std::optional<io::Duration> age;
+  if (prune_) age = unreferenced_age;
+  auto job = [this, now, age] { return clean_up(world_.files, layout_, now, age); };
   const auto cleaned = co_await locked(std::move(job));
   if (cleaned) {
     log_collected(*cleaned);
@@ -157,9 +160,14 @@ io::Task<Result<void>> DiskStore::start(bool prune) {
 }
 
 io::Task<Result<void>> DiskStore::remove_leftovers() {
-  const io::WallTime now = world_.clock.wall_now();
-  auto job = [this, now] { return clean_partial(world_.files, layout_, now); };
-  co_return co_await locked(std::move(job));
+  co_return co_await clean(kUnreferencedAgeRunning);
+}
+
+io::Task<void> DiskStore::keep_upload(Digest digest) {
+  auto job = [this, digest] { return set_time(world_.files, layout_.blob(digest)); };
+  const auto kept = co_await world_.workers.run(std::move(job));
+  // In a folder that may only be read nothing is removed either.
+  if (!kept) log_debug("blob keeps its old time", field("error", kept.error()));
 }
 
 io::Path DiskStore::temporary_path(std::string_view kind) {
@@ -219,7 +227,10 @@ io::Task<Result<void>> DiskStore::adopt_file(io::Path file, Digest digest) {
 
 io::Task<Result<std::unique_ptr<PartialBlob>>> DiskStore::open_partial(Digest digest,
                                                                        uint64_t size) {
-  auto job = [this, digest, size] { return DiskPartialBlob::open(world_, layout_, digest, size); };
+  DiskPartialBlob::Room room{world_.clock.wall_now(), promised_};
+  auto job = [this, digest, size, &room] {
+    return DiskPartialBlob::open(world_, layout_, digest, size, std::move(room));
+  };
   CO_TRY(auto blob, co_await locked(std::move(job)));
   co_return std::unique_ptr<PartialBlob>(std::move(blob));
 }
@@ -275,22 +286,33 @@ Result<StoredManifest> DiskStore::read_stored(const ManifestFile& file) {
   return StoredManifest{file.name, Digest::of(bytes), std::move(*manifest), info.modified};
 }
 
-Result<std::vector<StoredManifest>> DiskStore::list() {
-  std::vector<StoredManifest> found;
-  TRY(const auto manifests, list_manifest_files(world_.files, layout_));
-  if (manifests.unseen) log_warn("models are not listed", field("error", *manifests.unseen));
+Result<DiskStore::Listing> DiskStore::read_all() {
+  Listing all;
+  TRY(auto manifests, list_manifest_files(world_.files, layout_));
+  if (manifests.unseen) all.troubles.push_back(std::move(*manifests.unseen));
   for (const ManifestFile& file : manifests.files) {
     auto stored = read_stored(file);
     if (stored) {
-      found.push_back(std::move(*stored));
+      all.found.push_back(std::move(*stored));
     } else if (stored.error().code != Errc::not_found) {  // Removed in between is no trouble.
-      log_warn("bad manifest", field("error", stored.error()));
+      all.troubles.push_back(std::move(stored).error());
     }
   }
-  std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) {
+  std::ranges::sort(all.found, [](const auto& a, const auto& b) {
     return a.modified != b.modified ? a.modified > b.modified : a.name.str() < b.name.str();
   });
-  return found;
+  return all;
+}
+
+io::Task<Result<std::vector<StoredManifest>>> DiskStore::list() {
+  auto job = [this] { return read_all(); };
+  CO_TRY(auto all, co_await world_.workers.run(std::move(job)));
+  for (const Error& trouble : all.troubles) {
+    if (!bad_manifests_.is_new(trouble.what)) continue;
+    log_warn("left out of the list of models", field("error", trouble));
+  }
+  bad_manifests_.end_look();
+  co_return std::move(all.found);
 }
 
 Result<StoredManifest> DiskStore::find(const model::Name& name) {
@@ -319,12 +341,34 @@ Result<std::shared_ptr<const Model>> DiskStore::load(const model::Name& name) {
   return model;
 }
 
-io::Task<Result<std::shared_ptr<const ModelDetails>>> DiskStore::details(StoredManifest stored) {
-  if (auto known = details_.find(stored.digest)) co_return known;
+io::Task<Store::Details> DiskStore::read_details(StoredManifest stored) {
   const Digest manifest = stored.digest;
   auto job = [this, &stored] { return read_model(*this, world_.files, std::move(stored)); };
   CO_TRY(const auto model, co_await world_.workers.run(std::move(job)));
   co_return details_.put(manifest, *model);
+}
+
+io::Task<std::vector<Store::Details>> DiskStore::details(std::vector<StoredManifest> listed) {
+  std::vector<DetailsCache::Known> known(listed.size());
+  for (size_t i = 0; i < listed.size(); i++) known[i] = details_.find(listed[i].digest);
+  // One job for all that were read before: only whether their weights are still there.
+  auto look = [&files = world_.files, known = std::move(known)]() mutable {
+    for (DetailsCache::Known& model : known) {
+      if (!has_weights(files, model.weights_path)) model.details.reset();
+    }
+    return std::move(known);
+  };
+  known = co_await world_.workers.run(std::move(look));
+  std::vector<Details> all;
+  all.reserve(listed.size());
+  for (size_t i = 0; i < listed.size(); i++) {
+    if (known[i].details) {
+      all.emplace_back(std::move(known[i].details));
+    } else {
+      all.push_back(co_await read_details(std::move(listed[i])));
+    }
+  }
+  co_return all;
 }
 
 Result<void> DiskStore::write_manifest(const model::Name& name, const std::string& bytes,
@@ -423,7 +467,7 @@ io::Task<void> DiskStore::clear(std::vector<Digest> unneeded) {
   if (collected) {
     log_collected(*collected);
   } else {
-    // The model is gone, as was asked; the next start looks for its blobs again.
+    // The model is gone, as was asked; remove_leftovers() looks for its blobs again.
     log_warn("unused blobs are kept", field("error", collected.error()));
   }
 }

@@ -1,7 +1,9 @@
 // The Store on this machine's disk; what it promises is said in store.h.
 #pragma once
 
+#include "base/said_once.h"
 #include "store/collector.h"
+#include "store/disk_space.h"
 #include "store/model_cache.h"
 #include "store/store.h"
 
@@ -28,16 +30,17 @@ class DiskStore final : public Store {
   io::Task<Result<void>> remove_blob(Digest digest) override;
   io::Task<Result<std::unique_ptr<Hold>>> hold(std::vector<Digest> digests) override;
 
-  Result<std::vector<StoredManifest>> list() override;
+  io::Task<Result<std::vector<StoredManifest>>> list() override;
   Result<StoredManifest> find(const model::Name& name) override;
   Result<std::shared_ptr<const Model>> load(const model::Name& name) override;
-  io::Task<Result<std::shared_ptr<const ModelDetails>>> details(StoredManifest stored) override;
+  io::Task<std::vector<Details>> details(std::vector<StoredManifest> listed) override;
   Result<std::string> read_manifest(const model::Name& name) override;
   io::Task<Result<void>> put_manifest(const model::Name& name, std::string bytes) override;
   io::Task<Result<void>> copy(const model::Name& from, const model::Name& to) override;
   io::Task<Result<void>> remove(const model::Name& name) override;
   io::Task<Result<void>> remove_unreferenced(std::vector<Digest> candidates) override;
   io::Task<Result<void>> remove_leftovers() override;
+  io::Task<void> keep_upload(Digest digest) override;
   io::Task<Result<bool>> remove_if(const model::Name& name, Digest seen) override;
   io::Task<Result<bool>> replace_if(const model::Name& name, std::optional<Digest> seen,
                                     std::string bytes) override;
@@ -48,8 +51,16 @@ class DiskStore final : public Store {
   // Runs `job` on a worker with the store locked against other processes.
   template <class Job>
   auto locked(Job job) -> io::Task<std::invoke_result_t<Job&>>;
+  // On a worker, with the store locked; a manifest that cannot be read is told in the log.
+  io::Task<Result<void>> clean(io::Duration unreferenced_age);
   io::Task<Result<void>> prepare();  // Makes the folders and sees that they can be changed.
   Result<StoredManifest> read_stored(const ManifestFile& file);
+  struct Listing {
+    std::vector<StoredManifest> found;
+    std::vector<Error> troubles;
+  };
+  Result<Listing> read_all();  // On a worker.
+  io::Task<Details> read_details(StoredManifest stored);
   io::Task<void> clear(std::vector<Digest> unneeded);  // Of a model that is gone.
   // On a worker, under the lock.
   Result<std::optional<Digest>> meaning_of(const model::Name& name);
@@ -62,7 +73,10 @@ class DiskStore final : public Store {
   Layout layout_;
   ModelCache cache_;
   DetailsCache details_;
+  SaidOnce bad_manifests_;
+  bool prune_ = true;
   uint64_t temporary_count_ = 0;
+  Promise::Total promised_ = std::make_shared<std::atomic<uint64_t>>();  // To open partial blobs.
 };
 
 }  // namespace om::store

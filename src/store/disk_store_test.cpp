@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/log.h"
 #include "store/testing/failing_files.h"
 #include "store/testing/world.h"
 
@@ -228,7 +229,7 @@ TEST_F(Pruning, LeavesEverythingWhenAFolderOfManifestsCannotBeListed) {
   auto opened = wait(Store::open(with_failure, root(), true));
   ASSERT_TRUE(opened) << opened.error().what;
   EXPECT_TRUE(store().blob_size(Digest::of("other")));
-  EXPECT_EQ((*opened)->list().value().size(), 1U);  // As far as it can be seen.
+  EXPECT_EQ(wait((*opened)->list()).value().size(), 1U);  // As far as it can be seen.
   EXPECT_TRUE(wait((*opened)->remove(name("a"))));
   EXPECT_TRUE(store().blob_size(Digest::of("layer")));
 }
@@ -291,6 +292,49 @@ TEST_F(Pruning, ClearsLeftoversAwayWhileItRuns) {
   ASSERT_TRUE(wait(store().remove_leftovers()));
   EXPECT_THAT(files().list(root() + "/partial").value(),
               testing::UnorderedElementsAre("lock", of_blob, testing::StartsWith("hold-")));
+}
+
+TEST_F(Pruning, SaysOnceThatAManifestIsBad) {
+  open();
+  size_t said = 0;
+  set_log_sink([&said](LogLevel, std::string_view line) {
+    if (line.contains("left out of the list")) said++;
+  });
+  write_raw("manifests/registry.ollama.ai/library/bad/latest", "{");
+  for (int i = 0; i < 3; i++) EXPECT_TRUE(names().empty());
+  EXPECT_EQ(said, 1U);
+  write_raw("manifests/registry.ollama.ai/library/worse/latest", "");
+  for (int i = 0; i < 3; i++) EXPECT_TRUE(names().empty());
+  set_log_sink({});
+  EXPECT_EQ(said, 2U);
+}
+
+TEST_F(Pruning, RemovesBlobsThatNothingNamesWhileItRuns) {
+  for (const bool prune : {false, true}) {
+    open(prune);
+    put_model("a", {"named"});
+    const auto held = wait(store().hold({put("held"), put("announced")})).value();
+    put("given up");
+    pass(kUnreferencedAgeRunning - std::chrono::hours(1));
+    ASSERT_TRUE(wait(store().remove_leftovers()));
+    EXPECT_TRUE(store().blob_size(Digest::of("given up"))) << "somebody may still upload";
+    pass(kUnreferencedAgeRunning + std::chrono::hours(1));
+    ASSERT_TRUE(wait(store().remove_leftovers()));
+    EXPECT_EQ(store().blob_size(Digest::of("given up")).has_value(), !prune);
+    EXPECT_TRUE(store().blob_size(Digest::of("named")));
+    EXPECT_TRUE(store().blob_size(Digest::of("held")));
+    pass({});
+  }
+}
+
+TEST_F(Pruning, KeepsAnOldUploadThatSomebodyIsAboutToName) {
+  open();
+  const std::string path = store().blob_path(put("upload"));
+  std::filesystem::last_write_time(
+      path, std::filesystem::file_time_type::clock::now() - 2 * kUnreferencedAgeRunning);
+  wait_for(store().keep_upload(Digest::of("upload")));
+  ASSERT_TRUE(wait(store().remove_leftovers()));
+  EXPECT_EQ(store().read_blob(Digest::of("upload"), 100).value(), "upload");
 }
 
 TEST_F(Pruning, ClearsAwayWhatACrashLeft) {

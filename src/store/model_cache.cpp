@@ -1,19 +1,16 @@
 #include "store/model_cache.h"
 
 namespace om::store {
-namespace {
 
-bool has_weights(io::World& world, const std::string& path) {
-  return path.empty() || world.files.exists(path);
+bool has_weights(io::Filesystem& files, const std::string& path) {
+  return path.empty() || files.exists(path);
 }
-
-}  // namespace
 
 std::shared_ptr<const Model> ModelCache::find(const StoredManifest& stored) {
   for (auto at = models_.begin(); at != models_.end(); ++at) {
     const auto& model = **at;
     if (model.digest != stored.digest || !(model.name == stored.name)) continue;
-    if (!has_weights(world_, model.weights_path) || model.modified != stored.modified) {
+    if (!has_weights(world_.files, model.weights_path) || model.modified != stored.modified) {
       models_.erase(at);
       return nullptr;
     }
@@ -28,12 +25,9 @@ void ModelCache::put(std::shared_ptr<const Model> model) {
   if (models_.size() > kEntriesMax) models_.pop_back();
 }
 
-std::shared_ptr<const ModelDetails> DetailsCache::find(const Digest& manifest) {
+DetailsCache::Known DetailsCache::find(const Digest& manifest) const {
   const auto at = known_.find(manifest);
-  if (at == known_.end()) return nullptr;
-  if (has_weights(world_, at->second.weights_path)) return at->second.details;
-  known_.erase(at);
-  return nullptr;
+  return at == known_.end() ? Known() : at->second;
 }
 
 std::shared_ptr<const ModelDetails> DetailsCache::put(const Digest& manifest, const Model& model) {

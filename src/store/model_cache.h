@@ -11,6 +11,9 @@
 
 namespace om::store {
 
+// True also of a model without weights.
+bool has_weights(io::Filesystem& files, const std::string& path);
+
 // Keyed by the manifest's digest and the name; bounded by entries. On the io thread.
 class ModelCache {
  public:
@@ -31,21 +34,18 @@ class ModelCache {
 // last none would ever be found again: it holds more than a folder has. On the io thread.
 class DetailsCache {
  public:
-  explicit DetailsCache(io::World& world) : world_(world) {}
+  struct Known {
+    std::shared_ptr<const ModelDetails> details;  // Null: unknown.
+    std::string weights_path;
+  };
 
-  // Null if unknown, or if the weights are gone from the disk.
-  std::shared_ptr<const ModelDetails> find(const Digest& manifest);
+  // Whether the weights are still there is for the caller to see.
+  Known find(const Digest& manifest) const;
   std::shared_ptr<const ModelDetails> put(const Digest& manifest, const Model& model);
 
  private:
   static constexpr size_t kEntriesMax = 20'000;  // Some 500 bytes each.
 
-  struct Known {
-    std::shared_ptr<const ModelDetails> details;
-    std::string weights_path;
-  };
-
-  io::World& world_;
   std::map<Digest, Known> known_;
 };
 

@@ -1,13 +1,27 @@
 #include "store/partial_blob.h"
 
 #include "base/check.h"
-#include "store/disk_space.h"
 #include "store/hash_file.h"
+#include "store/partial_room.h"
 
 namespace om::store {
+namespace {
+
+constexpr uint64_t kStateBytesMax = 128 + kPartialBytesMax / PartialBlob::kBlockBytes;
+
+}  // namespace
+
+uint64_t bytes_of_partial(io::Filesystem& files, const io::Path& path) {
+  const auto state = files.read_file(path + std::string(kPartialStateSuffix), kStateBytesMax);
+  if (!state) return 0;
+  const size_t head = std::min(state->find('\n'), state->size());
+  const auto blocks = std::count(state->begin() + static_cast<ptrdiff_t>(head), state->end(), '1');
+  return static_cast<uint64_t>(blocks) * PartialBlob::kBlockBytes;
+}
 
 Result<std::unique_ptr<DiskPartialBlob>> DiskPartialBlob::open(io::World& world, Layout layout,
-                                                               Digest digest, uint64_t size) {
+                                                               Digest digest, uint64_t size,
+                                                               Room room) {
   // A manifest may lie about the size: no memory is taken for what no disk holds.
   if (size > kPartialBytesMax) {
     TRY_VOID(require_space(world.files, layout.root, size));
@@ -16,7 +30,7 @@ Result<std::unique_ptr<DiskPartialBlob>> DiskPartialBlob::open(io::World& world,
   }
   std::unique_ptr<DiskPartialBlob> blob(
       new DiskPartialBlob(world, std::move(layout), digest, size));
-  TRY_VOID(blob->open_files());
+  TRY_VOID(blob->open_files(std::move(room)));
   return blob;
 }
 
@@ -26,7 +40,7 @@ DiskPartialBlob::DiskPartialBlob(io::World& world, Layout layout, Digest digest,
       digest_(digest),
       size_(size),
       data_path_(io::join(layout_.partial(), digest.file_name())),
-      state_path_(data_path_ + ".state"),
+      state_path_(data_path_ + std::string(kPartialStateSuffix)),
       present_((size + kBlockBytes - 1) / kBlockBytes, false),
       turn_(world.clock) {}
 
@@ -47,7 +61,7 @@ std::string DiskPartialBlob::state_head() const {
   return fmt::format("ollamamax-partial 1 {} {}\n", size_, kBlockBytes);
 }
 
-Result<void> DiskPartialBlob::open_files() {
+Result<void> DiskPartialBlob::open_files(Room room) {
   TRY(data_, world_.files.open(data_path_, io::Filesystem::Open::create));
   if (auto locked = data_->lock(true, false); !locked) {
     if (locked.error().code != Errc::overloaded) return locked;
@@ -58,7 +72,8 @@ Result<void> DiskPartialBlob::open_files() {
   if (length == size_) {
     TRY(usable, read_state());
   }
-  TRY_VOID(require_space(world_.files, layout_.root, size_ - bytes_present_));
+  TRY(room_, promise_room(world_.files, layout_, room.now, size_ - bytes_present_,
+                          std::move(room.promised)));
   if (!usable) TRY_VOID(start_fresh());
   TRY(state_, world_.files.open(state_path_, io::Filesystem::Open::read_write));
   return {};
@@ -89,7 +104,12 @@ io::Task<Result<void>> DiskPartialBlob::write_block(size_t block, std::string da
   CHECK(block < present_.size() && data.size() == block_bytes(block));
   const uint64_t remaining = size_ - bytes_present_;
   // `data` is a parameter: it lives in this coroutine's frame until the job is done.
-  auto job = [this, block, &data, remaining]() -> Result<void> {
+  unlooked_ += data.size();
+  const bool look = unlooked_ >= kLookAgainBytes;
+  if (look) unlooked_ = 0;
+  auto job = [this, block, &data, remaining, look]() -> Result<void> {
+    // Before the disk is full: others write to it, and a state and its log must go on.
+    if (look) TRY_VOID(require_reserve(world_.files, layout_.root, remaining));
     auto done = data_->write_at(block * kBlockBytes, data);
     if (done) return done;
     return fail(explain_write_error(world_.files, layout_.root, done.error(), remaining));
@@ -98,6 +118,7 @@ io::Task<Result<void>> DiskPartialBlob::write_block(size_t block, std::string da
   if (present_[block]) co_return Result<void>{};
   present_[block] = true;
   bytes_present_ += data.size();
+  room_.lower(data.size());
   unsynced_.push_back(block);
   co_return Result<void>{};
 }

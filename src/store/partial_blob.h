@@ -10,18 +10,28 @@
 
 #include "io/event.h"
 #include "io/world.h"
+#include "store/disk_space.h"
 #include "store/layout.h"
 #include "store/store.h"
 
 namespace om::store {
 
 inline constexpr uint64_t kPartialBytesMax = uint64_t{16} << 40;
+inline constexpr std::string_view kPartialStateSuffix = ".state";
+
+// How many bytes have come of the download whose data is at `path`, as its state tells.
+uint64_t bytes_of_partial(io::Filesystem& files, const io::Path& path);
 
 class DiskPartialBlob final : public PartialBlob {
  public:
+  // What opening one needs to know of the others.
+  struct Room {
+    io::WallTime now{};
+    Promise::Total promised;
+  };
   // Runs on a worker under lock_store(), see Store::open_partial for the errors.
   static Result<std::unique_ptr<DiskPartialBlob>> open(io::World& world, Layout layout,
-                                                       Digest digest, uint64_t size);
+                                                       Digest digest, uint64_t size, Room room);
 
   uint64_t size() const override { return size_; }
   size_t block_count() const override { return present_.size(); }
@@ -36,7 +46,7 @@ class DiskPartialBlob final : public PartialBlob {
 
  private:
   DiskPartialBlob(io::World& world, Layout layout, Digest digest, uint64_t size);
-  Result<void> open_files();
+  Result<void> open_files(Room room);
   Result<bool> read_state();  // False: there is none that fits.
   Result<void> start_fresh();
   Result<void> store_synced(const std::vector<size_t>& blocks);
@@ -56,6 +66,8 @@ class DiskPartialBlob final : public PartialBlob {
   std::vector<bool> present_;  // Written, perhaps not yet synced.
   std::vector<size_t> unsynced_;
   uint64_t bytes_present_ = 0;
+  uint64_t unlooked_ = 0;  // Written since it was looked how much room is left.
+  Promise room_;
   bool busy_ = false;
   io::Event turn_;
 };

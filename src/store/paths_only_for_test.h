@@ -30,7 +30,10 @@ class PathsOnly final : public Store {
   io::Task<Result<std::unique_ptr<Hold>>> hold(std::vector<Digest>) override {
     co_return nothing();
   }
-  Result<std::vector<StoredManifest>> list() override { return nothing(); }
+  io::Task<Result<std::vector<StoredManifest>>> list() override { co_return nothing(); }
+  io::Task<std::vector<Details>> details(std::vector<StoredManifest>) override {
+    co_return std::vector<Details>();
+  }
   Result<StoredManifest> find(const model::Name&) override { return nothing(); }
   Result<std::shared_ptr<const Model>> load(const model::Name&) override { return nothing(); }
   Result<std::string> read_manifest(const model::Name&) override { return nothing(); }

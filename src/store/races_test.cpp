@@ -94,7 +94,8 @@ TEST(StoreRaces, WhatReplacedTheManifestThatWasSeenIsNotRemoved) {
                    raced.store().remove_if(name(), Digest::of(old)));
     ASSERT_TRUE(replaced && removed) << "seed " << seed;
     EXPECT_NE(*replaced, *removed) << "seed " << seed;
-    EXPECT_EQ(raced.store().list().value().size(), *replaced ? 1U : 0U) << "seed " << seed;
+    EXPECT_EQ(raced.wait(raced.store().list()).value().size(), *replaced ? 1U : 0U)
+        << "seed " << seed;
   }
 }
 

@@ -149,14 +149,16 @@ class Store {
   virtual io::Task<Result<void>> remove_blob(Digest digest) = 0;  // Whoever names it; not_found.
   virtual io::Task<Result<std::unique_ptr<Hold>>> hold(std::vector<Digest> digests) = 0;
 
-  virtual Result<std::vector<StoredManifest>> list() = 0;  // Newest first; corrupt ones skipped.
+  // Newest first; corrupt ones are skipped, and told in the log once. A worker reads them.
+  virtual io::Task<Result<std::vector<StoredManifest>>> list() = 0;
   // Names match without case. not_found: "model 'x' not found".
   virtual Result<StoredManifest> find(const model::Name& name) = 0;
   // find() and its small layers; cached by the manifest's digest.
   virtual Result<std::shared_ptr<const Model>> load(const model::Name& name) = 0;
-  // Of one that list() told. A worker reads it, once: a folder may hold more models than load()
-  // remembers. Errors as of load().
-  virtual io::Task<Result<std::shared_ptr<const ModelDetails>>> details(StoredManifest stored);
+  // Of those that list() told, in their order. Workers read each once: a folder may hold more
+  // models than load() remembers. Errors as of load().
+  using Details = Result<std::shared_ptr<const ModelDetails>>;
+  virtual io::Task<std::vector<Details>> details(std::vector<StoredManifest> listed) = 0;
   virtual Result<std::string> read_manifest(const model::Name& name) = 0;  // Its bytes, verbatim.
   // For who is about to look a name up: where a cluster agrees on names and this node knows none
   // such, another one may have made it a moment ago. It is asked for, kLearnMax long at most; if
@@ -169,9 +171,12 @@ class Store {
   // Removes the manifest, then blobs no other manifest names.
   virtual io::Task<Result<void>> remove(const model::Name& name) = 0;
   virtual io::Task<Result<void>> remove_unreferenced(std::vector<Digest> candidates) = 0;
-  // As open() does it: what lies in partial/ of no use, or for more than a week. unsupported: not
-  // the store of a folder.
+  // As open() does it, for a node that runs for months: what lies in partial/ of no use, or for
+  // more than a week, and (unless `prune` is off) blobs that no manifest has named for a day.
+  // unsupported: not the store of a folder.
   virtual io::Task<Result<void>> remove_leftovers();
+  // An upload that is here already is about to be named: that day begins anew.
+  virtual io::Task<void> keep_upload(Digest digest);
 
   // remove() and put_manifest(), if the name means just what the caller last saw: the manifest of
   // this digest, or nothing (a corrupt manifest is none). It is looked at under the lock of the

@@ -53,7 +53,7 @@ struct Real {
 
   // Every model is as expected, and every blob that is there is named or was never collected.
   void check(const Expected& expected) {
-    const auto listed = store->list().value();
+    const auto listed = wait(store->list()).value();
     RC_ASSERT(listed.size() == expected.models.size());
     for (const auto& stored : listed) {
       std::string key = stored.name.shortest();

@@ -38,6 +38,7 @@ class Creation {
 
   io::Task<Result<void>> run() {
     auto made = co_await make();
+    if (!made) co_await let_go({});
     if (base_) co_await release_model(context_, std::move(*base_));
     co_return made;
   }
@@ -127,6 +128,7 @@ class Creation {
         co_return fail(Errc::invalid_argument, "only one adapter is currently supported");
       }
       if (source.kind == "draft") layers_.remove("draft");  // Of the model it is made from.
+      if (source.is_new) made_.push_back(source.digest);
       CO_TRY_VOID(co_await layers_.add_blob(source.kind, source.digest, source.is_new));
     }
     co_return Result<void>{};
@@ -138,7 +140,9 @@ class Creation {
     if (weights == nullptr) co_return Result<void>{};
     const Digest before = weights->digest;
     CO_TRY(const auto after, co_await quantize_blob(context_, before, type, *hold_, sink_, call_));
-    if (after) CO_TRY_VOID(co_await layers_.replace_blob(kind, *after));
+    if (!after) co_return Result<void>{};
+    made_.push_back(*after);
+    CO_TRY_VOID(co_await layers_.replace_blob(kind, *after));
     co_return Result<void>{};
   }
 
@@ -188,15 +192,21 @@ class Creation {
       CO_TRY_VOID(co_await context_.catalogue->put(request_.name, manifest.to_json(), call_));
     }
     CO_TRY_VOID(co_await context_.store.put_manifest(request_.name, manifest.to_json()));
-    hold_.reset();
-    if (base_) base_->hold.reset();
-    if (context_.options.prune && !unused.empty()) {
-      // The model is made; that old bytes stay is worth a line, not a failure.
-      const auto removed = co_await context_.store.remove_unreferenced(std::move(unused));
-      if (!removed) log_warn("unused layers are kept", field("error", removed.error()));
-    }
+    co_await let_go(std::move(unused));
     log_info("created", field("model", request_.name.shortest()));
     co_return co_await report(sink_, "success");
+  }
+
+  // Of `unused` and of what was made on the way (converted, and quantized then) what is named by no
+  // model. Uploads stay: the next request may name them, too.
+  io::Task<void> let_go(std::vector<Digest> unused) {
+    hold_.reset();
+    if (base_) base_->hold.reset();
+    unused.insert(unused.end(), made_.begin(), made_.end());
+    if (!context_.options.prune || unused.empty()) co_return;
+    // That old bytes stay is worth a line, not a failure.
+    const auto removed = co_await context_.store.remove_unreferenced(std::move(unused));
+    if (!removed) log_warn("unused layers are kept", field("error", removed.error()));
   }
 
   Context& context_;
@@ -208,6 +218,7 @@ class Creation {
   model::Config config_;
   std::unique_ptr<store::Hold> hold_;
   std::optional<HeldModel> base_;
+  std::vector<Digest> made_;
 };
 
 }  // namespace

@@ -245,7 +245,7 @@ TEST_F(Create, TellsWhatTheQuantizerSaidWhenItFails) {
   wanted.files = {{"model.gguf", put(gguf(kF16))}};
   wanted.quantize = "Q8_0";
   EXPECT_THAT(create(wanted).error().what, HasSubstr("error: no such architecture"));
-  EXPECT_TRUE(store_->list().value().empty());
+  EXPECT_TRUE(wait(store_->list()).value().empty());
 }
 
 TEST_F(Create, RecognisesProjectorsAndAdapters) {
@@ -287,6 +287,21 @@ TEST_F(Create, MergesSplitFilesAndMissesAPart) {
   EXPECT_THAT(create(wanted).error().what, HasSubstr("m-00001-of-00002.gguf is missing"));
 }
 
+TEST_F(Create, LeavesNothingOfWhatItMadeOnTheWay) {
+  auto wanted = request("s");
+  wanted.files = {{"m-00001-of-00002.gguf", put(gguf(kF16) + "1")},
+                  {"m-00002-of-00002.gguf", put(gguf(kF16) + "2")}};
+  wanted.quantize = "q8_0";
+  wanted.adapters = {{"lora.gguf", Digest::of("never uploaded")}};
+  EXPECT_FALSE(create(wanted));
+  EXPECT_FALSE(store_->blob_size(Digest::of(gguf(kF16))));
+  wanted.adapters.clear();
+  must_create(wanted);
+  EXPECT_EQ(load("s")->weights, Digest::of(gguf(kQ8)));
+  EXPECT_FALSE(store_->blob_size(Digest::of(gguf(kF16))));
+  EXPECT_TRUE(store_->blob_size(Digest::of(gguf(kF16) + "1"))) << "for one made otherwise of them";
+}
+
 TEST_F(Create, TakesNotOneOfTwoSplitModelsAtWill) {
   auto wanted = request("s");
   wanted.files = {{"q4-00001-of-00002.gguf", put(gguf(kF16) + "1")},
@@ -294,7 +309,7 @@ TEST_F(Create, TakesNotOneOfTwoSplitModelsAtWill) {
                   {"q8-00001-of-00002.gguf", put(gguf(kF16) + "3")},
                   {"q8-00002-of-00002.gguf", put(gguf(kF16) + "4")}};
   EXPECT_EQ(create(wanted).error().what, "2 models in one create request; give one");
-  EXPECT_TRUE(store_->list().value().empty());
+  EXPECT_TRUE(wait(store_->list()).value().empty());
 }
 
 TEST_F(Create, SaysWhatConvertingSafetensorsNeeds) {
@@ -344,7 +359,7 @@ TEST_F(Create, RefusesWhatIsNoRequest) {
   EXPECT_THAT(create(wanted).error().what, HasSubstr(": no such file or directory"));
   wanted.files = {{"model.gguf", put(gguf(kF16).substr(0, 60))}};
   EXPECT_EQ(create(wanted).error().code, Errc::invalid_argument);
-  EXPECT_TRUE(store_->list().value().empty());
+  EXPECT_TRUE(wait(store_->list()).value().empty());
 }
 
 TEST(ModelFiles, AcceptsOnlyPathsBelowTheirFolder) {

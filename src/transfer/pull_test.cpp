@@ -34,7 +34,7 @@ class Pull : public TransferWorld {
   }
   // What a failed pull may leave: nothing that has a name.
   void expect_nothing_visible() {
-    EXPECT_TRUE(store_->list().value().empty());
+    EXPECT_TRUE(wait(store_->list()).value().empty());
     EXPECT_THAT(world_.files.list(folder_ + "/blobs").value(), ElementsAre());
   }
 };
@@ -353,6 +353,19 @@ TEST_F(Pull, IsCancelledWithTheLastWaiterAndKeepsWhatCame) {
   expect_whole(layer);
 }
 
+// Of a node that runs for months: what was given up is named by nothing.
+TEST_F(Pull, WhatIsLeftOfThemGoesWhileTheNodeRuns) {
+  start();
+  registry_.add_model("m", {"named"});
+  ASSERT_TRUE(pull("m"));
+  const Digest left = wait(store_->put_blob("a whole layer of a pull that was given up")).value();
+  EXPECT_TRUE(wait(world_.clock.sleep_for(std::chrono::hours(23))));
+  EXPECT_TRUE(store_->blob_size(left));
+  for (int i = 0; i < 2; i++) EXPECT_TRUE(wait(world_.clock.sleep_for(std::chrono::hours(13))));
+  EXPECT_FALSE(store_->blob_size(left));
+  expect_whole("named");
+}
+
 // reliability 13: the power goes out at each call to the file system in turn.
 TEST_F(Pull, SurvivesACrashAtEveryFilesystemCall) {
   const std::string layer = random_bytes(5 * kMega, 15);
@@ -372,7 +385,8 @@ TEST_F(Pull, SurvivesACrashAtEveryFilesystemCall) {
         ASSERT_TRUE(verified) << "draw " << draw << ", call " << point << ": "
                               << verified.error().what;
       }
-      ASSERT_EQ(store_->list().value().size(), completed ? 1U : store_->list().value().size());
+      ASSERT_EQ(wait(store_->list()).value().size(),
+                completed ? 1U : wait(store_->list()).value().size());
       const auto again = pull("m");
       ASSERT_TRUE(again) << "draw " << draw << ", call " << point << ": " << again.error().what;
       expect_whole(layer);

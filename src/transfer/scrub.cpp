@@ -124,10 +124,6 @@ io::Task<Result<size_t>> Scrubber::pass(io::CancelToken cancel) {
   }
   progress_ = {.done = io::unix_seconds(world_.clock.wall_now()), .after = {}};
   co_await save_progress();
-  // Of a node that runs for months: what was put aside, or begun and never ended.
-  if (const auto removed = co_await store_.remove_leftovers(); !removed) {
-    log_warn("leftovers stay", field("error", removed.error()));
-  }
   co_return rotten;
 }
 

@@ -1,5 +1,7 @@
 #include "transfer/transfer.h"
 
+#include "base/log.h"
+#include "io/task_group.h"
 #include "transfer/create.h"
 #include "transfer/distribution.h"
 #include "transfer/download.h"
@@ -8,6 +10,8 @@
 
 namespace om::transfer {
 namespace {
+
+constexpr std::chrono::hours kLeftoversEvery{24};
 
 std::shared_ptr<BlobDownload> make_download(std::shared_ptr<Registry> registry, Digest digest,
                                             uint64_t size) {
@@ -19,7 +23,10 @@ class NodeTransfer : public Transfer {
   NodeTransfer(Context& context, DownloadTable& downloads)
       : context_(context),
         downloads_(downloads),
-        uploads_(context.world, context.options.uploads_file) {}
+        uploads_(context.world, context.options.uploads_file),
+        tasks_(context.world.executor, context.world.clock) {
+    tasks_.spawn(remove_leftovers());
+  }
 
   io::Task<Result<void>> pull(RegistryRequest request, ProgressSink sink, io::Call call) override {
     co_return co_await pull_model(context_, downloads_, std::move(request), std::move(sink),
@@ -33,12 +40,25 @@ class NodeTransfer : public Transfer {
     co_return co_await create_model(context_, downloads_, std::move(request), std::move(sink),
                                     std::move(call));
   }
-  io::Task<void> stop() override { co_await downloads_.stop(); }
+  io::Task<void> stop() override {
+    co_await tasks_.stop();
+    co_await downloads_.stop();
+  }
 
  private:
+  // Of pulls and creates that were given up: no other call would ever look for it.
+  io::Task<void> remove_leftovers() {
+    const io::Call call{io::kNever, tasks_.token()};
+    while (co_await context_.world.clock.sleep_for(kLeftoversEvery, call)) {
+      const auto removed = co_await context_.store.remove_leftovers();
+      if (!removed) log_warn("leftovers stay", field("error", removed.error()));
+    }
+  }
+
   Context& context_;
   DownloadTable& downloads_;
   UploadTable uploads_;
+  io::TaskGroup tasks_;
 };
 
 struct OwnParts {

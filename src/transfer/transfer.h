@@ -1,5 +1,6 @@
 // Brings models in and out: pull and push speak Ollama's registry protocol, create makes a model
-// from files or another model. One per node, on the io thread.
+// from files or another model. Daily it has the store cleared of what was begun and given up. One
+// per node, on the io thread; stop() must have returned before it is destroyed.
 #pragma once
 
 #include <functional>

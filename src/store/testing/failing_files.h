@@ -1,6 +1,9 @@
 // A file system some of whose places are broken.
 #pragma once
 
+#include <pthread.h>
+
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -16,14 +19,21 @@ class FailingFiles final : public io::Filesystem {
   explicit FailingFiles(io::Filesystem& inner) : inner_(inner) {}
 
   io::Path fail_list, fail_read;
+  std::function<io::Space()> told_space;  // Empty: the disk's own.
+  size_t looks_of_maker = 0;              // Asked of what lies here by the thread that made this.
 
   Result<std::unique_ptr<io::File>> open(const io::Path& path, Open mode) override {
+    note_look();
     TRY(auto file, inner_.open(path, mode));
     if (path != fail_read) return file;
     return std::make_unique<Unreadable>(std::move(file));
   }
-  Result<io::FileInfo> info(const io::Path& path) override { return inner_.info(path); }
+  Result<io::FileInfo> info(const io::Path& path) override {
+    note_look();
+    return inner_.info(path);
+  }
   Result<std::vector<std::string>> list(const io::Path& directory) override {
+    note_look();
     if (directory == fail_list) return broken();
     return inner_.list(directory);
   }
@@ -42,7 +52,10 @@ class FailingFiles final : public io::Filesystem {
   Result<void> set_mode(const io::Path& path, unsigned mode) override {
     return inner_.set_mode(path, mode);
   }
-  Result<io::Space> space(const io::Path& path) override { return inner_.space(path); }
+  Result<io::Space> space(const io::Path& path) override {
+    if (told_space) return told_space();
+    return inner_.space(path);
+  }
   std::string unique_suffix() const override { return inner_.unique_suffix(); }
 
  private:
@@ -68,7 +81,12 @@ class FailingFiles final : public io::Filesystem {
     std::unique_ptr<io::File> inner_;
   };
 
+  void note_look() {
+    if (::pthread_equal(maker_, ::pthread_self()) != 0) looks_of_maker++;
+  }
+
   io::Filesystem& inner_;
+  const pthread_t maker_ = ::pthread_self();
 };
 
 }  // namespace om::store::testing

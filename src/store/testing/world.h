@@ -62,6 +62,8 @@ class StoreWorld : public Test {
     return std::move(*result);
   }
 
+  void wait_for(io::Task<void> task) { real_.run_until_done(std::move(task)); }
+
   void open(bool prune = true) {
     store_.reset();
     auto opened = wait(Store::open(world_, root_, prune));
@@ -91,7 +93,7 @@ class StoreWorld : public Test {
   }
   std::vector<std::string> names() {
     std::vector<std::string> found;
-    for (const auto& stored : store().list().value()) found.push_back(stored.name.shortest());
+    for (const auto& stored : wait(store().list()).value()) found.push_back(stored.name.shortest());
     return found;
   }
   void write_raw(std::string_view path, std::string_view data) {

@@ -14,7 +14,7 @@ constexpr size_t kTagMax = 80;  // Of model::Name.
 // its own: it stays, under a name of its own.
 io::Task<Result<void>> Replicas::keep_own_models() {
   store::Store& store = parts_.context.store;
-  CO_TRY(const auto stored, store.list());
+  CO_TRY(const auto stored, co_await store.list());
   for (const store::StoredManifest& own : stored) {
     const std::string key = Catalogue::key_of(own.name);
     const auto known = state_->models.find(key);

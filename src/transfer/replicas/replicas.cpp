@@ -183,8 +183,7 @@ io::Task<bool> Replicas::has_blobs(model::Manifest manifest) {
 }
 
 io::Task<void> Replicas::follow_catalogue(const ReplicaPlan& plan) {
-  auto list = [&store = parts_.context.store] { return store.list(); };
-  const auto stored = co_await world_.workers.run(std::move(list));
+  const auto stored = co_await parts_.context.store.list();
   if (!stored) {
     log_warn("models cannot be listed", field("error", stored.error()));
     co_return;
