@@ -38,8 +38,9 @@ Result<std::optional<model::Name>> policy_name_of(Context& context) {
 
 HandlerResult list_replicas(transfer::Distribution& distribution, Context& context) {
   transfer::Replicas& replicas = distribution.replicas();
+  const auto health = co_await replicas.measure_health();
   co_return co_await context.send_json(
-      transfer::health_json(replicas.health(), *replicas.state(), distribution.links().view()));
+      transfer::health_json(health, *replicas.state(), distribution.links().view()));
 }
 
 HandlerResult remove_replica(transfer::Distribution& distribution, Context& context) {

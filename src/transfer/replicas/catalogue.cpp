@@ -53,10 +53,6 @@ bool is_of_format(const Error& error) {
          error.code == Errc::invalid_argument || error.code == Errc::overloaded;
 }
 
-void skip(std::string_view key, const Error& error) {
-  log_warn("entry of the catalogue left out", field("key", key), field("error", error));
-}
-
 std::string policy_key(const std::optional<model::Name>& name) {
   return name ? Catalogue::key_of(*name) : std::string(kDefault);
 }
@@ -94,6 +90,7 @@ io::Task<Result<std::shared_ptr<const CatalogueState>>> Catalogue::load(
   CO_TRY_VOID(co_await load_popularity(*state, call));
   CO_TRY_VOID(co_await table_.facts().wait_synced(std::move(call)));
   read_models(*state);
+  skipped_.end_look();
   co_return state;
 }
 
@@ -101,6 +98,11 @@ Result<CatalogueModel> Catalogue::find(const model::Name& name) const {
   const cluster::Fact* fact = table_.facts().find(key_of(name));
   if (fact == nullptr) return fail(Errc::not_found, "model '{}' not found", name.shortest());
   return parse_model(fact->value);
+}
+
+void Catalogue::skip(const std::string& key, const Error& error) {
+  if (!skipped_.is_new(key + ": " + error.what)) return;
+  log_warn("entry of the catalogue left out", field("key", key), field("error", error));
 }
 
 void Catalogue::read_models(CatalogueState& state) {

@@ -15,6 +15,7 @@
 #include <set>
 #include <string>
 
+#include "base/said_once.h"
 #include "cluster/catalogue.h"
 #include "io/world.h"
 #include "metadata/metadata.h"
@@ -69,8 +70,8 @@ class Catalogue {
 
   static std::string key_of(const model::Name& name);
 
-  // What cannot be read of it (written by a newer version) is left out and logged. Tombstones that
-  // are older than this are dropped, one at a time; without an age none is.
+  // What cannot be read of it (written by a newer version) is left out and logged once. Tombstones
+  // that are older than this are dropped, one at a time; without an age none is.
   io::Task<Result<std::shared_ptr<const CatalogueState>>> load(
       std::optional<io::Duration> tombstone_age, io::Call call);
 
@@ -115,6 +116,8 @@ class Catalogue {
 
  private:
   io::Task<Result<void>> commit(metadata::Transaction transaction, io::Call call);
+  // Tells of an entry that is left out, once: each look meets it again.
+  void skip(const std::string& key, const Error& error);
   void read_models(CatalogueState& state);
   io::Task<Result<void>> load_removed(CatalogueState& state,
                                       std::optional<io::Duration> tombstone_age, io::Call call);
@@ -131,6 +134,7 @@ class Catalogue {
   io::World& world_;
   metadata::Metadata& metadata_;
   cluster::Catalogue& table_;
+  SaidOnce skipped_;
   std::map<std::string, Read> read_;  // Models of the table that need not be parsed again.
   Describe describe_;
 };

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "io/cancel_either.h"
 #include "transfer/blob_holders.h"
 #include "transfer/held_model.h"
 #include "transfer/replicas/metrics.h"
@@ -19,12 +20,39 @@ std::unexpected<Error> replaced_meanwhile(std::string_view key) {
 
 }  // namespace
 
-io::Task<Result<void>> Replicas::fetch_model(std::string key, io::Call call) {
-  const auto known = state_->models.find(key);
-  if (known == state_->models.end()) co_return Result<void>{};
-  const CatalogueModel model = known->second;
-  co_return co_await tell(key, model.manifest.total_size(),
-                          fetch_into_store(model, std::move(call)));
+void Replicas::end_stale_copies() {
+  for (Copying& copy : copying_) {
+    const auto known = state_->models.find(copy.key);
+    const bool is_meant = known != state_->models.end() && known->second.digest == copy.manifest;
+    if (!is_meant) copy.over.cancel();
+  }
+}
+
+ReplicaWorkers::Work Replicas::copy_work(const CatalogueModel& model, bool urgent, uint64_t bytes) {
+  // What is made under the name anew waits neither for the earlier copy nor for its next try.
+  std::string key = fmt::format("fetch {} {}", Catalogue::key_of(model.name), model.digest.str());
+  return {std::move(key), urgent, bytes,
+          [this, model](io::CancelToken cancel) { return make_copy(model, cancel); }};
+}
+
+io::Task<Result<void>> Replicas::make_copy(CatalogueModel model, io::CancelToken cancel) {
+  const model::Name name = model.name;
+  const Digest manifest = model.digest;
+  const io::Call call{io::kNever, std::move(cancel)};
+  auto fetched = co_await fetch_model(std::move(model), call);
+  if (!fetched && !still_means(name, manifest)) co_return Result<void>{};
+  co_return fetched;
+}
+
+io::Task<Result<void>> Replicas::fetch_model(CatalogueModel model, io::Call call) {
+  const std::string key = Catalogue::key_of(model.name);
+  const auto copying = copying_.insert(copying_.end(), Copying{key, model.digest, {}});
+  const io::CancelEither either(call.cancel, copying->over.token());
+  const uint64_t total = model.manifest.total_size();
+  const io::Call called_off{call.deadline, either.token()};
+  auto done = co_await tell(key, total, fetch_into_store(std::move(model), called_off));
+  copying_.erase(copying);
+  co_return done;
 }
 
 io::Task<Result<void>> Replicas::tell(std::string key, uint64_t total,
@@ -39,12 +67,18 @@ io::Task<Result<void>> Replicas::tell(std::string key, uint64_t total,
 }
 
 io::Task<Result<void>> Replicas::fetch_into_store(CatalogueModel model, io::Call call) {
-  CO_TRY(const auto hold, co_await parts_.context.store.hold(blobs_of(model.manifest)));
-  CO_TRY_VOID(co_await fetch_layers(model, std::move(call)));
-  // It may have been removed or replaced meanwhile.
-  if (!still_means(model.name, model.digest)) co_return Result<void>{};
+  store::Store& store = parts_.context.store;
+  CO_TRY(auto hold, co_await store.hold(blobs_of(model.manifest)));
+  const auto fetched = co_await fetch_layers(model, std::move(call));
+  if (!still_means(model.name, model.digest)) {
+    hold.reset();
+    const auto removed = co_await store.remove_unreferenced(blobs_of(model.manifest));
+    if (!removed) log_warn("fetched files are kept", field("error", removed.error()));
+    co_return fail(Errc::not_found, "{} was removed or replaced meanwhile", model.name.shortest());
+  }
+  if (!fetched) co_return fetched;
   std::optional<store::StoredManifest> before;
-  if (auto stored = parts_.context.store.find(model.name)) before = std::move(*stored);
+  if (auto stored = store.find(model.name)) before = std::move(*stored);
   co_await adopt(model, std::move(before));
   replicas_fetched.add();
   log_info("replica made", field("model", model.name.shortest()),
@@ -117,7 +151,7 @@ io::Task<Result<void>> Replicas::bring(model::Name name, Digest manifest, Files 
   for (const auto& [key, model] : state->models) {
     if (model.digest != manifest) continue;
     log_info("a request waits for a model's files", field("model", model.name.shortest()));
-    co_return co_await fetch_model(key, std::move(call));
+    co_return co_await fetch_model(model, std::move(call));
   }
   // Not in the catalogue as this node knows it: it may be newer than the last look.
   uint64_t total = 0;

@@ -28,6 +28,9 @@ bool has_copy(const NodeInfo& node, const ReplicatedModel& model) {
                              [&](const auto& blob) { return node.has_blob(blob.first); });
 }
 
+// By the places of the View's nodes: who has a copy. To look for each blob is most of the work.
+using Copies = std::vector<bool>;
+
 // One node as a place for one model; the better place is the lesser.
 struct Place {
   const NodeInfo* node = nullptr;
@@ -53,8 +56,8 @@ class Planner {
   bool is_away(const NodeInfo& node) const {
     return node.state == NodeState::unreachable && input_.now - node.reported <= input_.grace;
   }
-  std::vector<Place> places_of(const ReplicatedModel& model) const;
-  ModelHealth health_of(const ReplicatedModel& model) const;
+  std::vector<Place> places_of(const ReplicatedModel& model, const Copies& copies) const;
+  ModelHealth health_of(const ReplicatedModel& model, const Copies& copies) const;
   bool has_room(const NodeInfo& node, uint64_t bytes) const;
   void plan_model(const ReplicatedModel& model);
   void fetch(const NodeInfo& node, const ReplicatedModel& model, bool urgent);
@@ -64,11 +67,12 @@ class Planner {
   std::map<std::string, uint64_t, std::less<>> promised_;  // Bytes of fetches, by node.
 };
 
-std::vector<Place> Planner::places_of(const ReplicatedModel& model) const {
+std::vector<Place> Planner::places_of(const ReplicatedModel& model, const Copies& copies) const {
   std::vector<Place> places;
+  size_t at = 0;
   for (const NodeInfo& node : input_.view.nodes()) {
     Place place{.node = &node,
-                .copy = has_copy(node, model),
+                .copy = copies[at++],
                 .answers = node.state == NodeState::ready,
                 .pinned = std::ranges::binary_search(model.policy.pinned, node.name),
                 .in_use = node.runner_of(model.runner_key) != nullptr,
@@ -79,11 +83,21 @@ std::vector<Place> Planner::places_of(const ReplicatedModel& model) const {
   return places;
 }
 
-ModelHealth Planner::health_of(const ReplicatedModel& model) const {
+std::string speaker_of(const std::vector<Place>& places) {
+  const Place* best = nullptr;
+  for (const Place& place : places) {
+    if (!place.answers || (best != nullptr && place.score <= best->score)) continue;
+    best = &place;
+  }
+  return best == nullptr ? std::string() : best->node->name;
+}
+
+ModelHealth Planner::health_of(const ReplicatedModel& model, const Copies& copies) const {
   ModelHealth health{.model = model.key, .minimum = model.policy.minimum};
   for (const auto& [digest, size] : model.blobs) health.bytes += size;
+  size_t at = 0;
   for (const NodeInfo& node : input_.view.nodes()) {
-    if (!has_copy(node, model)) continue;
+    if (!copies[at++]) continue;
     if (node.answers()) health.copies.push_back(node.name);
     if (!node.is_reachable()) health.unreachable.push_back(node.name);
   }
@@ -104,8 +118,11 @@ void Planner::fetch(const NodeInfo& node, const ReplicatedModel& model, bool urg
 }
 
 void Planner::plan_model(const ReplicatedModel& model) {
-  const auto places = places_of(model);
-  ModelHealth health = health_of(model);
+  Copies copies;
+  for (const NodeInfo& node : input_.view.nodes()) copies.push_back(has_copy(node, model));
+  const auto places = places_of(model, copies);
+  plan_.speakers.push_back(speaker_of(places));
+  ModelHealth health = health_of(model, copies);
   health.wanted =
       std::min(model.policy.copies_wanted(model.popularity), static_cast<int>(places.size()));
   const int pinned = static_cast<int>(std::ranges::count(places, true, &Place::pinned));

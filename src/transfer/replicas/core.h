@@ -54,7 +54,10 @@ struct ReplicaInput {
 
 struct ReplicaPlan {
   std::vector<ReplicaAction> actions;
-  std::vector<ModelHealth> health;  // One for each model.
+  std::vector<ModelHealth> health;  // One for each model, in their order.
+  // The node that speaks for each of them: of those that are ready the first by the hash. Empty:
+  // none is.
+  std::vector<std::string> speakers;
 };
 
 // Copies stay where they are as far as they can; new ones go to the nodes of the highest

@@ -90,8 +90,9 @@ std::vector<ModelHealth> newly_troubled(const std::vector<ModelHealth>& before,
                                         const std::vector<ModelHealth>& now) {
   std::vector<ModelHealth> troubled;
   for (const ModelHealth& model : now) {
-    const auto known = std::ranges::find(before, model.model, &ModelHealth::model);
-    const int was = known == before.end() ? 0 : severity(*known);
+    const auto known = std::ranges::lower_bound(before, model.model, {}, &ModelHealth::model);
+    const bool is_known = known != before.end() && known->model == model.model;
+    const int was = is_known ? severity(*known) : 0;
     if (severity(model) >= 2 && severity(model) > was) troubled.push_back(model);
   }
   return troubled;

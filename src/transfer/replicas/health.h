@@ -23,7 +23,7 @@ std::string health_json(const std::vector<ModelHealth>& health, const CatalogueS
 
 void count_health(const std::vector<ModelHealth>& health);  // Into metrics.h.
 
-// The models that have become worse than `before`: worth a line in the log each.
+// The models that have become worse than `before`: worth a line in the log each. Both by key.
 std::vector<ModelHealth> newly_troubled(const std::vector<ModelHealth>& before,
                                         const std::vector<ModelHealth>& now);
 

@@ -2,19 +2,9 @@
 
 #include <algorithm>
 
+#include "base/check.h"
+
 namespace om::transfer {
-namespace {
-
-const cluster::NodeInfo* speaker_of(const cluster::View& view, const std::string& key) {
-  const cluster::NodeInfo* best = nullptr;
-  for (const cluster::NodeInfo& node : view.nodes()) {
-    if (node.state != cluster::NodeState::ready) continue;
-    if (best == nullptr || rendezvous(node.name, key) > rendezvous(best->name, key)) best = &node;
-  }
-  return best;
-}
-
-}  // namespace
 
 int copies_busy(const cluster::View& view, const Digest& key) {
   int requests = 0, slots = 0;
@@ -27,12 +17,15 @@ int copies_busy(const cluster::View& view, const Digest& key) {
   return slots == 0 ? 0 : (requests + slots - 1) / slots;
 }
 
-std::vector<PopularModel> Popularity::look(const ReplicaInput& input, const std::string& self) {
+std::vector<PopularModel> Popularity::look(const ReplicaInput& input,
+                                           const std::vector<std::string>& speakers,
+                                           const std::string& self) {
+  CHECK(speakers.size() == input.models.size());
   std::vector<PopularModel> told;
   std::map<std::string, Seen> seen;
-  for (const ReplicatedModel& model : input.models) {
-    const cluster::NodeInfo* speaker = speaker_of(input.view, model.key);
-    if (speaker == nullptr || speaker->name != self) continue;
+  for (size_t i = 0; i < speakers.size(); i++) {
+    if (speakers[i] != self) continue;
+    const ReplicatedModel& model = input.models[i];
     Seen now = seen_[model.key];
     const int extra = std::clamp(copies_busy(input.view, model.runner_key) - model.policy.factor, 0,
                                  model.policy.popular_extra_max);

@@ -26,7 +26,9 @@ class Popularity {
   static constexpr std::chrono::seconds kTellEvery{20};
 
   // What this node is to tell the others now, changes and what must be said again. 0: no longer.
-  std::vector<PopularModel> look(const ReplicaInput& input, const std::string& self);
+  // `speakers`: of the plan of this input.
+  std::vector<PopularModel> look(const ReplicaInput& input,
+                                 const std::vector<std::string>& speakers, const std::string& self);
 
  private:
   struct Seen {

@@ -47,8 +47,9 @@ TEST(Popularity, IsToldByOneNodeWhenItLastsAndTakenBackWhenItEnds) {
   for (int i = 0; i < 12; i++, now += seconds(5)) {
     const bool is_busy = i < 9;
     const auto input = input_of({node("a", 4, is_busy ? 4 : 0), node("b", 0, 0)}, now);
-    EXPECT_TRUE(silent.look(input, other).empty());
-    for (const PopularModel& model : speaks.look(input, speaker())) told.push_back(model.extra);
+    EXPECT_TRUE(silent.look(input, plan_replicas(input).speakers, other).empty());
+    for (const PopularModel& model : speaks.look(input, plan_replicas(input).speakers, speaker()))
+      told.push_back(model.extra);
   }
   EXPECT_EQ(told, (std::vector{1, 1, 0}));  // At the third look, again after 20 s, at the end.
 }
@@ -58,7 +59,7 @@ TEST(Popularity, IsNotMovedByABurst) {
   for (int i = 0; i < 20; i++) {
     const auto input = input_of({node("a", 4, i % 3 == 2 ? 0 : 9), node("b", 0, 0)},
                                 io::TimePoint(seconds(5 * i)));
-    EXPECT_TRUE(speaks.look(input, speaker()).empty());
+    EXPECT_TRUE(speaks.look(input, plan_replicas(input).speakers, speaker()).empty());
   }
 }
 

@@ -131,13 +131,14 @@ io::Task<Result<void>> Replicas::reconcile() {
                          tombstone_age(), world_.clock.call_within(kAskMax, tasks_.token())));
   state_ = std::move(state);
   note_new_models();
+  end_stale_copies();
   if (options_.newcomer) {
     CO_TRY_VOID(co_await keep_own_models());
     options_.newcomer = false;
     if (options_.settled) options_.settled();
   }
   const ReplicaInput input = look();
-  ReplicaPlan plan = plan_replicas(input);
+  const ReplicaPlan plan = co_await make_plan(input);
   for (const ModelHealth& model : newly_troubled(health_, plan.health)) {
     log_warn("model lacks copies", field("model", model.model), field("state", state_of(model)),
              field("copies", model.copies.size()), field("unreachable", model.unreachable.size()),
@@ -147,13 +148,24 @@ io::Task<Result<void>> Replicas::reconcile() {
   health_ = plan.health;
   co_await follow_catalogue(plan);
   co_await give_work(plan);
-  co_await tell_popularity(input);
+  co_await tell_popularity(input, plan);
   co_return Result<void>{};
 }
 
-io::Task<void> Replicas::tell_popularity(const ReplicaInput& input) {
+io::Task<ReplicaPlan> Replicas::make_plan(const ReplicaInput& input) const {
+  auto plan = [&input] { return plan_replicas(input); };
+  co_return co_await world_.workers.run(std::move(plan));
+}
+
+io::Task<std::vector<ModelHealth>> Replicas::measure_health() const {
+  const ReplicaInput input = look();
+  ReplicaPlan plan = co_await make_plan(input);
+  co_return std::move(plan.health);
+}
+
+io::Task<void> Replicas::tell_popularity(const ReplicaInput& input, const ReplicaPlan& plan) {
   const auto state = state_;
-  for (const PopularModel& model : popularity_.look(input, parts_.links.node)) {
+  for (const PopularModel& model : popularity_.look(input, plan.speakers, parts_.links.node)) {
     const auto known = state->models.find(model.key);
     if (known == state->models.end()) continue;
     const auto told =
@@ -185,7 +197,9 @@ io::Task<bool> Replicas::has_blobs(model::Manifest manifest) {
 io::Task<void> Replicas::follow_catalogue(const ReplicaPlan& plan) {
   const auto stored = co_await parts_.context.store.list();
   if (!stored) {
-    log_warn("models cannot be listed", field("error", stored.error()));
+    if (said_.is_new("list: " + stored.error().what)) {
+      log_warn("models cannot be listed", field("error", stored.error()));
+    }
     co_return;
   }
   std::set<std::string> here;
@@ -199,6 +213,7 @@ io::Task<void> Replicas::follow_catalogue(const ReplicaPlan& plan) {
     if (here.contains(key) || !co_await has_blobs(model.manifest)) continue;
     if (!is_mine(plan, key, ReplicaAction::Kind::remove)) co_await adopt(model, std::nullopt);
   }
+  said_.end_look();
 }
 
 bool Replicas::still_means(const model::Name& name, std::optional<Digest> digest) const {
@@ -229,7 +244,8 @@ io::Task<void> Replicas::follow_one(store::StoredManifest stored, const ReplicaP
       co_await adopt(model, std::move(stored));
       co_return;
     }
-    // An older meaning of the name. It stays until the new one is somewhere.
+    // An older meaning of the name. It stays until the new one is somewhere: not here, whatever
+    // this node's last report says.
     const auto health = std::ranges::find(health_, key, &ModelHealth::model);
     const bool is_elsewhere = health != health_.end() && !health->copies.empty();
     if (!is_elsewhere || is_mine(plan, key, ReplicaAction::Kind::fetch)) co_return;
@@ -243,6 +259,7 @@ io::Task<void> Replicas::follow_one(store::StoredManifest stored, const ReplicaP
   if (gone && !*gone) co_return;
   log_info("removed as in the catalogue", field("model", stored.name.shortest()),
            field("error", gone ? Error{} : gone.error()));
+  if (!gone && !said_.is_new(fmt::format("remove {}: {}", key, gone.error().what))) co_return;
 }
 
 io::Task<void> Replicas::publish(store::StoredManifest stored) {
@@ -250,17 +267,13 @@ io::Task<void> Replicas::publish(store::StoredManifest stored) {
   if (!bytes) co_return;  // Gone meanwhile.
   const auto published = co_await parts_.catalogue.publish(
       stored.name, std::move(*bytes), world_.clock.call_within(kAskMax, tasks_.token()));
-  const std::string key = Catalogue::key_of(stored.name);
   if (published) {
-    unpublished_.erase(key);
     if (*published) log_info("published", field("model", stored.name.shortest()));
     co_return;
   }
-  // It is tried again with each look; once is enough to hear of it.
-  const std::pair now(stored.digest, published.error().code);
-  const auto said = unpublished_.find(key);
-  if (said != unpublished_.end() && said->second == now) co_return;
-  unpublished_.insert_or_assign(key, now);
+  const int why = static_cast<int>(published.error().code);
+  const std::string key = Catalogue::key_of(stored.name);
+  if (!said_.is_new(fmt::format("publish {} {}: {}", key, stored.digest.str(), why))) co_return;
   log_warn("model not published: other nodes do not see it", field("model", stored.name.shortest()),
            field("error", published.error()));
 }
@@ -283,8 +296,11 @@ io::Task<void> Replicas::adopt(CatalogueModel model, std::optional<store::Stored
   if (before) seen = before->digest;
   const auto put = co_await parts_.context.store.replace_if(model.name, seen, model.bytes);
   if (!put) {
-    log_warn("model not written", field("model", model.name.shortest()),
-             field("error", put.error()));
+    const std::string key = Catalogue::key_of(model.name);
+    if (said_.is_new(fmt::format("write {}: {}", key, put.error().what))) {
+      log_warn("model not written", field("model", model.name.shortest()),
+               field("error", put.error()));
+    }
     co_return;
   }
   if (!*put || !before) co_return;
@@ -301,11 +317,10 @@ io::Task<void> Replicas::give_work(const ReplicaPlan& plan) {
     if (action.node != parts_.links.node) continue;
     const std::string key = action.model;
     if (action.kind == ReplicaAction::Kind::fetch) {
-      const auto model = state_->models.find(key);  // Maybe made since the View was.
-      if (model != state_->models.end() && co_await has_blobs(model->second.manifest)) continue;
-      work.push_back(
-          {"fetch " + key, action.urgent, action.bytes,
-           [this, key](io::CancelToken cancel) { return fetch_model(key, {io::kNever, cancel}); }});
+      const auto model = state_->models.find(key);
+      if (model == state_->models.end()) continue;
+      if (co_await has_blobs(model->second.manifest)) continue;  // Maybe made since the View was.
+      work.push_back(copy_work(model->second, action.urgent, action.bytes));
       continue;
     }
     const auto since = surplus_since_.find(key);
@@ -318,10 +333,9 @@ io::Task<void> Replicas::give_work(const ReplicaPlan& plan) {
   }
   // Mended also where the plan wants no copy: until it is removed it must work.
   for (const std::string& key : broken_) {
-    if (is_mine(plan, key, ReplicaAction::Kind::fetch)) continue;
-    work.push_back({"fetch " + key, true, 0, [this, key](io::CancelToken cancel) {
-                      return fetch_model(key, {io::kNever, cancel});
-                    }});
+    const auto model = state_->models.find(key);
+    if (model == state_->models.end() || is_mine(plan, key, ReplicaAction::Kind::fetch)) continue;
+    work.push_back(copy_work(model->second, true, 0));
   }
   surplus_since_ = std::move(surplus);
   workers_.set_work(std::move(work));

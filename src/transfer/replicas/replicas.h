@@ -7,6 +7,7 @@
 #pragma once
 
 #include <functional>
+#include <list>
 #include <map>
 #include <memory>
 
@@ -69,8 +70,10 @@ class Replicas {
   // What is on its way here.
   std::vector<cluster::CopyProgress> progress() const;
 
-  // By the View as it is now; models and policies as of the last look.
+  // By the View as it is now; models and policies as of the last look. measure_health() is the same
+  // for who asks often: a worker makes it.
   std::vector<ModelHealth> health() const { return plan_replicas(look()).health; }
+  io::Task<std::vector<ModelHealth>> measure_health() const;
   std::shared_ptr<const CatalogueState> state() const { return state_; }
 
  private:
@@ -90,14 +93,27 @@ class Replicas {
   // True: in the catalogue as of now the name means this, or nothing.
   bool still_means(const model::Name& name, std::optional<Digest> digest) const;
   io::Task<void> give_work(const ReplicaPlan& plan);
-  io::Task<void> tell_popularity(const ReplicaInput& input);
+  // On a worker: it goes over all models, nodes and blobs.
+  io::Task<ReplicaPlan> make_plan(const ReplicaInput& input) const;
+  io::Task<void> tell_popularity(const ReplicaInput& input, const ReplicaPlan& plan);
   // One model on its way: blobs and how much of each has come.
   struct Fetching {
     uint64_t total = 0;
     int users = 0;
     std::map<Digest, uint64_t> done;
   };
-  io::Task<Result<void>> fetch_model(std::string key, io::Call call);
+  // One copy on its way, and how it is called off.
+  struct Copying {
+    std::string key;
+    Digest manifest;
+    io::CancelSource over;
+  };
+  void end_stale_copies();  // Of what means something else in state_: nobody waits for their bytes.
+  // The work of a plan: that what is copied has gone meanwhile is no failure of it.
+  ReplicaWorkers::Work copy_work(const CatalogueModel& model, bool urgent, uint64_t bytes);
+  io::Task<Result<void>> make_copy(CatalogueModel model, io::CancelToken cancel);
+  // not_found: it was removed or replaced meanwhile, and nothing of it is kept.
+  io::Task<Result<void>> fetch_model(CatalogueModel model, io::Call call);
   // From other nodes, else from the registry where there is one.
   io::Task<Result<void>> fetch_files(std::shared_ptr<Registry> registry, std::string key,
                                      Files files, io::Call call);
@@ -129,13 +145,13 @@ class Replicas {
   io::TimePoint apart_at_{};                  // When a node was seen to be away, or none was yet.
   std::vector<ModelHealth> health_;           // As of the last look.
   std::map<std::string, Fetching> fetching_;  // By key.
+  std::list<Copying> copying_;
   std::map<std::string, io::TimePoint> surplus_since_;
   // When this node first saw what a name means now.
   std::map<std::string, std::pair<Digest, io::TimePoint>> first_seen_;
   Popularity popularity_;
   std::set<std::string> broken_;  // Models that are here but for a blob that was found rotten.
-  // By key: what could not be published, and why.
-  std::map<std::string, std::pair<Digest, Errc>> unpublished_;
+  SaidOnce said_;                 // Of what each look tries again.
   // By key, whose card was looked at: once is enough, no later look reads the files otherwise.
   std::map<std::string, Digest> cards_seen_;
   bool is_stale_ = false;  // Something has changed since the last look began.

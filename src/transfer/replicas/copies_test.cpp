@@ -1,0 +1,74 @@
+// Copies of what is removed or made again while they are on their way.
+#include "transfer/testing/replicated.h"
+
+namespace om::transfer {
+namespace {
+
+using std::chrono::seconds;
+using testing::random_bytes;
+
+constexpr uint64_t kMega = 1 << 20;
+
+class StaleCopies : public testing::Replicated {
+ protected:
+  // Two nodes; `b` has just begun to copy the model, and would need half a minute.
+  std::string begin_copy() {
+    make_cluster(2);
+    node(0).slow_down = kMega / 4;
+    std::string bytes = put_model(0, "m", random_bytes(8 * kMega, 1));
+    for (int i = 0; i < 100 && copied_bytes() == 0; i++) pass(std::chrono::milliseconds(100));
+    EXPECT_GT(copied_bytes(), 0U);
+    return bytes;
+  }
+  uint64_t copied_bytes() {
+    const auto copies = replicas(1).progress();
+    return copies.empty() ? 0 : copies.front().done_bytes;
+  }
+  // As a user removes it on `a`.
+  void remove_model() { ASSERT_TRUE(remove(0, "m")); }
+  std::vector<Digest> blobs_of_b() { return node(1).store->blobs().value(); }
+};
+
+TEST_F(StaleCopies, EndWithTheModelAndLeaveNothing) {
+  begin_copy();
+  remove_model();
+  pass(seconds(5));
+  EXPECT_TRUE(replicas(1).progress().empty());
+  EXPECT_EQ(blobs_of_b(), std::vector<Digest>());  // Nor the config, which had come whole.
+  EXPECT_EQ(holders("m"), "");
+}
+
+TEST_F(StaleCopies, DoNotHoldUpWhatIsMadeUnderTheNameAnew) {
+  begin_copy();
+  const std::string fresh = random_bytes(1000, 2);
+  const std::string bytes = put_model(0, "m", fresh);
+  ASSERT_TRUE(wait(catalogue(0).put(name("m"), bytes, {})));
+  pass(seconds(10));
+  EXPECT_EQ(holders("m"), "ab");
+  EXPECT_EQ(node(1).store->read_manifest(name("m")).value(), bytes);
+  EXPECT_TRUE(has(node(1), fresh));
+}
+
+io::Task<void> bring_into(Replicas& replicas, model::Name name, Digest manifest,
+                          Replicas::Files files, Result<void>& result) {
+  result = co_await replicas.bring(std::move(name), manifest, std::move(files), {});
+}
+
+TEST_F(StaleCopies, EndARequestThatWaitsForThem) {
+  const std::string bytes = begin_copy();
+  Replicas::Files files;
+  const auto manifest = model::Manifest::parse(bytes).value();
+  for (const model::Layer& layer : manifest.layers) files.emplace_back(layer.digest, layer.size);
+  Result<void> result;
+  io::TaskGroup group(world_.executor, world_.clock);
+  group.spawn(bring_into(replicas(1), name("m"), Digest::of(bytes), files, result));
+  pass(seconds(1));
+  const auto begun = world_.clock.now();
+  remove_model();
+  sim_.run(group.wait());
+  EXPECT_EQ(result.error().code, Errc::not_found) << result.error().what;
+  EXPECT_LT(world_.clock.now() - begun, seconds(5));
+}
+
+}  // namespace
+}  // namespace om::transfer
