@@ -2,6 +2,7 @@
 
 #include <malloc.h>
 
+#include "app/metrics.h"
 #include "base/log.h"
 #include "io/pseudo_file.h"
 
@@ -103,6 +104,7 @@ io::Task<void> MemoryWatch::watch() {
     auto read = [this] { return sample_memory(world_.files); };
     const MemorySample sample = co_await world_.workers.run(read);
     if (sample.limit_bytes > 0) tell_left_(sample.left_bytes);
+    resident_memory.set(static_cast<double>(sample.own_bytes));
     const auto outcome = governor_.observe(sample);
     if (outcome.changed) {
       log_warn("memory level", field("level", to_string(outcome.level)),

@@ -7,7 +7,13 @@ namespace om::app {
 
 inline GaugeFamily build_info{"ollamamax_build_info", "Always 1.", {"version", "revision"}};
 inline Gauge process_start{"process_start_time_seconds", "Start of the process, Unix time."};
+inline Gauge resident_memory{"process_resident_memory_bytes",
+                             "Memory of the node itself, without its runners and etcd."};
+inline Gauge open_descriptors{"process_open_fds", "Open file descriptors."};
+inline Gauge descriptors_max{"process_max_fds", "Most file descriptors it may have open."};
 inline Gauge disk_free{"ollamamax_disk_free_bytes", "Free where the models are."};
+inline Gauge state_disk_free{"ollamamax_state_disk_free_bytes",
+                             "Free where the node's state is: the cluster's facts, of a voter."};
 inline Gauge majority{"ollamamax_cluster_majority",
                       "1: changes can be agreed on. 0: no majority of the voters is reached."};
 inline Gauge voters_cut_off{

@@ -3,6 +3,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "app/metrics.h"
 #include "app/node_parts.h"
 #include "app/own_address.h"
 #include "app/own_facts.h"
@@ -73,7 +74,8 @@ io::Task<Result<void>> Node::build() {
   server_ = std::make_unique<http::Server>(world_, limits, api_->handler());
   memory_watch_ = std::make_unique<MemoryWatch>(
       world_, [this](uint64_t left) { local_scheduler_->note_memory_left(left); });
-  health_ = std::make_unique<NodeHealth>(world_, name_, settings_.models_directory, cluster_.get());
+  NodeHealth::Folders folders{settings_.models_directory, settings_.state_directory};
+  health_ = std::make_unique<NodeHealth>(world_, name_, std::move(folders), cluster_.get());
   runtime_directory_ = paths.runtime_directory;
   runtime_lock_ = paths.runtime_lock;
   co_return Result<void>{};
@@ -324,6 +326,7 @@ void raise_descriptor_limit() {
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
   limit.rlim_cur = limit.rlim_max;
   if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) log_warn("the descriptor limit stays as it is");
+  descriptors_max.set(static_cast<double>(limit.rlim_cur));
 }
 
 }  // namespace
@@ -340,6 +343,8 @@ Result<void> run_node(const Settings& settings) {
     Node node(real.world(), real.names(), settings, etcd_voters());
     real.run_until_done(run_into(real, node, result));
     again = result && node.wants_restart();
+    // Beside what is printed in the end: who reads the log of a service reads no more than that.
+    if (!result) log_error("the start failed", field("error", result.error()));
     log_info(again ? "starting anew" : "stopped");
   }
   return result;

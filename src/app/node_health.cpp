@@ -21,10 +21,10 @@ double unix_seconds(io::WallTime time) {
 
 }  // namespace
 
-NodeHealth::NodeHealth(io::World& world, std::string name, io::Path models, ClusterParts* cluster)
+NodeHealth::NodeHealth(io::World& world, std::string name, Folders folders, ClusterParts* cluster)
     : world_(world),
       name_(std::move(name)),
-      models_(std::move(models)),
+      folders_(std::move(folders)),
       cluster_(cluster),
       tasks_(world.executor, world.clock) {
   build_info.with({kVersion, kRevision}).set(1);
@@ -44,17 +44,26 @@ io::Task<void> NodeHealth::watch() {
 }
 
 // By a worker, and beside the rest: a file server that pauses holds up nothing else.
-io::Task<void> NodeHealth::measure_disk() {
+io::Task<void> NodeHealth::measure() {
   measuring_ = true;
-  auto measure = [this] { return world_.files.space(models_); };
-  const auto space = co_await world_.workers.run(measure);
+  // The models last: they may be on a file server.
+  auto read_descriptors = [this] { return world_.files.list("/proc/self/fd"); };
+  const auto descriptors = co_await world_.workers.run(read_descriptors);
+  if (descriptors) open_descriptors.set(static_cast<double>(descriptors->size()));
+  co_await measure_disk(folders_.state, state_disk_free);
+  co_await measure_disk(folders_.models, disk_free);
   measuring_ = false;
+}
+
+io::Task<void> NodeHealth::measure_disk(const io::Path& folder, Gauge& free) {
+  auto read_space = [this, &folder] { return world_.files.space(folder); };
+  const auto space = co_await world_.workers.run(read_space);
   // A disk that cannot be asked is in trouble, too.
-  disk_free.set(space ? static_cast<double>(space->available) : 0);
+  free.set(space ? static_cast<double>(space->available) : 0);
 }
 
 void NodeHealth::look() {
-  if (!measuring_) tasks_.spawn(measure_disk());
+  if (!measuring_) tasks_.spawn(measure());
   majority.set(!cluster_ || cluster_->metadata().healthy() ? 1 : 0);
   if (cluster_) {
     certificate_end.with({name_}).set(unix_seconds(cluster_->renewal().not_after()));

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "app/cluster_parts.h"
+#include "base/metrics.h"
 #include "io/task_group.h"
 #include "io/world.h"
 
@@ -12,8 +13,12 @@ namespace om::app {
 // On the io thread. References outlive it; stop() must have returned before it is destroyed.
 class NodeHealth {
  public:
-  // `cluster`: null, of a node that is in none. `models`: the directory.
-  NodeHealth(io::World& world, std::string name, io::Path models, ClusterParts* cluster);
+  // Folders whose disks are looked at.
+  struct Folders {
+    io::Path models, state;
+  };
+  // `cluster`: null, of a node that is in none.
+  NodeHealth(io::World& world, std::string name, Folders folders, ClusterParts* cluster);
   void start();
   io::Task<void> stop();
 
@@ -21,14 +26,15 @@ class NodeHealth {
   static constexpr std::chrono::seconds kInterval{5};
   io::Task<void> watch();
   void look();
-  io::Task<void> measure_disk();
+  io::Task<void> measure();
+  io::Task<void> measure_disk(const io::Path& folder, Gauge& free);
   void count_nodes();
 
   io::World& world_;
   const std::string name_;
-  const io::Path models_;
+  const Folders folders_;
   ClusterParts* cluster_;
-  bool measuring_ = false;  // The disk.
+  bool measuring_ = false;  // Disks and descriptors.
   io::TaskGroup tasks_;
 };
 

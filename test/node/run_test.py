@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -130,6 +131,10 @@ class RealNode(NodeCase):
         revision = self.node.get("/api/version")["revision"]
         self.assertIn(f',revision="{revision}"}} 1\n', metrics)
         self.assertGreater(self.node.metric("ollamamax_disk_free_bytes"), 0)
+        memory = self.node.metric("process_resident_memory_bytes")
+        self.assertTrue(5e6 < memory < 1e9, memory)
+        descriptors = self.node.metric("process_open_fds")
+        self.assertTrue(5 < descriptors < self.node.metric("process_max_fds"), descriptors)
         self.assertLess(abs(self.node.metric("process_start_time_seconds") - time.time()), 3600)
         self.assertNotIn("ollamamax_nodes{", metrics)  # It is in no cluster.
 
@@ -411,9 +416,31 @@ class NodeLife(unittest.TestCase):
 
     def test_an_address_in_use_is_explained(self):
         with Node() as node:
-            second = node.cli("serve", check=False)
+            second = node.cli("serve", check=False,
+                              environment={"OLLAMAMAX_LOG_FORMAT": "json"})
             self.assertEqual(second.returncode, 1)
-            self.assertIn("OLLAMA_HOST", second.stderr)
+            self.assertIn("Error: ", second.stderr)
+            # Also for those who read the log only.
+            lines = [json.loads(line) for line in second.stderr.splitlines() if line[:1] == "{"]
+            told = [line["error"] for line in lines if line["level"] == "error"]
+            self.assertEqual(len(told), 1, lines)
+            self.assertIn("OLLAMA_HOST", told[0])
+
+    def test_the_disk_of_the_state_is_measured_by_itself(self):
+        with tempfile.TemporaryDirectory(dir="/dev/shm") as state, \
+                Node({"OLLAMAMAX_STATE": state}) as node:
+            name = "ollamamax_state_disk_free_bytes"
+            free = shutil.disk_usage(state).free
+            node.wait_until(lambda: node.metric(name), "it is measured")
+            self.assertAlmostEqual(node.metric(name), free, delta=32e6)
+            self.assertNotAlmostEqual(node.metric("ollamamax_disk_free_bytes"), free, delta=32e6)
+
+    def test_what_a_variable_overrules_in_the_file_is_told(self):
+        node = Node()
+        (node.folder / "config.toml").write_text('[models]\ndirectory = "/nowhere"\n')
+        with node:
+            self.assertRegex(node.log(), r"level=warn .*key=models\.directory "
+                                         r"file=\S*/config\.toml:2 variable=OLLAMA_MODELS")
 
 
 if __name__ == "__main__":
