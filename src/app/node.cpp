@@ -335,6 +335,10 @@ Result<void> run_node(const Settings& settings) {
   const auto level = parse_log_level(settings.log_level);
   if (level) set_log_level(*level);
   set_log_format(settings.log_format == "json" ? LogFormat::json : LogFormat::text);
+  for (const Overruled& one : settings.overruled) {
+    log_warn("a variable overrules the configuration file", field("key", one.key),
+             field("file", one.file), field("variable", one.variable));
+  }
   raise_descriptor_limit();
   Result<void> result;
   bool again = true;

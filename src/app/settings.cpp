@@ -204,6 +204,7 @@ Result<void> Config::apply_file(std::string_view text, std::string_view path) {
 }
 
 Result<void> Config::apply_environment(const Environment& environment) {
+  const Settings plain = defaults();  // What `config generate` prints may stand in the file.
   for (const SettingRow& row : setting_table()) {
     if (row.variable.empty()) continue;
     const char* raw = environment(std::string(row.variable).c_str());
@@ -217,12 +218,17 @@ Result<void> Config::apply_environment(const Environment& environment) {
       text = text.substr(1, text.size() - 2);
     }
     if (text.empty()) continue;  // As Ollama does: set but empty is unset.
+    const SettingValue before = row.get(settings_);
     auto value = row.from_environment != nullptr ? row.from_environment(text)
                                                  : from_text(row, settings_, text);
     const auto set = value ? row.set(settings_, *value) : Result<void>(fail(value.error()));
     if (!set) return fail(annotate(set.error(), row.variable));
-    origins_.insert_or_assign(std::string(row.key),
-                              Origin{Source::environment, std::string(row.variable)});
+    Origin& origin = origins_[std::string(row.key)];
+    if (origin.source == Source::file && row.get(settings_) != before && before != row.get(plain)) {
+      settings_.overruled.push_back(
+          {std::string(row.key), std::move(origin.from), std::string(row.variable)});
+    }
+    origin = Origin{Source::environment, std::string(row.variable)};
   }
   return {};
 }
@@ -234,6 +240,7 @@ Result<void> Config::set(std::string_view key, std::string_view text, Source sou
   auto value = from_text(*row, settings_, text);
   const auto set = value ? row->set(settings_, *value) : Result<void>(fail(value.error()));
   if (!set) return fail(annotate(set.error(), from));
+  std::erase_if(settings_.overruled, [&](const Overruled& one) { return one.key == key; });
   origins_.insert_or_assign(std::string(key), Origin{source, std::string(from)});
   return {};
 }

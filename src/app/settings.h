@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <string_view>
@@ -11,6 +12,11 @@
 #include "base/result.h"
 
 namespace om::app {
+
+// What the file says, and does not hold because a variable says something else.
+struct Overruled {
+  std::string key, file, variable;  // `file`: with the line.
+};
 
 // The values themselves. Read once at start; immutable afterwards.
 struct Settings {
@@ -60,6 +66,8 @@ struct Settings {
   std::vector<std::string> no_proxy;
 
   std::string log_level, log_format;
+
+  std::vector<Overruled> overruled;
 };
 
 // Where a value came from, for `config show`.

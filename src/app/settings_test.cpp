@@ -83,6 +83,39 @@ TEST(Settings, OfVariablesAreNotGuessed) {
   EXPECT_THAT(with("OLLAMAMAX_CLUSTER_LISTEN", "1.2.3.4:x"), HasSubstr("invalid port"));
 }
 
+// A service has variables that nobody sees who writes its file.
+TEST(Settings, TellWhatAVariableOverrulesInTheFile) {
+  const auto environment = [](const char* name) -> const char* {
+    const std::string_view asked = name;
+    if (asked == "OLLAMA_MODELS") return "/var/models";
+    if (asked == "OLLAMA_HOST") return "127.0.0.1:11500";
+    if (asked == "OLLAMAMAX_STATE") return "/var/state";
+    if (asked == "OLLAMA_KEEP_ALIVE") return "10m";
+    return nullptr;
+  };
+  Config config;
+  ASSERT_TRUE(
+      config.apply_file("[models]\ndirectory = '/data/models'\n"
+                        "[server]\nlisten = ['127.0.0.1:11500']\n"
+                        "[node]\nstate_directory = '/data/state'\n"
+                        "[runner]\nkeep_alive = '5m'\n",
+                        "f"));
+  EXPECT_TRUE(config.settings().overruled.empty());
+  ASSERT_TRUE(config.apply_environment(environment));
+  // The address is the same in both, and five minutes are the default.
+  const auto& overruled = config.settings().overruled;
+  ASSERT_EQ(overruled.size(), 2);
+  const bool models_first = overruled[0].key == "models.directory";
+  const Overruled& models = overruled[models_first ? 0 : 1];
+  EXPECT_EQ(models.key, "models.directory");
+  EXPECT_EQ(models.file, "f:2");
+  EXPECT_EQ(models.variable, "OLLAMA_MODELS");
+  // Who says it in the command knows.
+  ASSERT_TRUE(config.set("models.directory", "/mine", Source::flag, "--models"));
+  ASSERT_EQ(overruled.size(), 1);
+  EXPECT_EQ(overruled[0].key, "node.state_directory");
+}
+
 TEST(Settings, NameThePortBetweenNodesWhereNoneIsSaid) {
   const auto listen = [](const char* text) {
     const auto host = parse_peer_listen(text);
