@@ -315,7 +315,9 @@ void add_cluster(CLI::App& program, Options& o, int& code) {
                    [](Cli& cli, const Options& x) { return cluster_init_command(cli, x.cluster); });
   auto* join = add(*cluster, o, code, "join", "Bring this node into a cluster",
                    [](Cli& cli, const Options& x) { return cluster_join_command(cli, x.cluster); });
-  join->add_option("token", o.cluster.token, "What `cluster init` printed")->required();
+  join->add_option("token", o.cluster.token,
+                   "What `cluster init` printed; \"-\": read from standard input")
+      ->required();
   for (CLI::App* command : {init, join}) {
     command->add_option("--advertise", o.cluster.advertise,
                         "HOST[:PORT] under which other nodes reach this one");

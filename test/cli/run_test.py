@@ -299,6 +299,17 @@ class CommandLine(NodeCase):
                 self.assertEqual(list(error), ["error"])
                 self.assertIn(text, error["error"])
 
+    def test_secrets_come_from_standard_input(self):
+        for words, text, said in (
+                (("cluster", "join", "-"), "", "no token came from standard input"),
+                (("cluster", "join", "-"), "  omjoin-AAAA\nmore", "the token is damaged"),
+                (("backend", "add", "http://127.0.0.1:1", "--key", "-"), "\n",
+                 "no key came from standard input")):
+            with self.subTest(words=words):
+                refused = self.node.cli(*words, input=text, check=False)
+                self.assertEqual(refused.returncode, 1)
+                self.assertIn(said, refused.stderr)
+
     def test_configuration_is_checked_and_explained(self):
         path = self.node.folder / "c.toml"
         path.write_text("[server]\nlistn = ['127.0.0.1:1']\n")

@@ -352,7 +352,7 @@ class Discovery(unittest.TestCase):
             third.stop()
             third.environment["OLLAMAMAX_CLUSTER_DISCOVER"] = f"{second.address},{first.address}"
             third.start()
-            third.cli("cluster", "join", token)
+            third.cli("cluster", "join", "-", input=token + "\n")
             cluster.wait_until_ready()
             wrong = third.cli("cluster", "join", token, "--discover", "http://x", check=False)
             self.assertEqual(wrong.returncode, 1)

@@ -1,7 +1,5 @@
 #include "app/cli/backend.h"
 
-#include <iostream>
-
 #include "app/cli/terminal.h"
 #include "base/json_fields.h"
 
@@ -42,10 +40,7 @@ std::vector<std::string> row_of(const json::object& object) {
 }  // namespace
 
 CommandTask backend_add_command(Cli& cli, BackendOptions options) {
-  // So that it need not stand in the shell's history or the list of processes.
-  if (options.key == "-" && !std::getline(std::cin, options.key)) {
-    co_return fail(Errc::invalid_argument, "no key came from standard input");
-  }
+  CO_TRY(options.key, given_secret(std::move(options.key), "key"));
   json::array models;
   for (const std::string& model : options.models) models.emplace_back(model);
   json::object body{{"url", options.url}, {"models", std::move(models)}};

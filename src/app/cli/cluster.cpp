@@ -152,6 +152,7 @@ CommandTask cluster_init_command(Cli& cli, ClusterOptions options) {
 }
 
 CommandTask cluster_join_command(Cli& cli, ClusterOptions options) {
+  CO_TRY(options.token, given_secret(std::move(options.token), "token"));
   json::object body{{"token", options.token},
                     {"advertise", options.advertise},
                     {"discover", json::array(options.discover.begin(), options.discover.end())}};

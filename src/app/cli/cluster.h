@@ -6,7 +6,8 @@
 namespace om::app {
 
 struct ClusterOptions {
-  std::string token, advertise, expires_in, node, file;
+  std::string token;  // "-": it comes from standard input.
+  std::string advertise, expires_in, node, file;
   std::vector<std::string> discover;
   bool force = false;
 };

@@ -10,8 +10,10 @@
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
+#include <iostream>
 
 #include "base/duration.h"
+#include "base/strings.h"
 
 namespace om::app {
 
@@ -35,6 +37,16 @@ std::string read_to_end(int descriptor, size_t bytes_max) {
     input.append(piece.data(), static_cast<size_t>(count));
   }
   return input;
+}
+
+Result<std::string> given_secret(std::string given, std::string_view what) {
+  if (given != "-") return given;
+  std::string line;
+  std::getline(std::cin, line);
+  if (trim(line).empty()) {
+    return fail(Errc::invalid_argument, "no {} came from standard input", what);
+  }
+  return std::string(trim(line));
 }
 
 int terminal_width(int descriptor) {

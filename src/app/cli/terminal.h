@@ -21,6 +21,10 @@ void use_utf8();
 bool is_terminal(int descriptor);
 // What comes until the end, a pipe's too, or until so many bytes.
 std::string read_to_end(int descriptor, size_t bytes_max);
+// A secret as it was given on the command line; "-": the first line of standard input, so that it
+// need not stand in the shell's history or the list of processes. invalid_argument: nothing came;
+// `what` says what it is ("token").
+Result<std::string> given_secret(std::string given, std::string_view what);
 int terminal_width(int descriptor);        // 80 if unknown.
 int display_width(std::string_view utf8);  // Columns, counting East Asian wide characters as two.
 
