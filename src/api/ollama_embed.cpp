@@ -1,4 +1,5 @@
 #include "api/json_output.h"
+#include "api/long_reply.h"
 #include "api/ollama_handlers.h"
 #include "api/ollama_request.h"
 #include "api/standing.h"
@@ -10,6 +11,20 @@ void write_vector(JsonWriter& writer, const std::vector<float>& vector) {
   writer.begin_array();
   for (const float value : vector) writer.value(value);
   writer.end_array();
+}
+
+std::string embed_reply(std::string_view model, const model::Embedding& embedding) {
+  std::string reply;
+  JsonWriter writer(reply);
+  writer.begin_object().member("model", model);
+  writer.key("embeddings").begin_array();
+  for (const std::vector<float>& vector : embedding.vectors) write_vector(writer, vector);
+  writer.end_array();
+  writer.member_if("total_duration", embedding.total.count());
+  writer.member_if("load_duration", embedding.load.count());
+  writer.member_if("prompt_eval_count", embedding.prompt_tokens);
+  writer.end_object();
+  return reply;
 }
 
 }  // namespace
@@ -26,16 +41,8 @@ HandlerResult handle_embed(const Dependencies& dependencies, Context& context) {
   CO_TRY(const model::Embedding embedding,
          co_await dependencies.generation.embed(std::move(request), std::move(call)));
   set_route_headers(context, {.node = embedding.node});
-  std::string reply;
-  JsonWriter writer(reply);
-  writer.begin_object().member("model", std::string_view(model));
-  writer.key("embeddings").begin_array();
-  for (const std::vector<float>& vector : embedding.vectors) write_vector(writer, vector);
-  writer.end_array();
-  writer.member_if("total_duration", embedding.total.count());
-  writer.member_if("load_duration", embedding.load.count());
-  writer.member_if("prompt_eval_count", embedding.prompt_tokens);
-  writer.end_object();
+  std::function<std::string()> write = [&] { return embed_reply(model, embedding); };
+  std::string reply = co_await write_reply(dependencies.world, embedding, std::move(write));
   co_return co_await context.send_json(std::move(reply));
 }
 

@@ -85,6 +85,7 @@ class OllamaNode {
   KeptResponse post(std::string path, std::string body) {
     return ask("POST", std::move(path), std::move(body));
   }
+  sim::World& world() { return world_; }
   // From then on every piece of an answer takes so long.
   void take_per_piece(io::Duration time) {
     script.before_piece = [this, time] { return sleep(time); };

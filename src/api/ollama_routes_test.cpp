@@ -161,6 +161,23 @@ TEST(OllamaEmbed, AnswersVectorsInTheShapesOfBothRoutes) {
   EXPECT_EQ(value.at("embedding"), (boost::json::array{3, 4, 1}));
 }
 
+TEST(OllamaEmbed, LeavesALongReplyToAWorker) {
+  OllamaNode node;
+  node.shelf.add("e").capabilities = {"embedding"};
+  node.script.embedding_length = 1024;
+  node.world().workers().job_max = std::chrono::seconds(1);
+  const auto time_taken = [&node](size_t texts) {
+    const boost::json::object body{{"model", "e"}, {"input", boost::json::array(texts, "a")}};
+    const io::TimePoint start = node.world().clock().now();
+    const auto reply =
+        boost::json::parse(node.post("/api/embed", boost::json::serialize(body)).body);
+    EXPECT_EQ(reply.at("embeddings").as_array().size(), texts);
+    return node.world().clock().now() - start;
+  };
+  EXPECT_EQ(time_taken(16), io::Duration{});
+  EXPECT_GT(time_taken(17), io::Duration{});
+}
+
 TEST(OllamaRoutes, AreFoundWithASlashTooMany) {
   OllamaNode node;
   node.shelf.add("m");

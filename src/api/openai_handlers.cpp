@@ -1,5 +1,6 @@
 #include "api/openai_handlers.h"
 
+#include "api/long_reply.h"
 #include "api/openai_request.h"
 #include "api/openapi.h"
 #include "api/pulse.h"
@@ -176,7 +177,11 @@ io::Task<Result<void>> embeddings(const Dependencies& node, Context& context) {
     co_return fail(std::move(error));
   }
   set_route_headers(context, {.node = embedding->node});
-  co_return co_await context.send_json(embeddings_reply(model, *embedding, wanted.base64));
+  std::function<std::string()> write = [&] {
+    return embeddings_reply(model, *embedding, wanted.base64);
+  };
+  std::string reply = co_await write_reply(node.world, *embedding, std::move(write));
+  co_return co_await context.send_json(std::move(reply));
 }
 
 }  // namespace

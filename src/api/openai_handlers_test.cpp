@@ -140,6 +140,23 @@ TEST(OpenaiRoutes, EmbedTexts) {
   EXPECT_EQ(json::parse(response.body).at("data").at(0).at("embedding").at(0).as_double(), 0.5);
 }
 
+TEST(OpenaiRoutes, LeaveALongReplyOfNumbersToAWorker) {
+  ScriptedNode node;
+  node.world().workers().job_max = std::chrono::seconds(1);
+  const auto time_taken = [&node](size_t texts, const char* format) {
+    node.generation.embedding.vectors.assign(texts, std::vector<float>(1024, 0.5F));
+    const io::TimePoint start = node.world().clock().now();
+    const std::string body = fmt::format(R"({{"model":"m","input":"a",{}}})", format);
+    EXPECT_EQ(json::parse(node.post("/v1/embeddings", body).body).at("data").as_array().size(),
+              texts);
+    return node.world().clock().now() - start;
+  };
+  for (const char* format : {R"("encoding_format":"float")", R"("encoding_format":"base64")"}) {
+    EXPECT_EQ(time_taken(16, format), io::Duration{});
+    EXPECT_GT(time_taken(17, format), io::Duration{});
+  }
+}
+
 TEST(OpenaiRoutes, CallAModelThatCannotEmbedTheCallersMistake) {
   ScriptedNode node;
   node.generation.script.refusal = Error{Errc::unsupported, "no embedding model"};

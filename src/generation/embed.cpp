@@ -11,6 +11,8 @@ namespace {
 
 constexpr size_t kTextsAtOnceMax = 4;
 constexpr size_t kTextsMax = 65536;
+// In one answer: 256 MiB of them, and thrice that as text.
+constexpr size_t kNumbersMax = size_t{64} << 20;
 
 // Cuts to `limit` tokens, of which those that the tokenizer adds at both ends stay.
 Result<std::vector<engine::Token>> cut(std::vector<engine::Token> whole,
@@ -75,6 +77,12 @@ io::Task<Result<void>> embed_one(Batch& batch, size_t index) {
   std::vector<float>& vector = batch.embedding.vectors[index];
   vector = std::move(result.vector);
   CO_TRY_VOID(finish_vector(vector, batch.request.dimensions, batch.request.normalize));
+  // All have the same length: told by the first one, not by the last after hours.
+  if (vector.size() > kNumbersMax / batch.request.input.size()) {
+    co_return fail(Errc::invalid_argument,
+                   "{} texts of {} numbers each are too many for one request; send up to {}",
+                   batch.request.input.size(), vector.size(), kNumbersMax / vector.size());
+  }
   co_return Result<void>{};
 }
 

@@ -107,6 +107,7 @@ struct Script {
   std::string media_marker;  // Not empty: each engine's has its number behind, from 0.
   int engines = 0;           // Made so far.
   bool embedding = false;
+  size_t embedding_length = 3;
   size_t leases_max = 1000;    // More are refused.
   size_t leaving = 0;          // Of the leases, the first so many are on a node that is drained.
   std::vector<size_t> deaths;  // Pieces each engine says before it dies; those after live on.
@@ -245,6 +246,7 @@ class ScriptedEngine final : public engine::Engine {
     if (death_) co_return fail(Errc::unavailable, "signal 9 (Killed)");
     engine::EmbeddingResult result;
     result.vector = {3, 4, static_cast<float>(tokens.size())};
+    result.vector.resize(script_.embedding_length);
     result.tokens = static_cast<int64_t>(tokens.size());
     script_.embedded.push_back(std::move(tokens));
     co_return result;
