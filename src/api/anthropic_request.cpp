@@ -6,6 +6,7 @@
 #include "api/openai_content.h"
 #include "api/openai_fields.h"
 #include "api/openai_request.h"
+#include "api/request_limits.h"
 #include "model/json_text.h"
 
 namespace om::api {
@@ -372,6 +373,7 @@ Result<model::ChatRequest> parse_messages_request(const json::object& body, Mess
   if (request.messages.empty()) {
     return fail(Errc::invalid_argument, "messages is required");
   }
+  TRY_VOID(check_messages(request.messages));
   name_tool_results(request.messages);
   TRY_VOID(parse_tools(fields, request));
   TRY_VOID(parse_tool_choice(fields, request));

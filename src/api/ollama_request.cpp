@@ -1,5 +1,6 @@
 #include "api/ollama_request.h"
 
+#include "api/request_limits.h"
 #include "model/json_text.h"
 #include "model/request_fields.h"
 
@@ -109,12 +110,17 @@ std::vector<model::Message> read_messages(ObjectReader& reader, std::string_view
   std::vector<model::Message> messages;
   const json::array* items = reader.array(name, "[]api.Message");
   if (!items) return messages;
+  if (auto few = check_list_size(*items, kMessagesMax, name); !few) {
+    reader.check(std::move(few));
+    return messages;
+  }
   messages.reserve(items->size());
   for (const json::value& item : *items) {
     ObjectReader message_reader("ChatRequest", item, std::string(name));
     messages.push_back(read_message(message_reader));
     reader.check(message_reader.done());
   }
+  reader.check(check_messages(messages));
   return messages;
 }
 
@@ -124,6 +130,7 @@ Result<model::ChatRequest> read_chat_request(const json::value& body) {
   read_common(reader, request.common);
   request.messages = read_messages(reader, "messages");
   if (const json::array* tools = reader.array("tools", "api.Tools")) {
+    TRY_VOID(check_list_size(*tools, kToolsMax, "tools"));
     for (const json::value& tool : *tools) {
       if (!tool.is_object()) reader.refuse("tools", tool, "api.Tool");
       request.tools.push_back(tool);
@@ -144,6 +151,7 @@ Result<model::GenerateRequest> read_generate_request(const json::value& body) {
   reader.read("context", request.context);
   reader.read("raw", request.raw);
   read_images(reader, request.images);
+  reader.check(check_images(request.images.size()));
   TRY_VOID(reader.done());
   return request;
 }

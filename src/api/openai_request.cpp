@@ -1,6 +1,7 @@
 #include "api/openai_request.h"
 
 #include "api/openai_content.h"
+#include "api/request_limits.h"
 #include "model/json_text.h"
 
 namespace om::api {
@@ -140,12 +141,6 @@ Result<model::Format> parse_schema(const Fields& fields, std::string_view name) 
   return model::Format{.kind = model::Format::Kind::schema, .schema = model::write_json(*schema)};
 }
 
-Result<void> check_list_size(const json::array& list, size_t size_max, std::string_view name) {
-  if (list.size() <= size_max) return {};
-  return fail(Errc::invalid_argument, "'{}' has {} entries, more than {}", name, list.size(),
-              size_max);
-}
-
 Result<void> copy_token_limit(const Fields& fields, std::initializer_list<std::string_view> names,
                               json::object& options) {
   for (std::string_view name : names) {
@@ -179,6 +174,7 @@ Result<ChatCompletion> parse_chat_completion(const json::object& body) {
   }
   TRY_VOID(check_list_size(*messages, kMessagesMax, "messages"));
   TRY(chat.request.messages, parse_openai_messages(*messages));
+  TRY_VOID(check_messages(chat.request.messages));
   TRY_VOID(parse_tools(fields, chat.request));
   TRY_VOID(parse_sampling(fields, common.options));
   TRY_VOID(copy_token_limit(fields, {"max_completion_tokens", "max_tokens"}, common.options));

@@ -16,8 +16,6 @@ namespace om::api {
 inline constexpr int64_t kChoicesMax = 8;  // `n`: each choice is one generation.
 inline constexpr size_t kPromptsMax = 64;  // Prompts of one completions request.
 inline constexpr size_t kEmbeddingInputsMax = 2048;
-inline constexpr size_t kMessagesMax = 16384;
-inline constexpr size_t kToolsMax = 1024;
 inline constexpr int64_t kTopLogprobsMax = 20;
 
 struct ChatCompletion {
@@ -48,8 +46,6 @@ Result<Embeddings> parse_embeddings(const boost::json::object& body);
 Result<std::string> parse_model(const Fields& fields);
 // A JSON schema becomes the format; anything but an object is refused.
 Result<model::Format> parse_schema(const Fields& fields, std::string_view name);
-Result<void> check_list_size(const boost::json::array& list, size_t size_max,
-                             std::string_view name);
 // num_predict from the first of the given fields that is there; it must be positive.
 Result<void> copy_token_limit(const Fields& fields, std::initializer_list<std::string_view> names,
                               boost::json::object& options);

@@ -3,6 +3,7 @@
 #include "api/openai_content.h"
 #include "api/openai_fields.h"
 #include "api/openai_request.h"
+#include "api/request_limits.h"
 #include "api/responses_past.h"
 
 namespace om::api {
@@ -235,6 +236,7 @@ Result<ResponsesCall> parse_responses(const json::object& body) {
     TRY(auto items, fields.array("input"));
     TRY_VOID(check_list_size(*items, kMessagesMax, "input"));
     TRY(call.request.messages, parse_input_items(*items));
+    TRY_VOID(check_messages(call.request.messages));
     if (call.request.messages.empty()) {
       return fail(Errc::invalid_argument, "[] is too short - 'input'");
     }

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "api/openai_content.h"
-#include "api/openai_request.h"
+#include "api/request_limits.h"
 #include "model/json_text.h"
 
 namespace om::api {
