@@ -22,8 +22,15 @@ constexpr std::chrono::seconds kMovedMin{30};
 
 bool ClusterParts::has_moved() {
   ClusterState now = state_;
-  const bool changed = follow_address(now, settings_, machine_addresses);
-  if (!changed || now.advertise == state_.advertise || !restart_) {
+  const auto look = [this] {
+    std::vector<io::Endpoint> others;
+    for (const cluster::Member& member : known_members()) {
+      if (member.name != state_.name) others.push_back(member.peer);
+    }
+    return own_network(others);
+  };
+  const bool changed = follow_address(now, settings_, look);
+  if (!changed || now.advertise == state_.advertise) {
     moved_since_.reset();
     return false;
   }

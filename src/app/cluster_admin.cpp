@@ -109,7 +109,7 @@ io::Task<Result<std::string>> ClusterAdmin::init_now(cluster::EnterOptions optio
   CO_TRY_VOID(check_alone());
   CO_TRY_VOID(security::check_node_name(name_));
   ClusterState state{.name = name_};
-  CO_TRY_VOID(choose_address(state, settings_, options.advertise, false));
+  CO_TRY_VOID(choose_address(state, settings_, options.advertise, {}));
   auto token = co_await found(std::move(state), std::move(call));
   if (!token) {
     // The file that makes this node a member is written last: nothing of it counts yet.
@@ -247,8 +247,7 @@ io::Task<Result<void>> ClusterAdmin::join_now(std::string text, cluster::EnterOp
   const auto& places = options.discover.empty() ? settings_.cluster_discover : options.discover;
   CO_TRY(auto sources, cluster::parse_discovery(places));
   ClusterState state{.name = name_, .newcomer = true};
-  const bool loopback = is_loopback(token.endpoints.front().host);
-  CO_TRY_VOID(choose_address(state, settings_, options.advertise, loopback));
+  CO_TRY_VOID(choose_address(state, settings_, options.advertise, token.endpoints));
   security::IdentityStore joining(world_.files, joining_directory(settings_.state_directory));
   CO_TRY(const auto own, joining.join_request(token.id, name_));
   const auto now = std::chrono::floor<std::chrono::seconds>(world_.clock.wall_now());

@@ -215,13 +215,15 @@ TEST(FollowAddress, FollowsWhatIsFoundAndKeepsWhatIsTold) {
   settings.cluster_listen = "0.0.0.0:11435";
   ClusterState state{.name = "n1", .advertise = io::Endpoint::tcp("10.0.0.1", 11435)};
   state.listen_port = 11435;
-  std::vector<std::string> addresses{"box", "127.0.0.1", "10.0.0.7"};
-  const auto machine = [&addresses] { return addresses; };
+  std::vector<std::string> addresses{"box", "127.0.0.1", "172.17.0.1", "10.0.0.7"};
+  std::string outward = "10.0.0.7";
+  const auto machine = [&] { return OwnNetwork{addresses, outward}; };
   EXPECT_FALSE(follow_address(state, settings, machine));  // It may be of a router before it.
   state.advertise_found = true;
   EXPECT_TRUE(follow_address(state, settings, machine));
   EXPECT_EQ(state.advertise.host, "10.0.0.7");
-  addresses = {"127.0.0.1"};
+  addresses = {"127.0.0.1", "172.17.0.1"};  // The cable is out; its containers have their network.
+  outward.clear();
   EXPECT_FALSE(follow_address(state, settings, machine));
   addresses = {"127.0.0.1", "10.0.0.7", "10.0.0.1"};  // The network is back.
   EXPECT_TRUE(follow_address(state, settings, machine));
@@ -241,3 +243,4 @@ TEST(FollowAddress, FollowsWhatIsFoundAndKeepsWhatIsTold) {
 
 }  // namespace
 }  // namespace om::app
+  outward = "10.0.0.7";

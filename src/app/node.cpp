@@ -103,7 +103,9 @@ io::Task<Result<void>> Node::enter_cluster(transfer::TransferOptions options) {
   if (state) {
     name_ = state->name;  // Its certificate says so, whatever the machine is called now.
     // An address that was found is followed later: the network may not be there yet.
-    const auto found_then = [host = state->advertise.host] { return std::vector{host}; };
+    const auto found_then = [host = state->advertise.host] {
+      return OwnNetwork{.addresses = {host}, .outward = {}};
+    };
     if (follow_address(*state, settings_, found_then)) {
       log_info("other nodes are told where this one is", field("address", state->advertise.str()));
       const auto saved = save_cluster_state(world_.files, directory, *state);

@@ -1,7 +1,7 @@
 #include "app/own_address.h"
 
 #include <ifaddrs.h>
-#include <netdb.h>
+#include <net/if.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,11 +10,15 @@
 #include "app/node_parts.h"
 #include "base/log.h"
 #include "cluster/discovery.h"
+#include "io/real/route.h"
 
 namespace om::app {
 namespace {
 
 using Addresses = std::vector<std::string>;
+
+// Of documentation, which nobody has: asked for, they tell where what is nowhere near would go.
+constexpr const char* kFarAway[] = {"192.0.2.1", "2001:db8::1"};
 
 bool is_any_address(const std::string& host) { return host == "0.0.0.0" || host == "::"; }
 
@@ -40,19 +44,40 @@ Result<io::Endpoint> told_address(const std::string& text, uint16_t port) {
               text);
 }
 
-void follow_machine(ClusterState& state, const Addresses& machine) {
+void follow_machine(ClusterState& state, const OwnNetwork& machine) {
   const auto is_here = [&machine](const std::string& host) {
-    return is_loopback(host) || std::ranges::count(machine, host) > 0;
+    return is_loopback(host) || std::ranges::count(machine.addresses, host) > 0;
   };
   if (!state.advertise_before.empty() && is_here(state.advertise_before)) {
     state.advertise.host = std::exchange(state.advertise_before, {});
     return;
   }
   if (is_here(state.advertise.host)) return;
-  std::string next = outside_address(machine);
-  if (next.empty()) return;
+  if (machine.outward.empty()) return;
   if (state.advertise_before.empty()) state.advertise_before = state.advertise.host;
-  state.advertise.host = std::move(next);
+  state.advertise.host = machine.outward;
+}
+
+struct NumericAddresses {
+  Addresses working;
+  Addresses others;  // Of interfaces whose cable is out, or that lead to one machine, as a VPN's.
+};
+
+NumericAddresses numeric_addresses() {
+  NumericAddresses own;
+  ifaddrs* list = nullptr;
+  if (::getifaddrs(&list) != 0) return own;
+  for (const ifaddrs* entry = list; entry != nullptr; entry = entry->ifa_next) {
+    if (entry->ifa_addr == nullptr) continue;
+    const int family = entry->ifa_addr->sa_family;
+    if (family != AF_INET && family != AF_INET6) continue;
+    const socklen_t length = family == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
+    std::string text = io::numeric_text(entry->ifa_addr, length);
+    const bool works = (entry->ifa_flags & (IFF_RUNNING | IFF_POINTOPOINT)) == IFF_RUNNING;
+    if (!text.empty()) (works ? own.working : own.others).push_back(std::move(text));
+  }
+  ::freeifaddrs(list);
+  return own;
 }
 
 }  // namespace
@@ -61,25 +86,33 @@ std::vector<std::string> machine_addresses() {
   Addresses names;
   std::array<char, 256> host{};
   if (::gethostname(host.data(), host.size() - 1) == 0) names.emplace_back(host.data());
-  ifaddrs* list = nullptr;
-  if (::getifaddrs(&list) != 0) return names;
-  for (const ifaddrs* entry = list; entry != nullptr; entry = entry->ifa_next) {
-    if (entry->ifa_addr == nullptr) continue;
-    const int family = entry->ifa_addr->sa_family;
-    if (family != AF_INET && family != AF_INET6) continue;
-    std::array<char, NI_MAXHOST> text{};
-    const socklen_t length = family == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
-    if (::getnameinfo(entry->ifa_addr, length, text.data(), text.size(), nullptr, 0,
-                      NI_NUMERICHOST) == 0) {
-      names.emplace_back(text.data());
-    }
-  }
-  ::freeifaddrs(list);
+  const NumericAddresses own = numeric_addresses();
+  names.insert(names.end(), own.working.begin(), own.working.end());
+  names.insert(names.end(), own.others.begin(), own.others.end());
   return names;
 }
 
+OwnNetwork own_network(const std::vector<io::Endpoint>& others) {
+  OwnNetwork network{machine_addresses(), {}};
+  for (const io::Endpoint& other : others) {
+    // What is at one of its own is this machine itself.
+    if (std::ranges::count(network.addresses, other.host) > 0) continue;
+    network.outward = outside_address({io::source_towards(other.host)});
+    if (!network.outward.empty()) return network;
+  }
+  const Addresses working = numeric_addresses().working;
+  for (const char* far : kFarAway) {
+    const std::string source = outside_address({io::source_towards(far)});
+    // A VPN that all goes through ends at somebody who knows no node.
+    if (source.empty() || std::ranges::count(working, source) == 0) continue;
+    network.outward = source;
+    break;
+  }
+  return network;
+}
+
 Result<void> choose_address(ClusterState& state, const Settings& settings,
-                            const std::string& wanted, bool towards_loopback) {
+                            const std::string& wanted, const std::vector<io::Endpoint>& others) {
   TRY(const HostPort listen, parse_peer_listen(settings.cluster_listen));
   state.advertise_setting = settings.cluster_advertise;
   state.listen_port = listen.port;
@@ -90,8 +123,13 @@ Result<void> choose_address(ClusterState& state, const Settings& settings,
   }
   state.advertise_found = true;
   std::string host = listen.host;
-  if (is_any_address(host))
-    host = towards_loopback ? "127.0.0.1" : outside_address(machine_addresses());
+  if (is_any_address(host)) {
+    const bool towards_loopback = !others.empty() && is_loopback(others.front().host);
+    const OwnNetwork machine = own_network(others);
+    host = towards_loopback          ? "127.0.0.1"
+           : machine.outward.empty() ? outside_address(machine.addresses)
+                                     : machine.outward;
+  }
   if (host.empty()) {
     return fail(Errc::invalid_argument,
                 "this machine has no address but loopback: say --advertise HOST under which other "
@@ -102,7 +140,7 @@ Result<void> choose_address(ClusterState& state, const Settings& settings,
 }
 
 bool follow_address(ClusterState& state, const Settings& settings,
-                    const std::function<std::vector<std::string>()>& machine) {
+                    const std::function<OwnNetwork()>& machine) {
   const auto listen = parse_peer_listen(settings.cluster_listen);
   if (!listen) return false;  // The node does not start with it.
   const io::Endpoint before = state.advertise;

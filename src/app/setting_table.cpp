@@ -286,7 +286,7 @@ const SettingRow kTable[] = {
      "Address for other nodes; used in a cluster only, always with mutual TLS.", set_cluster_listen,
      get_text<&Settings::cluster_listen>},
     {"cluster.advertise", "OLLAMAMAX_CLUSTER_ADVERTISE",
-     "HOST[:PORT] under which other nodes reach this one; empty: the first outside address.",
+     "HOST[:PORT] under which other nodes reach this one; empty: the address that leads to them.",
      set_text<&Settings::cluster_advertise>, get_text<&Settings::cluster_advertise>},
     {"cluster.etcd_program", "OLLAMAMAX_ETCD",
      "etcd 3.4 or newer, which voters run to keep the cluster's facts.",

@@ -317,6 +317,24 @@ class Moves(unittest.TestCase):
             self.move(cluster, second)
             second.cli("cp", MODEL, "copied")
 
+    def test_an_address_that_leads_nowhere_is_not_announced(self):
+        """As that of the network of this machine's containers, which is older than its card."""
+        with Cluster(2) as cluster:
+            first, second = cluster.nodes
+            for line in (["addr", "add", "172.17.0.1/16", "dev", "lo"],
+                         ["route", "add", "default", "via", second.address]):
+                subprocess.run(first.command(["ip", *line]), check=True, timeout=20)
+            cluster.form()
+            own = ["ip", "addr", "change", f"{first.address}/24", "dev", "eth0"]
+            self.assertEqual(self.place(first, first), (f"{first.address}:11435", "ready"))
+            subprocess.run(first.command(["ip", "addr", "flush", "dev", "eth0"]), check=True,
+                           timeout=20)
+            time.sleep(40)  # What is gone for half a minute is taken for gone.
+            subprocess.run(first.command(own), check=True, timeout=20)
+            second.wait_until(lambda: self.place(second, first) == (
+                f"{first.address}:11435", "ready"), "it is there again")
+            self.assertNotIn("another address now", first.log())
+
 
 class Discovery(unittest.TestCase):
     def names_of(self, index, network, server):
