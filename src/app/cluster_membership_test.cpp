@@ -38,6 +38,11 @@ class Membership : public testing::ClusterOfNodes {
   io::Task<void> takes_no_keys_along();
   io::Task<void> joins_again_after_a_full_disk();
   io::Task<void> looks_elsewhere_in_time();
+  io::Task<void> is_ready_in_a_cluster_only();
+  io::Task<bool> is_ready(const NodeForTest& node) {
+    const std::string status = co_await ask(node, "GET", "", "");
+    co_return boost::json::parse(status).at("ready").as_bool();
+  }
 };
 
 io::Task<void> Membership::follows_a_voter_that_moves() {
@@ -191,6 +196,24 @@ io::Task<void> Membership::looks_elsewhere_in_time() {
   co_await until([this] { return nodes_[1]->parts() != nullptr; });
 }
 TEST_F(Membership, WhoeverIsDiscoveredIsAskedInTime) { run(1, looks_elsewhere_in_time()); }
+
+io::Task<void> Membership::is_ready_in_a_cluster_only() {
+  NodeForTest& node = *nodes_[0];
+  co_await ask(node, "POST", "leave", "{}");
+  co_await until([&node] { return node.serves() && !node.parts(); });
+  EXPECT_TRUE(co_await is_ready(node));
+  co_await stop(node);
+  node.settings().cluster_required = true;
+  node.start();
+  co_await until([&node] { return node.serves(); });
+  EXPECT_FALSE(co_await is_ready(node));
+  co_await ask(node, "POST", "init", "{}");
+  co_await until([&node] { return node.parts() && node.parts()->knows_facts(); });
+  EXPECT_TRUE(co_await is_ready(node));
+}
+TEST_F(Membership, ANodeThatIsToBeInAClusterIsReadyInOneOnly) {
+  run(1, is_ready_in_a_cluster_only());
+}
 
 // Whatever is done of it when the power goes out: the node starts, as a member or as none.
 TEST(RemoveCluster, LeavesNoHalfAMember) {

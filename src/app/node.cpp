@@ -212,7 +212,7 @@ io::Task<void> Node::bring_own_facts() {
 }
 
 bool Node::ready() const {
-  if (!cluster_) return ready_;
+  if (!cluster_) return ready_ && !settings_.cluster_required;
   return ready_ && cluster_->knows_facts() && !cluster_->was_removed();
 }
 
@@ -293,6 +293,9 @@ io::Task<void> Node::take_down() {
 io::Task<Result<void>> Node::run(std::function<void()> on_ready) {
   auto built = co_await build();
   if (built) built = listen();
+    if (!cluster_ && settings_.cluster_required) {
+      log_warn("not ready: in no cluster, and cluster.required is set");
+    }
   if (built) {
     ready_ = true;
     memory_watch_->start();

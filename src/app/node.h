@@ -39,7 +39,8 @@ class Node {
   // It entered or left a cluster, and is to be built anew; not when it was stopped meanwhile.
   bool wants_restart() const { return restart_ && !stopping_; }
 
-  // A removed node is not, nor one that does not know the cluster's models yet.
+  // A removed node is not, nor one that does not know the cluster's models yet, nor one that is in
+  // none where cluster.required is set.
   bool ready() const;
   bool serves() const { return ready_; }
   // Of its parts, while it serves.

@@ -133,6 +133,14 @@ Result<void> set_etcd_prefix(Settings& settings, const SettingValue& value) {
   return {};
 }
 
+// Four survive no more deaths than three.
+Result<void> set_voters(Settings& settings, const SettingValue& value) {
+  const auto* number = std::get_if<int64_t>(&value);
+  if (number == nullptr || (*number != 3 && *number != 5)) return wrong_type("3 or 5");
+  settings.voters = static_cast<size_t>(*number);
+  return {};
+}
+
 Result<void> set_discover(Settings& settings, const SettingValue& value) {
   const auto* list = std::get_if<Strings>(&value);
   if (list == nullptr) return wrong_type("a list of strings");
@@ -333,7 +341,11 @@ const SettingRow kTable[] = {
     {"cluster.voters", "OLLAMAMAX_CLUSTER_VOTERS",
      "How many nodes keep the cluster's facts, once there are so many: 3, or 5 to survive two "
      "deaths at once. The same on all nodes.",
-     set_number<&Settings::voters, 3, 5>, get_number<&Settings::voters>},
+     set_voters, get_number<&Settings::voters>},
+    {"cluster.required", "OLLAMAMAX_CLUSTER_REQUIRED",
+     "In no cluster the node is not ready (/readyz): where whoever sends it requests takes it for "
+     "one of several.",
+     set_bool<&Settings::cluster_required>, get_bool<&Settings::cluster_required>},
     {"cluster.one_port", "OLLAMAMAX_CLUSTER_ONE_PORT",
      "As a voter that begins now: be reached through the port between nodes alone. Off: etcd has "
      "two more ports, as before 0.3, which a cluster that is to go back to 0.2 needs.",

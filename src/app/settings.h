@@ -56,6 +56,7 @@ struct Settings {
   std::vector<std::string> cluster_discover;
   bool announce_mdns = false;
   size_t voters = 3;
+  bool cluster_required = false;
   size_t direct_reports_max = 64;  // Nodes.
   bool one_port = true;
   size_t standby_runners = 0;

@@ -81,6 +81,7 @@ TEST(Settings, OfVariablesAreNotGuessed) {
   EXPECT_EQ(with("OLLAMAMAX_CLUSTER_ANNOUNCE_MDNS", "1"), "on");
   EXPECT_THAT(with("OLLAMAMAX_CLUSTER_ANNOUNCE_MDNS", "maybe"), HasSubstr("true or false"));
   EXPECT_THAT(with("OLLAMAMAX_CLUSTER_LISTEN", "1.2.3.4:x"), HasSubstr("invalid port"));
+  EXPECT_THAT(with("OLLAMAMAX_CLUSTER_VOTERS", "4"), HasSubstr("expected 3 or 5"));
 }
 
 // A service has variables that nobody sees who writes its file.

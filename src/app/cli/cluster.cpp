@@ -15,7 +15,8 @@ constexpr std::chrono::milliseconds kReadyInterval{250};
 constexpr uint64_t kBackupBytesMax = 512ull << 20;
 constexpr double kTermShownMs = 0.5;
 
-// A node that enters or leaves a cluster starts anew: waits until it answers as part of it.
+// A node that enters or leaves a cluster starts anew: waits until it answers as part of it, or by
+// itself, as which it may be ready for nobody.
 io::Task<Result<json::object>> wait_until(Cli& cli, bool in_cluster) {
   const io::TimePoint end = cli.world().clock.now() + kReadyMax;
   Error last{Errc::deadline_exceeded, "the node did not come back within a minute: see its log"};
@@ -27,7 +28,7 @@ io::Task<Result<json::object>> wait_until(Cli& cli, bool in_cluster) {
     const JsonFields fields(reply->get_object());
     fields.read("in_cluster", is_in);
     fields.read("ready", is_ready);
-    if (is_in == in_cluster && is_ready) co_return reply->get_object();
+    if (is_in == in_cluster && (is_ready || !in_cluster)) co_return reply->get_object();
   }
   co_return fail(std::move(last));
 }
