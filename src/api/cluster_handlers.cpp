@@ -117,12 +117,13 @@ io::Task<Result<void>> backup(cluster::Admin& admin, Context& context, io::Call 
 
 io::Task<Result<void>> restore(cluster::Admin& admin, Context& context, io::Call call) {
   CO_TRY(std::string text, co_await read_body(context, kBackupBytesMax));
-  const auto count = co_await admin.restore(std::move(text), std::move(call));
-  if (!count) {
-    if (count.error().code == Errc::corrupt) context.error_status = 400;  // What was sent is.
-    co_return fail(count.error());
+  const auto restored = co_await admin.restore(std::move(text), std::move(call));
+  if (!restored) {
+    if (restored.error().code == Errc::corrupt) context.error_status = 400;  // What was sent is.
+    co_return fail(restored.error());
   }
-  const json::object reply{{"entries", *count}};
+  const json::object reply{{"entries", restored->entries},
+                           {"kept", json::array(restored->kept.begin(), restored->kept.end())}};
   co_return co_await send_object(context, reply);
 }
 

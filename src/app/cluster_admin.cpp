@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "app/cluster_restore.h"
 #include "app/node_parts.h"
 #include "app/own_address.h"
 #include "app/own_facts.h"
@@ -26,19 +27,17 @@ constexpr std::chrono::seconds kJoinAskMax{12}, kJoinConnectMax{3};
 static_assert(kJoinAskMax > peer::JoinService::kJoinMax);
 constexpr std::chrono::seconds kCopiesWordMax{3};
 constexpr std::chrono::milliseconds kCopiesPoll{100};
-// Facts of the cluster that was backed up, not of the one they are read back into.
-constexpr std::string_view kNotRestored[] = {"/nodes/", "/tokens/", "/pulls/"};
 
 // Of machines that ask to be let in, see IdentityStore::join_request().
 io::Path joining_directory(std::string_view state_directory) {
   return io::join(state_directory, "joining");
 }
 
-void erase_cluster_facts(metadata::Snapshot& snapshot) {
-  std::erase_if(snapshot.entries, [](const metadata::Entry& entry) {
-    return std::ranges::any_of(
-        kNotRestored, [&entry](std::string_view prefix) { return entry.key.starts_with(prefix); });
-  });
+Result<void> check_own_name(const std::string& name) {
+  const auto checked = security::check_node_name(name);
+  if (checked) return {};
+  return fail(checked.error().code, "{}; node.name (OLLAMAMAX_NODE_NAME) gives this one another",
+              checked.error().what);
 }
 
 json::object describe_runners(const cluster::RunnerInfo& runner) {
@@ -107,7 +106,7 @@ io::Task<Result<void>> ClusterAdmin::leave(bool force, io::Call call) {
 
 io::Task<Result<std::string>> ClusterAdmin::init_now(cluster::EnterOptions options, io::Call call) {
   CO_TRY_VOID(check_alone());
-  CO_TRY_VOID(security::check_node_name(name_));
+  CO_TRY_VOID(check_own_name(name_));
   ClusterState state{.name = name_};
   CO_TRY_VOID(choose_address(state, settings_, options.advertise, {}));
   auto token = co_await found(std::move(state), std::move(call));
@@ -167,11 +166,13 @@ io::Task<Result<std::string>> ClusterAdmin::found(ClusterState state, io::Call c
   co_return text;
 }
 
-// The facts that this node kept for itself, its own record and the first token.
+// The facts that this node kept for itself, its own record and the first token. Of models a cluster
+// that it was in may have left some there: what its disk has by now it tells by itself.
 io::Task<Result<std::string>> ClusterAdmin::write_first_facts(Voter& voter, cluster::Member self,
                                                               Digest ca_pin, io::Call call) {
   metadata::Metadata& metadata = voter.metadata();
   CO_TRY(auto own, co_await own_facts_->list("/", call));
+  erase_catalogue(own);
   if (!own.entries.empty()) {
     CO_TRY_VOID(co_await metadata::import_entries(metadata, std::move(own), call));
   }
@@ -242,7 +243,7 @@ io::Task<Result<cluster::JoinAnswer>> ClusterAdmin::ask_to_join(
 io::Task<Result<void>> ClusterAdmin::join_now(std::string text, cluster::EnterOptions options,
                                               io::Call call) {
   CO_TRY_VOID(check_alone());
-  CO_TRY_VOID(security::check_node_name(name_));
+  CO_TRY_VOID(check_own_name(name_));
   CO_TRY(const security::JoinToken token, security::parse_join_token(text));
   const auto& places = options.discover.empty() ? settings_.cluster_discover : options.discover;
   CO_TRY(auto sources, cluster::parse_discovery(places));
@@ -481,14 +482,11 @@ io::Task<Result<std::string>> ClusterAdmin::backup(io::Call call) {
   co_return metadata::write_backup(all);
 }
 
-io::Task<Result<size_t>> ClusterAdmin::restore(std::string text, io::Call call) {
+io::Task<Result<cluster::Restored>> ClusterAdmin::restore(std::string text, io::Call call) {
   CO_TRY_VOID(check_in_cluster());
   CO_TRY(metadata::Snapshot snapshot, metadata::read_backup(text));
-  erase_cluster_facts(snapshot);
-  for (metadata::Transaction& puts : metadata::puts_of(snapshot)) {
-    CO_TRY_VOID(co_await parts_->metadata().commit(std::move(puts), call));
-  }
-  co_return snapshot.entries.size();
+  co_return co_await restore_facts(parts_->metadata(), parts_->store(), std::move(snapshot),
+                                   std::move(call));
 }
 
 }  // namespace om::app

@@ -36,7 +36,7 @@ class ClusterAdmin final : public cluster::Admin {
   io::Task<Result<void>> remove(std::string node, bool force, io::Call call) override;
   io::Task<Result<void>> promote(std::string node, io::Call call) override;
   io::Task<Result<std::string>> backup(io::Call call) override;
-  io::Task<Result<size_t>> restore(std::string text, io::Call call) override;
+  io::Task<Result<cluster::Restored>> restore(std::string text, io::Call call) override;
 
  private:
   Result<void> check_alone() const;

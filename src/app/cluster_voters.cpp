@@ -126,7 +126,7 @@ Result<void> ClusterParts::check_facts_elsewhere() const {
   return fail(Errc::corrupt,
               "the cluster's facts in {} are gone, and no other node has them. Put them back, or "
               "begin again, with all models kept: remove {} on every node and start them, then "
-              "`ollamamax cluster init` and `cluster restore BACKUP` here, and let the others join",
+              "`ollamamax cluster init` here, let the others join, and `cluster restore BACKUP`",
               voter_directory(directory_), directory_);
 }
 

@@ -3,6 +3,7 @@
 
 #include <boost/json.hpp>
 #include <string>
+#include <vector>
 
 #include "io/task.h"
 
@@ -12,6 +13,11 @@ struct EnterOptions {
   std::string advertise;  // host[:port] under which other nodes reach this one; empty: found out.
   // Where a join looks for nodes besides (discovery.h); empty: as configured.
   std::vector<std::string> discover;
+};
+
+struct Restored {
+  size_t entries = 0;             // Of the backup, that are facts now.
+  std::vector<std::string> kept;  // Models by whose names something else is meant, which stays.
 };
 
 // One per node. On the io thread. invalid_argument, with advice: not possible in this state (not in
@@ -39,9 +45,10 @@ class Admin {
 
   // All facts as text, whatever engine keeps them; no keys of the authority.
   virtual io::Task<Result<std::string>> backup(io::Call call) = 0;
-  // Into this cluster, whose own members stay: facts of the backup replace those there are under
-  // the same key, others are left. A part may be done when it fails; again is then safe.
-  virtual io::Task<Result<size_t>> restore(std::string text, io::Call call) = 0;
+  // Into this cluster, whose own members and models stay: other facts of the backup replace those
+  // there are under the same key, the rest is left. A part may be done when it fails; again is then
+  // safe.
+  virtual io::Task<Result<Restored>> restore(std::string text, io::Call call) = 0;
 };
 
 }  // namespace om::cluster

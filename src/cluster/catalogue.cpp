@@ -6,7 +6,6 @@
 #include "model/json_text.h"
 
 namespace om::cluster {
-namespace {
 
 std::optional<std::string> manifest_in(std::string_view value) {
   const auto object = model::parse_json_object(value, "model");
@@ -15,8 +14,6 @@ std::optional<std::string> manifest_in(std::string_view value) {
   if (manifest == nullptr || !manifest->is_string()) return std::nullopt;
   return std::string(manifest->get_string());
 }
-
-}  // namespace
 
 std::string write_tombstone(const Tombstone& tombstone) {
   return boost::json::serialize(

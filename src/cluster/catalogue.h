@@ -81,6 +81,9 @@ class Catalogue {
   FactTable facts_;
 };
 
+// The manifest in the value of a model's key; empty: it is of no form we know.
+std::optional<std::string> manifest_in(std::string_view value);
+
 // The key of a name: complete, without capitals.
 std::string catalogue_key(const model::Name& name);
 

@@ -149,8 +149,8 @@ class LastFacts(unittest.TestCase):
                 node.start()
             first.cli("cluster", "init")
             first.wait_until(lambda: first.status().get("majority"), "it is a cluster")
-            first.cli("cluster", "restore", str(backup))
             cluster.let_in(second, first)
+            first.cli("cluster", "restore", str(backup))
             for node in cluster.nodes:
                 node.wait_until(lambda node=node: {MODEL, "other"} <= names_of(node), "all names")
             self.assertEqual(second.post("/api/generate", ANSWER)["eval_count"],

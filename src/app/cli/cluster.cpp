@@ -135,6 +135,16 @@ io::Task<Result<json::object>> ask(Cli& cli, std::string path, json::object body
   co_return reply.get_object();
 }
 
+std::string restored_text(const json::object& reply) {
+  std::string text = fmt::format("{} facts are back\n", number_of(reply, "entries"));
+  const std::vector<std::string> kept = JsonFields(reply).texts("kept");
+  if (!kept.empty()) {
+    text += fmt::format("Models that are not what they were, and stay as they are: {}\n",
+                        fmt::join(kept, ", "));
+  }
+  return text;
+}
+
 }  // namespace
 
 CommandTask cluster_init_command(Cli& cli, ClusterOptions options) {
@@ -290,7 +300,7 @@ CommandTask cluster_restore_command(Cli& cli, ClusterOptions options) {
   if (cli.json) {
     print_json(reply);
   } else if (reply.is_object()) {
-    print(fmt::format("{} facts are back\n", number_of(reply.get_object(), "entries")));
+    print(restored_text(reply.get_object()));
   }
   co_return Result<void>{};
 }

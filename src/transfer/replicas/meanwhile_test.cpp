@@ -76,6 +76,19 @@ TEST_F(Meanwhile, AModelMadeAgainIsNotRemovedAsTheOneThatWasDeleted) {
   expect_new(layer);
 }
 
+// The cluster means an older version again, which the last report of this node still tells of.
+TEST_F(Meanwhile, TheOnlyVersionThatIsThereStaysWhateverTheNamesMeaning) {
+  make_cluster(1);
+  const std::string old_layer = random_bytes(1000, 7), layer = random_bytes(1000, 8);
+  put_model(0, "m", layer);
+  pass(seconds(20));
+  node(0).told_besides = {Digest::of(old_layer)};
+  ASSERT_TRUE(wait(catalogue(0).put(name("m"), manifest_of(old_layer), {})));
+  pass(seconds(20));
+  EXPECT_EQ(catalogue(0).find(name("m"))->bytes, manifest_of(old_layer));
+  expect_new(layer);
+}
+
 io::Task<void> remove_into(Replicas& replicas, model::Name name, Result<void>& result) {
   result = co_await replicas.remove_copy(std::move(name), false, {});
 }

@@ -247,7 +247,9 @@ io::Task<void> Replicas::follow_one(store::StoredManifest stored, const ReplicaP
     // An older meaning of the name. It stays until the new one is somewhere: not here, whatever
     // this node's last report says.
     const auto health = std::ranges::find(health_, key, &ModelHealth::model);
-    const bool is_elsewhere = health != health_.end() && !health->copies.empty();
+    const auto is_other = [this](const std::string& node) { return node != parts_.links.node; };
+    const bool is_elsewhere =
+        health != health_.end() && std::ranges::any_of(health->copies, is_other);
     if (!is_elsewhere || is_mine(plan, key, ReplicaAction::Kind::fetch)) co_return;
   } else if (const auto removed = state_->removed.find(key);
              removed == state_->removed.end() || removed->second != stored.digest) {

@@ -38,11 +38,12 @@ class ClusterNode {
   ClusterLinks links;
   cluster::NodeState state = cluster::NodeState::ready;
   io::TimePoint reported{};
-  uint64_t slow_down = 0;       // Bytes a second it sends; 0: as fast as it can.
-  bool send_garbage = false;    // Its bytes are wrong, and its digests say they are right.
-  bool tells_blobs = true;      // Else its reports are as of before it had any.
-  uint64_t bytes_asked = 0;     // By its peers.
-  std::vector<Digest> corrupt;  // Found so.
+  uint64_t slow_down = 0;            // Bytes a second it sends; 0: as fast as it can.
+  bool send_garbage = false;         // Its bytes are wrong, and its digests say they are right.
+  bool tells_blobs = true;           // Else its reports are as of before it had any.
+  std::vector<Digest> told_besides;  // Its reports are as of before these were removed.
+  uint64_t bytes_asked = 0;          // By its peers.
+  std::vector<Digest> corrupt;       // Found so.
 
   std::unique_ptr<store::Store> store;
   std::unique_ptr<http::Client> client;

@@ -112,6 +112,7 @@ cluster::NodeInfo ClusterNode::info() const {
       if (const auto digest = Digest::parse(file)) blobs->push_back(*digest);
     }
   }
+  blobs->insert(blobs->end(), told_besides.begin(), told_besides.end());
   std::ranges::sort(*blobs);
   info.blobs = std::move(blobs);
   return info;
