@@ -10,6 +10,7 @@
 #include "app/own_address.h"
 #include "app/revision.h"
 #include "base/log.h"
+#include "base/strings.h"
 #include "base/version.h"
 #include "scheduler/gguf_plans.h"
 #include "scheduler/node_resources.h"
@@ -136,7 +137,7 @@ std::string node_name(const Settings& settings) {
   if (!settings.node_name.empty()) return settings.node_name;
   std::array<char, 256> host{};
   if (::gethostname(host.data(), host.size() - 1) != 0 || host[0] == '\0') return "node";
-  return host.data();
+  return to_lower(host.data());  // As a node's name must be; of a host's the case means nothing.
 }
 
 bool is_loopback(std::string_view host) {

@@ -272,6 +272,8 @@ class CommandLine(NodeCase):
                              environment={"OLLAMA_HOST": "127.0.0.1:1"})
         self.assertEqual(lost.returncode, 1)
         self.assertIn("could not connect", lost.stderr)
+        lost = self.node.cli("list", check=False, environment={"OLLAMA_HOST": "[::1]:1"})
+        self.assertIn("could not connect to a server at http://[::1]:1 ", lost.stderr)
         stopped = self.node.cli("stop", "no-such-model", check=False)
         self.assertIn("couldn't find model \"no-such-model\" to stop", stopped.stderr)
         self.assertEqual(self.node.cli("bogus", check=False).returncode, 2)
@@ -281,6 +283,16 @@ class CommandLine(NodeCase):
         self.assertEqual((lacking.returncode, lacking.stdout), (2, ""))
         self.assertEqual(lacking.stderr, "Error: model is required\n"
                                          "Run 'ollamamax show --help' for its usage.\n")
+
+    def test_a_name_may_hold_anything_and_is_told_as_it_is(self):
+        for said, *words in (("'' is no name", "cluster", "remove", ""),
+                             ("'a/b' is no name", "explain", "a/b"),
+                             ("request 'a b'", "explain", "a b"),
+                             ("in no cluster", "cluster", "drain", "a b")):
+            with self.subTest(words=words):
+                wrong = self.node.cli(*words, check=False)
+                self.assertEqual((wrong.returncode, wrong.stdout), (1, ""))
+                self.assertIn(said, wrong.stderr)
 
     def test_errors_are_json_where_that_was_asked_for(self):
         for code, text, *words in (

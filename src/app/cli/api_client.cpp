@@ -42,6 +42,13 @@ Result<json::value> parse_reply(const std::string& body) {
 
 }  // namespace
 
+Result<std::string> path_to(std::string_view folder, std::string_view name) {
+  if (!name.empty() && !name.contains('/')) {
+    return std::string(folder) + http::percent_encode(name);
+  }
+  return fail(Errc::invalid_argument, "'{}' is no name: it is empty, or has a '/'", name);
+}
+
 ApiClient::ApiClient(io::World& world, HostPort host)
     : world_(world), host_(std::move(host)), client_(world) {}
 
@@ -58,9 +65,9 @@ http::ClientRequest ApiClient::request_to(std::string method, const std::string&
 Error ApiClient::explain(Error error) const {
   if (error.code != Errc::unavailable && error.code != Errc::not_found) return error;
   return {error.code,
-          fmt::format("could not connect to a server at {}://{}:{} ({}), run 'ollamamax serve' to "
+          fmt::format("could not connect to a server at {}://{} ({}), run 'ollamamax serve' to "
                       "start it",
-                      host_.scheme, host_.host, host_.port, error.what)};
+                      host_.scheme, io::Endpoint::tcp(host_.host, host_.port).str(), error.what)};
 }
 
 io::Task<Result<std::unique_ptr<http::ClientResponse>>> ApiClient::send(std::string method,

@@ -29,6 +29,9 @@ class LineStream {
   bool ended_ = false;
 };
 
+// `name`, whatever is in it, as the last part of a path. invalid_argument: it can be no part.
+Result<std::string> path_to(std::string_view folder, std::string_view name);
+
 // One per command. Errors carry the server's own words; unavailable says that no server answers.
 class ApiClient {
  public:

@@ -82,7 +82,8 @@ CommandTask backend_list_command(Cli& cli) {
 }
 
 CommandTask backend_remove_command(Cli& cli, BackendOptions options) {
-  CO_TRY_VOID(co_await cli.api.remove("/api/v1/backends/" + options.name, {}));
+  CO_TRY(std::string path, path_to("/api/v1/backends/", options.name));
+  CO_TRY_VOID(co_await cli.api.remove(std::move(path), {}));
   print_done(cli, fmt::format("removed {}\n", options.name));
   co_return Result<void>{};
 }

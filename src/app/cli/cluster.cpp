@@ -250,7 +250,7 @@ CommandTask cluster_token_command(Cli& cli, ClusterOptions options) {
 }
 
 CommandTask cluster_node_command(Cli& cli, std::string action, ClusterOptions options) {
-  std::string path = "/api/v1/cluster/nodes/" + options.node;
+  CO_TRY(std::string path, path_to("/api/v1/cluster/nodes/", options.node));
   if (action == "remove") {
     if (options.force) path += "?force=true";
     CO_TRY_VOID(co_await cli.api.remove(std::move(path), {}));
@@ -262,7 +262,8 @@ CommandTask cluster_node_command(Cli& cli, std::string action, ClusterOptions op
 }
 
 CommandTask explain_command(Cli& cli, std::string request_id) {
-  CO_TRY(const json::value reply, co_await cli.api.get("/api/v1/explain/" + request_id));
+  CO_TRY(std::string path, path_to("/api/v1/explain/", request_id));
+  CO_TRY(const json::value reply, co_await cli.api.get(std::move(path)));
   if (cli.json || !reply.is_object()) {
     print_json(reply);
     co_return Result<void>{};

@@ -16,7 +16,7 @@ const std::string kPolicies = "/api/v1/policies";
 constexpr int kTriesMax = 10;
 
 std::string policy_path(const ReplicasOptions& options) {
-  return options.model.empty() ? kPolicies : kPolicies + "/" + options.model;
+  return options.model.empty() ? kPolicies : kPolicies + "/" + http::percent_encode(options.model);
 }
 
 std::string policy_text(const json::object& policy, bool is_own) {
@@ -209,7 +209,8 @@ CommandTask replicas_reset_command(Cli& cli, ReplicasOptions options) {
 
 CommandTask replicas_remove_command(Cli& cli, ReplicasOptions options) {
   const std::string force = options.force ? "?force=true" : "";
-  CO_TRY_VOID(co_await cli.api.remove("/api/v1/replicas/" + options.model + force, {}));
+  const std::string model = http::percent_encode(options.model);
+  CO_TRY_VOID(co_await cli.api.remove("/api/v1/replicas/" + model + force, {}));
   print_done(cli, fmt::format("removed this node's copy of {}\n", options.model));
   co_return Result<void>{};
 }
