@@ -249,6 +249,7 @@ TEST(FollowAddress, FollowsWhatIsFoundAndKeepsWhatIsTold) {
   outward.clear();
   EXPECT_FALSE(follow_address(state, settings, machine));
   addresses = {"127.0.0.1", "10.0.0.7", "10.0.0.1"};  // The network is back.
+  outward = "10.0.0.7";
   EXPECT_TRUE(follow_address(state, settings, machine));
   EXPECT_EQ(state.advertise.host, "10.0.0.1");
   settings.cluster_advertise = "box.lan";
@@ -266,4 +267,3 @@ TEST(FollowAddress, FollowsWhatIsFoundAndKeepsWhatIsTold) {
 
 }  // namespace
 }  // namespace om::app
-  outward = "10.0.0.7";

@@ -293,11 +293,11 @@ io::Task<void> Node::take_down() {
 io::Task<Result<void>> Node::run(std::function<void()> on_ready) {
   auto built = co_await build();
   if (built) built = listen();
+  if (built) {
+    ready_ = true;
     if (!cluster_ && settings_.cluster_required) {
       log_warn("not ready: in no cluster, and cluster.required is set");
     }
-  if (built) {
-    ready_ = true;
     memory_watch_->start();
     health_->start();
     pin_keeper_->start();

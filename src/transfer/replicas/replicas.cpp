@@ -259,9 +259,9 @@ io::Task<void> Replicas::follow_one(store::StoredManifest stored, const ReplicaP
   if (!still_means(stored.name, agreed)) co_return;
   const auto gone = co_await store.remove_if(stored.name, stored.digest);
   if (gone && !*gone) co_return;
+  if (!gone && !said_.is_new(fmt::format("remove {}: {}", key, gone.error().what))) co_return;
   log_info("removed as in the catalogue", field("model", stored.name.shortest()),
            field("error", gone ? Error{} : gone.error()));
-  if (!gone && !said_.is_new(fmt::format("remove {}: {}", key, gone.error().what))) co_return;
 }
 
 io::Task<void> Replicas::publish(store::StoredManifest stored) {
