@@ -5,6 +5,7 @@
 #include <span>
 
 #include "generation/scripted_for_test.h"
+#include "prompt/template_files_for_test.h"
 
 namespace om::generation {
 namespace {
@@ -119,7 +120,7 @@ TEST(PreparedPrompt, ForgetsTheFewestMessagesWhateverStartsTheTemplateRefuses) {
         "{{%- if add_generation_prompt %}}{{{{- '[assistant]' }}}}{{%- endif %}}",
         strict.check);
     for (const std::string_view shape : shapes) {
-      for (size_t size = 5; size <= 40; size++) {
+      for (size_t size = 5; size <= 41; size += 3) {
         auto request = chat_request("m", "");
         request.messages = conversation(shape, size);
         if (request.messages.back().role == "assistant") continue;
@@ -132,6 +133,30 @@ TEST(PreparedPrompt, ForgetsTheFewestMessagesWhateverStartsTheTemplateRefuses) {
             << (outcome.error ? outcome.error->what : "");
       }
     }
+  }
+}
+
+TEST(PreparedPrompt, LetsOneCallBeMadeWhereTheTemplateKnowsOneInATurn) {
+  struct Case {
+    std::string file, answer;
+    size_t calls;
+  };
+  const std::string llama = R"({"name": "add", "parameters": {"a": 1}})";
+  const std::string qwen = "<tool_call>\n{\"name\": \"add\", \"arguments\": {}}\n</tool_call>";
+  for (const auto& [file, answer, calls] :
+       {Case{"meta-llama-Llama-3.1-8B-Instruct.jinja", llama + ", " + llama, 1},
+        Case{"Qwen-Qwen3-0.6B.jinja", qwen + "\n" + qwen, 2}}) {
+    auto request = chat_request("m", "Hi");
+    request.tools.push_back(boost::json::parse(
+        R"({"type":"function","function":{"name":"add","parameters":{"type":"object"}}})"));
+    Bench bench;
+    store::Model& model = bench.shelf.add("m");
+    model.template_text.reset();
+    model.gguf.chat_template = prompt::llama_templates()[file];
+    bench.script.answer = answer;
+    const Outcome outcome = bench.chat(std::move(request));
+    ASSERT_FALSE(outcome.error) << outcome.error->what;
+    EXPECT_EQ(outcome.whole.tool_calls.size(), calls) << file;
   }
 }
 
