@@ -12,11 +12,13 @@ class MeasuredRate {
  public:
   explicit MeasuredRate(double amount_min) : amount_min_(amount_min) {}
 
-  void add(double amount, std::chrono::nanoseconds took) {
+  // False: it was left out.
+  bool add(double amount, std::chrono::nanoseconds took) {
     const double seconds = std::chrono::duration<double>(took).count();
-    if (amount < amount_min_ || seconds <= 0) return;
+    if (amount < amount_min_ || seconds <= 0) return false;
     amount_ = kKept * amount_ + amount;
     seconds_ = kKept * seconds_ + seconds;
+    return true;
   }
   double per_second() const { return seconds_ > 0 ? amount_ / seconds_ : 0; }  // 0: not measured.
 

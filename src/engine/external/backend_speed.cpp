@@ -14,7 +14,8 @@ constexpr double kKept = 0.8;  // Of the average before, with each further promp
 void BackendSpeed::add_first_token(size_t prompt_bytes, int ahead, io::Duration took) {
   const io::Duration alone = took / (1 + std::max(0, ahead));
   if (static_cast<double>(prompt_bytes) >= kPromptBytesMin) {
-    return prompt_.add(static_cast<double>(prompt_bytes), alone);
+    prompt_.add(static_cast<double>(prompt_bytes), alone);
+    return;
   }
   const double ms = std::chrono::duration<double, std::milli>(alone).count();
   short_ms_ = short_ms_ > 0 ? kKept * short_ms_ + (1 - kKept) * ms : ms;
