@@ -100,8 +100,14 @@ Result<void> add_code_call(const Fields& item, std::vector<model::Message>& mess
 // What one of Codex's agents tells another.
 Result<void> add_agent_message(const Fields& item, std::vector<model::Message>& messages) {
   TRY(const auto author, item.string("author"));
-  TRY(const json::array* parts, item.array("content"));
   model::Message message{.role = "user", .content = author.value_or("an agent") + ":"};
+  const json::value* content = item.find("content");
+  if (content && content->is_string()) {
+    message.content += ' ' + text_of(item, "content");
+    messages.push_back(std::move(message));
+    return {};
+  }
+  TRY(const json::array* parts, item.array("content"));
   for (size_t i = 0; parts && i < parts->size(); i++) {
     TRY(auto part, Fields::of((*parts)[i], fmt::format("{}[{}]", item.where("content"), i)));
     TRY(const auto text, part.string("text"));

@@ -83,11 +83,13 @@ TEST(ResponsesRequest, TakesItemsThatAreNewerThanItWhereNothingOfThemIsLost) {
     {"type":"agent_message","author":"/root/reviewer","recipient":"/root","content":[
       {"type":"input_text","text":"look at the tests"},
       {"type":"encrypted_content","encrypted_content":"x"}]},
+    {"type":"agent_message","author":"/root","content":"thanks"},
     {"type":"something_new","id":"n","status":"completed","output":null}
   ])")
                                         .as_array());
   ASSERT_TRUE(messages.has_value()) << messages.error().what;
-  ASSERT_EQ(messages->size(), 2u);
+  ASSERT_EQ(messages->size(), 3u);
+  EXPECT_EQ((*messages)[2].content, "/root: thanks");
   EXPECT_EQ((*messages)[0].content,
             "[an earlier part of the conversation, which only its maker can read]");
   EXPECT_EQ((*messages)[1].role, "user");
