@@ -51,41 +51,59 @@ void ChunkLists::doubt(const Digest& digest) {
   on_doubt_(digest);
 }
 
-Result<std::shared_ptr<ChunkLists::Entry>> ChunkLists::find(const Digest& digest) {
-  TRY(const auto file, world_.files.info(store_.blob_path(digest)));
-  const uint64_t size = file.size;
+// Null: unknown, or what is known is of another file.
+std::shared_ptr<ChunkLists::Entry> ChunkLists::known_entry(const Digest& digest,
+                                                           const io::FileInfo& file) {
   const auto known = std::ranges::find(entries_, digest, [](const auto& e) { return e->digest; });
-  const auto is_of_use = [this, &file](const Entry& entry) {
-    if (!entry.bad_since) return entry.list.size() == file.size;
-    return entry.modified == file.modified && world_.clock.now() - *entry.bad_since < kBadRest;
-  };
-  if (known != entries_.end() && is_of_use(**known)) {
-    entries_.splice(entries_.begin(), entries_, known);
-    return entries_.front();
+  if (known == entries_.end()) return nullptr;
+  const Entry& entry = **known;
+  const bool is_of_use = entry.bad_since ? entry.modified == file.modified &&
+                                               world_.clock.now() - *entry.bad_since < kBadRest
+                                         : entry.list.size() == file.size;
+  if (!is_of_use) {
+    entries_.erase(known);
+    return nullptr;
   }
-  if (known != entries_.end()) entries_.erase(known);
-  if (chunks_of(size) > kChunksMax) {
-    return fail(Errc::not_found, "{}: too large to be passed on", digest.str());
+  entries_.splice(entries_.begin(), entries_, known);
+  return entries_.front();
+}
+
+io::Task<Result<std::shared_ptr<ChunkLists::Entry>>> ChunkLists::find(Digest digest) {
+  auto look = [&files = world_.files, path = store_.blob_path(digest)] { return files.info(path); };
+  CO_TRY(const io::FileInfo file, co_await world_.workers.run(std::move(look)));
+  if (auto known = known_entry(digest, file)) co_return known;
+  if (chunks_of(file.size) > kChunksMax) {
+    co_return fail(Errc::not_found, "{}: too large to be passed on", digest.str());
   }
-  auto entry = std::make_shared<Entry>(world_.clock, digest, size);
+  auto kept = co_await load(digest, file.size);
+  if (auto known = known_entry(digest, file)) co_return known;  // Another one asked meanwhile.
+  auto entry = std::make_shared<Entry>(world_.clock, digest, file.size);
   entry->modified = file.modified;
   entries_.push_front(entry);
   if (entries_.size() > kEntriesMax) entries_.pop_back();
-  if (entry->list.count() == 1) {
-    entry->list.set(0, digest);
-  } else if (!entry->list.complete() && !load(*entry)) {
+  if (kept) {
+    entry->list = std::move(*kept);
+  } else if (!entry->list.complete()) {
     tasks_.spawn(fill(entry));
   }
-  return entry;
+  co_return entry;
 }
 
-bool ChunkLists::load(Entry& entry) {
-  const auto text = world_.files.read_file(chunk_list_path(store_, entry.digest), kListBytesMax);
-  if (!text) return false;
-  auto list = ChunkList::parse(*text, entry.list.size());
-  if (!list || !list->complete()) return false;
-  entry.list = std::move(*list);
-  return true;
+io::Task<std::optional<ChunkList>> ChunkLists::load(Digest digest, uint64_t size) {
+  if (chunks_of(size) == 1) {
+    ChunkList list(size);
+    list.set(0, digest);
+    co_return list;
+  }
+  auto read = [&files = world_.files, path = chunk_list_path(store_, digest),
+               size]() -> std::optional<ChunkList> {
+    const auto text = files.read_file(path, kListBytesMax);
+    if (!text) return std::nullopt;
+    auto list = ChunkList::parse(*text, size);
+    if (!list || !list->complete()) return std::nullopt;
+    return std::move(*list);
+  };
+  co_return co_await world_.workers.run(std::move(read));
 }
 
 io::Task<void> ChunkLists::fill(std::shared_ptr<Entry> entry) {

@@ -33,8 +33,9 @@ class ChunkLists {
 
   ChunkLists(io::World& world, store::Store& store, OnDoubt on_doubt);
 
-  // not_found: the blob is not whole in the store.
-  Result<std::shared_ptr<Entry>> find(const Digest& digest);
+  // Each time it is looked, by a worker, whether the blob is still there. not_found: it is not
+  // whole in the store.
+  io::Task<Result<std::shared_ptr<Entry>>> find(Digest digest);
   // The blob has been replaced or found wrong: what is known of it is forgotten.
   void forget(const Digest& digest);
   // Another node got wrong bytes of it.
@@ -46,7 +47,9 @@ class ChunkLists {
 
   io::Task<void> fill(std::shared_ptr<Entry> entry);
   io::Task<Result<void>> read_blob(Entry& entry);
-  bool load(Entry& entry);
+  std::shared_ptr<Entry> known_entry(const Digest& digest, const io::FileInfo& file);
+  // As it was kept when the blob arrived. Nothing: there is none that fits.
+  io::Task<std::optional<ChunkList>> load(Digest digest, uint64_t size);
 
   io::World& world_;
   store::Store& store_;

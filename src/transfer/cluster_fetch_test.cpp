@@ -148,7 +148,7 @@ TEST_F(Spread, TakesPartsFromNodesThatAreStillReceiving) {
   make_nodes(3);
   const std::string data = random_bytes(112 * kMega, 3);
   put(node(0), data);
-  ASSERT_TRUE(node(0).lists->find(Digest::of(data)));
+  ASSERT_TRUE(wait(node(0).lists->find(Digest::of(data))));
   sim_.run(pause(seconds(1)));  // It knows all chunks: each receiver begins with another one.
   node(0).slow_down = 4 * kMega;
   expect_all(fetch_all({1, 2}, data, false));

@@ -105,37 +105,47 @@ io::Task<void> PeerBlobs::take_doubt(http::ResponseWriter& response, Digest dige
   (void)co_await response.send(202, "application/json", "{}");  // As in refuse().
 }
 
-std::optional<Offer> PeerBlobs::offer_now(const Digest& digest, size_t after) {
-  if (const auto entry = lists_.find(digest)) {
-    if ((*entry)->bad_since) return {};
-    return Offer::of((*entry)->list, after, true);
+io::Task<PeerBlobs::Source> PeerBlobs::find_source(Digest digest) {
+  Source source;
+  if (auto entry = co_await lists_.find(digest)) {
+    source.whole = std::move(*entry);
+  } else {
+    source.incoming = incoming_.find(digest);
   }
-  if (const auto blob = incoming_.find(digest)) return Offer::of(blob->chunks(), after, false);
+  co_return source;
+}
+
+std::optional<Offer> PeerBlobs::offer_of(const Source& source, size_t after) {
+  if (source.whole) {
+    if (source.whole->bad_since) return {};
+    return Offer::of(source.whole->list, after, true);
+  }
+  if (source.incoming) return Offer::of(source.incoming->chunks(), after, false);
   return {};
 }
 
-io::Task<void> PeerBlobs::wait_for_news(Digest digest, size_t after, io::Call call) {
-  // However the wait ends, the caller looks again.
-  if (const auto found = lists_.find(digest)) {
-    const auto& entry = *found;
-    if (entry->list.known() <= after && !entry->list.complete()) {
-      (void)co_await entry->changed.wait(std::move(call));
-    }
-    co_return;
+// However the wait ends, the caller looks again.
+io::Task<void> PeerBlobs::wait_for_news(Source source, size_t after, io::Call call) {
+  if (source.whole) {
+    const ChunkList& list = source.whole->list;
+    if (list.known() > after || list.complete()) co_return;
+    (void)co_await source.whole->changed.wait(std::move(call));
+  } else if (source.incoming && source.incoming->chunks().known() <= after) {
+    (void)co_await source.incoming->changed().wait(std::move(call));
   }
-  const auto blob = incoming_.find(digest);
-  if (blob && blob->chunks().known() <= after) (void)co_await blob->changed().wait(std::move(call));
 }
 
 io::Task<void> PeerBlobs::send_offer(http::Request& request, http::ResponseWriter& response,
                                      Digest digest) {
   const size_t after = parse_number<size_t>(request.query_value("after")).value_or(0);
   const io::TimePoint until = world_.clock.now() + kOfferWait;
-  auto offer = offer_now(digest, after);
+  Source source = co_await find_source(digest);
+  auto offer = offer_of(source, after);
   while (offer && offer->chunks.empty() && world_.clock.now() < until) {
     if (request.cancel.cancelled() || offer->known >= chunks_of(offer->size)) break;
-    co_await wait_for_news(digest, after, {until, request.cancel});
-    offer = offer_now(digest, after);
+    co_await wait_for_news(source, after, {until, request.cancel});
+    source = co_await find_source(digest);
+    offer = offer_of(source, after);
   }
   if (!offer) {
     co_await refuse(response, 404, "the blob is not here");

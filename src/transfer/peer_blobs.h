@@ -29,8 +29,14 @@ class PeerBlobs {
   io::Task<void> send_bytes(http::Request& request, http::ResponseWriter& response, Digest digest);
   io::Task<Result<void>> send_part(http::Request& request, http::ResponseWriter& response,
                                    std::shared_ptr<IncomingBlob> blob);
-  std::optional<Offer> offer_now(const Digest& digest, size_t after);
-  io::Task<void> wait_for_news(Digest digest, size_t after, io::Call call);
+  // Where a blob's chunks come from: it is whole, or on its way, or (neither) not here.
+  struct Source {
+    std::shared_ptr<ChunkLists::Entry> whole;
+    std::shared_ptr<IncomingBlob> incoming;
+  };
+  io::Task<Source> find_source(Digest digest);
+  static std::optional<Offer> offer_of(const Source& source, size_t after);
+  static io::Task<void> wait_for_news(Source source, size_t after, io::Call call);
 
   io::World& world_;
   store::Store& store_;

@@ -1,4 +1,5 @@
 // What an older or a newer version of the program wrote of the models.
+#include "base/log.h"
 #include "base/version.h"
 #include "transfer/testing/replicated.h"
 
@@ -106,6 +107,26 @@ TEST_F(Upgrade, RemovesNoCopyWhosePolicyItCannotRead) {
   ASSERT_TRUE(wait(catalogue(0).clear_policy(std::nullopt, {})));
   pass(minutes(10));
   EXPECT_EQ(holders("m").size(), 2U);
+}
+
+// All old nodes meet it with each look for as long as an upgrade takes.
+TEST_F(Upgrade, SaysOnceWhatItCannotRead) {
+  make_cluster(1);
+  size_t said = 0;
+  set_log_sink([&said](LogLevel, std::string_view line) {
+    if (line.contains("entry of the catalogue left out")) said++;
+  });
+  write("/policies/" + key(), R"({"factor":{"racks":2}})");
+  write("/removed/" + key(), "of a newer version");
+  write("/models/" + key(), "of a newer version");
+  pass(minutes(2));
+  EXPECT_EQ(said, 3U);
+  ASSERT_TRUE(wait(catalogue(0).clear_policy(name("m"), {})));
+  pass(seconds(20));
+  write("/policies/" + key(), R"({"factor":{"racks":2}})");
+  pass(minutes(1));
+  set_log_sink({});
+  EXPECT_EQ(said, 4U);
 }
 
 }  // namespace
