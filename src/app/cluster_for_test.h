@@ -57,8 +57,8 @@ class VotersForTest final : public VoterMaker {
   std::string without_etcd;    // A node.
   std::set<std::string> gone;  // Nodes whose etcd does not run any more.
   std::map<std::string, std::string> life_of;
-  std::function<void()> when_joined;  // Once.
-  int tries = 0;                      // Of the node without etcd.
+  std::function<void()> when_joined, when_resumed;  // Once.
+  int tries = 0;                                    // Of the node without etcd.
   int lives = 0;
 };
 
@@ -77,7 +77,9 @@ class VoterForTest final : public Voter {
   io::Task<Result<void>> begin(io::Call) override { co_return start(); }
   io::Task<Result<void>> resume(io::Call) override {
     if (!all_.members.contains(name_)) co_return fail(Errc::forbidden, "{} was removed", name_);
-    co_return start();
+    CO_TRY_VOID(start());
+    if (all_.when_resumed) std::exchange(all_.when_resumed, nullptr)();
+    co_return Result<void>{};
   }
   io::Task<Result<void>> join(std::vector<io::Endpoint>, io::Call) override {
     if (!all_.unbegun.empty() && all_.unbegun != at_.host) {

@@ -80,8 +80,8 @@ class ClusterParts {
   bool was_removed() const { return removed_; }
   // False: it has just joined and was told nothing of the cluster's models yet.
   bool knows_facts() const;
-  // `restart` is called once when this node must start anew to go on; where that can wait, not as
-  // long as somebody is answered here (`is_busy`).
+  // Before open(), which may find it necessary. `restart` is called once when this node must start
+  // anew to go on; where that can wait, not as long as somebody is answered here (`is_busy`).
   void on_change_of_role(std::function<void()> restart, std::function<bool()> is_busy) {
     restart_ = std::move(restart);
     is_busy_ = std::move(is_busy);

@@ -167,8 +167,7 @@ io::Task<void> ClusterParts::keep_voters(io::CancelToken token) {
     if (voter_ && voter_->was_removed() && may_step_down()) {
       const auto stepped = step_down();
       if (!stepped) log_error("cannot be a plain node", field("error", stepped.error()));
-      if (restart_) restart_();
-      co_return;
+      co_return restart_();
     }
     const auto slept = co_await world_.clock.sleep_for(kLookInterval, {io::kNever, token});
     if (!slept) co_return;
@@ -221,7 +220,7 @@ bool ClusterParts::has_lost_its_vote(const cluster::Member* self) const {
 bool ClusterParts::may_step_down() {
   const io::TimePoint now = world_.clock.now();
   if (!without_vote_since_) without_vote_since_ = now;
-  return !is_busy_ || !is_busy_() || now - *without_vote_since_ >= kStepDownMax;
+  return !is_busy_() || now - *without_vote_since_ >= kStepDownMax;
 }
 
 // One of the voters looks after their number: the first by name that is well.
@@ -481,6 +480,8 @@ io::Task<Result<void>> ClusterParts::complete_vote(io::Call call) {
   }
   const std::string client_url = voter_->client_url();
   const std::string peer_url = voter_->peer_url();
+  self = members_->find(state_.name);  // It may have been removed meanwhile.
+  if (!self || !self->voter) co_return Result<void>{};
   if (self->etcd_client != client_url || self->etcd_peer != peer_url) {
     auto change = [client_url, peer_url](cluster::Member& member) {
       member.etcd_client = client_url;

@@ -24,6 +24,8 @@ class Voters : public testing::ClusterOfNodes {
   io::Task<void> replaces_one_without_etcd();
   io::Task<void> forgives_one_that_was_back();
   io::Task<void> gives_up_one_that_lost_its_etcd();
+  io::Task<void> hears_of_its_removal_as_it_starts();
+  io::Task<void> reads_of_its_removal_as_it_starts();
   bool is_draining_everywhere(bool on);
   bool is_ready(std::string_view node, bool reaches_majority);
   io::Task<void> restores_large_facts();
@@ -235,6 +237,40 @@ TEST_F(Voters, OneThatLosesItsEtcdBeforeItVotesIsNotChosenAgainAtOnce) {
     lose_etcd("n2");
   };
   run(3, gives_up_one_that_lost_its_etcd());
+}
+
+// By its etcd, before the node has opened all of its parts.
+io::Task<void> Voters::hears_of_its_removal_as_it_starts() {
+  co_await wait_for_voters({"n1", "n2", "n3"});
+  co_await stop(*nodes_[1]);
+  voters_.when_resumed = [this] { voters_.members.erase("n2"); };
+  nodes_[1]->start();
+  co_await until([this] { return !voters_.when_resumed; });
+  co_await wait_for_voters({"n1", "n2", "n3"});
+}
+TEST_F(Voters, OneThatIsRemovedWhileItStartsBecomesAVoterAnew) {
+  run(3, hears_of_its_removal_as_it_starts());
+}
+
+// From the others, as its etcd does not run; what it waits for as it starts is another node's word.
+io::Task<void> Voters::reads_of_its_removal_as_it_starts() {
+  co_await wait_for_voters({"n1", "n2", "n3"});
+  co_await stop(*nodes_[0]);
+  co_await change_record("n1", [](cluster::Member& member) {
+    member.voter = false;
+    member.etcd_client.clear();
+    member.etcd_peer.clear();
+  });
+  co_await stop(*nodes_[3]);
+  voters_.gone.insert("n1");
+  nodes_[0]->start();
+  const auto serves_without = [this] {
+    return nodes_[0]->parts() && !nodes_[0]->parts()->state().voter;
+  };
+  co_await until(serves_without, seconds(30));
+}
+TEST_F(Voters, OneThatLostItsVoteWhileItWasOffServesWithoutOne) {
+  run(4, reads_of_its_removal_as_it_starts());
 }
 
 io::Task<void> Voters::restores_large_facts() {

@@ -100,6 +100,10 @@ generation::Records* Node::make_records() {
 io::Task<Result<void>> Node::enter_cluster(transfer::TransferOptions options) {
   const io::Path directory = cluster_directory(settings_.state_directory);
   auto state = load_cluster_state(world_.files, directory);
+  auto restart = [this] {
+    restart_ = true;
+    stop_event_.notify_all();
+  };
   if (state) {
     name_ = state->name;  // Its certificate says so, whatever the machine is called now.
     // An address that was found is followed later: the network may not be there yet.
@@ -114,19 +118,13 @@ io::Task<Result<void>> Node::enter_cluster(transfer::TransferOptions options) {
     }
     cluster_ = std::make_unique<ClusterParts>(world_, settings_, *store_, std::move(*state),
                                               directory, voters_);
+    cluster_->on_change_of_role(
+        restart, [this] { return server_ != nullptr && server_->requests_running() > 0; });
     CO_TRY_VOID(co_await open_cluster(std::move(options)));
     scheduler_ = &cluster_->scheduler();
     models_ = &cluster_->store();
   } else if (state.error().code != Errc::not_found) {
     co_return fail(std::move(state).error());
-  }
-  auto restart = [this] {
-    restart_ = true;
-    stop_event_.notify_all();
-  };
-  if (cluster_) {
-    cluster_->on_change_of_role(
-        restart, [this] { return server_ != nullptr && server_->requests_running() > 0; });
   }
   if (!cluster_) {
     CO_TRY(own_facts_, co_await open_own_facts(world_, voters_, settings_.state_directory));
