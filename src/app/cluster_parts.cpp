@@ -421,11 +421,16 @@ std::vector<engine::PeerLink> ClusterParts::peers() {
 
 Result<void> ClusterParts::authorize(const http::Request& request) {
   if (request.path == kJoinPath) return {};
-  std::vector<security::KnownNode> known;
-  for (const cluster::Member& member : known_members()) {
-    known.push_back({member.name, member.serial, false});
+  const std::string& name = request.peer_certificate;
+  const cluster::Member* member = members_ ? members_->find(name) : nullptr;
+  std::vector<cluster::Member> known;  // Before the records have come; a stranger pays for it.
+  if (!member) {
+    known = known_members();
+    const auto found = std::ranges::find(known, name, &cluster::Member::name);
+    if (found != known.end()) member = &*found;
   }
-  return security::check_peer(request.peer_certificate, request.peer_certificate_serial, known);
+  return security::check_peer(name, request.peer_certificate_serial,
+                              member ? &member->serial : nullptr);
 }
 
 cluster::NodeInfo ClusterParts::self() {

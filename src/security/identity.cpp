@@ -194,17 +194,13 @@ RenewalPlan plan_renewal(const CertificateFacts& facts, std::span<const std::str
 }
 
 Result<void> check_peer(std::string_view name, std::string_view serial,
-                        std::span<const KnownNode> nodes) {
+                        const std::string* first_serial) {
   if (name.empty()) return fail(Errc::unauthenticated, "no node certificate was shown");
-  const auto found = std::ranges::find(nodes, name, &KnownNode::name);
-  if (found == nodes.end()) {
-    return fail(Errc::forbidden, "node '{}' is not in this cluster", name);
-  }
-  if (found->removed) {
+  if (!first_serial) {
     return fail(Errc::forbidden,
-                "node '{}' was removed from the cluster; join again with a new token", name);
+                "node '{}' is not in this cluster (any more); join again with a new token", name);
   }
-  if (is_older(serial, found->first_serial)) {
+  if (is_older(serial, *first_serial)) {
     return fail(Errc::forbidden,
                 "the certificate is of an earlier node '{}'; join again with a new token", name);
   }

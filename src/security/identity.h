@@ -97,17 +97,11 @@ struct RenewalPlan {
 RenewalPlan plan_renewal(const CertificateFacts& facts, std::span<const std::string> addresses,
                          io::WallTime now, io::Duration life = kNodeCertificateLife);
 
-// A node as the cluster's records know it.
-struct KnownNode {
-  std::string name;
-  std::string first_serial;  // Of the certificate it joined with.
-  bool removed = false;
-};
-
-// Whether who showed this certificate may act as the node it names. Serials grow with time, so a
+// Whether who showed this certificate may act as the node it names. `first_serial`: of the
+// certificate that node joined with; null: it is no member. Serials grow with time, so a
 // certificate from before the node joined (again) is of an earlier life of that name: a disk that
 // was thrown away. unauthenticated: none was shown. forbidden: not a member (any more). Pure.
 Result<void> check_peer(std::string_view name, std::string_view serial,
-                        std::span<const KnownNode> nodes);
+                        const std::string* first_serial);
 
 }  // namespace om::security
