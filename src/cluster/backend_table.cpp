@@ -85,17 +85,26 @@ void BackendTable::apply(engine::BackendSpec spec) {
   backends_.put(std::move(spec), right ? std::move(*key) : std::string());
 }
 
+bool BackendTable::wants_key(const engine::BackendSpec& spec) const {
+  const auto known = specs_.find(spec.name);
+  return known != specs_.end() && known->second.key_digest == spec.key_digest;
+}
+
 io::Task<void> BackendTable::obtain_key(engine::BackendSpec spec) {
   const io::CancelToken token = tasks_.token();
-  while (fetch_key_) {
-    const auto known = specs_.find(spec.name);
-    if (known == specs_.end() || known->second.key_digest != spec.key_digest) co_return;
+  for (bool first = true; fetch_key_; first = false) {
+    if (!wants_key(spec)) co_return;
     auto key = co_await fetch_key_(spec.name, world_.clock.call_within(kKeyRetry, token));
+    if (!wants_key(spec)) co_return;  // Another key was added meanwhile.
     if (key && Digest::of(*key).hex() == spec.key_digest) {
       const auto kept = write_secret(key_path(spec.name), *key);
       if (!kept) log_warn("cannot keep a backend's key", field("error", kept.error()));
       backends_.set_key(spec.name, std::move(*key));
       co_return;
+    }
+    if (first && !token.cancelled()) {
+      log_warn("no node that answers has the key of a backend: if none will, add the backend again",
+               field("backend", spec.name));
     }
     const auto slept = co_await world_.clock.sleep_for(kKeyRetry, {io::kNever, token});
     if (!slept) co_return;
@@ -117,6 +126,8 @@ io::Task<Result<void>> BackendTable::add(engine::BackendSpec spec, std::string k
   CO_TRY(const auto commit, co_await metadata_.commit(std::move(transaction), call));
   specs_[spec.name] = spec;  // key_of() needs it.
   facts_.apply(spec.name, &value, commit.revision);
+  // If all else is as before, that was no news, and only the key was missing here.
+  if (!key.empty() && wants_key(spec)) backends_.set_key(spec.name, std::move(key));
   co_return Result<void>{};
 }
 

@@ -55,6 +55,7 @@ class BackendTable {
   Result<void> write_secret(const io::Path& path, std::string_view text);
   void take(const std::string& name, const std::string* value);
   void apply(engine::BackendSpec spec);
+  bool wants_key(const engine::BackendSpec& spec) const;  // The backend has that one, still.
   io::Task<void> obtain_key(engine::BackendSpec spec);
 
   io::World& world_;
