@@ -64,6 +64,7 @@ void PinKeeper::look() {
       continue;
     }
     const Digest key = it->second.key;
+    it->second.gives_up.cancel();
     it = kept_.erase(it);
     release(key);
   }
@@ -95,7 +96,8 @@ void PinKeeper::keep(const std::string& model, Kept& kept) {
   const bool is_loaded = local_.is_loaded(key);
   if (kept.held && !local_.is_pinned(key)) {
     kept.busy = true;
-    tasks_.spawn(unpin(model));
+    kept.work = ++works_;
+    tasks_.spawn(unpin(model, kept.work));
   } else if (is_loaded) {
     kept.failures = 0;
     kept.error.reset();
@@ -105,11 +107,20 @@ void PinKeeper::keep(const std::string& model, Kept& kept) {
     kept.busy = true;
     kept.wait_until = world_.clock.now() + kRoomMax;
     kept.gives_up = {};
-    tasks_.spawn(load(model, make_target(*found, options->runner), kept.gives_up.token()));
+    kept.work = ++works_;
+    tasks_.spawn(
+        load(model, kept.work, make_target(*found, options->runner), kept.gives_up.token()));
   }
 }
 
-io::Task<void> PinKeeper::load(std::string model, scheduler::Target target,
+PinKeeper::Kept* PinKeeper::end(const std::string& model, uint64_t work) {
+  const auto known = kept_.find(model);
+  if (known == kept_.end() || known->second.work != work) return nullptr;
+  known->second.busy = false;
+  return &known->second;
+}
+
+io::Task<void> PinKeeper::load(std::string model, uint64_t work, scheduler::Target target,
                                io::CancelToken gives_up) {
   const Digest key = target.key();
   scheduler::AcquireOptions options;
@@ -119,21 +130,19 @@ io::Task<void> PinKeeper::load(std::string model, scheduler::Target target,
   const io::Call call{io::kNever, cancel.token()};
   const auto lease = co_await loader.acquire(std::move(target), std::move(options), call);
   if (tasks_.token().cancelled()) co_return;
-  const auto known = kept_.find(model);
-  if (known == kept_.end()) co_return;  // Unpinned meanwhile.
-  Kept& kept = known->second;
-  kept.busy = false;
+  Kept* kept = end(model, work);
+  if (!kept) co_return;
   if (!lease && gives_up.cancelled()) {
-    failed(model, kept, {Errc::deadline_exceeded, "there was no room for it in time"});
+    failed(model, *kept, {Errc::deadline_exceeded, "there was no room for it in time"});
   } else if (!lease) {
-    failed(model, kept, lease.error());
-  } else if (kept.key == key && local_.pin(key, true)) {  // While the lease keeps it loaded.
-    kept.held = true;
+    failed(model, *kept, lease.error());
+  } else if (kept->key == key && local_.pin(key, true)) {  // While the lease keeps it loaded.
+    kept->held = true;
     log_info("pinned model is in memory", field("model", model));
   }
 }
 
-io::Task<void> PinKeeper::unpin(std::string model) {
+io::Task<void> PinKeeper::unpin(std::string model, uint64_t work) {
   const io::Call call = world_.clock.call_within(metadata::kCallMax, tasks_.token());
   std::vector<cluster::Pin> pins{{pins_.self(), model}};
   const auto done = co_await pins_.remove(std::move(pins), call);
@@ -142,7 +151,7 @@ io::Task<void> PinKeeper::unpin(std::string model) {
   } else {
     log_warn("cannot unpin", field("model", model), field("error", done.error()));
   }
-  if (const auto known = kept_.find(model); known != kept_.end()) known->second.busy = false;
+  end(model, work);
 }
 
 void PinKeeper::failed(const std::string& model, Kept& kept, Error error) {

@@ -42,6 +42,7 @@ class PinKeeper {
     Digest key;         // Of its runner.
     bool held = false;  // The scheduler keeps it from leaving; else it is to be loaded.
     bool busy = false;  // Being loaded, or unpinned.
+    uint64_t work = 0;  // The number of that, or of the last.
     io::TimePoint wait_until = io::kNever;  // For its load to begin; then it gives up.
     io::CancelSource gives_up;
     int failures = 0;
@@ -53,8 +54,11 @@ class PinKeeper {
   void look();
   void release(const Digest& key);  // Unless another name keeps it.
   void keep(const std::string& model, Kept& kept);
-  io::Task<void> load(std::string model, scheduler::Target target, io::CancelToken gives_up);
-  io::Task<void> unpin(std::string model);
+  // Of a load or unpin. Null: the model was unpinned meanwhile, and may be pinned anew.
+  Kept* end(const std::string& model, uint64_t work);
+  io::Task<void> load(std::string model, uint64_t work, scheduler::Target target,
+                      io::CancelToken gives_up);
+  io::Task<void> unpin(std::string model, uint64_t work);
   void failed(const std::string& model, Kept& kept, Error error);
 
   io::World& world_;
@@ -65,6 +69,7 @@ class PinKeeper {
   std::map<std::string, Kept> kept_;  // By model.
   io::Event changed_;
   bool stale_ = false;
+  uint64_t works_ = 0;
   io::TaskGroup tasks_;
 };
 

@@ -191,6 +191,27 @@ io::Task<void> finds_no_room(Bench& bench) {
 }
 TEST(PinKeeper, TellsThatThereIsNoRoom) { Bench().run(finds_no_room); }
 
+io::Task<void> is_unpinned_meanwhile(Bench& bench) {
+  bench.memory = 200;
+  co_await bench.restart();
+  auto options = scheduler::AcquireOptions{};
+  auto busy = co_await bench.local->acquire(scheduler::testing::target("hen"), options, {});
+  CO_ASSERT(busy);
+  co_await bench.pin("fox");
+  co_await bench.pass(minutes(5));
+  co_await bench.unpin("fox");
+  co_await bench.pass(seconds(1));
+  co_await bench.pin("fox");
+  co_await bench.pass(minutes(9));
+  EXPECT_EQ(bench.keeper->error(bench.full("fox")), nullptr) << "it waits for ten minutes anew";
+  co_await bench.unpin("fox");
+  co_await bench.pass(seconds(1));
+  busy->reset();
+  co_await bench.pass(minutes(1));
+  EXPECT_THAT(bench.in_memory(), ElementsAre("hen:latest")) << "nobody wants the fox";
+}
+TEST(PinKeeper, StopsALoadThatIsWantedNoMore) { Bench().run(is_unpinned_meanwhile); }
+
 io::Task<void> follows_the_name(Bench& bench) {
   co_await bench.pin("fox");
   co_await bench.pin("hen");
