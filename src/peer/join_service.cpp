@@ -14,9 +14,13 @@ constexpr uint64_t kBodyBytesMax = 64 << 10;
 io::Task<void> JoinService::handle(http::Request& request, http::BodyReader& body,
                                    http::ResponseWriter& response) {
   Result<std::string> answer = fail(Errc::overloaded, "several machines join right now; try again");
-  if (asking_ < kAtOnceMax) {
+  // Before it takes a place: whoever sends it byte by byte keeps nobody else out.
+  auto asked = co_await body.read_all(kBodyBytesMax);
+  if (!asked) {
+    answer = fail(std::move(asked).error());
+  } else if (asking_ < kAtOnceMax) {
     asking_++;
-    answer = co_await join(request, body);
+    answer = co_await join(request, std::move(*asked));
     asking_--;
   }
   std::string text = answer ? std::move(*answer) : engine::error_line(answer.error());
@@ -24,8 +28,7 @@ io::Task<void> JoinService::handle(http::Request& request, http::BodyReader& bod
   (void)co_await response.send(answer ? 200 : 403, "application/json", std::move(text));
 }
 
-io::Task<Result<std::string>> JoinService::join(http::Request& request, http::BodyReader& body) {
-  CO_TRY(const std::string text, co_await body.read_all(kBodyBytesMax));
+io::Task<Result<std::string>> JoinService::join(http::Request& request, std::string text) {
   CO_TRY(cluster::JoinRequest asked, cluster::read_join_request(text));
   CO_TRY(const security::Authority authority, identity_.load_authority());
   const io::Call call = world_.clock.call_within(kJoinMax, request.cancel);

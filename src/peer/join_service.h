@@ -23,7 +23,7 @@ class JoinService {
                         http::ResponseWriter& response);
 
  private:
-  io::Task<Result<std::string>> join(http::Request& request, http::BodyReader& body);
+  io::Task<Result<std::string>> join(http::Request& request, std::string text);
 
   io::World& world_;
   metadata::Metadata& metadata_;
