@@ -28,7 +28,8 @@ void ReplicaWorkers::set_work(std::vector<Work> work) {
   });
   const io::TimePoint now = world_.clock.now();
   for (Work& item : work) {
-    if (running_.size() >= running_max_) return;
+    // What is urgent does not wait until long copies have ended that are not.
+    if (running_.size() >= running_max_ + (item.urgent ? 1 : 0)) return;
     if (running_.contains(item.key)) continue;
     const auto failure = failures_.find(item.key);
     if (failure != failures_.end() && failure->second.not_before > now) continue;

@@ -23,7 +23,8 @@ class ReplicaWorkers {
     std::function<io::Task<Result<void>>(io::CancelToken)> job;
   };
 
-  // `on_end` is called after each job: there may be new work.
+  // `running_max` jobs at a time, and one more if it is urgent. `on_end` is called after each job:
+  // there may be new work.
   ReplicaWorkers(io::World& world, size_t running_max, std::function<void()> on_end);
 
   // All there is to do now. What is not in it any more is forgotten, except what runs.
