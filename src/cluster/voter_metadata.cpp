@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "io/cancel.h"
+#include "metadata/watch_while_well.h"
 
 namespace om::cluster {
 namespace {
@@ -14,10 +15,6 @@ using metadata::LeaseId;
 using metadata::Revision;
 using metadata::Snapshot;
 using metadata::Transaction;
-
-// How often a watch looks whether its engine is well, and after how long without it goes elsewhere:
-// an election is over by then.
-constexpr std::chrono::seconds kLook{1}, kUnwellMax{3};
 
 // A stay at the other voters. It ends when `own` is well again.
 class Stay {
@@ -37,7 +34,7 @@ class Stay {
   void look() {
     timer_ = 0;
     if (own_.healthy()) return end();
-    timer_ = clock_.start_timer(clock_.now() + kLook, [this] { look(); });
+    timer_ = clock_.start_timer(clock_.now() + metadata::kWellLook, [this] { look(); });
   }
 
   io::Clock& clock_;
@@ -79,16 +76,12 @@ class VoterWatch final : public metadata::Watch {
 
   // Both: empty after a move.
   io::Task<Result<std::vector<Event>>> next_own(io::Call call) {
-    io::Clock& clock = metadata_.world_.clock;
     while (true) {
-      io::Call look = call;
-      look.deadline = std::min(call.deadline, clock.now() + kLook);
-      auto events = co_await watch_->next(look);
-      const bool is_quiet =
-          !events && events.error().code == Errc::deadline_exceeded && clock.now() < call.deadline;
-      if (!is_quiet) co_return events;
-      if (metadata_.own_.healthy()) well_ = clock.now();
-      if (clock.now() - well_ >= kUnwellMax && can_leave()) break;
+      auto events = co_await metadata::next_while_well(metadata_.world_.clock, metadata_.own_,
+                                                       *watch_, well_, call);
+      if (!events) co_return fail(std::move(events).error());
+      if (*events) co_return std::move(**events);
+      if (can_leave()) break;  // Else it waits on, and looks again.
     }
     go(true);
     co_return std::vector<Event>();

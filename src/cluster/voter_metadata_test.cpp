@@ -10,6 +10,7 @@
 namespace om::cluster {
 namespace {
 
+using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 class VoterFacts : public ::testing::Test {
@@ -44,6 +45,7 @@ class VoterFacts : public ::testing::Test {
   io::Task<void> asks_the_other_one();
   io::Task<void> follows();
   io::Task<void> ends();
+  io::Task<void> stays();
 
   sim::World sim_{7};
   sim::SharedMetadata shared_{sim_};
@@ -116,6 +118,24 @@ io::Task<void> VoterFacts::follows() {
   co_await put_and_hear(*watch, "alone");  // It has come back.
 }
 TEST_F(VoterFacts, AreFollowedThroughOthersAndBack) { run(follows()); }
+
+// For an election, however much changed before it and however long ago it was quiet.
+io::Task<void> VoterFacts::stays() {
+  const auto watch = facts_.watch("/", 1);
+  for (int i = 0; i < 6; i++) {
+    co_await put_and_hear(*watch, fmt::format("{}", i));
+    (void)co_await sim_.clock().sleep_for(milliseconds(900));
+  }
+  own_->says_healthy = false;
+  const auto quiet = co_await watch->next(sim_.clock().call_within(milliseconds(1100)));
+  EXPECT_FALSE(quiet.has_value());
+  lose_own();
+  const auto done = co_await put("meanwhile");
+  CO_ASSERT(done.has_value());
+  const auto events = co_await watch->next(sim_.clock().call_within(milliseconds(500)));
+  EXPECT_FALSE(events.has_value()) << "it has moved already";
+}
+TEST_F(VoterFacts, AreFollowedWhereTheyAreDuringAnElection) { run(stays()); }
 
 io::Task<void> VoterFacts::ends() {
   lose_own();

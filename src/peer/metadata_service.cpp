@@ -4,6 +4,7 @@
 #include "cluster/metadata_wire.h"
 #include "engine/remote/wire.h"
 #include "io/cancel_either.h"
+#include "metadata/watch_while_well.h"
 #include "peer/line_stream.h"
 
 namespace om::peer {
@@ -13,8 +14,6 @@ namespace json = boost::json;
 
 constexpr std::string_view kPrefix = "/peer/v1/metadata/";
 constexpr uint64_t kBodyBytesMax = 128ull << 20;
-// An election is over by then. How often it is looked whether there is a majority.
-constexpr std::chrono::seconds kUnwellMax{3}, kHealthLook{1};
 // Nothing is there: to list it tells what is the newest revision.
 constexpr const char* kNothing = "/nothing/";
 
@@ -117,23 +116,20 @@ io::Task<Result<void>> MetadataService::watch(json::object question, LineStream&
   metadata::Revision from = 0;
   fields.read("from", from);
   if (from > 0) {
-    CO_TRY_VOID(co_await check_told(from, world_.clock.call_within(kUnwellMax, call.cancel)));
+    CO_TRY_VOID(
+        co_await check_told(from, world_.clock.call_within(metadata::kUnwellMax, call.cancel)));
   }
   const auto watch = metadata_.watch(fields.text("prefix"), from);
   io::TimePoint well = world_.clock.now();
   while (true) {
-    io::Call look = call;
-    look.deadline = world_.clock.now() + kHealthLook;
-    auto events = co_await watch->next(look);
-    const bool is_quiet = !events && events.error().code == Errc::deadline_exceeded;
-    if (!events && !is_quiet) co_return fail(std::move(events).error());
-    if (events || metadata_.healthy()) well = world_.clock.now();
-    if (is_quiet) {
-      if (world_.clock.now() - well < kUnwellMax) continue;
+    auto looked = co_await metadata::next_while_well(world_.clock, metadata_, *watch, well, call);
+    if (!looked) co_return fail(std::move(looked).error());
+    if (!*looked) {
       co_return fail(Errc::not_leader, "this voter reaches no majority: another one may");
     }
-    json::object line = cluster::encode_events(*events);
-    for (const metadata::Event& event : *events) {
+    const std::vector<metadata::Event>& events = **looked;
+    json::object line = cluster::encode_events(events);
+    for (const metadata::Event& event : events) {
       from = std::max(from, event.entry.modified + 1);
     }
     line["next"] = from;
