@@ -44,6 +44,22 @@ std::vector<const NodeInfo*> View::holders_of(const Digest& key) const {
   return holders;
 }
 
+std::vector<const NodeInfo*> View::changed_since(const View& before) const {
+  std::vector<const NodeInfo*> changed;
+  if (nodes_ == before.nodes_) return changed;
+  auto old = before.nodes_->begin();
+  const auto end = before.nodes_->end();
+  for (const auto& node : *nodes_) {
+    while (old != end && *old != node && (*old)->name < node->name) ++old;
+    if (old != end && *old == node) {
+      ++old;
+    } else {
+      changed.push_back(node.get());
+    }
+  }
+  return changed;
+}
+
 View View::with(NodeInfo report) const {
   std::vector<NodeInfo> reports;
   reports.push_back(std::move(report));

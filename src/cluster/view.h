@@ -31,6 +31,7 @@ struct RunnerInfo {
   double load_progress = 0;  // 0..1 while it loads, in steps: each one is a report.
   // Measured; 0: not yet. Tokens a second of one stream that runs alone, and of prompts.
   double output_rate = 0, prompt_rate = 0;
+  bool rates_are_old = false;         // Nothing was measured for long: they may be others now.
   int64_t pending_prompt_tokens = 0;  // Of running and queued requests, not yet evaluated.
   bool pinned = false;
   // On other nodes, of a model that is larger than one.
@@ -106,6 +107,10 @@ class View {
   const NodeInfo* find(std::string_view name) const;  // Null: unknown.
   // The nodes that have the model in memory, ready or loading.
   std::vector<const NodeInfo*> holders_of(const Digest& key) const;
+
+  // What is another report than in `before`: a comparison of addresses a node, and nothing at all
+  // where the View is the same. Keep this one while they are used.
+  std::vector<const NodeInfo*> changed_since(const View& before) const;
 
   // With one node's newer report in place of its old one, or added. An older report changes
   // nothing.

@@ -42,6 +42,21 @@ TEST(View, TellsWhoHasAModel) {
   EXPECT_EQ(holders[1]->name, "c");
 }
 
+TEST(View, TellsWhatIsAnotherReport) {
+  const auto names_since = [](const View& view, const View& before) {
+    std::string names;
+    for (const NodeInfo* changed : view.changed_since(before)) names += changed->name;
+    return names;
+  };
+  const View view = *View::of({node("b", 5), node("c", 5), node("d", 5)});
+  EXPECT_EQ(names_since(view, View()), "bcd");
+  EXPECT_EQ(names_since(view, view), "");
+  EXPECT_EQ(names_since(view.with(node("c", 5)), view), "c");
+  EXPECT_EQ(names_since(view.with({node("a", 1), node("d", 6), node("e", 1)}), view), "ade");
+  EXPECT_EQ(names_since(view.without("b"), view), "");
+  EXPECT_EQ(names_since(view.without("b").without("d").with(node("b", 6)), view), "b");
+}
+
 TEST(View, TakesManyReportsAtOnce) {
   const View before = View().with(node("b", 5, {"x"})).with(node("d", 5));
   std::vector<NodeInfo> reports{node("e", 1), node("d", 6, {"y"}), node("b", 4), node("a", 1)};

@@ -38,17 +38,7 @@ size_t ClusterIndex::room_class(uint64_t bytes) {
   return std::min(2 * power + (upper_half ? 1 : 0), kRoomClasses - 1);
 }
 
-std::vector<NodeNumber> ClusterIndex::sync(const cluster::View& view) {
-  for (const cluster::NodeInfo& info : view.nodes()) {
-    const auto known = numbers_.find(info.name);
-    if (known != numbers_.end()) {
-      const cluster::NodeInfo& old = slots_[known->second].info;
-      if (old.reported == info.reported && old.state == info.state && old.ramp == info.ramp) {
-        continue;
-      }
-    }
-    put(info);
-  }
+std::vector<NodeNumber> ClusterIndex::remove_others(const cluster::View& view) {
   std::vector<NodeNumber> gone;
   if (alive_.size() == view.nodes().size()) return gone;
   for (NodeNumber number : alive_) {

@@ -19,12 +19,10 @@ namespace om::scheduler {
 // may get it, so whoever keeps numbers (PrefixIndex, LoadOverlay, Breakers) must forget it first.
 class ClusterIndex {
  public:
-  // What of `view` is newer than what is known, and nothing that is not in it. Costs a comparison a
-  // node; with many nodes put() each report as it comes. Returns the numbers of nodes that are
-  // gone.
-  std::vector<NodeNumber> sync(const cluster::View& view);
   // Replaces what is known of this node.
   NodeNumber put(const cluster::NodeInfo& report);
+  // All of `view` was put: what is not in it goes. Returns the numbers of nodes that are gone.
+  std::vector<NodeNumber> remove_others(const cluster::View& view);
   void remove(NodeNumber number);
 
   size_t size() const { return alive_.size(); }

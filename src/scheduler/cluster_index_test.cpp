@@ -70,9 +70,12 @@ TEST(ClusterIndex, ListsOnlyReadyNodes) {
 
 TEST(ClusterIndex, TakesOverAViewAndSaysWhoIsGone) {
   ClusterIndex index;
-  EXPECT_TRUE(index.sync(*cluster::View::of({node("a", 1, {"x"}), node("b", 1, {"x"})})).empty());
+  for (const char* name : {"a", "b"}) index.put(node(name, 1, {"x"}));
+  EXPECT_TRUE(index.remove_others(*cluster::View::of({node("a", 1), node("b", 1)})).empty());
   const NodeNumber a = *index.find("a");
-  const auto gone = index.sync(*cluster::View::of({node("b", 2, {"y"}), node("c", 1, {"x"})}));
+  index.put(node("b", 2, {"y"}));
+  index.put(node("c", 1, {"x"}));
+  const auto gone = index.remove_others(*cluster::View::of({node("b", 2), node("c", 1)}));
   EXPECT_EQ(gone, std::vector<NodeNumber>{a});
   EXPECT_FALSE(index.find("a"));
   EXPECT_EQ(names(index, index.with_runner(Digest::of("x"))), Names{"c"});

@@ -23,11 +23,9 @@ io::Duration duration_of(double ms) {
 }  // namespace
 
 void NodeChooser::observe(const cluster::View& view) {
-  for (const cluster::NodeInfo& report : view.nodes()) {
-    const auto known = cluster_.find(report.name);
-    if (known) forget_ended_runners(*known, report);
-  }
-  for (NodeNumber gone : cluster_.sync(view)) forget(gone);
+  for (const cluster::NodeInfo* report : view.changed_since(seen_)) observe(*report);
+  for (NodeNumber gone : cluster_.remove_others(view)) forget(gone);
+  seen_ = view;
 }
 
 void NodeChooser::observe(const cluster::NodeInfo& report) {

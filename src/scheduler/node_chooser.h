@@ -38,8 +38,9 @@ class NodeChooser {
                        PrefixIndex::Limits limits = {})
       : random_(random), options_(options), prefixes_(limits) {}
 
+  // Before each decision: costs little where few reports have come since the last one.
   void observe(const cluster::View& view);
-  void observe(const cluster::NodeInfo& report);  // One node's: cheaper in a large cluster.
+  void observe(const cluster::NodeInfo& report);  // One node's, where there is no View of all.
 
   // With what is learned of the model and what is known of the files.
   PlacementRequest request(const Target& target, const AcquireOptions& options) const;
@@ -63,6 +64,7 @@ class NodeChooser {
 
   io::Random& random_;
   PlacementOptions options_;
+  cluster::View seen_;
   ClusterIndex cluster_;
   PrefixIndex prefixes_;
   LoadOverlay overlay_;
