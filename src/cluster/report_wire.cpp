@@ -34,6 +34,7 @@ json::object encode_runner(const RunnerInfo& runner) {
                       {"pending_prompt_tokens", runner.pending_prompt_tokens},
                       {"pinned", runner.pinned},
                       {"value", runner.value}};
+  if (runner.rates_are_old) object["rates_are_old"] = true;
   if (runner.expires_ms) object["expires_ms"] = *runner.expires_ms;
   if (!runner.part_of.empty()) object["part_of"] = runner.part_of;
   if (!runner.parts.empty()) {
@@ -68,6 +69,7 @@ std::optional<RunnerInfo> decode_runner(const json::value& value) {
   fields.read("load_progress", runner.load_progress);
   fields.read("output_rate", runner.output_rate);
   fields.read("prompt_rate", runner.prompt_rate);
+  fields.read("rates_are_old", runner.rates_are_old);
   fields.read("pending_prompt_tokens", runner.pending_prompt_tokens);
   fields.read("pinned", runner.pinned);
   fields.read("value", runner.value);

@@ -38,5 +38,16 @@ TEST(ReportWire, TellsOfAVoterThatReachesNoMajority) {
   EXPECT_TRUE(decoded(encode_report(NodeInfo{}, false), read).reaches_majority);
 }
 
+TEST(ReportWire, TellsOfRatesThatAreOld) {
+  NodeInfo node;
+  for (const bool are_old : {true, false}) {
+    node.runners.emplace_back().rates_are_old = are_old;
+  }
+  const NodeInfo read = decoded(encode_report(node, false));
+  ASSERT_EQ(read.runners.size(), 2U);
+  EXPECT_TRUE(read.runners[0].rates_are_old);
+  EXPECT_FALSE(read.runners[1].rates_are_old);
+}
+
 }  // namespace
 }  // namespace om::cluster

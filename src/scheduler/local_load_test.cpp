@@ -97,5 +97,30 @@ TEST(LocalLoad, LoadsAgainAtOnceWhatWasLoadedSinceAnotherOneFailed) {
   Node().run(loads_again_at_once);
 }
 
+io::Task<void> read_slowly(LocalScheduler& scheduler, bool& ended) {
+  auto lease = co_await scheduler.acquire(target("a"), {}, {});
+  EXPECT_FALSE(lease.has_value());
+  ended = true;
+}
+
+io::Task<void> ends_under_a_reader(sim::World& sim) {
+  testing::Script script;
+  auto plans = std::make_unique<testing::SimplePlans>(sim.clock(), std::chrono::seconds(5));
+  auto scheduler = std::make_unique<LocalScheduler>(
+      sim.world(), LocalSchedulerOptions{.memory_total = 100'000},
+      testing::scripted_engines(sim.clock(), script), std::move(plans));
+  bool ended = false;
+  io::spawn_detached(sim.world().executor, read_slowly(*scheduler, ended));
+  (void)co_await sim.clock().sleep_for(std::chrono::seconds(1));
+  co_await scheduler->stop();
+  EXPECT_TRUE(ended) << "it would go on in a scheduler that is gone";
+  scheduler.reset();
+  (void)co_await sim.clock().sleep_for(std::chrono::seconds(10));
+}
+TEST(LocalLoad, StopWaitsForWhoReadsAHeader) {
+  sim::World sim(1);
+  sim.run(ends_under_a_reader(sim));
+}
+
 }  // namespace
 }  // namespace om::scheduler::testing

@@ -191,6 +191,22 @@ io::Task<void> measures(Node& node) {
 }
 TEST(LocalQueue, MeasuresHowFastItIs) { Node().run(measures); }
 
+io::Task<void> tells_of_old_rates(Node& node) {
+  auto lease = co_await node.acquire(target("a"));
+  CO_ASSERT(lease);
+  const auto are_old = [&] { return node.scheduler.node_info("n").runners.at(0).rates_are_old; };
+  co_await node.pass(std::chrono::minutes(11));
+  EXPECT_FALSE(are_old()) << "there are none";
+  const RunTimes times{.output_tokens = 50, .output_time = seconds(5)};
+  (*lease)->note_end(times);
+  EXPECT_FALSE(are_old());
+  co_await node.pass(std::chrono::minutes(11));
+  EXPECT_TRUE(are_old());
+  (*lease)->note_end(times);
+  EXPECT_FALSE(are_old());
+}
+TEST(LocalQueue, TellsThatItHasMeasuredNothingForLong) { Node().run(tells_of_old_rates); }
+
 io::Task<void> remembers_rates(Node& node) {
   const auto load_anew = [&](uint64_t graphics_bytes) {
     node.scheduler.unload(target("a").key());

@@ -14,6 +14,7 @@ namespace {
 constexpr size_t kEntriesMax = 256;       // Models remembered after they were unloaded.
 constexpr size_t kPlansPerModelMax = 16;  // Context sizes remembered.
 constexpr int kContextMin = 4, kVisionContextMin = 2048;
+constexpr std::chrono::minutes kRatesOld{10};             // Since an answer was measured.
 constexpr std::chrono::hours kFarFuture{24 * 365 * 100};  // Sums with it do not overflow.
 
 io::Duration part_of(io::Duration took, double share) {
@@ -81,6 +82,7 @@ LocalScheduler::LocalScheduler(io::World& world, LocalSchedulerOptions options,
       make_engine_(std::move(make_engine)),
       plans_(std::move(plans)),
       room_(options_.queue_max),
+      left_(world.clock),
       tasks_(world.executor, world.clock) {
   lend(options_.memory_total, 0);
 }
@@ -155,6 +157,7 @@ io::Task<Result<std::unique_ptr<Lease>>> LocalScheduler::acquire(Target target,
                                                                  io::Call call) {
   if (stopping_) co_return fail(shutting_down());
   if (call.cancel.cancelled()) co_return fail(Errc::cancelled, "the request was cancelled");
+  const Entered entered(*this);
   Waiter waiter(world_.clock, options);
   CO_TRY_VOID(co_await make_plans(target, waiter));
   if (stopping_) co_return fail(shutting_down());
@@ -307,9 +310,10 @@ void LocalScheduler::learn(const Digest& key, Instance& instance, const Holder& 
                          part_of(times.prompt_time - holder.learned.time,
                                  PromptShare::of_prompt(holder.marked, first)));
   const double beside = static_cast<double>(instance.holders.size()) - 1;
-  entry->output_rate.add(
+  const bool measured = entry->output_rate.add(
       static_cast<double>(times.output_tokens) * (1 + kBatchSlowdown * std::max(0.0, beside)),
       part_of(times.output_time, PromptShare::of_answer(first, end)));
+  if (measured) entry->answer_measured_at = world_.clock.now();
 }
 
 void LocalScheduler::distrust(const std::shared_ptr<Instance>& instance, const Error& error) {
@@ -416,6 +420,8 @@ cluster::RunnerInfo LocalScheduler::runner_info(const ModelEntry& entry, LoadedM
   runner.on_card = model.on_card;
   runner.prompt_rate = in_steps(entry.prompt_rate.per_second());
   runner.output_rate = in_steps(entry.output_rate.per_second());
+  runner.rates_are_old =
+      runner.output_rate > 0 && world_.clock.now() - entry.answer_measured_at > kRatesOld;
   runner.value = in_steps(entry.expected_loss(world_.clock.now()));
   for (const Holder& holder : entry.instance->holders) {
     runner.pending_prompt_tokens += holder.prompt_left;
@@ -450,6 +456,11 @@ io::Task<void> LocalScheduler::stop() {
     if (entry->instance) end(key, entry->instance, "stopped");
   }
   co_await tasks_.stop();
+  // Whoever reads a model's header, or waits for what the cards say, cannot be called off.
+  while (inside_ > 0) {
+    const auto left = co_await left_.wait();
+    if (!left) break;
+  }
 }
 
 std::unique_ptr<LocalScheduler> make_local_scheduler(io::World& world,

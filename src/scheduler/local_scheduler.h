@@ -168,6 +168,17 @@ class LocalScheduler final : public Scheduler {
   uint64_t last_waiter_ = 0;
   MeasuredRate load_rate_{1 << 20};  // Bytes a second, beyond what every load takes.
   bool stopping_ = false, pumping_ = false, pump_again_ = false;
+  // Counts who is in acquire(): stop() waits for them, too.
+  struct Entered {
+    explicit Entered(LocalScheduler& its) : scheduler(its) { scheduler.inside_++; }
+    ~Entered() {
+      if (--scheduler.inside_ == 0) scheduler.left_.notify_all();
+    }
+    Entered(const Entered&) = delete;
+    LocalScheduler& scheduler;
+  };
+  size_t inside_ = 0;
+  io::Event left_;
   io::TimePoint wake_at_ = io::kNever, timer_at_ = io::kNever;
   io::Clock::TimerId timer_ = 0;
   // Leases may outlive the scheduler; they look here first.

@@ -11,6 +11,9 @@ constexpr double kMsPerSecond = 1000;
 constexpr double kLoadLeft = 0.5;
 // A busy model is given this long before it is asked to make room (LocalScheduler's kDrainAfter).
 constexpr double kDrainAfterMs = 2000;
+// What was measured long ago may have been an hour in which something else kept the machine busy:
+// an idle runner then counts as this much of the usual at least, so that a request finds out.
+constexpr double kTriedPart = 0.5;
 // A late first token says that the node is slower than it reported, beyond what estimates err by
 // and up to a point.
 constexpr double kLateGraceMs = 3000, kLateMsMax = 60'000;
@@ -27,6 +30,11 @@ bool is_busy(const cluster::RunnerInfo& runner) {
 
 io::Duration duration_of(double ms) {
   return std::chrono::duration_cast<io::Duration>(std::chrono::duration<double, std::milli>(ms));
+}
+
+double believed(double measured, double usual, bool is_tried) {
+  if (measured <= 0) return usual;
+  return is_tried ? std::max(measured, kTriedPart * usual) : measured;
 }
 
 // How much faster a node is than those with `usual` processors, as far as that tells.
@@ -48,22 +56,22 @@ double NodeCost::usual_output_rate(const cluster::NodeInfo& node, bool on_card) 
                                             std::min(rates_.processors, kOutputProcessors)));
 }
 
-double NodeCost::prompt_rate(const cluster::NodeInfo& node,
-                             const cluster::RunnerInfo& runner) const {
-  return runner.prompt_rate > 0 ? runner.prompt_rate : usual_prompt_rate(node, runner.on_card);
+double NodeCost::prompt_rate(const cluster::NodeInfo& node, const cluster::RunnerInfo& runner,
+                             bool is_tried) const {
+  return believed(runner.prompt_rate, usual_prompt_rate(node, runner.on_card), is_tried);
 }
 
 double NodeCost::output_rate(const cluster::NodeInfo& node, const cluster::RunnerInfo& runner,
-                             int batch) const {
+                             int batch, bool is_tried) const {
   const double alone =
-      runner.output_rate > 0 ? runner.output_rate : usual_output_rate(node, runner.on_card);
+      believed(runner.output_rate, usual_output_rate(node, runner.on_card), is_tried);
   return alone / (1 + options_.batch_slowdown * std::max(0, batch - 1));
 }
 
 double NodeCost::service_ms(const cluster::NodeInfo& node,
                             const cluster::RunnerInfo& runner) const {
   const int slots = runner.slots > 0 ? runner.slots : options_.slots;
-  return request_.output_tokens / output_rate(node, runner, slots) * kMsPerSecond;
+  return request_.output_tokens / output_rate(node, runner, slots, false) * kMsPerSecond;
 }
 
 Exclusion NodeCost::exclusion_of(NodeNumber number, double breaker_share) const {
@@ -129,9 +137,10 @@ void NodeCost::serve(NodeCandidate& candidate, const cluster::NodeInfo& node,
   candidate.loaded = true;
   candidate.measured = runner.prompt_rate > 0 && runner.output_rate > 0;
   CostTerms& cost = candidate.cost;
-  const double rate = prompt_rate(node, runner);
   const int slots = std::max(1, runner.slots);
   const int inside = std::max(0, runner.running + runner.queued + extra.requests);
+  const bool is_tried = runner.rates_are_old && inside == 0;
+  const double rate = prompt_rate(node, runner, is_tried);
   candidate.requests = inside;
   candidate.own_requests = std::min(extra.own, inside);
   // What was pending when the report was made has shrunk since.
@@ -161,7 +170,8 @@ void NodeCost::serve(NodeCandidate& candidate, const cluster::NodeInfo& node,
   const int batch = std::min(inside + 1, slots);
   const double weight =
       request_.priority == Priority::batch ? options_.batch_output_weight : options_.output_weight;
-  candidate.answer_ms = request_.output_tokens / output_rate(node, runner, batch) * kMsPerSecond;
+  candidate.answer_ms =
+      request_.output_tokens / output_rate(node, runner, batch, is_tried) * kMsPerSecond;
   cost.decode = weight * candidate.answer_ms;
   if (runner.loading) cost.load = kLoadLeft * load_ms(node);
 }

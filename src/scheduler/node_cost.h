@@ -49,9 +49,11 @@ class NodeCost {
   // Where none is measured; `on_card`: as a whole.
   double usual_prompt_rate(const cluster::NodeInfo& node, bool on_card) const;
   double usual_output_rate(const cluster::NodeInfo& node, bool on_card) const;
-  double prompt_rate(const cluster::NodeInfo& node, const cluster::RunnerInfo& runner) const;
-  double output_rate(const cluster::NodeInfo& node, const cluster::RunnerInfo& runner,
-                     int batch) const;
+  // `is_tried`: idle, and what it has measured is old.
+  double prompt_rate(const cluster::NodeInfo& node, const cluster::RunnerInfo& runner,
+                     bool is_tried) const;
+  double output_rate(const cluster::NodeInfo& node, const cluster::RunnerInfo& runner, int batch,
+                     bool is_tried) const;
 
   const PlacementState& state_;
   const PlacementRequest& request_;

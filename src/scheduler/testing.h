@@ -107,7 +107,10 @@ inline ScriptedEngine* Script::find(const std::string& name) const {
 class SimplePlans final : public MemoryPlans {
  public:
   explicit SimplePlans(std::vector<int> slots) : slots_(std::move(slots)) {}
+  // As a disk that pauses.
+  SimplePlans(io::Clock& clock, io::Duration takes) : clock_(&clock), takes_(takes) {}
   io::Task<Result<std::vector<Plan>>> plans(const Target& wanted, int context) override {
+    if (clock_ != nullptr) (void)co_await clock_->sleep_for(takes_);
     std::vector<Plan> result;
     for (int slots : slots_) {
       Plan plan;
@@ -121,7 +124,9 @@ class SimplePlans final : public MemoryPlans {
   }
 
  private:
-  std::vector<int> slots_;
+  std::vector<int> slots_{1};
+  io::Clock* clock_ = nullptr;
+  io::Duration takes_{};
 };
 
 inline engine::EngineFactory scripted_engines(io::Clock& clock, Script& script) {
