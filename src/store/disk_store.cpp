@@ -2,46 +2,13 @@
 
 #include "base/log.h"
 #include "store/blob_writer.h"
+#include "store/disk_hold.h"
 #include "store/hash_file.h"
 #include "store/model_loader.h"
 #include "store/partial_blob.h"
 
 namespace om::store {
 namespace {
-
-class DiskHold final : public Hold {
- public:
-  // `path`: what the paths of its files begin with.
-  DiskHold(io::World& world, Layout layout, io::Path path)
-      : world_(world), layout_(std::move(layout)), path_(std::move(path)) {}
-  ~DiskHold() override {
-    // Removed while still locked; a file that stays is unlocked and thus stale.
-    for (const io::Path& path : paths_) (void)world_.files.remove(path);
-  }
-  io::Task<Result<void>> add(std::vector<Digest> digests) override {
-    io::Path path;
-    auto job = [this, &path, &digests]() -> Result<std::unique_ptr<io::File>> {
-      TRY(const auto lock, lock_store(world_.files, layout_));
-      // Simulated processes share one suffix, and files that a crash left stay for a week.
-      do {
-        path = fmt::format("{}-{}", path_, ++count_);
-      } while (world_.files.exists(path));
-      return make_hold_file(world_.files, path, digests);
-    };
-    CO_TRY(auto file, co_await world_.workers.run(std::move(job)));
-    paths_.push_back(path);
-    files_.push_back(std::move(file));
-    co_return Result<void>{};
-  }
-
- private:
-  io::World& world_;
-  Layout layout_;
-  io::Path path_;
-  uint64_t count_ = 0;
-  std::vector<io::Path> paths_;
-  std::vector<std::unique_ptr<io::File>> files_;
-};
 
 // partial/work-N and partial/work-N.lock, which is locked while it is in use.
 class DiskWorkspace final : public Workspace {
