@@ -4,6 +4,7 @@
 
 #include "prompt/constraint.h"
 #include "prompt/media.h"
+#include "prompt/member_budget.h"
 #include "prompt/tool_schema.h"
 #include "prompt/turns.h"
 
@@ -39,11 +40,17 @@ boost::json::value usable(boost::json::value tool) {
   return tool;
 }
 
-std::vector<common_chat_tool> convert_tools(const ChatInput& input) {
+void charge(MemberBudget& budget, std::string_view json) {
+  if (auto few = budget.add_text(json); !few) throw std::invalid_argument(few.error().what);
+}
+
+std::vector<common_chat_tool> convert_tools(const ChatInput& input, MemberBudget& budget) {
   std::vector<common_chat_tool> tools;
   for (const auto& tool : input.tools) {
+    const std::string text = boost::json::serialize(usable(tool));
+    charge(budget, text);
     auto json = common_json::array();
-    json.push_back(common_json::parse(boost::json::serialize(usable(tool))));
+    json.push_back(common_json::parse(text));
     auto parsed = common_chat_tools_parse_oaicompat(json);
     if (parsed.front().name.size() > kNameBytesMax) {
       throw std::invalid_argument(
@@ -54,8 +61,9 @@ std::vector<common_chat_tool> convert_tools(const ChatInput& input) {
   return tools;
 }
 
-void choose_tools(const ChatInput& input, common_chat_templates_inputs& inputs) {
-  inputs.tools = convert_tools(input);
+void choose_tools(const ChatInput& input, MemberBudget& budget,
+                  common_chat_templates_inputs& inputs) {
+  inputs.tools = convert_tools(input, budget);
   inputs.parallel_tool_calls = input.parallel_tool_calls;
   const std::string& choice = input.tool_choice;
   if (choice.empty() || choice == "auto") return;
@@ -101,13 +109,15 @@ void choose_thinking(const model::Think& think, common_chat_templates_inputs& in
 
 common_chat_templates_inputs to_inputs(const ChatInput& input) {
   common_chat_templates_inputs inputs;
+  MemberBudget budget;
   for (const auto& message : input.messages) {
+    for (const auto& call : message.tool_calls) charge(budget, call.arguments);
     inputs.messages.push_back(convert(message, input.media_marker));
   }
   inputs.now = std::chrono::system_clock::time_point(std::chrono::seconds(input.now_seconds));
   inputs.add_generation_prompt = !continues(input);
   if (continues(input)) inputs.continue_final_message = COMMON_CHAT_CONTINUATION_AUTO;
-  choose_tools(input, inputs);
+  choose_tools(input, budget, inputs);
   choose_format(input.format, inputs);
   choose_thinking(input.think, inputs);
   return inputs;

@@ -8,7 +8,8 @@
 
 namespace om::prompt::llama {
 
-// std::invalid_argument: a tool_choice that cannot be met. Whatever the library throws at tools
+// std::invalid_argument: a tool_choice that cannot be met, or JSON that the library would read for
+// too long (member_budget.h). Whatever the library throws at tools
 // that are none.
 common_chat_templates_inputs to_inputs(const ChatInput& input);
 

@@ -60,6 +60,7 @@ class Walk {
         below = std::max(below, depth);
       }
     } else if (const auto* object = value.if_object()) {
+      TRY_VOID(work_.members.add(object->size()));
       for (const auto& [name, one] : *object) {
         TRY(const size_t depth, nesting(one));
         below = std::max(below, depth);

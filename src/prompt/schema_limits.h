@@ -8,6 +8,7 @@
 #include <boost/json.hpp>
 
 #include "base/result.h"
+#include "prompt/member_budget.h"
 
 namespace om::prompt {
 
@@ -16,6 +17,7 @@ inline constexpr int64_t kRepetitionsMax = 2'000;  // llama-grammar.cpp's MAX_RE
 
 struct SchemaWork {
   size_t parts = 0, visits = 0, types = 0, name_bytes = 0, constants = 0, copies = 0, optional = 0;
+  MemberBudget members;
 };
 
 // What one request may have converted.

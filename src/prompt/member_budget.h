@@ -1,0 +1,27 @@
+// How many members the JSON objects of one request may have that llama.cpp's library reads (tools,
+// arguments of past calls, a format's schema). Its objects (nlohmann's ordered_json) are lists: for
+// each member all before it are looked at, 5 ns each, on the io thread and at every rendering.
+// Private to this room.
+#pragma once
+
+#include <cstddef>
+#include <string_view>
+
+#include "base/result.h"
+
+namespace om::prompt {
+
+inline constexpr size_t kMembersMax = 5'000;  // Of one object, if no other has many.
+
+class MemberBudget {
+ public:
+  // invalid_argument, with the bound: together with what was added before they are too many.
+  Result<void> add(size_t members);
+  // Adds each object in the text, also those of JSON that is cut off or broken.
+  Result<void> add_text(std::string_view json);
+
+ private:
+  size_t comparisons_ = 0;
+};
+
+}  // namespace om::prompt
