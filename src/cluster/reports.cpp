@@ -17,11 +17,19 @@ constexpr std::chrono::milliseconds kSelfAgeMax{20};
 // sent.
 constexpr io::Duration kToldAgeMax = engine::kBeatInterval * 3 / 2;
 
-NodeInfo unknown_node(const engine::PeerLink& link) {
+// Of nodes that another one tells of and this one does not know (yet).
+constexpr size_t kUnknownToldMax = 1024;
+
+NodeInfo unknown_node(std::string name) {
   NodeInfo node;
-  node.name = link.node;
-  node.peer = link.endpoint;
+  node.name = std::move(name);
   node.state = NodeState::joining;
+  return node;
+}
+
+NodeInfo unknown_node(const engine::PeerLink& link) {
+  NodeInfo node = unknown_node(link.node);
+  node.peer = link.endpoint;
   return node;
 }
 
@@ -35,7 +43,7 @@ Reports::~Reports() = default;
 void Reports::set_peers(std::vector<engine::PeerLink> peers, std::vector<std::string> aggregators) {
   if (peers_.empty() && !aggregators.empty()) follows_each_ = false;
   std::map<std::string, std::shared_ptr<Peer>, std::less<>> next;
-  bool has_new = false;
+  bool must_ask = aggregators != aggregators_;
   for (engine::PeerLink& link : peers) {
     const auto known = peers_.find(link.node);
     if (known != peers_.end() && known->second->link.endpoint == link.endpoint &&
@@ -46,17 +54,20 @@ void Reports::set_peers(std::vector<engine::PeerLink> peers, std::vector<std::st
     auto peer = std::make_shared<Peer>(std::move(link), io::CancelSource());
     publish(unknown_node(peer->link));
     if (follows_each_) tasks_.spawn(follow(peer));
-    has_new = true;
+    // The one that is asked is elsewhere; or it tells no more of who was forgotten meanwhile.
+    must_ask = must_ask || std::ranges::count(aggregators, peer->link.node) > 0 ||
+               told_->forgotten.contains(peer->link.node);
     next.emplace(peer->link.node, std::move(peer));
   }
   for (const auto& [name, peer] : peers_) {
     const auto kept = next.find(name);
     if (kept == next.end() || kept->second != peer) peer->stop.cancel();
-    if (kept == next.end()) view_ = view_.without(name);
+    if (kept != next.end()) continue;
+    view_ = view_.without(name);
+    if (told_->nodes.erase(name) > 0) told_->forgotten.insert(name);
   }
   peers_ = std::move(next);
-  // What was told of new ones was passed over: all of it is asked for again.
-  if (has_new || aggregators != aggregators_) ask(std::move(aggregators));
+  if (must_ask) ask(std::move(aggregators));
 }
 
 // Whoever tells first ends that each is followed.
@@ -206,19 +217,20 @@ io::Task<Result<void>> Reports::read_told(engine::PeerLink from, io::CancelToken
                                                   io::Call{io::kNever, cancel.token()});
   if (!opened) co_return fail(std::move(opened).error());
   engine::LineReader reader = std::move(*opened);
-  std::map<std::string, NodeInfo> nodes;
+  const auto all = std::make_shared<Told>();
+  told_ = all;
   while (true) {
     CO_TRY(const boost::json::object line, co_await reader.next());
     if (const std::string node = told_node(line); !node.empty()) {
-      if (const engine::PeerLink* link = link_of(node)) {
-        NodeInfo& known = nodes.try_emplace(node, unknown_node(*link)).first->second;
-        known = decode_told(line, std::move(known));
-      }
+      // It may have joined, and this node hears of that later: nothing is told twice.
+      if (!link_of(node) && all->nodes.size() >= peers_.size() + kUnknownToldMax) continue;
+      NodeInfo& known = all->nodes.try_emplace(node, unknown_node(node)).first->second;
+      known = decode_told(line, std::move(known));
       continue;
     }
     // A beat: all that was told holds until now.
     told = true;
-    publish_told(nodes);
+    publish_told(all->nodes);
     follow_each(false);
   }
 }
@@ -232,6 +244,7 @@ void Reports::publish_told(const std::map<std::string, NodeInfo>& nodes) {
       lose(*peer->second, {Errc::unavailable, "another node has lost it"});
     } else {
       reports.push_back(as_of(world_.clock.now() - kToldAgeMax, node));
+      reports.back().peer = peer->second->link.endpoint;
     }
   }
   view_ = view_.with(std::move(reports));

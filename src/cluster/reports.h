@@ -61,6 +61,11 @@ class Reports {
     engine::PeerLink link;
     io::CancelSource stop;
   };
+  // What the aggregator that is asked has told so far.
+  struct Told {
+    std::map<std::string, NodeInfo> nodes;  // Also of some that are not known here yet.
+    std::set<std::string> forgotten;        // They left the cluster since it was asked.
+  };
   io::Task<void> follow(std::shared_ptr<Peer> peer);
   http::ClientRequest question(const engine::PeerLink& link, std::string path) const;
   io::Task<Result<void>> read_reports(Peer& peer, bool returned, bool& seen);
@@ -81,6 +86,7 @@ class Reports {
   std::set<std::string, std::less<>> draining_;
   io::Endpoint own_address_;
   std::vector<std::string> aggregators_;
+  std::shared_ptr<Told> told_ = std::make_shared<Told>();
   io::CancelSource aggregators_stop_;
   bool follows_each_ = true;
   View view_;

@@ -35,7 +35,8 @@ class PeerNode {
     start();
   }
 
-  cluster::NodeInfo self;  // What its reports tell.
+  cluster::NodeInfo self;    // What its reports tell.
+  size_t asked_for_all = 0;  // How often.
   // To who asks about all nodes.
   std::function<cluster::View()> tells = [] { return cluster::View(); };
 
@@ -71,7 +72,10 @@ class PeerNode {
             scheduler_,
             [this] { return self; },
             [this] { return tells(); },
-            [](const http::Request&) { return Result<void>{}; },
+            [this](const http::Request& request) {
+              if (request.path == "/peer/v1/reports") asked_for_all++;
+              return Result<void>{};
+            },
             [](std::string_view) { return false; },
             {}};
   }

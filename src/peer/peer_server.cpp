@@ -170,13 +170,14 @@ io::Task<void> PeerServer::answer(http::Request& request, http::BodyReader& body
 
 // What `next` gives, asked every `interval`, until nobody reads it or this node stops.
 io::Task<void> PeerServer::stream(http::Request& request, http::ResponseWriter& response,
-                                  io::Duration interval, std::function<std::string()> next) {
+                                  io::Duration interval, std::function<Lines()> next) {
   const auto started = co_await response.start(200, "application/x-ndjson");
   if (!started) co_return;
   const io::CancelEither cancel(request.cancel, stopping_.token());
   while (!cancel.cancelled()) {
-    const std::string lines = next();
-    if (!lines.empty() && !co_await response.write(lines)) co_return;
+    const Lines lines = next();
+    if (!lines.text.empty() && !co_await response.write(lines.text)) co_return;
+    if (lines.has_more) continue;
     const auto slept =
         co_await dependencies_.world.clock.sleep_for(interval, {io::kNever, cancel.token()});
     if (!slept) break;
@@ -189,7 +190,7 @@ io::Task<void> PeerServer::report(http::Request& request, http::ResponseWriter& 
   std::string told;
   std::shared_ptr<const std::vector<Digest>> blobs;
   io::TimePoint written{};
-  auto next = [this, &told, &blobs, &written]() -> std::string {
+  auto next = [this, &told, &blobs, &written]() -> Lines {
     const cluster::NodeInfo self = dependencies_.self();
     const io::TimePoint now = dependencies_.world.clock.now();
     const bool blobs_changed = self.blobs != blobs;
@@ -200,23 +201,32 @@ io::Task<void> PeerServer::report(http::Request& request, http::ResponseWriter& 
     if (blobs_changed) line = cluster::encode_report(self, true);
     blobs = self.blobs;
     written = now;
-    return changed ? line + "\n" : std::string(kBeatLine);
+    return {changed ? line + "\n" : std::string(kBeatLine)};
   };
   co_await stream(request, response, kReportInterval, std::move(next));
 }
 
+void PeerServer::open_book() {
+  const io::TimePoint now = dependencies_.world.clock.now();
+  if (now - book_updated_ < engine::kBeatInterval / 2) return;
+  book_.update(dependencies_.view());
+  book_updated_ = now;
+}
+
 // Less often than a node's own: of many nodes one always changes. A beat ends what is told at once.
 io::Task<void> PeerServer::report_all(http::Request& request, http::ResponseWriter& response) {
-  uint64_t told = 0;
-  auto next = [this, &told] {
-    if (const io::TimePoint now = dependencies_.world.clock.now();
-        now - book_updated_ >= engine::kBeatInterval / 2) {
-      book_.update(dependencies_.view());
-      book_updated_ = now;
+  uint64_t told = 0, telling = 0;
+  std::string place;  // In the book.
+  auto next = [this, &told, &telling, &place]() -> Lines {
+    if (place.empty()) {
+      open_book();
+      telling = book_.last_change();  // What changes from then on is told the next time.
     }
-    std::string lines = book_.changes_since(told);
-    told = book_.last_change();
-    lines += kBeatLine;
+    Lines lines{book_.changes_since(told, place)};
+    lines.has_more = !place.empty();
+    if (lines.has_more) return lines;
+    told = telling;
+    lines.text += kBeatLine;
     return lines;
   };
   co_await stream(request, response, engine::kBeatInterval, std::move(next));

@@ -74,8 +74,13 @@ class PeerServer {
  private:
   io::Task<void> answer(http::Request& request, http::BodyReader& body,
                         http::ResponseWriter& response);
+  struct Lines {
+    std::string text;
+    bool has_more = false;  // At once.
+  };
   io::Task<void> stream(http::Request& request, http::ResponseWriter& response,
-                        io::Duration interval, std::function<std::string()> next);
+                        io::Duration interval, std::function<Lines()> next);
+  void open_book();
   io::Task<void> report(http::Request& request, http::ResponseWriter& response);
   io::Task<void> report_all(http::Request& request, http::ResponseWriter& response);
   io::Task<void> acquire(http::Request& request, http::BodyReader& body,

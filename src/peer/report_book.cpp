@@ -30,14 +30,20 @@ void ReportBook::take(const cluster::NodeInfo& node) {
   page.report_change = ++last_change_;
 }
 
-std::string ReportBook::changes_since(uint64_t change) const {
+std::string ReportBook::changes_since(uint64_t change, std::string& place) const {
   std::string lines;
-  for (const auto& [name, page] : pages_) {
+  for (auto at = pages_.upper_bound(place); at != pages_.end(); ++at) {
+    const auto& [name, page] = *at;
     const bool blobs_changed = page.blobs_change > change;
     if (blobs_changed) lines += page.blobs;
     // A list alone changes nothing with its reader: it is published with a report.
     if (blobs_changed || page.report_change > change) lines += page.report;
+    if (lines.size() >= kPieceBytes) {
+      place = name;
+      return lines;
+    }
   }
+  place.clear();
   return lines;
 }
 

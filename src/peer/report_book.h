@@ -16,8 +16,10 @@ class ReportBook {
   // Takes over what has changed. Nodes that have not reported yet are left out.
   void update(const cluster::View& view);
   uint64_t last_change() const { return last_change_; }
-  // JSON lines (cluster/report_wire.h) of what changed since; 0: all of it.
-  std::string changes_since(uint64_t change) const;
+  // JSON lines (cluster/report_wire.h) of what changed since; 0: all of it. A piece of about
+  // kPieceBytes, of the nodes behind `place`, which then is the last one told; empty: that was all.
+  static constexpr size_t kPieceBytes = 64 << 10;
+  std::string changes_since(uint64_t change, std::string& place) const;
 
  private:
   struct Page {

@@ -57,18 +57,24 @@ class ToldReports : public ::testing::Test {
   }
   // How many streams of reports a node serves: nothing else is asked here.
   size_t streams(size_t node) { return nodes_.nodes[node]->requests(); }
+  size_t questions() { return nodes_.nodes[0]->asked_for_all + nodes_.nodes[1]->asked_for_all; }
+  // The gate hears that these are in the cluster.
+  void set_members(size_t count) {
+    std::vector<engine::PeerLink> links;
+    for (size_t i = 0; i < count; i++) links.push_back(nodes_.nodes[i]->link());
+    nodes_.reports().set_peers(std::move(links), {"n0", "n1"});
+  }
   io::Task<void> sleep(io::Duration time) { return nodes_.sleep(time); }
 
   Script script_;
   Nodes nodes_;
   std::vector<std::string> lost_;
+  size_t members_ = kNodes;  // At first.
 
  private:
   io::Task<void> with_aggregators(io::Task<void> body) {
     Aggregator first(nodes_, 0), second(nodes_, 1);
-    std::vector<engine::PeerLink> links;
-    for (const auto& node : nodes_.nodes) links.push_back(node->link());
-    nodes_.reports().set_peers(std::move(links), {"n0", "n1"});
+    set_members(members_);
     co_await sleep(seconds(2));
     co_await std::move(body);
     co_await first.stop();
@@ -87,6 +93,25 @@ TEST_F(ToldReports, ComeFromOneNodeAlone) {
     EXPECT_TRUE(node->has_blob(test.nodes_.weights));
     EXPECT_EQ(node->memory_total, testing::kMemory);
     EXPECT_EQ(test.lost_, std::vector<std::string>{});
+  }(*this));
+}
+
+// What is told of it before the gate knows it is not asked for again.
+TEST_F(ToldReports, AreAskedForOnceHoweverManyNodesJoin) {
+  members_ = kNodes - 1;
+  run([](ToldReports& test) -> io::Task<void> {
+    EXPECT_EQ(test.nodes_.reports().view().find("n5"), nullptr);
+    test.set_members(kNodes);
+    EXPECT_LE(co_await test.nodes_.wait_for("n5", NodeState::ready), seconds(3));
+    EXPECT_NE(test.nodes_.reports().view().find("n5")->peer, io::Endpoint());
+    EXPECT_EQ(test.questions(), 1U);
+    // One that was forgotten: nobody tells of it anew by himself.
+    test.set_members(kNodes - 1);
+    co_await test.sleep(seconds(3));
+    EXPECT_EQ(test.nodes_.reports().view().find("n5"), nullptr);
+    test.set_members(kNodes);
+    EXPECT_LE(co_await test.nodes_.wait_for("n5", NodeState::ready), seconds(3));
+    EXPECT_EQ(test.questions(), 2U);
   }(*this));
 }
 
