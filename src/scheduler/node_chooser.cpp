@@ -86,6 +86,7 @@ SentRequest NodeChooser::begin(const PlacementRequest& request, const NodeCandid
   routed.expected_first = duration_of(chosen.cost.first_token() - chosen.cost.penalty);
   sent.ticket = overlay_.add(routed, now);
   breakers_.sent(chosen.node, request.outline.model, now);
+  prefixes_.expect_nodes(cluster_.size());
   sent.borrowed =
       prefixes_.assume(chosen.node, request.outline,
                        now + routed.expected_first + duration_of(chosen.answer_ms), now);

@@ -149,12 +149,16 @@ std::vector<NodeCandidate> find_nodes(const PlacementState& state, const Placeme
 }
 
 // Where one runner could serve it, a second has to save more than it takes: it holds memory that
-// other models may want.
-void charge_for_copies(const PlacementOptions& options, std::span<NodeCandidate> found) {
+// other models may want, the more likely the less of it is free.
+void charge_for_copies(const PlacementOptions& options, const PlacementRequest& request,
+                       std::span<NodeCandidate> found) {
   if (std::ranges::none_of(found, &NodeCandidate::loaded)) return;
   for (NodeCandidate& candidate : found) {
-    if (!candidate.loaded)
-      candidate.cost.penalty += options.another_copy_part * candidate.cost.load;
+    if (candidate.loaded) continue;
+    const double taken = static_cast<double>(request.load_bytes) /
+                         static_cast<double>(std::max<uint64_t>(1, candidate.free_bytes));
+    candidate.cost.penalty +=
+        options.another_copy_part * std::min(1.0, taken) * candidate.cost.load;
   }
 }
 
@@ -265,19 +269,31 @@ double tie_part(const PlacementOptions& options, std::span<const NodeCandidate> 
   return options.tie_part + options.tie_part_others * others;
 }
 
+// What the node keeps of other conversations of this gateway, whose next turns would wait behind
+// this request: blocks. Told apart only where nodes are drawn: among few, gateways that share
+// nothing meet at one node by the hash alone.
+size_t kept_of_others(const PlacementState& state, const PlacementOptions& options,
+                      const PlacementRequest& request, const NodeCandidate& candidate) {
+  if (state.cluster.size() <= options.consider_all) return 0;
+  const size_t kept = state.prefixes.blocks_of(candidate.node, request.outline.model);
+  return kept - std::min<size_t>(kept, candidate.warm.blocks);
+}
+
 // True if there was more than one to choose from.
-bool settle_tie(const PlacementOptions& options, std::span<NodeCandidate> usable, double part,
-                uint64_t key) {
+bool settle_tie(const PlacementState& state, const PlacementRequest& request,
+                const PlacementOptions& options, std::span<NodeCandidate> usable, uint64_t key) {
   const double least = usable.front().cost.total();
-  const double limit = least + std::max(options.tie_ms, part * least);
+  const double limit = least + std::max(options.tie_ms, tie_part(options, usable) * least);
   // Who has to load or to evict is no equal of who has not, however small the difference.
   const auto end = std::ranges::find_if(usable, [&](const NodeCandidate& candidate) {
     return candidate.cost.total() > limit || candidate.loaded != usable.front().loaded ||
            candidate.evictions.size() != usable.front().evictions.size();
   });
-  const auto winner = std::ranges::max_element(
-      usable.begin(), end, {},
-      [&](const NodeCandidate& candidate) { return rendezvous(key, candidate.name); });
+  const auto winner =
+      std::ranges::min_element(usable.begin(), end, {}, [&](const NodeCandidate& candidate) {
+        return std::pair(kept_of_others(state, options, request, candidate),
+                         ~rendezvous(key, candidate.name));
+      });
   std::ranges::rotate(usable.begin(), winner, winner + 1);
   return end - usable.begin() > 1;
 }
@@ -292,7 +308,7 @@ PlacementDecision place(const PlacementState& state, const PlacementRequest& req
   decision.output_tokens = request.output_tokens;
   decision.load_bytes = request.load_bytes;
   std::vector<NodeCandidate> found = find_nodes(state, request, options, now, random);
-  charge_for_copies(options, found);
+  charge_for_copies(options, request, found);
   charge_for_work(options, request, found);
   decision.ranked = sorted_by_cost(std::move(found));
   decision.looked_at = decision.ranked.size();
@@ -309,8 +325,8 @@ PlacementDecision place(const PlacementState& state, const PlacementRequest& req
     if (decision.hashed) {
       order_by_hash(state, options, usable, key, request.outline.model, now);
     } else {
-      const double part = tie_part(options, usable);
-      decision.tie = settle_tie(options, usable.first(put_quick_first(options, usable)), part, key);
+      const std::span<NodeCandidate> quick = usable.first(put_quick_first(options, usable));
+      decision.tie = settle_tie(state, request, options, quick, key);
     }
     decision.lost_hit = is_lost_hit(usable, request.prompt_tokens);
   }

@@ -6,100 +6,14 @@
 #include <boost/json/parse.hpp>
 #include <set>
 
-#include "base/check.h"
-#include "scheduler/node_chooser.h"
 #include "scheduler/node_cost.h"
-#include "sim/random.h"
+#include "scheduler/node_placement_for_test.h"
 
 namespace om::scheduler {
 namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::seconds;
-
-constexpr io::TimePoint kNow{std::chrono::hours(1)};
-constexpr uint64_t kGigabyte = 1'000'000'000;
-
-Digest weights(std::string_view model) { return Digest::of(model); }
-
-// A cluster of nodes that have the files of models x, y and z, seen by one gateway.
-class NodePlacement : public ::testing::Test {
- protected:
-  cluster::NodeInfo& node(const std::string& name) {
-    cluster::NodeInfo& info = nodes_[name];
-    if (!info.name.empty()) return info;
-    info.name = name;
-    info.peer = io::Endpoint::tcp(name, 1);
-    info.memory_total = 10 * kGigabyte;
-    info.disk_free = 100 * kGigabyte;
-    std::vector<Digest> blobs{weights("x"), weights("y"), weights("z")};
-    std::ranges::sort(blobs);
-    info.blobs = std::make_shared<const std::vector<Digest>>(std::move(blobs));
-    return info;
-  }
-
-  cluster::RunnerInfo& runner(const std::string& name, const std::string& model, int running = 0,
-                              int queued = 0) {
-    cluster::NodeInfo& info = node(name);
-    cluster::RunnerInfo& one = info.runners.emplace_back();
-    one.model = model;
-    one.key = weights(model);
-    one.context_length = 8192;
-    one.slots = 4;
-    one.running = running;
-    one.queued = queued;
-    one.size_bytes = 4 * kGigabyte;
-    one.prompt_rate = 1000;
-    one.output_rate = 50;
-    info.memory_used += one.size_bytes;
-    return one;
-  }
-
-  static PlacementRequest request(const std::string& model, const std::string& text = "") {
-    PlacementRequest wanted;
-    wanted.weights = weights(model);
-    wanted.files = {{weights(model), 4 * kGigabyte}};
-    wanted.load_bytes = 4 * kGigabyte;
-    wanted.context = 4096;
-    OutlineBuilder outline(wanted.weights);
-    outline.add(text);
-    outline.mark_conversation();
-    wanted.outline = outline.finish();
-    wanted.prompt_tokens = 1000;
-    return wanted;
-  }
-
-  // Of x, on any node but this one.
-  static PlacementRequest request_without(const std::string& name) {
-    PlacementRequest wanted = request("x");
-    wanted.excluded = {name};
-    return wanted;
-  }
-
-  void report(io::TimePoint now = kNow) {
-    for (auto& [name, info] : nodes_) {
-      info.reported = now;
-      chooser_.observe(info);
-    }
-  }
-
-  PlacementDecision decide(const PlacementRequest& wanted, io::TimePoint now = kNow) {
-    return chooser_.decide(wanted, now);
-  }
-  SentRequest send(const PlacementRequest& wanted, io::TimePoint now = kNow) {
-    const PlacementDecision decision = decide(wanted, now);
-    CHECK(decision.best() != nullptr);
-    return chooser_.begin(wanted, *decision.best(), now);
-  }
-  Exclusion exclusion_of(const PlacementDecision& decision, std::string_view name) {
-    const auto found = std::ranges::find(decision.ranked, name, &NodeCandidate::name);
-    return found == decision.ranked.end() ? Exclusion::none : found->excluded;
-  }
-
-  std::map<std::string, cluster::NodeInfo> nodes_;
-  sim::SimRandom random_{5};
-  NodeChooser chooser_{random_};
-};
 
 TEST_F(NodePlacement, TakesTheNodeWithTheShorterQueue) {
   runner("a", "x", 4, 3);
@@ -230,6 +144,33 @@ TEST_F(NodePlacement, LoadsAnotherCopyWhenTheQueueIsLongerThanTheLoad) {
   node("b");
   report();
   EXPECT_EQ(decide(request("x")).best()->name, "b");
+}
+
+TEST_F(NodePlacement, AFurtherCopyCostsLessWhereMoreMemoryIsFree) {
+  runner("a", "x");
+  node("b").memory_total = 5 * kGigabyte;
+  node("c").memory_total = 40 * kGigabyte;
+  report();
+  const PlacementDecision decision = decide(request("x"));
+  const auto cost_of = [&](std::string_view name) {
+    return std::ranges::find(decision.ranked, name, &NodeCandidate::name)->cost;
+  };
+  const double part = PlacementOptions().another_copy_part;
+  EXPECT_NEAR(cost_of("b").penalty - cost_of("c").penalty, part * 0.7 * cost_of("b").load, 1);
+}
+
+TEST_F(NodePlacement, NewConversationsOfALargeClusterGoWhereNoneIsKept) {
+  for (int i = 0; i < 60; i++) runner(fmt::format("n{}", i), "x");
+  report();
+  std::set<std::string> used;
+  for (int i = 0; i < 40; i++) {
+    const std::string text = fmt::format("{}", i) + std::string(4000, 'a');
+    SentRequest sent = send(request("x", text));
+    used.insert(sent.name);
+    chooser_.end(std::move(sent), {.prompt_tokens = 1000, .output_tokens = 50}, kNow);
+  }
+  // Of 60 each looks at 16: seldom is none of them free.
+  EXPECT_GE(used.size(), 38u);
 }
 
 TEST_F(NodePlacement, NeverUsesNodesThatCannotServe) {

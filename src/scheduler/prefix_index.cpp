@@ -39,9 +39,13 @@ void Warmth::set_wait(io::Duration wait, io::TimePoint now) {
   timing = static_cast<size_t>(wait * (kTimings - 1) / (ready - now));
 }
 
-PrefixIndex::PrefixIndex(Limits limits) : limits_(limits) {
+PrefixIndex::PrefixIndex(Limits limits) : limits_(limits), blocks_max_(limits.blocks_max) {
   CHECK(limits.blocks_max >= PromptOutline::kBlocksMax && limits.blocks_max < kNone);
   CHECK(limits.runner_blocks_max >= kRunnerLimitMin);
+}
+
+void PrefixIndex::expect_nodes(size_t nodes) {
+  blocks_max_ = std::max(blocks_max_, std::min(nodes * kBlocksPerNode, kBlocksMost));
 }
 
 uint64_t PrefixIndex::pair_key(uint64_t a, uint64_t b) {
@@ -59,7 +63,7 @@ uint32_t PrefixIndex::find_runner(NodeNumber node, uint64_t model) const {
 
 uint32_t PrefixIndex::open_runner(NodeNumber node, uint64_t model) {
   if (const uint32_t known = find_runner(node, model); known != kNone) return known;
-  if (runners_.size() - free_runners_.size() >= limits_.blocks_max) make_runner_room();
+  if (runners_.size() - free_runners_.size() >= blocks_max_) make_runner_room();
   uint32_t number = 0;
   if (free_runners_.empty()) {
     number = static_cast<uint32_t>(runners_.size());
@@ -79,7 +83,7 @@ void PrefixIndex::make_runner_room() {
   for (uint32_t number = 0; number < runners_.size(); number++) {
     if (runners_[number].alive && runners_[number].count == 0) drop_runner(number);
   }
-  if (runners_.size() - free_runners_.size() >= limits_.blocks_max) {
+  if (runners_.size() - free_runners_.size() >= blocks_max_) {
     drop_runner(holdings_[oldest_].runner);
   }
 }
@@ -136,7 +140,7 @@ void PrefixIndex::touch(uint32_t runner, uint64_t block, bool settled, io::TimeP
     if (now - holdings_[number].used < kTouchEvery) return;
     unlink(number);
   } else {
-    while (used_ >= limits_.blocks_max) drop(oldest_);
+    while (used_ >= blocks_max_) drop(oldest_);
     while (runners_[runner].count >= runners_[runner].limit) drop(runners_[runner].oldest);
     const uint64_t key = pair_key(block, runner);
     if (const auto other = holding_of_.find(key); other != holding_of_.end()) drop(other->second);
@@ -344,6 +348,11 @@ std::vector<PrefixIndex::Match> PrefixIndex::match(const PromptOutline& outline,
   return found;
 }
 
+size_t PrefixIndex::blocks_of(NodeNumber node, uint64_t model) const {
+  const uint32_t number = find_runner(node, model);
+  return number == kNone ? 0 : runners_[number].count;
+}
+
 void PrefixIndex::forget(NodeNumber node) {
   if (node >= runners_of_.size()) return;
   while (!runners_of_[node].empty()) drop_runner(runners_of_[node].back().number);
@@ -355,7 +364,7 @@ void PrefixIndex::forget(NodeNumber node, uint64_t model) {
 }
 
 void PrefixIndex::check_invariant() const {
-  CHECK(used_ <= limits_.blocks_max && used_ == holding_of_.size());
+  CHECK(used_ <= blocks_max_ && used_ == holding_of_.size());
   CHECK(used_ + free_holdings_.size() == holdings_.size());
   size_t listed = 0, counted = 0, held = 0;
   for (uint32_t number = newest_; number != kNone; number = holdings_[number].older) {

@@ -35,7 +35,7 @@ struct Warmth {
 class PrefixIndex {
  public:
   struct Limits {
-    size_t blocks_max = 1 << 18;  // Together; about 64 bytes each.
+    size_t blocks_max = 1 << 18;  // Together, of a small cluster; about 100 bytes each.
     size_t runner_blocks_max = 8192;
     io::Duration ttl = std::chrono::minutes(15);
   };
@@ -71,12 +71,18 @@ class PrefixIndex {
   void forget(NodeNumber node);                  // All its runners ended.
   void forget(NodeNumber node, uint64_t model);  // This runner ended.
 
+  // Lets the bound grow with the cluster, up to kBlocksMost: a large one answers more conversations
+  // in a `ttl`, and a turn whose node was forgotten is evaluated from its start.
+  void expect_nodes(size_t nodes);
+  // Blocks listed of the node's runner.
+  size_t blocks_of(NodeNumber node, uint64_t model) const;
   size_t size() const { return used_; }  // Blocks held, of all nodes together.
   // CHECKs that the lists, counts and bounds agree; for tests.
   void check_invariant() const;
 
  private:
   static constexpr uint32_t kNone = UINT32_MAX;
+  static constexpr size_t kBlocksPerNode = 128, kBlocksMost = 1 << 20;
 
   // One block of one runner. In three lists: of its runner and of all by use, and of its block.
   struct Holding {
@@ -134,6 +140,7 @@ class PrefixIndex {
   void learn(Runner& runner, const PromptOutline& outline, Warmth expected, double found_bytes);
 
   const Limits limits_;
+  size_t blocks_max_;
   std::vector<Holding> holdings_;
   std::vector<uint32_t> free_holdings_;
   size_t used_ = 0;

@@ -168,6 +168,20 @@ TEST(PrefixIndex, ForgetsTheEndsOfOldPromptsFirst) {
   index.check_invariant();
 }
 
+TEST(PrefixIndex, KeepsMoreOfALargerCluster) {
+  PrefixIndex index({.blocks_max = 256});
+  index.expect_nodes(1);
+  for (NodeNumber node = 0; node < 16; node++) assume(index, node, "abcdefgh");  // 32 blocks each.
+  EXPECT_EQ(index.size(), 256u);
+  index.expect_nodes(4);
+  index.expect_nodes(3);  // Nodes that are away for a while leave the bound as it is.
+  for (NodeNumber node = 0; node < 16; node++) assume(index, node, "abcdefgh");
+  EXPECT_EQ(index.size(), 512u);
+  EXPECT_EQ(index.blocks_of(3, prompt("a").model), 32u);
+  EXPECT_EQ(index.blocks_of(99, prompt("a").model), 0u);
+  index.check_invariant();
+}
+
 TEST(PrefixIndex, AGuessOfWarmthChangesNothing) {
   PrefixIndex index;
   for (int copy = 0; copy < 2; copy++) index.correct(1, prompt("abc"), {}, 0, 60, kNow);
