@@ -67,21 +67,6 @@ model::Modelfile modelfile_of(const store::Model& model) {
   return file;
 }
 
-// The template that answers are really made with. One that cannot be used is shown as it stands.
-std::string used_template(const store::Model& model) {
-  prompt::TemplateSource source;
-  source.go = model.template_text.value_or("");
-  source.jinja = model.gguf.chat_template;
-  source.jinja_tools = model.gguf.chat_template_tools;
-  source.bos_token = model.gguf.bos_token;
-  source.eos_token = model.gguf.eos_token;
-  source.renderer = model.config.renderer;
-  source.parser = model.config.parser;
-  const auto made = prompt::make_template(std::move(source));
-  if (made) return (*made)->text();
-  return model.template_text.value_or(model.gguf.chat_template);
-}
-
 std::string joined(const std::vector<std::string>& texts) {
   std::string all;
   for (const std::string& text : texts) {
@@ -105,7 +90,8 @@ void write_messages(JsonWriter& writer, const std::vector<model::Message>& messa
 
 std::string write_show(const store::Model& model, const HeaderFacts& weights,
                        const std::optional<HeaderFacts>& projector, bool verbose) {
-  const std::string template_text = used_template(model);
+  const std::string template_text =
+      prompt::chosen_text(generation::template_source(model, nullptr, false));
   const model::Modelfile file = modelfile_of(model);
   std::string reply;
   JsonWriter writer(reply);

@@ -302,9 +302,12 @@ TEST(Template, ChoosesBetweenGoAndJinja) {
   const std::string plain = "{{ .Prompt }}";
   const std::string jinja = test_data("smollm2.jinja");
   const std::string tools = jinja + "{% if tools %}{{ tools }}{% endif %}";
-  auto kind = [](TemplateSource source) {
-    return make_template(std::move(source)).value()->kind();
+  auto kind = [](const TemplateSource& source) {
+    const auto made = make_template(source).value();
+    if (source.jinja != "{% if %}") EXPECT_EQ(chosen_text(source), made->text());
+    return made->kind();
   };
+  EXPECT_EQ(kind({}), Template::Kind::none);
   EXPECT_EQ(kind({.go = plain, .jinja = jinja}), Template::Kind::go);
   EXPECT_EQ(kind({.go = plain, .jinja = tools}), Template::Kind::jinja);
   EXPECT_EQ(kind({.go = plain, .jinja = jinja, .prefer_jinja = true}), Template::Kind::jinja);
@@ -321,6 +324,7 @@ TEST(Template, ChoosesBetweenGoAndJinja) {
   EXPECT_THAT(none.error().what, HasSubstr("parser 'harmony'"));
   auto broken = make_template({.jinja = "{% if %}"});
   ASSERT_FALSE(broken);
+  EXPECT_EQ(chosen_text({.jinja = "{% if %}"}), "{% if %}");  // Shown as it stands.
   EXPECT_EQ(broken.error().code, Errc::invalid_argument);
 }
 
