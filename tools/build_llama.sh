@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds llama.cpp's runner and helpers, and the static library that the gateway links, once.
-# The result lies in the cache under a key of version, compiler and options; `current` points at it.
+# The result lies in the cache under a key of version, patch, compiler and options; `current` points
+# at it.
 #
 # Options for graphics cards, for example:
 #   OLLAMAMAX_LLAMA_CMAKE="-DGGML_CUDA=ON -DCMAKE_CUDA_ARCHITECTURES=native" ./run build   (CUDA)
@@ -27,20 +28,25 @@ options=(
   -DGGML_OPENMP=OFF -DGGML_RPC=ON -DGGML_CCACHE=OFF
 )
 read -r -a extra <<<"${OLLAMAMAX_LLAMA_CMAKE:-}"
-key=$(printf '%s\n' "$LLAMA_SHA256" "${options[@]}" "${extra[@]}" "$(uname -m)" layout1 |
-  sha256sum | cut -c1-12)
-key=$LLAMA_VERSION-$key
+patch=$ROOT/tools/llama-jinja-limits.patch
+key_of() { printf '%s\n' "$@" | sha256sum | cut -c1-12; }
+unpatched=$(key_of "$LLAMA_SHA256" "${options[@]}" "${extra[@]}" "$(uname -m)" layout1)
+key=$LLAMA_VERSION-$(key_of "$unpatched" "$(sha256sum <"$patch")")
 target=$CACHE/llama/$key
 
-work=$CACHE/build/llama-$key
+# The same for every patch: ccache, which goes by paths, then has what a new one leaves alone.
+work=$CACHE/build/llama-$LLAMA_VERSION-$unpatched
 
 unpack_source() {
   fetch_llama_archive
   mkdir -p "$work"
-  [ ! -e "$work/source/CMakeLists.txt" ] || return 0
+  ! cmp -s "$patch" "$work/source/patched-with" || return 0
   rm -rf "$work/unpack"
   mkdir -p "$work/unpack"
   tar -xzf "$LLAMA_ARCHIVE" -C "$work/unpack" --strip-components=1 "$LLAMA_IN_ARCHIVE"
+  logged llama-patch "$patch is for another version of llama.cpp: make it anew" \
+    patch -d "$work/unpack/vendor/llama.cpp" -p1 --fuzz=0 --input="$patch"
+  cp "$patch" "$work/unpack/vendor/llama.cpp/patched-with"
   rm -rf "$work/source"
   mv "$work/unpack/vendor/llama.cpp" "$work/source"
 }

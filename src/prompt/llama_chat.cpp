@@ -1,6 +1,7 @@
 #include "prompt/llama_chat.h"
 
 #include <chat.h>
+#include <jinja/limits.h>
 #include <json-schema-to-grammar.h>
 #include <log.h>
 
@@ -26,10 +27,12 @@ void silence() {
   (void)done;
 }
 
-// Turns every exception of the library into an Error.
+// Turns every exception of the library into an Error. Whoever makes a model writes its template:
+// what all its runs within `work` take has one bound, for the library goes on behind failed ones.
 template <class Work>
 auto guarded(Errc code, std::string_view what, Work&& work) -> Result<decltype(work())> {
   silence();
+  const jinja::limits::scope limits;
   try {
     return work();
   } catch (const std::exception& error) {

@@ -13,7 +13,10 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from support import cases, templates  # noqa: E402
-from support.node import HttpError, Node  # noqa: E402
+from support.node import ROOT, HttpError, Node  # noqa: E402
+
+sys.path.insert(0, str(ROOT / "tools"))
+from make_gguf import STRING, U32, Gguf  # noqa: E402
 
 MODEL = "smollm2:135m"
 TOOL = {"type": "function", "function": {
@@ -24,6 +27,12 @@ PERSON = {"type": "object", "required": ["name", "age", "tags"], "properties": {
     "name": {"type": "string", "maxLength": 20}, "age": {"type": "integer"},
     "tags": {"type": "array", "items": {"enum": ["a", "b"]}, "minItems": 9, "maxItems": 9}}}
 SAY = "Tell me about a dog called Rex."
+HOSTILE_JINJA = (
+    "{{ 1 is divisibleby(0) }}", "{% macro f(x) %}{{ f(x) }}{% endmacro %}{{ f(1) }}",
+    "{{ " + "(" * 60_000 + "1" + ")" * 60_000 + " }}",
+    "{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}",
+    "{{ 'a' * 100000000000 }}",
+    "{% set n = namespace() %}{% set n.x = n %}{{ n|tojson }}")
 
 
 class Api(unittest.TestCase):
@@ -322,6 +331,26 @@ class Api(unittest.TestCase):
         self.assertIn(b" 413 ", self.raw(head).split(b"\r\n")[0])
         for text in (b"\x00", b"{\"model\":\"\xff\xfe\"}", b"[" * 100_000):
             self.refused(400, "/api/chat", text)
+        self.assertEqual(self.node.get("/"), "Ollama is running")
+
+    def test_hostile_templates_are_shown_but_refused(self):
+        for number, jinja in enumerate(HOSTILE_JINJA):
+            gguf = Gguf().add("general.architecture", STRING, "llama")
+            gguf.add("llama.context_length", U32, 512)
+            gguf.add("tokenizer.chat_template", STRING, jinja)
+            data = gguf.tensor("token_embd.weight", [32, 2], 0).bytes()
+            digest = "sha256:" + hashlib.sha256(data).hexdigest()
+            self.node.request("POST", f"/api/blobs/{digest}", data).close()
+            model = f"hostile{number}"
+            self.node.post("/api/create", {"model": model, "files": {"m.gguf": digest},
+                                           "stream": False})
+            with self.subTest(jinja[:60]):
+                self.assertEqual(self.node.post("/api/show", {"model": model})["template"], jinja)
+                with self.assertRaises(HttpError) as refused:
+                    self.node.post("/api/chat", {
+                        "model": model, "messages": [{"role": "user", "content": "Hello"}]})
+                # One that can be compiled is not run before the runner, which takes no such model.
+                self.assertIn(refused.exception.status, (400, 500))
         self.assertEqual(self.node.get("/"), "Ollama is running")
 
     def test_everything_works_after_a_restart(self):
