@@ -131,7 +131,8 @@ class RealNode(NodeCase):
         revision = self.node.get("/api/version")["revision"]
         self.assertIn(f',revision="{revision}"}} 1\n', metrics)
         self.assertGreater(self.node.metric("ollamamax_disk_free_bytes"), 0)
-        memory = self.node.metric("process_resident_memory_bytes")
+        memory = self.node.wait_until(
+            lambda: self.node.metric("process_resident_memory_bytes"), "it is measured")
         self.assertTrue(5e6 < memory < 1e9, memory)
         descriptors = self.node.metric("process_open_fds")
         self.assertTrue(5 < descriptors < self.node.metric("process_max_fds"), descriptors)
