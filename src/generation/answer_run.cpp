@@ -231,13 +231,6 @@ Result<engine::CompletionRequest> AnswerRun::continuation(
   return request;
 }
 
-// A request may have killed its runner, and then the next one must not die of it, too. It did not
-// kill a machine: those die of their own.
-bool AnswerRun::may_try_again(bool node_lost) {
-  if (node_lost) return ++nodes_lost_ <= kNodesLostMax;
-  return ++runners_used_ <= (transcript_.empty() ? kAttemptsUnstartedMax : kAttemptsMax);
-}
-
 io::Task<Result<void>> AnswerRun::recover(Error error) {
   read_ahead_.stop();
   while (true) {
@@ -248,7 +241,7 @@ io::Task<Result<void>> AnswerRun::recover(Error error) {
     lease_.reset();
     const bool unstarted = transcript_.empty();
     if (!unstarted && !plan_.resume) break;
-    if (!may_try_again(node_lost)) break;
+    if (!budget_.spend(node_lost, !unstarted)) break;
     route_.attempts++;
     if (unstarted) {
       retried.add();

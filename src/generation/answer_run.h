@@ -24,6 +24,20 @@ namespace om::generation {
 inline constexpr int kAttemptsMax = 3;           // Runners one answer may use.
 inline constexpr int kNodesLostMax = 16;         // Nodes that may die under one answer besides.
 inline constexpr int kAttemptsUnstartedMax = 2;  // While none of them has sent anything.
+
+// How many runners and nodes may still die under one request. It may have killed its runner, and
+// then the next one must not die of it, too. It did not kill a machine: those die of their own.
+class RunnerBudget {
+ public:
+  // One more has died. `begun`: something of the answer was sent. False: it was the last one.
+  bool spend(bool node_lost, bool begun) {
+    if (node_lost) return ++nodes_lost_ <= kNodesLostMax;
+    return ++runners_lost_ < (begun ? kAttemptsMax : kAttemptsUnstartedMax);
+  }
+
+ private:
+  int runners_lost_ = 0, nodes_lost_ = 0;
+};
 // How often another place is looked for when the node is to be left.
 inline constexpr std::chrono::seconds kMoveInterval{5};
 inline constexpr std::chrono::milliseconds kMoveLook{200};
@@ -93,7 +107,6 @@ class AnswerRun final : public Answer {
   io::Task<Result<void>> start_runner();
   io::Task<Result<bool>> was_over();
   io::Task<Result<void>> recover(Error error);
-  bool may_try_again(bool node_lost);
   void append_generated(engine::CompletionRequest& request,
                         const std::vector<engine::Token>& generated) const;
   Result<engine::CompletionRequest> continuation(std::vector<engine::Token> generated) const;
@@ -116,7 +129,7 @@ class AnswerRun final : public Answer {
   std::optional<io::OnCancel> on_superseded_;
   io::Call call_;
   Route route_;
-  int runners_used_ = 1, nodes_lost_ = 0;
+  RunnerBudget budget_;
 
   ReadAhead read_ahead_;
   prompt::StopMatcher stops_;

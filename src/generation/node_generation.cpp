@@ -312,7 +312,8 @@ io::Task<Result<std::unique_ptr<Answer>>> NodeGeneration::run(Job job, Leased le
 io::Task<Result<NodeGeneration::Ready>> NodeGeneration::make_ready(
     Job& job, const model::RequestCommon& common, bool has_media, PrepareFunction prepare,
     io::Call call) {
-  for (int runners = 0, nodes_lost = 0;;) {
+  RunnerBudget budget;
+  while (true) {
     CO_TRY(Leased leased, co_await acquire(job, call));
     CO_TRY_VOID(check_media(job, has_media, *leased.lease));
     PromptSetting setting = setting_for(job, leased, common);
@@ -320,12 +321,7 @@ io::Task<Result<NodeGeneration::Ready>> NodeGeneration::make_ready(
     if (prepared) co_return Ready{std::move(leased), std::move(*prepared)};
     if (prepared.error().code != Errc::unavailable) co_return fail(std::move(prepared).error());
     leased.lease->report_failure(prepared.error());
-    if (leased.lease->node_lost()) {
-      nodes_lost++;
-    } else {
-      runners++;
-    }
-    if (runners >= kAttemptsUnstartedMax || nodes_lost >= kNodesLostMax) {
+    if (!budget.spend(leased.lease->node_lost(), false)) {
       co_return fail(runner_stopped(prepared.error()));
     }
     retried.add();

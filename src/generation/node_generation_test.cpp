@@ -142,6 +142,16 @@ TEST(NodeGeneration, TellsTheEndOfItsTriesAsTheServersErrorWhileItPreparesToo) {
   EXPECT_EQ(bench.script.failures, 2);
 }
 
+TEST(NodeGeneration, AsManyNodesMayDieWhileItPreparesAsUnderItsAnswer) {
+  Bench bench;
+  bench.shelf.add("m");
+  bench.script.dies_counting = true;
+  bench.script.deaths = std::vector<size_t>(100, 0);
+  bench.script.deaths_are_of_nodes = true;
+  EXPECT_TRUE(bench.chat(chat_request("m", "Hi")).error);
+  EXPECT_EQ(bench.script.targets.size(), kNodesLostMax + 1u);
+}
+
 TEST(NodeGeneration, AsksTheRunnerInItsOwnWordsForOllamasSpecialValues) {
   Bench bench;
   bench.shelf.add("m");
