@@ -3,6 +3,11 @@
 #include <algorithm>
 
 namespace om::generation {
+namespace {
+
+constexpr std::chrono::seconds kOldLook{1};
+
+}  // namespace
 
 void RecordStore::give(Record& record, uint64_t owner) {
   if (owner == record.owner) return;
@@ -93,7 +98,9 @@ void RecordStore::erase(Records::iterator record) {
 
 void RecordStore::make_room() {
   const io::TimePoint now = clock_.now();
-  for (auto record = records_.begin(); record != records_.end();) {
+  const bool looks = now - looked_at_ >= kOldLook;  // Not at all of them for each token.
+  if (looks) looked_at_ = now;
+  for (auto record = records_.begin(); looks && record != records_.end();) {
     const auto next = std::next(record);
     if (now - record->second.used > kRecordAgeMax) erase(record);
     record = next;

@@ -66,6 +66,7 @@ class RecordStore {
   const io::Clock& clock_;
   Records records_;
   size_t bytes_ = 0;
+  io::TimePoint looked_at_{};  // For what is too old.
 };
 
 }  // namespace om::generation

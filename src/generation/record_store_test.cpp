@@ -70,5 +70,14 @@ TEST_F(RecordStoreTest, ForgetsWhatNobodyAskedForInTime) {
   EXPECT_EQ(store_.size(), 1);
 }
 
+TEST_F(RecordStoreTest, ForgetsItAlsoWhereALookWasDueJustBefore) {
+  ASSERT_TRUE(store_.put("old", "f", 1, "one\n"));
+  world_.run(wait(world_.world().clock, kRecordAgeMax - std::chrono::milliseconds(100)));
+  ASSERT_TRUE(store_.put("new", "f", 1, "two\n"));
+  world_.run(wait(world_.world().clock, std::chrono::milliseconds(1200)));
+  ASSERT_TRUE(store_.add("new", 1, 4, "three\n"));
+  EXPECT_EQ(store_.size(), 1);
+}
+
 }  // namespace
 }  // namespace om::generation
