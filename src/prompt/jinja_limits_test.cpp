@@ -134,6 +134,15 @@ TEST(JinjaLimits, SortsWhatHasNoOrder) {
   EXPECT_EQ(*prompt, "1200 1200");
 }
 
+TEST(JinjaLimits, TextsAreSplitAndReplacedAsBefore) {
+  const auto prompt = prompt_of(
+      "{% set n = 'a' * 1000 %}{{ (n ~ 'b') in (n ~ n) }} {{ (n ~ n).split(n ~ 'b')|length }}"
+      " {{ 'a--b--c'.split('--')|join(',') }} {{ 'a--b--c'.split('--', 1)|join(',') }}"
+      " {{ 'xyx'.replace('x', 'zz') }} {{ 'a--b--c'.rsplit('--', 1)|join(',') }}");
+  ASSERT_TRUE(prompt.has_value()) << prompt.error().what;
+  EXPECT_EQ(*prompt, "False 1 a,b,c a,b--c zzyzz a--b,c");
+}
+
 // The library catches what goes wrong in one run and goes on with the next one.
 TEST(JinjaLimits, WhatIsUsedUpStaysSoForAllRunsOfOneCall) {
   const jinja::limits::scope outer;
