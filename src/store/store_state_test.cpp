@@ -4,6 +4,7 @@
 #include <rapidcheck/gtest.h>
 #include <rapidcheck/state.h>
 
+#include <algorithm>
 #include <random>
 
 #include "sim/world.h"
@@ -85,7 +86,14 @@ struct Put : Command {
   std::string name = any_name();
   std::vector<int> layers =
       *rc::gen::container<std::vector<int>>(rc::gen::inRange(0, 5)).as("layers");
-  void apply(Expected& expected) const override { expected.models[lower(name)] = layers; }
+  // A repeated layer is read once, at its first place.
+  void apply(Expected& expected) const override {
+    std::vector<int>& kept = expected.models[lower(name)];
+    kept.clear();
+    for (const int layer : layers) {
+      if (std::ranges::find(kept, layer) == kept.end()) kept.push_back(layer);
+    }
+  }
   void run(const Expected& before, Real& real) const override {
     RC_ASSERT(real.put(name, layers) == "");
     Expected after = before;
