@@ -290,12 +290,13 @@ Verb parse_verb(std::string_view format, size_t& at) {
   return verb;
 }
 
-Result<Value> printf(const Call& call) {
+Result<Value> printf(Call& call) {
   const Arguments& arguments = call.arguments;
   if (arguments.empty() || !arguments[0].as_string()) {
     return fail(Errc::invalid_argument, "wrong type for value of printf; expected string");
   }
   std::string_view format = *arguments[0].as_string();
+  call.bytes_read += format.size();  // Of a long verb nothing is written.
   std::string out;
   size_t used = 1;
   for (size_t at = 0; at < format.size();) {

@@ -155,6 +155,7 @@ class Evaluator {
     } else if (const auto* map = over.as_map()) {
       for (const auto& [key, item] : map->fields) {
         any = true;
+        TRY_VOID(step(key.size() / kBytesPerStep));  // Copied.
         TRY(Flow flow, turn(Value(key), item));
         if (flow == Flow::break_) break;
       }
@@ -195,6 +196,7 @@ class Evaluator {
     TRY_VOID(step());
     Value value;
     for (size_t i = 0; i < pipe.commands.size(); ++i) {
+      if (i > 0) TRY_VOID(step());
       TRY(value, command(pipe.commands[i], dot, i > 0 ? &value : nullptr, pipe.line));
     }
     if (!for_range) {

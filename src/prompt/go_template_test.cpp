@@ -144,14 +144,23 @@ TEST(GoTemplate, CountsWhatTakesLongerThanAStep) {
   const std::string text(1 << 20, 'a');
   Value::Fields many;
   for (int i = 0; i < 100'000; ++i) many.emplace_back("f" + std::to_string(i), Value(i));
-  const Value data = Value::map({{"Text", Value(text)}, {"Map", Value::map(std::move(many))}});
-  std::string variables;
-  for (int i = 0; i < 10'000; ++i) variables += "{{ $v" + std::to_string(i) + " := 1 }}";
+  const Value data = Value::map({{"Text", Value(text)},
+                                 {"Map", Value::map(std::move(many))},
+                                 {"Keys", Value::map({{text, Value(1)}})},
+                                 {"Format", Value("%" + std::string(1 << 20, '-') + "d")}});
+  std::string variables, piped;
+  for (int i = 0; i < 10'000; ++i) {
+    variables += "{{ $v" + std::to_string(i) + " := 1 }}";
+    piped += "|not";
+  }
   for (const std::string& endless :
        {std::string("{{ range 400000 }}{{ if eq $.Text $.Text }}{{ end }}{{ end }}"),
         std::string("{{ range 400000 }}{{ if lt $.Text $.Text }}{{ end }}{{ end }}"),
         std::string("{{ range 400000 }}{{ if $.Map.f99999 }}{{ end }}{{ end }}"),
         std::string("{{ range 400000 }}{{ if index $.Map \"f99999\" }}{{ end }}{{ end }}"),
+        std::string("{{ range 400000 }}{{ range $.Keys }}{{ end }}{{ end }}"),
+        std::string("{{ range 400000 }}{{ if printf $.Format 1 }}{{ end }}{{ end }}"),
+        "{{ range 400000 }}{{ if 1" + piped + " }}{{ end }}{{ end }}",
         variables + "{{ range 400000 }}{{ if $ }}{{ end }}{{ end }}",
         variables + "{{ range 400000 }}{{ $v0 = 2 }}{{ end }}"}) {
     const auto parsed = GoTemplate::parse(endless);
