@@ -22,8 +22,15 @@ Result<void> check_images(size_t count) {
 
 Result<void> check_messages(const std::vector<model::Message>& messages) {
   TRY_VOID(check_size(messages.size(), kMessagesMax, "messages"));
-  size_t images = 0;
-  for (const model::Message& message : messages) images += message.images.size();
+  size_t images = 0, calls = 0;
+  for (const model::Message& message : messages) {
+    images += message.images.size();
+    calls += message.tool_calls.size();
+  }
+  if (calls > kCallsMax) {
+    return fail(Errc::invalid_argument, "the request has {} tool calls, more than {}", calls,
+                kCallsMax);
+  }
   return check_images(images);
 }
 

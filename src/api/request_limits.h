@@ -12,6 +12,7 @@
 namespace om::api {
 
 inline constexpr size_t kMessagesMax = 16384;
+inline constexpr size_t kCallsMax = 16384;
 inline constexpr size_t kToolsMax = 1024;
 inline constexpr size_t kImagesMax = 1024;  // Recordings count, too.
 
@@ -19,8 +20,8 @@ Result<void> check_list_size(const boost::json::array& list, size_t size_max,
                              std::string_view name);
 
 Result<void> check_images(size_t count);
-// Their number and that of their images, when they are all there: one part of a body may have
-// become several messages.
+// Their number, that of their calls and that of their images, when they are all there: one part of
+// a body may have become several messages.
 Result<void> check_messages(const std::vector<model::Message>& messages);
 
 }  // namespace om::api

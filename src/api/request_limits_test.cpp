@@ -82,6 +82,18 @@ TEST(RequestLimits, OfMessagesAreTheSameOnEveryApi) {
             expected);
 }
 
+TEST(RequestLimits, OfToolCallsAreOfAllMessagesTogether) {
+  model::Message one{.role = "assistant"};
+  one.tool_calls.resize(kCallsMax / 2);
+  std::vector<model::Message> messages(2, one);
+  EXPECT_TRUE(check_messages(messages));
+  messages[0].tool_calls.emplace_back();
+  const auto refused = check_messages(messages);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Errc::invalid_argument);
+  EXPECT_EQ(refused.error().what, "the request has 16385 tool calls, more than 16384");
+}
+
 TEST(RequestLimits, CountTheMessagesThatPartsBecome) {
   const json::array results(kMessagesMax + 1,
                             {{"type", "tool_result"}, {"tool_use_id", "i"}, {"content", "a"}});

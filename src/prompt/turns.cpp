@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <deque>
-#include <iterator>
 #include <map>
 #include <optional>
 #include <utility>
@@ -37,25 +36,42 @@ size_t systems_at_front(const std::vector<model::Message>& messages) {
   return static_cast<size_t>(std::ranges::find_if_not(messages, is_system) - messages.begin());
 }
 
-// Takes the result of `call` out of the results of its turn; nothing where there is none.
-std::optional<model::Message> take_result(std::vector<model::Message>& results,
-                                          const model::ToolCall& call,
-                                          const std::vector<model::ToolCall>& calls) {
-  auto found = results.end();
-  if (!call.id.empty()) {
-    found = std::ranges::find(results, call.id, &model::Message::tool_call_id);
+// The results of one turn, by the call that each is of.
+class Results {
+ public:
+  Results(std::vector<model::Message> results, const std::vector<model::ToolCall>& calls)
+      : results_(std::move(results)), taken_(results_.size()) {
+    for (const model::ToolCall& call : calls) of_call_[call.id];
+    for (size_t i = 0; i < results_.size(); ++i) {
+      const auto called = of_call_.find(results_[i].tool_call_id);
+      const bool is_of_one = called != of_call_.end() && !called->first.empty();
+      (is_of_one ? called->second : of_none_).push_back(i);
+    }
   }
-  if (found == results.end()) {
-    found = std::ranges::find_if(results, [&](const model::Message& result) {
-      return result.tool_call_id.empty() ||
-             std::ranges::find(calls, result.tool_call_id, &model::ToolCall::id) == calls.end();
-    });
+
+  // The first one with the id of `call`, else with that of no call; nothing where there is none.
+  std::optional<model::Message> take(const model::ToolCall& call) {
+    std::deque<size_t>& own = of_call_[call.id];
+    std::deque<size_t>& left = own.empty() ? of_none_ : own;
+    if (left.empty()) return std::nullopt;
+    const size_t at = left.front();
+    left.pop_front();
+    taken_[at] = true;
+    return std::move(results_[at]);
   }
-  if (found == results.end()) return std::nullopt;
-  model::Message result = std::move(*found);
-  results.erase(found);
-  return result;
-}
+
+  void move_rest_to(std::vector<model::Message>& out) {
+    for (size_t i = 0; i < results_.size(); ++i) {
+      if (!taken_[i]) out.push_back(std::move(results_[i]));
+    }
+  }
+
+ private:
+  std::vector<model::Message> results_;
+  std::vector<bool> taken_;
+  std::map<std::string, std::deque<size_t>> of_call_;
+  std::deque<size_t> of_none_;
+};
 
 constexpr size_t kIdNumbers = 100'000;
 
@@ -126,8 +142,13 @@ std::vector<model::Message> with_users_in_results(std::vector<model::Message> tu
 
 std::vector<model::Message> with_ids_of_nine(std::vector<model::Message> messages) {
   size_t count = 0;
-  std::map<std::string, std::string> given;  // By the id that was sent.
-  std::deque<std::string> unanswered;
+  std::map<std::string, std::string> given;               // By the id that was sent.
+  std::deque<std::pair<size_t, std::string>> unanswered;  // Numbers and ids; some are answered.
+  std::map<std::string, size_t> answered;  // By id: how many calls there were at the last answer.
+  const auto front_is_answered = [&] {
+    const auto last = answered.find(unanswered.front().second);
+    return last != answered.end() && unanswered.front().first <= last->second;
+  };
   for (auto& message : messages) {
     for (auto& call : message.tool_calls) {
       count++;
@@ -136,13 +157,14 @@ std::vector<model::Message> with_ids_of_nine(std::vector<model::Message> message
         if (!call.id.empty()) given[call.id] = id;
         call.id = std::move(id);
       }
-      unanswered.push_back(call.id);
+      unanswered.emplace_back(count, call.id);
     }
     if (message.role != "tool") continue;
     std::string& id = message.tool_call_id;
     if (const auto known = given.find(id); known != given.end()) id = known->second;
-    if (!is_of_nine(id)) id = unanswered.empty() ? "call00000" : unanswered.front();
-    std::erase(unanswered, id);
+    while (!unanswered.empty() && front_is_answered()) unanswered.pop_front();
+    if (!is_of_nine(id)) id = unanswered.empty() ? "call00000" : unanswered.front().second;
+    answered[id] = count;
   }
   return messages;
 }
@@ -155,18 +177,19 @@ std::vector<model::Message> with_single_calls(std::vector<model::Message> messag
       kept.push_back(std::move(turn));
       continue;
     }
-    std::vector<model::Message> results;
+    std::vector<model::Message> told;
     while (i + 1 < messages.size() && messages[i + 1].role == "tool") {
-      results.push_back(std::move(messages[++i]));
+      told.push_back(std::move(messages[++i]));
     }
     const std::vector<model::ToolCall> calls = std::exchange(turn.tool_calls, {});
+    Results results(std::move(told), calls);
     for (const model::ToolCall& call : calls) {
       model::Message single = std::exchange(turn, {.role = turn.role});
       single.tool_calls = {call};
       kept.push_back(std::move(single));
-      if (auto result = take_result(results, call, calls)) kept.push_back(std::move(*result));
+      if (auto result = results.take(call)) kept.push_back(std::move(*result));
     }
-    std::ranges::move(results, std::back_inserter(kept));
+    results.move_rest_to(kept);
   }
   return kept;
 }

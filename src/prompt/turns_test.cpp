@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <ctime>
+
 #include "prompt/template_files_for_test.h"
 
 namespace om::prompt {
@@ -159,6 +161,23 @@ TEST(Turns, CallsWithoutResultsAndResultsWithoutCallsStay) {
             "assistant:wellf assistant:g tool:one tool:one user:hi ");
   EXPECT_EQ(told(with_single_calls({calls})), "assistant:wellf assistant:g ");
   EXPECT_EQ(told(with_single_calls({results[2]})), "tool:one ");
+}
+
+// 1.2e11 comparisons, when each call looked through all results and each of these through all
+// calls.
+TEST(Turns, ManyCallsWithoutResultsAreToldSoon) {
+  model::Message calls = message("assistant", "");
+  for (int i = 0; i < 4'999; ++i) calls.tool_calls.push_back({fmt::format("x{}", i), "f", "{}"});
+  calls.tool_calls.push_back({"z", "f", "{}"});
+  std::vector<model::Message> messages(5'001, message("tool", "one"));
+  for (auto& result : messages) result.tool_call_id = "z";
+  messages.front() = calls;
+  const std::clock_t start = std::clock();
+  const auto told = with_single_calls(messages);
+  EXPECT_LT(std::clock() - start, 5 * CLOCKS_PER_SEC);
+  ASSERT_EQ(told.size(), 10'000u);
+  EXPECT_EQ(told[4'999].tool_calls.at(0).id, "z");
+  EXPECT_EQ(told[5'000].role, "tool");
 }
 
 TEST(Turns, ImagesStayAmongTheTextsTheyCameWith) {
