@@ -219,6 +219,7 @@ class Compiled : public ChatTemplate {
       : templates_(std::move(templates)), direct_(std::move(direct)) {
     const auto able = common_chat_templates_get_caps(templates_.get());
     takes_one_call_ = able.at("supports_tool_calls") && !able.at("supports_parallel_tool_calls");
+    reads_results_ = reads_results(common_chat_templates_source(templates_.get()));
   }
 
   bool takes_one_call() const override { return takes_one_call_; }
@@ -228,7 +229,7 @@ class Compiled : public ChatTemplate {
 
  private:
   Applied apply_throwing(const ChatInput& input) const {
-    common_chat_templates_inputs inputs = to_inputs(input);
+    common_chat_templates_inputs inputs = to_inputs(input, reads_results_);
     if (may_be_tried(input.tools)) {
       try {
         return apply_tools_as_sent(input, inputs);
@@ -338,7 +339,7 @@ class Compiled : public ChatTemplate {
 
   common_chat_templates_ptr templates_;
   std::optional<DirectRenderer> direct_;
-  bool takes_one_call_ = false;
+  bool takes_one_call_ = false, reads_results_ = false;
   mutable KnownAnswers known_;
 };
 

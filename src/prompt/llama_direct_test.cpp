@@ -81,7 +81,7 @@ int compare(const std::string& text, const std::vector<ChatInput>& conversations
   if (!direct) return 0;
   int compared = 0;
   for (size_t i = 0; i < conversations.size(); i += step) {
-    auto inputs = to_inputs(conversations[i]);
+    auto inputs = to_inputs(conversations[i], false);
     inputs.chat_template_kwargs["date_string"] = R"("21 Sep 2026")";
     inputs.chat_template_kwargs["datetime"] = R"("Sep 21 2026")";
     std::string expected;
@@ -116,7 +116,7 @@ TEST(DirectRenderer, RendersTemplatesOfRealModelsAsTheLibraryDoes) {
 
 TEST(DirectRenderer, TellsTheDateOfTheRequest) {
   ChatInput input{.messages = {{.role = "user", .content = "Hi"}}, .now_seconds = 1'790'000'000};
-  EXPECT_EQ(DirectRenderer::make(kDated, "", "")->render(to_inputs(input)),
+  EXPECT_EQ(DirectRenderer::make(kDated, "", "")->render(to_inputs(input, false)),
             "21 Sep 2026 Sep 21 2026Hi<assistant>");
 }
 

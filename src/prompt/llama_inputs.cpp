@@ -44,6 +44,14 @@ void charge(MemberBudget& budget, std::string_view json) {
   if (auto few = budget.add_text(json); !few) throw std::invalid_argument(few.error().what);
 }
 
+// A large result is nothing to refuse: what begins so is no JSON to the library, which tells the
+// model the text then.
+void keep_as_text_if_costly(std::string& result, MemberBudget& budget) {
+  const size_t start = result.find_first_not_of(" \t\r\n");
+  if (start == result.npos || (result[start] != '{' && result[start] != '[')) return;
+  if (!budget.add_text(result)) result.insert(0, "JSON: ");
+}
+
 std::vector<common_chat_tool> convert_tools(const ChatInput& input, MemberBudget& budget) {
   std::vector<common_chat_tool> tools;
   for (const auto& tool : input.tools) {
@@ -107,12 +115,19 @@ void choose_thinking(const model::Think& think, common_chat_templates_inputs& in
 
 }  // namespace
 
-common_chat_templates_inputs to_inputs(const ChatInput& input) {
+bool reads_results(std::string_view text) {
+  return text.contains("'<|tool_call>call:'") && !text.contains("{#- OpenAI Chat Completions:");
+}
+
+common_chat_templates_inputs to_inputs(const ChatInput& input, bool read_results) {
   common_chat_templates_inputs inputs;
-  MemberBudget budget;
+  MemberBudget budget, of_results;
   for (const auto& message : input.messages) {
     for (const auto& call : message.tool_calls) charge(budget, call.arguments);
     inputs.messages.push_back(convert(message, input.media_marker));
+    if (read_results && message.role == "tool") {
+      keep_as_text_if_costly(inputs.messages.back().content, of_results);
+    }
   }
   inputs.now = std::chrono::system_clock::time_point(std::chrono::seconds(input.now_seconds));
   inputs.add_generation_prompt = !continues(input);

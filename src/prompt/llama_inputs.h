@@ -9,9 +9,13 @@
 namespace om::prompt::llama {
 
 // std::invalid_argument: a tool_choice that cannot be met, or JSON that the library would read for
-// too long (member_budget.h). Whatever the library throws at tools
-// that are none.
-common_chat_templates_inputs to_inputs(const ChatInput& input);
+// too long (member_budget.h). Whatever the library throws at tools that are none.
+// `read_results`: as reads_results() says of the template.
+common_chat_templates_inputs to_inputs(const ChatInput& input, bool read_results);
+
+// Whether the library reads the results of calls as JSON before it renders this template (its
+// workaround for the older ones of Gemma 4).
+bool reads_results(std::string_view text);
 
 // False: the library must not see the tools' parameters as they are (schema_limits.h).
 bool may_be_tried(const std::vector<boost::json::value>& tools);

@@ -16,7 +16,8 @@ Result<void> MemberBudget::add(size_t members) {
   comparisons_ += comparisons_of(members);
   if (comparisons_ <= comparisons_of(kMembersMax)) return {};
   return fail(Errc::invalid_argument,
-              "JSON objects with too many members: one may have {}, several fewer each",
+              "JSON objects of tools, arguments or a schema have too many members: one may have "
+              "{}, several fewer each",
               kMembersMax);
 }
 
@@ -31,6 +32,10 @@ Result<void> MemberBudget::add_text(std::string_view json) {
       if (c == '\\') ++i;
     } else if (c == '{' || c == '[') {
       open.push_back(0);
+      if (open.size() > kLevelsMax) {
+        return fail(Errc::invalid_argument,
+                    "JSON of tools, arguments or a schema nests more than {} levels", kLevelsMax);
+      }
     } else if (c == ':' && !open.empty()) {
       ++open.back();
     } else if ((c == '}' || c == ']') && !open.empty()) {

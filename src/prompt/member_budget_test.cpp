@@ -56,6 +56,14 @@ TEST(MemberBudget, IsASchemasToo) {
   EXPECT_THAT(checked.error().what, HasSubstr("one may have 5000"));
 }
 
+TEST(MemberBudget, HasABoundOfLevelsToo) {
+  const auto nested = [](size_t levels) {
+    return std::string(levels, '[') + std::string(levels, ']');
+  };
+  EXPECT_TRUE(takes(nested(kLevelsMax)));
+  EXPECT_FALSE(takes(nested(kLevelsMax + 1)));
+}
+
 std::string error_of(const ChatInput& input) {
   const auto compiled = llama::compile(test_data("hermes_thinking.jinja"), "", "");
   EXPECT_TRUE(compiled);
@@ -77,6 +85,31 @@ TEST(MemberBudget, KeepsToolsAndCallsFromTheLibraryThatItWouldReadForMinutes) {
   input.messages.back().tool_calls.push_back({"1", "f", object_of(500'000)});
   input.messages.push_back({.role = "tool", .content = "b"});
   EXPECT_THAT(error_of(input), HasSubstr("one may have 5000"));
+  EXPECT_LT(std::clock() - start, 30 * CLOCKS_PER_SEC);
+}
+
+// For this template the library reads results as JSON, whatever their size and depth.
+TEST(MemberBudget, KeepsResultsFromTheLibraryThatItWouldReadForMinutes) {
+  const auto templates = llama_templates();
+  const auto text = templates.find("google-gemma-4-31B-it-interleaved.jinja");
+  ASSERT_NE(text, templates.end());
+  const auto compiled = llama::compile(text->second, "", "");
+  ASSERT_TRUE(compiled);
+  const auto told = [&](const std::string& result) {
+    ChatInput input;
+    input.messages.push_back({.role = "user", .content = "a"});
+    input.messages.push_back({.role = "assistant"});
+    input.messages.back().tool_calls.push_back({"1", "f", "{}"});
+    input.messages.push_back({.role = "tool", .content = result, .tool_call_id = "1"});
+    const auto applied = (*compiled)->apply(input);
+    return applied ? applied->prompt : applied.error().what;
+  };
+  const std::clock_t start = std::clock();
+  EXPECT_THAT(told(object_of(2)), HasSubstr("{k0:0,k1:0}"));
+  const std::string large = object_of(500'000), deep(500'000, '[');
+  EXPECT_THAT(told(large), HasSubstr("JSON: " + large));
+  EXPECT_THAT(told("\n" + deep + std::string(deep.size(), ']')), HasSubstr("JSON: \n" + deep));
+  EXPECT_THAT(told("a" + large), HasSubstr("a" + large));
   EXPECT_LT(std::clock() - start, 30 * CLOCKS_PER_SEC);
 }
 
