@@ -76,5 +76,19 @@ TEST(Api, MeasuresTheTimeToTheFirstPieceOfAStream) {
   }
 }
 
+TEST(Api, MeasuresNoFirstPieceOfAnAnswerThatHadNone) {
+  OllamaNode node;
+  node.shelf.add("m");
+  node.script.refusal = Error{Errc::invalid_argument,
+                              "request (9 tokens) exceeds the available context size (4 tokens)"};
+  const HistogramValue& measured = first_token_seconds.with({"/v1/responses"});
+  const auto count = measured.count();
+  const KeptResponse response =
+      node.post("/v1/responses", R"({"model":"m","input":"Hi","stream":true})");
+  EXPECT_THAT(response.body, HasSubstr("event: response.created"));
+  EXPECT_THAT(response.body, HasSubstr("event: response.failed"));
+  EXPECT_EQ(measured.count(), count);
+}
+
 }  // namespace
 }  // namespace om::api

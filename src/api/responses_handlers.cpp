@@ -60,7 +60,7 @@ io::Task<Result<void>> stream_response(const Dependencies& node, Context& contex
   if (!context.response.started() &&
       error_words(ErrorShape::openai, told).code == kContextLengthExceeded) {
     CO_TRY_VOID(co_await start_events(context, nullptr));
-    CO_TRY_VOID(co_await write_events(context, stream.begin()));
+    CO_TRY_VOID(co_await context.write_opening(stream.begin()));
   }
   context.error_element = stream.fail(told);
   co_return streamed;
