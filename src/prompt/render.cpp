@@ -99,7 +99,7 @@ Result<Rendered> apply_settled(const llama::ChatTemplate& chosen, const ChatInpu
   Rendered rendered;
   rendered.prompt = std::move(applied.prompt);
   if (rendered.prompt.size() > kPromptBytesMax) {
-    return fail(Errc::overloaded, "the prompt exceeds {} bytes", kPromptBytesMax);
+    return fail(Errc::invalid_argument, "the prompt exceeds {} bytes", kPromptBytesMax);
   }
   rendered.constraint = std::move(applied.constraint);
   rendered.stops = std::move(applied.stops);

@@ -298,6 +298,22 @@ TEST(Template, JinjaConstrainsToASchema) {
   EXPECT_EQ(rendered.error().code, Errc::invalid_argument);
 }
 
+// To be sent again it would have to be another error.
+TEST(Template, ATooLongPromptIsInvalidWithGoAndJinja) {
+  ChatInput input;
+  input.messages = {message("user", std::string(kPromptBytesMax / 2 + 1, 'a'))};
+  for (const auto& chosen :
+       {make_template({.go = "{{ range .Messages }}{{ .Content }}{{ .Content }}{{ end }}"}),
+        make_template(
+            {.jinja = "{% for m in messages %}{{ m.content }}{{ m.content }}{% endfor %}"})}) {
+    ASSERT_TRUE(chosen);
+    const auto rendered = (*chosen)->chat(input);
+    ASSERT_FALSE(rendered);
+    EXPECT_EQ(rendered.error().code, Errc::invalid_argument);
+    EXPECT_THAT(rendered.error().what, HasSubstr("exceeds 67108864 bytes"));
+  }
+}
+
 TEST(Template, ChoosesBetweenGoAndJinja) {
   const std::string plain = "{{ .Prompt }}";
   const std::string jinja = test_data("smollm2.jinja");
