@@ -9,7 +9,8 @@ if(NOT revision AND EXISTS ${SOURCE}/.git)
     OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
   # Without a lock: somebody may be committing.
   execute_process(COMMAND git -C ${SOURCE} --no-optional-locks status --porcelain
-    --untracked-files=no -- src cmake CMakeLists.txt OUTPUT_VARIABLE changes ERROR_QUIET)
+    --untracked-files=no -- src cmake CMakeLists.txt tools/build_llama.sh
+    tools/llama-jinja-limits.patch OUTPUT_VARIABLE changes ERROR_QUIET)
   if(revision AND changes)
     string(APPEND revision "-dirty")
   endif()

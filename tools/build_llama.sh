@@ -47,7 +47,8 @@ unpack_source() {
   logged llama-patch "$patch is for another version of llama.cpp: make it anew" \
     patch -d "$work/unpack/vendor/llama.cpp" -p1 --fuzz=0 --input="$patch"
   cp "$patch" "$work/unpack/vendor/llama.cpp/patched-with"
-  rm -rf "$work/source"
+  # Objects of another patch go, too: by their time they could pass for those of this one.
+  rm -rf "$work/source" "$work/b" "$work/d"
   mv "$work/unpack/vendor/llama.cpp" "$work/source"
 }
 
