@@ -38,7 +38,7 @@ class SimFile final : public io::File {
     if (!fitting.empty()) {
       if (data.size() < end) data.resize(end);
       std::memcpy(data.data() + offset, fitting.data(), fitting.size());
-      inode_->modified = files_.clock_.wall_now();
+      inode_->touch(files_.clock_.wall_now());
     }
     if (fitting.size() == bytes.size()) return {};
     return fail(Errc::io_failed, "{}: No space left on device", path_);
@@ -51,7 +51,7 @@ class SimFile final : public io::File {
     TRY_VOID(usable());
     TRY_VOID(files_.count_call("truncate"));
     inode_->data.resize(size);
-    inode_->modified = files_.clock_.wall_now();
+    inode_->touch(files_.clock_.wall_now());
     return {};
   }
   Result<void> sync() override {
@@ -221,7 +221,7 @@ Result<std::unique_ptr<io::File>> SimFilesystem::open(const io::Path& path, Open
   }
   TRY_VOID(count_call("create"));
   auto inode = std::make_shared<Inode>();
-  inode->modified = clock_.wall_now();
+  inode->touch(clock_.wall_now());
   change({{path, inode}});
   return std::make_unique<SimFile>(*this, inode, path);
 }
@@ -232,7 +232,8 @@ Result<io::FileInfo> SimFilesystem::info(const io::Path& path) {
   if (found == entries_.end()) {
     return fail(Errc::not_found, "{}: No such file or directory", path);
   }
-  return io::FileInfo{found->second->data.size(), false, found->second->modified};
+  const Inode& inode = *found->second;
+  return io::FileInfo{inode.data.size(), false, inode.modified, inode.changed};
 }
 
 Result<std::vector<std::string>> SimFilesystem::list(const io::Path& directory) {
@@ -267,6 +268,7 @@ Result<void> SimFilesystem::rename(const io::Path& from, const io::Path& to) {
   }
   if (from == to) return {};
   const auto inode = found->second;
+  inode->changed = clock_.wall_now();
   change({{from, nullptr}, {to, inode}});
   return {};
 }
@@ -279,6 +281,7 @@ Result<void> SimFilesystem::link(const io::Path& from, const io::Path& to) {
   }
   if (entries_.contains(to)) return fail(Errc::already_exists, "{}: File exists", to);
   const auto inode = found->second;
+  inode->changed = clock_.wall_now();
   change({{to, inode}});
   return {};
 }
@@ -326,6 +329,9 @@ Result<void> SimFilesystem::sync_directory(const io::Path& path) {
 
 Result<void> SimFilesystem::set_mode(const io::Path& path, unsigned) {
   TRY_VOID(info(path));
+  if (const auto found = entries_.find(path); found != entries_.end()) {
+    found->second->changed = clock_.wall_now();
+  }
   return {};
 }
 

@@ -56,9 +56,11 @@ class SimFilesystem final : public io::Filesystem {
   friend class SimFile;
   struct Inode {
     std::string data, synced;
-    io::WallTime modified{};
+    io::WallTime modified{}, changed{};
     int locks = 0;  // -1: exclusive.
     bool rotten = false;
+
+    void touch(io::WallTime now) { modified = changed = now; }
   };
   using Entries = std::map<io::Path, std::shared_ptr<Inode>>;
   // Names that change at once; no inode: the name goes.

@@ -19,6 +19,7 @@ struct FileInfo {
   uint64_t size = 0;
   bool is_directory = false;
   WallTime modified{};
+  WallTime changed{};  // Its bytes, name or mode last; who copies files cannot set it back.
 };
 
 struct Space {

@@ -1,5 +1,7 @@
 #include "store/collector.h"
 
+#include <algorithm>
+
 #include "model/manifest.h"
 
 namespace om::store {
@@ -153,7 +155,10 @@ Result<Collected> clean_up(io::Filesystem& files, const Layout& layout, io::Wall
   for (const std::string& name : blobs) {
     const io::Path path = io::join(layout.blobs(), name);
     const auto info = files.info(path);
-    if (!info || info->is_directory || now - info->modified < *unreferenced_age) continue;
+    if (!info || info->is_directory) continue;
+    // A copy of a models folder that is being made keeps the files' own times, and comes to the
+    // manifests last.
+    if (now - std::max(info->modified, info->changed) < *unreferenced_age) continue;
     const auto digest = Digest::parse(name);
     if (digest && (named.contains(*digest) || held.contains(*digest))) continue;
     TRY_VOID(remove_blob(files, path, collected));

@@ -327,13 +327,27 @@ TEST_F(Pruning, RemovesBlobsThatNothingNamesWhileItRuns) {
   }
 }
 
-TEST_F(Pruning, KeepsAnOldUploadThatSomebodyIsAboutToName) {
+// As `rsync -a` brings it: with the time of the file that it is a copy of.
+TEST_F(Pruning, KeepsABlobThatWasCopiedInAMomentAgoHoweverOldItsBytesAre) {
+  open();
+  const Digest copied = put("copied");
+  const auto old = std::filesystem::file_time_type::clock::now() - 2 * kUnreferencedAgeRunning;
+  std::filesystem::last_write_time(store().blob_path(copied), old);
+  ASSERT_TRUE(wait(store().remove_leftovers()));
+  reopen_after(std::chrono::minutes(30), true);
+  EXPECT_TRUE(store().blob_size(copied)) << "its manifest comes last";
+  pass(kUnreferencedAgeRunning + std::chrono::hours(1));
+  ASSERT_TRUE(wait(store().remove_leftovers()));
+  EXPECT_FALSE(store().blob_size(copied));
+}
+
+TEST_F(Pruning, MakesAnOldUploadYoungThatSomebodyIsAboutToName) {
   open();
   const std::string path = store().blob_path(put("upload"));
   std::filesystem::last_write_time(
       path, std::filesystem::file_time_type::clock::now() - 2 * kUnreferencedAgeRunning);
   wait_for(store().keep_upload(Digest::of("upload")));
-  ASSERT_TRUE(wait(store().remove_leftovers()));
+  EXPECT_LT(world().clock.wall_now() - files().info(path)->modified, std::chrono::minutes(1));
   EXPECT_EQ(store().read_blob(Digest::of("upload"), 100).value(), "upload");
 }
 

@@ -3,6 +3,7 @@
 
 import contextlib
 import datetime
+import hashlib
 import json
 import os
 import pathlib
@@ -195,21 +196,30 @@ class Folders(unittest.TestCase):
             self.assertIn("copy:latest", node.names())
 
     def test_blobs_that_no_model_names_are_kept_on_demand(self):
-        node = node_with(models=False, OLLAMA_NOPRUNE="1")
+        node = node_with(OLLAMA_NOPRUNE="1")
         blobs = node.folder / "models/blobs"
-        blobs.mkdir(parents=True)
-        old, young = blobs / f"sha256-{'a' * 64}", blobs / f"sha256-{'b' * 64}"
-        for blob in (old, young):
-            blob.write_text("nobody's")
-        # One that is younger than an hour may belong to a create under way.
-        os.utime(old, (time.time() - 7200,) * 2)
+
+        def make(system):
+            node.post("/api/create", {"model": "spoken", "from": MODEL, "system": system,
+                                      "stream": False})
+
+        def is_kept(system):
+            return (blobs / f"sha256-{hashlib.sha256(system.encode()).hexdigest()}").exists()
+
         with node:
-            self.assertTrue(old.exists() and young.exists())
+            make("first")
+            make("second")
+            self.assertTrue(is_kept("first"))
             node.stop()
+            copied = blobs / f"sha256-{'a' * 64}"
+            copied.write_text("nobody's")
+            os.utime(copied, (time.time() - 7200,) * 2)
             node.environment["OLLAMA_NOPRUNE"] = "0"
             node.start()
-            self.assertFalse(old.exists())
-            self.assertTrue(young.exists())
+            # Its bytes are old, but it was put there a moment ago: its manifest may follow.
+            self.assertTrue(copied.exists())
+            make("third")
+            self.assertFalse(is_kept("second"))
 
     def chat(self, node, state, **environment):
         """A short chat on a terminal; the history it leaves, or None."""

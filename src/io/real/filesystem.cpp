@@ -92,6 +92,10 @@ int open_flags(Filesystem::Open mode) {
   return O_RDONLY;
 }
 
+WallTime to_wall_time(const timespec& time) {
+  return WallTime(std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec));
+}
+
 }  // namespace
 
 Result<std::unique_ptr<File>> RealFilesystem::open(const Path& path, Open mode) {
@@ -106,8 +110,8 @@ Result<FileInfo> RealFilesystem::info(const Path& path) {
   FileInfo info;
   info.size = static_cast<uint64_t>(status.st_size);
   info.is_directory = S_ISDIR(status.st_mode);
-  info.modified = WallTime(std::chrono::seconds(status.st_mtim.tv_sec) +
-                           std::chrono::nanoseconds(status.st_mtim.tv_nsec));
+  info.modified = to_wall_time(status.st_mtim);
+  info.changed = to_wall_time(status.st_ctim);
   return info;
 }
 
