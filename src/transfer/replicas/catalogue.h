@@ -78,6 +78,8 @@ class Catalogue {
   // As the node's table has it now. not_found "model 'x' not found"; corrupt: written by a newer
   // version.
   Result<CatalogueModel> find(const model::Name& name) const;
+  // All of them, as find() answers; what cannot be read is left out as by load().
+  void read_models(CatalogueState& state);
   // So that find() knows what the name means by now, which the watch may not have told yet.
   io::Task<Result<void>> refresh(model::Name name, io::Call call) {
     return table_.refresh(std::move(name), std::move(call));
@@ -118,7 +120,6 @@ class Catalogue {
   io::Task<Result<void>> commit(metadata::Transaction transaction, io::Call call);
   // Tells of an entry that is left out, once: each look meets it again.
   void skip(const std::string& key, const Error& error);
-  void read_models(CatalogueState& state);
   io::Task<Result<void>> load_removed(CatalogueState& state,
                                       std::optional<io::Duration> tombstone_age, io::Call call);
   io::Task<Result<void>> load_policies(CatalogueState& state, io::Call call);

@@ -22,9 +22,7 @@ std::unexpected<Error> replaced_meanwhile(std::string_view key) {
 
 void Replicas::end_stale_copies() {
   for (Copying& copy : copying_) {
-    const auto known = state_->models.find(copy.key);
-    const bool is_meant = known != state_->models.end() && known->second.digest == copy.manifest;
-    if (!is_meant) copy.over.cancel();
+    if (!still_means(copy.name, copy.manifest)) copy.over.cancel();
   }
 }
 
@@ -46,7 +44,7 @@ io::Task<Result<void>> Replicas::make_copy(CatalogueModel model, io::CancelToken
 
 io::Task<Result<void>> Replicas::fetch_model(CatalogueModel model, io::Call call) {
   const std::string key = Catalogue::key_of(model.name);
-  const auto copying = copying_.insert(copying_.end(), Copying{key, model.digest, {}});
+  const auto copying = copying_.insert(copying_.end(), Copying{model.name, model.digest, {}});
   const io::CancelEither either(call.cancel, copying->over.token());
   const uint64_t total = model.manifest.total_size();
   const io::Call called_off{call.deadline, either.token()};
@@ -69,11 +67,11 @@ io::Task<Result<void>> Replicas::tell(std::string key, uint64_t total,
 io::Task<Result<void>> Replicas::fetch_into_store(CatalogueModel model, io::Call call) {
   store::Store& store = parts_.context.store;
   CO_TRY(auto hold, co_await store.hold(blobs_of(model.manifest)));
-  const auto fetched = co_await fetch_layers(model, std::move(call));
+  const Files missing = co_await find_missing(model);
+  const auto fetched = co_await fetch_layers(model.name, missing, std::move(call));
   if (!still_means(model.name, model.digest)) {
     hold.reset();
-    const auto removed = co_await store.remove_unreferenced(blobs_of(model.manifest));
-    if (!removed) log_warn("fetched files are kept", field("error", removed.error()));
+    co_await remove_needless(missing);
     co_return fail(Errc::not_found, "{} was removed or replaced meanwhile", model.name.shortest());
   }
   if (!fetched) co_return fetched;
@@ -86,26 +84,45 @@ io::Task<Result<void>> Replicas::fetch_into_store(CatalogueModel model, io::Call
   co_return Result<void>{};
 }
 
-io::Task<Result<void>> Replicas::fetch_layers(CatalogueModel model, io::Call call) {
-  // Where no node has it any more; a model that was made here has no registry: then it fails.
-  std::shared_ptr<Registry> registry;
-  if (options_.from_registry) {
-    if (auto opened = Registry::open(parts_.context, model.name, false)) registry = *opened;
-  }
+io::Task<Replicas::Files> Replicas::find_missing(const CatalogueModel& model) {
   const std::string key = Catalogue::key_of(model.name);
   Files missing;
   for (const model::Layer& file : files_of(model.manifest)) {
     if (co_await has_file(parts_.context, file)) {
       fetching_[key].done[file.digest] = file.size;
-      continue;
+    } else {
+      missing.emplace_back(file.digest, file.size);
     }
-    missing.emplace_back(file.digest, file.size);
+  }
+  co_return missing;
+}
+
+// Another name may mean them by now whose manifest is not on this disk yet: as after `cp` and `rm`.
+io::Task<void> Replicas::remove_needless(const Files& fetched) {
+  if (!parts_.context.options.prune) co_return;
+  std::vector<Digest> needless;
+  for (const auto& [digest, size] : fetched) needless.push_back(digest);
+  CatalogueState now;
+  parts_.catalogue.read_models(now);
+  for (const auto& [key, model] : now.models) {
+    for (const Digest& needed : blobs_of(model.manifest)) std::erase(needless, needed);
+  }
+  const auto removed = co_await parts_.context.store.remove_unreferenced(std::move(needless));
+  if (!removed) log_warn("fetched files are kept", field("error", removed.error()));
+}
+
+io::Task<Result<void>> Replicas::fetch_layers(model::Name name, Files missing, io::Call call) {
+  // Where no node has it any more; a model that was made here has no registry: then it fails.
+  std::shared_ptr<Registry> registry;
+  if (options_.from_registry) {
+    if (auto opened = Registry::open(parts_.context, name, false)) registry = *opened;
   }
   // Else the registry is asked for what was made on another node a moment ago.
   if (registry && !missing.empty()) {
     (void)co_await wait_for_holders(world_, parts_.links, missing.front().first, call);
   }
-  co_return co_await fetch_files(registry, key, std::move(missing), std::move(call));
+  co_return co_await fetch_files(registry, Catalogue::key_of(name), std::move(missing),
+                                 std::move(call));
 }
 
 io::Task<Result<void>> Replicas::note_progress(std::string key, Progress progress) {
@@ -147,11 +164,18 @@ io::Task<Result<void>> Replicas::bring(model::Name name, Digest manifest, Files 
   files = co_await world_.workers.run(std::move(find_missing));
   if (files.empty()) co_return Result<void>{};
   on_demand_fetches.add();
+  log_info("a request waits for a model's files", field("model", name.shortest()));
+  if (auto own = parts_.catalogue.find(name); own && own->digest == manifest) {
+    co_return co_await fetch_model(std::move(*own), std::move(call));
+  }
   const auto state = state_;
   for (const auto& [key, model] : state->models) {
     if (model.digest != manifest) continue;
-    log_info("a request waits for a model's files", field("model", model.name.shortest()));
-    co_return co_await fetch_model(model, std::move(call));
+    const auto done = co_await fetch_model(model, call);
+    // The copy of another name ends with that; this one may have become known meanwhile.
+    const bool is_over = still_means(model.name, manifest) || !still_means(name, manifest);
+    if (done || is_over) co_return done;
+    break;
   }
   // Not in the catalogue as this node knows it: it may be newer than the last look.
   uint64_t total = 0;

@@ -39,6 +39,39 @@ TEST_F(StaleCopies, EndWithTheModelAndLeaveNothing) {
   EXPECT_EQ(holders("m"), "");
 }
 
+TEST_F(StaleCopies, LeaveWhatAnotherNameOfTheModelNeeds) {
+  const std::string bytes = begin_copy();
+  put(node(1), "{}");  // As above.
+  put_model(0, "renamed", random_bytes(8 * kMega, 1));
+  ASSERT_TRUE(wait(catalogue(0).put(name("renamed"), bytes, {})));
+  remove_model();
+  pass(seconds(5));
+  EXPECT_THAT(blobs_of_b(), ::testing::ElementsAre(Digest::of("{}")));
+  pass(seconds(40));
+  EXPECT_EQ(holders("renamed"), "ab");
+}
+
+TEST_F(StaleCopies, LeaveWhatTheyDidNotFetch) {
+  make_cluster(2);
+  node(0).slow_down = kMega / 4;
+  put(node(1), "{}");  // Somebody's upload.
+  put_model(0, "m", random_bytes(8 * kMega, 1));
+  pass(seconds(10));
+  ASSERT_GT(copied_bytes(), 2U);
+  remove_model();
+  pass(seconds(5));
+  EXPECT_THAT(blobs_of_b(), ::testing::ElementsAre(Digest::of("{}")));
+}
+
+TEST_F(StaleCopies, LeaveEverythingWhereNothingIsToBePruned) {
+  begin_copy();
+  node(1).context->options.prune = false;
+  put(node(1), "{}");
+  remove_model();
+  pass(seconds(5));
+  EXPECT_THAT(blobs_of_b(), ::testing::ElementsAre(Digest::of("{}")));
+}
+
 TEST_F(StaleCopies, DoNotHoldUpWhatIsMadeUnderTheNameAnew) {
   begin_copy();
   const std::string fresh = random_bytes(1000, 2);
@@ -55,14 +88,35 @@ io::Task<void> bring_into(Replicas& replicas, model::Name name, Digest manifest,
   result = co_await replicas.bring(std::move(name), manifest, std::move(files), {});
 }
 
-TEST_F(StaleCopies, EndARequestThatWaitsForThem) {
-  const std::string bytes = begin_copy();
+Replicas::Files layers_of(const std::string& manifest) {
   Replicas::Files files;
-  const auto manifest = model::Manifest::parse(bytes).value();
-  for (const model::Layer& layer : manifest.layers) files.emplace_back(layer.digest, layer.size);
+  for (const model::Layer& layer : model::Manifest::parse(manifest).value().layers) {
+    files.emplace_back(layer.digest, layer.size);
+  }
+  return files;
+}
+
+TEST_F(StaleCopies, LeaveARequestForAnotherNameOfTheModelAlone) {
+  const std::string layer = random_bytes(8 * kMega, 1), bytes = begin_copy();
+  put_model(0, "renamed", layer);
+  ASSERT_TRUE(wait(catalogue(0).put(name("renamed"), bytes, {})));
+  pass(seconds(1));
   Result<void> result;
   io::TaskGroup group(world_.executor, world_.clock);
-  group.spawn(bring_into(replicas(1), name("m"), Digest::of(bytes), files, result));
+  group.spawn(
+      bring_into(replicas(1), name("renamed"), Digest::of(bytes), layers_of(bytes), result));
+  pass(seconds(1));
+  remove_model();
+  sim_.run(group.wait());
+  EXPECT_TRUE(result) << result.error().what;
+  EXPECT_TRUE(has(node(1), layer));
+}
+
+TEST_F(StaleCopies, EndARequestThatWaitsForThem) {
+  const std::string bytes = begin_copy();
+  Result<void> result;
+  io::TaskGroup group(world_.executor, world_.clock);
+  group.spawn(bring_into(replicas(1), name("m"), Digest::of(bytes), layers_of(bytes), result));
   pass(seconds(1));
   const auto begun = world_.clock.now();
   remove_model();

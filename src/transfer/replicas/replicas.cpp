@@ -305,7 +305,7 @@ io::Task<void> Replicas::adopt(CatalogueModel model, std::optional<store::Stored
     }
     co_return;
   }
-  if (!*put || !before) co_return;
+  if (!*put || !before || !parts_.context.options.prune) co_return;
   const auto removed =
       co_await parts_.context.store.remove_unreferenced(blobs_of(before->manifest));
   if (!removed) log_warn("unused layers are kept", field("error", removed.error()));

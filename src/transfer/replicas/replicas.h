@@ -104,11 +104,11 @@ class Replicas {
   };
   // One copy on its way, and how it is called off.
   struct Copying {
-    std::string key;
+    model::Name name;
     Digest manifest;
     io::CancelSource over;
   };
-  void end_stale_copies();  // Of what means something else in state_: nobody waits for their bytes.
+  void end_stale_copies();  // Whose names mean something else by now: nobody waits for their bytes.
   // The work of a plan: that what is copied has gone meanwhile is no failure of it.
   ReplicaWorkers::Work copy_work(const CatalogueModel& model, bool urgent, uint64_t bytes);
   io::Task<Result<void>> make_copy(CatalogueModel model, io::CancelToken cancel);
@@ -120,7 +120,11 @@ class Replicas {
   // While it is done, progress() has the model.
   io::Task<Result<void>> tell(std::string key, uint64_t total, io::Task<Result<void>> fetch);
   io::Task<Result<void>> fetch_into_store(CatalogueModel model, io::Call call);
-  io::Task<Result<void>> fetch_layers(CatalogueModel model, io::Call call);
+  // Of the model's files those that are not here, whole.
+  io::Task<Files> find_missing(const CatalogueModel& model);
+  io::Task<Result<void>> fetch_layers(model::Name name, Files missing, io::Call call);
+  // Of what a copy fetched that is given up, what no model of the catalogue has.
+  io::Task<void> remove_needless(const Files& fetched);
   io::Task<Result<void>> note_progress(std::string key, Progress progress);
   io::Task<Result<void>> remove_as_seen(store::StoredManifest stored);
   // How many other copies are left. Errors as remove_copy()'s.
