@@ -109,8 +109,9 @@ io::Task<PeerBlobs::Source> PeerBlobs::find_source(Digest digest) {
   Source source;
   if (auto entry = co_await lists_.find(digest)) {
     source.whole = std::move(*entry);
-  } else {
-    source.incoming = incoming_.find(digest);
+  } else if (source.incoming = incoming_.find(digest); !source.incoming) {
+    // It may have become whole between the two looks.
+    if (auto again = co_await lists_.find(digest)) source.whole = std::move(*again);
   }
   co_return source;
 }
@@ -159,15 +160,19 @@ io::Task<void> PeerBlobs::send_bytes(http::Request& request, http::ResponseWrite
   CappedWriter capped(response, bandwidth_, request.cancel);
   http::FileToSend file;
   file.path = store_.blob_path(digest);
-  auto sent = co_await http::send_file(world_, request, capped, std::move(file));
-  if (!sent && sent.error().code == Errc::not_found && !response.started()) {
-    const auto blob = incoming_.find(digest);
-    if (!blob) {
-      response.headers().remove("Accept-Ranges");
-      co_await refuse(response, 404, "the blob is not here");
-      co_return;
-    }
-    sent = co_await send_part(request, capped, blob);
+  auto sent = co_await http::send_file(world_, request, capped, file);
+  const auto is_missing = [&] {
+    return !sent && sent.error().code == Errc::not_found && !response.started();
+  };
+  if (is_missing()) {
+    if (const auto blob = incoming_.find(digest)) sent = co_await send_part(request, capped, blob);
+  }
+  // It may have become whole between the two looks.
+  if (is_missing()) sent = co_await http::send_file(world_, request, capped, std::move(file));
+  if (is_missing()) {
+    response.headers().remove("Accept-Ranges");
+    co_await refuse(response, 404, "the blob is not here");
+    co_return;
   }
   if (!sent && !response.started()) co_await refuse(response, 503, "the blob cannot be read");
   if (!sent && sent.error().code == Errc::io_failed) {

@@ -1,5 +1,7 @@
 #include "transfer/peer_blobs.h"
 
+#include <optional>
+
 #include "transfer/metrics.h"
 #include "transfer/testing/cluster.h"
 
@@ -22,10 +24,7 @@ class PeerServer : public testing::ClusterWorld {
   PeerServer() { make_nodes(1); }
   Reply ask(std::string method, const Digest& digest, std::string_view what = "",
             std::string range = {}) {
-    http::ClientRequest request;
-    request.method = std::move(method);
-    request.endpoint = node(0).at;
-    request.target = fmt::format("/peer/v1/blobs/{}{}", digest.str(), what);
+    http::ClientRequest request = request_of(std::move(method), digest, what);
     if (!range.empty()) request.headers.set("Range", range);
     return wait(send(std::move(request)));
   }
@@ -41,8 +40,22 @@ class PeerServer : public testing::ClusterWorld {
     return blob;
   }
   io::Task<void> sleep(io::Duration time) { (void)co_await world_.clock.sleep_for(time); }
+  io::Task<void> ask_later(Digest digest, std::string_view what, io::Duration when,
+                           std::optional<Reply>& reply) {
+    (void)co_await world_.clock.sleep_for(when);
+    http::ClientRequest request = request_of("GET", digest, what);
+    request.headers.set("Range", "bytes=0-9");  // The list of chunks heeds none.
+    reply = co_await send(std::move(request));
+  }
 
  private:
+  http::ClientRequest request_of(std::string method, const Digest& digest, std::string_view what) {
+    http::ClientRequest request;
+    request.method = std::move(method);
+    request.endpoint = node(0).at;
+    request.target = fmt::format("/peer/v1/blobs/{}{}", digest.str(), what);
+    return request;
+  }
   io::Task<Reply> send(http::ClientRequest request) {
     auto response = co_await node(0).client->send(std::move(request), {});
     EXPECT_TRUE(response);
@@ -124,6 +137,25 @@ TEST_F(PeerServer, WaitsALittleForNews) {
   EXPECT_TRUE(nothing.chunks.empty());
   EXPECT_GE(world_.clock.now() - before, kOfferWait - seconds(1));
   EXPECT_TRUE(wait(blob->close()));
+}
+
+// The look at the disk waits for a worker, and the two must not miss it between them.
+TEST_F(PeerServer, HasABlobThatBecomesWholeWhileItIsLookedFor) {
+  for (int i = 0; i < 200; i++) {
+    const std::string data = random_bytes(1000, static_cast<uint64_t>(100 + i));
+    const Digest digest = Digest::of(data);
+    auto blob = receive(data, 1);
+    std::optional<Reply> bytes, chunks;
+    io::TaskGroup group(world_.executor, world_.clock);
+    const io::Duration when = std::chrono::microseconds(50 * i);
+    group.spawn(ask_later(digest, "", when, bytes));
+    group.spawn(ask_later(digest, "/chunks", when, chunks));
+    EXPECT_TRUE(wait(blob->finish()));
+    blob.reset();
+    sim_.run(group.wait());
+    EXPECT_EQ(bytes->status, 206) << i;
+    EXPECT_EQ(chunks->status, 200) << i;
+  }
 }
 
 TEST_F(PeerServer, KnowsNothingOfOtherBlobs) {
