@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "store/disk_space.h"
+
 namespace om::app {
 namespace {
 
@@ -31,7 +33,11 @@ io::Task<void> OwnFiles::look() {
   auto measure = [this] { return world_.files.space(disk_.root()); };
   const auto space = co_await world_.workers.run(measure);
   looking_ = false;
-  if (space) bytes_free_ = space->available >> 30 << 30;
+  if (space) {
+    // What the store would not give to a model is no room for one.
+    const uint64_t kept = std::min(space->available, store::kept_free(*space));
+    bytes_free_ = (space->available - kept) >> 30 << 30;
+  }
   if (!blobs) co_return;
   blobs->insert(blobs->end(), added_.begin(), added_.end());
   set(std::move(*blobs));

@@ -24,7 +24,8 @@ class OwnFiles {
   // call.
   using Blobs = std::shared_ptr<const std::vector<Digest>>;
   Blobs blobs();
-  uint64_t bytes_free() const { return bytes_free_; }  // In whole GiB: less is no news.
+  // For models, beside what the store keeps free. In whole GiB: less is no news.
+  uint64_t bytes_free() const { return bytes_free_; }
   bool has(const Digest& blob) const;
   // One look, which ends before it returns. Where the disk is in trouble the last one stands.
   io::Task<void> look();

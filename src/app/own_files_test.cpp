@@ -91,6 +91,14 @@ class OwnFilesTest : public ::testing::Test {
     EXPECT_TRUE(files_->has(model.weights));
   }
 
+  io::Task<void> tell_of_room_that_models_get() {
+    constexpr uint64_t kGiga = uint64_t{1} << 30;
+    world_.files().set_space(200 * kGiga);
+    co_await put("a blob, so that a little less than that is free");
+    co_await files_->look();
+    EXPECT_EQ(files_->bytes_free(), 198 * kGiga);  // One more is kept free.
+  }
+
   sim::World world_{1};
   StuckWorkers workers_{world_.clock()};
   std::unique_ptr<io::World> io_;
@@ -115,6 +123,8 @@ class OwnFilesTest : public ::testing::Test {
 TEST_F(OwnFilesTest, AreToldAsOfTheLastLookWhileTheDiskDoesNotAnswer) { run(wait_for_no_disk()); }
 
 TEST_F(OwnFilesTest, AreToldAtOnceWhereAModelIsMadeHere) { run(tell_at_once_what_is_made()); }
+
+TEST_F(OwnFilesTest, CountNoRoomThatTheStoreKeepsFree) { run(tell_of_room_that_models_get()); }
 
 TEST_F(OwnFilesTest, HoldNobodyUpWhereAModelIsMadeElsewhere) {
   run(look_for_new_models_in_a_worker());
