@@ -207,6 +207,19 @@ io::Task<void> tells_of_old_rates(Node& node) {
 }
 TEST(LocalQueue, TellsThatItHasMeasuredNothingForLong) { Node().run(tells_of_old_rates); }
 
+io::Task<void> measures_by_prompts(Node& node) {
+  auto lease = co_await node.acquire(target("a"));
+  CO_ASSERT(lease);
+  (*lease)->note_end({.output_tokens = 50, .output_time = seconds(5)});
+  co_await node.pass(std::chrono::minutes(11));
+  (*lease)->note_end({.prompt_tokens = 500,
+                      .output_tokens = 3,
+                      .prompt_time = seconds(1),
+                      .output_time = milliseconds(300)});
+  EXPECT_FALSE(node.scheduler.node_info("n").runners.at(0).rates_are_old);
+}
+TEST(LocalQueue, MeasuresByPromptsWhereAnswersAreShort) { Node().run(measures_by_prompts); }
+
 io::Task<void> remembers_rates(Node& node) {
   const auto load_anew = [&](uint64_t graphics_bytes) {
     node.scheduler.unload(target("a").key());

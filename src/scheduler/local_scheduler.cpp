@@ -306,14 +306,15 @@ void LocalScheduler::learn(const Digest& key, Instance& instance, const Holder& 
   // Told as if it had run alone, so that it means the same whoever runs there when it is used.
   const PromptShare::Mark end = instance.prompts.mark(world_.clock.now());
   const PromptShare::Mark first = holder.first_token.value_or(end);
-  entry->prompt_rate.add(static_cast<double>(evaluated),
-                         part_of(times.prompt_time - holder.learned.time,
-                                 PromptShare::of_prompt(holder.marked, first)));
+  const bool prompt = entry->prompt_rate.add(static_cast<double>(evaluated),
+                                             part_of(times.prompt_time - holder.learned.time,
+                                                     PromptShare::of_prompt(holder.marked, first)));
   const double beside = static_cast<double>(instance.holders.size()) - 1;
-  const bool measured = entry->output_rate.add(
+  const bool answer = entry->output_rate.add(
       static_cast<double>(times.output_tokens) * (1 + kBatchSlowdown * std::max(0.0, beside)),
       part_of(times.output_time, PromptShare::of_answer(first, end)));
-  if (measured) entry->answer_measured_at = world_.clock.now();
+  // Where answers are short only prompts tell how fast it is.
+  if (prompt || answer) entry->measured_at = world_.clock.now();
 }
 
 void LocalScheduler::distrust(const std::shared_ptr<Instance>& instance, const Error& error) {
@@ -421,7 +422,7 @@ cluster::RunnerInfo LocalScheduler::runner_info(const ModelEntry& entry, LoadedM
   runner.prompt_rate = in_steps(entry.prompt_rate.per_second());
   runner.output_rate = in_steps(entry.output_rate.per_second());
   runner.rates_are_old =
-      runner.output_rate > 0 && world_.clock.now() - entry.answer_measured_at > kRatesOld;
+      runner.output_rate > 0 && world_.clock.now() - entry.measured_at > kRatesOld;
   runner.value = in_steps(entry.expected_loss(world_.clock.now()));
   for (const Holder& holder : entry.instance->holders) {
     runner.pending_prompt_tokens += holder.prompt_left;

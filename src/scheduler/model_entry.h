@@ -124,7 +124,7 @@ struct ModelEntry {
   // Measured: tokens a second of prompts, and of the answer of one stream that runs alone. By this
   // runner and earlier ones that lay where it lies.
   MeasuredRate prompt_rate{kPromptTokensMin}, output_rate{kOutputTokensMin};
-  io::TimePoint answer_measured_at{};
+  io::TimePoint measured_at{};  // One of the two.
 
   // Of the target's files. By context and num_batch, which is all that they hold of a request.
   std::map<std::pair<int, int>, std::vector<Plan>> plans;
