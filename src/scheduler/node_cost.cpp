@@ -42,6 +42,11 @@ double processor_share(double processors, double usual) {
   return processors > 0 && usual > 0 ? processors / usual : 1;
 }
 
+// What nothing uses of its graphics cards.
+uint64_t card_room_of(const cluster::NodeInfo& node) {
+  return node.graphics_total - std::min(node.graphics_total, node.graphics_used);
+}
+
 }  // namespace
 
 double NodeCost::usual_prompt_rate(const cluster::NodeInfo& node, bool on_card) const {
@@ -191,6 +196,7 @@ void NodeCost::load(NodeCandidate& candidate, const cluster::NodeInfo& node,
   const uint64_t room = room_of(node) + own_bytes;
   const uint64_t free = room - std::min(room, promised);
   const bool on_card = make_card_room(candidate, node, promised);
+  candidate.load_room = on_card ? card_room_of(node) : candidate.free_bytes;
   if (!on_card && request_.load_bytes > free) {
     make_room(candidate, node, request_.load_bytes - free);
   }
@@ -223,7 +229,7 @@ void NodeCost::load(NodeCandidate& candidate, const cluster::NodeInfo& node,
 bool NodeCost::make_card_room(NodeCandidate& candidate, const cluster::NodeInfo& node,
                               uint64_t promised) const {
   if (node.graphics_total == 0 || request_.load_bytes > node.graphics_total) return false;
-  uint64_t free = node.graphics_total - std::min(node.graphics_total, node.graphics_used);
+  uint64_t free = card_room_of(node);
   free -= std::min(free, promised);
   std::vector<const cluster::RunnerInfo*> idle;
   for (const cluster::RunnerInfo& runner : node.runners) {

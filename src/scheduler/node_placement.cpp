@@ -149,14 +149,14 @@ std::vector<NodeCandidate> find_nodes(const PlacementState& state, const Placeme
 }
 
 // Where one runner could serve it, a second has to save more than it takes: it holds memory that
-// other models may want, the more likely the less of it is free.
+// other models may want, the more likely the less of it is free there.
 void charge_for_copies(const PlacementOptions& options, const PlacementRequest& request,
                        std::span<NodeCandidate> found) {
   if (std::ranges::none_of(found, &NodeCandidate::loaded)) return;
   for (NodeCandidate& candidate : found) {
     if (candidate.loaded) continue;
     const double taken = static_cast<double>(request.load_bytes) /
-                         static_cast<double>(std::max<uint64_t>(1, candidate.free_bytes));
+                         static_cast<double>(std::max<uint64_t>(1, candidate.load_room));
     candidate.cost.penalty +=
         options.another_copy_part * std::min(1.0, taken) * candidate.cost.load;
   }

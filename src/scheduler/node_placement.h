@@ -112,6 +112,7 @@ struct NodeCandidate {
   Warmth warm;
   double answer_ms = 0;                // Of generating the whole answer there.
   uint64_t free_bytes = 0;             // Memory for models that nothing uses.
+  uint64_t load_room = 0;              // Of that, where a load would lie.
   double warm_tokens = 0;              // That need not be evaluated, as expected.
   double sure_tokens = 0;              // Of these, without what is still on its way.
   bool loaded = false;                 // In memory or loading: no new load is needed.

@@ -159,6 +159,24 @@ TEST_F(NodePlacement, AFurtherCopyCostsLessWhereMoreMemoryIsFree) {
   EXPECT_NEAR(cost_of("b").penalty - cost_of("c").penalty, part * 0.7 * cost_of("b").load, 1);
 }
 
+TEST_F(NodePlacement, AFurtherCopyOnACardCostsByWhatIsFreeOfTheCard) {
+  runner("a", "x");
+  for (const char* name : {"b", "c"}) node(name).memory_total = 250 * kGigabyte;
+  node("b").graphics_total = 6 * kGigabyte;
+  report();
+  const PlacementDecision decision = decide(request("x"));
+  const auto cost_of = [&](std::string_view name) {
+    return std::ranges::find(decision.ranked, name, &NodeCandidate::name)->cost;
+  };
+  const auto taken = [&](std::string_view name) {
+    const double rest = cost_of(name).penalty - PlacementOptions().hop_ms;
+    return rest / (PlacementOptions().another_copy_part * cost_of(name).load);
+  };
+  const auto load_bytes = static_cast<double>(decision.load_bytes);
+  EXPECT_NEAR(taken("b"), load_bytes / (6 * kGigabyte), 0.01);
+  EXPECT_NEAR(taken("c"), load_bytes / (250 * kGigabyte), 0.01);
+}
+
 TEST_F(NodePlacement, NewConversationsOfALargeClusterGoWhereNoneIsKept) {
   for (int i = 0; i < 60; i++) runner(fmt::format("n{}", i), "x");
   report();
