@@ -1,6 +1,7 @@
 #include "app/cluster_restore.h"
 
 #include <algorithm>
+#include <map>
 
 #include "cluster/catalogue.h"
 #include "metadata/backup.h"
@@ -15,14 +16,17 @@ void erase_below(metadata::Snapshot& snapshot, const Prefixes&... prefixes) {
   });
 }
 
-// False: the name means something else here, and goes on doing so.
+// False: the name means something else here, and goes on doing so. `known`: what the cluster has
+// under the key; asking with a commit would cost one, and a try after one that took too long would
+// end where that did.
 io::Task<Result<bool>> put_model(metadata::Metadata& metadata, store::Store& store,
-                                 metadata::Entry entry, io::Call call) {
+                                 metadata::Entry entry, const std::string* known, io::Call call) {
   const std::string key = entry.key.substr(cluster::kModelsPrefix.size());
   const auto name = model::Name::parse(key);
   const auto manifest = cluster::manifest_in(entry.value);
   const auto here = name ? store.find(*name) : fail(name.error());
   const bool is_same = here && manifest && here->digest == Digest::of(*manifest);
+  if (known) co_return manifest && cluster::manifest_in(*known) == manifest;
   if (here && !is_same) co_return false;
   metadata::Transaction put;
   put.compares = {metadata::Compare::absent(entry.key)};
@@ -57,9 +61,15 @@ io::Task<Result<cluster::Restored>> restore_facts(metadata::Metadata& metadata, 
     CO_TRY_VOID(co_await metadata.commit(std::move(puts), call));
   }
   cluster::Restored restored{others.entries.size(), {}};
+  CO_TRY(const metadata::Snapshot now,
+         co_await metadata.list(std::string(cluster::kModelsPrefix), call));
+  std::map<std::string_view, const std::string*> known;
+  for (const metadata::Entry& entry : now.entries) known[entry.key] = &entry.value;
   for (const metadata::Entry& entry : backup.entries) {
     if (!entry.key.starts_with(cluster::kModelsPrefix)) continue;
-    CO_TRY(const bool done, co_await put_model(metadata, store, entry, call));
+    const auto found = known.find(entry.key);
+    const std::string* value = found == known.end() ? nullptr : found->second;
+    CO_TRY(const bool done, co_await put_model(metadata, store, entry, value, call));
     if (done) {
       restored.entries++;
     } else {

@@ -100,6 +100,10 @@ io::Task<void> Restore::brings_back_what_is_gone() {
   EXPECT_TRUE(JsonFields(told).texts("kept").empty());
   EXPECT_EQ(fact(models_key("x")), old);
   EXPECT_EQ(fact(removed_key("x")), "");
+  // Again, as after a try that took too long: what it brought back is no other model.
+  const auto again = co_await restore(backup);
+  EXPECT_EQ(again.at("entries").as_int64(), 2);
+  EXPECT_TRUE(JsonFields(again).texts("kept").empty());
 }
 TEST_F(Restore, BringsBackTheNameOfAModelThatWasRemoved) { run(1, brings_back_what_is_gone()); }
 
