@@ -16,6 +16,7 @@ namespace {
 constexpr double kLostHitPart = 0.5;  // Of the prompt.
 // Draws to find a node of a list that is not looked at yet.
 constexpr size_t kDrawsPerNode = 2;
+constexpr double kFewOthers = 0.5;  // Of the requests on the nodes that are looked at.
 
 struct Mean {
   double sum = 0;
@@ -258,41 +259,43 @@ bool is_lost_hit(std::span<const NodeCandidate> usable, double prompt_tokens) {
   return warmest->warm_tokens - usable.front().warm_tokens > kLostHitPart * prompt_tokens;
 }
 
-// What part of the least cost another one may cost more and is its equal.
-double tie_part(const PlacementOptions& options, std::span<const NodeCandidate> usable) {
+// The part of the requests on these nodes that other gateways sent, who choose by the same reports.
+double part_of_others(std::span<const NodeCandidate> usable) {
   int all = 0, own = 0;
   for (const NodeCandidate& candidate : usable) {
     all += candidate.requests;
     own += candidate.own_requests;
   }
-  const double others = all > 0 ? 1.0 - static_cast<double>(own) / all : 0.0;
-  return options.tie_part + options.tie_part_others * others;
+  return all > 0 ? 1.0 - static_cast<double>(own) / all : 0.0;
 }
 
 // What the node keeps of other conversations of this gateway, whose next turns would wait behind
-// this request: blocks. Told apart only where nodes are drawn: among few, gateways that share
-// nothing meet at one node by the hash alone.
-size_t kept_of_others(const PlacementState& state, const PlacementOptions& options,
-                      const PlacementRequest& request, const NodeCandidate& candidate) {
-  if (state.cluster.size() <= options.consider_all) return 0;
+// this request: blocks.
+size_t kept_besides(const PlacementState& state, const PlacementRequest& request,
+                    const NodeCandidate& candidate) {
   const size_t kept = state.prefixes.blocks_of(candidate.node, request.outline.model);
   return kept - std::min<size_t>(kept, candidate.warm.blocks);
 }
 
-// True if there was more than one to choose from.
+// True if there was more than one to choose from. Equals are told apart by the hash, so that
+// gateways that share nothing meet at one node; where nodes are drawn and few others send, rather
+// by what they keep.
 bool settle_tie(const PlacementState& state, const PlacementRequest& request,
-                const PlacementOptions& options, std::span<NodeCandidate> usable, uint64_t key) {
+                const PlacementOptions& options, std::span<NodeCandidate> usable, double others,
+                uint64_t key) {
   const double least = usable.front().cost.total();
-  const double limit = least + std::max(options.tie_ms, tie_part(options, usable) * least);
+  const double part = options.tie_part + options.tie_part_others * others;
+  const double limit = least + std::max(options.tie_ms, part * least);
   // Who has to load or to evict is no equal of who has not, however small the difference.
   const auto end = std::ranges::find_if(usable, [&](const NodeCandidate& candidate) {
     return candidate.cost.total() > limit || candidate.loaded != usable.front().loaded ||
            candidate.evictions.size() != usable.front().evictions.size();
   });
+  const bool by_kept = state.cluster.size() > options.consider_all && others < kFewOthers;
   const auto winner =
       std::ranges::min_element(usable.begin(), end, {}, [&](const NodeCandidate& candidate) {
-        return std::pair(kept_of_others(state, options, request, candidate),
-                         ~rendezvous(key, candidate.name));
+        const size_t kept = by_kept ? kept_besides(state, request, candidate) : 0;
+        return std::pair(kept, ~rendezvous(key, candidate.name));
       });
   std::ranges::rotate(usable.begin(), winner, winner + 1);
   return end - usable.begin() > 1;
@@ -326,7 +329,7 @@ PlacementDecision place(const PlacementState& state, const PlacementRequest& req
       order_by_hash(state, options, usable, key, request.outline.model, now);
     } else {
       const std::span<NodeCandidate> quick = usable.first(put_quick_first(options, usable));
-      decision.tie = settle_tie(state, request, options, quick, key);
+      decision.tie = settle_tie(state, request, options, quick, part_of_others(usable), key);
     }
     decision.lost_hit = is_lost_hit(usable, request.prompt_tokens);
   }
