@@ -26,7 +26,7 @@ io::Task<Result<bool>> put_model(metadata::Metadata& metadata, store::Store& sto
   const auto manifest = cluster::manifest_in(entry.value);
   const auto here = name ? store.find(*name) : fail(name.error());
   const bool is_same = here && manifest && here->digest == Digest::of(*manifest);
-  if (known) co_return manifest && cluster::manifest_in(*known) == manifest;
+  if (known) co_return manifest&& cluster::manifest_in(*known) == manifest;
   if (here && !is_same) co_return false;
   metadata::Transaction put;
   put.compares = {metadata::Compare::absent(entry.key)};
