@@ -23,7 +23,7 @@ namespace {
 constexpr uint64_t kAnswerBytesMax = 16 << 20;
 // Longer than a voter takes, which may have let this machine in when it is given up; but so long
 // only where somebody answers at all.
-constexpr std::chrono::seconds kJoinAskMax{12}, kJoinConnectMax{3};
+constexpr std::chrono::seconds kJoinAskMax{12}, kJoinConnectMax{3}, kRemovalAskedMax{5};
 static_assert(kJoinAskMax > peer::JoinService::kJoinMax);
 constexpr std::chrono::seconds kCopiesWordMax{3};
 constexpr std::chrono::milliseconds kCopiesPoll{100};
@@ -310,6 +310,8 @@ io::Task<Result<void>> ClusterAdmin::leave_now(bool force, io::Call call) {
 }
 
 io::Task<Result<void>> ClusterAdmin::leave_and_forget(bool force, io::Call call) {
+  // By an earlier try, perhaps, whose answer was lost: nobody else looks while this node leaves.
+  co_await parts_->notice_removal(world_.clock.call_within(kRemovalAskedMax, call.cancel));
   if (!parts_->was_removed()) {
     const auto told = co_await take_leave(force, call);
     if (!told && told.error().code == Errc::invalid_argument) co_return told;

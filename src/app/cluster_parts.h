@@ -78,6 +78,7 @@ class ClusterParts {
   cluster::NodeInfo self();
   // Another node took this one out of the cluster: it is refused there.
   bool was_removed() const { return removed_; }
+  io::Task<void> notice_removal(io::Call call);  // Asks the voters; a node looks by itself, too.
   // False: it has just joined and was told nothing of the cluster's models yet.
   bool knows_facts() const;
   // Before open(), which may find it necessary. `restart` is called once when this node must start
@@ -128,7 +129,6 @@ class ClusterParts {
   std::vector<std::string> addresses_of(std::string_view node) const;
   io::Task<Result<void>> open_facts();
   io::Task<void> keep_voters(io::CancelToken token);
-  io::Task<void> notice_removal(io::Call call);
   void tell_removal(bool removed);
   bool has_moved();
   io::Task<Result<void>> update_own_record(io::Call call);
