@@ -19,12 +19,5 @@ if(NOT revision MATCHES "^[0-9A-Za-z.+-]+$")
   set(revision unknown)
 endif()
 
-# Else everything that reads it would be compiled again.
-set(header "#define OLLAMAMAX_REVISION \"${revision}\"\n")
-set(before "")
-if(EXISTS ${RESULT})
-  file(READ ${RESULT} before)
-endif()
-if(NOT header STREQUAL before)
-  file(WRITE ${RESULT} "${header}")
-endif()
+# Writes only what has changed: else everything that reads it would be compiled again.
+file(CONFIGURE OUTPUT ${RESULT} CONTENT "#define OLLAMAMAX_REVISION \"${revision}\"\n" @ONLY)

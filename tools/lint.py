@@ -31,8 +31,8 @@ def digest(*parts):
 
 
 @functools.cache
-def included(path):
-    """The files of ours that this one includes, directly or not, itself among them."""
+def included(path, root):
+    """The files below root that this one includes, directly or not, itself among them."""
     found, waiting = set(), [path]
     while waiting:
         current = waiting.pop()
@@ -40,14 +40,14 @@ def included(path):
             continue
         found.add(current)
         for name in re.findall(r'^#include "([^"]+)"', current.read_text(errors="replace"), re.M):
-            if (ROOT / "src" / name).is_file():
-                waiting.append(ROOT / "src" / name)
+            if (root / name).is_file():
+                waiting.append(root / name)
     return sorted(found)
 
 
 def check(path, rules):
     stamp = PASSED / digest(rules, path.relative_to(ROOT),
-                            *[part.read_bytes() for part in included(path)])
+                            *[part.read_bytes() for part in included(path, ROOT / "src")])
     if stamp.exists():
         return path, 0, ""
     result = subprocess.run(["clang-tidy-19", "-p", str(BUILD), "--quiet", str(path)],
@@ -71,16 +71,9 @@ def precompiled_headers():
 
 @functools.cache
 def rules_of(header):
-    parts = pch_parts(ROOT / f"cmake/pch/{header}.h") if header else []
+    # The other headers in it are among those that the files themselves include.
+    parts = included(ROOT / f"cmake/pch/{header}.h", ROOT) if header else []
     return digest((ROOT / ".clang-tidy").read_bytes(), *[part.read_bytes() for part in parts])
-
-
-def pch_parts(path):
-    """The precompiled header and those of cmake/pch/ that it includes."""
-    parts = [path]
-    for name in re.findall(r'^#include "(cmake/pch/[^"]+)"', path.read_text(), re.M):
-        parts += pch_parts(ROOT / name)
-    return parts
 
 
 def main():

@@ -104,7 +104,7 @@ io::Task<Result<std::set<std::string>>> ClusterRun::models_of(const ClusterNode&
     const json::object& told = model.as_object();
     if (told.contains("remote_model")) continue;
     CO_TRY(const auto name, model::Name::parse(std::string(told.at("name").as_string())));
-    keys.insert("/models/" + cluster::catalogue_key(name));
+    keys.insert(std::string(cluster::kModelsPrefix) + cluster::catalogue_key(name));
   }
   co_return keys;
 }
@@ -141,7 +141,7 @@ io::Task<std::string> ClusterRun::difference_of(ClusterNode& node) {
   const auto there = co_await models_of(node);
   if (!there) co_return fmt::format("{}: {}", node.name(), there.error().what);
   for (const std::string& key : keys) {
-    if (key.starts_with("/models/")) wanted.insert(key);
+    if (key.starts_with(cluster::kModelsPrefix)) wanted.insert(key);
   }
   if (*there != wanted) {
     co_return fmt::format("{} has the models {} where the cluster has {}", node.name(),

@@ -90,14 +90,16 @@ HandlerResult refuse(Context&) {
 std::vector<engine::ExternalModel> external_models(const Dependencies& dependencies,
                                                    const Context& context,
                                                    const std::vector<store::StoredManifest>& own) {
+  const bool forwarded = !context.request.headers.get(engine::kForwardedHeader).empty();
+  if (!dependencies.backends || forwarded) return {};
+  const auto backends = dependencies.backends->list();
+  if (backends.empty()) return {};
   std::set<std::string> own_keys;
   for (const store::StoredManifest& stored : own) {
     own_keys.insert(cluster::catalogue_key(stored.name));
   }
   std::map<std::string, engine::ExternalModel> models;
-  const bool forwarded = !context.request.headers.get(engine::kForwardedHeader).empty();
-  if (!dependencies.backends || forwarded) return {};
-  for (const auto& backend : dependencies.backends->list()) {
+  for (const auto& backend : backends) {
     for (const engine::ExternalModel& model : backend->models()) {
       const auto name = model::Name::parse(model.name);
       if (name && own_keys.contains(cluster::catalogue_key(*name))) continue;

@@ -104,14 +104,13 @@ Result<void> add_agent_message(const Fields& item, std::vector<model::Message>& 
   const json::value* content = item.find("content");
   if (content && content->is_string()) {
     message.content += ' ' + text_of(item, "content");
-    messages.push_back(std::move(message));
-    return {};
-  }
-  TRY(const json::array* parts, item.array("content"));
-  for (size_t i = 0; parts && i < parts->size(); i++) {
-    TRY(auto part, Fields::of((*parts)[i], fmt::format("{}[{}]", item.where("content"), i)));
-    TRY(const auto text, part.string("text"));
-    message.content += ' ' + text.value_or("[a part that only its maker can read]");
+  } else {
+    TRY(const json::array* parts, item.array("content"));
+    for (size_t i = 0; parts && i < parts->size(); i++) {
+      TRY(auto part, Fields::of((*parts)[i], fmt::format("{}[{}]", item.where("content"), i)));
+      TRY(const auto text, part.string("text"));
+      message.content += ' ' + text.value_or("[a part that only its maker can read]");
+    }
   }
   messages.push_back(std::move(message));
   return {};

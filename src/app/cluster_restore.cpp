@@ -21,12 +21,12 @@ void erase_below(metadata::Snapshot& snapshot, const Prefixes&... prefixes) {
 // end where that did.
 io::Task<Result<bool>> put_model(metadata::Metadata& metadata, store::Store& store,
                                  metadata::Entry entry, const std::string* known, io::Call call) {
+  const auto manifest = cluster::manifest_in(entry.value);
+  if (known) co_return manifest.has_value() && cluster::manifest_in(*known) == manifest;
   const std::string key = entry.key.substr(cluster::kModelsPrefix.size());
   const auto name = model::Name::parse(key);
-  const auto manifest = cluster::manifest_in(entry.value);
   const auto here = name ? store.find(*name) : fail(name.error());
   const bool is_same = here && manifest && here->digest == Digest::of(*manifest);
-  if (known) co_return manifest&& cluster::manifest_in(*known) == manifest;
   if (here && !is_same) co_return false;
   metadata::Transaction put;
   put.compares = {metadata::Compare::absent(entry.key)};

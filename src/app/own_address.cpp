@@ -80,31 +80,32 @@ NumericAddresses numeric_addresses() {
   return own;
 }
 
-}  // namespace
-
-std::vector<std::string> machine_addresses() {
+Addresses with_host_name(const NumericAddresses& own) {
   Addresses names;
   std::array<char, 256> host{};
   if (::gethostname(host.data(), host.size() - 1) == 0) names.emplace_back(host.data());
-  const NumericAddresses own = numeric_addresses();
   names.insert(names.end(), own.working.begin(), own.working.end());
   names.insert(names.end(), own.others.begin(), own.others.end());
   return names;
 }
 
+}  // namespace
+
+std::vector<std::string> machine_addresses() { return with_host_name(numeric_addresses()); }
+
 OwnNetwork own_network(const std::vector<io::Endpoint>& others) {
-  OwnNetwork network{machine_addresses(), {}};
+  const NumericAddresses own = numeric_addresses();
+  OwnNetwork network{with_host_name(own), {}};
   for (const io::Endpoint& other : others) {
     // What is at one of its own is this machine itself.
     if (std::ranges::count(network.addresses, other.host) > 0) continue;
     network.outward = outside_address({io::source_towards(other.host)});
     if (!network.outward.empty()) return network;
   }
-  const Addresses working = numeric_addresses().working;
   for (const char* far : kFarAway) {
     const std::string source = outside_address({io::source_towards(far)});
     // A VPN that all goes through ends at somebody who knows no node.
-    if (source.empty() || std::ranges::count(working, source) == 0) continue;
+    if (source.empty() || std::ranges::count(own.working, source) == 0) continue;
     network.outward = source;
     break;
   }
@@ -123,12 +124,11 @@ Result<void> choose_address(ClusterState& state, const Settings& settings,
   }
   state.advertise_found = true;
   std::string host = listen.host;
-  if (is_any_address(host)) {
-    const bool towards_loopback = !others.empty() && is_loopback(others.front().host);
+  if (is_any_address(host) && !others.empty() && is_loopback(others.front().host)) {
+    host = "127.0.0.1";
+  } else if (is_any_address(host)) {
     const OwnNetwork machine = own_network(others);
-    host = towards_loopback          ? "127.0.0.1"
-           : machine.outward.empty() ? outside_address(machine.addresses)
-                                     : machine.outward;
+    host = machine.outward.empty() ? outside_address(machine.addresses) : machine.outward;
   }
   if (host.empty()) {
     return fail(Errc::invalid_argument,

@@ -78,7 +78,7 @@ void PinKeeper::release(const Digest& key) {
 }
 
 void PinKeeper::keep(const std::string& model, Kept& kept) {
-  if (kept.busy) {
+  if (kept.work > 0) {
     const bool is_waiting = !local_.is_loaded(kept.key) && world_.clock.now() >= kept.wait_until;
     if (is_waiting) kept.gives_up.cancel();
     return;
@@ -95,7 +95,6 @@ void PinKeeper::keep(const std::string& model, Kept& kept) {
   if (!kept.held && local_.pin(key, true)) kept.held = true;
   const bool is_loaded = local_.is_loaded(key);
   if (kept.held && !local_.is_pinned(key)) {
-    kept.busy = true;
     kept.work = ++works_;
     tasks_.spawn(unpin(model, kept.work));
   } else if (is_loaded) {
@@ -104,7 +103,6 @@ void PinKeeper::keep(const std::string& model, Kept& kept) {
   } else if (world_.clock.now() >= kept.not_before) {
     auto options = merge_options(**found, {}, options_.default_context);
     if (!options) return failed(model, kept, options.error());
-    kept.busy = true;
     kept.wait_until = world_.clock.now() + kRoomMax;
     kept.gives_up = {};
     kept.work = ++works_;
@@ -116,7 +114,7 @@ void PinKeeper::keep(const std::string& model, Kept& kept) {
 PinKeeper::Kept* PinKeeper::end(const std::string& model, uint64_t work) {
   const auto known = kept_.find(model);
   if (known == kept_.end() || known->second.work != work) return nullptr;
-  known->second.busy = false;
+  known->second.work = 0;
   return &known->second;
 }
 

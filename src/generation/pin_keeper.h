@@ -41,8 +41,7 @@ class PinKeeper {
   struct Kept {
     Digest key;         // Of its runner.
     bool held = false;  // The scheduler keeps it from leaving; else it is to be loaded.
-    bool busy = false;  // Being loaded, or unpinned.
-    uint64_t work = 0;  // The number of that, or of the last.
+    uint64_t work = 0;  // The number of its load or unpin that runs; 0: none does.
     io::TimePoint wait_until = io::kNever;  // For its load to begin; then it gives up.
     io::CancelSource gives_up;
     int failures = 0;

@@ -174,13 +174,19 @@ io::Task<void> takes_long(Bench& bench) {
 }
 TEST(PinKeeper, WaitsForALoadHoweverLongItTakes) { Bench().run(takes_long); }
 
-io::Task<void> finds_no_room(Bench& bench) {
+// The hen is in use, and leaves no room for the fox that is pinned then.
+io::Task<Result<std::unique_ptr<scheduler::Lease>>> pin_without_room(Bench& bench) {
   bench.memory = 200;
   co_await bench.restart();
-  auto options = scheduler::AcquireOptions{};
-  auto busy = co_await bench.local->acquire(scheduler::testing::target("hen"), options, {});
-  CO_ASSERT(busy);
+  auto busy = co_await bench.local->acquire(scheduler::testing::target("hen"),
+                                            scheduler::AcquireOptions{}, {});
   co_await bench.pin("fox");
+  co_return busy;
+}
+
+io::Task<void> finds_no_room(Bench& bench) {
+  auto busy = co_await pin_without_room(bench);
+  CO_ASSERT(busy);
   co_await bench.pass(minutes(11));
   const Error* error = bench.keeper->error(bench.full("fox"));
   CO_ASSERT(error);
@@ -192,12 +198,8 @@ io::Task<void> finds_no_room(Bench& bench) {
 TEST(PinKeeper, TellsThatThereIsNoRoom) { Bench().run(finds_no_room); }
 
 io::Task<void> is_unpinned_meanwhile(Bench& bench) {
-  bench.memory = 200;
-  co_await bench.restart();
-  auto options = scheduler::AcquireOptions{};
-  auto busy = co_await bench.local->acquire(scheduler::testing::target("hen"), options, {});
+  auto busy = co_await pin_without_room(bench);
   CO_ASSERT(busy);
-  co_await bench.pin("fox");
   co_await bench.pass(minutes(5));
   co_await bench.unpin("fox");
   co_await bench.pass(seconds(1));

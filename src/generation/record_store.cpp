@@ -98,12 +98,13 @@ void RecordStore::erase(Records::iterator record) {
 
 void RecordStore::make_room() {
   const io::TimePoint now = clock_.now();
-  const bool looks = now - looked_at_ >= kOldLook;  // Not at all of them for each token.
-  if (looks) looked_at_ = now;
-  for (auto record = records_.begin(); looks && record != records_.end();) {
-    const auto next = std::next(record);
-    if (now - record->second.used > kRecordAgeMax) erase(record);
-    record = next;
+  if (now - looked_at_ >= kOldLook) {  // Not at all of them for each token.
+    looked_at_ = now;
+    for (auto record = records_.begin(); record != records_.end();) {
+      const auto next = std::next(record);
+      if (now - record->second.used > kRecordAgeMax) erase(record);
+      record = next;
+    }
   }
   while (bytes_ > kRecordsBytesMax || records_.size() > kRecordsMax) {
     erase(std::ranges::min_element(records_, {},

@@ -6,6 +6,8 @@
 #include <charconv>
 #include <iterator>
 
+#include "base/strings.h"
+
 namespace om::prompt {
 namespace {
 
@@ -126,8 +128,7 @@ std::string with_named_media(std::string prompt, std::string_view marker) {
 }
 
 void replace_media_markers(std::string& prompt, std::string_view from, std::string_view to) {
-  if (from == to || from.empty()) return;
-  prompt = with_replaced(prompt, from, [to] { return to; });
+  if (from != to) prompt = replace_all(prompt, from, to);
 }
 
 }  // namespace om::prompt

@@ -14,7 +14,7 @@ namespace {
 constexpr size_t kEntriesMax = 256;       // Models remembered after they were unloaded.
 constexpr size_t kPlansPerModelMax = 16;  // Context sizes remembered.
 constexpr int kContextMin = 4, kVisionContextMin = 2048;
-constexpr std::chrono::minutes kRatesOld{10};             // Since an answer was measured.
+constexpr std::chrono::minutes kRatesOld{10};             // Since one of them was measured.
 constexpr std::chrono::hours kFarFuture{24 * 365 * 100};  // Sums with it do not overflow.
 
 io::Duration part_of(io::Duration took, double share) {

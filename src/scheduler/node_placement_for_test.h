@@ -85,6 +85,11 @@ class NodePlacement : public ::testing::Test {
     CHECK(decision.best() != nullptr);
     return chooser_.begin(wanted, *decision.best(), now);
   }
+  static const CostTerms& cost_of(const PlacementDecision& decision, std::string_view name) {
+    const auto found = std::ranges::find(decision.ranked, name, &NodeCandidate::name);
+    CHECK(found != decision.ranked.end());
+    return found->cost;
+  }
   Exclusion exclusion_of(const PlacementDecision& decision, std::string_view name) {
     const auto found = std::ranges::find(decision.ranked, name, &NodeCandidate::name);
     return found == decision.ranked.end() ? Exclusion::none : found->excluded;

@@ -152,11 +152,9 @@ TEST_F(NodePlacement, AFurtherCopyCostsLessWhereMoreMemoryIsFree) {
   node("c").memory_total = 40 * kGigabyte;
   report();
   const PlacementDecision decision = decide(request("x"));
-  const auto cost_of = [&](std::string_view name) {
-    return std::ranges::find(decision.ranked, name, &NodeCandidate::name)->cost;
-  };
   const double part = PlacementOptions().another_copy_part;
-  EXPECT_NEAR(cost_of("b").penalty - cost_of("c").penalty, part * 0.7 * cost_of("b").load, 1);
+  const CostTerms &b = cost_of(decision, "b"), &c = cost_of(decision, "c");
+  EXPECT_NEAR(b.penalty - c.penalty, part * 0.7 * b.load, 1);
 }
 
 TEST_F(NodePlacement, AFurtherCopyOnACardCostsByWhatIsFreeOfTheCard) {
@@ -165,12 +163,10 @@ TEST_F(NodePlacement, AFurtherCopyOnACardCostsByWhatIsFreeOfTheCard) {
   node("b").graphics_total = 6 * kGigabyte;
   report();
   const PlacementDecision decision = decide(request("x"));
-  const auto cost_of = [&](std::string_view name) {
-    return std::ranges::find(decision.ranked, name, &NodeCandidate::name)->cost;
-  };
   const auto taken = [&](std::string_view name) {
-    const double rest = cost_of(name).penalty - PlacementOptions().hop_ms;
-    return rest / (PlacementOptions().another_copy_part * cost_of(name).load);
+    const CostTerms& cost = cost_of(decision, name);
+    const double rest = cost.penalty - PlacementOptions().hop_ms;
+    return rest / (PlacementOptions().another_copy_part * cost.load);
   };
   const auto load_bytes = static_cast<double>(decision.load_bytes);
   EXPECT_NEAR(taken("b"), load_bytes / (6 * kGigabyte), 0.01);

@@ -138,8 +138,7 @@ TEST_F(LoadedModel, IsKnownToListsHoweverManyThereAre) {
 // On a disk that pauses the io thread, with all its streams, goes on.
 TEST_F(LoadedModel, IsListedByWorkersAlone) {
   testing::FailingFiles failing(files());
-  io::World slow_disk{world().executor, world().clock,     world().random, world().network,
-                      failing,          world().processes, world().workers};
+  io::World slow_disk = failing.world_with(world());
   open();
   for (const char* model : {"a", "b"}) put_chat_model(model, "one");
   const auto store = wait(Store::open(slow_disk, root(), true)).value();
@@ -216,8 +215,7 @@ TEST_F(PartialBlobs, AreRemovedWhenTheDigestDiffers) {
 // As a bad sector: the file can be opened, and not be read to its end.
 TEST_F(PartialBlobs, AreRemovedWhenTheyCannotBeRead) {
   testing::FailingFiles failing(files());
-  io::World bad_disk{world().executor, world().clock,     world().random, world().network,
-                     failing,          world().processes, world().workers};
+  io::World bad_disk = failing.world_with(world());
   const auto store = wait(Store::open(bad_disk, root(), true)).value();
   auto blob = wait(store->open_partial(digest_, data_.size())).value();
   for (const size_t block : {0, 1, 2}) write(*blob, block);
@@ -279,8 +277,7 @@ class PartialBlobsOfAFullDisk : public PartialBlobs {
 
   uint64_t free_blocks_ = 0;  // 10 of them stay free.
   testing::FailingFiles files_{files()};
-  io::World small_disk_{world().executor, world().clock,     world().random, world().network,
-                        files_,           world().processes, world().workers};
+  io::World small_disk_ = files_.world_with(world());
   std::unique_ptr<Store> store_;
 };
 

@@ -223,8 +223,7 @@ TEST_F(Pruning, LeavesEverythingWhenAFolderOfManifestsCannotBeListed) {
   put_model("u/b", {"other"});
   testing::FailingFiles failing(files());
   failing.fail_list = root() + "/manifests/registry.ollama.ai/u";
-  io::World with_failure{world().executor, world().clock,     world().random, world().network,
-                         failing,          world().processes, world().workers};
+  io::World with_failure = failing.world_with(world());
   reopen_after(std::chrono::hours(2), false);
   auto opened = wait(Store::open(with_failure, root(), true));
   ASSERT_TRUE(opened) << opened.error().what;

@@ -103,10 +103,10 @@ Result<void> DiskPartialBlob::start_fresh() {
 io::Task<Result<void>> DiskPartialBlob::write_block(size_t block, std::string data) {
   CHECK(block < present_.size() && data.size() == block_bytes(block));
   const uint64_t remaining = size_ - bytes_present_;
-  // `data` is a parameter: it lives in this coroutine's frame until the job is done.
   unlooked_ += data.size();
   const bool look = unlooked_ >= kLookAgainBytes;
   if (look) unlooked_ = 0;
+  // `data` is a parameter: it lives in this coroutine's frame until the job is done.
   auto job = [this, block, &data, remaining, look]() -> Result<void> {
     // Before the disk is full: others write to it, and a state and its log must go on.
     if (look) TRY_VOID(require_reserve(world_.files, layout_.root, remaining));

@@ -351,8 +351,7 @@ TEST_F(Spread, FetchesPartsAgainThatCannotBeRead) {
   make_nodes(1);
   const std::string data = random_bytes(18 * kMega, 31);
   store::testing::FailingFiles failing(world_.files);
-  io::World bad_disk{world_.executor, world_.clock,     world_.random, world_.network,
-                     failing,         world_.processes, world_.workers};
+  io::World bad_disk = failing.world_with(world_);
   const auto blob =
       wait(IncomingBlob::open(bad_disk, *node(0).store, Digest::of(data), data.size())).value();
   const auto write_all = [&] {

@@ -1,8 +1,10 @@
 #include "transfer/convert.h"
 
+#include <algorithm>
+#include <array>
+
 #include "base/strings.h"
 #include "transfer/child.h"
-#include "transfer/model_files.h"
 
 namespace om::transfer {
 namespace {

@@ -89,6 +89,12 @@ class Create : public TransferWorld {
       return main(sim_, std::move(program));
     });
   }
+  void start_with_converter(io::Task<void> (*python)(sim::World&, std::shared_ptr<sim::Program>)) {
+    ASSERT_TRUE(world_.files.write_file("/bin/convert.py", "script"));
+    install("/bin/python3", python);
+    options_.convert_script = "/bin/convert.py";
+    restart();
+  }
   Digest put(std::string data) { return wait(store_->put_blob(std::move(data))).value(); }
   CreateRequest request(std::string_view model) {
     CreateRequest wanted;
@@ -316,10 +322,7 @@ TEST_F(Create, SaysWhatConvertingSafetensorsNeeds) {
   auto wanted = request("c");
   wanted.files = {{"model.safetensors", put("weights")}, {"config.json", put("{}")}};
   EXPECT_THAT(create(wanted).error().what, HasSubstr("convert_hf_to_gguf.py"));
-  ASSERT_TRUE(world_.files.write_file("/bin/convert.py", "script"));
-  install("/bin/python3", &bare_python);
-  options_.convert_script = "/bin/convert.py";
-  restart();
+  start_with_converter(&bare_python);
   const auto done = create(wanted);
   EXPECT_EQ(done.error().code, Errc::unsupported);
   EXPECT_THAT(done.error().what, HasSubstr("`/bin/python3 -m pip install torch transformers`"));
@@ -331,10 +334,7 @@ TEST_F(Create, GivesAConverterOnlyDataAndSaysWhichModelNeedsItsCode) {
                            "a.py", "tokenizers/b.py", "c.so", "pytorch_model.bin"}) {
     wanted.files[name] = put(name);
   }
-  ASSERT_TRUE(world_.files.write_file("/bin/convert.py", "script"));
-  install("/bin/python3", &full_python);
-  options_.convert_script = "/bin/convert.py";
-  restart();
+  start_with_converter(&full_python);
   const auto refused = create(wanted);
   EXPECT_EQ(refused.error().code, Errc::unsupported);
   EXPECT_THAT(refused.error().what, HasSubstr("QWenLMHeadModel comes with Python code of its own"));

@@ -147,8 +147,7 @@ class LastFacts(unittest.TestCase):
             for node in cluster.nodes:
                 shutil.rmtree(etcd_folder(node).parent)
                 node.start()
-            first.cli("cluster", "init")
-            first.wait_until(lambda: first.status().get("majority"), "it is a cluster")
+            first.begin_cluster()
             cluster.let_in(second, first)
             first.cli("cluster", "restore", str(backup))
             for node in cluster.nodes:

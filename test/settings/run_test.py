@@ -200,8 +200,7 @@ class Folders(unittest.TestCase):
         blobs = node.folder / "models/blobs"
 
         def make(system):
-            node.post("/api/create", {"model": "spoken", "from": MODEL, "system": system,
-                                      "stream": False})
+            node.post("/api/create", {"model": "spoken", "from": MODEL, "system": system})
 
         def is_kept(system):
             return (blobs / f"sha256-{hashlib.sha256(system.encode()).hexdigest()}").exists()

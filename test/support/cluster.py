@@ -45,6 +45,11 @@ class Machine(Node):
     def kill(self):
         self.stop(signal.SIGKILL)
 
+    def begin_cluster(self):
+        """Of itself alone; waits until it decides."""
+        self.cli("cluster", "init")
+        self.wait_until(lambda: self.status().get("majority"), "it is a cluster")
+
     def status(self):
         return json.loads(self.cli("cluster", "status", "--json").stdout)
 

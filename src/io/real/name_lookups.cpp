@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "io/event.h"
+#include "io/real/route.h"
 
 namespace om::io {
 
@@ -27,10 +28,8 @@ NameAnswer ask_system(const std::string& name) {
   answer.error = ::getaddrinfo(name.c_str(), nullptr, &hints, &found);
   if (answer.error != 0) return answer;
   for (const addrinfo* entry = found; entry != nullptr; entry = entry->ai_next) {
-    std::array<char, NI_MAXHOST> text{};
-    const int failed = ::getnameinfo(entry->ai_addr, entry->ai_addrlen, text.data(), text.size(),
-                                     nullptr, 0, NI_NUMERICHOST);
-    if (failed == 0) answer.addresses.emplace_back(text.data());
+    std::string text = numeric_text(entry->ai_addr, entry->ai_addrlen);
+    if (!text.empty()) answer.addresses.push_back(std::move(text));
   }
   ::freeaddrinfo(found);
   return answer;

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "io/filesystem.h"
+#include "io/world.h"
 
 namespace om::store::testing {
 
@@ -17,6 +17,12 @@ namespace om::store::testing {
 class FailingFiles final : public io::Filesystem {
  public:
   explicit FailingFiles(io::Filesystem& inner) : inner_(inner) {}
+
+  // The same world, but for its disk.
+  io::World world_with(const io::World& world) {
+    return {world.executor, world.clock,     world.random, world.network,
+            *this,          world.processes, world.workers};
+  }
 
   io::Path fail_list, fail_read;
   std::function<io::Space()> told_space;  // Empty: the disk's own.

@@ -84,12 +84,9 @@ std::vector<Place> Planner::places_of(const ReplicatedModel& model, const Copies
 }
 
 std::string speaker_of(const std::vector<Place>& places) {
-  const Place* best = nullptr;
-  for (const Place& place : places) {
-    if (!place.answers || (best != nullptr && place.score <= best->score)) continue;
-    best = &place;
-  }
-  return best == nullptr ? std::string() : best->node->name;
+  const auto best = std::ranges::max_element(
+      places, {}, [](const Place& place) { return std::pair(place.answers, place.score); });
+  return best == places.end() || !best->answers ? std::string() : best->node->name;
 }
 
 ModelHealth Planner::health_of(const ReplicatedModel& model, const Copies& copies) const {

@@ -393,8 +393,7 @@ TEST_F(Replicated, MendsABlobThatCannotBeReadFromAnotherNode) {
   ASSERT_EQ(holders("m"), "ab");
   store::testing::FailingFiles failing(world_.files);
   failing.fail_read = node(1).store->blob_path(Digest::of(layer));
-  io::World bad_disk{world_.executor, world_.clock,     world_.random, world_.network,
-                     failing,         world_.processes, world_.workers};
+  io::World bad_disk = failing.world_with(world_);
   size_t told = 0;
   Scrubber scrubber(bad_disk, *node(1).store, {}, [&](const Digest&) { told++; });
   EXPECT_EQ(wait(scrubber.pass({})).value(), 1U);
