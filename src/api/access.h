@@ -1,7 +1,7 @@
 // Which hosts and web pages may talk to this node. Pure decisions; on any thread.
 //
-// A browser lets any page send requests to 127.0.0.1. The Origin header tells which page it was;
-// the Host header tells whether a foreign name was made to point at us (DNS rebinding).
+// A browser lets any page send requests to 127.0.0.1. The Origin header names the page; the Host
+// header tells whether a foreign name was made to point at this machine (DNS rebinding).
 #pragma once
 
 #include <string>
@@ -14,16 +14,15 @@ namespace om::api {
 
 class AccessRules {
  public:
-  // `origins` may hold one "*" each, for any text; they are added to Ollama's own list. `own_names`
-  // are this machine's names and addresses.
+  // `origins` are added to Ollama's own list; each may hold one "*" for any text. `own_names`: this
+  // machine's names and addresses.
   AccessRules(bool check_host, std::vector<std::string> own_names,
               std::vector<std::string> origins);
 
-  // Always true when hosts are not checked, else as names_this_machine().
+  // names_this_machine(), or true if hosts are not checked.
   bool host_allowed(std::string_view host) const;
   // Empty, localhost, an own name, *.localhost, *.local, *.internal, or an address that is
-  // loopback, private, unspecified or own: no name that a foreign page could have made to point
-  // here.
+  // loopback, private, unspecified or own: a foreign page cannot make such a name point here.
   bool names_this_machine(std::string_view host) const;
 
   enum class Origin { none, same, allowed, refused };
@@ -35,13 +34,13 @@ class AccessRules {
   std::vector<std::string> origins_;
 };
 
-// Somebody else's request, which a proxy hands on: whoever connects is not whoever asks. Not every
-// proxy says so.
+// Whether a proxy passed the request on, so that the sender is not the machine that connects. Not
+// every proxy says so.
 bool came_through_a_proxy(const http::Headers& headers);
 
-// What an allowed foreign page is told.
+// Headers for an allowed foreign page.
 void add_origin_headers(http::Headers& headers, std::string_view origin);
-// In addition, for OPTIONS requests that ask beforehand.
+// Further headers for its preflight (OPTIONS) requests.
 void add_preflight_headers(http::Headers& headers);
 
 }  // namespace om::api

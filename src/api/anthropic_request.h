@@ -15,8 +15,8 @@ enum class MessagesUse { generate, count_tokens };
 
 Result<model::ChatRequest> parse_messages_request(const boost::json::object& body, MessagesUse use);
 
-// Characters of the prompt divided by four: what message_start tells as input tokens, before the
-// runner has counted them.
+// Characters of the prompt divided by four: the input tokens in message_start, before the runner
+// has counted them.
 int64_t estimate_input_tokens(const model::ChatRequest& request);
 
 }  // namespace om::api

@@ -1,4 +1,4 @@
-// Answers of /v1/messages: the message object, or its events as it grows. Pure.
+// Answers of /v1/messages: the whole message object, or its events while it grows. Pure.
 // Source: https://docs.anthropic.com/en/api/messages-streaming
 #pragma once
 
@@ -24,12 +24,12 @@ std::string message_reply(const MessageHead& head, const GatheredAnswer& answer)
 std::string_view stop_reason(model::DoneReason reason, bool has_tool_calls,
                              std::string_view stop_sequence);
 
-// Renders one streamed message. Each call returns the events to send at once.
+// Renders one streamed message. Each call returns the events to send now.
 class MessageStream {
  public:
   explicit MessageStream(MessageHead head) : head_(std::move(head)) {}
   static constexpr std::string_view kPing = "event: ping\ndata: {\"type\":\"ping\"}\n\n";
-  std::string begin();  // message_start; nothing when it was given out before.
+  std::string begin();  // message_start, the first time; then nothing.
   static constexpr uint64_t kBeginEvents = 1;
   std::string add(const model::Chunk& chunk);
 

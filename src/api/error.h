@@ -1,5 +1,5 @@
-// The one place where kinds of trouble become HTTP: status, body and stream element, in the three
-// shapes our clients know.
+// The one place where errors become HTTP: status, body and stream element, in the shapes of our
+// three kinds of clients.
 #pragma once
 
 #include <string>
@@ -22,8 +22,8 @@ int http_status(Errc code);
 // The `type` word of an OpenAI or Anthropic error. Ollama has none: empty.
 std::string_view error_type(ErrorShape shape, int status);
 
-// What an error says to clients of a shape. A prompt that is too long is told in the words, and
-// with the code, by which they know that they must shorten it; Ollama's get its runner's words.
+// An error's text for clients of a shape. If the prompt is too long, with the words and the code by
+// which they know that they must shorten it; Ollama's clients get the runner's own words.
 inline constexpr std::string_view kContextLengthExceeded = "context_length_exceeded";
 struct ErrorWords {
   std::string message;
@@ -31,7 +31,7 @@ struct ErrorWords {
 };
 ErrorWords error_words(ErrorShape shape, std::string_view text);
 
-// As Anthropic's ids look.
+// The id in the form of Anthropic's ids.
 std::string anthropic_request_id(std::string_view request_id);
 
 // A whole response body (application/json). `request_id` goes into Anthropic's.

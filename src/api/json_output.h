@@ -29,7 +29,7 @@ class JsonWriter {
   JsonWriter& value(int number) { return value(static_cast<int64_t>(number)); }
   JsonWriter& value(uint64_t number);
   JsonWriter& value(double number);
-  JsonWriter& value(float number);  // With as few digits as tell it from other floats.
+  JsonWriter& value(float number);  // With the fewest digits that identify it.
   JsonWriter& value(const boost::json::value& document);
   JsonWriter& value(io::WallTime time);  // As append_time() writes it, quoted.
   JsonWriter& null();
@@ -47,7 +47,7 @@ class JsonWriter {
  private:
   void separate();
   std::string& out_;
-  bool comma_ = false;  // Something stands before in the innermost open object or array.
+  bool comma_ = false;  // The innermost open object or array is not empty.
 };
 
 // RFC 3339 in UTC with as many digits of the second as needed, as Go's RFC3339Nano.

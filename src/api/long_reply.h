@@ -1,4 +1,4 @@
-// Replies of so many numbers that the io thread would write them for long.
+// Replies with so many numbers that writing them would block the io thread for long.
 #pragma once
 
 #include <functional>
@@ -9,8 +9,8 @@
 
 namespace om::api {
 
-// What `write` makes of `embedding`; a worker runs it if that is long, since all streams of the
-// node would wait. What `write` refers to lives until then and does not change.
+// Returns write()'s text for `embedding`; if that is long, a worker runs it. What `write` refers to
+// must live until then and not change.
 io::Task<std::string> write_reply(io::World& world, const model::Embedding& embedding,
                                   std::function<std::string()> write);
 

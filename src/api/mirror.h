@@ -4,10 +4,10 @@
 //   GET|HEAD /v2/<namespace>/<model>/manifests/<tag or digest>
 //   GET|HEAD /v2/<namespace>/<model>/blobs/<digest>
 //
-// register_mirror() in api.h adds the routes. Which stored model such a path means, in this order:
-// (1) with a part more in front (/v2/hf.co/user/model/...), that part is the host of the model's
-// name; (2) the model of the default registry; (3) the newest one of that namespace and model from
-// any other host. One part alone (/v2/smollm2/...) is in `library`.
+// register_mirror() in api.h adds the routes. A path means, in this order: (1) with one part more
+// in front (/v2/hf.co/user/model/...), the model with that host in its name; (2) the model of the
+// default registry; (3) the newest model of that namespace and name from any other host. With one
+// part less (/v2/smollm2/...) the namespace is `library`.
 #pragma once
 
 #include <string>
@@ -17,7 +17,7 @@
 
 namespace om::api {
 
-// What such a path asks for. The parts are checked: each could be part of a model's name.
+// A parsed path. Each part has been checked: it could be part of a model's name.
 struct MirrorPath {
   enum class Kind { manifest, blob } kind = Kind::manifest;
   std::string host;  // Empty: any.

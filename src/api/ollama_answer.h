@@ -1,4 +1,4 @@
-// Sends an answer as Ollama's clients get it: lines as chunks come, or one object in the end.
+// Sends an answer in Ollama's form: a line for each chunk, or one object at the end.
 #pragma once
 
 #include <memory>
@@ -14,12 +14,12 @@ struct AnswerShape {
   std::string model;
   bool stream = true;
   bool debug = false;
-  bool asks = true;  // There is a prompt; else the model is only to be loaded or unloaded.
+  bool asks = true;  // There is a prompt. False: the model is only loaded or unloaded.
   size_t images = 0;
 };
 
-// Nothing is sent before the first chunk is there, so that early errors have their own status; but
-// a stream that has brought nothing for a while gets chunks without text (pulse.h).
+// Sends nothing before the first chunk is there, so that early errors have their own status; but a
+// stream that is silent for a while gets chunks without text (pulse.h).
 io::Task<Result<void>> send_answer(const Dependencies& dependencies, Context& context,
                                    io::Task<Result<std::unique_ptr<generation::Answer>>> asked,
                                    AnswerShape shape);

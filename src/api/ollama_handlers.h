@@ -14,7 +14,7 @@ HandlerResult handle_embed(const Dependencies& dependencies, Context& context);
 HandlerResult handle_embeddings(const Dependencies& dependencies, Context& context);
 HandlerResult handle_tags(const Dependencies& dependencies, Context& context);
 HandlerResult handle_ps(const Dependencies& dependencies, Context& context);
-// What is being loaded, here or on other nodes, and how far it is. Not Ollama's.
+// The loads that run, here or on other nodes, with their progress. Not a route of Ollama's.
 HandlerResult handle_loads(const Dependencies& dependencies, Context& context);
 HandlerResult handle_show(const Dependencies& dependencies, Context& context);
 HandlerResult handle_pull(const Dependencies& dependencies, Context& context);

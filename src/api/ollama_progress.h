@@ -7,7 +7,7 @@
 
 namespace om::api {
 
-// Lives in the frame of one handler, longer than the work it is the sink of.
+// Lives in the frame of one handler; outlives the work that uses sink().
 class ProgressSender {
  public:
   ProgressSender(Context& context, bool stream) : context_(context), stream_(stream) {}

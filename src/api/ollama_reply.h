@@ -14,8 +14,7 @@ namespace om::api {
 
 inline constexpr std::string_view kNdjson = "application/x-ndjson";
 
-// Writes one answer's chunks, or all of them as one object. Keeps what runs on through an answer:
-// the index of the next tool call.
+// Writes one answer's chunks, or all of them as one object. Counts the answer's tool calls.
 class ReplyWriter {
  public:
   enum class Kind { chat, generate };
@@ -34,7 +33,7 @@ class ReplyWriter {
   int64_t tool_calls_ = 0;
 };
 
-// Joins chunks to the one that a client without streaming gets.
+// Joins a chunk to the whole that a client without streaming gets.
 void append_chunk(model::Chunk& whole, model::Chunk chunk);
 
 // A progress object and a line end.

@@ -19,7 +19,7 @@ Result<model::EmbedRequest> read_embeddings_request(const boost::json::value& bo
 // A member that holds messages, as in chat and create.
 std::vector<model::Message> read_messages(ObjectReader& reader, std::string_view name);
 
-// "model", or "name" where older clients send that.
+// "model", or "name" from older clients.
 std::string read_model_name(ObjectReader& reader);
 
 }  // namespace om::api

@@ -1,5 +1,5 @@
-// Reads members of a request's JSON object for the OpenAI and Anthropic routes, and says which one
-// has the wrong type. Views of a parsed body: use them while it lives.
+// Reads members of a request's JSON object for the OpenAI and Anthropic routes, and names the one
+// that has the wrong type. Views of a parsed body: use them while it lives.
 #pragma once
 
 #include <boost/json.hpp>
@@ -13,7 +13,7 @@
 
 namespace om::api {
 
-// A member that is absent and one that is null are the same to both APIs.
+// To both APIs an absent member and null are the same.
 // Every error is invalid_argument and names the member: "'messages[0].role' must be a string, not
 // a number".
 class Fields {
@@ -24,7 +24,7 @@ class Fields {
 
   const boost::json::value* find(std::string_view name) const;  // Null pointer: absent or null.
   bool has(std::string_view name) const { return find(name) != nullptr; }
-  // Whether members of other names are absent.
+  // Whether there are no members of other names.
   bool has_only(std::initializer_list<std::string_view> names) const;
   std::string where(std::string_view name) const;  // "messages[0].role".
 
@@ -56,7 +56,7 @@ class Fields {
 // "a string", "a number", ... for messages.
 std::string_view kind_name(const boost::json::value& value);
 
-// An integer that JSON may have written as 3.0; absent if it is none or out of range.
+// An integer, also written as 3.0; nullopt: not an integer, or out of range.
 std::optional<int64_t> as_integer(const boost::json::value& value);
 
 }  // namespace om::api

@@ -9,7 +9,7 @@
 
 namespace om::api {
 
-// Larger answers than any model gives; a runaway must not fill the memory.
+// Larger than any model's answer; a runaway must not fill the memory.
 inline constexpr size_t kAnswerBytesMax = 64u << 20;
 
 struct GatheredAnswer {

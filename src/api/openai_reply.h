@@ -12,7 +12,7 @@
 
 namespace om::api {
 
-// What all pieces of one reply repeat.
+// Repeated in all pieces of one reply.
 struct ReplyHead {
   std::string id;  // "chatcmpl-..." or "cmpl-...", unique.
   std::string model;
@@ -25,7 +25,7 @@ struct UsageSum {
   void add(const model::Usage& usage, bool count_prompt);
 };
 
-// One choice of /v1/completions: what is echoed before the answer, and the answer.
+// One choice of /v1/completions: the text echoed before the answer, and the answer.
 struct CompletionChoice {
   std::string echo;
   GatheredAnswer answer;
@@ -44,8 +44,8 @@ std::string embeddings_reply(std::string_view model, const model::Embedding& emb
 std::string_view finish_reason(model::DoneReason reason, bool has_tool_calls);
 void write_usage(std::string& out, const UsageSum& usage);
 
-// Renders a streamed chat, choice after choice. Each call returns the events to send at once,
-// which may be none.
+// Renders a streamed chat, choice after choice. Each call returns the events to send now, perhaps
+// none.
 class ChatStream {
  public:
   ChatStream(ReplyHead head, bool include_usage);
@@ -57,7 +57,7 @@ class ChatStream {
   void write_delta(std::string& out, int choice, std::string_view members,
                    const std::vector<model::Logprob>& logprobs, std::string_view finish);
 
-  std::string open_, close_;  // What stands around `choices` in every event.
+  std::string open_, close_;  // The text around `choices` in every event.
   bool include_usage_ = false;
   int started_choice_ = -1;  // The choice that has had its role.
   int tool_calls_ = 0;       // Of that choice.

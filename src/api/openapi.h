@@ -1,5 +1,5 @@
-// GET /openapi.yaml: the description of everything a node serves, docs/openapi.yaml, put into the
-// program when it is compiled.
+// GET /openapi.yaml: the description of everything a node serves: docs/openapi.yaml, compiled into
+// the program.
 #pragma once
 
 #include <string_view>

@@ -11,11 +11,11 @@
 
 namespace om::api {
 
-// Awaits the handler's work and meanwhile sends signs of life. One per stream, on the io thread,
-// next to the handler's coroutine; nothing runs when during() has returned.
+// Awaits the handler's work and meanwhile sends signs of life. One per stream, on the io thread;
+// nothing runs when during() has returned.
 class Pulse {
  public:
-  // Until then trouble still has a status of its own.
+  // Until the first sign an error still has its own status.
   static constexpr std::chrono::seconds kFirst{30};
   static constexpr std::chrono::seconds kInterval{15};
   // Sends a sign, and starts the stream first if it has not begun.
@@ -27,8 +27,8 @@ class Pulse {
   Pulse(const Pulse&) = delete;
   Pulse& operator=(const Pulse&) = delete;
 
-  // What the work gives; if a sign could not be sent, that error. A sign is never between two parts
-  // of what the handler writes: it writes only when this has returned.
+  // Returns the work's result, or the error if a sign could not be sent. Signs never come between
+  // two parts of the handler's output: the handler writes only when this has returned.
   template <class T>
   io::Task<Result<T>> during(io::Task<Result<T>> work) {
     begin();

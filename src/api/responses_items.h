@@ -1,6 +1,6 @@
-// Output items of /v1/responses, kept for a while: clients that were not told to keep their
-// conversation themselves name an item of an earlier answer by its id ("item_reference") instead
-// of sending it again. The Vercel AI SDK does so from the second turn on.
+// Output items of /v1/responses, kept for a while: some clients name an item of an earlier answer
+// by its id ("item_reference") instead of sending it again. The Vercel AI SDK does so from the
+// second turn on, unless told otherwise.
 #pragma once
 
 #include <boost/json.hpp>
@@ -14,11 +14,11 @@ namespace om::api {
 // In memory, of this node only, the latest ones. On the io thread.
 class ResponseItems {
  public:
-  // `item` is its JSON. What is too large is not kept.
+  // `item`: the item's JSON. Items that are too large are not kept.
   void keep(std::string id, std::string item);
 
-  // Puts the items themselves in the place of references in the request's `input`.
-  // invalid_argument: an id that is not known, or not any more, said for the client's author.
+  // Replaces references in the request's `input` by the items. invalid_argument: an id that is not,
+  // or no longer, known; the text is for the client's author.
   Result<void> resolve(boost::json::object& body);
 
  private:

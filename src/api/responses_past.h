@@ -1,5 +1,5 @@
-// Items of a conversation that only OpenAI's own service makes, and that stand in the history of
-// every request to come: told to a model here as far as it can read them. Pure.
+// Items of a conversation that only OpenAI's own service makes, but that later requests' histories
+// contain: told to a model here as far as it can read them. Pure.
 // Source: https://platform.openai.com/docs/api-reference/responses/create#responses-create-input
 #pragma once
 
@@ -11,9 +11,9 @@
 
 namespace om::api {
 
-// Adds what such an item says: what was run, and what came of it, as a call and its result; a note
-// where something cannot be read here; nothing for what has no words. False: no item of this type
-// is known, and it has members that may matter.
+// Adds such an item: work and its outcome as a call and its result, a note for content that cannot
+// be read here, nothing for items without words. False: the type is unknown, and the item has
+// members that may matter.
 Result<bool> add_past_item(const Fields& item, std::string_view type,
                            std::vector<model::Message>& messages);
 

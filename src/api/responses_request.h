@@ -15,14 +15,14 @@ namespace om::api {
 struct ResponsesCall {
   model::ChatRequest request;
   ClientTools tools;
-  bool store = true;         // Its items may be referred to later.
-  boost::json::object echo;  // What the reply repeats: instructions, temperature, tools, ...
+  bool store = true;         // Later requests may refer to its items.
+  boost::json::object echo;  // Repeated in the reply: instructions, temperature, tools, ...
 };
 
 Result<ResponsesCall> parse_responses(const boost::json::object& body);
 
-// The message that the next part of an assistant's turn belongs to: the last one if it is a turn
-// and the part `fits` it, else a new one.
+// The message for the next part of an assistant's turn: the last message, if it is the assistant's
+// and the part `fits` it; else a new one.
 model::Message& last_turn(std::vector<model::Message>& messages, bool fits);
 
 // The input list as messages: reasoning, text and calls of one turn become one message.

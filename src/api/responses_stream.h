@@ -1,4 +1,4 @@
-// The answer of /v1/responses, as it grows: its events and the response object. Pure.
+// The growing answer of /v1/responses: its events and the response object. Pure.
 // Source: https://platform.openai.com/docs/api-reference/responses-streaming
 #pragma once
 
@@ -23,10 +23,10 @@ class ResponseStream {
   // `head.id` is "resp_..."; the ids of its items are made of it.
   ResponseStream(ReplyHead head, boost::json::object echo, ClientTools tools = {});
 
-  // response.created and response.in_progress; nothing when they were given out before.
+  // response.created and response.in_progress, the first time; then nothing.
   std::string begin();
   static constexpr uint64_t kBeginEvents = 2;
-  // Says that the answer is still being made. Clients wait for an event, a comment is none.
+  // Says that the answer is still being made, as an event: clients do not count comments.
   std::string keepalive();
   std::string add(const model::Chunk& chunk);  // The last one closes the response.
   std::string fail(std::string_view message);  // error and response.failed.

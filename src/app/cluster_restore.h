@@ -1,4 +1,4 @@
-// What becomes of the facts of a backup in the cluster they are read back into.
+// Reads the facts of a backup back into a cluster.
 #pragma once
 
 #include "cluster/admin.h"
@@ -7,10 +7,10 @@
 
 namespace om::app {
 
-// Takes out what is a fact of one cluster and no other: its members, tokens and pulls.
+// Takes out the facts that hold in one cluster only: its members, tokens and pulls.
 void erase_cluster_facts(metadata::Snapshot& snapshot);
 
-// Takes out which names mean a model, and which did once: the disks know it better.
+// Takes out which names mean a model, and which were removed: the disks know that better.
 void erase_catalogue(metadata::Snapshot& snapshot);
 
 // Puts the facts of a backup, over those there are. But a model whose name means something by now,

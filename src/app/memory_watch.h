@@ -9,11 +9,12 @@
 
 namespace om::app {
 
-// Trims the pools that the thread which made it may trim: the io thread. Lives from start() until
-// stop() has returned.
+// Made on the io thread; trims the pools that this thread may trim. stop() must have returned
+// before it is destroyed.
 class MemoryWatch {
  public:
-  // `tell_left` is told each time what memory is left (MemorySample::left_bytes), if known.
+  // `tell_left` is called each time with the memory that is left (MemorySample::left_bytes), if
+  // known.
   MemoryWatch(io::World& world, std::function<void(uint64_t)> tell_left);
   void start();
   io::Task<void> stop();
@@ -30,7 +31,7 @@ class MemoryWatch {
   io::TaskGroup tasks_;
 };
 
-// Reads what the kernel says; a file that is missing leaves its part of the sample at zero.
+// Asks the kernel; if a file is missing, its part of the sample stays 0.
 MemorySample sample_memory(io::Filesystem& files);
 
 }  // namespace om::app

@@ -1,4 +1,4 @@
-// Looks from time to time at what an operator is woken by, for the metrics.
+// Measures now and then, for the metrics, what an operator may be woken by.
 #pragma once
 
 #include <string>

@@ -146,7 +146,8 @@ bool follow_address(ClusterState& state, const Settings& settings,
   const io::Endpoint before = state.advertise;
   const std::string& told = settings.cluster_advertise;
   const auto told_then = told_address(told, state.listen_port);
-  // Else the one who let it in said another one, for this node alone.
+  // If neither holds, the address came from the node that let this one in: the setting does not
+  // apply.
   const bool is_told = told != state.advertise_setting || (told_then && *told_then == before);
   if (!told.empty() && is_told) {
     if (auto endpoint = told_address(told, listen->port)) {

@@ -1,4 +1,4 @@
-// What this node tells the others of its disk.
+// What this node tells other nodes of its disk.
 #pragma once
 
 #include <memory>
@@ -10,9 +10,9 @@
 
 namespace om::app {
 
-// The blobs of a store and the room beside them, as of the last look. The io thread never waits for
-// the disk here: a file server that pauses would silence the node's pulses, and the others would
-// take all its answers from it.
+// The blobs of a store and the free space beside them, as of the last look. The io thread never
+// waits for the disk here: a slow file server would stop the node's pulses, and other nodes would
+// take its answers over.
 //
 // On the io thread; stop() must have returned before it is destroyed.
 class OwnFiles {
@@ -20,14 +20,14 @@ class OwnFiles {
   OwnFiles(io::World& world, store::Store& disk)
       : world_(world), disk_(disk), tasks_(world.executor, world.clock) {}
 
-  // Null: no look has succeeded yet. What is older than kAgeMax is looked at anew, for the next
-  // call.
+  // Null: no look has succeeded yet. If the last look is older than kAgeMax, begins a new one, for
+  // later calls.
   using Blobs = std::shared_ptr<const std::vector<Digest>>;
   Blobs blobs();
-  // For models, beside what the store keeps free. In whole GiB: less is no news.
+  // Disk space for models, without the store's reserve. In whole GiB: smaller changes are no news.
   uint64_t bytes_free() const { return bytes_free_; }
   bool has(const Digest& blob) const;
-  // One look, which ends before it returns. Where the disk is in trouble the last one stands.
+  // Looks once; returns when it is done. If the disk fails, the last look stands.
   io::Task<void> look();
   // Adds the files of a model that may have been made here just now, once a worker has found them.
   void add(const store::Model& model);
@@ -44,7 +44,7 @@ class OwnFiles {
   uint64_t bytes_free_ = 0;
   io::TimePoint looked_at_{};
   bool looking_ = false;
-  std::vector<Digest> added_;  // Since the last look began, which may not have seen them.
+  std::vector<Digest> added_;  // Since the last look began: it may have missed them.
   io::TaskGroup tasks_;
 };
 

@@ -1,4 +1,4 @@
-// Which state of the source this program was made of: tells builds of one version apart.
+// The source that this program was built from: tells builds of one version apart.
 #pragma once
 
 namespace om::app {

@@ -1,5 +1,5 @@
-// A node's share in keeping the cluster's facts, and who makes it: etcd's members, the user's own
-// etcd, or simulated ones.
+// A voter: a node's share in keeping the cluster's facts. It is a member of an etcd that nodes run,
+// or a client of the user's own etcd, or simulated.
 #pragma once
 
 #include <algorithm>
@@ -16,26 +16,26 @@
 
 namespace om::app {
 
-// The ports of etcd itself follow that of the node: clients (voters only), then members. On
-// loopback only where the port between nodes leads to them (ClusterState::one_port).
+// etcd's own ports follow the node's: one for clients (voters only), then one for members. They are
+// on loopback if the port between nodes leads to them (ClusterState::one_port).
 inline constexpr uint16_t kEtcdClientOffset = 1, kEtcdPeerOffset = 2;
 io::Endpoint etcd_endpoint(const ClusterState& state, uint16_t offset);
 io::Endpoint etcd_on_loopback(const io::Endpoint& advertise, uint16_t offset);
 
-// Whether a voter that begins now in a cluster of these members can do without: all of them must
-// know the way, and etcd asks no proxy for what is on loopback.
+// Whether a voter that begins now among these members needs no further ports: all members must know
+// the way to etcd by the port between nodes, and etcd uses no proxy for addresses on loopback.
 bool knows_one_port(const cluster::Member& member);
 bool can_use_one_port(const Settings& settings, const io::Endpoint& advertise,
                       const std::vector<cluster::Member>& members);
 
-// How many of a cluster's nodes vote if `wanted` of them should: an odd number, for an even one
-// survives no more deaths, and one until there are three, for two would need each other.
+// How many of a cluster's nodes vote if `wanted` of them should. An odd number, since one more
+// survives no further death; and one until there are three, since two would need each other.
 constexpr size_t voters_of(size_t members, size_t wanted) {
   const size_t most = std::min(members, wanted);
   return most < 3 ? 1 : most - (most % 2 == 0 ? 1 : 0);
 }
 
-// Where etcd's member keeps what it knows, below the cluster's directory.
+// The folder of etcd's member, below the cluster's directory.
 inline io::Path voter_directory(const io::Path& cluster_directory) {
   return io::join(cluster_directory, "etcd");
 }
@@ -48,7 +48,7 @@ class Voter {
   // One of these, once. Errors as EtcdMember's.
   virtual io::Task<Result<void>> begin(io::Call call) = 0;  // The first of a new cluster.
   virtual io::Task<Result<void>> resume(io::Call call) = 0;
-  // `others`: client endpoints of voters that are there.
+  // `others`: client endpoints of present voters.
   virtual io::Task<Result<void>> join(std::vector<io::Endpoint> others, io::Call call) = 0;
   // After resume() of one whose join() may have broken off.
   virtual io::Task<Result<void>> finish_join(std::vector<io::Endpoint>, io::Call) {
@@ -58,20 +58,20 @@ class Voter {
   virtual io::Task<Result<void>> check_cluster(std::vector<io::Endpoint>, io::Call) {
     co_return Result<void>{};
   }
-  // As long as there is a majority: the engine's other members hear where this one is now.
+  // Tells the other voters this one's new address. Needs a majority.
   virtual io::Task<Result<void>> tell_address(io::Call) { co_return Result<void>{}; }
   virtual bool has_begun() const = 0;
-  virtual bool was_removed() const = 0;  // By the others: it is of no use any more.
+  virtual bool was_removed() const = 0;  // By the other voters: it never runs again.
 
   virtual metadata::Metadata& metadata() = 0;
   virtual std::string client_url() const = 0;  // As other voters reach it.
-  virtual std::string peer_url() const = 0;    // Empty: it is no member of the engine itself.
-  // Before a planned end: what it leads, another one leads then, if there is one.
+  virtual std::string peer_url() const = 0;    // Empty: a voter with an external etcd.
+  // Before a planned stop: hands leadership to another voter, if there is one.
   virtual io::Task<void> hand_over_lead() { co_return; }
   virtual io::Task<void> stop() = 0;
 };
 
-// What a voter is of. References outlive the voter.
+// What a voter is made of. References outlive the voter.
 struct VoterParts {
   io::World& world;
   const Settings& settings;
@@ -92,13 +92,13 @@ class VoterMaker {
   // The facts for a node that keeps no copy of them: it asks `voters`.
   virtual std::unique_ptr<metadata::Metadata> open_remote(io::World& world, http::Client& client,
                                                           cluster::RemoteMetadata::Voters voters);
-  // Takes the node out of those that keep the facts, asking voters at `endpoints`; one that is none
-  // stays none. For whoever has the cluster's certificate.
+  // Takes a node's vote away, asking voters at `endpoints`. Does nothing to a node without a vote.
+  // The caller has a certificate of the cluster.
   virtual io::Task<Result<void>> remove(io::World& world, const security::IdentityStore& identity,
                                         std::vector<io::Endpoint> endpoints, std::string name,
                                         io::Call call) = 0;
-  // Takes out what is left of a node that was let in and never began: it has no name there yet, and
-  // is known by where `peer`, the node's own port, says that it would have been.
+  // Takes away the vote of a node that was let in and never began. Etcd knows no name of it yet,
+  // but its address: that follows from `peer`, the node's own port.
   virtual io::Task<Result<void>> remove_unbegun(io::World&, const security::IdentityStore&,
                                                 std::vector<io::Endpoint>, io::Endpoint, io::Call) {
     co_return Result<void>{};

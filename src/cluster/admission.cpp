@@ -15,7 +15,7 @@ namespace {
 
 namespace json = boost::json;
 
-// So long a token is remembered after its end: who comes with it is told why it opens nothing.
+// An expired token is remembered this long, so that a late joiner hears "expired", not "unknown".
 constexpr std::chrono::hours kExpiredKept{24};
 constexpr size_t kForgottenMax = 100;  // At once.
 

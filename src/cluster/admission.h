@@ -1,5 +1,5 @@
 // Lets a new node in: checks its token, gives it a certificate and writes it down as a member.
-// Named after what it is for: the other side is in app, which asks with the token.
+// The side of the node that joins is in app.
 #pragma once
 
 #include <string>
@@ -36,9 +36,10 @@ io::Task<Result<security::JoinToken>> offer_token(io::World& world, metadata::Me
                                                   Digest ca_pin, io::Duration life, io::Call call);
 
 // unauthenticated: unknown token or wrong secret; forbidden: expired or used. already_exists: a
-// member has this name: one that lost its disk must be removed first. invalid_argument: its name is
-// another's host, or its host another's name, or its clock is wrong. Nothing has changed then.
-// Whoever was let in and has not heard of it is answered again, by its token, name and key.
+// member has this name; a member that lost its disk must be removed first. invalid_argument: the
+// new node's name is another's host, or its host another's name, or its clock is wrong. After an
+// error nothing has changed. A node that was let in and missed the answer may ask again, with the
+// same token, name and key.
 io::Task<Result<JoinAnswer>> admit(io::World& world, metadata::Metadata& metadata,
                                    const security::Authority& authority, JoinRequest request,
                                    io::Call call);

@@ -12,9 +12,9 @@ namespace om::cluster {
 
 // On the io thread. References outlive it.
 //
-// A name means what the catalogue says; one that only this disk has (not told yet, or told while no
-// majority was there) is seen too. A change is agreed first and seen by all, or refused with
-// unavailable and a reason, and nothing has changed.
+// A name means what the catalogue says. A model that only this disk has, because the catalogue was
+// not told yet, is seen too. A change is agreed on first, then all nodes see it; or it is refused
+// with unavailable and a reason, and nothing has changed.
 class ClusterStore final : public store::Store {
  public:
   ClusterStore(io::World& world, store::Store& local, Catalogue& catalogue)

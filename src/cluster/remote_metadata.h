@@ -1,5 +1,4 @@
-// The cluster's facts for a node that keeps no copy of them: it asks a voter, over the port between
-// nodes.
+// The cluster's facts for a node that is no voter: it asks one, over the port between nodes.
 #pragma once
 
 #include <functional>
@@ -14,9 +13,9 @@
 
 namespace om::cluster {
 
-// On the io thread. `voters` tells where to ask, the most promising first; another one is asked
-// when one cannot be reached or reaches no majority, and that one comes last for a while. A commit
-// carries a request id, so asking twice does nothing twice.
+// On the io thread. `voters` tells whom to ask, the most promising first. A voter that cannot be
+// reached, or reaches no majority, is asked last for a while. A commit carries a request id, so
+// that asking twice does nothing twice.
 class RemoteMetadata final : public metadata::Metadata {
  public:
   using Voters = std::function<std::vector<engine::PeerLink>()>;

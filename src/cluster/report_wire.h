@@ -8,18 +8,18 @@
 
 namespace om::cluster {
 
-// `with_blobs`: also what lies on its disk, which is long and changes seldom.
+// `with_blobs`: also the blobs on its disk, a long list that changes seldom.
 std::string encode_report(const NodeInfo& node, bool with_blobs);
 
-// What the report tells laid over `known` (its blobs stay if the report has none). Name, peer,
-// ramp and time are the receiver's matter.
+// `known` with what the report tells; its blobs stay if the report has none. The receiver sets
+// name, peer, ramp and time itself.
 NodeInfo decode_report(const boost::json::object& report, NodeInfo known);
 
-// The same of another node, told by one that follows it: its name, its state as seen from there and
-// its ramp come along. What lies on its disk is a line of its own, before.
+// A report that an aggregator passes on: with the node's name, its state as the aggregator sees it,
+// and its ramp. The node's blobs come in a line of their own before it.
 std::string encode_told_report(const NodeInfo& node);
 std::string encode_told_blobs(const NodeInfo& node);
-// The node that a line of either kind is about; empty: neither.
+// The node that a line of either kind is about; empty: a line of another kind.
 std::string told_node(const boost::json::object& line);
 NodeInfo decode_told(const boost::json::object& line, NodeInfo known);
 

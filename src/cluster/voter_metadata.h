@@ -1,5 +1,5 @@
-// The cluster's facts for a voter: its own copy of them, and the other voters' as long as its own
-// etcd is gone: its disk is full, say, or its program hangs.
+// The cluster's facts for a voter: from its own etcd, or from the other voters while its own etcd
+// does not answer (a full disk, a program that hangs).
 #pragma once
 
 #include <functional>
@@ -10,9 +10,10 @@
 
 namespace om::cluster {
 
-// On the io thread. `own` outlives it. `others` asks the other voters, each of which answers from
-// its own copy alone: nobody asks in a circle. `are_others_well`: one of them says that it reaches
-// a majority; without it they are not asked, so that not_leader comes as fast as from `own`.
+// On the io thread. `own` outlives it. `others` asks the other voters; each answers from its own
+// copy alone, so that nobody asks in a circle. `are_others_well`: another voter says that it
+// reaches a majority. If none does, they are not asked: not_leader then comes as fast as from
+// `own`.
 class VoterMetadata final : public metadata::Metadata {
  public:
   VoterMetadata(io::World& world, metadata::Metadata& own, std::unique_ptr<Metadata> others,
@@ -26,15 +27,16 @@ class VoterMetadata final : public metadata::Metadata {
                                             io::Call call) override;
   io::Task<Result<void>> keep_alive(metadata::LeaseId lease, io::Call call) override;
   io::Task<Result<void>> revoke(metadata::LeaseId lease, io::Call call) override;
-  // One from 0 hears of nothing while `own` is gone: only that knows what is now.
+  // A watch from revision 0 hears nothing while `own` is gone: only `own` knows the newest
+  // revision.
   std::unique_ptr<metadata::Watch> watch(std::string prefix, metadata::Revision from) override;
   bool healthy() const override { return own_.healthy() || are_others_well_(); }
   io::Task<void> stop() override { return others_->stop(); }  // Not `own`.
 
  private:
   friend class VoterWatch;
-  // Does one thing at the one of both that is the likelier to answer, and at the other one where
-  // the first says that nothing was done.
+  // Asks whichever of the two is likelier to answer; then the other one, if the first says that
+  // nothing was done.
   template <typename T, typename Ask>
   io::Task<Result<T>> ask(Ask ask, io::Call call);
 

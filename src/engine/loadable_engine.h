@@ -11,10 +11,10 @@
 
 namespace om::engine {
 
-// How a runner's end is held against the requests under it.
+// How much a runner's end counts against the requests that ran on it.
 enum class Blame {
   none,       // Another's doing, or the machine's.
-  suspicion,  // It hung, which proves nothing against them.
+  suspicion,  // The runner hung, which proves nothing.
   death,
 };
 
@@ -22,10 +22,10 @@ enum class Blame {
 // failed load or a death.
 class LoadableEngine : public Engine {
  public:
-  // unavailable: it cannot be started or ended while loading, with its last words. not_found: no
-  // such program. cancelled, deadline_exceeded. Nothing of it runs after an error.
+  // unavailable: the child cannot be started, or ended while loading, with its last words.
+  // not_found: no such program. cancelled, deadline_exceeded. After an error nothing of it runs.
   virtual io::Task<Result<void>> load(io::Call call) = 0;
-  // Breaks what it is working on, then ends it, by force after a grace period.
+  // Breaks the requests in flight, then ends the engine, by force after a grace period.
   virtual io::Task<void> stop() = 0;
 
   virtual bool alive() const = 0;
@@ -33,10 +33,11 @@ class LoadableEngine : public Engine {
   virtual void on_death(std::function<void()> callback) = 0;
   virtual double load_progress() const = 0;      // 0..1.
   virtual io::ProcessMemory memory() const = 0;  // Of its child on this machine.
-  // As the child told while it loaded.
+  // As the child told while loading.
   virtual GraphicsUse graphics() const { return {}; }
-  // None: another node's end ended it, or somebody's signal (an operator's, or the kernel's for
-  // want of memory: slots have theirs from the start on), or it hung before it did anything.
+  // none: the engine was ended by another node's death, by a signal (an operator's, or the kernel's
+  // for want of memory, which no single request caused: slots are allocated at the start), or
+  // because it hung before it did anything.
   virtual Blame blame() const { return Blame::death; }
 };
 
@@ -45,7 +46,7 @@ using EngineFactory = std::function<std::unique_ptr<LoadableEngine>(LaunchOption
 
 // Engines run by llama-server children.
 EngineFactory local_engines(io::World& world);
-// And those that take part in models over several nodes. References outlive it.
+// The same, and engines of split models and their parts. References outlive it.
 class PartSource;
 EngineFactory node_engines(io::World& world, PartSource& source);
 

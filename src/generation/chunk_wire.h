@@ -11,8 +11,8 @@
 
 namespace om::generation {
 
-// Who made it and what it is; without `context` and `rendered_prompt`, which no foreign server
-// gives.
+// A chunk and the server that made it; without `context` and `rendered_prompt`, which no foreign
+// server gives.
 struct KeptChunk {
   std::string by;
   model::Chunk chunk;
@@ -20,11 +20,11 @@ struct KeptChunk {
 
 void append_chunk(std::string& out, std::string_view by, const model::Chunk& chunk);
 KeptChunk decode_chunk(const boost::json::object& line);
-// Whether a record is of such lines.
+// Whether a record's lines are chunks.
 bool are_chunks(std::string_view lines);
 
-// The lines of a record of any kind, one after the other, each with its bytes. corrupt: one is no
-// JSON object.
+// Calls `take` for each line of any record, with the line's bytes. corrupt: a line is not a JSON
+// object.
 Result<void> for_each_line(std::string_view lines,
                            const std::function<void(const boost::json::object&, size_t)>& take);
 

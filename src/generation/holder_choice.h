@@ -1,4 +1,4 @@
-// Who is asked for a model that foreign servers have: our nodes, or which of those servers.
+// Chooses for a model that foreign servers have: our own nodes, or one of those servers.
 #pragma once
 
 #include <memory>
@@ -21,17 +21,17 @@ class HolderChoice {
 
   HolderChoice(Generation& own, engine::Backends& backends) : own_(own), backends_(backends) {}
 
-  // Nobody is left: neither.
+  // Neither is set: nobody is left to ask.
   struct Chosen {
     bool own = false;
     std::shared_ptr<engine::Backend> backend;
   };
-  // `own`: our nodes have the model and were not asked yet. `asked`: names of those that were.
+  // `own`: our nodes have the model and were not asked yet. `asked`: names of servers that were.
   Chosen choose(const Request& request, bool own, const std::set<std::string>& asked);
 
-  // The same without effect: as if nobody had been asked.
+  // The choice for a new request, without any effect.
   Decision dry_run(const Request& request, bool own) const;
-  // What was decided last for a request; empty: nothing.
+  // The last decision on a request; empty: none.
   std::string explain(const std::string& request_id) const { return decisions_.find(request_id); }
 
   void note_answer(const std::string& model, int64_t output_tokens) {

@@ -1,6 +1,5 @@
-// An answer of foreign servers that is kept under its key, so that its client can pick it up again.
-// What it said is kept as it was said: who picks it up gets the same chunks, and what is missing is
-// asked of a server that can go on from a text.
+// An answer of foreign servers that is kept under its key, so that its client can pick it up again:
+// the client gets the same chunks, and the rest is asked of a server that can go on from a text.
 #pragma once
 
 #include <deque>
@@ -17,13 +16,13 @@ namespace om::generation {
 // On the io thread. Destroying it cancels the generation.
 class KeptAnswer final : public Answer {
  public:
-  // Of whoever is to be asked for what is missing.
+  // Makes the answer that gives the rest.
   using MakeAnswer = std::function<std::unique_ptr<FederatedAnswer>(io::Call call)>;
 
   KeptAnswer(std::unique_ptr<Recording> recording, MakeAnswer make, const io::Call& call);
 
-  // corrupt: `past`, what earlier owners kept, is no record of chunks. Without a past the first
-  // server is asked, whose errors come from here.
+  // `past`: the lines that earlier owners kept. If it is empty, asks the first server; its errors
+  // come from here. corrupt: `past` is not a record of chunks.
   io::Task<Result<void>> open(std::string past);
   io::Task<Result<model::Chunk>> next() override;
   bool was_kept() const override { return was_kept_; }
@@ -37,8 +36,8 @@ class KeptAnswer final : public Answer {
   io::OnCancel on_caller_, on_superseded_;
   io::Call call_;
   MakeAnswer make_;
-  Route route_;                    // Of what was kept.
-  std::deque<model::Chunk> past_;  // Not yet given out.
+  Route route_;                    // Of the kept chunks.
+  std::deque<model::Chunk> past_;  // Kept chunks that are not given out yet.
   bool was_kept_ = false;
   std::unique_ptr<FederatedAnswer> answer_;
 };

@@ -1,4 +1,4 @@
-// The Generation of one node: puts the other files of this room in order.
+// Answers requests with this node's models and scheduler.
 #pragma once
 
 #include <functional>
@@ -32,7 +32,7 @@ class NodeGeneration final : public Generation {
   }
 
  private:
-  // What chat, generate and count_tokens find out before they need a runner.
+  // What chat, generate and count_tokens settle before they need a runner.
   struct Job {
     ModelPointer model;
     std::shared_ptr<const prompt::Template> chat_template;
@@ -45,8 +45,8 @@ class NodeGeneration final : public Generation {
   struct Leased {
     std::unique_ptr<scheduler::Lease> lease;
     int context = 0;
-    // From asking for it to having it, without the wait for a slot: Ollama's load_duration, which
-    // is there in all answers, and not only in those that waited for a load.
+    // Time from asking for the lease to having it, without the wait for a slot: Ollama's
+    // load_duration, which all answers have, not only those that waited for a load.
     std::chrono::nanoseconds load{};
   };
   struct Ready {

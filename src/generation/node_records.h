@@ -16,17 +16,18 @@
 namespace om::generation {
 
 inline constexpr std::string_view kRecordsPath = "/peer/v1/records/";
-// A node that does not answer within so long is done without.
+// How long to wait for another node's answer.
 inline constexpr std::chrono::milliseconds kRecordAnswerMax{1500};
-// Each piece of an answer waits for its keeper: one that takes longer is replaced if it can be.
+// Each piece of an answer waits for the node that keeps the second copy; a slower one is replaced,
+// if another node can be reached.
 inline constexpr std::chrono::milliseconds kKeeperSlow{300};
-// Who was late is passed over for so long, as far as that loses nothing.
+// How long a node that was late is passed over, where that loses nothing.
 inline constexpr std::chrono::seconds kLateRest{30};
 
 // On the io thread; outlives all recordings made of it.
 class NodeRecords final : public Records {
  public:
-  // The other nodes that can be reached now; empty where there are none.
+  // The other nodes that can be reached now.
   using Peers = std::function<std::vector<engine::PeerLink>()>;
 
   // References outlive it.
@@ -51,9 +52,9 @@ class NodeRecords final : public Records {
                      io::Call call);
   io::Task<Result<void>> tell(engine::PeerLink peer, std::string target, std::string lines,
                               io::Call call);
-  // Those that may hold the second copy, the one meant for it first.
+  // Nodes that may hold the second copy; the one meant for it first.
   std::vector<engine::PeerLink> keepers(std::string_view name) const;
-  // Those of them that may hold a record, but for who was late lately and most probably has none.
+  // Nodes that may hold a record now; without those that were late lately and probably have none.
   std::vector<engine::PeerLink> holders(std::string_view name) const;
   bool is_late(const engine::PeerLink& peer) const;
   void note_late(const engine::PeerLink& peer);
@@ -62,7 +63,7 @@ class NodeRecords final : public Records {
   http::Client& client_;
   Peers peers_;
   RecordStore store_;
-  std::map<std::string, io::TimePoint, std::less<>> late_;  // By node: when it was, at last.
+  std::map<std::string, io::TimePoint, std::less<>> late_;  // By node: when it was last late.
 };
 
 }  // namespace om::generation

@@ -1,4 +1,4 @@
-// Keeps the models in memory that are pinned on this node.
+// Keeps the models that are pinned on this node in its memory.
 #pragma once
 
 #include <map>
@@ -13,18 +13,18 @@
 
 namespace om::generation {
 
-// Loads what is pinned and not in memory: at the start, when it was pinned, when its runner died,
-// when its name means another model. What was unloaded on request is pinned no more.
+// Loads pinned models that are not in memory: at the start, after a pin, after a runner's death,
+// and when the name means another model. A model that is unloaded on request loses its pin.
 //
 // On the io thread. References outlive it; stop() must have returned before it is destroyed.
 class PinKeeper {
  public:
   static constexpr std::chrono::seconds kLookInterval{5};
-  // After a load that failed: doubled each time.
+  // Pause after a failed load, doubled each time.
   static constexpr std::chrono::seconds kRetryFirst{5}, kRetryMax{300};
 
   struct Options {
-    scheduler::Scheduler* loader = nullptr;  // Of this node, fetches files. Null: `local` itself.
+    scheduler::Scheduler* loader = nullptr;  // Of this node; fetches files. Null: `local`.
     int default_context = 0;                 // As GenerationOptions'.
   };
 
@@ -34,15 +34,15 @@ class PinKeeper {
   void start();
   io::Task<void> stop();
 
-  // Why the last load of a model pinned here failed; null: it did not.
+  // Why the last load of a pinned model failed; null: it did not.
   const Error* error(const std::string& model) const;
 
  private:
   struct Kept {
     Digest key;         // Of its runner.
-    bool held = false;  // The scheduler keeps it from leaving; else it is to be loaded.
-    uint64_t work = 0;  // The number of its load or unpin that runs; 0: none does.
-    io::TimePoint wait_until = io::kNever;  // For its load to begin; then it gives up.
+    bool held = false;  // Loaded and pinned in the scheduler; else it is to be loaded.
+    uint64_t work = 0;  // The number of its running load or unpin; 0: none runs.
+    io::TimePoint wait_until = io::kNever;  // When a load that has not begun gives up.
     io::CancelSource gives_up;
     int failures = 0;
     io::TimePoint not_before{};
@@ -53,7 +53,7 @@ class PinKeeper {
   void look();
   void release(const Digest& key);  // Unless another name keeps it.
   void keep(const std::string& model, Kept& kept);
-  // Of a load or unpin. Null: the model was unpinned meanwhile, and may be pinned anew.
+  // Ends a load or unpin. Null: the model was unpinned meanwhile, and may be pinned anew.
   Kept* end(const std::string& model, uint64_t work);
   io::Task<void> load(std::string model, uint64_t work, scheduler::Target target,
                       io::CancelToken gives_up);

@@ -12,13 +12,13 @@ namespace om::generation {
 
 inline constexpr int64_t kImageTokens = 768;  // What one image is counted as, as Ollama does.
 
-// With BOS exactly once, whether the text has it already or the tokenizer adds it.
+// The text's tokens with BOS exactly once, whether the text has it or the tokenizer adds it.
 io::Task<Result<std::vector<engine::Token>>> tokenize_prompt(engine::Engine& engine,
                                                              const store::Model& model,
                                                              std::string text, io::Call call);
 
-// How many tokens a longer prompt is cut to: some are left free for the answer. `keep` of its
-// first tokens stay, the others are the last ones.
+// What stays of a prompt that is too long: its first `keep` tokens and its last `tail`. Some of the
+// context is left free for the answer.
 struct Cut {
   size_t keep = 0, tail = 0;
 };
@@ -28,12 +28,12 @@ Cut cut_for(size_t length, int context, int keep);
 std::vector<engine::Token> truncate_tokens(std::vector<engine::Token> tokens, int context,
                                            int keep);
 
-// invalid_argument with llama-server's own JSON as text, which is what Ollama's clients see.
+// invalid_argument with llama-server's own JSON as text, as Ollama's clients see it.
 std::unexpected<Error> too_long(size_t tokens, int context);
-// The same, when the caller forbids the shifting of the context.
+// The same, if the caller forbids to shift the context.
 std::unexpected<Error> too_long_unshifted();
 
-// The prompt's text without a leading BOS, for runners that are given text and add their own.
+// The prompt's text without a leading BOS, for runners that get text and add BOS themselves.
 std::string_view without_bos(std::string_view text, const store::Model& model);
 
 }  // namespace om::generation

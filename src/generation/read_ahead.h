@@ -1,4 +1,5 @@
-// What a standby runner would have to read if an answer's own runner died, read while it lives.
+// Lets a standby runner read prompt and answer so far while the answer's own runner still lives, so
+// that it can go on at once if that one dies.
 #pragma once
 
 #include <memory>
@@ -8,11 +9,11 @@
 
 namespace om::generation {
 
-// After so many more tokens a standby runner reads them.
+// A standby runner reads each time this many tokens more have come.
 inline constexpr int64_t kReadAheadTokens = 64;
 
-// Of one answer, on the io thread. One prompt at a time, in the background: whether it is read at
-// all changes nothing but the pause.
+// For one answer, on the io thread. One prompt at a time, in the background: it only shortens the
+// pause after a death.
 class ReadAhead {
  public:
   ReadAhead(io::World& world, scheduler::Scheduler& scheduler)
@@ -25,10 +26,11 @@ class ReadAhead {
   bool is_due(int64_t said) const {
     return said >= next_ && scheduler_.wants_read_ahead() && (!reading_ || reading_->ended);
   }
-  // `request`: the prompt and what was said. `busy`: the node that answers; empty: this one.
+  // `request`: prompt and answer so far. `busy`: the node that answers; empty: this one.
   void read(scheduler::Target target, scheduler::AcquireOptions options,
             engine::CompletionRequest request, std::string busy, int64_t said);
-  // The runner is lost: the slot that reads is wanted. What was read stays in the cache there.
+  // Frees the slot that reads, since the lost runner's answer needs it. Its cache keeps what it
+  // read.
   void stop();
 
  private:

@@ -1,6 +1,6 @@
-// What an answer has said so far, kept so that its client can pick it up again: at this node after
-// a broken connection, at another one after this one's death. Clients ask for it with
-// `Idempotency-Key`. On the io thread.
+// An answer's record: what it said so far, kept so that its client can pick it up again: at this
+// node after a broken connection, at another node after this one's death. Clients ask for a record
+// with `Idempotency-Key`. On the io thread.
 #pragma once
 
 #include <functional>
@@ -13,14 +13,14 @@
 
 namespace om::generation {
 
-// One answer under its key, owned by who took it last.
+// The record of one answer under its key. Owned by the node and request that took it last.
 class Recording {
  public:
   virtual ~Recording() = default;
-  // What earlier owners added; once.
+  // The lines that earlier owners added; once.
   virtual std::string take_past() = 0;
-  // Returns when the lines would outlive this node, if any other one can be reached: they may be
-  // told to the client then. cancelled: somebody else has taken the answer.
+  // Returns when the lines would outlive this node (or no other node can be reached): then the
+  // client may get them. cancelled: somebody else has taken the answer.
   virtual io::Task<Result<void>> add(std::string lines, io::Call call) = 0;
   // Cancelled when somebody else takes it.
   virtual io::CancelToken superseded() const = 0;
@@ -30,11 +30,11 @@ class Recording {
 class Records {
  public:
   virtual ~Records() = default;
-  // Whether the answer can go on from these lines, of earlier owners; empty: from all.
+  // Whether the answer can go on from these lines of earlier owners. No function: from all.
   using Fits = std::function<bool(std::string_view past)>;
-  // Takes the answer from whoever works on it, wherever that is: there is never a second
-  // generation. `fingerprint` tells the request; invalid_argument: another one has this key. What
-  // does not fit is forgotten: the key is a new request's.
+  // Takes the answer from its owner, on whichever node, so that it is never generated twice.
+  // `fingerprint` tells requests apart; invalid_argument: another request has this key. A past that
+  // does not fit is forgotten: the answer begins anew.
   virtual io::Task<Result<std::unique_ptr<Recording>>> take(std::string name,
                                                             std::string fingerprint, Fits fits,
                                                             io::Call call) = 0;

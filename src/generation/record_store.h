@@ -1,4 +1,5 @@
-// The records that this node holds, of answers made here and of other nodes' as their second copy.
+// The records that this node holds: of answers made here, and second copies of other nodes'
+// records.
 #pragma once
 
 #include <cstdint>
@@ -15,30 +16,31 @@ namespace om::generation {
 inline constexpr size_t kRecordBytesMax = 4 << 20, kRecordsBytesMax = 64 << 20;
 inline constexpr size_t kRecordsMax = 4096;
 inline constexpr std::chrono::minutes kRecordAgeMax{10};
-// The low bits of an owner tell apart those who took a record at once; above them turns are
-// counted.
+// The high bits of an owner count the takes; the low bits tell apart owners that took a record at
+// the same time.
 inline constexpr int kOwnerTurnShift = 40;
 
-// Bounded: what was not used for kRecordAgeMax goes, and the oldest when there is too much. On the
-// io thread.
+// Bounded: a record that was not used for kRecordAgeMax goes, and the oldest ones when there are
+// too many. On the io thread.
 //
-// An owner is a number that grows with each take; a record takes nothing from a smaller one, so
-// that who lost it (and does not know yet) cannot write into it.
+// An owner is a number that grows with each take. A record rejects writes of a smaller number: an
+// owner that was replaced, and does not know yet, cannot write.
 class RecordStore {
  public:
   explicit RecordStore(const io::Clock& clock) : clock_(clock) {}
 
   struct Taken {
-    uint64_t owner = 0;  // Larger than any before here.
+    uint64_t owner = 0;  // Larger than all earlier ones here.
     std::string lines;
   };
-  // Whoever owned it is cancelled. not_found. invalid_argument: it is of another request.
+  // Cancels the owner before. not_found. invalid_argument: the record is of another request.
   Result<Taken> take(const std::string& name, std::string_view fingerprint);
 
-  // The whole record. already_exists: a larger owner has it. overloaded: too long.
+  // Writes the whole record. already_exists: a larger owner has it. overloaded: too long.
   Result<void> put(const std::string& name, std::string_view fingerprint, uint64_t owner,
                    std::string lines);
-  // not_found: unknown, or `from` is not its end: put() is wanted. Otherwise as put().
+  // Appends to a record of `from` bytes. not_found: unknown or of another length: put() is wanted.
+  // Other errors as of put().
   Result<void> add(const std::string& name, uint64_t owner, size_t from, std::string_view lines);
   void remove(const std::string& name);
 
@@ -66,7 +68,7 @@ class RecordStore {
   const io::Clock& clock_;
   Records records_;
   size_t bytes_ = 0;
-  io::TimePoint looked_at_{};  // For what is too old.
+  io::TimePoint looked_at_{};  // When old records were last looked for.
 };
 
 }  // namespace om::generation

@@ -9,12 +9,12 @@
 
 namespace om::generation {
 
-// Grows by one piece at a time; bounded by the answer's num_predict. Only tokens whose text has
-// arrived are kept: the others (held back by the runner) are produced again by the next one.
+// Grows by one piece at a time; bounded by the answer's num_predict. Keeps only tokens whose text
+// has arrived; the next runner produces those again that the last one held back.
 class Transcript {
  public:
-  // `piece.output_tokens` tells how many tokens the runner has produced; more than it has sent
-  // ids for means that some are missing, and the piece's text stands for all of them.
+  // If `piece.output_tokens` is more than the number of ids that the runner has sent, some ids are
+  // missing; the piece's text then stands for those tokens, too.
   void add(const engine::Piece& piece);
 
   // A new runner goes on from here: its counts start at 0 again.
@@ -24,19 +24,19 @@ class Transcript {
   }
 
   const std::string& text() const { return text_; }
-  // Tokens that stand for text(), on all runners together.
+  // Number of tokens of text(), of all runners together.
   int64_t count() const { return count_; }
   int64_t count_before_runner() const { return base_; }
   bool empty() const { return count_ == 0 && text_.empty(); }
 
-  // Those that stand for the begin of text(), as far as all are known.
+  // The tokens of text(), from its start up to the first missing id.
   std::vector<engine::Token> known_tokens() const {
     const size_t count = gaps_.empty() ? ids_.size() : gaps_.front().position;
     return {ids_.begin(), ids_.begin() + static_cast<std::ptrdiff_t>(count)};
   }
-  // The ids that stand for text(), asking `engine` for those of pieces that came without.
+  // The tokens of text(); asks `engine` for missing ids.
   io::Task<Result<std::vector<engine::Token>>> tokens(engine::Engine& engine, io::Call call) const;
-  // What its runner cut off the text of the last piece's tokens: a stop string and what is behind.
+  // The text of the last piece's tokens that its runner cut off: a stop string and the text behind.
   io::Task<Result<std::string>> cut_text(engine::Engine& engine, io::Call call) const;
 
  private:

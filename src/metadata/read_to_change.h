@@ -6,8 +6,8 @@
 
 namespace om::metadata {
 
-// get(), which gives up sooner than a change does when no majority can be reached: it is asked
-// again until an election would be over. Errors as of get().
+// get(), repeated without a majority until an election would be over: get() alone gives up sooner
+// than a change does. Errors as of get().
 io::Task<Result<std::optional<Entry>>> read_to_change(io::Clock& clock, Metadata& metadata,
                                                       std::string key, io::Call call);
 

@@ -1,5 +1,5 @@
-// Many watches of a prefix over one of the engine below: a voter serves those of all other nodes,
-// and at etcd each one is a stream of its own.
+// Many watches of a prefix over one watch of the engine below: a voter serves the watches of all
+// other nodes, and at etcd each would be a stream of its own.
 #pragma once
 
 #include <map>
@@ -12,15 +12,15 @@
 
 namespace om::metadata {
 
-// What is kept of a prefix's last changes, for watches that did not read them yet.
+// How many of a prefix's last changes are kept for watches that did not read them yet.
 struct SharedWatchLimits {
   size_t events_max = 4096;
   size_t bytes_max = 8 << 20;  // Of keys and values.
 };
 
-// On the io thread. Everything but watches goes straight to `metadata`, which outlives it. One that
-// falls behind what is kept says corrupt, as at the engine when history was compacted. Watches must
-// be gone before it is destroyed; they end with stop(), which leaves `metadata` running.
+// On the io thread. Everything but watches goes straight to `metadata`, which outlives it. A watch
+// that falls behind the kept changes fails with corrupt, as after a compaction. Watches must be
+// gone before it is destroyed; they end with stop(), which leaves `metadata` running.
 class SharedWatches : public Metadata {
  public:
   SharedWatches(io::World& world, Metadata& metadata, SharedWatchLimits limits = {});
@@ -56,7 +56,7 @@ class SharedWatches : public Metadata {
 
   void begin(const FeedPtr& feed, Revision from);
   io::Task<void> follow(FeedPtr feed, io::CancelToken token);
-  // Whether it goes on, from where it was before a watch wanted to begin earlier.
+  // Returns whether the feed goes on, from where it was before a watch wanted an earlier begin.
   bool fall_back(Feed& feed, const Error& error);
   void end(Feed& feed);
 

@@ -1,4 +1,4 @@
-// Hands the authority's key to a node that was chosen to be a voter: voters give certificates.
+// Hands the authority's key to a new voter, since voters give certificates.
 #pragma once
 
 #include <string>
@@ -8,7 +8,7 @@
 
 namespace om::peer {
 
-// GET; answered to members whose record says that they are to vote, over mutual TLS.
+// GET, over mutual TLS; answered to members whose record says that they are voters.
 inline constexpr std::string_view kAuthorityPath = "/peer/v1/authority";
 
 std::string write_authority(const security::Authority& authority);

@@ -1,4 +1,4 @@
-// The one thing a machine without a certificate may ask: to be let in.
+// Answers the only request that a machine without a certificate may send: to be let in.
 #pragma once
 
 #include "http/server.h"
@@ -8,8 +8,8 @@
 
 namespace om::peer {
 
-// Serves POST /peer/v1/join on voters. On the io thread. References outlive it. Wrong secrets cost
-// the asker kWrongSecretPause, and kAtOnceMax may ask at one time.
+// Serves POST /peer/v1/join on voters. On the io thread. References outlive it. The answer to a
+// wrong secret comes after kWrongSecretPause, and kAtOnceMax requests run at a time.
 class JoinService {
  public:
   static constexpr std::chrono::seconds kWrongSecretPause{1};

@@ -12,14 +12,14 @@
 
 namespace om::peer {
 
-// A lease that nobody uses for so long is given back: its holder died.
+// A lease that is unused this long is given back: its holder died.
 inline constexpr std::chrono::seconds kLeaseIdleMax{15};
 inline constexpr size_t kLeasesMax = 4096;
 
-// One lease while somebody works with it. On the io thread.
+// One lease that another node holds. On the io thread.
 struct HeldLease {
   std::unique_ptr<scheduler::Lease> lease;
-  std::shared_ptr<RunningCompletion> running;  // Null: none was asked for.
+  std::shared_ptr<RunningCompletion> running;  // Null: no completion was asked for.
   std::string holder;                          // Name of the node that took it.
   bool is_part = false;
   io::CancelSource ended;  // Cancelled when it is given back or taken away.
@@ -39,7 +39,7 @@ class LeaseTable {
   // not_found: unknown, expired, or another node's.
   Result<std::shared_ptr<HeldLease>> find(const std::string& id, std::string_view holder);
   void remove(const std::string& id, std::string_view holder, bool failed);
-  // Gives back all that a node held: it is gone.
+  // Gives back all leases of a node that is gone.
   void remove_all_of(std::string_view holder);
 
   // Begins a completion that goes on when its reader is gone, until it ends or the lease does.
@@ -57,7 +57,7 @@ class LeaseTable {
   io::Task<void> sweep();
   static io::Task<void> run_to_end(std::shared_ptr<HeldLease> held,
                                    std::shared_ptr<RunningCompletion> running, std::string body);
-  // A completion under way ends and then lets go of the lease.
+  // Ends the leases for which `condition` holds; a running completion ends first.
   template <class Condition>
   size_t end_if(Condition condition);
 

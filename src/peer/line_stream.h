@@ -1,4 +1,4 @@
-// An answer to another node: lines, with a pulse whenever there was nothing to tell for a while.
+// An answer to another node: lines, and a pulse whenever no line came for a while.
 #pragma once
 
 #include <string>

@@ -1,4 +1,4 @@
-// Lets nodes that keep no copy of the cluster's facts ask this one, a voter.
+// Lets nodes that are no voters ask this voter for the cluster's facts.
 #pragma once
 
 #include <boost/json.hpp>
@@ -12,10 +12,10 @@ namespace om::peer {
 
 class LineStream;
 
-// Serves /peer/v1/metadata/*. A watch ends with not_leader where `metadata` reach no majority for a
-// few seconds: who watches would hear nothing, while another voter may tell; and with corrupt from
-// a revision that is still to come: the facts were restored. On the io thread; `stopping` ends
-// watches. References outlive it, and stop() must have returned before it is destroyed.
+// Serves /peer/v1/metadata/*. A watch ends with not_leader if `metadata` reaches no majority for a
+// few seconds, since another voter may still tell changes. It ends with corrupt if it asks for a
+// revision that is still to come: the facts were restored. On the io thread; `stopping` ends
+// watches. References outlive it; stop() must have returned before it is destroyed.
 class MetadataService {
  public:
   MetadataService(io::World& world, metadata::Metadata& metadata, io::CancelToken stopping)

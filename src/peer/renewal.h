@@ -15,11 +15,11 @@
 
 namespace om::peer {
 
-// POST, a certificate request as PEM; answered by voters to members over mutual TLS, for the name
-// in the certificate they show: whoever it has expired for gets no further than the handshake.
+// POST, a certificate request as PEM. Voters answer it to members over mutual TLS, for the name in
+// the certificate that they show. With an expired certificate the handshake fails.
 inline constexpr std::string_view kRenewPath = "/peer/v1/renew";
 
-// What it needs of the node; references outlive it.
+// What Renewal needs of the node; references outlive it.
 struct RenewalLinks {
   io::World& world;
   http::Client& client;
@@ -33,27 +33,26 @@ struct RenewalLinks {
 
 // On the io thread; stop() must have returned before it is destroyed.
 //
-// A new certificate gets into use by being written over the old one (IdentityStore::save): the
-// server takes it up with its next connection, clients and the etcd child with theirs. Connections
-// that are open go on, so no stream notices.
+// A new certificate is written over the old one (IdentityStore::save). Server, clients and the etcd
+// child use it from their next connections on; open connections are not touched.
 class Renewal {
  public:
   explicit Renewal(RenewalLinks links);
   ~Renewal();
 
-  // Before anything else uses the certificate: a node that keeps the authority's key gives itself
-  // a new one, even if the old one has expired while it was off.
+  // Call before anything uses the certificate. A node that has the authority's key gives itself a
+  // new certificate, even if the old one has expired.
   void renew_by_itself();
   void start();
-  void look_again();  // At once: what it is to say has changed.
+  void look_again();  // At once, since the certificate's contents are to change.
   io::Task<void> stop();
 
-  // Serves kRenewPath; who asks has been found to be a member.
+  // Serves kRenewPath. The caller has checked that the sender is a member.
   io::Task<void> answer(http::Request& request, http::BodyReader& body,
                         http::ResponseWriter& response);
 
   io::WallTime not_after() const { return not_after_; }
-  // What a person must do, because the node cannot help itself any more; else empty.
+  // What a person must do if the node cannot renew by itself any more; else empty.
   const std::string& advice() const { return advice_; }
 
  private:

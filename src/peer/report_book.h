@@ -1,4 +1,4 @@
-// What one node tells of all nodes that it follows: written once, however many ask for it.
+// The reports of all nodes that this one follows, written as JSON once for all subscribers.
 #pragma once
 
 #include <map>
@@ -13,11 +13,12 @@ namespace om::peer {
 // On the io thread. Subscribers remember the number of the last change they were told.
 class ReportBook {
  public:
-  // Takes over what has changed. Nodes that have not reported yet are left out.
+  // Takes over the changes. Nodes that have not reported yet are left out.
   void update(const cluster::View& view);
   uint64_t last_change() const { return last_change_; }
-  // JSON lines (cluster/report_wire.h) of what changed since; 0: all of it. A piece of about
-  // kPieceBytes, of the nodes behind `place`, which then is the last one told; empty: that was all.
+  // JSON lines (cluster/report_wire.h) of reports that changed after `change`; 0: all. Gives a
+  // piece of about kPieceBytes, of nodes behind `place`, and sets `place` to the last node in it;
+  // empty: that was all.
   static constexpr size_t kPieceBytes = 64 << 10;
   std::string changes_since(uint64_t change, std::string& place) const;
 

@@ -1,5 +1,5 @@
-// A node's own scheduler behind the fetching of models: whoever asks for one whose files are not on
-// this node's disk waits until other nodes have passed them on.
+// A node's own scheduler that first fetches missing files: a request for a model whose files are
+// not on this disk waits until other nodes have passed them on.
 #pragma once
 
 #include <functional>
@@ -8,16 +8,16 @@
 
 namespace om::peer {
 
-// On the io thread; what is given outlives it, and it outlives no request.
+// On the io thread. `local` outlives it; requests must be over before it is destroyed.
 class StagedScheduler final : public scheduler::Scheduler {
  public:
-  // Gets the files of a target that are not here; returns at once when all are.
+  // Fetches the target's files that are not here; returns at once if all are.
   using Bring = std::function<io::Task<Result<void>>(const scheduler::Target& target, io::Call)>;
 
   StagedScheduler(scheduler::Scheduler& local, Bring bring)
       : local_(local), bring_(std::move(bring)) {}
 
-  // Besides the errors of the node's own: not_found: the files cannot be brought here, and why.
+  // Errors of the node's scheduler, and not_found: the files cannot be brought here, and why.
   io::Task<Result<std::unique_ptr<scheduler::Lease>>> acquire(scheduler::Target target,
                                                               scheduler::AcquireOptions options,
                                                               io::Call call) override;

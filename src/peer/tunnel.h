@@ -1,4 +1,4 @@
-// The far end of a tunnel: a connection of another node comes out at a process of this one.
+// The far end of a tunnel: joins a connection from another node with a process of this node.
 #pragma once
 
 #include <string_view>
@@ -10,7 +10,7 @@ namespace om::peer {
 
 // Connects to `at`, answers with an upgrade to `protocol`, and joins the two until either ends or
 // the call is cancelled; its deadline does not matter. Errors: the process cannot be reached, or
-// who asked is gone.
+// the other node is gone.
 io::Task<Result<void>> tunnel_to(io::World& world, io::Endpoint at, std::string_view protocol,
                                  http::ResponseWriter& response, io::Call call);
 

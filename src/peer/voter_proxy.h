@@ -1,5 +1,4 @@
-// The near end of the way between the etcd members of voters: the HTTP proxy through which this
-// node's member reaches the others.
+// The HTTP proxy through which this node's etcd member reaches those of other voters.
 #pragma once
 
 #include <functional>
@@ -16,7 +15,7 @@ namespace om::peer {
 class VoterProxy {
  public:
   static constexpr size_t kConnectionsMax = 256;
-  // The node that listens there for others; nothing: none does.
+  // The node whose port between nodes has this address; nullopt: none.
   using LinkAt = std::function<std::optional<engine::PeerLink>(const io::Endpoint&)>;
 
   VoterProxy(io::World& world, LinkAt link_at);
@@ -34,8 +33,8 @@ class VoterProxy {
   engine::OwnPort port_;
 };
 
-// Where a request to a proxy wants to go: its first lines as far as the empty one, and nothing
-// behind. invalid_argument: it is no CONNECT.
+// The target of a CONNECT request. `head`: its lines up to the empty one. invalid_argument: not a
+// CONNECT.
 Result<io::Endpoint> parse_connect(std::string_view head);
 
 }  // namespace om::peer

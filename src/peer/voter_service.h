@@ -1,5 +1,5 @@
-// The far end of the way between the etcd members of voters, which has no port of its own: etcd
-// listens on loopback, and who may reach it comes through the port between nodes.
+// Lets other voters reach this node's etcd member, which listens on loopback only: they come
+// through the port between nodes.
 #pragma once
 
 #include "http/client.h"
@@ -8,24 +8,24 @@
 
 namespace om::peer {
 
-// Joins an etcd member with that of the node asked (http::upgrade to kVoterProtocol).
+// Joins the caller's etcd member with this node's (http::upgrade to kVoterProtocol).
 inline constexpr std::string_view kVoterTunnelPath = "/peer/v1/voter/tunnel";
 inline constexpr std::string_view kVoterProtocol = "ollamamax-voter";
 
-// Where this node's etcd member listens, and what its clients show.
+// Where this node's etcd member listens, and the TLS of its clients.
 struct VoterPorts {
   io::Endpoint client, peer;
   std::shared_ptr<const io::Tls> tls;
 };
 
-// On the io thread; outlives the http::Server that hands it requests. It asks nobody for a
-// certificate: that is its caller's part, and etcd's own.
+// On the io thread; outlives the http::Server that hands it requests. Checks no certificates: its
+// caller does, and etcd itself.
 class VoterService {
  public:
   VoterService(io::World& world, http::Client& client, VoterPorts ports)
       : world_(world), client_(client), ports_(std::move(ports)) {}
 
-  // The tunnel, and what is passed on to etcd: its members, its status, and reads.
+  // Paths of the tunnel, and of requests that are passed on to etcd: members, status, reads.
   static bool serves(std::string_view path);
   io::Task<void> handle(http::Request& request, http::BodyReader& body,
                         http::ResponseWriter& response);

@@ -8,8 +8,8 @@
 
 namespace om::scheduler {
 
-// Tokens of an answer on average, by model: what to expect of the next one. Bounded: with too many
-// models all are forgotten. A plain value.
+// Mean tokens of an answer by model, to estimate the next one. Bounded: with too many models all
+// are forgotten. A plain value.
 template <class Model>
 class AnswerLengths {
  public:

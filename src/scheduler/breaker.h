@@ -1,5 +1,5 @@
 // Circuit breakers: a node or runner that fails again and again gets no requests for a while, then
-// one to try, then slowly its share again (Nygard, "Release It!"). Time is passed in; the io
+// one on trial, then slowly its share again (Nygard, "Release It!"). Time is passed in; on the io
 // thread.
 #pragma once
 
@@ -22,19 +22,19 @@ class Breaker {
   static constexpr double kFirstShare = 0.1;
 
   State state(io::TimePoint now) const;
-  // The part of its usual requests that it may get now: 0 while open, or while a trial runs.
+  // Share of its usual requests that it may get now: 0 while open, or while a trial runs.
   double share(io::TimePoint now) const;
   // A request was sent. In half-open it is the trial; one that never ends counts for kTrialMax.
   void sent(io::TimePoint now);
   // An answer has begun: a trial that got this far keeps no others waiting for its end.
   void answers(io::TimePoint now);
   void succeeded(io::TimePoint now);
-  // `sent`: the request that failed. All that were under way at one failure tell of the same one: a
-  // runner that dies under ten requests has died once.
+  // `sent`: when the request that failed was sent. Requests that were under way at the same failure
+  // count once: a runner that dies under ten requests has died once.
   void failed(io::TimePoint sent, io::TimePoint now);
-  // The request ended without telling anything of who served it, as when its client left.
+  // The request ended without telling anything of its server; its client left, say.
   void cancelled(io::TimePoint now);
-  // Nothing is to be remembered any more.
+  // Nothing is left to remember.
   bool is_idle(io::TimePoint now) const;
 
  private:
@@ -45,21 +45,20 @@ class Breaker {
   io::TimePoint failed_at_{};  // The epoch: never.
   io::TimePoint until_{};      // While open: when it may be tried.
   io::TimePoint trial_{};      // When the trial was sent. The epoch: none runs.
-  io::TimePoint closed_at_{};  // The epoch: never was open.
+  io::TimePoint closed_at_{};  // The epoch: it was never open.
 };
 
-// Those of nodes and of runners. Only what failed lately takes memory, kBreakersMax at most: beyond
-// it, who failed longest ago is forgotten.
+// The breakers of all nodes and runners. Only recent failures take memory, for kBreakersMax at
+// most: then the oldest failure is forgotten.
 class Breakers {
  public:
   static constexpr size_t kBreakersMax = 4096;
 
-  // Of both the node and its runner of the model: the smaller.
+  // The smaller of the node's share and that of its runner of the model.
   double share(NodeNumber node, uint64_t model, io::TimePoint now) const;
-  // When the node as such last failed: until it reports again, nobody knows that it lives. The
-  // epoch: not lately.
+  // When the node itself last failed: until its next report it may be dead. The epoch: not lately.
   io::TimePoint node_failed_at(NodeNumber node) const;
-  // Likewise of its runner of the model, which has probably died.
+  // When its runner of the model last failed: it has probably died. The epoch: not lately.
   io::TimePoint runner_failed_at(NodeNumber node, uint64_t model) const;
   bool empty() const { return breakers_.empty(); }
   void sent(NodeNumber node, uint64_t model, io::TimePoint now);
@@ -67,7 +66,7 @@ class Breakers {
   void succeeded(NodeNumber node, uint64_t model, io::TimePoint now);
   void cancelled(NodeNumber node, uint64_t model, io::TimePoint now);
   void runner_failed(NodeNumber node, uint64_t model, io::TimePoint sent, io::TimePoint now);
-  // It cannot be reached, or its link broke.
+  // The node cannot be reached, or its link broke.
   void node_failed(NodeNumber node, io::TimePoint sent, io::TimePoint now);
   void forget(NodeNumber node);
 

@@ -1,5 +1,5 @@
-// The View as placement reads it: numbered nodes, and for each model who has it in memory or on
-// disk, and who has how much room, kept up to date report by report, so that a decision looks at a
+// The View as placement reads it: numbered nodes, and lists of the nodes that have a model in
+// memory, a blob on disk, or so much room. Updated report by report, so that a decision looks at a
 // few nodes and not at ten thousand. A plain value on the io thread.
 #pragma once
 
@@ -21,16 +21,16 @@ class ClusterIndex {
  public:
   // Replaces what is known of this node.
   NodeNumber put(const cluster::NodeInfo& report);
-  // All of `view` was put: what is not in it goes. Returns the numbers of nodes that are gone.
+  // Removes the nodes that are not in `view`, whose reports were put before. Returns their numbers.
   std::vector<NodeNumber> remove_others(const cluster::View& view);
   void remove(NodeNumber number);
 
   size_t size() const { return alive_.size(); }
   std::span<const NodeNumber> all() const { return alive_; }  // In no order that means anything.
   const cluster::NodeInfo& node(NodeNumber number) const { return slots_[number].info; }
-  void prefetch(NodeNumber number) const;  // Its node() will be read.
+  void prefetch(NodeNumber number) const;  // Before node(number) is read.
   std::optional<NodeNumber> find(std::string_view name) const;
-  // Ready nodes that have this runner, or load it; that have the blob on disk; by number.
+  // Ready nodes that have this runner or load it; that have the blob on disk. By number.
   std::span<const NodeNumber> with_runner(const Digest& key) const;
   std::span<const NodeNumber> with_blob(const Digest& blob) const;
   // Ready nodes with free memory in this class; classes are half powers of two.
@@ -59,7 +59,7 @@ class ClusterIndex {
   std::array<std::vector<NodeNumber>, kRoomClasses> by_room_;
 };
 
-// Memory for models that nothing uses.
+// Unused memory for models.
 inline uint64_t room_of(const cluster::NodeInfo& node) {
   return node.memory_total - std::min(node.memory_used, node.memory_total);
 }

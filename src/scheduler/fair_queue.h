@@ -1,10 +1,10 @@
-// The queue of one model: who is served next when there are more requests than slots.
+// The queue of one model: which request is served next when there are more requests than slots.
 //
-// Between keys it is fair by weight, counted in work and not in requests (start-time fair queueing,
-// Goyal, Vin and Cheng 1996): each request gets a tag when it comes, its key's last tag plus
-// work / weight, and the least tag goes first. Before that comes priority, and priority comes with
-// age: a request that waited kAgeing counts one class higher, so nobody starves. Pure: time is
-// passed in. The io thread.
+// Priority decides first; a request that waited kAgeing counts one class higher, so none starves.
+// Within a class the queue is fair between keys by weight, counted in work and not in requests
+// (start-time fair queueing, Goyal, Vin and Cheng 1996): a request that comes gets a tag, its key's
+// last tag plus work / weight, and the least tag goes first. Pure: time is passed in. On the io
+// thread.
 #pragma once
 
 #include <cstdint>
@@ -18,13 +18,13 @@
 
 namespace om::scheduler {
 
-// A place in the queue; what it stands for is the caller's.
+// A place in the queue.
 struct QueuedRequest {
-  uint64_t id = 0;        // The caller's, unique in the queue.
-  std::string key;        // Whose request it is; empty: nobody's in particular, all share it.
+  uint64_t id = 0;        // Chosen by the caller; unique in the queue.
+  std::string key;        // The client. Empty: anonymous; all anonymous requests share this key.
   double weight = 1;      // Of the key; its last request's weight holds.
   int priority = 1;       // 0: first. Up to kPrioritiesMax - 1.
-  double work = 1;        // What it will cost, in any unit that is the same for all: tokens.
+  double work = 1;        // What it will cost, in one unit for all: tokens.
   io::TimePoint since{};  // When it came.
   io::TimePoint deadline = io::kNever;
 };
@@ -36,19 +36,19 @@ class FairQueue {
   static constexpr std::chrono::seconds kAgeing{15};
   static constexpr double kWeightMin = 0.01, kWeightMax = 100;
 
-  // Who may wait at all is the caller's matter (WaitingRoom).
+  // The caller decides who may wait at all (WaitingRoom).
   void push(QueuedRequest request);
-  // The next to be served; nothing: the queue is empty. Those past their deadline are left for
-  // take_expired(), which also takes those whose deadline is now.
+  // The next to be served; nullopt: none. Requests past their deadline are left to take_expired(),
+  // which also takes those whose deadline is now.
   std::optional<uint64_t> peek(io::TimePoint now) const;
-  bool serve(uint64_t id);   // It is served, and taken out. False: not here.
-  bool remove(uint64_t id);  // Its client left. False: not here.
+  bool serve(uint64_t id);   // Takes it out because it is served. False: not here.
+  bool remove(uint64_t id);  // Takes it out because its client left. False: not here.
   std::vector<uint64_t> take_expired(io::TimePoint now);
   std::optional<io::TimePoint> next_deadline() const;
 
   size_t size() const { return entries_.size(); }
   size_t size_of(const std::string& key) const;
-  // How many would be served before a request of this kind that came now.
+  // For tests: how many would be served before a request of this kind that came now.
   size_t ahead_of(const QueuedRequest& request, io::TimePoint now) const;
 
  private:
@@ -58,7 +58,7 @@ class FairQueue {
     uint64_t order = 0;
   };
   struct Key {
-    double last_tag = 0;  // Where its next request begins, if that is later than now.
+    double last_tag = 0;  // Where its next request begins, unless virtual_time_ is later.
     double weight = 1;
     size_t waiting = 0;
   };

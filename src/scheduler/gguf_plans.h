@@ -1,4 +1,4 @@
-// Launch plans by the estimate of what a GGUF model needs.
+// Launch plans from an estimate of the memory that a GGUF model needs.
 #pragma once
 
 #include <map>
@@ -27,7 +27,7 @@ class GgufPlans final : public MemoryPlans {
   io::Task<Result<std::vector<Plan>>> plans(const Target& target, int context) override;
 
  private:
-  // What of a target does not depend on context and slots.
+  // The parts of a target that do not depend on context and slots.
   struct Files {
     model::GgufSummary model;
     std::optional<model::GgufSummary> draft;
@@ -45,13 +45,14 @@ class GgufPlans final : public MemoryPlans {
 // The header of a model's file. Blocks: for workers.
 Result<model::GgufSummary> read_summary(io::Filesystem& files, const std::string& path);
 
-// What a model takes whole, with one slot: the least that a node must have for it.
+// Memory of a model that is not split, with one slot: the least that a node must have for it.
 Result<uint64_t> whole_bytes(const GgufPlanOptions& options, const Target& target,
                              const model::GgufSummary& gguf, int context);
-// And cut into blocks, started as split_launch() says.
+// Memory of the same model by blocks, if it is split and started with split_launch().
 Result<engine::SplitNeeds> needs_of_split(const GgufPlanOptions& options, const Target& target,
                                           const model::GgufSummary& gguf, int context);
-// A launch over several nodes: reading caches back over their links would cost more than it saves.
+// The launch of a split model: without prompt caches, which are slower to read back over the links
+// than to compute anew.
 Plan split_launch(Plan plan);
 
 }  // namespace om::scheduler

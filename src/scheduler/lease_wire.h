@@ -15,10 +15,10 @@ struct LeaseRequest {
   AcquireOptions options;
 };
 
-// corrupt: a path of the target is not one of a blob.
+// corrupt: a path of the target is not a blob's.
 Result<std::string> encode_lease_request(const Target& target, const AcquireOptions& options);
 
-// With the paths of `store`. corrupt: not such a text. not_found: a blob is not here.
+// With the paths of `store`. corrupt: not a lease request. not_found: a blob is not here.
 Result<LeaseRequest> decode_lease_request(std::string_view text, store::Store& store);
 
 }  // namespace om::scheduler

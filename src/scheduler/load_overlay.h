@@ -1,8 +1,8 @@
-// What this gateway has sent and nodes' reports cannot tell yet.
+// The requests of this gateway that nodes' reports cannot tell of yet.
 //
-// A request counts here from the moment it is routed until a report that was made after it arrived;
-// when it ended, it is taken off what the last report says until the next one. So nobody has to
-// wait for a report to know that a node just became busy. A plain value on the io thread.
+// A request counts here from the moment it is routed until the first report that was made after it
+// arrived. When it ends, it is subtracted from the last report until the next one comes. So a
+// gateway knows at once that a node just became busy. A plain value on the io thread.
 #pragma once
 
 #include <boost/unordered/unordered_flat_map.hpp>
@@ -15,14 +15,14 @@
 
 namespace om::scheduler {
 
-// A report made this soon after something happened may not know of it yet.
+// A report made within this time after an event may not tell of it yet.
 inline constexpr std::chrono::milliseconds kReportSettle{100};
 
 // One request as it was routed.
 struct RoutedRequest {
   NodeNumber node = 0;
   uint64_t model = 0;
-  double prompt_tokens = 0;       // That the node has to evaluate.
+  double prompt_tokens = 0;       // To be evaluated by the node.
   uint64_t load_bytes = 0;        // Memory it will take for a load; 0: it is in memory.
   io::Duration expected_first{};  // When the first token should come.
 };
@@ -35,14 +35,14 @@ class LoadOverlay {
 
   // To be added to what a node's report says of a model.
   struct Extra {
-    int requests = 0;          // Negative: more have ended since than were sent.
-    double prompt_tokens = 0;  // Sent since.
-    // Of what the report calls pending, as first tokens show: evaluated since.
+    int requests = 0;          // Negative: since the report more have ended than were sent.
+    double prompt_tokens = 0;  // Sent since the report.
+    // Pending in the report, evaluated since, as first tokens show.
     double evaluated_tokens = 0;
-    int own = 0;           // Of this gateway and not ended, reported or not.
-    bool loading = false;  // Sent there to be loaded; no report of it yet.
+    int own = 0;           // Requests of this gateway that run there, reported or not.
+    bool loading = false;  // A request was sent that makes the node load; not reported yet.
     io::TimePoint load_since{};
-    // How late the latest first token is, or was: reports tell the node's rate only afterwards.
+    // How late the latest first token is, or was; reports tell of a slower node only afterwards.
     io::Duration overdue{};
   };
 
@@ -52,7 +52,7 @@ class LoadOverlay {
 
   // `reported`: when the node's last report was made.
   Extra of(NodeNumber node, uint64_t model, io::TimePoint reported, io::TimePoint now) const;
-  // Memory of loads sent to the node, of other models than `except`, and not reported yet.
+  // Memory of loads sent to the node and not reported yet, of models other than `except`.
   uint64_t load_bytes(NodeNumber node, uint64_t except, io::TimePoint reported) const;
   int own_requests() const { return own_; }
   void forget(NodeNumber node);

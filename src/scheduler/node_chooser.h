@@ -1,10 +1,11 @@
 // The gateway's side of placement: chooses a node for each request, remembers what it sent where,
 // and learns from what the replies tell.
 //
-//   chooser.observe(view);                                     // Whenever it changed.
-//   PlacementDecision decision = chooser.decide(request, now);  // Changes nothing: also the dry
-//   run. auto sent = chooser.begin(request, decision.ranked[0], now); chooser.first_token(sent,
-//   now); chooser.end(std::move(sent), outcome, now);                // Once for each begin().
+//   chooser.observe(view);                                            // Whenever it has changed.
+//   const PlacementDecision decision = chooser.decide(request, now);  // Changes nothing.
+//   SentRequest sent = chooser.begin(request, decision.ranked[0], now);
+//   chooser.first_token(sent, now);
+//   chooser.end(std::move(sent), outcome, now);  // Once for each begin().
 #pragma once
 
 #include "scheduler/answer_lengths.h"
@@ -25,8 +26,8 @@ struct SentRequest {
 
 struct SentOutcome {
   enum class Result { answered, cancelled, runner_failed, node_failed } result = Result::answered;
-  // As the runner counted them (timings.cache_n and prompt_n): the prompt has both together.
-  // 0 prompt tokens: not known.
+  // As the runner counted them: timings.cache_n, and the sum of cache_n and prompt_n. 0 prompt
+  // tokens: not known.
   int64_t cached_tokens = 0, prompt_tokens = 0;
   int64_t output_tokens = 0;  // 0: not known.
 };
@@ -40,9 +41,9 @@ class NodeChooser {
 
   // Before each decision: costs little where few reports have come since the last one.
   void observe(const cluster::View& view);
-  void observe(const cluster::NodeInfo& report);  // One node's, where there is no View of all.
+  void observe(const cluster::NodeInfo& report);  // One node's report, without a View.
 
-  // With what is learned of the model and what is known of the files.
+  // The request as placement wants it, with what was learned of the model and its files.
   PlacementRequest request(const Target& target, const AcquireOptions& options) const;
   PlacementDecision decide(const PlacementRequest& request, io::TimePoint now) const;
   SentRequest begin(const PlacementRequest& request, const NodeCandidate& chosen,
@@ -52,8 +53,8 @@ class NodeChooser {
 
   const ClusterIndex& cluster() const { return cluster_; }
   const PrefixIndex& prefixes() const { return prefixes_; }
-  const TokenRatio& token_ratio() const { return token_ratio_; }
-  double output_tokens(uint64_t model) const {  // That an answer of it will have.
+  const TokenRatio& token_ratio() const { return token_ratio_; }  // For the simulation.
+  double output_tokens(uint64_t model) const {  // Expected length of its next answer.
     return answer_lengths_.expected(model);
   }
   PlacementOptions& options() { return options_; }

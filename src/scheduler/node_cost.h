@@ -6,18 +6,18 @@
 
 namespace om::scheduler {
 
-// Rates of a model where a node has not measured its own: the mean of those that have, as they
-// would be without a graphics card and with `processors`, theirs on average. 0: not known.
+// Rates of a model for nodes that have not measured it: the mean of the nodes that have, converted
+// to a node without a graphics card and with `processors`, their mean. 0: not known.
 struct ModelRates {
   double prompt = 0, output = 0, processors = 0;
 };
 
-// A prompt is evaluated faster by each processor, an answer only until the memory is busy: a few
-// processors keep it so.
+// Each further processor makes prompts faster; answers only up to this many, which keep the memory
+// busy.
 inline constexpr double kOutputProcessors = 4;
 
-// Tokens a second where a model lies on graphics cards as a whole, to those where it does not,
-// until it is measured: between what small and large cards do.
+// How many times faster a model is that lies on graphics cards as a whole, until it is measured:
+// between small and large cards.
 inline constexpr double kCardSpeed = 8;
 
 // Estimates nodes for one request. Lives for one decision.
@@ -27,29 +27,29 @@ class NodeCost {
            const PlacementOptions& options, io::TimePoint now)
       : state_(state), request_(request), options_(options), now_(now), key_(request.key()) {}
 
-  // What to expect of nodes that have not measured it; before the first estimate.
+  // Rates to expect of nodes that have not measured the model. Call before the first estimate().
   void expect(ModelRates rates) { rates_ = rates; }
   NodeCandidate estimate(NodeNumber number, io::Random& random);
 
  private:
   Exclusion exclusion_of(NodeNumber number, double breaker_share) const;
-  // Its runner of the model failed, and no report has told what became of it.
+  // The node's runner of the model failed, and no report has come since.
   bool runner_lost(NodeNumber number) const;
   void serve(NodeCandidate& candidate, const cluster::NodeInfo& node,
              const cluster::RunnerInfo& runner, const LoadOverlay::Extra& extra);
   void load(NodeCandidate& candidate, const cluster::NodeInfo& node, uint64_t own_bytes) const;
   void make_room(NodeCandidate& candidate, const cluster::NodeInfo& node, uint64_t missing) const;
   void end(NodeCandidate& candidate, const cluster::RunnerInfo& victim) const;
-  // Idle runners leave the cards if the model then lies there as a whole. Whether it does.
+  // Ends idle runners on cards if the model then lies there as a whole. Returns whether it does.
   bool make_card_room(NodeCandidate& candidate, const cluster::NodeInfo& node,
                       uint64_t promised) const;
   double load_ms(const cluster::NodeInfo& node) const;
   // Milliseconds that a request keeps a slot busy in a full batch.
   double service_ms(const cluster::NodeInfo& node, const cluster::RunnerInfo& runner) const;
-  // Where none is measured; `on_card`: as a whole.
+  // If none is measured. `on_card`: the model lies on cards as a whole.
   double usual_prompt_rate(const cluster::NodeInfo& node, bool on_card) const;
   double usual_output_rate(const cluster::NodeInfo& node, bool on_card) const;
-  // `is_tried`: idle, and what it has measured is old.
+  // `is_tried`: the runner is idle and its measured rates are old.
   double prompt_rate(const cluster::NodeInfo& node, const cluster::RunnerInfo& runner,
                      bool is_tried) const;
   double output_rate(const cluster::NodeInfo& node, const cluster::RunnerInfo& runner, int batch,
@@ -61,7 +61,7 @@ class NodeCost {
   ModelRates rates_;
   const io::TimePoint now_;
   const Digest key_;
-  // Of the last node that has any: many have just the same beginning, a system prompt's.
+  // Of the last node that is warm at all: many nodes have the same beginning, a system prompt's.
   Warmth last_warmth_;
 };
 

@@ -1,4 +1,4 @@
-// The other nodes as ClusterScheduler asks them: over the network, or in one process for tests.
+// How ClusterScheduler asks the other nodes: over the network, or within one process in tests.
 #pragma once
 
 #include <memory>
@@ -15,14 +15,14 @@ class NodeLinks {
   virtual ~NodeLinks() = default;
 
   virtual cluster::View view() = 0;  // This node is in it.
-  // As Scheduler::acquire() of that node alone, with its errors, and: unavailable when it cannot be
-  // reached or falls silent, internal when its runner cannot be started, not_found when it has not
-  // the model's files.
+  // Scheduler::acquire() of that node alone. Its errors, and: unavailable: the node cannot be
+  // reached or falls silent. internal: its runner cannot be started. not_found: it lacks the
+  // model's files.
   virtual io::Task<Result<std::unique_ptr<Lease>>> acquire(const std::string& node,
                                                            const Target& target,
                                                            const AcquireOptions& options,
                                                            io::Call call) = 0;
-  // Tells a node, in the background. False: it is unknown, or this one.
+  // Tells that node in the background. False: the node is unknown, or this one.
   virtual bool unload(const std::string& node, const Digest& key) = 0;
   virtual io::Task<void> stop() = 0;
 };

@@ -1,4 +1,4 @@
-// Parts of models as leases on other nodes: the memory is theirs to give, and nobody else gets it.
+// Parts of models as leases on other nodes: each node reserves the memory of the part it runs.
 #pragma once
 
 #include "engine/split/part_source.h"

@@ -1,8 +1,9 @@
-// Which prefixes of prompts are probably warm on which node: what this gateway sent there, as
+// Which prefixes of prompts are probably warm on which node: those that this gateway sent there,
 // corrected by what the replies said was really cached.
 //
-// Approximate and bounded: the least recently used blocks go first, the deepest of a prompt before
-// its beginning, and all after a while. Time is passed in; one per gateway, on the io thread.
+// Approximate and bounded: the least recently used blocks go first, a prompt's last blocks before
+// its first ones, and all blocks after Limits::ttl. Time is passed in; one per gateway, on the io
+// thread.
 #pragma once
 
 #include <boost/unordered/unordered_flat_map.hpp>
@@ -18,15 +19,14 @@ namespace om::scheduler {
 using NodeNumber = uint32_t;
 
 // How much of an outline a node has. `settled` blocks were evaluated, as a reply told, and no
-// request is at work on them; the others up to `blocks` belong to requests on their way, which may
-// or may not be done in time to help: which depends on how much of the time until then passes
-// before this one's turn comes.
+// request is at work on them. The others, up to `blocks`, belong to requests that still run; they
+// help only if those requests end before this one's turn comes: `timing` says how likely that is.
 struct Warmth {
   static constexpr size_t kTimings = 5;
 
   uint32_t blocks = 0, settled = 0;
   io::TimePoint ready{};  // When the first of those requests should end.
-  size_t timing = 0;      // 0: its turn comes at once; kTimings - 1: after `ready`.
+  size_t timing = 0;      // 0: this request's turn comes at once; kTimings - 1: after `ready`.
 
   void set_wait(io::Duration wait, io::TimePoint now);  // Sets `timing`.
 };
@@ -35,7 +35,7 @@ struct Warmth {
 class PrefixIndex {
  public:
   struct Limits {
-    size_t blocks_max = 1 << 18;  // Together, of a small cluster; about 100 bytes each.
+    size_t blocks_max = 1 << 18;  // Of all nodes of a small cluster; about 100 bytes each.
     size_t runner_blocks_max = 8192;
     io::Duration ttl = std::chrono::minutes(15);
   };
@@ -47,32 +47,32 @@ class PrefixIndex {
   PrefixIndex() : PrefixIndex(Limits()) {}
   explicit PrefixIndex(Limits limits);
 
-  // The nodes that have most of the outline, warmest first, among equals the most recently used; at
-  // most `nodes_max`. Nodes without a block of it are not listed.
+  // The nodes that have most of the outline, warmest first; of equals, the most recently used
+  // first. At most `nodes_max`, and only nodes that have a block of it.
   std::vector<Match> match(const PromptOutline& outline, size_t nodes_max) const;
-  // `guess`: another node's, which saves look-ups where this one has as much.
+  // `guess`: another node's warmth; saves look-ups if this node has as much.
   Warmth warmth(NodeNumber node, const PromptOutline& outline, Warmth guess = {}) const;
-  // The part of the outline's tokens that will not have to be evaluated on the node, 0..1: its
-  // warmth weighed with how far such hopes came true so far.
+  // The expected part of the outline's tokens that are warm on the node, 0..1: the warmth weighed
+  // with how often such expectations came true so far.
   double expected_share(NodeNumber node, const PromptOutline& outline, Warmth warmth) const;
 
-  // A request with this outline was just sent to the node: others with the same start may join it.
-  // It should end at `ready`. A runner goes on in a copy of what it has and lets no other request
-  // share it meanwhile: so many of its first blocks, which are returned, have one copy less until
-  // they are given back.
+  // A request with this outline was just sent to the node and should end at `ready`; others with
+  // the same start may be sent there too. The runner continues a cached copy, which no other
+  // request can use meanwhile. Returns how many of the first blocks have one copy less until
+  // give_back().
   uint32_t assume(NodeNumber node, const PromptOutline& outline, io::TimePoint ready,
                   io::TimePoint now);
   void give_back(NodeNumber node, const PromptOutline& outline, uint32_t borrowed);
-  // Its reply came: `cached_tokens` of `prompt_tokens` were not evaluated, where `expected` was
-  // hoped for when it was sent. The whole prompt is in the node's cache now, in a copy of its own
-  // where it found none.
+  // The reply came: `cached_tokens` of `prompt_tokens` were not evaluated; `expected` is what was
+  // expected when the request was sent. The whole prompt is now in the node's cache, in a copy of
+  // its own if the request found none to continue.
   void correct(NodeNumber node, const PromptOutline& outline, Warmth expected,
                int64_t cached_tokens, int64_t prompt_tokens, io::TimePoint now);
   void forget(NodeNumber node);                  // All its runners ended.
   void forget(NodeNumber node, uint64_t model);  // This runner ended.
 
-  // Lets the bound grow with the cluster, up to kBlocksMost: a large one answers more conversations
-  // in a `ttl`, and a turn whose node was forgotten is evaluated from its start.
+  // Lets the bound grow with the cluster, up to kBlocksMost: a large cluster answers more
+  // conversations in a `ttl`, and a turn whose node was forgotten is evaluated from its start.
   void expect_nodes(size_t nodes);
   // Blocks listed of the node's runner.
   size_t blocks_of(NodeNumber node, uint64_t model) const;
@@ -84,7 +84,7 @@ class PrefixIndex {
   static constexpr uint32_t kNone = UINT32_MAX;
   static constexpr size_t kBlocksPerNode = 128, kBlocksMost = 1 << 20;
 
-  // One block of one runner. In three lists: of its runner and of all by use, and of its block.
+  // One block of one runner. In three lists, each by last use: its runner's, all, its block's.
   struct Holding {
     uint64_t block = 0;
     uint32_t runner = kNone;
@@ -101,7 +101,7 @@ class PrefixIndex {
     uint32_t newest = kNone, oldest = kNone;
     size_t count = 0;
     size_t limit = 0;  // Learned: about how many blocks the runner's cache really holds.
-    double trust = 1;  // Of settled blocks: the share that was found cached.
+    double trust = 1;  // Share of settled blocks that was found cached.
     bool alive = false;
   };
   struct NamedRunner {
@@ -150,7 +150,7 @@ class PrefixIndex {
   std::vector<std::vector<NamedRunner>> runners_of_;  // By node: numbers are dense, models few.
   Map<uint32_t> holding_of_;                          // By runner and block.
   Map<Holders> holders_;                              // By block.
-  // Of blocks of requests on their way, by Warmth::timing.
+  // Trust in blocks of requests that still run, by Warmth::timing.
   std::array<double, Warmth::kTimings> timing_trust_{0.05, 0.2, 0.4, 0.7, 0.95};
 };
 

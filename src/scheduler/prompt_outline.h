@@ -18,12 +18,12 @@
 
 namespace om::scheduler {
 
-// Stands for a model wherever a small key is enough: the first bytes of its weights' digest.
+// A small key for a model: the first bytes of its weights' digest.
 uint64_t model_key(const Digest& weights);
 
-// Blocks have 256 bytes up to 16 KiB; from there each doubling of the text has 32, so that a block
-// is never more than 1/32 of what lies before it and kBlocksMax of them cover 1 MiB. Text beyond
-// that, and behind the last whole block, counts in `bytes` only.
+// Blocks have 256 bytes up to 16 KiB; from there each doubling of the text has 32 blocks. So a
+// block is at most 1/32 of the text before it, and kBlocksMax blocks cover 1 MiB. Text beyond that,
+// and behind the last whole block, counts in `bytes` only.
 struct PromptOutline {
   static constexpr size_t kBlocksMax = 256;
 
@@ -36,8 +36,8 @@ struct PromptOutline {
   static size_t blocks_in(size_t bytes);  // Whole blocks within the first `bytes`.
 };
 
-// Builds an outline from text that comes in parts. A plain value: a copy taken before finish() can
-// go on, for example with the answer, to tell what the next turn will begin with.
+// Builds an outline from text that comes in parts. A plain value: a copy can be continued, for
+// example with the answer, to tell what the next turn will begin with.
 class OutlineBuilder {
  public:
   explicit OutlineBuilder(const Digest& weights);
@@ -58,7 +58,7 @@ class OutlineBuilder {
   size_t word_bytes_ = 0;
 };
 
-// Tokens of a text from its bytes, as measured for each model. Bounded; the io thread only.
+// Estimates a text's tokens from its bytes, as measured for each model. Bounded; on the io thread.
 class TokenRatio {
  public:
   static constexpr size_t kModelsMax = 1024;

@@ -1,9 +1,9 @@
-// Which share of a runner's time a prompt gets while others are evaluated beside it. Times of
-// prompts are told as if each had run alone, so that a rate means the same whoever runs there.
+// Which share of a runner's time a prompt gets while others are evaluated beside it. With it the
+// time of a prompt is told as if it had run alone: a rate then means the same on a busy runner.
 //
-// Processor sharing: while n prompts are evaluated, each gets 1/n, and answers beside them a small
-// part of their speed. A runner really takes one prompt before the other, which comes to the same
-// over all of them. A plain value on the io thread.
+// The model is processor sharing: while n prompts are evaluated, each gets 1/n, and answers beside
+// them keep kBesidePrompts of their speed. A runner really takes the prompts one after another; the
+// sum is the same. A plain value on the io thread.
 #pragma once
 
 #include <algorithm>
@@ -36,12 +36,12 @@ class PromptShare {
     pass(now);
     return {now, own_, busy_};
   }
-  // Of the time between two marks of one prompt that it got: above 0, at most 1.
+  // Share of the time between two marks that this prompt got: above 0, at most 1.
   static double of_prompt(Mark begin, Mark end) {
     const double took = seconds(begin, end);
     return took > 0 ? std::clamp((end.own - begin.own) / took, kLeast, 1.0) : 1;
   }
-  // Of the time between two marks of an answer that prompts beside it left to it.
+  // Share of the time between two marks that prompts left to an answer beside them.
   static double of_answer(Mark begin, Mark end) {
     const double took = seconds(begin, end);
     if (took <= 0) return 1;

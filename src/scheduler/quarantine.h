@@ -11,11 +11,11 @@
 
 namespace om::scheduler {
 
-// After one death under it a request is a suspect and runs alone, so that the second death is
-// surely its own; after two it is refused. What somebody's signal ended counts for none, and what
-// hung makes a suspect at most: the machine may have been slow. Entries
-// are forgotten after kMemory, and the least recently seen ones above kEntriesMax. A plain value,
-// used from one thread.
+// After one death a request is a suspect and runs alone, so that a second death is surely its own;
+// after two it is refused. A runner that somebody's signal ended does not count. One that hung
+// makes the request a suspect and no more: the machine may have been slow. Entries are forgotten
+// after kMemory, and above kEntriesMax the least recently seen. A plain value, used from one
+// thread.
 class Quarantine {
  public:
   static constexpr size_t kEntriesMax = 1024;
@@ -24,7 +24,7 @@ class Quarantine {
 
   // A runner died while it worked on this request. An empty fingerprint is never remembered.
   void add_death(std::string_view fingerprint, io::TimePoint now);
-  // One hung; no more than that follows, however often.
+  // A runner hung: the request is a suspect, and no more than that however often one hangs.
   void add_suspicion(std::string_view fingerprint, io::TimePoint now);
   void acquit(std::string_view fingerprint);  // It was answered.
 

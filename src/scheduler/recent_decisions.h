@@ -7,7 +7,7 @@
 
 namespace om::scheduler {
 
-// Decisions as JSON by the request's id; of one request the last one. A plain value.
+// The last decision on each of the last kMax requests, as JSON, by the request's id. A plain value.
 class RecentDecisions {
  public:
   static constexpr size_t kMax = 1000;

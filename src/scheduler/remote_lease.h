@@ -28,7 +28,7 @@ class RemoteLeases final : public NodeLinks {
  private:
   friend class RemoteLease;
   void give_back(engine::PeerLink link, std::string id, bool failed);
-  // Sends a request nobody waits for; a node that is gone has forgotten the lease anyway.
+  // Sends a request whose answer is not needed: a node that is gone has forgotten the lease anyway.
   io::Task<void> tell(engine::PeerLink link, std::string method, std::string target);
 
   io::World& world_;

@@ -1,5 +1,5 @@
-// Carries out what replica_policy.h decides: loads hot models on further nodes before requests have
-// to wait for it, and unloads what is too many.
+// Carries out what replica_policy.h decides: loads busy models on further nodes before requests
+// have to wait, and unloads surplus runners.
 #pragma once
 
 #include <functional>
@@ -18,12 +18,13 @@ namespace om::scheduler {
 inline constexpr std::chrono::seconds kReplicaInterval{1};
 inline constexpr size_t kModelsWatchedMax = 256;
 
-// One per node, on the io thread. Every node tells what its requests suffered in its load report;
-// of those that have requests for a model one decides for all. References outlive it; stop() must
+// One per node, on the io thread. Every node's report tells what its requests suffered; of the
+// nodes that have requests for a model, one decides for all. References outlive it; stop() must
 // have returned before it is destroyed.
 class ReplicaKeeper {
  public:
-  // Brings the model's files to one more node than the `copies` that have them, in the background.
+  // Brings the model's files to one node more than the `copies` nodes that have them, in the
+  // background.
   using Stage = std::function<void(const Target& target, size_t copies)>;
 
   ReplicaKeeper(io::World& world, NodeChooser& chooser, NodeLinks& nodes, Scheduler& local,
@@ -37,7 +38,7 @@ class ReplicaKeeper {
   void note_request(const Target& target, uint64_t load_bytes, io::Duration waited, bool lost_hit);
   // For this node's report.
   std::vector<cluster::ModelDemand> demand() const;
-  // A node was to load the model and has not its files.
+  // Called if a node was to load the model and does not have its files.
   void stage(const Target& target);
 
  private:

@@ -1,8 +1,8 @@
-// Who may wait on a node when places are few: one bound over all its queues, fair between keys.
+// Which requests may wait on a node: one bound for all its queues, fair between keys.
 //
-// When all places are taken, one who comes gets a place only from somebody whose key holds more of
-// them for its weight; a batch request goes before an interactive one of the same key. Pure. The io
-// thread.
+// When all places are taken, a newcomer takes the place of a request whose key holds more of them
+// for its weight, or is refused. Of one key, batch requests lose their places before interactive
+// ones. Pure. On the io thread.
 #pragma once
 
 #include <cstdint>
@@ -17,24 +17,24 @@ class WaitingRoom {
  public:
   struct Guest {
     uint64_t id = 0;  // Unique.
-    std::string key;  // Whose request it is; empty: nobody's in particular, all share it.
+    std::string key;  // The client. Empty: anonymous; all anonymous requests share this key.
     double weight = 1;
     bool batch = false;
   };
   struct Entered {
     bool accepted = false;
-    // Had to leave for it: to be refused as if it had just come.
+    // The guest that lost its place: to be refused as if it had just come.
     std::optional<uint64_t> displaced;
   };
 
   explicit WaitingRoom(size_t places) : places_(places) {}
 
   Entered enter(Guest guest);
-  void leave(uint64_t id);  // Nothing happens if it is not in it.
+  void leave(uint64_t id);  // Does nothing if it is not here.
   size_t size() const { return guests_.size(); }
 
  private:
-  // Whom the newcomer displaces; end(): nobody.
+  // The guest that the newcomer displaces; end(): none.
   std::vector<Guest>::iterator find_displaced(const Guest& newcomer);
 
   const size_t places_;

@@ -1,6 +1,6 @@
-// The token dance of a registry: a 401 with `WWW-Authenticate: Bearer realm=,service=,scope=`
-// sends us to the realm, which answers {"token"} to whoever signs the request with a known key.
-// Source: the distribution project's token authentication page, and Ollama's signature on top.
+// A registry's token login: a 401 with `WWW-Authenticate: Bearer realm=,service=,scope=` sends us
+// to the realm, which answers {"token"} to a request that is signed with a known key. Source: the
+// distribution project's token authentication page, and Ollama's signature on top.
 #pragma once
 
 #include <string>
@@ -20,8 +20,8 @@ struct Challenge {
 };
 
 // Where to ask for the token: the realm with service, each scope, time and nonce.
-// forbidden: the realm is on another host than the registry, which might be after our signature;
-// huggingface.co is not another one than hf.co.
+// forbidden: the realm is on another host than the registry and might be after our signature.
+// huggingface.co and hf.co count as one.
 Result<http::Url> token_url(const Challenge& challenge, const http::Url& registry, io::WallTime now,
                             std::string_view nonce);
 

@@ -1,5 +1,5 @@
-// Who else has a blob. The catalogue tells of a new model at once, gossip who holds its files some
-// rounds later: in between nobody seems to have them.
+// Which other nodes have a blob. The catalogue tells of a new model at once, reports tell only
+// later which nodes have its files: in between no node seems to have them.
 #pragma once
 
 #include <optional>
@@ -10,30 +10,30 @@
 
 namespace om::transfer {
 
-// How long gossip is waited for.
+// How long to wait until reports name a holder.
 inline constexpr std::chrono::seconds kHolderWordMax{5};
-// Within which a node says whether it has a blob.
+// How long a node may take to say whether it has a blob.
 inline constexpr std::chrono::seconds kHolderAnswersMax{2};
 
 // A GET of the blob at that node, whole unless a range is added.
 http::ClientRequest blob_request(const ClusterLinks& links, const cluster::NodeInfo& node,
                                  const Digest& digest);
 
-// Nodes that answer and are said to have it, this one left out.
+// Other nodes that answer and whose reports name the blob.
 std::vector<cluster::NodeInfo> holders_of(const ClusterLinks& links, const Digest& digest);
 
-// The same, as soon as there are some; none after kHolderWordMax or when `call` ends before.
+// The same, as soon as there are some; empty after kHolderWordMax, or if `call` ends before.
 io::Task<std::vector<cluster::NodeInfo>> wait_for_holders(io::World& world,
                                                           const ClusterLinks& links, Digest digest,
                                                           io::Call call);
 
-// The size of the blob on this node's disk, if it has it: told by the node itself, not by gossip.
+// The blob's size on `node`'s disk, as the node itself says; nullopt: it does not have it.
 io::Task<std::optional<uint64_t>> ask_for_size(http::Client& client, const ClusterLinks& links,
                                                cluster::NodeInfo node, Digest digest,
                                                io::Call call);
 
-// Asks the nodes that answer, those first that are said to have it, kHolderWordMax long for each of
-// the two. Nothing: none of them has it.
+// Asks the nodes whose reports name the blob, then the others that answer; kHolderWordMax for each
+// group. nullopt: none of them has it.
 io::Task<std::optional<uint64_t>> size_elsewhere(const Context& context, Digest digest,
                                                  io::Call call);
 

@@ -1,5 +1,5 @@
-// A blob in chunks of 16 MiB, each with its own SHA-256, so that nodes can pass on parts of a blob
-// that they have not whole, and a bad part is known when it arrives. Pure values.
+// A blob in chunks of 16 MiB, each with its own SHA-256: so nodes can pass on parts of a blob that
+// they are still receiving, and a bad part is noticed when it arrives. Pure values.
 #pragma once
 
 #include <cstdint>
@@ -25,8 +25,8 @@ inline uint64_t chunk_length(uint64_t size, size_t chunk) {
   return std::min(kChunkBytes, size - chunk * kChunkBytes);
 }
 
-// The digests of a blob's chunks as far as they are known, in the order they became known. Nothing
-// is ever taken back, so whoever knows the first n needs only the rest.
+// The known digests of a blob's chunks, in the order they became known. None is ever taken back: a
+// node that knows the first n needs only the rest.
 class ChunkList {
  public:
   explicit ChunkList(uint64_t size) : size_(size), digests_(chunks_of(size)) {}
@@ -49,13 +49,13 @@ class ChunkList {
   std::vector<uint32_t> order_;
 };
 
-// What a node tells another one of a blob it has or is receiving: the chunks it learned after the
-// first `after` ones. Over the wire as JSON:
+// What a node tells another of a blob that it has or is receiving: its known chunks but the first
+// `after` ones. Over the wire as JSON:
 // {"size":40000000,"whole":true,"known":3,"chunks":[[0,"<hex>"],[1,"<hex>"],[2,"<hex>"]]}
 struct Offer {
   uint64_t size = 0;
   bool whole = false;  // It has all of the blob; `chunks` may still lack some digests.
-  size_t known = 0;    // To ask with next time.
+  size_t known = 0;    // `after` of the next question.
   std::vector<std::pair<uint32_t, Digest>> chunks;
 
   static Offer of(const ChunkList& list, size_t after, bool whole);

@@ -13,30 +13,30 @@
 
 namespace om::transfer {
 
-// Remembers the lists made when a blob arrived; for other blobs it reads them once, on the workers,
-// and tells of each chunk as soon as it was hashed. That reading also hashes the whole: a blob that
-// has rotted is not given out as sound. One blob is read at a time. On the io thread.
+// Remembers the lists made when a blob arrived. Reads other blobs once, on the workers, and tells
+// of each chunk as soon as it is hashed; the whole is hashed as well, so that a rotten blob is not
+// given out as sound. Reads one blob at a time. On the io thread.
 class ChunkLists {
  public:
   struct Entry {
     Entry(io::Clock& clock, Digest of, uint64_t size) : digest(of), list(size), changed(clock) {}
     Digest digest;
     ChunkList list;  // Grows until it is complete.
-    // Since when the blob is not what its digest says, or cannot be read. This file of it, which
-    // was last changed then, is not read again for a while, however many ask.
+    // Since when the blob is not what its digest says, or cannot be read. A file with the same time
+    // of change is not read again for a while, however often it is asked for.
     std::optional<io::TimePoint> bad_since;
     io::WallTime modified{};
     io::Event changed;  // A chunk more, or bad.
   };
-  // Called with a blob whose bytes are wrong, or are said to be.
+  // Called with a blob whose bytes are wrong, here or as another node says.
   using OnDoubt = std::function<void(const Digest&)>;
 
   ChunkLists(io::World& world, store::Store& store, OnDoubt on_doubt);
 
-  // Each time it is looked, by a worker, whether the blob is still there. not_found: it is not
-  // whole in the store.
+  // A worker checks each time whether the blob is still there. not_found: it is not whole in the
+  // store.
   io::Task<Result<std::shared_ptr<Entry>>> find(Digest digest);
-  // The blob has been replaced or found wrong: what is known of it is forgotten.
+  // Forgets a blob's list, since the blob was replaced or found wrong.
   void forget(const Digest& digest);
   // Another node got wrong bytes of it.
   void doubt(const Digest& digest);
@@ -48,7 +48,7 @@ class ChunkLists {
   io::Task<void> fill(std::shared_ptr<Entry> entry);
   io::Task<Result<void>> read_blob(Entry& entry);
   std::shared_ptr<Entry> known_entry(const Digest& digest, const io::FileInfo& file);
-  // As it was kept when the blob arrived. Nothing: there is none that fits.
+  // The list that was kept when the blob arrived; nullopt: none fits.
   io::Task<std::optional<ChunkList>> load(Digest digest, uint64_t size);
 
   io::World& world_;

@@ -1,5 +1,5 @@
-// One blob on its way in, from whoever in the cluster has some of it and, for what nobody has, from
-// its registry: one node at a time draws from there.
+// The fetch of one blob from all nodes that have some of it; chunks that no node has come from its
+// registry, which one node at a time asks.
 #pragma once
 
 #include <memory>
@@ -13,7 +13,7 @@
 
 namespace om::transfer {
 
-// What the fetches of a node share.
+// Shared by all fetches of a node.
 struct FetchParts {
   io::World& world;
   store::Store& store;
@@ -23,14 +23,14 @@ struct FetchParts {
   Bandwidth& bandwidth;
 };
 
-// Nodes that have the whole blob are asked first; with none, the node that gets the pull's lease
-// (pull_lease.h) asks the registry, and all others fetch from it while it is still receiving. When
-// that node dies the next one goes on from what it and the others have. If the whole turns out
-// wrong although every chunk was what its source said, the sources are tried one by one, and last
-// the registry alone.
+// Nodes that have the whole blob are asked first. If there is none, the node that gets the pull's
+// lease (pull_lease.h) asks the registry, and the others fetch from that node while it receives. If
+// it dies, the next one goes on from the chunks that are there. If the whole is wrong although
+// every chunk had the digest that its source told, the sources are tried one by one, the registry
+// alone last.
 class ClusterFetch final : public BlobDownload {
  public:
-  // `registry` null: only other nodes can have it.
+  // `registry` null: only other nodes can have the blob.
   ClusterFetch(FetchParts parts, std::shared_ptr<Registry> registry, Digest digest, uint64_t size);
 
   void cancel() override { cancel_.cancel(); }
@@ -49,8 +49,8 @@ class ClusterFetch final : public BlobDownload {
   io::Task<Result<void>> download_in_order();
   void add_node(const cluster::NodeInfo& node);
   bool may_use(std::string_view name) const;
-  bool somebody_may_have_it() const;  // The registry left out.
-  bool trust_fewer();                 // After a wrong whole. False: nobody is left to ask.
+  bool somebody_may_have_it() const;  // A node, not the registry.
+  bool trust_fewer();                 // After a wrong blob. False: no source is left to ask.
 
   FetchParts parts_;
   std::shared_ptr<Registry> registry_;
@@ -58,8 +58,8 @@ class ClusterFetch final : public BlobDownload {
   std::unique_ptr<PeerFetch> fetch_;
   std::shared_ptr<BlobDownload> in_order_;
   PullLease lease_;
-  std::optional<Error> lease_error_;  // Why nobody draws from the registry.
-  bool is_refused_ = false;           // By the registry, and nobody else has it.
+  std::optional<Error> lease_error_;  // Why no node asks the registry.
+  bool is_refused_ = false;           // The registry refused, and no node has the blob.
   uint64_t registry_bytes_ = 0;
   std::set<std::string, std::less<>> used_, distrusted_;
   std::optional<std::string> alone_;  // The only source that may be used; empty: the registry.

@@ -7,9 +7,9 @@
 
 namespace om::transfer {
 
-// Writes `output`; `folder` is empty and in a workspace of its own. Whoever may create a model must
-// not run programs here: the converter gets files of data only, without what would make its
-// libraries load code or other files of this machine, and an environment without our secrets.
+// Writes `output`; `folder` is empty and in a workspace of its own. A user who may create a model
+// must not run programs here: the converter gets data files only, nothing that makes its libraries
+// load code or other files of this machine, and an environment without our secrets.
 // unsupported: the converter or a Python package it needs is missing (the text names it), or it
 // failed on a model that comes with code. internal: the converter failed, with its last lines.
 io::Task<Result<void>> convert_safetensors(Context& context,

@@ -6,11 +6,11 @@
 
 namespace om::transfer {
 
-// Uploaded files that only another node has are fetched first, which is told like a pull. Then
+// Uploaded files that only another node has are fetched first, with a pull's statuses. Then
 // statuses in order: parsing GGUF | converting model; quantizing X model to Y; verifying
 // conversion; using existing layer D | creating new layer D; writing manifest; success.
 // invalid_argument: the request (Ollama's texts). not_found: a blob was not uploaded.
-// corrupt: a file is no sound GGUF. unsupported: a helper program is missing.
+// corrupt: a file is not a sound GGUF. unsupported: a helper program is missing.
 io::Task<Result<void>> create_model(Context& context, DownloadTable& downloads,
                                     CreateRequest request, ProgressSink sink, io::Call call);
 

@@ -1,4 +1,4 @@
-// One blob on its way in from its registry.
+// The download of one blob from its registry.
 #pragma once
 
 #include <memory>
@@ -13,10 +13,10 @@ namespace om::transfer {
 
 inline constexpr size_t kStreamsMax = 6;         // Ranges of one blob in flight.
 inline constexpr uint64_t kRangeBlocksMax = 64;  // Asked for with one request.
-// A kill costs what was not durable: with these at most kStreamsMax + 8 <= 16 MiB again.
+// After a kill only bytes that were not durable come again: at most kStreamsMax + 8 <= 16 MiB.
 inline constexpr int kTriesMax = 6;  // Of one range without any new block.
 inline constexpr std::chrono::seconds kNoProgressMax{30};
-inline constexpr uint64_t kProgressBytesMin = 32 * 1024;  // Less in that time is none.
+inline constexpr uint64_t kProgressBytesMin = 32 * 1024;  // Fewer in that time are no progress.
 
 // Fetches ranges in parallel into an IncomingBlob and verifies the whole. The first response
 // shows whether the server knows ranges; if not, one stream reads everything. Fails with
@@ -33,14 +33,14 @@ class Download final : public BlobDownload {
   uint64_t received() const override;
   struct Range {
     size_t first = 0, end = 0;  // Blocks.
-    uint64_t seen = 0;  // Bytes of the first one, in tries that broke: lost, and no progress.
+    uint64_t seen = 0;          // Bytes of the first block that broken tries lost: no progress.
   };
   enum class Block : uint8_t { missing, claimed, present };
 
   io::Task<Result<void>> fetch();
   io::Task<Result<void>> open();
   io::Task<void> fetch_ranges();  // One stream, until nothing is left or something failed.
-  io::Task<void> watch();         // Ends the download when nothing comes any more.
+  io::Task<void> watch();         // Ends the download after kNoProgressMax without progress.
   io::Task<Result<void>> fetch_range(Range& range);
   io::Task<Result<void>> receive_range(BlobResponse source, Range& range);
   io::Task<Result<void>> take_block(size_t block, std::string data);

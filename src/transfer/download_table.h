@@ -1,4 +1,4 @@
-// The blobs on their way in, shared by everybody who wants them.
+// The blobs on their way in, shared by all callers that want them.
 #pragma once
 
 #include <map>
@@ -12,7 +12,8 @@ namespace om::transfer {
 
 class Registry;
 
-// One blob on its way in; where from is the derived class's business. run() once.
+// One blob on its way in, from a source that the derived class knows. On the io thread. run() once;
+// it must have ended before this is destroyed: cancel() ends it.
 class BlobDownload {
  public:
   BlobDownload(io::World& world, Digest digest, uint64_t size)
@@ -48,15 +49,15 @@ class BlobDownload {
 // The downloads under way, by digest. One per node, on the io thread.
 class DownloadTable {
  public:
-  // `registry` is null where only other nodes can have the blob.
+  // `registry` is null if only other nodes can have the blob.
   using Make = std::function<std::shared_ptr<BlobDownload>(std::shared_ptr<Registry> registry,
                                                            Digest digest, uint64_t size)>;
   DownloadTable(io::World& world, Make make)
       : world_(world), make_(std::move(make)), tasks_(world.executor, world.clock) {}
 
-  // Waits until the blob is in the store, calling `sink` now and then. The download is cancelled
-  // when the last one who waits for it leaves. If one that was under way fails, which had another
-  // registry or none, this one's is tried.
+  // Waits until the blob is in the store; calls `sink` now and then. The download is cancelled when
+  // its last caller leaves. If a download that others began from another registry, or from none,
+  // fails, this caller's registry is tried.
   io::Task<Result<void>> fetch(std::shared_ptr<Registry> registry, Digest digest, uint64_t size,
                                const ProgressSink& sink, io::Call call);
   io::Task<void> stop();

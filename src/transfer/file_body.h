@@ -8,7 +8,7 @@
 
 namespace om::transfer {
 
-// How much of a blob has gone out. Whoever sends it writes; whoever asked for it reads.
+// How much of a blob has been sent. The sender writes it, the caller of the upload reads it.
 class UploadProgress {
  public:
   void sent(uint64_t count);

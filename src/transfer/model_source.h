@@ -12,16 +12,16 @@ struct ModelSource {
   bool is_new = false;  // Made here; else it is the uploaded blob itself.
 };
 
-// GGUF headers are read to the end before a file counts; safetensors are converted, split files
-// merged. `purpose` is what they were given as: "model", "adapter" or "draft". not_found "open
-// PATH: no such file or directory": a blob was not uploaded. invalid_argument "unknown type":
-// neither GGUF nor safetensors.
+// Reads GGUF headers to their end, converts safetensors and merges split files. `purpose`: the
+// files were given as "model", "adapter" or "draft". not_found "open PATH: no such file or
+// directory": a blob was not uploaded. invalid_argument "unknown type": neither GGUF nor
+// safetensors.
 io::Task<Result<std::vector<ModelSource>>> read_sources(Context& context,
                                                         const std::map<std::string, Digest>& files,
                                                         std::string_view purpose, store::Hold& hold,
                                                         const ProgressSink& sink, io::Call call);
 
-// The blob in another type; nothing if it is of that type already. invalid_argument
+// The blob in another type; nullopt: it is of that type already. invalid_argument
 // "quantization is only supported for F16, BF16 and F32 models", whatever the type.
 io::Task<Result<std::optional<Digest>>> quantize_blob(Context& context, Digest weights,
                                                       const std::string& type, store::Hold& hold,

@@ -1,4 +1,4 @@
-// What a node answers other nodes about blobs. The routes are mounted by whoever serves peers:
+// Answers other nodes' requests for blobs, on the port between nodes:
 //
 //   GET|HEAD /peer/v1/blobs/<digest>                   bytes; a node asks for parts with Range
 //   GET      /peer/v1/blobs/<digest>/chunks?after=<n>  an Offer (chunk_list.h)
@@ -12,15 +12,15 @@
 
 namespace om::transfer {
 
-// Gives out whole blobs and, of those still under way, verified chunks. Who may ask has been
-// decided before. One per node, on the io thread.
+// Gives out whole blobs, and verified chunks of blobs still under way. The caller has checked who
+// asks. One per node, on the io thread.
 class PeerBlobs {
  public:
   PeerBlobs(io::World& world, store::Store& store, IncomingTable& incoming, ChunkLists& lists,
             Bandwidth& bandwidth)
       : world_(world), store_(store), incoming_(incoming), lists_(lists), bandwidth_(bandwidth) {}
 
-  // True if the path is one of ours: then it has been answered. 404 for what is not here (yet).
+  // False: the path is not one of ours. True: it was answered; 404: the blob is not here (yet).
   io::Task<bool> handle(http::Request& request, http::ResponseWriter& response);
 
  private:
@@ -42,7 +42,7 @@ class PeerBlobs {
   store::Store& store_;
   IncomingTable& incoming_;
   ChunkLists& lists_;
-  Bandwidth& bandwidth_;  // Of what is sent.
+  Bandwidth& bandwidth_;  // For sending.
 };
 
 }  // namespace om::transfer

@@ -1,4 +1,4 @@
-// Fetches a blob chunk by chunk from all who have some of it.
+// Fetches a blob chunk by chunk from all sources that have some of it.
 #pragma once
 
 #include <map>
@@ -15,24 +15,24 @@
 namespace om::transfer {
 
 inline constexpr size_t kSourcesMax = 16;     // Of one blob at a time.
-inline constexpr size_t kStreamsPerNode = 2;  // One is on its way while the other begins.
+inline constexpr size_t kStreamsPerNode = 2;  // One brings bytes while the other begins.
 inline constexpr size_t kStreamsToRegistry = 4;
 inline constexpr int kSourceFailuresMax = 3;  // In a row.
 inline constexpr std::chrono::seconds kFetchSilenceMax{30};
 inline constexpr std::chrono::seconds kDoubtMax{2};
-inline constexpr std::chrono::seconds kSourceRest{5};  // After it fell silent or failed too often.
+inline constexpr std::chrono::seconds kSourceRest{5};  // For a source that was silent or failing.
 
-// The I/O around a ChunkPlan. Each chunk is checked against what its source said of it; the first
-// wrong one drops the source for good, and tells it (ChunkSource::doubt). What is in the
-// IncomingBlob already is not fetched again. run() once; sources may come and go meanwhile. On the
-// io thread.
+// The I/O around a ChunkPlan. Each chunk is checked against the digest that its source told; the
+// first wrong chunk drops the source for good, and the source is told (ChunkSource::doubt). Blocks
+// that the IncomingBlob has are not fetched again. run() once; sources may come and go meanwhile.
+// On the io thread.
 class PeerFetch {
  public:
   PeerFetch(io::World& world, std::shared_ptr<IncomingBlob> blob, Bandwidth& bandwidth,
             uint64_t seed);
   ~PeerFetch();
 
-  // False: it is there already, was dropped for wrong bytes, rests, or there are kSourcesMax.
+  // False: it was added already, was dropped for wrong bytes, rests, or there are kSourcesMax.
   bool add_source(std::unique_ptr<ChunkSource> source);
   void remove_source(std::string_view name);
   bool has_source(std::string_view name) const;
@@ -40,17 +40,17 @@ class PeerFetch {
   bool rests(std::string_view name) const;
   size_t source_count() const { return sources_.size(); }
 
-  // What the registry failed with last, unless it brought something since.
+  // The registry's last error, unless it brought bytes since.
   const std::optional<Error>& registry_error() const { return registry_error_; }
   // run() ends with this error.
   void give_up(Error error) { fail_with(std::move(error)); }
 
-  // Until every chunk is there; IncomingBlob::finish() is left to the caller. unavailable: nothing
-  // came for kFetchSilenceMax. unsupported: the registry knows no ranges. io_failed: the disk.
-  // cancelled, deadline_exceeded.
+  // Returns when every chunk is there; the caller calls IncomingBlob::finish(). unavailable:
+  // nothing came for kFetchSilenceMax. unsupported: the registry knows no ranges. io_failed: the
+  // disk. cancelled, deadline_exceeded.
   io::Task<Result<void>> run(io::Call call);
 
-  uint64_t in_flight() const { return in_flight_; }  // Received, not yet a whole block.
+  uint64_t in_flight() const { return in_flight_; }  // Received bytes of incomplete blocks.
   uint64_t registry_bytes() const { return registry_bytes_; }
   uint64_t node_bytes() const { return node_bytes_; }
   io::TimePoint last_progress() const { return last_progress_; }
@@ -58,8 +58,8 @@ class PeerFetch {
  private:
   struct Source;
   struct Request;
-  io::Task<void> learn(std::shared_ptr<Source> source);  // What it offers, again and again.
-  io::Task<void> work(std::shared_ptr<Source> source);   // One chunk after the other.
+  io::Task<void> learn(std::shared_ptr<Source> source);  // Asks again and again for its offer.
+  io::Task<void> work(std::shared_ptr<Source> source);   // Fetches one chunk after another.
   io::Task<void> watch();
   io::Task<void> fetch_chunk(std::shared_ptr<Source> source, size_t chunk);
   io::Task<Result<void>> receive_chunk(Source& source, size_t chunk, Request& request);

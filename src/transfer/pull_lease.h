@@ -1,12 +1,12 @@
-// Which node draws a blob from its registry: one at a time in the whole cluster. And which nodes
-// are receiving it, so that they find each other.
+// Which node downloads a blob from its registry: one at a time in the whole cluster. And which
+// nodes are receiving it, so that they find each other.
 //
 // /pulls/<digest>               the node that may ask the registry
 // /pulls/<digest>/nodes/<node>  each node that is receiving the blob
 //
-// Both go with the node's lease: when it dies, another one takes over within kPullLease. Who has
-// drawn a blob leaves them until then: others find it so before its reports tell of the blob, and
-// do not draw it again.
+// Both go with the node's lease: if the node dies, another one takes over within kPullLease. A node
+// that has the whole blob lets both run out: so others find it before its reports name the blob,
+// and do not download it again.
 #pragma once
 
 #include "base/digest.h"
@@ -29,12 +29,12 @@ class PullLease {
   // True: no other node draws from the registry; this one may while is_origin() says so.
   io::Task<Result<bool>> try_origin(io::Call call);
   bool is_origin() const;
-  // Another node may draw. If it is not known to be done, the lease's end does it.
+  // Lets another node download. If the change is not known to be done, the lease's end does it.
   io::Task<void> yield_origin(io::Call call);
   // The other nodes that are receiving it.
   io::Task<Result<std::vector<std::string>>> others(io::Call call);
-  io::Task<void> stop();         // Lets go of all of it.
-  io::Task<void> let_run_out();  // Stops, and what was told stands for its time.
+  io::Task<void> stop();         // Removes both keys.
+  io::Task<void> let_run_out();  // Stops; both keys stay until the lease ends.
 
  private:
   io::Task<void> keep_alive();

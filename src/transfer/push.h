@@ -1,4 +1,4 @@
-// Brings one model out to its registry.
+// Pushes one model to its registry.
 #pragma once
 
 #include "transfer/download_table.h"
@@ -11,7 +11,7 @@ inline constexpr size_t kPushStreamsMax = 4;  // Layers on their way at once.
 
 // Statuses: retrieving manifest; per layer "pushing <12 hex>"; pushing manifest; success. A layer
 // the registry has is not sent; one that came from a model of the same registry is mounted. The
-// first layer that fails ends the others. What only other nodes have of it is fetched first.
+// first layer that fails ends the others. Layers that only other nodes have are fetched first.
 io::Task<Result<void>> push_model(Context& context, UploadTable& uploads, DownloadTable& downloads,
                                   RegistryRequest request, ProgressSink sink, io::Call call);
 

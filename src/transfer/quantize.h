@@ -9,7 +9,7 @@ namespace om::transfer {
 struct QuantizeJob {
   io::Path input, output;
   std::string type;              // "Q8_0"; "COPY" only rewrites, and merges split files.
-  std::string status;            // Of the progress lines: "quantizing F16 model to Q8_0".
+  std::string status;            // For the progress lines: "quantizing F16 model to Q8_0".
   std::optional<Digest> digest;  // Shown with the progress.
   uint64_t total = 0;            // Bytes of the input, for the progress.
 };

@@ -1,4 +1,4 @@
-// Passes a blob on from other nodes to a client of this one, which does not keep it.
+// Passes a blob on from other nodes to a client of this node, without keeping it.
 #pragma once
 
 #include "http/server.h"
@@ -12,9 +12,9 @@ class BlobRelay {
   BlobRelay(const Context& context, const ClusterLinks& links) : context_(context), links_(links) {}
 
   // Answers a GET or HEAD for a blob of `size` bytes as http::send_file() would: 200, 206 or 416.
-  // When a node breaks off in the middle the next one goes on from there. not_found: no node that
-  // answers has it, nor did one say so within kHolderWordMax; nothing was sent then. Errors after
-  // started(): the client is gone, or no node is left; the connection ends.
+  // If a node breaks off in the middle, the next one goes on from there. not_found: within
+  // kHolderWordMax no node that answers has it; nothing was sent. Errors after started(): the
+  // client is gone, or no node is left; the connection ends.
   io::Task<Result<void>> send(const http::Request& request, http::ResponseWriter& response,
                               Digest digest, uint64_t size);
 

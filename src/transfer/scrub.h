@@ -1,5 +1,4 @@
-// Reads the blobs of this node again, slowly, to find those that have rotted before they are
-// needed.
+// Reads the blobs of this node again, slowly, to find rotten ones before they are needed.
 #pragma once
 
 #include <functional>
@@ -19,33 +18,33 @@ inline constexpr size_t kDoubtsMax = 64;  // Remembered; further ones wait for t
 struct ScrubOptions {
   uint64_t bytes_per_second = 20 << 20;
   io::Duration between_passes = std::chrono::hours(24);
-  // Where it is remembered how far a pass came and when the last one was done, so that a machine
-  // that is switched off each night is read whole, too. Empty: each start begins anew.
+  // Holds how far a pass came and when the last one ended, so that a machine that is switched off
+  // each night is read whole, too. Empty: each start begins anew.
   io::Path state_file = {};
 };
 
-// A blob that is not what its digest says or cannot be read to its end, tried twice, is put aside
-// (Store::quarantine_blob): it is neither loaded nor offered any more, and `on_rotten` may get it
-// again from elsewhere. On the io thread; the reading and hashing on the workers.
+// A blob that twice does not have its digest, or cannot be read to its end, is put aside
+// (Store::quarantine_blob): it is not loaded or offered any more, and `on_rotten` may fetch it
+// again. On the io thread; reads and hashes on the workers.
 class Scrubber {
  public:
   using OnRotten = std::function<void(const Digest&)>;
   Scrubber(io::World& world, store::Store& store, ScrubOptions options, OnRotten on_rotten);
 
-  // Passes one after the other, `between_passes` from the end of one to the next, by the wall's
-  // clock: the time in which the machine was off counts. None begins with the node.
+  // Runs passes, each `between_passes` after the end of the last one, by wall time: time while the
+  // machine was off counts. No pass begins just because the node starts.
   void start();
   io::Task<void> stop();
 
-  // One pass, or what is left of one; the number of blobs put aside. Ends with the token.
+  // Runs one pass, or the rest of one; returns the number of blobs put aside.
   io::Task<Result<size_t>> pass(io::CancelToken cancel);
-  // Somebody doubts this blob: it is read soon, but not if it was less than kDoubtRest ago.
+  // Another node doubts this blob: it is read soon, unless it was doubted within kDoubtRest.
   void suspect(const Digest& digest);
 
  private:
   struct Progress {
     int64_t done = 0;  // Seconds since 1970; when the last pass ended, or the first one was due.
-    std::optional<Digest> after;  // All up to it were examined in the pass that is under way.
+    std::optional<Digest> after;  // The last blob that the running pass has examined.
   };
 
   io::Task<void> run();
@@ -62,8 +61,8 @@ class Scrubber {
   ScrubOptions options_;
   OnRotten on_rotten_;
   Progress progress_;
-  io::TimePoint saved_{};                      // When progress_ was.
-  std::map<Digest, io::TimePoint> suspected_;  // When last.
+  io::TimePoint saved_{};                      // When progress_ was saved.
+  std::map<Digest, io::TimePoint> suspected_;  // When each was last doubted.
   Bandwidth bandwidth_;
   io::TaskGroup tasks_;
 };

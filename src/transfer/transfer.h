@@ -1,6 +1,6 @@
 // Brings models in and out: pull and push speak Ollama's registry protocol, create makes a model
-// from files or another model. Daily it has the store cleared of what was begun and given up. One
-// per node, on the io thread; stop() must have returned before it is destroyed.
+// from files or another model. Clears the store daily of abandoned work. One per node, on the io
+// thread; stop() must have returned before it is destroyed.
 #pragma once
 
 #include <functional>
@@ -70,11 +70,11 @@ struct TransferOptions {
 
 class Distribution;
 
-// Of a node of a cluster: blobs come from other nodes where they can, and what is pulled or made
-// gets into the catalogue first. The distribution outlives it.
+// For a node of a cluster: blobs come from other nodes if possible, and a model that is pulled or
+// made gets into the catalogue first. The distribution outlives it.
 std::unique_ptr<Transfer> make_transfer(Distribution& distribution);
 
-// Of a node that stands alone.
+// For a node without a cluster.
 std::unique_ptr<Transfer> make_transfer(io::World& world, store::Store& store, http::Client& client,
                                         TransferOptions options);
 

@@ -8,15 +8,15 @@
 
 namespace om::transfer {
 
-inline constexpr int kUploadTriesMax = 6;     // In a row that bring the registry no further.
-inline constexpr int kUploadRestartsMax = 3;  // Of a layer of which the registry had something.
+inline constexpr int kUploadTriesMax = 6;     // In a row without progress.
+inline constexpr int kUploadRestartsMax = 3;  // From the start, although some had arrived.
 
-// HEAD; if absent POST (with mount where `from` says so), then PATCH part by part, or where the
-// registry refuses PATCH one PUT. A 307 to a PATCH sends that part elsewhere by PUT.
+// HEAD; if absent POST (with mount if the layer's `from` says so), then PATCH part by part, or one
+// PUT if the registry refuses PATCH. A 307 to a PATCH sends that part elsewhere by PUT.
 //
-// What breaks is tried again, after the registry was asked how much it has; so does a later push go
-// on where this one ended, by what `uploads` remembers. A registry that has forgotten the upload,
-// or that has us send the bytes elsewhere or in one piece, gets it all again.
+// After a break the registry is asked how much it has, and the upload goes on there; so does a
+// later push, by what `uploads` remembers. If the registry has forgotten the upload, or takes the
+// bytes elsewhere or in one piece, everything is sent again.
 io::Task<Result<void>> upload_layer(Registry& registry, UploadTable& uploads,
                                     const model::Layer& layer, UploadProgress& progress,
                                     io::Call call);

@@ -9,15 +9,15 @@ namespace om::transfer {
 
 // As Ollama's: an object store that a registry sends us to may depend on them.
 inline constexpr uint64_t kPartBytesMin = 100'000'000, kPartBytesMax = 1'000'000'000;
-// Where the registry is known to take the bytes itself. What of a broken part arrived may be lost.
+// If the registry is known to take the bytes itself. Smaller, since a broken part may be lost.
 inline constexpr uint64_t kOwnPartBytesMin = 16 << 20;
-// Nothing taken of a part, or no answer to it, for so long: a registry may hash it first.
+// How long no byte of a part may be taken, or no answer come: a registry may hash it first.
 inline constexpr std::chrono::seconds kUploadSilenceMax{120};
 
 class SilenceWatch;
 
-// Closed at first; start() or adopt() opens it. Errors are those of Registry::send() and refusal();
-// besides, unavailable where nothing moves any more. The references outlive it.
+// Closed at first; start() or adopt() opens it. Errors as of Registry::send() and refusal(), and
+// unavailable: nothing moves any more. The references outlive it.
 class UploadSession {
  public:
   UploadSession(Registry& registry, const model::Layer& layer, io::File& file,
@@ -30,12 +30,12 @@ class UploadSession {
 
   // Begins a session. True if the registry had the blob in another repository and mounted it.
   io::Task<Result<bool>> start();
-  // Takes up one that was begun before, at its URL; find_offset() is next. forbidden: the URL is on
+  // Takes up an earlier session by its URL; call find_offset() next. forbidden: the URL is on
   // another host than the registry.
   Result<void> adopt(std::string_view url);
   void close() { open_ = false; }
-  // Asks how much the registry has, and goes on there. not_found: that is nothing, or more than
-  // there can be, or the registry has forgotten the session.
+  // Asks how much the registry has, and goes on there. not_found: it has nothing, or claims too
+  // much, or has forgotten the session.
   io::Task<Result<void>> find_offset();
   io::Task<Result<void>> send_part();   // The next one; a 307 sends it elsewhere by PUT.
   io::Task<Result<void>> send_whole();  // Everything with one PUT, which also ends the session.
@@ -46,7 +46,7 @@ class UploadSession {
   std::string url() const { return location_.str(); }
   // The status of the last answer, if that was a refusal; else 0.
   int refused_with() const { return refused_with_; }
-  // The bytes went to another host, which only the registry may ask about them.
+  // The bytes went to another host; only the registry can ask that host about them.
   bool is_elsewhere() const { return elsewhere_; }
   bool is_at_registry() const { return !elsewhere_ && registry_.is_own(location_); }
 

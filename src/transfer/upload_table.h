@@ -1,4 +1,4 @@
-// The uploads that a push has begun at a registry and not ended, so that a later one goes on there.
+// Unfinished uploads of pushes to registries, so that a later push continues them.
 #pragma once
 
 #include <map>
@@ -13,16 +13,16 @@ namespace om::transfer {
 inline constexpr size_t kUploadsRememberedMax = 64;
 inline constexpr std::chrono::hours kUploadAgeMax{7 * 24};  // Registries forget them then, too.
 
-// Remembers under which URL a registry takes the rest of a blob. Kept in one small file that is
-// replaced at once, so that a crash leaves an older list or this one; a list that cannot be read or
-// written costs only that a push begins anew. One per node, on the io thread.
+// Remembers the URL at which a registry takes the rest of a blob. Kept in one small file that is
+// replaced atomically. If it cannot be read or written, a push only begins anew. One per node, on
+// the io thread.
 class UploadTable {
  public:
-  // `file` is empty: remembers as long as the process lives.
+  // Empty `file`: remembers as long as the process lives.
   UploadTable(io::World& world, io::Path file) : world_(world), file_(std::move(file)) {}
 
-  // The upload of one blob to one repository, as long as it is under way. Whoever comes second gets
-  // a claim that knows and keeps nothing: two must not send into one session.
+  // The upload of one blob to one repository while it runs. A second push gets a claim that knows
+  // and keeps nothing: two must not send into one session.
   class Claim {
    public:
     Claim(UploadTable* table, std::string blob) : table_(table), blob_(std::move(blob)) {}
@@ -30,7 +30,7 @@ class UploadTable {
     Claim(const Claim&) = delete;
     Claim& operator=(const Claim&) = delete;
 
-    std::string url() const;  // Where a push before this one stopped; empty: nowhere.
+    std::string url() const;  // Where an earlier push stopped; empty: there was none.
     io::Task<void> remember(std::string url);
     io::Task<void> forget();
 

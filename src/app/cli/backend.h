@@ -1,4 +1,4 @@
-// `ollamamax backend ...`: other servers that answer for us.
+// `ollamamax backend ...`: foreign servers whose models we offer.
 #pragma once
 
 #include "app/cli/command.h"

@@ -6,7 +6,7 @@
 namespace om::app {
 
 struct ClusterOptions {
-  std::string token;  // "-": it comes from standard input.
+  std::string token;  // "-": read from standard input.
   std::string advertise, expires_in, node, file;
   std::vector<std::string> discover;
   bool force = false;
@@ -21,7 +21,7 @@ CommandTask cluster_token_command(Cli& cli, ClusterOptions options);
 // `action`: drain, undrain, promote or remove.
 CommandTask cluster_node_command(Cli& cli, std::string action, ClusterOptions options);
 CommandTask cluster_backup_command(Cli& cli, ClusterOptions options);
-// Why a request went to the node it went to: the terms of the cost of each.
+// Why a request went to its node: the terms of each node's cost.
 CommandTask explain_command(Cli& cli, std::string request_id);
 CommandTask cluster_restore_command(Cli& cli, ClusterOptions options);
 

@@ -30,8 +30,8 @@ CommandTask remove_command(Cli& cli, std::vector<std::string> models);
 CommandTask version_command(Cli& cli);
 
 struct PinOptions {
-  std::string model;  // Of pin; empty: list what is pinned.
-  std::string node;   // Empty: wherever it is.
+  std::string model;  // Of pin; empty: list all pins.
+  std::string node;   // Empty: wherever the model is.
 };
 CommandTask pin_command(Cli& cli, PinOptions options);
 CommandTask unpin_command(Cli& cli, PinOptions options);
@@ -66,10 +66,10 @@ struct RunOptions {
 };
 CommandTask run_command(Cli& cli, RunOptions options);
 
-// Standard output, whole; a closed pipe ends the program quietly.
+// Writes all of it to standard output; a closed pipe ends the program quietly.
 void print(std::string_view text);
 void print_json(const boost::json::value& value);
-// What a command that changes something prints: this line, or with --json that it is done.
+// For commands that change something: prints this line, or with --json that it is done.
 void print_done(const Cli& cli, std::string_view line);
 std::string text_of(const boost::json::object& object, std::string_view key);
 uint64_t number_of(const boost::json::object& object, std::string_view key);

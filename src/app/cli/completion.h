@@ -1,4 +1,4 @@
-// completion: what a shell needs to complete our command line.
+// The command `completion`: prints a shell's completion script.
 #pragma once
 
 #include <string>
@@ -10,7 +10,7 @@ class App;
 namespace om::app {
 
 // A script for "bash", "zsh" or "fish" that completes commands of all levels, flags and the names
-// of models. All it knows of them is asked of `program`.
+// of models. Commands and flags are those of `program`.
 std::string completion_script(const std::string& shell, const CLI::App& program);
 
 }  // namespace om::app

@@ -1,4 +1,4 @@
-// config: where the configuration lies, and how it is shown.
+// The command `config`: finds the configuration file and shows the settings.
 #pragma once
 
 #include <string>

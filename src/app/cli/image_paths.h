@@ -10,12 +10,12 @@
 namespace om::app {
 
 struct ImagePath {
-  size_t begin = 0, end = 0;  // Where the text names it, quotes included.
+  size_t begin = 0, end = 0;  // Its place in the text, quotes included.
   std::string path;
 };
 
-// Those for which `exists` says so, in their order. Of a path with blanks that nothing marks, the
-// shortest that exists is taken.
+// The paths in the text that exist, in order. If a path has blanks without quotes or backslashes,
+// the shortest path that exists is taken.
 std::vector<ImagePath> find_image_paths(std::string_view text,
                                         const std::function<bool(const std::string&)>& exists);
 

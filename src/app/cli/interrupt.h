@@ -1,4 +1,4 @@
-// Ctrl-C ends what runs, not the program.
+// Lets Ctrl-C end the running command and not the program.
 #pragma once
 
 #include "io/cancel.h"
@@ -6,7 +6,7 @@
 
 namespace om::app {
 
-// From its making to its end Ctrl-C cancels token(); afterwards it ends the program again. One at a
+// While this object lives, Ctrl-C cancels token(); afterwards it ends the program again. One at a
 // time, on the io thread.
 class Interrupt {
  public:
@@ -17,7 +17,7 @@ class Interrupt {
 
   io::CancelToken token() const { return source_.token(); }
   bool came() const { return source_.cancelled(); }
-  void forget() { source_ = io::CancelSource(); }  // What runs next is cancelled by the next one.
+  void forget() { source_ = io::CancelSource(); }  // token() is new, for the next command.
 
  private:
   io::RealWorld& real_;

@@ -1,4 +1,4 @@
-// What is seen while an answer is awaited: a spinner, and a bar while the model is being loaded.
+// Shown while an answer is awaited: a spinner, and a bar while the model is loaded.
 #pragma once
 
 #include <optional>
@@ -16,12 +16,12 @@ class LoadView {
  public:
   LoadView(Cli& cli, std::string model);
 
-  void hide();           // Leaves the line empty, for good: something came.
-  io::Task<void> end();  // hide(), and the server is asked no more.
+  void hide();           // Leaves the line empty for good: output came.
+  io::Task<void> end();  // hide(), and stops asking the server.
 
  private:
   io::Task<void> follow();
-  // False: there is nothing to be told of loads.
+  // False: the reply tells nothing of loads.
   bool show(const boost::json::value& reply);
 
   Cli& cli_;

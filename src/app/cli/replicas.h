@@ -15,12 +15,12 @@ struct ReplicasOptions {
 };
 
 CommandTask replicas_list_command(Cli& cli);
-// One line a copy, those under way with their progress.
+// One line a copy; with progress if the copy is under way.
 CommandTask replicas_status_command(Cli& cli, ReplicasOptions options);
-// Changes what is given of the model's policy, or of the default one; the rest stays.
+// Changes the given parts of the model's policy, or of the default one; the rest stays.
 CommandTask replicas_set_command(Cli& cli, ReplicasOptions options);
 CommandTask replicas_reset_command(Cli& cli, ReplicasOptions options);
-// The copy of the node that is asked.
+// Removes the copy of the node that is asked.
 CommandTask replicas_remove_command(Cli& cli, ReplicasOptions options);
 
 }  // namespace om::app

@@ -1,4 +1,4 @@
-// One foreign server while we use it: what kind it is, which models it has, how it fares.
+// One foreign server while we use it: its kind, its models, its health.
 #pragma once
 
 #include <map>
@@ -26,19 +26,18 @@ struct ExternalModel {
   io::WallTime modified{};  // The epoch: not told.
 };
 
-// Servers name one model with or without it.
+// Without ":latest", which servers may add to a name or leave out.
 std::string_view without_latest(std::string_view model);
 
 // On the io thread; stop() must have returned before it is destroyed, answers may outlive it.
 //
-// It is asked for its models every few seconds, and when its key changes. After failures_max
-// failures in a row nothing is sent to it for a growing while; then one request is, and its answer
-// decides.
+// Asks the server for its models every kCheckInterval, and when its key changes. After kFailuresMax
+// failures in a row nothing is sent for a growing while; then one request goes on trial.
 class Backend {
  public:
   static constexpr std::chrono::seconds kCheckInterval{5}, kCheckMax{5};
   static constexpr int kFailuresMax = 3;
-  static constexpr int kDoubtsMax = 12;  // Then a server that hides its kind is what it seems.
+  static constexpr int kDoubtsMax = 12;  // Checks until a server that hides its kind is believed.
   static constexpr std::chrono::seconds kOpenFirst{2}, kOpenMax{60};
 
   Backend(io::World& world, http::Client& client, BackendSpec spec, std::string key);
@@ -49,33 +48,33 @@ class Backend {
   io::Task<void> stop();
 
   const BackendSpec& spec() const { return spec_; }
-  void set_key(std::string key);  // Another one than before is tried at once.
+  void set_key(std::string key);  // A new key is tried at once.
   BackendKind kind() const { return kind_; }
   const std::vector<ExternalModel>& models() const { return models_; }
-  // As it names it; null: it has no such model. A missing ":latest" is no difference.
+  // The model, with or without ":latest"; null: the server does not have it.
   const ExternalModel* find(std::string_view model) const;
   bool healthy() const { return !error_; }
-  // Whether what is known of it is what it said, or that it says nothing. One whose key is still on
-  // its way was not.
+  // Whether the server was asked at least once: it told its models, or did not answer. False while
+  // its key has not arrived.
   bool was_checked() const;
   const std::optional<Error>& error() const { return error_; }
   bool may_be_asked() const;                // The breaker is closed, or it is time for a trial.
-  int running() const { return running_; }  // Of our requests.
-  int waiting() const { return waiting_; }  // Of these, without a first token.
-  BackendSpeed speed(std::string_view model) const;  // As it names it.
+  int running() const { return running_; }  // Our requests there.
+  int waiting() const { return waiting_; }  // Those of them without a first token.
+  BackendSpeed speed(std::string_view model) const;  // `model`: the server's name for it.
 
-  // Errors before the answer began. unavailable and overloaded, internal, unauthenticated: another
+  // Errors before the answer began. unavailable, overloaded, internal, unauthenticated: another
   // holder may do better.
   io::Task<Result<std::unique_ptr<ExternalAnswer>>> ask(UpstreamRequest request, io::Call call);
-  // The JSON answer with the vectors of so many texts. Errors as of ask(), and invalid_argument: it
-  // would be larger than we take, which is not the server's fault.
+  // The JSON answer with the vectors of `texts` texts. Errors as of ask(), and invalid_argument:
+  // the answer would be larger than we take, which is not the server's fault.
   io::Task<Result<std::string>> embed(UpstreamRequest request, size_t texts, io::Call call);
-  // One short JSON answer, about itself.
+  // One short JSON answer of the server about itself.
   io::Task<Result<std::string>> fetch(std::string method, std::string target, std::string body,
                                       io::Call call);
   void answered();
-  // `sent`: the request that failed. All that were under way when one failed, and fail at the same
-  // moment, tell of the same failure.
+  // `sent`: when the request that failed was sent. Requests that were under way at the same failure
+  // count once.
   void failed(const Error& error, io::TimePoint sent = io::kNever);
 
  private:
@@ -84,7 +83,7 @@ class Backend {
   io::Task<Result<std::unique_ptr<http::ClientResponse>>> send(http::ClientRequest request,
                                                                io::Call call);
   Error silence_or(const SilenceLimit& limit, Error error) const;
-  Error blamed(Error error) const;  // On this server, which could not be reached or was too slow.
+  Error blamed(Error error) const;  // With this server's name, if it was unreachable or too slow.
   struct Detected {
     BackendKind kind = BackendKind::unknown;
     bool sure = false;

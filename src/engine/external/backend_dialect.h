@@ -1,5 +1,5 @@
-// What a server of OpenAI's API does not take, learned from its refusals: reasoning models want
-// another name for the limit of tokens, and not every model takes every effort.
+// What a server of OpenAI's API refuses, learned from its refusals: reasoning models want another
+// name for the limit of tokens, and not every model takes every effort.
 #pragma once
 
 #include <set>
@@ -13,9 +13,9 @@ namespace om::engine {
 // Of one server. Plain value.
 class BackendDialect {
  public:
-  // The request as the server takes it, as far as that is known.
+  // The request as the server takes it, as far as known.
   UpstreamRequest adapt(UpstreamRequest request) const;
-  // Whether `refusal` is about something that adapt() does to the request from now on.
+  // Learns from a refusal. True: from now on adapt() changes such a request: try again.
   bool learn(const UpstreamRequest& request, const Error& refusal);
 
  private:

@@ -1,4 +1,4 @@
-// What is known of how fast a foreign server answers, so that its silence tells something.
+// How fast a foreign server answers, to judge its silence by.
 #pragma once
 
 #include <memory>
@@ -11,27 +11,27 @@
 
 namespace om::engine {
 
-// For one model there. On the io thread.
+// Of one model on one server. On the io thread.
 struct BackendPace {
-  // A wrong guess costs more than at our own runners: few servers go on from a given text.
+  // Longer than for our own runners: few servers go on from a given text, so a mistake costs more.
   static constexpr std::chrono::seconds kNextMin{30}, kNextUnknown{120};
   static constexpr std::chrono::minutes kFirstMin{2};       // It may be busy with others' requests.
   static constexpr std::chrono::minutes kFirstUnknown{10};  // It may have to load the model.
 
   StallLimit outputs{kNextMin, kNextUnknown};
   PromptPace prompts;
-  // Many answer one after the other, and say nothing to those that wait. What it is busy with is
-  // known as far as it is ours: the tokens of the prompts that it has not begun to answer, and when
-  // it brought something for any of them.
+  // Many servers answer requests one after another, and are silent to those that wait. Of our own
+  // requests we know: the tokens of prompts that are not answered yet, and when any output last
+  // came.
   std::multiset<int64_t> waiting;
   io::TimePoint last_output{};
 };
 
-// What a request has the server do before its first output.
+// What the server has to do for a request before its first output.
 struct UpstreamWork {
   std::shared_ptr<BackendPace> pace;  // Null: nothing is to be learned.
-  // Of a prompt that can be judged by its size: text, for a server that never has to load a model
-  // and tells what it had cached. 0: none of these.
+  // Size of a prompt whose time can be estimated from it: only text, for a server that never loads
+  // a model and tells what it had cached. 0: any other.
   int64_t text_bytes = 0;
 };
 

@@ -11,18 +11,18 @@ namespace om::engine {
 
 class Backend;
 
-// For one model there. Of a request that is alone: what went before it there, as far as we sent
-// it, is taken off. A plain value.
+// Speed of one model on one server, as if a request ran alone: the time spent on our earlier
+// requests is subtracted. A plain value.
 class BackendSpeed {
  public:
-  // Of shorter prompts the time tells of the way there and back, and of no rate.
+  // The time of a shorter prompt or answer is mostly the network's: it is not counted in a rate.
   static constexpr double kPromptBytesMin = 512, kOutputTokensMin = 8;
-  // How much each further request slows the others down, as at our own runners.
+  // How much each further request slows the others, as in our own runners.
   static constexpr double kBatchSlowdown = 0.25;
 
-  // `ahead`: of our requests, those that had no first token yet when this one came.
+  // `ahead`: how many of our requests had no first token yet when this one came.
   void add_first_token(size_t prompt_bytes, int ahead, io::Duration took);
-  // `beside`: of our requests, the others that ran there in the end.
+  // `beside`: how many others of our requests ran there at its end.
   void add_output(int64_t tokens, int beside, io::Duration took);
 
   bool measured() const { return prefill_ms(0) > 0 && output_rate() > 0; }
@@ -34,8 +34,8 @@ class BackendSpeed {
   double short_ms_ = 0;  // Of short prompts, on average.
 };
 
-// One request at a backend: counts there until it is destroyed, as its trial too, and tells how
-// fast it went. On the io thread.
+// One request at a backend. Counts there, also as the breaker's trial, until it is destroyed, and
+// tells the backend how fast it went. On the io thread.
 class BackendRequest {
  public:
   BackendRequest(io::Clock& clock, std::shared_ptr<Backend> backend, std::string model,
@@ -45,8 +45,8 @@ class BackendRequest {
   BackendRequest& operator=(const BackendRequest&) = delete;
 
   Backend& backend() { return *backend_; }
-  void failed(const Error& error);  // It did, by the backend's fault.
-  void note_output();               // Something of the answer came.
+  void failed(const Error& error);  // By the backend's fault.
+  void note_output();               // Part of the answer came.
   void note_end(int64_t output_tokens);
 
  private:

@@ -22,12 +22,11 @@ class Backends {
   void remove(const std::string& name);
 
   std::vector<std::shared_ptr<Backend>> list() const;  // By name.
-  // Those that have the model, the ones that fare well and have least to do first; those that may
-  // not be asked now are left out.
+  // Servers that have the model and may be asked now; healthy and least busy ones first.
   std::vector<std::shared_ptr<Backend>> holders_of(std::string_view model) const;
   std::vector<std::shared_ptr<Backend>> all_with(std::string_view model) const;  // By name.
   bool any_has(std::string_view model) const;
-  // Until all were asked once for their models, or the call ends.
+  // Waits until all were asked once for their models, or the call ends.
   io::Task<void> wait_checked(io::Call call);
   bool empty() const { return backends_.empty(); }
   io::Task<void> stop();

@@ -16,13 +16,14 @@ namespace om::engine {
 // On the io thread. Destroying it closes the connection, which ends the work there.
 class ExternalAnswer {
  public:
-  // The response was asked for under the limit's token.
+  // The response's request was sent with the limit's token.
   ExternalAnswer(std::unique_ptr<SilenceLimit> limit,
                  std::unique_ptr<http::ClientResponse> response,
                  std::unique_ptr<EventParser> parser, bool lines);
 
   // After a chunk with `done` it must not be asked again. unavailable: the server died, fell silent
-  // or ended early; what it says itself as its status or words say; corrupt: it sent nonsense.
+  // or ended early. corrupt: it sent nonsense. An error of the server's own: by its status or
+  // words.
   io::Task<Result<model::Chunk>> next();
 
  private:

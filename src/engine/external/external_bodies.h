@@ -9,13 +9,13 @@
 
 namespace om::engine {
 
-// What was answered already, by another one, and is to be gone on from.
+// The answer so far, by another server, from which this one is to go on.
 struct Emitted {
   std::string text;
   int64_t tokens = 0;
 };
 
-// The request's options for who goes on: `num_predict` is what may still come.
+// The request's options for a server that goes on: `num_predict` is reduced by what has come.
 boost::json::object options_left(const model::RequestCommon& common, const Emitted& emitted);
 
 inline constexpr std::string_view kChatTarget = "/v1/chat/completions";
@@ -24,12 +24,12 @@ struct UpstreamRequest {
   std::string target;  // "/v1/chat/completions"
   std::string body;
   std::string model;
-  // Of a prompt whose size tells how long it takes there; 0: it does not.
+  // Size of a prompt that tells how long it takes there; 0: it does not tell.
   int64_t text_bytes = 0;
 };
 
-// `model`: the name it has there. unsupported: this server cannot do it (continue an answer, fill
-// in the middle, go on from token ids), said for people.
+// `model`: the server's name for it. unsupported: this server cannot continue an answer, fill in
+// the middle or go on from token ids; the text is for people.
 Result<UpstreamRequest> chat_body(BackendKind kind, std::string_view model,
                                   const model::ChatRequest& request, const Emitted& emitted);
 Result<UpstreamRequest> generate_body(BackendKind kind, std::string_view model,

@@ -11,18 +11,18 @@
 
 namespace om::engine {
 
-// How a server fares at the checks of it; shared with its answers, which may outlive the Backend.
+// Results of a server's checks; shared with its answers, which may outlive the Backend.
 struct BackendHealth {
   int failed_checks = 0;  // In a row.
   bool lost() const { return failed_checks >= 2; }
 };
 
-// For one request, on the io thread. Only time in which somebody waits counts, and only what
-// brings the answer further ends a silence: not its head, not what keeps the connection open. Until
-// it begins, what brings others of ours further does, too, up to BackendPace::kFirstUnknown.
+// For one request, on the io thread. Only time in which a caller waits counts. Only a part of the
+// answer ends a silence, not its head, nor bytes that keep the connection open. Until the answer
+// begins, output for others of our requests ends it too, up to BackendPace::kFirstUnknown.
 class SilenceLimit {
  public:
-  static constexpr std::chrono::seconds kLostMax{10};  // Nor does it answer our checks.
+  static constexpr std::chrono::seconds kLostMax{10};  // If the server fails our checks as well.
 
   SilenceLimit(io::Clock& clock, const io::CancelToken& caller,
                std::shared_ptr<const BackendHealth> health, UpstreamWork work = {});
@@ -30,7 +30,7 @@ class SilenceLimit {
   SilenceLimit(const SilenceLimit&) = delete;
   SilenceLimit& operator=(const SilenceLimit&) = delete;
 
-  io::CancelToken token() const { return cancel_.token(); }  // The caller's leaving cancels it too.
+  io::CancelToken token() const { return cancel_.token(); }  // Also cancelled by the caller.
   bool passed() const { return passed_; }
   io::Duration limit() const;
 
@@ -54,11 +54,11 @@ class SilenceLimit {
   io::TimePoint looked_{}, begun_at_, last_event_{};
   std::optional<io::TimePoint> first_waited_;  // Since the last event.
   io::Duration silence_{}, first_output_{};
-  io::Duration waited_{};  // For its first output.
-  // Its prompt among those of the pace; none: it cannot be judged by its size, or it has begun.
+  io::Duration waited_{};  // For the first output.
+  // The prompt's place in BackendPace::waiting; nullopt: not judged by size, or it has begun.
   std::optional<std::multiset<int64_t>::iterator> place_;
   bool waiting_ = false, begun_ = false, passed_ = false;
-  bool was_alone_ = false;  // No other request was answered before it began.
+  bool was_alone_ = false;  // No other request got output before this one's began.
 };
 
 }  // namespace om::engine

@@ -10,8 +10,8 @@
 
 namespace om::engine {
 
-// Reads events off one response. It ends well only with the event `"stop":true`; an end of stream
-// without it is a dead runner.
+// Reads events off one response. An end of the stream without the event `"stop":true` means that
+// the runner died. On the io thread; used by one coroutine at a time.
 class CompletionStream final : public Completion {
  public:
   CompletionStream(std::shared_ptr<RunnerProcess> runner, CompletionRequest request,
@@ -40,8 +40,8 @@ class CompletionStream final : public Completion {
   std::optional<RunnerProcess::Watch> watch_;
   std::unique_ptr<http::ClientResponse> response_;
   EventLines lines_;
-  std::optional<StreamEvent> final_;  // Read, and not yet given out.
-  // Of tokens whose text has not come yet.
+  std::optional<StreamEvent> final_;  // Read but not given out yet.
+  // Tokens whose text has not come yet.
   std::vector<Token> held_tokens_;
   std::vector<model::Logprob> held_logprobs_;
   int64_t predicted_ = 0, evaluated_ = 0;
@@ -49,7 +49,7 @@ class CompletionStream final : public Completion {
   io::OnCancel on_caller_, on_runner_;
 };
 
-// What a refusal means to us.
+// Our error for a refusal with this HTTP status.
 Errc errc_of_status(int status);
 
 }  // namespace om::engine

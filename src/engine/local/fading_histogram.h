@@ -1,4 +1,4 @@
-// How often which size came up lately, in a fixed amount of memory.
+// A histogram of recent sizes in a fixed amount of memory.
 #pragma once
 
 #include <array>
@@ -10,13 +10,13 @@ namespace om::engine {
 // Forgets: counts are halved now and then. A plain value.
 class FadingHistogram {
  public:
-  // `unit`: below it sizes are not told apart. The largest that are is 2^20 units.
+  // Sizes are told apart between `unit` and 2^20 units.
   explicit FadingHistogram(double unit) : unit_(unit) {}
 
   void add(double size);
   void add(const FadingHistogram& other);  // Of the same unit.
   uint64_t count() const { return count_; }
-  // At least the 99th percentile, at most a fifth more; 0: it is empty.
+  // The 99th percentile, or up to a fifth more; 0: it is empty.
   double p99() const;
 
  private:

@@ -9,12 +9,12 @@
 
 namespace om::engine {
 
-// On the io thread. Made by load(); stop() must have returned before it is destroyed, and its
-// completions must be gone before the engine.
+// On the io thread. stop() must have returned before it is destroyed, and its completions must be
+// gone.
 class LocalEngine final : public LoadableEngine {
  public:
-  // `probe`: what is known of the program's children; filled by the first one that is loaded.
-  // `paces`: how fast those before it were.
+  // `probe`: what is known of the program's children; the first child that loads fills it.
+  // `paces`: how fast earlier children were.
   LocalEngine(io::World& world, LaunchOptions options,
               std::shared_ptr<GrammarProbe> probe = std::make_shared<GrammarProbe>(),
               std::shared_ptr<RunnerPaces> paces = std::make_shared<RunnerPaces>());
@@ -39,7 +39,7 @@ class LocalEngine final : public LoadableEngine {
                                                 io::Call call) override;
   io::Task<Result<std::string>> detokenize(std::vector<Token> tokens, io::Call call) override;
 
-  // Breaks what it is working on and kills it: what it runs on is gone.
+  // Breaks the requests in flight and kills the child, since a part that it needs is gone.
   void condemn(std::string reason) { process_->condemn(std::move(reason)); }
 
   RunnerProcess& process() { return *process_; }
@@ -51,7 +51,7 @@ class LocalEngine final : public LoadableEngine {
   // One small JSON request and its answer.
   io::Task<Result<boost::json::value>> ask(std::string method, std::string target, std::string body,
                                            io::Call call);
-  // The same, watched: a child that hangs must not keep it for ever.
+  // The same, watched, so that a child that hangs does not keep the caller for ever.
   io::Task<Result<boost::json::value>> ask_aside(std::string target, std::string body,
                                                  io::Call call);
 

@@ -1,4 +1,4 @@
-// How long a part of a prompt may take before silence means a wedge, learned from earlier ones.
+// How long a part of a prompt may take before silence means a wedge, learned from earlier parts.
 #pragma once
 
 #include <array>
@@ -9,22 +9,22 @@
 
 namespace om::engine {
 
-// What a token costs, by how deep in the context it stands: it attends to all that are before it,
-// so that costs grow with the depth, at most in proportion. A plain value, used from one thread.
+// The cost of a token by its depth in the context. It attends to all tokens before it, so that
+// costs grow with the depth, at most in proportion. A plain value, used from one thread.
 class PromptPace {
  public:
   using Duration = std::chrono::nanoseconds;
 
-  // So many tokens, the last at this depth, took so long. Few tell more of the overhead than of
-  // themselves, and are left out. What took far longer than all before counts as 8 times as much as
-  // they did: it is believed if it comes again.
+  // `tokens`, the last one at `depth`, took so long. Fewer than kTokensMin are left out, since they
+  // are mostly overhead. A time far beyond all earlier ones counts as 8 times those: it is believed
+  // if it comes again.
   void add(int64_t tokens, int64_t depth, Duration took);
 
-  // Whether such a part, of which not too little is known, took at most twice that.
+  // Whether enough is known of such parts, and this one took at most twice as long as they do.
   bool is_usual(int64_t tokens, int64_t depth, Duration took) const;
 
-  // 8 times what so many tokens at this depth take at the 99th percentile, at least the floor.
-  // `unknown` until kEnough parts were seen, and the most that follows from shallower ones alone.
+  // 8 times the 99th percentile of what `tokens` at `depth` take, at least `floor`. `unknown` until
+  // kEnough parts were seen, and at most `unknown` if only shallower ones were.
   Duration limit(int64_t tokens, int64_t depth, Duration floor, Duration unknown) const;
 
  private:
@@ -37,8 +37,8 @@ class PromptPace {
   struct Costs : FadingHistogram {  // Nanoseconds a token.
     Costs() : FadingHistogram(1e3) {}
   };
-  // Of those at least as deep; where they are too few of shallower ones, which cost no less than in
-  // proportion to their depth: up to `stretch` times as much.
+  // Costs of parts at least as deep. If these are too few, costs of shallower parts: the deeper one
+  // may cost up to `stretch` times as much.
   struct Known {
     Costs costs;
     double stretch = 1;

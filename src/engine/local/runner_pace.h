@@ -1,4 +1,4 @@
-// What is known of how fast runners of a model are here; it outlives each of them.
+// How fast runners of one kind are on this node; outlives each of them.
 #pragma once
 
 #include <memory>
@@ -17,22 +17,22 @@ struct RunnerPace {
       : tokens(options.stall_floor, options.stall_first),
         events(options.prefill_stall_floor, options.prefill_stall_first) {}
 
-  // It was taken for hung so often since it last went on as usual: each doubles all limits, since a
-  // machine that has become slow is told from a hang by patience only.
+  // How often a runner was taken for hung since one last worked as usual. Each time doubles all
+  // limits: only patience tells a slow machine from a hang.
   static constexpr int kDoublingsMax = 3;
   int doublings = 0;
 
   StallLimit tokens;   // Gaps between tokens while no prompt is evaluated.
   StallLimit events;   // Gaps between events of prompts, however large.
-  PromptPace prompts;  // Without images, whose cost is not told by their tokens.
+  PromptPace prompts;  // Without images, whose cost their tokens do not tell.
 };
 
-// By what a runner runs and where. Shared by the engines of a node, on the io thread.
+// Paces by what a runner runs and where. Shared by the engines of a node, on the io thread.
 class RunnerPaces {
  public:
   static constexpr size_t kEntriesMax = 64;
 
-  // Of the last runner of the same kind, or new.
+  // The pace of earlier runners of the same kind, or a new one.
   std::shared_ptr<RunnerPace> of(const LaunchOptions& options, const GraphicsUse& graphics);
 
  private:

@@ -1,4 +1,4 @@
-// Whether a runner that is silent still works: who waits for it, for what, and for how long.
+// Whether a silent runner still works: which requests wait for it, for what, and how long.
 #pragma once
 
 #include <list>
@@ -11,16 +11,17 @@
 
 namespace om::engine {
 
-// What a request has a runner do before its first token.
+// What a runner has to do for a request before the first token.
 struct PromptWork {
-  int64_t tokens = 0;  // At most, what is cached included; 0: unknown.
+  int64_t tokens = 0;  // At most; cached ones included. 0: unknown.
   bool media = false;
-  bool aside = false;  // No prompt: what the runner does beside its batches, and at once.
-  int64_t bytes = 0;   // Of the text that it does so with.
+  bool aside = false;  // Not a prompt, but work beside the batches, such as tokenizing.
+  int64_t bytes = 0;   // Of the text of that work.
 };
 
 // Pure: told what happens and when. A runner evaluates the prompts of all its requests in batches
-// and tells each request of each batch, so that a silence is about one batch, whoever waits.
+// and tells each request of each batch: a silence is therefore about one batch, whichever request
+// waits.
 class SilenceWatch {
  public:
   using TimePoint = io::TimePoint;
@@ -30,13 +31,13 @@ class SilenceWatch {
   struct Request {
     PromptWork work;
     bool waiting = false, generating = false;
-    bool beside = false;  // Other prompts, since its last progress.
+    bool beside = false;  // Other prompts ran beside it since its last progress.
     TimePoint waiting_since{}, last_event{};
     std::optional<TimePoint> first_waited;  // Since the last event.
     Duration waited{};                      // Altogether since then.
-    // Of that, while something hindered the runner; the same before the last event.
+    // Part of `waited` in which something hindered the runner; the same before the last event.
     Duration hindered{}, hindered_before{};
-    // As last told.
+    // As the runner last told.
     std::optional<int64_t> left;
     int64_t evaluated = 0, depth = 0;
     Duration time{};
@@ -45,12 +46,12 @@ class SilenceWatch {
 
   struct Progress {
     int64_t evaluated = 0, left = 0, depth = 0;  // Cached tokens are in the depth only.
-    Duration time{};                             // By the runner's clock, since it began.
+    Duration time{};                             // Since the prompt's start, by the runner's clock.
   };
 
   struct Stall {
     Duration silence, limit;
-    bool idle = false;  // It did nothing else either.
+    bool idle = false;  // The runner's threads did nothing either.
   };
 
   SilenceWatch(const LaunchOptions& options, std::shared_ptr<RunnerPace> pace);
@@ -60,25 +61,25 @@ class SilenceWatch {
   void remove(Handle request);
   void begin_wait(Handle request, TimePoint now);
   void end_wait(Handle request) { request->waiting = false; }
-  // An event came. The head of an answer is none, nor is what only keeps a connection open.
+  // An event came. The head of an answer does not count, nor do bytes that keep a connection open.
   void heard(Handle request, TimePoint now);
   void note_progress(Handle request, const Progress& progress);
-  void note_evaluated(Handle request, Duration took);  // All of it in one batch.
+  void note_evaluated(Handle request, Duration took);  // The whole prompt, in one batch.
   void note_token(Handle request);
 
   // Time has passed since; `look`: what the runner did meanwhile.
   void pass(TimePoint since, Duration passed, const ChildLook& look);
-  bool is_awaited(TimePoint since) const;  // By one, all the time since: then it is worth a look.
+  bool is_awaited(TimePoint since) const;  // A request waited all the time since: look at it.
   std::optional<Stall> stalled() const;
-  // The runner is ended for it, which may have been wrong: the next one gets longer.
+  // The runner is ended for a stall. That may be wrong: the next runner gets more time.
   void note_wedge(const Stall& stall);
   bool has_worked() const { return evaluated_once_ || spoken_once_; }
 
  private:
-  // The largest that may be on its way.
+  // The largest batch that the runner may be evaluating.
   struct Batch {
     int64_t tokens = 0, depth = 0;
-    bool known = true;  // What it costs.
+    bool known = true;  // Its cost can be estimated.
   };
   static bool waits(const Request& request, TimePoint since);
   Batch next_batch() const;
@@ -91,19 +92,19 @@ class SilenceWatch {
   Duration prompt_limit(const Batch& batch) const;
 
   Duration floor_, first_, prompt_first_;
-  Duration idle_max_;  // 0: that it seems to do nothing tells nothing.
+  Duration idle_max_;  // 0: idle threads mean nothing.
   int64_t batch_;
   std::shared_ptr<RunnerPace> pace_;
   std::list<Request> requests_;
-  Duration silence_{};        // How long somebody waited since the last event.
-  Duration blamed_{};         // Of that, while nothing hindered the runner.
-  Duration aside_{};          // The same of what it does aside, which its batches tell nothing of.
-  Duration idle_{};           // How long it has done nothing though somebody waited.
-  int64_t aside_left_ = 0;    // Bytes, by who gave up on it.
-  bool prompt_left_ = false;  // By who gave up on it; the runner may still evaluate it.
+  Duration silence_{};        // How long a request waited since the last event.
+  Duration blamed_{};         // Part of it in which nothing hindered the runner.
+  Duration aside_{};          // The same for work beside the batches.
+  Duration idle_{};           // How long it did nothing while a request waited.
+  int64_t aside_left_ = 0;    // Bytes of such work whose request has left.
+  bool prompt_left_ = false;  // A request has left whose prompt the runner may still evaluate.
   int64_t depth_left_ = 0;
-  bool left_known_ = true;                             // What that prompt costs.
-  TimePoint prompt_ended_{};                           // When a prompt was last known to.
+  bool left_known_ = true;                             // That prompt's cost can be estimated.
+  TimePoint prompt_ended_{};                           // When a prompt last ended.
   bool evaluated_once_ = false, spoken_once_ = false;  // By this runner.
 };
 

@@ -1,4 +1,4 @@
-// How long a runner may be silent before it counts as wedged, learned from how it behaved.
+// How long a runner may be silent before it counts as wedged, learned from its earlier silences.
 #pragma once
 
 #include <chrono>
@@ -14,8 +14,8 @@ class StallLimit {
   using Duration = std::chrono::nanoseconds;
   StallLimit(Duration floor, Duration first) : floor_(floor), first_(first) {}
 
-  // One far beyond those before, once they are known, counts as 8 times their 99th percentile: it
-  // is believed if it comes again.
+  // Once enough gaps are known, one far beyond them counts as 8 times their 99th percentile: it is
+  // believed if it comes again.
   void add(Duration gap);
   // 8 times the 99th percentile, at least the floor; `first` until kEnough gaps were seen.
   Duration limit() const;

@@ -24,7 +24,7 @@ struct StreamEvent {
   int64_t evaluated = 0;  // Tokens of the prompt.
 
   PromptProgress progress;
-  int64_t processed = 0;  // Of the prompt, what was cached included.
+  int64_t processed = 0;  // Tokens of the prompt, cached ones included.
 
   // final
   std::string stop_type, stop_word;
@@ -38,8 +38,7 @@ struct StreamEvent {
 // building a document; everything else goes through Boost.JSON. corrupt: not such an event.
 Result<StreamEvent> read_stream_event(std::string_view json);
 
-// The two ways, apart, so that a test can hold them against each other. The scanner answers
-// nullopt where it is not sure.
+// The two ways apart, so that a test can compare them. The scanner gives nullopt if it is not sure.
 std::optional<StreamEvent> scan_token_event(std::string_view json);
 Result<StreamEvent> parse_event(std::string_view json);
 

@@ -9,12 +9,12 @@
 
 namespace om::engine {
 
-// A node that shows no sign of life for so long is taken for dead: it writes something every
-// kPulseInterval while it works for us, and a beat every kBeatInterval in its load reports.
+// A node that is silent for kSilenceMax is taken for dead: it writes something every kPulseInterval
+// while it works for us, and a beat every kBeatInterval in its load reports.
 inline constexpr std::chrono::milliseconds kPulseInterval{250}, kBeatInterval{500};
 inline constexpr std::chrono::milliseconds kSilenceMax{2000};
-// In the midst of an answer, which a client waits for. Shorter, because to be wrong costs little
-// there: the answer goes on elsewhere, and the node stays a member.
+// The same within an answer, for which a client waits. Shorter, since a mistake costs little: the
+// answer goes on elsewhere, and the node is not taken for dead.
 inline constexpr std::chrono::milliseconds kAnswerSilenceMax{1000};
 
 // What a tunnel to a part of a model carries (http::upgrade).
@@ -33,7 +33,7 @@ struct PeerLink {
     request.host = node;
     request.target = std::move(target);
     request.body = std::move(body);
-    request.repeatable = true;  // Nodes bear every question of another one twice.
+    request.repeatable = true;  // All requests between nodes may be sent twice.
     return request;
   }
 };

@@ -1,4 +1,4 @@
-// A model run by another node, used under a lease that was taken there.
+// A model that runs on another node, used under a lease of that node.
 #pragma once
 
 #include <memory>
@@ -8,11 +8,11 @@
 
 namespace om::engine {
 
-// How often a connection that breaks is made again for one piece.
+// How often a broken connection is made again for one piece.
 inline constexpr int kAttachesMax = 2;
 
-// Speaks /peer/v1/leases/ID/* of the node that gave the lease. Errors are the other node's own;
-// when the link breaks or falls silent they are unavailable and lost() is true from then on.
+// Speaks /peer/v1/leases/ID/* with the node that gave the lease, and passes on that node's errors.
+// If the link breaks or falls silent, the error is unavailable and lost() is true from then on.
 // On the io thread; completions must be gone before it.
 class RemoteEngine final : public Engine {
  public:
@@ -33,7 +33,7 @@ class RemoteEngine final : public Engine {
                                                 io::Call call) override;
   io::Task<Result<std::string>> detokenize(std::vector<Token> tokens, io::Call call) override;
 
-  // Of a lease on a part: a stream to its process, and waiting for its end (see split/).
+  // For a lease on a part: a stream to its process, and a wait for its end (see split/).
   io::Task<Result<std::unique_ptr<io::Stream>>> tunnel(io::Call call);
   io::Task<Error> watch(io::CancelToken cancel);
 
@@ -43,7 +43,7 @@ class RemoteEngine final : public Engine {
  private:
   friend class RemoteCompletion;
   io::Task<Result<LineReader>> open(std::string_view operation, std::string body, io::Call call);
-  // One question, one line.
+  // One request with one line as its answer.
   io::Task<Result<boost::json::object>> ask(std::string_view operation, std::string body,
                                             io::Call call);
 

@@ -1,8 +1,8 @@
 // What nodes write to each other about completions: one JSON text a line. Strings may hold bytes
 // that are not UTF-8 (log probabilities of partial tokens); both ends pass them through.
 //
-// An answer is lines of `{}` (a pulse, nothing to tell), then pieces or a result, or an error as
-// the last line: {"error":{"code":"unavailable","what":"..."}}.
+// An answer consists of lines with pieces or a result, and of pulses, `{}`, in between. After an
+// error it ends with {"error":{"code":"unavailable","what":"..."}}.
 #pragma once
 
 #include <boost/json.hpp>
@@ -16,7 +16,7 @@ namespace om::engine {
 inline constexpr std::string_view kPulseLine = "{}\n";
 
 std::string encode_completion(const CompletionRequest& request);
-// corrupt: not such a text.
+// corrupt: not a completion request.
 Result<CompletionRequest> decode_completion(std::string_view text);
 
 void append_piece(std::string& out, const Piece& piece);  // With its line feed.

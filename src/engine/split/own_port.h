@@ -1,4 +1,4 @@
-// A port on loopback that only processes of this node's own user may come through.
+// A port on loopback that accepts only processes of this node's own user.
 #pragma once
 
 #include <functional>
@@ -20,7 +20,7 @@ class OwnPort {
 
   Result<io::Endpoint> listen();                            // Once.
   io::CancelToken token() const { return tasks_.token(); }  // Cancelled by stop().
-  io::Task<void> stop();                                    // Waits for all that is served.
+  io::Task<void> stop();                                    // Waits until all connections ended.
 
  private:
   io::Task<void> accept();

@@ -8,8 +8,8 @@
 
 namespace om::engine {
 
-// The server knows neither names nor keys: it listens on loopback only, and serves one connection
-// at a time. On the io thread.
+// ggml-rpc-server knows neither names nor keys, so it listens on loopback only; it serves one
+// connection at a time. On the io thread.
 class PartEngine final : public LoadableEngine {
  public:
   PartEngine(io::World& world, LaunchOptions options);

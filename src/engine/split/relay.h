@@ -1,4 +1,4 @@
-// Joins two streams: what one brings goes to the other.
+// Joins two streams: bytes from either go to the other.
 #pragma once
 
 #include <memory>
@@ -15,8 +15,7 @@ class Relay {
   Relay(io::World& world, std::unique_ptr<io::Stream> near, std::unique_ptr<io::Stream> far);
   ~Relay();
 
-  // Until either side ends or `cancel` says so: then both end. `sent` counts bytes from near to
-  // far as they go.
+  // Returns when either side ends, or on `cancel`. `sent` counts bytes from near to far.
   io::Task<void> run(io::CancelToken cancel, uint64_t& sent);
 
  private:

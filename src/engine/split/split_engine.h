@@ -10,11 +10,11 @@
 
 namespace om::engine {
 
-// One failure unit: without any of its parts the child is of no use and is ended at once. (By
-// itself it would hang, or abort at the next token.) On the io thread.
+// One failure unit: if a part is lost, the child is ended at once. (Left alone it would hang, or
+// abort at the next token.) On the io thread.
 class SplitEngine final : public LoadableEngine {
  public:
-  // `options.parts` says where. References outlive it.
+  // `options.parts`: the nodes and their shares. References outlive it.
   SplitEngine(io::World& world, PartSource& source, LaunchOptions options,
               std::shared_ptr<GrammarProbe> probe, std::shared_ptr<RunnerPaces> paces);
   ~SplitEngine() override;
@@ -23,7 +23,7 @@ class SplitEngine final : public LoadableEngine {
   io::Task<void> stop() override;
   bool alive() const override { return main_ && !lost_ && main_->alive(); }
   void on_death(std::function<void()> callback) override { on_death_ = std::move(callback); }
-  double load_progress() const override;  // By the weights that were sent.
+  double load_progress() const override;  // By the weights sent so far.
   io::ProcessMemory memory() const override {
     return main_ ? main_->memory() : io::ProcessMemory{};
   }

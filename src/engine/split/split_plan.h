@@ -1,8 +1,8 @@
-// How a model that no node can hold is cut over several of them. Pure.
+// How a model that no node can hold is split over several. Pure.
 //
 // The main node keeps the input embedding and the first blocks; the parts follow in order, the last
-// one with the output layer. Each token passes through all of them, so every part costs a round
-// trip a token, and its weights go over its link once a load.
+// one with the output layer. Each token passes through all of them: every part costs a round trip a
+// token, and a load sends its weights over its link.
 #pragma once
 
 #include <cstdint>
@@ -20,8 +20,8 @@ inline constexpr size_t kPartsMax = 15;  // llama.cpp knows 16 devices.
 // Bytes that a model takes under one launch plan.
 struct SplitNeeds {
   std::vector<uint64_t> blocks;         // Weights, cache and state of each.
-  std::vector<uint64_t> block_weights;  // Of these, what is sent to a part when it loads.
-  uint64_t output = 0;                  // The output layer, where it is.
+  std::vector<uint64_t> block_weights;  // The share of these that a load sends to a part.
+  uint64_t output = 0;                  // The output layer.
   uint64_t main = 0, part = 0;          // What each takes besides: process, input, buffers.
   uint64_t token_bytes = 0;             // One token's state, as it goes from part to part.
 };
@@ -51,13 +51,13 @@ struct SplitPlan {
   int main_blocks = 0;
   uint64_t main_bytes = 0;
   std::vector<PartShare> parts;
-  double token_ms = 0;  // That the links add to each token.
-  double load_ms = 0;   // That sending the weights takes, one part after the other.
+  double token_ms = 0;  // What the links add to each token.
+  double load_ms = 0;   // Time to send the weights, one part after the other.
 };
 
-// The fewest parts that suffice, and among those the ones with the best links; the main node is
-// filled first, since what it keeps need not be sent. unavailable: all together have too little
-// memory, with the figures.
+// As few parts as suffice, on the nodes with the best links. The main node is filled first, since
+// its weights need not be sent. unavailable: all nodes together have too little memory, with the
+// figures.
 Result<SplitPlan> plan_split(const SplitNeeds& needs, uint64_t main_free,
                              std::vector<SplitNode> nodes);
 

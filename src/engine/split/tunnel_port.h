@@ -1,4 +1,4 @@
-// The near end of a tunnel: a port on loopback whose connections come out at a part.
+// The near end of a tunnel: a port on loopback whose connections end at a part on another node.
 #pragma once
 
 #include "engine/split/own_port.h"

@@ -11,8 +11,8 @@ namespace om::metadata {
 // On the io thread. Keys lie under <prefix>data/. Every changing transaction also makes a key of
 // its request id under <prefix>request/, with a lease, and compares it to be absent: so it may be
 // sent again after an unknown outcome, here or by the caller. not_leader comes within two seconds,
-// of a change within four. A watch from 0 begins when etcd has answered it; from a snapshot's
-// revision it misses nothing.
+// for a change within four. A watch from 0 begins when etcd has answered; one from a snapshot's
+// revision misses nothing.
 class EtcdMetadata final : public Metadata {
  public:
   EtcdMetadata(io::World& world, EtcdOptions options);
@@ -27,16 +27,16 @@ class EtcdMetadata final : public Metadata {
   bool healthy() const override { return gateway_.healthy(); }
   io::Task<void> stop() override;
 
-  // When members come and go.
+  // Call when members come and go.
   void set_endpoints(std::vector<io::Endpoint> endpoints) {
     gateway_.set_endpoints(std::move(endpoints));
   }
-  // Forgets the changes before `revision`; members of ours do it by themselves.
+  // Forgets the changes before `revision`; members that nodes run do so by themselves.
   io::Task<Result<void>> compact(Revision revision, io::Call call);
 
  private:
   io::Task<Result<Commit>> commit_once(const Transaction& transaction, io::Call call);
-  // A lease that lives long enough for an id that is put now.
+  // A lease that lives long enough for a request id that is put now.
   io::Task<Result<LeaseId>> request_lease(io::Call call);
   io::Task<Result<RangeReply>> page(const std::string& prefix, const Snapshot& before,
                                     size_t& limit, io::Call call);

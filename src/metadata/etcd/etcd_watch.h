@@ -8,16 +8,17 @@
 
 namespace om::metadata {
 
-// What the reader hands to the Watch. Both hold it; the reader ends soon after the Watch is gone.
+// Passes events from the reader to the Watch. Both hold it; the reader ends soon after the Watch is
+// gone.
 struct WatchFeed {
   WatchFeed(io::Clock& clock, std::string the_prefix, Revision from)
       : prefix(std::move(the_prefix)), next(from), readable(clock), room(clock) {}
 
   const std::string prefix;  // As etcd knows it.
   Revision next;             // The first revision that was not read; 0: not known yet.
-  uint64_t cluster = 0;      // Whose revisions they are.
+  uint64_t cluster = 0;      // The etcd cluster of these revisions.
   std::deque<std::vector<Event>> waiting;
-  std::optional<Error> end;  // Nothing comes after what waits.
+  std::optional<Error> end;  // Follows the last of `waiting`.
   io::CancelSource wanted;   // Cancelled when the Watch is gone.
   io::Event readable, room;
 
@@ -37,8 +38,8 @@ class EtcdWatch final : public Watch {
   std::shared_ptr<WatchFeed> feed_;
 };
 
-// Reads until the feed is not wanted, `stop` is cancelled, or history is forgotten. Begins again by
-// itself, at once after an endpoint was left, from the first revision that was not read.
+// Reads until the feed is not wanted any more, `stop` is cancelled, or history is compacted. After
+// a break it begins again at the first revision that was not read; at once if an endpoint was left.
 io::Task<void> read_watch(io::World& world, Gateway& gateway, std::string key_prefix,
                           std::shared_ptr<WatchFeed> feed, io::CancelToken stop);
 

@@ -23,10 +23,10 @@ struct MemberOptions {
   // Where it listens, and where the others reach it (empty host: the same).
   io::Endpoint client, peer;
   io::Endpoint advertised_client, advertised_peer;
-  // "http://127.0.0.1:5000": the proxy through which it reaches the others (CONNECT); empty: none.
-  // What the environment says of proxies is about other ways.
+  // "http://127.0.0.1:5000": the proxy (CONNECT) through which it reaches other members; empty:
+  // none. The environment's proxies are not used.
   std::string proxy;
-  // Nothing: plain, for tests.
+  // nullopt: plain, for tests.
   std::optional<EtcdCertificates> client_certificates, peer_certificates;
   std::string cluster_token = "ollamamax";  // Members of differing tokens never mix.
   int64_t quota_bytes = 1 << 30;            // Of the database; beyond it changes are refused.
@@ -37,7 +37,7 @@ struct MemberOptions {
   std::string data_directory() const { return directory + "/data"; }
 };
 
-// How the first start goes: into which cluster. Later starts know it from their data.
+// The cluster of the first start. Later starts know it from their data.
 struct FirstStart {
   std::string initial_cluster;  // "name=peer_url,..."
   bool joining = false;         // Into a cluster that is there.

@@ -1,4 +1,4 @@
-// Who the members of an etcd cluster are, and how they fare.
+// The members of an etcd cluster and their health.
 #pragma once
 
 #include <string>
@@ -19,16 +19,17 @@ class Membership {
   io::Task<Result<uint64_t>> cluster_id(io::Call call);
   // Adds a member that follows and does not vote. already_exists: another one has this address.
   io::Task<Result<Member>> add_learner(std::string peer_url, io::Call call);
-  // Makes a voter of it. overloaded: it has not caught up yet. Already a voter: done.
+  // Makes a learner a voter; does nothing to a voter. overloaded: it has not caught up yet.
   io::Task<Result<void>> promote(uint64_t id, io::Call call);
-  // Says where it is reached from now on. already_exists: another one has this address.
+  // Changes the member's address. already_exists: another one has this address.
   io::Task<Result<void>> update(uint64_t id, std::string peer_url, io::Call call);
-  // Gone already: done. Waits a while for etcd to be ready for a change of its members.
+  // Does nothing if the member is gone. Waits a while until etcd is ready for a change of its
+  // members.
   io::Task<Result<void>> remove(uint64_t id, io::Call call);
 
   struct Health {
     io::Endpoint endpoint;
-    std::optional<StatusReply> status;  // Nothing: it does not answer.
+    std::optional<StatusReply> status;  // nullopt: it does not answer.
     std::string error;
   };
   io::Task<std::vector<Health>> health(io::Call call);  // Of each endpoint.

@@ -1,5 +1,5 @@
 // What etcd's JSON gateway (3.4 and later, /v3/...) answers, as our types. Pure functions.
-// Keys and values are base64, 64-bit numbers are strings, what is zero is left out.
+// Keys and values are base64, 64-bit numbers are strings, zeros are left out.
 // Messages: etcd's api/etcdserverpb/rpc.proto,
 // https://etcd.io/docs/v3.4/dev-guide/api_reference_v3/
 #pragma once
@@ -12,7 +12,7 @@
 
 namespace om::metadata {
 
-// Why a request was not answered with what it asked for, and what that leaves open.
+// Why a request failed, and whether it may have been done.
 struct Refusal {
   enum class Outcome {
     refused,   // Final: asking again brings the same.
@@ -23,8 +23,8 @@ struct Refusal {
   Outcome outcome = Outcome::refused;
 };
 
-// Of a reply that is not 200, or an {"error"} line of a stream. Every error text of etcd that we
-// act on is mapped here and nowhere else.
+// From a reply that is not 200, or an {"error"} line of a stream. All error texts of etcd that we
+// act on are mapped here and nowhere else.
 Refusal parse_refusal(int status, std::string_view body);
 
 struct ReplyHeader {
@@ -32,8 +32,7 @@ struct ReplyHeader {
   Revision revision = 0;
 };
 
-// All parse_...: corrupt when it is not such a reply, or a key does not begin with `prefix`, which
-// is taken off the keys.
+// All parse_...: take `prefix` off the keys. corrupt: not such a reply, or a key without `prefix`.
 struct RangeReply {
   ReplyHeader header;
   std::vector<Entry> entries;
@@ -44,7 +43,7 @@ Result<RangeReply> parse_range(std::string_view body, std::string_view prefix);
 struct TransactionReply {
   ReplyHeader header;
   bool succeeded = false;
-  Revision found = 0;  // Where the key was created that the first range in it found, or 0.
+  Revision found = 0;  // Revision in which the key of its first range was created; 0: no such key.
 };
 Result<TransactionReply> parse_transaction(std::string_view body);
 

@@ -17,8 +17,9 @@ struct RangeRequest {
 std::string range_body(const RangeRequest& request);
 std::string get_body(std::string_view key);
 
-// The transaction, with its keys under `prefix`. Where `request_key` is not empty it is made in the
-// same transaction with `request_lease`, and compared to be absent; if a compare fails it is read.
+// The transaction, with its keys under `prefix`. If `request_key` is not empty, the transaction
+// compares that key to be absent and makes it with `request_lease`; if a compare fails, it reads
+// it.
 struct TransactionRequest {
   std::string_view prefix;
   std::string_view request_key;

@@ -11,16 +11,16 @@
 
 namespace om::metadata {
 
-// Blocks, so it is used on Workers, by one thread at a time. Every change lies between begin() and
-// commit(); it is on the disk when commit() has answered (WAL, synchronous=FULL). After an error of
-// any kind but not_found and overloaded, rollback() takes back all since begin().
+// Blocks, so use it on Workers, one thread at a time. Every change lies between begin() and
+// commit(); it is on the disk when commit() has returned (WAL, synchronous=FULL). After any error
+// but not_found and overloaded, call rollback(), which undoes everything since begin().
 //
-// Times are milliseconds on a clock of the caller's that starts at 0 when the file is opened:
-// what was remembered for a time begins its time again then.
+// Times are milliseconds on the caller's clock, which starts at 0 when the file is opened: request
+// ids that are remembered for a time begin that time again.
 class Database {
  public:
   struct Limits {
-    int64_t event_revisions_max = 10'000;  // Of the log; older ones are compacted.
+    int64_t event_revisions_max = 10'000;  // In the log; older ones are compacted.
     int64_t event_bytes_max = 64 << 20;
     int64_t requests_max = 1'000'000;
     int64_t request_age_max_ms = 11 * 60 * 1000;
@@ -35,13 +35,13 @@ class Database {
   Result<void> commit();
   void rollback();
 
-  // What has changed since begin(): the keys, for those who watch.
+  // The keys changed since begin(), for watches.
   std::vector<std::string> take_changed_keys() { return std::move(changed_keys_); }
   Revision revision() const { return revision_; }
 
   Result<std::optional<Entry>> get(std::string_view key);
   Result<Snapshot> list(std::string_view prefix);  // overloaded: more than kSnapshotBytesMax.
-  // not_found: a lease that is not there. Nothing is changed then.
+  // not_found: a lease does not exist; nothing is changed.
   Result<Commit> apply(const Transaction& transaction, int64_t now_ms);
 
   struct Lease {
@@ -49,13 +49,13 @@ class Database {
     std::chrono::seconds time_to_live{};
   };
   Result<void> add_lease(const Lease& lease);
-  Result<void> end_lease(LeaseId id);  // And its keys. not_found: it is not there.
+  Result<void> end_lease(LeaseId id);  // Removes its keys, too. not_found.
   Result<std::vector<Lease>> leases();
 
   struct Changes {
     std::vector<Event> events;
-    Revision through = 0;    // All up to this revision was looked at.
-    bool compacted = false;  // Revisions from `from` on are forgotten already: nothing is told.
+    Revision through = 0;    // The last revision that was looked at.
+    bool compacted = false;  // Revisions from `from` on are forgotten: no events.
   };
   // Whole revisions, some at a time.
   Result<Changes> changes(std::string_view prefix, Revision from);
@@ -110,7 +110,7 @@ class Database {
   Result<void> remove(std::string key);
   Result<void> log_event(const Entry& entry, bool removed);
   Result<void> remember(const std::string& request_id, int64_t now_ms);
-  // The revision of the open transaction, made when something changes for the first time.
+  // The revision of the open transaction, made at its first change.
   Revision changing() { return changing_ != 0 ? changing_ : changing_ = revision_ + 1; }
   Result<void> end_change();
   Result<void> compact();

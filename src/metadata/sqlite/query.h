@@ -12,9 +12,9 @@
 
 namespace om::metadata {
 
-// What a result code of SQLite means to us. corrupt: not a database, or damaged. unavailable:
-// another process has it. io_failed: the rest. A failed fsync aborts: what is on the disk is not
-// known any more, and a restart reads it again.
+// Our error for a result code of SQLite. corrupt: not a database, or damaged. unavailable: another
+// process has it. io_failed: the rest. A failed fsync aborts the program: the disk's state is
+// unknown then, and a restart reads it again.
 Error sqlite_error(sqlite3* database, int code, std::string_view doing);
 
 struct StatementClose {
@@ -22,8 +22,8 @@ struct StatementClose {
 };
 using Statement = std::unique_ptr<sqlite3_stmt, StatementClose>;
 
-// One run of a prepared statement, which is free for the next one when this is destroyed.
-// Parameters are bound in their order; what they point to must live as long as this.
+// One run of a prepared statement; destroying it frees the statement for the next run. Parameters
+// are bound in order; what they point to must live as long as this.
 class Query {
  public:
   explicit Query(sqlite3_stmt* statement) : statement_(statement) {}
@@ -35,7 +35,7 @@ class Query {
   Query& bytes(std::string_view value);
 
   Result<bool> step();  // True: there is a row.
-  Result<void> run();   // For what answers no rows.
+  Result<void> run();   // For statements without rows.
 
   int64_t number_at(int column) const { return sqlite3_column_int64(statement_, column); }
   std::string bytes_at(int column) const;

@@ -1,4 +1,4 @@
-// One line of work on one database, done on Workers, several pieces in one transaction.
+// A queue of work on one database, done on Workers, several pieces in one transaction.
 #pragma once
 
 #include <functional>
@@ -13,22 +13,22 @@
 
 namespace om::metadata {
 
-// On the io thread. What is asked while a batch runs makes the next batch, so its cost of a sync
-// is shared. A piece sees what those before it did; nothing is answered before the sync.
+// On the io thread. Work that comes while a batch runs makes the next batch and shares its sync. A
+// piece sees the changes of earlier ones; run() returns only after the sync.
 class WriteQueue {
  public:
-  // Runs on a worker. not_found, overloaded: this piece alone failed, having changed nothing. Other
-  // errors take back the whole batch.
+  // Runs on a worker. not_found, overloaded: this piece alone failed and has changed nothing. Any
+  // other error undoes the whole batch.
   using Work = std::function<Result<void>(Database&)>;
   // Called after a batch that changed something: the revisions before and after, and the keys.
   using Changed = std::function<void(Revision before, std::vector<std::string> keys)>;
 
   WriteQueue(io::World& world, std::unique_ptr<Database> database, Changed changed);
 
-  // `work` owns what it uses: it may run after the caller has left (deadline_exceeded, cancelled).
-  // Work that had not begun then does not begin. unavailable: stopped.
+  // `work` owns what it uses: it may still run after the caller has left (deadline_exceeded,
+  // cancelled). Work that had not begun by then never begins. unavailable: stopped.
   io::Task<Result<void>> run(Work work, io::Call call);
-  io::Task<void> stop();  // Finishes what was begun, fails the rest, closes the file.
+  io::Task<void> stop();  // Finishes the running batch, fails the rest, closes the file.
 
   Revision revision() const { return revision_; }
   bool healthy() const { return healthy_ && !stopped_; }

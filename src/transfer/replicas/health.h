@@ -13,7 +13,7 @@ namespace om::transfer {
 // or "lost".
 std::string_view state_of(const ModelHealth& health);
 
-// As people write it.
+// The model's name as people write it.
 std::string name_in(const CatalogueState& state, const ModelHealth& model);
 
 // {"models":[{"model","name","state","wanted","minimum","copies":[..],"unreachable":[..],"size",
@@ -23,7 +23,7 @@ std::string health_json(const std::vector<ModelHealth>& health, const CatalogueS
 
 void count_health(const std::vector<ModelHealth>& health);  // Into metrics.h.
 
-// The models that have become worse than `before`: worth a line in the log each. Both by key.
+// The models whose state is worse than `before`, each worth a line in the log. Both ordered by key.
 std::vector<ModelHealth> newly_troubled(const std::vector<ModelHealth>& before,
                                         const std::vector<ModelHealth>& now);
 

@@ -19,11 +19,11 @@ inline constexpr size_t kPinnedMax = 1000;
 struct Policy {
   int factor = 2;                   // Copies wanted; as many as there are nodes if those are fewer.
   int minimum = 1;                  // With fewer the model is reported as in danger.
-  std::vector<std::string> pinned;  // Sorted. Nodes that have it whatever the rest says.
+  std::vector<std::string> pinned;  // Sorted. Nodes that have a copy in any case.
   int popular_extra_max = 2;        // Further copies while it is popular.
 
-  // Of what a node keeps, maybe a newer one: fields that are unknown here are left out, and numbers
-  // brought within their bounds. invalid_argument: malformed.
+  // Reads a policy that some node wrote, maybe a newer one: skips unknown fields and brings numbers
+  // within their bounds. invalid_argument: malformed.
   static Result<Policy> read(std::string_view json);
   boost::json::object json() const;
   std::string to_json() const { return boost::json::serialize(json()); }
@@ -33,14 +33,14 @@ struct Policy {
   int copies_wanted(int popularity) const;
 };
 
-// A policy and when it was last changed, so that who changes what it has read loses no change of
-// another's. As JSON: the policy's members and "revision".
+// A policy and the revision of its last change, so that two users do not overwrite each other's
+// changes. As JSON: the policy's members and "revision".
 struct KeptPolicy {
   Policy policy;
-  // 0: none is kept, this is the default. Empty in a change: made without having read it.
+  // 0: none is kept, this is the default. nullopt in a change: whatever is kept is replaced.
   std::optional<int64_t> revision = {};
 
-  // Of a user. invalid_argument: malformed, unknown fields, numbers that cannot be.
+  // Reads a user's input. invalid_argument: malformed, unknown fields, numbers out of bounds.
   static Result<KeptPolicy> parse(std::string_view json);
   std::string to_json() const;
 };

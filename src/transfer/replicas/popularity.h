@@ -1,5 +1,5 @@
-// How many copies of a model its users could keep busy, from what the nodes' runners report. Pure
-// but for its memory of earlier looks.
+// How many copies of a model its users could keep busy, by the reports of nodes' runners. Pure but
+// for its memory of earlier looks.
 #pragma once
 
 #include <map>
@@ -15,18 +15,18 @@ struct PopularModel {
   int extra = 0;  // Beyond the policy's factor.
 };
 
-// On the io thread, asked at every look. One node speaks for each model: the ready one of the
-// highest rendezvous hash, as all nodes with the same View agree.
+// On the io thread, asked at every look. One node speaks for each model: of the ready nodes the one
+// with the highest rendezvous hash, on which all nodes with the same View agree.
 class Popularity {
  public:
-  // Requests must have been too many for so many looks in a row: a burst is over before a copy is
-  // there.
+  // Looks in a row with too many requests before a copy is wanted: a short burst is over before a
+  // copy is there.
   static constexpr int kLooksMin = 3;
-  // Told again so often while it lasts, as what is told ends by itself.
+  // How often it is told again while it lasts, since it expires by itself.
   static constexpr std::chrono::seconds kTellEvery{20};
 
-  // What this node is to tell the others now, changes and what must be said again. 0: no longer.
-  // `speakers`: of the plan of this input.
+  // What this node is to tell now: changes, and news that must be told again. 0: no longer popular.
+  // `speakers`: from the plan for this input.
   std::vector<PopularModel> look(const ReplicaInput& input,
                                  const std::vector<std::string>& speakers, const std::string& self);
 
@@ -38,7 +38,7 @@ class Popularity {
   std::map<std::string, Seen> seen_;
 };
 
-// Copies that would keep up with what runs and waits now.
+// How many copies would keep up with the requests that run and wait now.
 int copies_busy(const cluster::View& view, const Digest& key);
 
 }  // namespace om::transfer

@@ -1,5 +1,5 @@
-// Does this node's part of a plan: a few things at a time, the urgent ones first, and what failed
-// again later.
+// Does this node's part of a plan: a few jobs at a time, urgent ones first; failed ones again
+// later.
 #pragma once
 
 #include <functional>
@@ -17,9 +17,9 @@ namespace om::transfer {
 class ReplicaWorkers {
  public:
   struct Work {
-    std::string key;  // What is running or waits for its next try under this key is not begun.
+    std::string key;  // Not begun while a job of this key runs or waits for its next try.
     bool urgent = false;
-    uint64_t bytes = 0;  // Of equally urgent things the small ones go first.
+    uint64_t bytes = 0;  // Of equally urgent jobs small ones go first.
     std::function<io::Task<Result<void>>(io::CancelToken)> job;
   };
 
@@ -27,7 +27,7 @@ class ReplicaWorkers {
   // there may be new work.
   ReplicaWorkers(io::World& world, size_t running_max, std::function<void()> on_end);
 
-  // All there is to do now. What is not in it any more is forgotten, except what runs.
+  // All work there is now. Earlier work that is not in it is forgotten, except running jobs.
   void set_work(std::vector<Work> work);
   size_t running() const { return running_.size(); }
   io::Task<void> stop() { co_await tasks_.stop(); }
