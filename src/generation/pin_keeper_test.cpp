@@ -7,7 +7,7 @@
 #include "cluster/metadata_for_test.h"
 #include "generation/scripted_for_test.h"
 #include "io/co_assert_for_test.h"
-#include "scheduler/testing.h"
+#include "scheduler/scripted_engines_for_test.h"
 
 namespace om::generation {
 namespace {

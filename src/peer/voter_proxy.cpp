@@ -3,7 +3,7 @@
 #include <array>
 
 #include "base/log.h"
-#include "engine/split/relay.h"
+#include "engine/split/stream_relay.h"
 #include "http/upgrade.h"
 #include "peer/voter_service.h"
 
@@ -45,7 +45,7 @@ io::Task<void> VoterProxy::serve(std::unique_ptr<io::Stream> near) {
   if (!far) log_debug("no way to a voter's etcd", field("error", far.error()));
   if (!far || !told) co_return;
   near->set_deadline(io::kNever);
-  engine::Relay relay(world_, std::move(near), std::move(*far));
+  engine::StreamRelay relay(world_, std::move(near), std::move(*far));
   uint64_t bytes = 0;
   co_await relay.run(port_.token(), bytes);
 }

@@ -7,7 +7,7 @@
 
 #include "base/log.h"
 #include "io/co_assert_for_test.h"
-#include "scheduler/testing.h"
+#include "scheduler/scripted_engines_for_test.h"
 #include "sim/world.h"
 
 namespace om::scheduler::testing {

@@ -2,7 +2,7 @@
 #include <gmock/gmock.h>
 
 #include "base/log.h"
-#include "engine/local/testing.h"
+#include "engine/local/stand_in_for_test.h"
 #include "scheduler/gguf_plans.h"
 #include "scheduler/local_scheduler.h"
 

@@ -4,7 +4,7 @@
 
 #include "base/log.h"
 #include "scheduler/local_scheduler.h"
-#include "scheduler/testing.h"
+#include "scheduler/scripted_engines_for_test.h"
 #include "sim/world.h"
 
 namespace om::scheduler {

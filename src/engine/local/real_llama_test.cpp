@@ -2,7 +2,7 @@
 #include <gmock/gmock.h>
 
 #include "engine/local/local_engine.h"
-#include "engine/local/testing.h"
+#include "engine/local/stand_in_for_test.h"
 
 namespace om::engine {
 namespace {

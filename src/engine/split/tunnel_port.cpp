@@ -1,7 +1,7 @@
 #include "engine/split/tunnel_port.h"
 
 #include "base/log.h"
-#include "engine/split/relay.h"
+#include "engine/split/stream_relay.h"
 
 namespace om::engine {
 namespace {
@@ -29,7 +29,7 @@ io::Task<void> TunnelPort::serve(std::unique_ptr<io::Stream> near) {
     log_warn("no way to a part of a model", field("error", far.error()));
     co_return;
   }
-  Relay relay(world_, std::move(near), std::move(*far));
+  StreamRelay relay(world_, std::move(near), std::move(*far));
   co_await relay.run(port_.token(), sent_);
 }
 

@@ -10,10 +10,10 @@
 namespace om::engine {
 
 // On the io thread. run() once; both streams are closed when it returns.
-class Relay {
+class StreamRelay {
  public:
-  Relay(io::World& world, std::unique_ptr<io::Stream> near, std::unique_ptr<io::Stream> far);
-  ~Relay();
+  StreamRelay(io::World& world, std::unique_ptr<io::Stream> near, std::unique_ptr<io::Stream> far);
+  ~StreamRelay();
 
   // Returns when either side ends, or on `cancel`. `sent` counts bytes from near to far.
   io::Task<void> run(io::CancelToken cancel, uint64_t& sent);

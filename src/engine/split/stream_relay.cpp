@@ -1,4 +1,4 @@
-#include "engine/split/relay.h"
+#include "engine/split/stream_relay.h"
 
 namespace om::engine {
 namespace {
@@ -7,17 +7,18 @@ constexpr size_t kPieceBytes = 64 * 1024;
 
 }  // namespace
 
-Relay::Relay(io::World& world, std::unique_ptr<io::Stream> near, std::unique_ptr<io::Stream> far)
+StreamRelay::StreamRelay(io::World& world, std::unique_ptr<io::Stream> near,
+                         std::unique_ptr<io::Stream> far)
     : near_(std::move(near)), far_(std::move(far)), tasks_(world.executor, world.clock) {}
 
-Relay::~Relay() = default;
+StreamRelay::~StreamRelay() = default;
 
-void Relay::abort() {
+void StreamRelay::abort() {
   near_->abort();
   far_->abort();
 }
 
-io::Task<void> Relay::copy(io::Stream& from, io::Stream& to, uint64_t& count) {
+io::Task<void> StreamRelay::copy(io::Stream& from, io::Stream& to, uint64_t& count) {
   std::string piece(kPieceBytes, '\0');
   while (true) {
     const auto read = co_await from.read_some(piece);
@@ -30,7 +31,7 @@ io::Task<void> Relay::copy(io::Stream& from, io::Stream& to, uint64_t& count) {
   abort();
 }
 
-io::Task<void> Relay::run(io::CancelToken cancel, uint64_t& sent) {
+io::Task<void> StreamRelay::run(io::CancelToken cancel, uint64_t& sent) {
   tasks_.spawn(copy(*near_, *far_, sent));
   tasks_.spawn(copy(*far_, *near_, received_));
   const io::OnCancel on_cancel(cancel, [this] { abort(); });

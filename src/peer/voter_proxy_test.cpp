@@ -1,11 +1,12 @@
 // Both ends of the way between voters, over real sockets: the proxy and the service.
+#include "peer/voter_proxy.h"
+
 #include <gmock/gmock.h>
 
 #include "http/server.h"
 #include "io/co_assert_for_test.h"
 #include "io/real.h"
 #include "io/task_group.h"
-#include "peer/voter_proxy.h"
 #include "peer/voter_service.h"
 
 namespace om::peer {
