@@ -113,7 +113,7 @@ io::Task<std::vector<io::Endpoint>> discover(io::World& world, io::NameService& 
                                              std::vector<DiscoverySource> sources, io::Call call) {
   std::vector<io::Endpoint> all;
   for (const DiscoverySource& source : sources) {
-    const io::Call bounded{std::min(call.deadline, world.clock.now() + kSourceMax), call.cancel};
+    const io::Call bounded = world.clock.call_within(kSourceMax, call);
     const auto found = co_await ask(world, names, source, bounded);
     if (!found) {
       log_warn("no nodes found", field("by", name_of(source.kind)),

@@ -14,7 +14,6 @@ using engine::LineReader;
 constexpr std::chrono::milliseconds kRetryPause{300};
 // So long a voter that failed is asked last.
 constexpr std::chrono::seconds kDoubtMax{30};
-constexpr size_t kRequestIdLetters = 20;
 constexpr int kPagesMax = 1000;  // More than the largest snapshot has.
 
 // Errors after which another voter may answer. cancelled: that voter stops; asked again, a change
@@ -185,7 +184,7 @@ io::Task<Result<metadata::Snapshot>> RemoteMetadata::list(std::string prefix, io
 io::Task<Result<metadata::Commit>> RemoteMetadata::commit(metadata::Transaction transaction,
                                                           io::Call call) {
   if (transaction.request_id.empty()) {
-    transaction.request_id = world_.random.letters(kRequestIdLetters);
+    transaction.request_id = world_.random.letters(metadata::kRequestIdLetters);
   }
   json::object body = encode_transaction(transaction);
   CO_TRY(const json::object line, co_await ask("commit", std::move(body), std::move(call)));

@@ -202,7 +202,7 @@ io::Task<Result<std::unique_ptr<Recording>>> NodeRecords::take(std::string name,
 io::Task<void> NodeRecords::ask(engine::PeerLink peer, std::string target, Result<Taken>& answer,
                                 io::Call call) {
   answer = fail(Errc::unavailable, "no answer");
-  call.deadline = std::min(call.deadline, world_.clock.now() + kRecordAnswerMax);
+  call = world_.clock.call_within(kRecordAnswerMax, call);
   auto request = peer.request("POST", std::string(kRecordsPath) + target);
   auto response = co_await client_.send(std::move(request), call);
   if (!response) {
@@ -227,7 +227,7 @@ io::Task<void> NodeRecords::ask(engine::PeerLink peer, std::string target, Resul
 
 io::Task<Result<void>> NodeRecords::tell(engine::PeerLink peer, std::string target,
                                          std::string lines, io::Call call) {
-  call.deadline = std::min(call.deadline, world_.clock.now() + kRecordAnswerMax);
+  call = world_.clock.call_within(kRecordAnswerMax, call);
   auto request = peer.request("POST", std::string(kRecordsPath) + target, std::move(lines));
   auto response = co_await client_.send(std::move(request), call);
   if (!response) {

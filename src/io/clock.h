@@ -1,7 +1,9 @@
 // Time as an interface, so that a simulation can own it.
 #pragma once
 
+#include <algorithm>
 #include <functional>
+#include <utility>
 
 #include "io/task.h"
 
@@ -30,6 +32,20 @@ class Clock {
   Call call_within(Duration duration, CancelToken cancel = {}) const {
     return Call{now() + duration, std::move(cancel)};
   }
+  // `call`, but for no longer than `most`.
+  Call call_within(Duration most, Call call) const {
+    call.deadline = std::min(call.deadline, now() + most);
+    return call;
+  }
 };
+
+// Asks `is_done` now and every `interval`, until it says yes or `call` ends: what it says last.
+template <class Condition>
+Task<bool> wait_until(Clock& clock, Condition is_done, Duration interval, Call call) {
+  while (!is_done()) {
+    if (!co_await clock.sleep_for(interval, call)) co_return is_done();
+  }
+  co_return true;
+}
 
 }  // namespace om::io

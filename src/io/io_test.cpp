@@ -142,6 +142,48 @@ TEST(Clock, NeverWakesEarly) {
   EXPECT_GE(woke - start, milliseconds(20));
 }
 
+TEST(Clock, BoundsACallByWhatIsLeftOfIt) {
+  RealWorld world;
+  const Clock& clock = world.world().clock;
+  CancelSource source;
+  const Call call = clock.call_within(milliseconds(500), source.token());
+  EXPECT_EQ(clock.call_within(std::chrono::hours(1), call).deadline, call.deadline);
+  const Call sooner = clock.call_within(milliseconds(1), call);
+  EXPECT_LT(sooner.deadline, call.deadline);
+  source.cancel();
+  EXPECT_TRUE(sooner.cancel.cancelled());
+}
+
+// How often it asked, and what it said in the end.
+Task<void> wait_for_look(World& world, int yes_at, Call call, int& looks, bool& said) {
+  auto is_done = [yes_at, &looks] { return ++looks >= yes_at; };
+  said = co_await wait_until(world.clock, is_done, milliseconds(1), std::move(call));
+}
+
+TEST(Clock, WaitsUntilACallerIsContentOrItsCallEnds) {
+  RealWorld world;
+  const Clock& clock = world.world().clock;
+  int looks = 0;
+  bool said = false;
+  world.run_until_done(wait_for_look(world.world(), 1, {kNever, {}}, looks, said));
+  EXPECT_TRUE(said);
+  EXPECT_EQ(looks, 1) << "no sleep for what is so already";
+
+  looks = 0;
+  world.run_until_done(wait_for_look(world.world(), 4, {kNever, {}}, looks, said));
+  EXPECT_TRUE(said);
+  EXPECT_EQ(looks, 4);
+
+  looks = 0;
+  const Call over{clock.now(), {}};
+  world.run_until_done(wait_for_look(world.world(), 2, over, looks, said));
+  EXPECT_TRUE(said) << "it looks once more when the call is over";
+  looks = 0;
+  world.run_until_done(wait_for_look(world.world(), 3, over, looks, said));
+  EXPECT_FALSE(said);
+  EXPECT_EQ(looks, 2);
+}
+
 Task<void> work_elsewhere(World& world, int& sum) {
   for (int i = 0; i < 50; i++) {
     auto job = [i] { return i; };

@@ -21,6 +21,7 @@ inline constexpr size_t kValueBytesMax = 1 << 20;
 inline constexpr size_t kOperationsMax = 100;                // In one transaction; of compares too.
 inline constexpr size_t kTransactionBytesMax = 1'280 << 10;  // All its keys and values.
 inline constexpr size_t kSnapshotBytesMax = 256 << 20;       // All keys and values of a prefix.
+inline constexpr size_t kRequestIdLetters = 20;              // Of one that is made.
 
 struct Entry {
   std::string key, value;
@@ -29,7 +30,7 @@ struct Entry {
   LeaseId lease = 0;
 };
 
-// What must hold for a transaction's `then` to be done. All of them are looked at in one state.
+// A condition of a transaction. All of its conditions are checked in one state.
 struct Compare {
   std::string key;
   // exactly one is set; `modified` 0 means that the key does not exist.
@@ -57,21 +58,20 @@ struct Operation {
   }
 };
 
-// Done whole or not at all. Operations may not meet: a key is put once, and not also removed
-// (invalid_argument). A request id makes it safe to send again after an unknown outcome
-// (deadline_exceeded, unavailable): a transaction whose id was done already answers what it
-// answered then and changes nothing. Ids are remembered for at least 10 minutes. After an unknown
-// outcome only an answer to the same id tells what became of it: not_leader is about that call
-// alone.
+// Done whole or not at all. Each key may be put once, and not be removed as well
+// (invalid_argument). A request id makes it safe to send the transaction again after an unknown
+// outcome (deadline_exceeded, unavailable): if it was done already, it changes nothing and gives
+// the first answer again. Ids are remembered for at least 10 minutes. After an unknown outcome only
+// an answer to the same id tells what became of it; not_leader is about that one call.
 struct Transaction {
   std::vector<Compare> compares;
   std::vector<Operation> operations;
-  std::string request_id;  // Empty: one is made, and the engine's own retries are covered by it.
+  std::string request_id;  // Empty: one is made, for the engine's own retries.
 };
 
 struct Commit {
   bool done = false;  // False: a compare did not hold, nothing was changed.
-  // Done: where its changes are. Else: of the state that was compared, or later.
+  // If done, the revision of its changes; else that of the compared state, or a later one.
   Revision revision = 0;
 };
 
@@ -86,17 +86,17 @@ struct Event {
   Entry entry;  // Removed: key and the revision of the removal (`modified`) only.
 };
 
-// Changes of a prefix in the order of their revisions, none left out. Destroying it ends it.
+// All changes of a prefix in the order of their revisions. Destroying it ends it.
 class Watch {
  public:
   virtual ~Watch() = default;
-  // Waits for the next changes: one or more whole revisions. corrupt: what was to be told is
-  // forgotten already (compacted): read a new Snapshot and watch from there. The engine reconnects
-  // by itself; unavailable only after it was closed.
+  // Waits for the next changes: one or more whole revisions. corrupt: the next changes are
+  // compacted already: read a new Snapshot and watch from there. The engine reconnects by itself;
+  // unavailable only after it was closed.
   virtual io::Task<Result<std::vector<Event>>> next(io::Call call) = 0;
 };
 
-// One per node. Every call is bounded by its deadline (at most kCallMax where none is given).
+// One per node. Every call is bounded by its deadline, kCallMax if it has none.
 // Errors: not_leader: no majority can be reached, nothing was changed; unavailable or
 // deadline_exceeded: the outcome of a change is unknown (see Transaction); invalid_argument: too
 // large or malformed; not_found: the lease has ended; overloaded: too much to list, too many
@@ -106,7 +106,7 @@ class Metadata {
  public:
   virtual ~Metadata() = default;
 
-  // Linearizable: sees every commit that was answered before it was asked.
+  // Linearizable: sees every commit that returned before this call.
   virtual io::Task<Result<std::optional<Entry>>> get(std::string key, io::Call call) = 0;
   virtual io::Task<Result<Snapshot>> list(std::string prefix, io::Call call) = 0;
   virtual io::Task<Result<Commit>> commit(Transaction transaction, io::Call call) = 0;

@@ -1,14 +1,11 @@
 #include "metadata/watch_while_well.h"
 
-#include <algorithm>
-
 namespace om::metadata {
 
 io::Task<Result<std::optional<std::vector<Event>>>> next_while_well(
     io::Clock& clock, const Metadata& engine, Watch& watch, io::TimePoint& well, io::Call call) {
   while (true) {
-    io::Call look = call;
-    look.deadline = std::min(call.deadline, clock.now() + kWellLook);
+    const io::Call look = clock.call_within(kWellLook, call);
     auto events = co_await watch.next(look);
     const bool is_quiet =
         !events && events.error().code == Errc::deadline_exceeded && clock.now() < call.deadline;

@@ -36,7 +36,7 @@ io::Task<Result<std::unique_ptr<engine::Part>>> PartLeases::take(engine::PartSha
   AcquireOptions options;
   options.keep_alive.duration = io::Duration{0};
   const io::TimePoint deadline = call.deadline;
-  call.deadline = std::min(deadline, world_.clock.now() + kTakeMax);
+  call = world_.clock.call_within(kTakeMax, call);
   auto lease = co_await leases_.acquire(share.node, target, options, std::move(call));
   if (lease) co_return std::make_unique<LeasedPart>(std::move(*lease));
   Error error = std::move(lease).error();

@@ -56,7 +56,7 @@ io::Task<Result<std::unique_ptr<http::ClientResponse>>> PeerSource::ask(http::Cl
 }
 
 io::Task<Result<Offer>> PeerSource::offer(size_t after, io::Call call) {
-  call.deadline = std::min(call.deadline, clock_.now() + kOfferWait + kSourceIdleMax);
+  call = clock_.call_within(kOfferWait + kSourceIdleMax, call);
   auto asked = request(fmt::format("/chunks?after={}", after));
   CO_TRY(auto response, co_await ask(std::move(asked), 200, std::move(call)));
   CO_TRY(const auto body, co_await response->read_all(kOfferBytesMax));

@@ -90,7 +90,7 @@ io::Task<Result<void>> DownloadTable::follow(std::shared_ptr<BlobDownload> downl
     progress.completed = download->completed();
     CO_TRY_VOID(co_await sink(std::move(progress)));
     if (download->done()) co_return download->result();
-    const io::Call tick{std::min(call.deadline, world_.clock.now() + kInterval), call.cancel};
+    const io::Call tick = world_.clock.call_within(kInterval, call);
     const auto waited = co_await download->finished().wait(tick);
     if (!waited && waited.error().code == Errc::cancelled) co_return fail(waited.error());
     if (world_.clock.now() >= call.deadline)

@@ -120,8 +120,7 @@ io::Task<Result<void>> RunnerProcess::wait_ready(io::Call call) {
 }
 
 io::Task<Result<bool>> RunnerProcess::is_ready(io::Call call) {
-  io::Call health = call;
-  health.deadline = std::min(call.deadline, world_.clock.now() + kHealthMax);
+  const io::Call health = world_.clock.call_within(kHealthMax, call);
   auto response = co_await client_->send(request("GET", "/health", {}), health);
   // Not listening yet, or too busy to answer: the stall limit bounds the patience.
   if (!response) {

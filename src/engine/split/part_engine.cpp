@@ -36,7 +36,7 @@ Result<uint16_t> PartEngine::free_port() {
 }
 
 io::Task<Result<void>> PartEngine::load(io::Call call) {
-  call.deadline = std::min(call.deadline, world_.clock.now() + kStartMax);
+  call = world_.clock.call_within(kStartMax, call);
   Result<void> started;
   for (int i = 0; i < kPortsTriedMax; i++) {
     CO_TRY(port_, free_port());

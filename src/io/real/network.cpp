@@ -111,7 +111,7 @@ Task<Result<Socket>> RealNetwork::connect_any(Endpoint to, Call call) {
   for (size_t i = 0; i < addresses.size(); i++) {
     Call attempt = call;
     const bool more = i + 1 < addresses.size();
-    if (more) attempt.deadline = std::min(call.deadline, clock_.now() + kAttemptMax);
+    if (more) attempt = clock_.call_within(kAttemptMax, call);
     auto socket = co_await connect_socket(addresses[i], std::move(attempt));
     if (socket) co_return socket;
     last = socket.error();

@@ -11,7 +11,6 @@ namespace {
 // serves all ids of that time, so that etcd's log gets one more entry a minute, not one a commit.
 constexpr std::chrono::seconds kRequestLeaseUse{60};
 constexpr std::chrono::seconds kRequestLeaseLife{10 * 60 + 90};
-constexpr size_t kRequestIdLetters = 20;
 constexpr size_t kPageEntriesMax = 1000;
 constexpr int kListAttemptsMax = 3;
 
@@ -52,7 +51,7 @@ io::Task<Result<RangeReply>> EtcdMetadata::page(const std::string& prefix, const
 
 io::Task<Result<Snapshot>> EtcdMetadata::list(std::string prefix, io::Call call) {
   CO_TRY_VOID(check_prefix(prefix));
-  call.deadline = std::min(call.deadline, world_.clock.now() + kCallMax);
+  call = world_.clock.call_within(kCallMax, call);
   const std::string whole = data_ + prefix;
   size_t limit = kPageEntriesMax, bytes = 0;
   Snapshot snapshot;
@@ -80,7 +79,7 @@ io::Task<Result<Snapshot>> EtcdMetadata::list(std::string prefix, io::Call call)
 
 io::Task<Result<Commit>> EtcdMetadata::commit(Transaction transaction, io::Call call) {
   CO_TRY_VOID(check_transaction(transaction));
-  call.deadline = std::min(call.deadline, world_.clock.now() + kCallMax);
+  call = world_.clock.call_within(kCallMax, call);
   if (transaction.request_id.empty()) {
     transaction.request_id = world_.random.letters(kRequestIdLetters);
   }

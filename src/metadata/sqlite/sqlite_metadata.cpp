@@ -47,8 +47,7 @@ class SqliteMetadata final : public Metadata {
   };
 
   io::Call within(io::Call call) const {
-    call.deadline = std::min(call.deadline, world_.clock.now() + kCallMax);
-    return call;
+    return world_.clock.call_within(kCallMax, std::move(call));
   }
   int64_t elapsed_ms() const {
     return std::chrono::duration_cast<std::chrono::milliseconds>(world_.clock.now() - opened_)
