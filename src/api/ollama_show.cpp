@@ -144,8 +144,8 @@ namespace {
 std::shared_ptr<engine::Backend> backend_of(const Dependencies& dependencies,
                                             const std::string& model) {
   if (!dependencies.backends) return nullptr;
-  const auto holders = dependencies.backends->holders_of(model);
-  return holders.empty() ? nullptr : holders.front();
+  const auto servers = dependencies.backends->servers_of(model);
+  return servers.empty() ? nullptr : servers.front();
 }
 
 // An Ollama tells itself; of others it is known only that they answer.

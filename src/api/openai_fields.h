@@ -13,7 +13,8 @@
 
 namespace om::api {
 
-// To both APIs an absent member and null are the same.
+// To both APIs an absent member and null are the same. Ollama's routes use ObjectReader
+// (json_input.h), messages between nodes JsonFields (base/json_fields.h).
 // Every error is invalid_argument and names the member: "'messages[0].role' must be a string, not
 // a number".
 class Fields {

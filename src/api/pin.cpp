@@ -17,7 +17,7 @@ constexpr uint64_t kBodyBytesMax = 1 << 20;
 constexpr std::chrono::seconds kChangeMax{30};
 
 // Nodes that have it in memory; this one has no name where it is alone.
-std::vector<std::string> holders_of(const Dependencies& dependencies, const Digest& key) {
+std::vector<std::string> nodes_running(const Dependencies& dependencies, const Digest& key) {
   std::vector<std::string> nodes;
   for (const scheduler::LoadedModel& loaded : dependencies.scheduler.loaded()) {
     if (loaded.key != key || loaded.stopping || !loaded.part_of.empty()) continue;
@@ -35,7 +35,7 @@ io::Task<Result<std::vector<std::string>>> pin_model(const Dependencies& depende
          generation::find_model(dependencies.store, asked, generation::Purpose::chat));
   std::vector<std::string> nodes;
   if (node.empty()) {
-    nodes = holders_of(dependencies, model->manifest.runner_key());
+    nodes = nodes_running(dependencies, model->manifest.runner_key());
     if (nodes.empty()) nodes.push_back(dependencies.pins->self());
   } else {
     nodes.push_back(std::move(node));

@@ -40,7 +40,7 @@ Result<void> check_own_name(const std::string& name) {
               checked.error().what);
 }
 
-json::object describe_runners(const cluster::RunnerInfo& runner) {
+json::object describe_runner(const cluster::RunnerInfo& runner) {
   return {{"model", runner.model},
           {"context_length", runner.context_length},
           {"slots", runner.slots},
@@ -421,7 +421,7 @@ json::object ClusterAdmin::describe(const cluster::Member& member,
   object["ramp"] = node->ramp;
   object["blobs"] = node->blobs ? node->blobs->size() : 0;
   json::array runners;
-  for (const auto& runner : node->runners) runners.push_back(describe_runners(runner));
+  for (const auto& runner : node->runners) runners.push_back(describe_runner(runner));
   object["runners"] = std::move(runners);
   return object;
 }

@@ -36,7 +36,7 @@ const NodeInfo* View::find(std::string_view name) const {
   return found != nodes_->end() && (*found)->name == name ? found->get() : nullptr;
 }
 
-std::vector<const NodeInfo*> View::holders_of(const Digest& key) const {
+std::vector<const NodeInfo*> View::nodes_running(const Digest& key) const {
   std::vector<const NodeInfo*> holders;
   for (const auto& node : *nodes_) {
     if (node->runner_of(key)) holders.push_back(node.get());

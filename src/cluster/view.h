@@ -106,7 +106,7 @@ class View {
   }
   const NodeInfo* find(std::string_view name) const;  // Null: unknown.
   // The nodes that have the model in memory, ready or loading.
-  std::vector<const NodeInfo*> holders_of(const Digest& key) const;
+  std::vector<const NodeInfo*> nodes_running(const Digest& key) const;
 
   // What is another report than in `before`: a comparison of addresses a node, and nothing at all
   // where the View is the same. Keep this one while they are used.

@@ -36,7 +36,7 @@ TEST(View, RefusesTwoNodesOfOneName) {
 TEST(View, TellsWhoHasAModel) {
   auto view = View::of({node("a", 0, {"x"}), node("b", 0, {"y"}), node("c", 0, {"y", "x"})});
   ASSERT_TRUE(view);
-  const auto holders = view->holders_of(Digest::of("x"));
+  const auto holders = view->nodes_running(Digest::of("x"));
   ASSERT_EQ(holders.size(), 2u);
   EXPECT_EQ(holders[0]->name, "a");
   EXPECT_EQ(holders[1]->name, "c");

@@ -64,7 +64,7 @@ class Embedders {
     request.input = {"text"};
     co_return co_await generation_.embed(std::move(request), std::move(call));
   }
-  bool may_ask_all() const { return backends_.holders_of("m").size() == 2; }
+  bool may_ask_all() const { return backends_.servers_of("m").size() == 2; }
   io::Clock& clock() { return sim_.clock(); }
 
   using Body = io::Task<void> (*)(Embedders&);

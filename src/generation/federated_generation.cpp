@@ -165,7 +165,7 @@ io::Task<Result<model::Embedding>> FederatedGeneration::embed(model::EmbedReques
   }
   const io::TimePoint started = world_.clock.now();
   Error last{Errc::unavailable, "no backend that can be reached has the model"};
-  for (const auto& backend : backends_.holders_of(request.model)) {
+  for (const auto& backend : backends_.servers_of(request.model)) {
     const engine::ExternalModel* model = backend->find(request.model);
     if (!model) continue;
     const io::TimePoint sent = world_.clock.now();

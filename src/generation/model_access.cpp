@@ -149,7 +149,7 @@ scheduler::AcquireOptions make_acquire(const model::KeepAlive& keep_alive,
                                        const model::Standing& standing) {
   scheduler::AcquireOptions acquire;
   acquire.keep_alive = keep_alive;
-  acquire.key = standing.key;
+  acquire.client = standing.key;
   acquire.weight = standing.weight;
   acquire.patience = standing.patience;
   if (standing.batch) acquire.priority = scheduler::Priority::batch;

@@ -358,7 +358,7 @@ std::shared_ptr<PlacementDecision> ClusterScheduler::dry_run(const Target& targe
 bool ClusterScheduler::unload(const Digest& key) {
   bool was_loaded = local_.unload(key);
   const cluster::View view = nodes_->view();
-  for (const cluster::NodeInfo* node : view.holders_of(key)) {
+  for (const cluster::NodeInfo* node : view.nodes_running(key)) {
     if (node->name != self_ && nodes_->unload(node->name, key)) was_loaded = true;
   }
   return was_loaded;

@@ -34,7 +34,7 @@ void write(json::object& object, std::string_view name, const std::optional<int>
   if (value) object[name] = *value;
 }
 
-json::object encode_runner(const model::RunnerOptions& runner) {
+json::object encode_options(const model::RunnerOptions& runner) {
   json::object object;
   write(object, "num_ctx", runner.num_ctx);
   write(object, "num_batch", runner.num_batch);
@@ -110,7 +110,7 @@ AcquireOptions decode_options(const JsonFields& fields) {
   options.keep_alive_min =
       std::chrono::milliseconds(std::clamp<int64_t>(keep_alive_min_ms, 0, kKeepAliveMinMsMax));
   if (fields.text("priority") == "batch") options.priority = Priority::batch;
-  fields.read("key", options.key);
+  fields.read("key", options.client);
   fields.read("weight", options.weight);
   std::optional<int64_t> patience_ms;
   fields.read("patience_ms", patience_ms);
@@ -132,7 +132,7 @@ Result<std::string> encode_lease_request(const Target& target, const AcquireOpti
                       {"weights", target.weights.str()},
                       {"embedding", target.embedding},
                       {"trained_context", target.trained_context},
-                      {"runner", encode_runner(target.runner)},
+                      {"runner", encode_options(target.runner)},
                       {"fingerprint", options.fingerprint},
                       {"resumes", options.resumes},
                       {"may_evict", options.may_evict},
@@ -154,7 +154,7 @@ Result<std::string> encode_lease_request(const Target& target, const AcquireOpti
         std::chrono::duration_cast<std::chrono::milliseconds>(options.keep_alive_min).count();
   }
   if (options.priority == Priority::batch) object["priority"] = "batch";
-  if (!options.key.empty()) object["key"] = options.key;
+  if (!options.client.empty()) object["key"] = options.client;
   if (options.weight != 1) object["weight"] = options.weight;
   if (options.patience) {
     object["patience_ms"] =

@@ -16,7 +16,7 @@ using testing::target;
 
 AcquireOptions of_key(std::string key, double weight = 1) {
   AcquireOptions options;
-  options.key = std::move(key);
+  options.client = std::move(key);
   options.weight = weight;
   return options;
 }

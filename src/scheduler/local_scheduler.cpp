@@ -32,14 +32,17 @@ Error queue_full() {
 class LocalLease final : public Lease {
  public:
   LocalLease(LocalScheduler& scheduler, const Digest& key, const Waiter& waiter, io::TimePoint now)
-      : scheduler_(scheduler.self_), key_(key), instance_(waiter.granted), holder_(waiter.holder) {
+      : scheduler_(scheduler.self_),
+        key_(key),
+        instance_(waiter.granted),
+        running_(waiter.running) {
     const io::Duration waited = now - waiter.since;
     load_time_ = waiter.saw_load ? std::min(instance_->load_time, waited) : io::Duration{};
     queue_time_ = waited - load_time_;
   }
   ~LocalLease() override {
     if (auto scheduler = scheduler_.lock()) {
-      (*scheduler)->release(key_, instance_, holder_, !failed_);
+      (*scheduler)->release(key_, instance_, running_, !failed_);
     }
   }
   LocalLease(const LocalLease&) = delete;
@@ -54,22 +57,22 @@ class LocalLease final : public Lease {
   }
   void note_prompt_progress(const engine::PromptProgress& progress) override {
     auto scheduler = scheduler_.lock();
-    if (scheduler) (*scheduler)->note_progress(key_, *instance_, *holder_, progress);
+    if (scheduler) (*scheduler)->note_progress(key_, *instance_, *running_, progress);
   }
   void note_first_token() override {
     auto scheduler = scheduler_.lock();
-    if (scheduler) (*scheduler)->note_first_token(*instance_, *holder_);
+    if (scheduler) (*scheduler)->note_first_token(*instance_, *running_);
   }
   void note_end(const RunTimes& times) override {
     auto scheduler = scheduler_.lock();
-    if (scheduler) (*scheduler)->learn(key_, *instance_, *holder_, times);
+    if (scheduler) (*scheduler)->learn(key_, *instance_, *running_, times);
   }
 
  private:
   std::weak_ptr<LocalScheduler*> scheduler_;
   Digest key_;
   std::shared_ptr<Instance> instance_;
-  std::list<Holder>::iterator holder_;
+  std::list<RunningRequest>::iterator running_;
   io::Duration load_time_{}, queue_time_{};
   bool failed_ = false;
 };
@@ -196,7 +199,7 @@ io::Task<Result<std::unique_ptr<Lease>>> LocalScheduler::wait_for_grant(const Ta
                                                                         Waiter& waiter,
                                                                         io::Call call) {
   const Digest key = target.key();
-  ModelEntry& entry = entry_of(target);  // Stays while a waiter or a holder is in it.
+  ModelEntry& entry = entry_of(target);  // Stays while a waiter or a running request is in it.
   waiter.wish.emplace(waiter.context, target.runner);
   CO_TRY_VOID(admit(entry, waiter));
   waiter.suspect = quarantine_.is_suspect(waiter.options.fingerprint, world_.clock.now());
@@ -230,7 +233,7 @@ Result<void> LocalScheduler::enter(const Digest& key, ModelEntry& entry, Waiter&
   const AcquireOptions& options = waiter.options;
   const double weight = std::clamp(options.weight, FairQueue::kWeightMin, FairQueue::kWeightMax);
   const auto entered =
-      room_.enter({waiter.id, options.key, weight, options.priority == Priority::batch});
+      room_.enter({waiter.id, options.client, weight, options.priority == Priority::batch});
   if (entered.displaced) refuse_displaced(*entered.displaced);
   if (entered.accepted) return {};
   entry.remove(waiter, false);
@@ -252,10 +255,10 @@ bool LocalScheduler::can_grant(const Digest& key, const ModelEntry& entry,
 }
 
 void LocalScheduler::release(const Digest& key, const std::shared_ptr<Instance>& instance,
-                             std::list<Holder>::iterator holder, bool answered) {
-  if (answered && !instance->died) quarantine_.acquit(holder->fingerprint);
-  note_first_token(*instance, *holder);
-  instance->holders.erase(holder);
+                             std::list<RunningRequest>::iterator request, bool answered) {
+  if (answered && !instance->died) quarantine_.acquit(request->fingerprint);
+  note_first_token(*instance, *request);
+  instance->running.erase(request);
   instance->exclusive = false;
   requests_running.subtract();
   if (ModelEntry* entry = find_entry(key, *instance)) {
@@ -273,43 +276,43 @@ ModelEntry* LocalScheduler::find_entry(const Digest& key, const Instance& instan
 
 // The rate is learned while the prompt is evaluated: a slow node is to be known as one before it
 // has given its first answer.
-void LocalScheduler::note_progress(const Digest& key, Instance& instance, Holder& holder,
+void LocalScheduler::note_progress(const Digest& key, Instance& instance, RunningRequest& request,
                                    const engine::PromptProgress& progress) {
-  holder.prompt_left = progress.left;
+  request.prompt_left = progress.left;
   const PromptShare::Mark now = instance.prompts.mark(world_.clock.now());
   // Another prompt, under the same lease.
-  if (progress.evaluated < holder.learned.evaluated) {
-    holder.learned = {};
-    holder.marked = now;
+  if (progress.evaluated < request.learned.evaluated) {
+    request.learned = {};
+    request.marked = now;
   }
-  const int64_t tokens = progress.evaluated - holder.learned.evaluated;
+  const int64_t tokens = progress.evaluated - request.learned.evaluated;
   ModelEntry* entry = find_entry(key, instance);
   if (entry == nullptr || tokens < kPromptTokensMin) return;
   entry->prompt_rate.add(
       static_cast<double>(tokens),
-      part_of(progress.time - holder.learned.time, PromptShare::of_prompt(holder.marked, now)));
-  holder.learned = progress;
-  holder.marked = now;
+      part_of(progress.time - request.learned.time, PromptShare::of_prompt(request.marked, now)));
+  request.learned = progress;
+  request.marked = now;
 }
 
-void LocalScheduler::note_first_token(Instance& instance, Holder& holder) {
-  holder.prompt_left = 0;
-  if (holder.first_token) return;
-  holder.first_token = instance.prompts.end(world_.clock.now());
+void LocalScheduler::note_first_token(Instance& instance, RunningRequest& request) {
+  request.prompt_left = 0;
+  if (request.first_token) return;
+  request.first_token = instance.prompts.end(world_.clock.now());
 }
 
-void LocalScheduler::learn(const Digest& key, Instance& instance, const Holder& holder,
+void LocalScheduler::learn(const Digest& key, Instance& instance, const RunningRequest& request,
                            const RunTimes& times) {
   ModelEntry* entry = find_entry(key, instance);
   if (entry == nullptr) return;
-  const int64_t evaluated = times.prompt_tokens - times.cached_tokens - holder.learned.evaluated;
+  const int64_t evaluated = times.prompt_tokens - times.cached_tokens - request.learned.evaluated;
   // Told as if it had run alone, so that it means the same whoever runs there when it is used.
   const PromptShare::Mark end = instance.prompts.mark(world_.clock.now());
-  const PromptShare::Mark first = holder.first_token.value_or(end);
-  const bool prompt = entry->prompt_rate.add(static_cast<double>(evaluated),
-                                             part_of(times.prompt_time - holder.learned.time,
-                                                     PromptShare::of_prompt(holder.marked, first)));
-  const double beside = static_cast<double>(instance.holders.size()) - 1;
+  const PromptShare::Mark first = request.first_token.value_or(end);
+  const bool prompt = entry->prompt_rate.add(
+      static_cast<double>(evaluated), part_of(times.prompt_time - request.learned.time,
+                                              PromptShare::of_prompt(request.marked, first)));
+  const double beside = static_cast<double>(instance.running.size()) - 1;
   const bool answer = entry->output_rate.add(
       static_cast<double>(times.output_tokens) * (1 + kBatchSlowdown * std::max(0.0, beside)),
       part_of(times.output_time, PromptShare::of_answer(first, end)));
@@ -370,7 +373,7 @@ LoadedModel LocalScheduler::loaded_model(const Digest& key, const ModelEntry& en
   model.on_card = graphics.whole();
   model.context_length = instance.plan.context;
   model.slots = instance.plan.slots;
-  model.running = static_cast<int>(instance.holders.size());
+  model.running = static_cast<int>(instance.running.size());
   model.queued = static_cast<int>(entry.waiters.size());
   model.loading = instance.phase == RunnerState::Phase::loading;
   model.stopping = instance.phase == RunnerState::Phase::leaving || instance.is_draining();
@@ -424,8 +427,8 @@ cluster::RunnerInfo LocalScheduler::runner_info(const ModelEntry& entry, LoadedM
   runner.rates_are_old =
       runner.output_rate > 0 && world_.clock.now() - entry.measured_at > kRatesOld;
   runner.value = in_steps(entry.expected_loss(world_.clock.now()));
-  for (const Holder& holder : entry.instance->holders) {
-    runner.pending_prompt_tokens += holder.prompt_left;
+  for (const RunningRequest& request : entry.instance->running) {
+    runner.pending_prompt_tokens += request.prompt_left;
   }
   for (const auto& [id, waiter] : entry.waiters) {
     runner.pending_prompt_tokens += waiter->options.prompt_tokens;

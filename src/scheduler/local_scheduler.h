@@ -97,12 +97,13 @@ class LocalScheduler final : public Scheduler {
   void leave(ModelEntry& entry, Waiter& waiter, bool served);
   bool can_grant(const Digest& key, const ModelEntry& entry, const Waiter& waiter) const;
   void release(const Digest& key, const std::shared_ptr<Instance>& instance,
-               std::list<Holder>::iterator holder, bool answered);
+               std::list<RunningRequest>::iterator request, bool answered);
   ModelEntry* find_entry(const Digest& key, const Instance& instance);  // Null: has another now.
-  void note_first_token(Instance& instance, Holder& holder);
-  void note_progress(const Digest& key, Instance& instance, Holder& holder,
+  void note_first_token(Instance& instance, RunningRequest& request);
+  void note_progress(const Digest& key, Instance& instance, RunningRequest& request,
                      const engine::PromptProgress& progress);
-  void learn(const Digest& key, Instance& instance, const Holder& holder, const RunTimes& times);
+  void learn(const Digest& key, Instance& instance, const RunningRequest& request,
+             const RunTimes& times);
   void distrust(const std::shared_ptr<Instance>& instance, const Error& error);
   ModelEntry& entry_of(const Target& target);
   LoadedModel loaded_model(const Digest& key, const ModelEntry& entry) const;

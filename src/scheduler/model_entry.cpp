@@ -85,7 +85,7 @@ void ModelEntry::add(Waiter& waiter) {
                             : static_cast<double>(options.outline.bytes) / kBytesPerToken;
   QueuedRequest request{
       .id = waiter.id,
-      .key = options.key,
+      .key = options.client,
       .weight = options.weight,
       .priority = options.priority == Priority::batch ? kBatchClass : kInteractiveClass,
       .work = prompt + kOutputWeight * kOutputTokens,

@@ -20,7 +20,7 @@
 namespace om::scheduler {
 
 // A request that holds a slot.
-struct Holder {
+struct RunningRequest {
   std::string fingerprint;
   int64_t prompt_left = 0;         // Tokens of its prompt that the runner has not evaluated yet.
   engine::PromptProgress learned;  // The part that the entry's rate has learned, up to `marked`.
@@ -52,7 +52,7 @@ struct Instance {
   std::optional<LaunchWish> wish;  // The wish it was loaded for.
   std::unique_ptr<engine::LoadableEngine> engine;
   io::CancelSource load_cancel;
-  std::list<Holder> holders;
+  std::list<RunningRequest> running;
   PromptShare prompts;
   bool unhealthy = false, exclusive = false, died = false;
   std::optional<Digest> in_the_way_of;  // The model whose load waits for this one's memory.
@@ -79,7 +79,7 @@ struct Waiter {
   std::vector<Plan> plans;
 
   std::shared_ptr<Instance> granted;
-  std::list<Holder>::iterator holder;  // In granted->holders.
+  std::list<RunningRequest>::iterator running;  // In granted->running.
   std::optional<Error> refused;
   bool saw_load = false;
   io::Event wake;

@@ -3,14 +3,14 @@
 #include <algorithm>
 #include <numeric>
 
+#include "scheduler/placement.h"
+
 namespace om::scheduler {
 namespace {
 
 constexpr double kMsPerSecond = 1000;
 // A load that the reports show as running is half done on average.
 constexpr double kLoadLeft = 0.5;
-// A busy model is given this long before it is asked to make room (LocalScheduler's kDrainAfter).
-constexpr double kDrainAfterMs = 2000;
 // What was measured long ago may have been an hour in which something else kept the machine busy:
 // an idle runner then counts as this much of the usual at least, so that a request finds out.
 constexpr double kTriedPart = 0.5;
@@ -115,15 +115,15 @@ NodeCandidate NodeCost::estimate(NodeNumber number, io::Random& random) {
   const bool serves =
       runner != nullptr && !lost && !runner->stopping && runner->context_length >= request_.context;
   if (serves) {
-    serve(candidate, node, *runner, extra);
+    charge_serving(candidate, node, *runner, extra);
   } else if ((runner == nullptr || lost) && extra.loading) {
     // Sent there to be loaded a moment ago: whoever comes next joins it.
     cluster::RunnerInfo loading;
     loading.slots = options_.slots;
-    serve(candidate, node, loading, extra);
+    charge_serving(candidate, node, loading, extra);
     candidate.cost.load = std::max(0.0, load_ms(node) - ms_of(now_ - extra.load_since));
   } else {
-    load(candidate, node, runner == nullptr ? 0 : runner->size_bytes);
+    charge_load(candidate, node, runner == nullptr ? 0 : runner->size_bytes);
     if (runner != nullptr && !lost) {
       // It has to run empty before a larger one can take its place.
       const double ahead = std::max(0, runner->running + runner->queued + extra.requests);
@@ -137,8 +137,8 @@ NodeCandidate NodeCost::estimate(NodeNumber number, io::Random& random) {
   return candidate;
 }
 
-void NodeCost::serve(NodeCandidate& candidate, const cluster::NodeInfo& node,
-                     const cluster::RunnerInfo& runner, const LoadOverlay::Extra& extra) {
+void NodeCost::charge_serving(NodeCandidate& candidate, const cluster::NodeInfo& node,
+                              const cluster::RunnerInfo& runner, const LoadOverlay::Extra& extra) {
   candidate.loaded = true;
   candidate.measured = runner.prompt_rate > 0 && runner.output_rate > 0;
   CostTerms& cost = candidate.cost;
@@ -188,8 +188,8 @@ double NodeCost::load_ms(const cluster::NodeInfo& node) const {
   return options_.load_start_ms + static_cast<double>(bytes) / rate * kMsPerSecond;
 }
 
-void NodeCost::load(NodeCandidate& candidate, const cluster::NodeInfo& node,
-                    uint64_t own_bytes) const {
+void NodeCost::charge_load(NodeCandidate& candidate, const cluster::NodeInfo& node,
+                           uint64_t own_bytes) const {
   CostTerms& cost = candidate.cost;
   const uint64_t promised =
       state_.overlay.load_bytes(candidate.node, request_.outline.model, node.reported);
@@ -198,7 +198,7 @@ void NodeCost::load(NodeCandidate& candidate, const cluster::NodeInfo& node,
   const bool on_card = make_card_room(candidate, node, promised);
   candidate.load_room = on_card ? card_room_of(node) : candidate.free_bytes;
   if (!on_card && request_.load_bytes > free) {
-    make_room(candidate, node, request_.load_bytes - free);
+    charge_room(candidate, node, request_.load_bytes - free);
   }
   if (candidate.excluded != Exclusion::none) return;
 
@@ -245,17 +245,17 @@ bool NodeCost::make_card_room(NodeCandidate& candidate, const cluster::NodeInfo&
     free += idle[ending]->graphics_bytes;
   }
   if (free < request_.load_bytes) return false;
-  for (const cluster::RunnerInfo* victim : std::span(idle).first(ending)) end(candidate, *victim);
+  for (const auto* victim : std::span(idle).first(ending)) charge_end(candidate, *victim);
   return true;
 }
 
-void NodeCost::end(NodeCandidate& candidate, const cluster::RunnerInfo& victim) const {
+void NodeCost::charge_end(NodeCandidate& candidate, const cluster::RunnerInfo& victim) const {
   candidate.evictions.push_back(victim.model);
   candidate.cost.evict += std::max(options_.evict_ms, victim.value * kMsPerSecond);
 }
 
-void NodeCost::make_room(NodeCandidate& candidate, const cluster::NodeInfo& node,
-                         uint64_t missing) const {
+void NodeCost::charge_room(NodeCandidate& candidate, const cluster::NodeInfo& node,
+                           uint64_t missing) const {
   // Idle ones first, then least worth first, as the node itself will do.
   std::vector<const cluster::RunnerInfo*> victims;
   for (const cluster::RunnerInfo& runner : node.runners) {
@@ -268,10 +268,10 @@ void NodeCost::make_room(NodeCandidate& candidate, const cluster::NodeInfo& node
   for (const cluster::RunnerInfo* victim : victims) {
     if (gained >= missing) break;
     gained += victim->size_bytes;
-    end(candidate, *victim);
+    charge_end(candidate, *victim);
     if (!is_busy(*victim)) continue;
     const double rounds = 1.0 + static_cast<double>(victim->queued) / std::max(1, victim->slots);
-    candidate.cost.evict += kDrainAfterMs + rounds * service_ms(node, *victim);
+    candidate.cost.evict += ms_of(kDrainAfter) + rounds * service_ms(node, *victim);
   }
   if (gained < missing) candidate.excluded = Exclusion::no_memory;
 }

@@ -35,11 +35,12 @@ class NodeCost {
   Exclusion exclusion_of(NodeNumber number, double breaker_share) const;
   // The node's runner of the model failed, and no report has come since.
   bool runner_lost(NodeNumber number) const;
-  void serve(NodeCandidate& candidate, const cluster::NodeInfo& node,
-             const cluster::RunnerInfo& runner, const LoadOverlay::Extra& extra);
-  void load(NodeCandidate& candidate, const cluster::NodeInfo& node, uint64_t own_bytes) const;
-  void make_room(NodeCandidate& candidate, const cluster::NodeInfo& node, uint64_t missing) const;
-  void end(NodeCandidate& candidate, const cluster::RunnerInfo& victim) const;
+  void charge_serving(NodeCandidate& candidate, const cluster::NodeInfo& node,
+                      const cluster::RunnerInfo& runner, const LoadOverlay::Extra& extra);
+  void charge_load(NodeCandidate& candidate, const cluster::NodeInfo& node,
+                   uint64_t own_bytes) const;
+  void charge_room(NodeCandidate& candidate, const cluster::NodeInfo& node, uint64_t missing) const;
+  void charge_end(NodeCandidate& candidate, const cluster::RunnerInfo& victim) const;
   // Ends idle runners on cards if the model then lies there as a whole. Returns whether it does.
   bool make_card_room(NodeCandidate& candidate, const cluster::NodeInfo& node,
                       uint64_t promised) const;

@@ -160,7 +160,7 @@ RunnerState LocalScheduler::runner_state(const ModelEntry& entry, const Instance
   state.phase = instance.phase;
   state.context = instance.plan.context;
   state.slots = instance.plan.slots;
-  state.running = static_cast<int>(instance.holders.size());
+  state.running = static_cast<int>(instance.running.size());
   state.bytes = bytes_of(instance);
   state.graphics = graphics_of(instance);
   // Another node's model stands on a part: it ends with its lease.
@@ -175,8 +175,8 @@ RunnerState LocalScheduler::runner_state(const ModelEntry& entry, const Instance
 
 void LocalScheduler::grant(ModelEntry& entry, Waiter& waiter) {
   Instance& instance = *entry.instance;
-  CHECK(static_cast<int>(instance.holders.size()) < instance.plan.slots, "a slot given twice");
-  instance.holders.push_back({.fingerprint = waiter.options.fingerprint,
+  CHECK(static_cast<int>(instance.running.size()) < instance.plan.slots, "a slot given twice");
+  instance.running.push_back({.fingerprint = waiter.options.fingerprint,
                               .prompt_left = waiter.options.prompt_tokens,
                               .marked = instance.prompts.begin(world_.clock.now())});
   instance.exclusive = waiter.suspect;
@@ -189,7 +189,7 @@ void LocalScheduler::grant(ModelEntry& entry, Waiter& waiter) {
   entry.expires = io::kNever;
   entry.add_use(world_.clock.now());
   waiter.granted = entry.instance;
-  waiter.holder = std::prev(instance.holders.end());
+  waiter.running = std::prev(instance.running.end());
   leave(entry, waiter, true);
   waiter.wake.notify_all();
 }
@@ -231,7 +231,7 @@ void LocalScheduler::refuse_expired() {
 
 // The clock of keep_alive runs while a runner has nothing to do.
 void LocalScheduler::start_keep_alive(ModelEntry& entry) {
-  if (!entry.instance || !entry.instance->holders.empty()) return;
+  if (!entry.instance || !entry.instance->running.empty()) return;
   const bool forever = entry.keep_alive.count() < 0 || entry.pinned;
   const io::TimePoint now = world_.clock.now();
   const bool far = entry.keep_alive > io::kNever - now;
@@ -258,7 +258,7 @@ void LocalScheduler::end_idle() {
       if (entry->waiters.empty()) instance.load_cancel.cancel();
       continue;
     }
-    if (instance.phase != Phase::ready || !instance.holders.empty()) continue;
+    if (instance.phase != Phase::ready || !instance.running.empty()) continue;
     if (instance.is_draining()) {
       end(key, entry->instance, "unhealthy or in the way");
     } else if (entry->waiters.empty() && entry->expires <= now) {

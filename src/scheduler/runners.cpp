@@ -160,7 +160,7 @@ void LocalScheduler::died(const Digest& key, const std::weak_ptr<Instance>& weak
   std::set<std::string_view> suspects;  // The same question asked by many is one suspect.
   const engine::Blame blame = instance->engine->blame();
   if (blame != engine::Blame::none) {
-    for (const Holder& holder : instance->holders) suspects.insert(holder.fingerprint);
+    for (const RunningRequest& request : instance->running) suspects.insert(request.fingerprint);
   }
   for (const std::string_view suspect : suspects) {
     if (blame == engine::Blame::death) {
@@ -176,7 +176,7 @@ void LocalScheduler::died(const Digest& key, const std::weak_ptr<Instance>& weak
     entry.failures = 1;
   }
   log_error("runner died", field("model", entry.target.name),
-            field("requests", instance->holders.size()));
+            field("requests", instance->running.size()));
   end(key, instance, "died");
   pump();
 }

@@ -101,7 +101,7 @@ struct AcquireOptions {
   Priority priority = Priority::interactive;
   // Whose request it is, and what that counts against others that wait. Empty: nobody's in
   // particular, all of those share one turn.
-  std::string key;
+  std::string client;
   double weight = 1;
   std::optional<io::Duration> patience;  // Longest time it may wait for its turn.
   std::string fingerprint;  // Hash of the request's content, for quarantine. Empty: none.

@@ -60,7 +60,7 @@ std::vector<std::shared_ptr<Backend>> Backends::all_with(std::string_view model)
   return all;
 }
 
-std::vector<std::shared_ptr<Backend>> Backends::holders_of(std::string_view model) const {
+std::vector<std::shared_ptr<Backend>> Backends::servers_of(std::string_view model) const {
   std::vector<std::shared_ptr<Backend>> holders = all_with(model);
   std::erase_if(holders, [](const auto& backend) { return !backend->may_be_asked(); });
   std::ranges::stable_sort(holders, {}, [](const auto& backend) {

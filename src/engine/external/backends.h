@@ -23,7 +23,7 @@ class Backends {
 
   std::vector<std::shared_ptr<Backend>> list() const;  // By name.
   // Servers that have the model and may be asked now; healthy and least busy ones first.
-  std::vector<std::shared_ptr<Backend>> holders_of(std::string_view model) const;
+  std::vector<std::shared_ptr<Backend>> servers_of(std::string_view model) const;
   std::vector<std::shared_ptr<Backend>> all_with(std::string_view model) const;  // By name.
   bool any_has(std::string_view model) const;
   // Waits until all were asked once for their models, or the call ends.

@@ -33,7 +33,8 @@ Result<json::object> parse_message(std::string_view text) {
   return object;
 }
 
-// The fields of one message; the first that has another type than it should makes it corrupt.
+// The fields of one message of etcd, whose 64-bit numbers are strings; the first field of a wrong
+// type makes it corrupt. Messages between nodes: JsonFields.
 class Fields {
  public:
   explicit Fields(const json::object& object) : object_(object) {}

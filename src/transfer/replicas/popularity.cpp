@@ -8,7 +8,7 @@ namespace om::transfer {
 
 int copies_busy(const cluster::View& view, const Digest& key) {
   int requests = 0, slots = 0;
-  for (const cluster::NodeInfo* node : view.holders_of(key)) {
+  for (const cluster::NodeInfo* node : view.nodes_running(key)) {
     if (node->state != cluster::NodeState::ready) continue;
     const cluster::RunnerInfo* runner = node->runner_of(key);
     requests += runner->running + runner->queued;
