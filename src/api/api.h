@@ -31,7 +31,7 @@ struct Settings {
   std::vector<std::string> host_names;  // This machine's own names and addresses.
   std::vector<std::string> origins;     // OLLAMA_ORIGINS; added to the built-in ones.
   bool no_cloud = true;
-  // What keys count against others in the queue, by key_name(); others count 1.
+  // Weights of keys in the queue, by key_name(); other keys weigh 1.
   std::map<std::string, double> key_weights;
   // Whether the node takes requests, for /readyz; absent: always.
   std::function<bool()> ready;
@@ -49,7 +49,7 @@ struct Dependencies {
   transfer::Transfer& transfer;
   Settings settings;
   cluster::Admin* admin = nullptr;  // Null: the cluster's routes answer that there is none.
-  // Of a node of a cluster; null: it stands alone.
+  // In a cluster; null: the node is in none.
   transfer::Distribution* distribution = nullptr;
   // Foreign servers that answer too; both or none.
   engine::Backends* backends = nullptr;
@@ -69,13 +69,13 @@ void register_replicas(Router& router, const Dependencies& dependencies);
 void register_backends(Router& router, const Dependencies& dependencies);
 void register_pin(Router& router, const Dependencies& dependencies);
 
-// Models that only foreign servers have and that are not among `own`, each once, by name. None for
-// who asks as for a backend.
+// Models that only foreign servers have and that are not among `own`, each once, by name. None if
+// the sender uses this node as its backend.
 std::vector<engine::ExternalModel> external_models(const Dependencies& dependencies,
                                                    const Context& context,
                                                    const std::vector<store::StoredManifest>& own);
 
-// Tells in X-OllamaMax-Node, -Attempts and -Resumed how the answer came about. Before start().
+// Sets X-OllamaMax-Node, -Attempts and -Resumed. Call before start().
 void set_route_headers(Context& context, const generation::Route& route);
 
 class AccessRules;

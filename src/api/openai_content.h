@@ -13,9 +13,9 @@
 
 namespace om::api {
 
-// The parts of one message stay one message: texts are joined by a newline, images and audio stand
-// where they were among them. Roles "developer" and "function" become "system" and "tool"; a tool
-// message without a name takes it from the call it answers.
+// The parts of one message stay one message: texts are joined by a newline, images and audio keep
+// their places among them. Roles "developer" and "function" become "system" and "tool". A tool
+// message without a name takes it from the call that it answers.
 Result<std::vector<model::Message>> parse_openai_messages(const boost::json::array& messages);
 
 // Adds one part ({"type":"text"|"image_url"|"input_audio"|"refusal",...}) to a message.
@@ -26,8 +26,8 @@ Result<std::vector<boost::json::value>> parse_openai_tools(const boost::json::ar
 
 // "auto", "none", "required", {"type":"function","function":{"name":...}}; also the Responses API's
 // {"type":"function","name":...}. A named function must be among `tools`. With
-// {"type":"allowed_tools",...} of either API the tools that it does not name are taken out of
-// `tools`, and what is left is chosen from by its mode.
+// {"type":"allowed_tools",...} of either API, takes tools that it does not name out of `tools`, and
+// returns its mode.
 // Source: https://platform.openai.com/docs/api-reference/chat/create#chat-create-tool_choice
 Result<std::string> take_openai_tool_choice(const boost::json::value& choice,
                                             std::vector<boost::json::value>& tools);
@@ -38,7 +38,7 @@ Result<model::Think> parse_reasoning_effort(std::string_view effort);
 // An object's text, from the text that clients send back; an empty one stands for {}.
 Result<std::string> parse_tool_arguments(std::string_view text, std::string_view where);
 
-// The name a tool choice or history refers to; empty if the entry has none.
+// The name of a tool or tool choice; empty if it has none.
 std::string_view tool_function_name(const boost::json::value& tool);
 
 // Fills in tool_name of tool messages from the calls with the same id.

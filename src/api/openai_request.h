@@ -46,7 +46,7 @@ Result<Embeddings> parse_embeddings(const boost::json::object& body);
 Result<std::string> parse_model(const Fields& fields);
 // A JSON schema becomes the format; anything but an object is refused.
 Result<model::Format> parse_schema(const Fields& fields, std::string_view name);
-// num_predict from the first of the given fields that is there; it must be positive.
+// num_predict from the first of these fields that is present; it must be positive.
 Result<void> copy_token_limit(const Fields& fields, std::initializer_list<std::string_view> names,
                               boost::json::object& options);
 // The request's options for choice `index`: a given seed moves on, so that choices differ.

@@ -1,5 +1,5 @@
-// How much one request may bring, on every API: what a prompt costs grows with it, in places with
-// its square, and all of that is done on the io thread. Errors are invalid_argument with the bound.
+// Bounds of one request, on every API: the cost of a prompt grows with its size, partly with the
+// square, and the io thread pays it. Errors are invalid_argument with the bound.
 #pragma once
 
 #include <boost/json.hpp>
@@ -20,8 +20,8 @@ Result<void> check_list_size(const boost::json::array& list, size_t size_max,
                              std::string_view name);
 
 Result<void> check_images(size_t count);
-// Their number, that of their calls and that of their images, when they are all there: one part of
-// a body may have become several messages.
+// Checks the numbers of messages, calls and images. Call when all messages are there: one part of a
+// body may have become several.
 Result<void> check_messages(const std::vector<model::Message>& messages);
 
 }  // namespace om::api

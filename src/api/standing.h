@@ -16,14 +16,14 @@ namespace om::api {
 
 struct Settings;
 
-// The name of a key in settings and queues: it tells keys apart and gives none away.
+// The name of a key in settings and queues: tells keys apart without revealing them.
 std::string key_name(std::string_view key);
 
-// invalid_argument: a priority or a time that is none.
+// invalid_argument: not a priority, or not a time.
 Result<model::Standing> read_standing(const http::Headers& headers, const Settings& settings);
 
-// What every request for an answer takes over from the connection it came by: its id, its standing,
-// and under which key it may be picked up. Errors as read_standing().
+// Sets in `common` what the HTTP request tells: its id, its standing, and the key under which its
+// answer may be picked up. Errors as read_standing().
 Result<void> note_caller(model::RequestCommon& common, const Context& context,
                          const Settings& settings);
 

@@ -215,8 +215,8 @@ bool ClusterParts::has_lost_its_vote(const cluster::Member* self) const {
   return self && !self->voter && !hears;
 }
 
-// It starts anew then, which cuts off whom it answers longer than it drains; until then it serves
-// on.
+// Stepping down restarts the node, and that cuts off answers longer than the drain time. So the
+// node first waits until it is idle, for kStepDownMax at most.
 bool ClusterParts::may_step_down() {
   const io::TimePoint now = world_.clock.now();
   if (!without_vote_since_) without_vote_since_ = now;

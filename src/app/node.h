@@ -36,14 +36,14 @@ class Node {
   // already_exists: the address is in use; not_found: llama-server is missing; each with advice.
   io::Task<Result<void>> run(std::function<void()> on_ready);
   void stop();
-  // It entered or left a cluster, and is to be built anew; not when it was stopped meanwhile.
+  // The node entered or left a cluster and is to be built anew; false if it was stopped meanwhile.
   bool wants_restart() const { return restart_ && !stopping_; }
 
-  // A removed node is not, nor one that does not know the cluster's models yet, nor one that is in
-  // none where cluster.required is set.
+  // False for a node that was removed, that does not know the cluster's models yet, or that is in
+  // no cluster although cluster.required is set.
   bool ready() const;
   bool serves() const { return ready_; }
-  // Of its parts, while it serves.
+  // Its parts, while it serves.
   scheduler::LocalScheduler& local_scheduler() { return *local_scheduler_; }
   ClusterParts* cluster() { return cluster_.get(); }  // Null: in none.
   engine::Backends& backends() { return *backends_; }
@@ -94,8 +94,8 @@ class Node {
   io::TaskGroup tasks_;
 };
 
-// Runs one until SIGTERM or SIGINT, anew when it entered or left a cluster. A second signal ends it
-// at once. Errors as Node::run().
+// Runs a node until SIGTERM or SIGINT; builds it anew when it entered or left a cluster. A second
+// signal ends the process at once. Errors as Node::run().
 Result<void> run_node(const Settings& settings);
 
 }  // namespace om::app

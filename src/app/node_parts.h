@@ -25,7 +25,7 @@ Result<NodePaths> find_paths(io::Filesystem& files, const Settings& settings);
 std::string node_name(const Settings& settings);
 bool is_loopback(std::string_view host);
 
-// This machine's graphics cards, for the log, too. What cannot be asked counts as absent.
+// This machine's graphics cards; logs them. Cards that cannot be asked count as absent.
 using Cards = std::vector<engine::GraphicsCard>;
 io::Task<Cards> find_cards(io::World& world, const NodePaths& paths);
 

@@ -13,7 +13,7 @@
 
 namespace om::app {
 
-// What the file says, and does not hold because a variable says something else.
+// A setting of the file that a variable overrides.
 struct Overruled {
   std::string key, file, variable;  // `file`: with the line.
 };
@@ -80,7 +80,7 @@ struct SettingView {
   std::string key, value, from, help, variable;
 };
 
-// What was given, by key, before it becomes Settings. Later layers override earlier ones.
+// The given values by key, from which Settings are made. Later layers override earlier ones.
 class Config {
  public:
   // Looks up a variable of the environment; nullptr if unset.
@@ -95,8 +95,8 @@ class Config {
   // Ollama's variables and ours. A value that cannot be understood is an error, not a default.
   Result<void> apply_environment(const Environment& environment);
 
-  // `text` is as the file would have it, without quotes and brackets: not as a variable of Ollama
-  // that says the opposite.
+  // `text`: the value as in the file, without quotes and brackets (a variable of Ollama may say the
+  // opposite).
   Result<void> set(std::string_view key, std::string_view text, Source source,
                    std::string_view from);
 
@@ -116,17 +116,17 @@ class Config {
   std::map<std::string, Origin, std::less<>> origins_;
 };
 
-// "NAME=WEIGHT" taken apart. invalid_argument: no 16 hexadecimal digits, or a weight that is none.
+// Splits "NAME=WEIGHT". invalid_argument: NAME is not 16 hexadecimal digits, or WEIGHT no weight.
 Result<std::pair<std::string, double>> parse_key_weight(std::string_view text);
 
-// Takes "host", "host:port", "http://host:port", ":port" apart as OLLAMA_HOST is.
+// Splits "host", "host:port", "http://host:port" or ":port" as Ollama splits OLLAMA_HOST.
 struct HostPort {
   std::string scheme = "http", host, path;
   uint16_t port = 0;
 };
 Result<HostPort> parse_host(std::string_view text);
-// The same of cluster.listen: the port is that between nodes unless one is said, and ":port" means
-// all addresses.
+// The same for cluster.listen: the default port is that between nodes, and ":port" means all
+// addresses.
 Result<HostPort> parse_peer_listen(std::string_view text);
 
 }  // namespace om::app

@@ -1,7 +1,7 @@
 // Which foreign servers answer for us: a fact that all nodes agree on.
 //
-// Keys are no facts: they lie in files of mode 0600 on the nodes' disks, are in no backup and no
-// list, and a node that has not got one asks another node for it, inside the TLS between nodes.
+// Keys are not facts: they lie in files of mode 0600 on the nodes' disks, in no backup and no list.
+// A node that lacks a key asks another node for it, inside the TLS between nodes.
 #pragma once
 
 #include <functional>
@@ -39,14 +39,14 @@ class BackendTable {
   void start() { facts_.start(); }
   // Until the metadata were read once. Errors as the call says.
   io::Task<Result<void>> wait_synced(io::Call call) { return facts_.wait_synced(std::move(call)); }
-  // invalid_argument: the key cannot be sent. overloaded: kBackendsMax. Of one that is there, what
-  // is given here replaces what was.
+  // Replaces a backend of that name. invalid_argument: the key cannot be sent. overloaded:
+  // kBackendsMax.
   io::Task<Result<void>> add(engine::BackendSpec spec, std::string key, io::Call call);
   io::Task<Result<void>> remove(std::string name, io::Call call);  // not_found.
-  // What this node had before it entered a cluster becomes the cluster's. May be called again
-  // after a failure.
+  // Gives the cluster the backends that this node had before it entered. May be called again after
+  // a failure.
   io::Task<Result<void>> adopt(metadata::Snapshot own, io::Call call);
-  // For other nodes of the cluster. not_found.
+  // For other nodes of the cluster, which ask for it. not_found.
   Result<std::string> key_of(const std::string& name);
   io::Task<void> stop();
 
@@ -55,7 +55,7 @@ class BackendTable {
   Result<void> write_secret(const io::Path& path, std::string_view text);
   void take(const std::string& name, const std::string* value);
   void apply(engine::BackendSpec spec);
-  bool wants_key(const engine::BackendSpec& spec) const;  // The backend has that one, still.
+  bool wants_key(const engine::BackendSpec& spec) const;  // The key of `spec` is still wanted.
   io::Task<void> obtain_key(engine::BackendSpec spec);
 
   io::World& world_;

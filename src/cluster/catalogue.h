@@ -39,26 +39,25 @@ class Catalogue {
   std::vector<const Card*> list() const;
 
   io::Task<Result<void>> put(const store::Model& model, std::string_view manifest, io::Call call);
-  // `value`: what write_card() makes, whoever made it.
+  // `value`: from write_card(), here or on another node.
   io::Task<Result<void>> put_text(const model::Name& name, std::string value, io::Call call);
-  // put_text(), unless the name is known or was removed since `removal` was read. False: it was.
+  // put_text(), unless the name is known, or was removed since `removal` was read: then false.
   io::Task<Result<bool>> publish_text(const model::Name& name, std::string value,
                                       std::optional<metadata::Entry> removal, io::Call call);
   // put_text(), if the name's fact is still the one of `seen`. False: it is not.
   io::Task<Result<bool>> replace_text(const model::Name& name, std::string value,
                                       metadata::Revision seen, io::Call call);
-  // Of what `from` means to the cluster now. not_found; unavailable: it is replaced again and
-  // again.
+  // Copies what `from` means to the cluster now. not_found. unavailable: others replace it faster.
   io::Task<Result<void>> copy(const model::Name& from, const model::Name& to, io::Call call);
-  // False: it was not there. unavailable: it was replaced meanwhile.
+  // False: the name was unknown. unavailable: it was replaced meanwhile.
   io::Task<Result<bool>> remove(const model::Name& name, io::Call call);
 
-  // Asks what the name means by now, which the watch may not have told yet. That it was removed
-  // only the watch tells.
+  // Asks what the name means now: the watch may not have told it yet. Removals are left to the
+  // watch.
   io::Task<Result<void>> refresh(model::Name name, io::Call call);
 
-  // Called when a name was added, replaced (`card`) or removed, or means something that this
-  // version cannot read (null).
+  // Called after a change. `card` is the new one; null: the name was removed, or means something
+  // that this version cannot read.
   using Callback =
       std::function<void(const std::string& key, const Card* before, const Card* card)>;
   void on_change(Callback callback) { callback_ = std::move(callback); }
@@ -81,10 +80,10 @@ class Catalogue {
   FactTable facts_;
 };
 
-// The manifest in the value of a model's key; empty: it is of no form we know.
+// The manifest in the value of a model's key; nullopt: the value has no form we know.
 std::optional<std::string> manifest_in(std::string_view value);
 
-// The key of a name: complete, without capitals.
+// The key of a name: the complete name in small letters.
 std::string catalogue_key(const model::Name& name);
 
 }  // namespace om::cluster

@@ -1,5 +1,5 @@
-// Finds the nodes of a cluster that somebody wants to join, beside those its token names: their
-// addresses may have changed since. Whoever is found must still prove that it is of the cluster.
+// Finds nodes of the cluster to join beside those that the token names, whose addresses may have
+// changed since. A node that is found must still prove that it belongs to the cluster.
 #pragma once
 
 #include <memory>
@@ -22,7 +22,7 @@ struct DiscoverySource {
   enum class Kind {
     fixed,  // "HOST[:PORT]"
     dns,    // "dns:NAME[:PORT]": every address of a name, such as a Kubernetes headless service's.
-    mdns,   // "mdns": who announces itself on the local network; asks Debian's Avahi.
+    mdns,   // "mdns": nodes that announce themselves on the local network; asks Debian's Avahi.
   } kind = Kind::fixed;
   io::Endpoint endpoint;  // Not of mdns.
 };
@@ -30,15 +30,15 @@ struct DiscoverySource {
 // HOST[:PORT], [V6]:PORT or a bare V6 address. invalid_argument: something else.
 Result<io::Endpoint> parse_endpoint(std::string_view text, uint16_t default_port = kPeerPort);
 
-// invalid_argument: none of those.
+// invalid_argument: not a source.
 Result<std::vector<DiscoverySource>> parse_discovery(std::span<const std::string> texts);
 
-// All that the sources tell now, each endpoint once, in their order. A source that does not answer
-// is logged and left out. On the io thread.
+// All endpoints that the sources name now, each once, in the sources' order. A source that does not
+// answer is logged and left out. On the io thread.
 io::Task<std::vector<io::Endpoint>> discover(io::World& world, io::NameService& names,
                                              std::vector<DiscoverySource> sources, io::Call call);
 
-// The endpoint in a line of `avahi-browse --parsable --resolve`; nullopt: it tells of none.
+// The endpoint in a line of `avahi-browse --parsable --resolve`; nullopt: there is none.
 std::optional<io::Endpoint> read_avahi_line(std::string_view line);
 
 // Announces this node over mDNS for as long as it lives, through avahi-publish. On the io thread;

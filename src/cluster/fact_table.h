@@ -34,19 +34,19 @@ class FactTable {
   const std::map<std::string, Fact>& facts() const { return facts_; }
   const Fact* find(const std::string& key) const;
   bool synced() const { return synced_; }
-  // Up to here the metadata have told everything. Smaller than before where a backup was restored.
+  // Everything up to this revision is known here. It falls when a backup is restored.
   metadata::Revision revision() const { return revision_; }
-  // Whether the metadata told all of it when they were last asked, and tell the changes.
+  // Whether the last reading succeeded and changes are being watched.
   bool following() const { return following_; }
 
   // Called after changes: `value` is null when the key went.
   using Callback = std::function<void(const std::string& key, const std::string* value)>;
   void on_change(Callback callback) { callbacks_.push_back(std::move(callback)); }
 
-  // A commit of ours: seen here at once, before the watch tells it.
+  // Takes over a commit of our own at once, before the watch tells it.
   void apply(const std::string& key, const std::string* value, metadata::Revision revision);
 
-  io::Task<void> stop();  // What was seen until then is in the file afterwards.
+  io::Task<void> stop();  // The last state is in the file when it returns.
 
  private:
   void load_file();

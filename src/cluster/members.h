@@ -1,5 +1,5 @@
-// Who belongs to the cluster: a slow fact, agreed on in the metadata. Whether a node can be reached
-// is a fast one, and told by its reports.
+// Who belongs to the cluster: a slow fact, agreed on in the metadata. Whether a member can be
+// reached changes fast: reports tell that.
 #pragma once
 
 #include <map>
@@ -19,21 +19,21 @@ struct Member {
   io::Endpoint peer;      // Where other nodes reach it.
   bool draining = false;  // Gets no new requests until it is undrained.
   bool voter = false;     // Is to keep a copy of the metadata.
-  bool asked = false;     // As a voter: a person made it one, and it stays one.
-  // URLs of a voter's etcd member, once it has a vote. Where the facts are kept in an etcd that
-  // nodes do not run, a voter is a node that reaches it itself, and has no `etcd_peer`.
+  bool asked = false;     // A person made it a voter, and it stays one.
+  // URLs of a voter's etcd member, once it has a vote. With an external etcd, a voter is a node
+  // that reaches that etcd itself; `etcd_peer` is then empty.
   std::string etcd_client, etcd_peer;
   std::string serial;          // Of its certificate, or an older one: earlier ones are refused.
   std::string version;         // Of the program it runs.
   int64_t joined_seconds = 0;  // Unix time.
 
-  // Before, its death or life changes nothing for a majority.
+  // Only then do its life and death count for a majority.
   bool has_vote() const { return voter && !etcd_client.empty(); }
   bool uses_external_etcd() const { return has_vote() && etcd_peer.empty(); }
 };
 
 std::string write_member(const Member& member);
-// Takes a node out, with all that is known of it alone.
+// Takes a node out, with the facts that are about this node only.
 std::vector<metadata::Operation> removal_of(const std::string& node);
 Result<Member> read_member(std::string_view json);  // corrupt: not one.
 
@@ -51,10 +51,11 @@ class Members {
   std::vector<Member> list() const;  // By name.
   void on_change(std::function<void()> callback) { callback_ = std::move(callback); }
 
-  // Changes one record as `change` says, as often as others get in between. not_found: no member.
+  // Changes one record by `change`, anew whenever somebody else wrote it meanwhile. not_found: no
+  // member.
   io::Task<Result<void>> update(std::string name, std::function<void(Member&)> change,
                                 io::Call call);
-  // not_found. Its certificate is refused from then on; a new node may take the name.
+  // The node's certificate is refused from then on; a new node may take the name. not_found.
   io::Task<Result<void>> remove(std::string name, io::Call call);
 
   io::Task<void> stop() { co_await facts_.stop(); }

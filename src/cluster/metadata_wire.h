@@ -18,7 +18,7 @@ metadata::Entry decode_entry(const boost::json::object& object);
 
 boost::json::object encode_snapshot(const metadata::Snapshot& snapshot);
 metadata::Snapshot decode_snapshot(const boost::json::object& object);
-// The same, each small enough for a line of its own. At least one.
+// The snapshot in pieces, at least one, each small enough for one line.
 std::vector<metadata::Snapshot> pages_of(metadata::Snapshot snapshot);
 
 boost::json::object encode_events(const std::vector<metadata::Event>& events);

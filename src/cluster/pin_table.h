@@ -1,4 +1,4 @@
-// Which models nodes keep in memory: a fact for each model and node, so that it outlives both.
+// Which models are pinned in the memory of which nodes: one fact a pin, which outlives restarts.
 #pragma once
 
 #include <functional>
@@ -19,14 +19,14 @@ struct Pin {
   bool operator==(const Pin&) const = default;
 };
 
-// A key that no node writes gives nothing.
+// nullopt: not the key of a pin.
 std::optional<Pin> read_pin(std::string_view key);
 
 // On the io thread; stop() must have returned before it is destroyed. Changes fail as
 // Metadata::commit() does.
 class PinTable {
  public:
-  // Whether there is a node of that name, besides this one.
+  // Whether another node has that name.
   using HasNode = std::function<bool(const std::string& name)>;
 
   // `self`: this node. `copy`: as FactTable's file.
@@ -41,15 +41,15 @@ class PinTable {
   std::vector<std::string> own() const;  // Models that this node is to keep.
   const std::string& self() const { return self_; }
 
-  // overloaded: kPinsMax. not_found: there is no such node. What is pinned already stays so.
+  // Pins that exist already stay. overloaded: kPinsMax. not_found: there is no such node.
   io::Task<Result<void>> add(std::vector<Pin> pins, io::Call call);
-  // Whichever of them there are.
+  // Pins that do not exist are no error.
   io::Task<Result<void>> remove(std::vector<Pin> pins, io::Call call);
   io::Task<Result<void>> remove_model(std::string model, io::Call call);  // On all nodes.
-  // What this node had before it entered a cluster, under whatever name, becomes its pins there.
-  // May be called again after a failure, as the next one.
+  // Turns the pins that this node had before it entered a cluster, under whatever name, into its
+  // pins there. This and take_over() may be called again after a failure.
   io::Task<Result<void>> adopt(const metadata::Snapshot& own, io::Call call);
-  // Of a node by itself, which was called otherwise before: all pins are its own.
+  // For a node without a cluster that had another name before: all pins become its own.
   io::Task<Result<void>> take_over(io::Call call);
   io::Task<void> stop() { return facts_.stop(); }
 

@@ -14,23 +14,23 @@
 
 namespace om::cluster {
 
-// A node that came back must show so many signs of life before it gets work, and then a growing
-// share of it.
+// A node that came back gets work after kGoodChecksMin signs of life, at first kRampFirst of its
+// share, all of it after kRampTime.
 inline constexpr int kGoodChecksMin = 3;
 inline constexpr std::chrono::seconds kRampTime{20};
 inline constexpr double kRampFirst = 0.1;
-// Says with a question for reports where other nodes reach the one that asks.
+// Sent with the request for reports: where other nodes reach the one that asks.
 inline constexpr std::string_view kAddressHeader = "OllamaMax-Address";
 
 // On the io thread; stop() must have returned before it is destroyed.
 //
 // One stream a node brings its reports and a beat every kBeatInterval. Silence of kSilenceMax or
-// a broken connection makes the node unreachable at once: nobody is asked, so a dead majority does
-// not matter. Connecting is tried again without end, with pauses up to kRetryMax.
+// a broken connection makes the node unreachable at once, without a vote: it works without a
+// majority. Connecting is tried again without end, with pauses up to kRetryMax.
 //
-// In a large cluster that is a stream for each pair of nodes. Then some nodes, the aggregators,
-// follow all others, and each other node has one of them tell it everything: the next one when
-// that falls silent, and each node itself again when none of them tells.
+// That is a stream for each pair of nodes: too many in a large cluster. There a few nodes, the
+// aggregators, follow all others, and each other node follows one aggregator. If that one falls
+// silent, it follows the next; if all do, it follows each node itself again.
 class Reports {
  public:
   static constexpr std::chrono::milliseconds kRetryFirst{200}, kRetryMax{1000};
@@ -38,12 +38,12 @@ class Reports {
   Reports(io::World& world, http::Client& client, std::function<NodeInfo()> self);
   ~Reports();
 
-  // The other nodes; those left out are forgotten. `aggregators`: the names of those that are asked
-  // about all others; empty: each is asked itself.
+  // The other nodes; a node that is left out is forgotten. `aggregators`: the names of nodes that
+  // tell of all others; empty: each node tells of itself.
   void set_peers(std::vector<engine::PeerLink> peers, std::vector<std::string> aggregators = {});
-  // Where other nodes reach this one: whom it asks hears it with the question.
+  // Where other nodes reach this one; sent with kAddressHeader.
   void tell_address(io::Endpoint own) { own_address_ = std::move(own); }
-  // Nodes that were told to drain: they are draining in the View before they have heard of it.
+  // Nodes that are to drain: the View shows them as draining before they have heard of it.
   void set_draining(std::set<std::string, std::less<>> nodes);
 
   // This node is in it, as of now.
@@ -61,10 +61,10 @@ class Reports {
     engine::PeerLink link;
     io::CancelSource stop;
   };
-  // What the aggregator that is asked has told so far.
+  // What the followed aggregator has told so far.
   struct Told {
-    std::map<std::string, NodeInfo> nodes;  // Also of some that are not known here yet.
-    std::set<std::string> forgotten;        // They left the cluster since it was asked.
+    std::map<std::string, NodeInfo> nodes;  // Some may not be known here yet.
+    std::set<std::string> forgotten;        // Nodes that left the cluster since.
   };
   io::Task<void> follow(std::shared_ptr<Peer> peer);
   http::ClientRequest question(const engine::PeerLink& link, std::string path) const;

@@ -1,4 +1,4 @@
-// What this node knows of the cluster: itself and what the other nodes' load reports tell.
+// What this node knows of the cluster: its own state, and the load reports of the other nodes.
 #pragma once
 
 #include <cstdint>
@@ -19,28 +19,28 @@ namespace om::cluster {
 struct RunnerInfo {
   std::string model;
   Digest manifest;
-  std::optional<int64_t> expires_ms;  // Until it is unloaded, if nobody asks; absent: never.
+  std::optional<int64_t> expires_ms;  // Time until it is unloaded if nobody asks; absent: never.
   bool stopping = false;
   Digest key;  // model::runner_key().
   int context_length = 0;
   int slots = 0, running = 0, queued = 0;
   uint64_t size_bytes = 0;
-  uint64_t graphics_bytes = 0;  // Of them, on graphics cards.
+  uint64_t graphics_bytes = 0;  // Part of size_bytes: on graphics cards.
   bool on_card = false;         // All of its layers.
   bool loading = false;
   double load_progress = 0;  // 0..1 while it loads, in steps: each one is a report.
   // Measured; 0: not yet. Tokens a second of one stream that runs alone, and of prompts.
   double output_rate = 0, prompt_rate = 0;
-  bool rates_are_old = false;         // Nothing was measured for long: they may be others now.
+  bool rates_are_old = false;         // Measured so long ago that they may have changed.
   int64_t pending_prompt_tokens = 0;  // Of running and queued requests, not yet evaluated.
   bool pinned = false;
-  // On other nodes, of a model that is larger than one.
+  // Of a split model, on another node.
   struct Part {
     std::string node;
     uint64_t bytes = 0;
   };
   std::vector<Part> parts;
-  std::string part_of;  // Not empty: no model, but a part of what that node runs.
+  std::string part_of;  // Not empty: not a model, but a part of one whose main node is this.
   double value = 0;     // Of keeping it, in seconds: cost of a reload x probability of use.
 };
 
@@ -55,7 +55,7 @@ struct ModelDemand {
   Digest key;  // As a runner's.
   double requests = 0;
   double wait_seconds = 0;  // For a slot, of all of them.
-  double lost_hits = 0;     // Where the prompt was warm was too busy.
+  double lost_hits = 0;     // Times the node where the prompt was warm was too busy.
 };
 
 // joining: has not reported yet. unreachable: its reports have stopped. draining: takes no new
@@ -65,7 +65,7 @@ enum class NodeState { joining, ready, draining, unreachable, removed };
 // One node as its last report told it.
 struct NodeInfo {
   bool is_reachable() const { return state != NodeState::unreachable; }
-  // It is asked, though one that is drained gets no new requests of clients.
+  // It can be asked; but while draining it gets no new requests of clients.
   bool answers() const { return state == NodeState::ready || state == NodeState::draining; }
 
   std::string name;  // Unique in the cluster.
@@ -79,7 +79,7 @@ struct NodeInfo {
   uint64_t memory_used = 0;                        // By models, loads in progress included.
   uint64_t graphics_total = 0, graphics_used = 0;  // Of both, on graphics cards.
   int cores = 0;                                   // Threads of a runner.
-  double processors = 0;  // Processor time there is for them, quotas included. 0: not told.
+  double processors = 0;  // Processor time for runners, quotas included. 0: not told.
   // Measured, bytes a second: of loads into memory, of blobs from other nodes. 0: not yet.
   double load_rate = 0, copy_rate = 0;
   std::vector<RunnerInfo> runners;
@@ -91,8 +91,8 @@ struct NodeInfo {
   const RunnerInfo* runner_of(const Digest& key) const;  // Null: not in memory.
 };
 
-// The cluster at one moment. Never changes: whoever decides on it sees one state throughout. Copies
-// share what they hold; any thread. A newer one shares what its reports have not changed.
+// The cluster at one moment. Immutable: a decision sees one state throughout. Copies are cheap and
+// may be read on any thread; a newer View shares the reports that did not change.
 class View {
  public:
   View() : nodes_(std::make_shared<const Nodes>()) {}
@@ -108,11 +108,11 @@ class View {
   // The nodes that have the model in memory, ready or loading.
   std::vector<const NodeInfo*> nodes_running(const Digest& key) const;
 
-  // What is another report than in `before`: a comparison of addresses a node, and nothing at all
-  // where the View is the same. Keep this one while they are used.
+  // The reports that differ from those in `before`. Cheap: one comparison of addresses a node, none
+  // if the View is the same. Keep this View while the pointers are used.
   std::vector<const NodeInfo*> changed_since(const View& before) const;
 
-  // With one node's newer report in place of its old one, or added. An older report changes
+  // A View with this report in place of the node's older one, or added. An older report changes
   // nothing.
   View with(NodeInfo report) const;
   View with(std::vector<NodeInfo> reports) const;

@@ -18,7 +18,7 @@ namespace om::engine {
 
 using Token = int32_t;
 
-// What constrains the answer: made by the room `prompt`, understood by llama-server's /completion.
+// What constrains the answer: made by the room `prompt` for llama-server's /completion.
 struct Constraint {
   std::string json_schema;  // Or a grammar, not both. Empty: none.
   std::string grammar;      // GBNF.
@@ -33,10 +33,10 @@ struct Constraint {
   bool tool_grammar = false;      // Sent as grammar_type "tool_calls".
 };
 
-// How far a runner is with a prompt; what it had cached is in neither count.
+// How far a runner is with a prompt. Cached tokens are in neither count.
 struct PromptProgress {
   int64_t evaluated = 0, left = 0;
-  std::chrono::nanoseconds time{};  // Since it began with it.
+  std::chrono::nanoseconds time{};  // Since the runner began with the prompt.
 };
 
 struct CompletionRequest {
@@ -48,16 +48,16 @@ struct CompletionRequest {
   int logprobs = -1;  // Alternatives per token; negative: no log probabilities.
   bool shift = true;
   std::string id;  // Of the request, for logs.
-  // Told by an engine of this node while it works on the prompt.
+  // Called while the prompt is evaluated, by engines of this node only.
   std::function<void(const PromptProgress&)> on_prompt_progress;
 };
 
-// What one event of the stream brought. Text ends on a whole UTF-8 character.
+// What one event of the stream brought. The text ends with a whole UTF-8 character.
 struct Piece {
   std::string text;
   std::vector<Token> tokens;  // May be empty while a character is incomplete.
   std::vector<model::Logprob> logprobs;
-  int64_t output_tokens = 0;  // Produced so far; more than the ids sent: some ids are missing.
+  int64_t output_tokens = 0;  // Produced so far. If more than the ids sent, some ids are missing.
 
   bool done = false;   // The reply is complete; the fields below hold.
   bool limit = false;  // Ended by num_predict or a full context.
@@ -73,7 +73,7 @@ class Completion {
   // After a piece with `done` it must not be asked again. unavailable: the runner died or was
   // wedged. cancelled, deadline_exceeded: as the call said.
   virtual io::Task<Result<Piece>> next() = 0;
-  // What next() would give at once, without waiting; nothing if it would wait.
+  // The next piece if it is here already; nullopt: next() would wait.
   virtual std::optional<Result<Piece>> ready() { return std::nullopt; }
 };
 
@@ -82,7 +82,7 @@ struct EmbeddingResult {
   int64_t tokens = 0;
 };
 
-// What a loaded model is, told by the engine itself.
+// Properties of a loaded model, as its engine tells them.
 struct Properties {
   int context_length = 0;    // Tokens one request may use, prompt and output.
   int slots = 0;             // Requests it works on at once.
@@ -92,8 +92,8 @@ struct Properties {
   uint64_t resident_bytes = 0;
 };
 
-// A loaded model that answers requests. It works on `properties().slots` of them at once; more are
-// the scheduler's fault. Completions must be gone before their engine.
+// A loaded model that answers requests, up to properties().slots at once; the scheduler sees to
+// that. Completions must be gone before their engine.
 class Engine {
  public:
   virtual ~Engine() = default;
@@ -108,7 +108,7 @@ class Engine {
   virtual io::Task<Result<std::vector<Token>>> tokenize(std::string text, bool add_special,
                                                         io::Call call) = 0;
   virtual io::Task<Result<std::string>> detokenize(std::vector<Token> tokens, io::Call call) = 0;
-  // Of a part of another node's model: where it is spoken to, while it runs. Models have none.
+  // The address of a running part of another node's model; nullopt: the engine runs a model.
   virtual std::optional<io::Endpoint> part_endpoint() const { return std::nullopt; }
 };
 

@@ -1,10 +1,9 @@
-// One answer while it is generated: tokens from a runner to parsed chunks, over the death of
-// runners.
+// One answer while it is generated: turns a runner's tokens into parsed chunks, and survives the
+// death of runners.
 //
-// A runner that dies before its first text is replaced invisibly; after it another one continues
-// from the prompt and what was generated, so that the client sees every token exactly once: text
-// goes to the client only out of pieces that are in the transcript, and the next runner begins
-// exactly after the transcript.
+// A runner that dies before its first text is replaced invisibly. If it dies later, another one
+// continues from the prompt and the transcript. The client sees every token exactly once: it gets
+// text only from pieces in the transcript, and the next runner begins exactly after the transcript.
 #pragma once
 
 #include <memory>
@@ -22,14 +21,14 @@
 namespace om::generation {
 
 inline constexpr int kAttemptsMax = 3;           // Runners one answer may use.
-inline constexpr int kNodesLostMax = 16;         // Nodes that may die under one answer besides.
-inline constexpr int kAttemptsUnstartedMax = 2;  // While none of them has sent anything.
+inline constexpr int kNodesLostMax = 16;         // Nodes that may die under one answer.
+inline constexpr int kAttemptsUnstartedMax = 2;  // Runners, while none of them has sent anything.
 
-// How many runners and nodes may still die under one request. It may have killed its runner, and
-// then the next one must not die of it, too. It did not kill a machine: those die of their own.
+// How many runners and nodes may still die under one request. Few runners: the request itself may
+// kill them. More nodes: a request does not kill a machine.
 class RunnerBudget {
  public:
-  // One more has died. `begun`: something of the answer was sent. False: it was the last one.
+  // One more has died. `begun`: something of the answer was sent. False: none is left to try.
   bool spend(bool node_lost, bool begun) {
     if (node_lost) return ++nodes_lost_ <= kNodesLostMax;
     return ++runners_lost_ < (begun ? kAttemptsMax : kAttemptsUnstartedMax);
@@ -38,11 +37,13 @@ class RunnerBudget {
  private:
   int runners_lost_ = 0, nodes_lost_ = 0;
 };
-// How often another place is looked for when the node is to be left.
+
+// kMoveInterval: how often another place is looked for while the node drains. kMoveLook: how often
+// it is checked whether the node drains.
 inline constexpr std::chrono::seconds kMoveInterval{5};
 inline constexpr std::chrono::milliseconds kMoveLook{200};
 
-// All that is settled before the first token.
+// What is settled before the first token.
 struct RunPlan {
   scheduler::Target target;
   scheduler::AcquireOptions acquire;
@@ -50,7 +51,7 @@ struct RunPlan {
   std::string media_marker;           // In its prompt; each runner has its own.
   prompt::Constraint constraint;
   prompt::AnswerFormat format;
-  std::vector<std::string> caller_stops;  // Told when they end the answer.
+  std::vector<std::string> caller_stops;  // The client is told if one of them ends the answer.
   bool want_context = false;              // Token ids of prompt and output in the last chunk.
   int context = 0;                        // Tokens prompt and output may take.
   bool resume = true;
@@ -58,7 +59,7 @@ struct RunPlan {
   std::unique_ptr<Recording> recording;  // Null: not kept.
   uint64_t id_seed = 0;                  // For ids of tool calls; 0: by chance.
   io::TimePoint started{};
-  std::chrono::nanoseconds load{};  // What the first runner took to be there.
+  std::chrono::nanoseconds load{};  // Time until the first runner was there.
 };
 
 // What a caller reads when no runner is left to try.
@@ -66,8 +67,8 @@ Error runner_stopped(const Error& error);
 
 engine::Constraint to_engine(prompt::Constraint constraint);
 
-// What is kept is kept before the client gets it, and an answer that is picked up begins with what
-// was kept; tokens after that come as after a runner's death.
+// A recorded answer keeps each piece before the client gets it. An answer that is picked up begins
+// with the kept pieces, and goes on as after a runner's death.
 //
 // On the io thread. Destroying it cancels the generation and gives the slot back.
 class AnswerRun final : public Answer {
@@ -86,7 +87,7 @@ class AnswerRun final : public Answer {
   model::Usage counted() const override;
 
  private:
-  // A piece's log probabilities, waiting for their text to be given out.
+  // A piece's log probabilities, until its text is given out.
   struct Waiting {
     size_t offset = 0;  // Bytes of text before the piece.
     std::vector<model::Logprob> logprobs;
@@ -138,11 +139,11 @@ class AnswerRun final : public Answer {
   std::vector<Waiting> waiting_;
   size_t given_out_ = 0;  // Bytes of generated text that have left the stop matcher.
 
-  std::optional<KeptPieces> kept_;  // Where the answer is recorded: not yet given out.
+  std::optional<KeptPieces> kept_;  // Only of a recorded answer.
   bool ended_ = false;
   bool has_call_ = false;       // A whole tool call was given out.
   std::shared_ptr<Move> move_;  // Null: the answer stays where it is.
-  io::TimePoint looked_{};      // Whether it is to move, or for a place.
+  io::TimePoint looked_{};      // When a move, or a place for it, was last looked for.
 
   std::optional<model::Chunk> chunk_, last_;  // To be given out, in this order.
   std::optional<Error> lost_;                 // What the runner died of, seen in ready().

@@ -1,4 +1,5 @@
-// One answer of whoever has the model: this cluster, or a foreign server, over their failures.
+// One answer from any holder of the model, this cluster or a foreign server; survives their
+// failures.
 #pragma once
 
 #include <functional>
@@ -23,7 +24,7 @@ io::Task<Result<std::unique_ptr<Answer>>> ask(Generation& generation,
 // On the io thread. Destroying it cancels the generation.
 class FederatedAnswer final : public Answer {
  public:
-  static constexpr size_t kTextBytesMax = 4 << 20;  // Of an answer that can still be continued.
+  static constexpr size_t kTextBytesMax = 4 << 20;  // Longer answers are not continued elsewhere.
   static constexpr int kHoldersMax = 8;             // Asked for one answer.
 
   using Request = HolderChoice::Request;
@@ -35,7 +36,7 @@ class FederatedAnswer final : public Answer {
 
   // Asks the best holder, then the next ones.
   io::Task<Result<void>> open();
-  // Instead of open(): this much of the answer was said already; next() asks for the rest.
+  // Instead of open(): `chunk` is the answer so far; next() asks for the rest.
   void assume(model::Chunk chunk);
   io::Task<Result<model::Chunk>> next() override;
   const Route& route() const override { return route_; }
@@ -50,8 +51,8 @@ class FederatedAnswer final : public Answer {
   Error with_own_reason(Error error) const;
   io::Task<Result<void>> go_on(Error error);
   std::optional<model::Chunk> end_by_limit() const;
-  void leave();                             // Whoever answered until now.
-  bool drop_repeated(model::Chunk& chunk);  // True: it said nothing else.
+  void leave();                             // Ends the holder's answer that runs.
+  bool drop_repeated(model::Chunk& chunk);  // True: nothing is left of the chunk.
   void note(model::Chunk& chunk);
   void complete(model::Usage& usage) const;
 
@@ -65,13 +66,13 @@ class FederatedAnswer final : public Answer {
   io::Call call_;
   Route route_;
   std::set<std::string> asked_;
-  io::TimePoint started_{}, first_{};  // first_: of what was said.
+  io::TimePoint started_{}, first_{};  // first_: when the first text came.
 
   engine::Emitted emitted_;
-  int64_t said_before_ = 0;    // Tokens of it, before who answers now.
-  int64_t prompt_tokens_ = 0;  // As who was asked first told them; 0: it did not.
+  int64_t said_before_ = 0;    // Tokens of emitted_ from earlier holders.
+  int64_t prompt_tokens_ = 0;  // As the first holder told; 0: not told.
   bool begun_ = false, plain_ = true;
-  bool may_repeat_ = false;  // Who answers now, what was said before, in front of its first text.
+  bool may_repeat_ = false;  // The present holder may begin with the text said before.
 
   std::unique_ptr<engine::BackendRequest> backend_;
   std::unique_ptr<engine::ExternalAnswer> external_;

@@ -1,5 +1,5 @@
-// Models of foreign servers beside our own: each request goes to who has its model, and to the next
-// one when that fails.
+// Models of foreign servers beside our own: each request goes to a holder of its model, and to the
+// next holder if that one fails.
 #pragma once
 
 #include <memory>
@@ -12,12 +12,13 @@
 
 namespace om::generation {
 
-// On the io thread. References outlive it. Our own copy of a model is asked first, unless a foreign
-// server is known to cost less (scheduler/backend_cost.h). An answer that breaks before its first
-// text is asked of the next holder, invisibly; after it, the next one that can go on from a given
-// text does, if what came is plain text; else the error is told. An answer that its client may pick
-// up is kept by whoever begins it: our own engines, if they have the model, keep their tokens, and
-// such an answer is not handed to a foreign server once it has begun.
+// On the io thread. References outlive it. Our own nodes are asked first, unless a foreign server
+// is known to cost less (scheduler/backend_cost.h).
+//
+// An answer that breaks before its first text is asked of the next holder, invisibly. After it, a
+// holder that can go on from a given text does so, if only plain text has come; else the client
+// gets the error. If the client may pick the answer up, the side that begins it keeps it: our
+// engines keep tokens, and such an answer is not handed to a foreign server once it has begun.
 class FederatedGeneration final : public Generation {
  public:
   // `records` null: no answer of a foreign server can be picked up.
@@ -41,7 +42,7 @@ class FederatedGeneration final : public Generation {
   std::string explain(const std::string& request_id) const override;
 
  private:
-  // `model`: as it is named there.
+  // `model`: the backend's name for it.
   io::Task<Result<model::Embedding>> embed_at(std::shared_ptr<engine::Backend> backend,
                                               std::string model, const model::EmbedRequest& request,
                                               io::Call call);

@@ -27,15 +27,14 @@ class Answer {
   virtual ~Answer() = default;
   // After a chunk with `done` it must not be asked again.
   virtual io::Task<Result<model::Chunk>> next() = 0;
-  // What next() would give at once, without waiting; nothing if it would wait, or for the last
-  // chunk. Chunks that came in one read can so leave in one write.
+  // The next chunk if it is here already, so that chunks that came in one read can leave in one
+  // write. nullopt: next() would wait, or gives the last chunk.
   virtual std::optional<Result<model::Chunk>> ready() { return std::nullopt; }
-  // Whether the chunk given out last is one that was kept under the request's key before: only such
-  // a one may its client have already.
+  // Whether the last chunk that was given out came from the record kept under the request's key:
+  // only then its client may have it already.
   virtual bool was_kept() const { return false; }
   virtual const Route& route() const = 0;
-  // Tokens of the prompt, and of what was given out so far, for whoever goes on with it. 0: not
-  // known.
+  // Tokens of the prompt and of the answer so far, for an engine that continues it. 0: not known.
   virtual model::Usage counted() const { return {}; }
 };
 
@@ -53,8 +52,8 @@ class Generation {
   virtual io::Task<Result<model::Embedding>> embed(model::EmbedRequest request, io::Call call) = 0;
   // Tokens of the rendered prompt (Anthropic's count_tokens). Loads the model if needed.
   virtual io::Task<Result<int64_t>> count_tokens(model::ChatRequest request, io::Call call) = 0;
-  // Where such a request would go now, and at which cost; nothing is run. Errors as chat() and
-  // generate() refuse it.
+  // Where the request would go now, and at which cost; nothing is run. Errors as of chat() and
+  // generate().
   virtual Result<Decision> dry_run(const model::ChatRequest& request) = 0;
   virtual Result<Decision> dry_run(const model::GenerateRequest& request) = 0;
   // As Scheduler::explain().
@@ -65,7 +64,7 @@ struct GenerationOptions {
   std::string node_name;
   int default_context = 0;     // OLLAMA_CONTEXT_LENGTH; 0: automatic.
   bool prefer_jinja = false;   // OLLAMA_GO_TEMPLATE=0.
-  bool resume = true;          // Of answers whose runner died after their first token.
+  bool resume = true;          // Go on with an answer whose runner died after its first token.
   Records* records = nullptr;  // Outlives the Generation. Null: no answer can be picked up.
 };
 

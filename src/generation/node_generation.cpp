@@ -260,8 +260,7 @@ io::Task<Result<std::unique_ptr<Answer>>> NodeGeneration::run(Job job, Leased le
   plan.resume = options_.resume;
   plan.want_context = want_context;
   plan.one_call = prepared.one_call;
-  // Those of the request itself; the model's PARAMETERs name others that are nobody's to be told
-  // of.
+  // Only the request's own stop strings: clients are not told of those in the model's PARAMETERs.
   plan.caller_stops = JsonFields(common.options).texts("stop");
   plan.constraint = std::move(prepared.rendered.constraint);
   plan.format = std::move(prepared.rendered.answer);

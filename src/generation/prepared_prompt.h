@@ -28,19 +28,19 @@ struct PreparedPrompt {
   std::vector<engine::Token> tokens;  // Empty if there are images: then rendered.prompt is sent.
   std::vector<std::string> media;
   int64_t token_count = 0;  // Images counted as kImageTokens each.
-  bool one_call = false;    // Of tools, at most.
+  bool one_call = false;    // At most one tool call is wanted.
 };
 
 // The model's stored messages and SYSTEM, then the request's.
 std::vector<model::Message> complete_messages(const store::Model& model,
                                               std::vector<model::Message> messages);
 
-// If it is too long and `truncate` is set, the oldest messages are left out, but never system
-// messages and the last one. invalid_argument: too long all the same, or the template refuses.
+// If the prompt is too long and `truncate` is set, leaves out the oldest messages, but no system
+// messages and not the last one. invalid_argument: still too long, or the template refuses.
 io::Task<Result<PreparedPrompt>> prepare_chat(PromptSetting setting, model::ChatRequest request,
                                               io::Call call);
 
-// If it is too long and `truncate` is set, num_keep tokens and the tail stay.
+// If the prompt is too long and `truncate` is set, its first num_keep tokens and its tail stay.
 io::Task<Result<PreparedPrompt>> prepare_generate(PromptSetting setting,
                                                   model::GenerateRequest request, io::Call call);
 

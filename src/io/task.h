@@ -1,5 +1,5 @@
-// The coroutine type of the whole program and the two values that travel with work: how long it
-// may take (Deadline) and whether anybody still wants it (CancelToken), together a Call.
+// The coroutine type of the whole program, and Call: until when a piece of work may take, and
+// whether anybody still wants it.
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>

@@ -1,5 +1,5 @@
-// All facts as text, whatever engine they come from: what `cluster backup` writes, and how facts
-// move from one engine to another.
+// All facts as text, from any engine: written by `cluster backup`, and used to move facts from one
+// engine to another.
 //
 // JSON lines: a head {"format":"ollamamax-metadata","version":1,"revision":R,"entries":N}, one line
 // {"key":"...","value":"..."} an entry in the order of keys, and {"sha256":"..."} of all bytes
@@ -14,14 +14,14 @@
 
 namespace om::metadata {
 
-// Without the entries that a lease holds: they tell who is here now, and their owners write them
-// again. Revisions and versions begin anew where it is imported.
+// Without entries that a lease holds: their owners write them again. Revisions and versions begin
+// anew after an import.
 std::string write_backup(const Snapshot& snapshot);
 
 // corrupt: cut, changed, or not a backup. unsupported: a newer version's.
 Result<Snapshot> read_backup(std::string_view text);
 
-// Puts of all entries in their order, in transactions that no engine refuses as too large.
+// Puts of all entries in order, in transactions that are small enough for every engine.
 std::vector<Transaction> puts_of(const Snapshot& snapshot);
 
 // Puts all entries into an empty engine, then reads them back and compares; answers how many.

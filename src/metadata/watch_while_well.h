@@ -14,8 +14,8 @@ namespace om::metadata {
 inline constexpr std::chrono::seconds kUnwellMax{3}, kWellLook{1};
 
 // The next events of `watch`. nullopt: its engine has been unwell for kUnwellMax. `well`: when it
-// was last well, kept by the caller from call to call. Errors as Watch::next()'s. On the io thread;
-// the references outlive the call.
+// was last well; updated here, kept by the caller from call to call. Errors as Watch::next()'s. On
+// the io thread; the references outlive the call.
 io::Task<Result<std::optional<std::vector<Event>>>> next_while_well(
     io::Clock& clock, const Metadata& engine, Watch& watch, io::TimePoint& well, io::Call call);
 

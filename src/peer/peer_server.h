@@ -24,19 +24,19 @@ struct Dependencies {
   scheduler::Scheduler& local;  // Of this node alone: a lease is never passed on.
   std::function<cluster::NodeInfo()> self;
   std::function<cluster::View()> view;  // For nodes that follow this one alone.
-  // Whether who asks is a member; only joins are answered to others.
+  // Whether the sender is a member; others get answers to joins only.
   std::function<Result<void>(const http::Request&)> authorize;
   // Whether a member's record says that it is a voter, or is to become one.
   std::function<bool(std::string_view node)> votes;
-  // Fills in how a model that this node shall run goes over several.
+  // Fills in the split of a model whose main node this one is.
   std::function<io::Task<Result<void>>(scheduler::Target&, io::Call)> plan_split;
 };
 
 // On the io thread; stop() must have returned before it is destroyed, after the http::Server.
 //
 //   GET    /peer/v1/report                  load reports and beats, without end
-//   GET    /peer/v1/reports                 the same of all nodes that this one follows: what was
-//                                           told by a beat holds until the next
+//   GET    /peer/v1/reports                 the same of all nodes that this one follows; a beat
+//                                           confirms all earlier lines
 //   POST   /peer/v1/leases                  a slot on a runner: waits, with pulses
 //   DELETE /peer/v1/leases/ID[?failed=1]    gives it back
 //   POST   /peer/v1/leases/ID/complete      pieces; also embed, tokenize, detokenize
@@ -59,12 +59,12 @@ class PeerServer {
                         http::ResponseWriter& response);
   // Paths that other rooms serve to nodes: `prefix` and everything below it.
   void mount(std::string prefix, http::Handler handler);
-  // On voters, from then on: the facts, joins, and the authority's key for other voters.
+  // On voters: from now on serves the facts, joins, and the authority's key for other voters.
   void serve_voters(metadata::Metadata& metadata, security::IdentityStore& identity);
   void start();
-  void forget(std::string_view node);  // It is gone: its leases are given back.
-  // It is no member any more: the streams of reports and facts that it reads end. What runs for it
-  // goes on, for it may have left of its own will, until forget().
+  void forget(std::string_view node);  // The node is gone: gives its leases back.
+  // The node is no member any more: ends the streams of reports and facts that it reads. Its
+  // requests go on until forget(), since it may have left of its own will.
   void tell_no_more(std::string_view node);
   size_t leases() const { return leases_.size(); }  // By other nodes, on runners here.
   // Gives no more leases, and waits until those given are back or `grace` is over.
@@ -76,7 +76,7 @@ class PeerServer {
                         http::ResponseWriter& response);
   struct Lines {
     std::string text;
-    bool has_more = false;  // At once.
+    bool has_more = false;  // More can be sent at once.
   };
   io::Task<void> stream(http::Request& request, http::ResponseWriter& response,
                         io::Duration interval, std::function<Lines()> next);

@@ -1,9 +1,8 @@
-// A completion for another node, and the last of what it has said: when only the connection breaks,
-// the other node goes on reading, and nothing is computed twice.
+// A completion for another node, and its last lines: if only the connection breaks, the other node
+// reads on, and nothing is computed twice.
 //
-// llama-server could keep a stream for who comes back, too. But it sits behind a unix socket, which
-// does not break alone, and it counts bytes of its own events; this counts what nodes tell each
-// other.
+// llama-server could also keep a stream for a client that comes back. But its unix socket does not
+// break alone, and it counts bytes of its own events; this counts lines between nodes.
 #pragma once
 
 #include <memory>
@@ -15,7 +14,7 @@
 
 namespace om::peer {
 
-// Kept of what was told already, and said ahead of who reads.
+// Kept of the lines already told, and of lines ahead of the reader.
 inline constexpr size_t kToldBytesMax = 64 << 10, kAheadBytesMax = 64 << 10;
 
 // On the io thread. run() owns the completion; destroy it after that has ended.
@@ -23,13 +22,13 @@ class RunningCompletion {
  public:
   explicit RunningCompletion(io::Clock& clock) : news_(clock), read_(clock) {}
 
-  // Until its end, an error (said as the last line), or cancel(). The lease outlives it.
+  // Runs until the end, an error (which becomes the last line), or cancel(). The lease outlives it.
   io::Task<void> run(scheduler::Lease& lease, std::string body);
   void cancel() { cancel_.cancel(); }
 
-  // Tells all from the line of this number on, until the end. unavailable: it is not kept any more,
-  // or another connection reads; the answer goes on elsewhere. Other errors: the other node is
-  // gone, and may come back.
+  // Writes all lines from number `from` on, until the end. unavailable: that line is not kept any
+  // more, or another connection reads; the answer goes on elsewhere. Other errors: the other node
+  // is gone, and may come back.
   io::Task<Result<void>> tell(size_t from, LineStream& out, io::Call call);
 
  private:

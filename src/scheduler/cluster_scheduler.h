@@ -15,16 +15,16 @@ namespace om::scheduler {
 
 // How often a request may be passed on because a node refused or was lost while it was asked.
 inline constexpr size_t kNodesTriedMax = 8;
-// How long a request waits for a node that has its model's files to come back, when none can be
-// reached; one whose answer has begun waits longer.
+// If no node with the model's files can be reached: how long a request waits for one to come back,
+// and how long it waits if its answer has begun.
 inline constexpr std::chrono::seconds kReturnPatience{10}, kResumePatience{20};
 inline constexpr std::chrono::milliseconds kReturnInterval{200};
-// How long reports of who has a model's files are waited for where nobody seems to have them: it
-// may have been made a moment ago.
+// If no node seems to have the model's files: how long to wait for reports, since the model may
+// have been made a moment ago.
 inline constexpr std::chrono::milliseconds kFilesWordMax{1500};
 
-// Asks the placement for the best node, then that node for a lease: it knows better and may refuse,
-// then the next one is asked. On the io thread. Requests need no agreement, only the View.
+// Asks placement for the best node, then that node for a lease. The node knows its own state better
+// and may refuse: then the next one is asked. On the io thread. Needs the View, no majority.
 class ClusterScheduler final : public Scheduler {
  public:
   // References outlive it. `local` is this node's own scheduler, which is stopped with it.
@@ -32,10 +32,10 @@ class ClusterScheduler final : public Scheduler {
                    std::string self, ReplicaOptions replicas = {});
   ~ClusterScheduler() override;
 
-  void start() { keeper_.start(); }  // Of the keeping of replicas.
+  void start() { keeper_.start(); }  // Begins to keep replicas.
   void stage_with(ReplicaKeeper::Stage stage) { keeper_.stage_with(std::move(stage)); }
   std::vector<cluster::ModelDemand> demand() const { return keeper_.demand(); }
-  // From then on a model that no node can hold is run by several. It outlives this object.
+  // From now on a model that no node can hold is split. `planner` outlives this object.
   void split_with(SplitPlanner& planner) { split_planner_ = &planner; }
 
   io::Task<Result<std::unique_ptr<Lease>>> acquire(Target target, AcquireOptions options,
@@ -55,13 +55,14 @@ class ClusterScheduler final : public Scheduler {
   friend class RoutedLease;
 
   bool leaving(std::string_view node) const;
-  std::optional<NodeCandidate> candidate(const std::string& node) const;  // Nothing: it has left.
-  // The same for all prompts of an answer, as long as it has a slot free. Empty: none has.
+  std::optional<NodeCandidate> candidate(const std::string& node) const;  // nullopt: it has left.
+  // The standby node: the same for all prompts of an answer while it has a slot free. Empty: no
+  // node has.
   std::string standby_for(const Target& target, std::string_view busy, uint64_t answer);
   PlacementRequest placement_request(const Target& target, const AcquireOptions& options);
   void remember(const std::string& id, std::string decision);
-  // One after the other, until one gives a lease. unavailable: none is left. `since`: when the
-  // request came, for its patience.
+  // Asks nodes one after the other until one gives a lease. unavailable: none is left. `since`:
+  // when the request came, for its patience.
   io::Task<Result<std::unique_ptr<Lease>>> acquire_on_any(const Target& target,
                                                           const AcquireOptions& options,
                                                           io::TimePoint since, io::Call call);
@@ -72,7 +73,7 @@ class ClusterScheduler final : public Scheduler {
   io::Task<Result<std::unique_ptr<Lease>>> acquire_on(const std::string& node, const Target& target,
                                                       const AcquireOptions& options, io::Call call);
 
-  // Over several nodes. not_found: not to be split, and nothing was tried.
+  // A lease on the model split over several nodes. not_found: it is not to be split.
   io::Task<Result<std::unique_ptr<Lease>>> acquire_split(const Target& target,
                                                          const AcquireOptions& options,
                                                          io::Call call);

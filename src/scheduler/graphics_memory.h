@@ -16,10 +16,10 @@ class GraphicsMemory {
   virtual io::Task<Result<uint64_t>> left() = 0;
 };
 
-// What llama-server leaves free on each card if not told otherwise (--fit-target), in bytes.
+// Bytes that llama-server leaves free on each card unless told otherwise (--fit-target).
 inline constexpr uint64_t kCardMargin = uint64_t{1} << 30;
 
-// Of these cards, what may be lent if so much is to stay free on each.
+// Memory of these cards that may be lent if `margin` stays free on each.
 uint64_t memory_left(const std::vector<engine::GraphicsCard>& cards, uint64_t margin);
 
 // Asks the program that lists this machine's cards.

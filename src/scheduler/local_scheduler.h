@@ -26,7 +26,7 @@ struct LocalSchedulerOptions {
   engine::LaunchOptions launch;  // What all runners share: program, directory, limits, KV type.
   double processors = 0;         // NodeResources::processors; 0: what this machine has.
   uint64_t memory_total = 0;     // For all runners together, at most; 0: what this machine has.
-  uint64_t memory_reserve = 0;   // To be left free of what note_memory_left() tells.
+  uint64_t memory_reserve = 0;   // To leave free of the memory that note_memory_left() tells.
   int default_context = 4096;    // OLLAMA_CONTEXT_LENGTH.
   int num_parallel = 0;          // OLLAMA_NUM_PARALLEL; 0: as many as memory allows, up to 4.
   int loaded_max = 0;            // OLLAMA_MAX_LOADED_MODELS; 0: as many as memory allows.
@@ -36,12 +36,12 @@ struct LocalSchedulerOptions {
   io::Duration backoff_max = std::chrono::seconds(60);
 };
 
-// What a request is told that finds no place in the queue, as Ollama says it.
+// What a request is told if the queue is full, in Ollama's words.
 Error queue_full();
 
-// decide() says what to do for the head of each queue; this class asks it whenever something
-// changed and does it. Everything between two awaits is one step, so its state is never half
-// changed: a request is settled (granted or refused) before its coroutine wakes.
+// decide() says what to do for the head of each queue; this class asks it after every change, and
+// does it. Everything between two awaits is one step, so that its state is never half changed: a
+// request is settled (granted or refused) before its coroutine wakes.
 class LocalScheduler final : public Scheduler {
  public:
   LocalScheduler(io::World& world, LocalSchedulerOptions options, engine::EngineFactory make_engine,
@@ -51,8 +51,8 @@ class LocalScheduler final : public Scheduler {
   io::Task<Result<std::unique_ptr<Lease>>> acquire(Target target, AcquireOptions options,
                                                    io::Call call) override;
   bool unload(const Digest& key) override;
-  // A pinned model is neither evicted nor does its keep-alive run out; only unload() ends that.
-  // False: it is not in memory.
+  // A pinned model is not evicted and its keep-alive does not run out; only unload() ends that.
+  // False: the model is not in memory.
   bool pin(const Digest& key, bool pinned);
   bool is_pinned(const Digest& key) const;  // Also while it is not in memory, after a death.
   bool is_loaded(const Digest& key) const;  // Or loading.
@@ -61,7 +61,7 @@ class LocalScheduler final : public Scheduler {
   // Called with a model that could not be read or loaded: its files may have rotted. Null: no more.
   void on_doubt(std::function<void(const Target&)> callback) { on_doubt_ = std::move(callback); }
   std::vector<LoadedModel> loaded() const override;
-  // Of this node alone, which knows what its runner did, and nothing of what is warm there.
+  // For this node alone, by what its runner did; what is warm there is not known here.
   std::shared_ptr<PlacementDecision> dry_run(const Target& target,
                                              const AcquireOptions& options) override;
   io::Task<void> stop() override;
@@ -69,20 +69,20 @@ class LocalScheduler final : public Scheduler {
   GgufPlanOptions plan_options() const {
     return {options_.launch, options_.num_parallel, options_.memory_total};
   }
-  int wanted_context(const Target& target) const;  // That it would be loaded with.
-  // What the machine has left for anybody now, with mapped files, as weights are, counted as left:
-  // from then on no load is begun that other programs left no room for.
+  int wanted_context(const Target& target) const;  // The context to load it with.
+  // Memory that the machine has left now. Mapped files, such as weights, count as left. From now on
+  // no load begins for which other programs left no room.
   void note_memory_left(uint64_t bytes);
-  // Cards that runners use besides, `left` of whose memory is free now. It is asked again before a
-  // load.
+  // Cards that runners may use as well; `left` of their memory is free now. `graphics` is asked
+  // again before a load.
   void use_graphics(std::unique_ptr<GraphicsMemory> graphics, uint64_t left);
   uint64_t memory_total() const { return main_total_ + graphics_total_; }  // For runners, now.
-  // From the next load on; nothing may be loaded or loading.
+  // For loads from now on. Nothing may be loaded or loading.
   void use_engines(engine::EngineFactory factory) { make_engine_ = std::move(factory); }
 
   cluster::NodeInfo node_info(std::string name) const;  // For the cluster's View.
   size_t waiting() const { return room_.size(); }
-  uint64_t memory_used() const;  // By runners, estimated or measured, what loads reserve included.
+  uint64_t memory_used() const;  // By runners and loads, estimated or measured.
 
  private:
   friend class LocalLease;
@@ -98,7 +98,7 @@ class LocalScheduler final : public Scheduler {
   bool can_grant(const Digest& key, const ModelEntry& entry, const Waiter& waiter) const;
   void release(const Digest& key, const std::shared_ptr<Instance>& instance,
                std::list<RunningRequest>::iterator request, bool answered);
-  ModelEntry* find_entry(const Digest& key, const Instance& instance);  // Null: has another now.
+  ModelEntry* find_entry(const Digest& key, const Instance& instance);  // Null: not its runner now.
   void note_first_token(Instance& instance, RunningRequest& request);
   void note_progress(const Digest& key, Instance& instance, RunningRequest& request,
                      const engine::PromptProgress& progress);
@@ -112,7 +112,7 @@ class LocalScheduler final : public Scheduler {
 
   // pump.cpp: decisions carried out.
   void pump();
-  // True: ask again. `ahead`: of the models before it, the first that waits for room.
+  // True: ask again. `ahead`: the first of the models before it that waits for room.
   bool pump_model(const Digest& key, ModelEntry& entry, std::optional<Ahead>& ahead);
   bool perform(const Digest& key, ModelEntry& entry, Waiter& head, const Action& action,
                const std::vector<Digest>& others);
@@ -122,7 +122,7 @@ class LocalScheduler final : public Scheduler {
   void grant(ModelEntry& entry, Waiter& waiter);
   void refuse(ModelEntry& entry, Waiter& waiter, Error error);
   void refuse_all(ModelEntry& entry, const Error& error);
-  void refuse_failed(ModelEntry& entry);  // Who asked for what could not be loaded.
+  void refuse_failed(ModelEntry& entry);  // Requests whose launch has failed.
   void refuse_displaced(uint64_t id);
   void refuse_expired();
   void keep_what_is_not_in_the_way();
@@ -169,7 +169,7 @@ class LocalScheduler final : public Scheduler {
   uint64_t last_waiter_ = 0;
   MeasuredRate load_rate_{1 << 20};  // Bytes a second, beyond what every load takes.
   bool stopping_ = false, pumping_ = false, pump_again_ = false;
-  // Counts who is in acquire(): stop() waits for them, too.
+  // Counts the calls of acquire() that run: stop() waits for them, too.
   struct Entered {
     explicit Entered(LocalScheduler& its) : scheduler(its) { scheduler.inside_++; }
     ~Entered() {

@@ -13,8 +13,8 @@ namespace om::scheduler {
 class MemoryPlans {
  public:
   virtual ~MemoryPlans() = default;
-  // For a context of `context` tokens, best first, the least demanding last; never empty.
-  // not_found, corrupt, unsupported: the file cannot be run, said for people.
+  // For a context of `context` tokens: best first, the least demanding last; never empty.
+  // not_found, corrupt, unsupported: the file cannot be run; the text is for people.
   virtual io::Task<Result<std::vector<Plan>>> plans(const Target& target, int context) = 0;
 };
 

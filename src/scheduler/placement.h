@@ -34,13 +34,13 @@ struct RunnerState {
   Phase phase = Phase::ready;
   int context = 0, slots = 0, running = 0;
   uint64_t bytes = 0;
-  uint64_t graphics = 0;  // Of them, on graphics cards.
+  uint64_t graphics = 0;  // Part of `bytes`: on graphics cards.
   bool pinned = false;
   bool draining = false;   // Gets no new requests; leaves when its last one has ended.
   bool exclusive = false;  // A suspect request runs alone on it.
   double value = 0;        // Of keeping it: cost of a reload x probability of use.
   int queued = 0;          // Requests that wait for it.
-  io::TimePoint head_rank = io::kNever;  // Of the first of them; none waits: never.
+  io::TimePoint head_rank = io::kNever;  // The first one's rank; kNever: none waits.
   io::TimePoint load_started{};
 };
 
@@ -50,11 +50,11 @@ struct Demand {
   bool suspect = false;        // Killed a runner once: it runs alone.
   std::vector<Plan> plans;     // How the model could be launched for it, best first; never empty.
   io::TimePoint since{};       // When it began to wait.
-  io::TimePoint rank{};        // Of the heads of all queues the least goes first.
+  io::TimePoint rank{};        // Of all models' heads, the one with the lowest rank goes first.
   io::TimePoint not_before{};  // The model's runner crashed: no start before this.
 };
 
-// Of another model, before the demanded one: it waits for room, and what comes free is its.
+// A request of another model that waits for room and goes first: memory that comes free is its.
 struct Ahead {
   uint64_t bytes = 0;     // What it needs at least.
   io::TimePoint since{};  // When it began to wait.
@@ -64,7 +64,7 @@ struct NodeState {
   io::TimePoint now{};
   uint64_t memory_total = 0;  // For all models together.
   uint64_t memory_free = 0;   // Not reserved by any of `others` or by the model's own runner.
-  // Of both, on graphics cards: where a model lies there as a whole it is many times faster.
+  // The parts of both on graphics cards. A model that lies there as a whole is many times faster.
   uint64_t graphics_total = 0, graphics_free = 0;
   int loaded_max = 0;               // 0: as many as memory allows.
   std::optional<RunnerState> own;   // The demanded model's runner.
@@ -72,8 +72,8 @@ struct NodeState {
   std::optional<Ahead> ahead;
 };
 
-// What every load takes, whatever its size, and how much a further request in a batch slows each of
-// them: rate(b) = rate(1) / (1 + s(b - 1)).
+// kLoadStart: the time every load takes, whatever the model's size. kBatchSlowdown: how much each
+// further request in a batch slows all of them: rate(b) = rate(1) / (1 + s(b - 1)).
 inline constexpr std::chrono::milliseconds kLoadStart{700};
 inline constexpr double kBatchSlowdown = 0.25;
 
@@ -81,7 +81,7 @@ inline constexpr double kBatchSlowdown = 0.25;
 inline constexpr std::chrono::seconds kDrainAfter{2};
 
 struct Grant {};  // Give it a slot of `own`.
-struct Wait {     // Nothing to do before something ends, or `until`.
+struct Wait {     // Nothing to do until something ends, or until `until`.
   std::optional<io::TimePoint> until;
 };
 struct Load {
@@ -96,22 +96,22 @@ struct DrainOthers {
 };  // Let these busy ones run empty.
 struct Refuse {
   uint64_t needs = 0, has = 0;  // Never fits: bytes.
-  size_t pinned = 0;            // Not 0: so many that never go take all places of loaded_max.
+  size_t pinned = 0;            // Not 0: this many pinned models take all of loaded_max.
 };
 
 using Action = std::variant<Grant, Wait, Load, Replace, Evict, DrainOthers, Refuse>;
 
 Action decide(const NodeState& node, const Demand& demand);
 
-// Whether who is told that needs what others leave: until it has that, it is Ahead of those after
-// it.
+// Whether a request that is told `action` waits for memory that others must free. Until it gets
+// that memory, it is Ahead for later requests.
 bool waits_for_room(const NodeState& node, const Action& action);
 
 // Whether the model is loaded, or can be without ending another one.
 bool has_room(const NodeState& node, const Demand& demand);
 
-// The context to load with, so that sizes that creep up do not reload each time: at least half as
-// much again as the one that was too small, within what the model was trained for.
+// The context to load with: at least 1.5 times `current`, which was too small, and at most
+// `trained`. So contexts that creep up do not cause a reload each time.
 int grown_context(int wanted, int current, int trained);
 
 }  // namespace om::scheduler

@@ -34,17 +34,17 @@ struct Target {
     Digest digest;
     uint64_t bytes = 0;
   };
-  // Memory that it takes with the context and one slot, as estimated. 0: not known.
+  // Memory that the model takes with this context and one slot, as estimated. 0: not known.
   uint64_t load_bytes = 0;
-  std::vector<File> files;                           // What a node needs on its disk to run it.
+  std::vector<File> files;                           // That a node needs on its disk to run it.
   model::RunnerOptions runner;                       // num_ctx absent: the configured default.
-  std::shared_ptr<const model::GgufSummary> header;  // Of the weights, where it is known.
+  std::shared_ptr<const model::GgufSummary> header;  // Of the weights. Null: not known.
 
-  // Over several nodes: `wants_split` asks the node to plan it, `split` is the plan.
+  // For a split model: `wants_split` asks the node to make the plan, `split` is the plan.
   bool wants_split = false;
   std::optional<engine::SplitPlan> split;
-  // Not a model but a part of one, for the node `part_of`: so much memory and a process. `weights`
-  // is then a name of its own.
+  // If set, the target is not a model but a part of one, for the main node `part_of`: `part_bytes`
+  // of memory and a process. `weights` is then only a name.
   std::string part_of;
   uint64_t part_bytes = 0;
   bool is_part() const { return !part_of.empty(); }
@@ -63,9 +63,9 @@ inline std::string_view to_string(Priority priority) {
   return priority == Priority::batch ? "batch" : "interactive";
 }
 
-// What a runner told of a request when it ended, as it counted. 0: not known.
+// What a runner told of a request when the request ended. 0: not known.
 struct RunTimes {
-  int64_t prompt_tokens = 0, cached_tokens = 0;  // The whole prompt; of these, found in its cache.
+  int64_t prompt_tokens = 0, cached_tokens = 0;  // The whole prompt; the part found in the cache.
   int64_t output_tokens = 0;
   std::chrono::nanoseconds prompt_time{}, output_time{};
 };
@@ -83,11 +83,11 @@ class Lease {
   virtual void report_failure(const Error& error) = 0;
   // The node whose runner it is; empty: this one.
   virtual std::string_view node() const { return {}; }
-  // True once the node, or the way to it, is gone: the failure was not the runner's.
+  // The node, or the link to it, is gone: the failure was not the runner's.
   virtual bool node_lost() const { return false; }
-  // Its node takes no new requests any more, and this one had better go on elsewhere.
+  // The node is draining: this request had better go on elsewhere.
   virtual bool leaving() const { return false; }
-  // What the runner tells of the request; placement and load reports learn from it.
+  // What the runner tells of the request, for placement and load reports.
   virtual void note_prompt_progress(const engine::PromptProgress& progress) { (void)progress; }
   virtual void note_first_token() {}
   virtual void note_end(const RunTimes& times) { (void)times; }
@@ -95,23 +95,22 @@ class Lease {
 
 struct AcquireOptions {
   model::KeepAlive keep_alive;
-  // Where nothing was said of that, the model stays at least so long: it was loaded before it is
-  // needed.
+  // Least keep-alive if the request names none: for a model that is loaded before anyone asks.
   io::Duration keep_alive_min{};
   Priority priority = Priority::interactive;
-  // Whose request it is, and what that counts against others that wait. Empty: nobody's in
-  // particular, all of those share one turn.
+  // The client and its weight in the fair queue. Empty: anonymous; all anonymous requests share
+  // one turn.
   std::string client;
   double weight = 1;
   std::optional<io::Duration> patience;  // Longest time it may wait for its turn.
   std::string fingerprint;  // Hash of the request's content, for quarantine. Empty: none.
-  // False: whoever sent it believed that there is room to load it. Where another model came first
-  // it is refused (overloaded), so that a node with room is found before any model is evicted.
+  // False: evict nothing. If the room is gone, the request is refused (overloaded), and the sender
+  // tries a node that still has room.
   bool may_evict = true;
-  // Its answer has begun elsewhere: it is not refused for a full queue, its client waits already.
+  // The answer has begun elsewhere: the request is not refused for a full queue.
   bool resumes = false;
-  PromptOutline outline;  // Of what will be evaluated, for finding a node where it is warm.
-  // Of the prompt, to be evaluated where it is sent, as estimated; 0: not known.
+  PromptOutline outline;  // Of the text to evaluate, for finding a node where it is warm.
+  // Estimated tokens of the prompt that have to be evaluated where it is sent; 0: not known.
   int64_t prompt_tokens = 0;
   std::string id;  // Of the request, for logs and explain().
 };
@@ -119,11 +118,11 @@ struct AcquireOptions {
 // A line of `ps`.
 struct LoadedModel {
   std::string name;
-  std::string node;  // That has it in memory; empty: this one.
+  std::string node;  // The node that has it in memory; empty: this one.
   Digest manifest;
   Digest key;                   // Target::key().
   uint64_t size_bytes = 0;      // Memory in use, estimated or measured.
-  uint64_t graphics_bytes = 0;  // Of them, on graphics cards.
+  uint64_t graphics_bytes = 0;  // Part of size_bytes: on graphics cards.
   bool on_card = false;         // All of its layers.
   int context_length = 0;
   std::optional<io::WallTime> expires_at;  // Absent: never.
@@ -131,7 +130,7 @@ struct LoadedModel {
   bool stopping = false, loading = false, pinned = false;
   double load_progress = 0;       // 0..1 while loading.
   std::vector<LoadedPart> parts;  // On other nodes.
-  std::string part_of;            // Not empty: a part of what that node runs.
+  std::string part_of;            // Not empty: a part of a model whose main node is this.
 };
 
 // Finds each request a slot on a loaded model, or says why there is none. stop() must be awaited
@@ -145,10 +144,10 @@ class Scheduler {
   // be started, with its last words. invalid_argument: quarantined. cancelled, deadline_exceeded.
   virtual io::Task<Result<std::unique_ptr<Lease>>> acquire(Target target, AcquireOptions options,
                                                            io::Call call) = 0;
-  // Unloads when its running requests have ended; true if it was loaded.
+  // Unloads the model when its running requests have ended. True: it was loaded.
   virtual bool unload(const Digest& key) = 0;
   virtual std::vector<LoadedModel> loaded() const = 0;
-  // Why a request of late went where it went: JSON with the terms of the cost. Empty: not known.
+  // Why a recent request went where it went: JSON with the terms of the cost. Empty: not known.
   virtual std::string explain(const std::string& request_id) const {
     (void)request_id;
     return {};
@@ -160,10 +159,10 @@ class Scheduler {
     (void)target, (void)options;
     return nullptr;
   }
-  virtual bool wants_read_ahead() const { return false; }  // There are standby runners to be.
-  // Has another node than `busy` that has the model in memory read a prompt ahead, so that an
-  // answer whose node dies goes on there at once. Never waits for a slot. unsupported: standby
-  // runners are not wanted. not_found: none has room now.
+  virtual bool wants_read_ahead() const { return false; }  // Standby runners are configured.
+  // Lets a standby, a node other than `busy` that has the model in memory, read a prompt ahead: if
+  // the answer's node dies, the answer goes on there at once. Never waits for a slot. unsupported:
+  // standby runners are not wanted. not_found: none has room now.
   virtual io::Task<Result<void>> read_ahead(Target target, AcquireOptions options,
                                             engine::CompletionRequest request, std::string busy,
                                             io::Call call) {

@@ -1,5 +1,5 @@
-// Who runs a model that is larger than any node, and who helps: what the View and the links tell,
-// for engine::plan_split().
+// Chooses the nodes for a model that is larger than any of them: asks engine::plan_split() with
+// what the View and the links between nodes tell.
 #pragma once
 
 #include <map>
@@ -24,17 +24,17 @@ class SplitPlanner {
  public:
   static constexpr size_t kLinksMeasuredMax = 32;
 
-  using ContextOf = std::function<int(const Target&)>;  // That a target would be loaded with.
+  using ContextOf = std::function<int(const Target&)>;  // The context to load a target with.
   SplitPlanner(io::World& world, http::Client& client, cluster::Reports& reports, std::string self,
                GgufPlanOptions options, ContextOf context_of);
 
-  // What a node needs to hold it whole; nullopt: its header is not known.
+  // Memory that one node needs to hold all of it; nullopt: its header is not known.
   std::optional<uint64_t> whole_bytes(const Target& target) const;
-  // not_found: one node alone could hold it once it is idle, or no ready node has its files.
-  // unavailable: all together have too little memory. unsupported: a model that cannot be split.
-  // Links that were never measured count as ordinary ones.
+  // not_found: one node alone could hold it once that node is idle, or no ready node has its files.
+  // unavailable: all nodes together have too little memory. unsupported: a model that cannot be
+  // split. A link that was never measured counts as an ordinary one.
   Result<SplitChoice> choose(const Target& target);
-  // For this node as the main one, over links measured now.
+  // With this node as the main node, over links measured now.
   io::Task<Result<engine::SplitPlan>> plan_here(Target target, io::Call call);
 
  private:

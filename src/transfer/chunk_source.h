@@ -25,13 +25,14 @@ class ChunkSource {
   virtual ~ChunkSource() = default;
   virtual const std::string& name() const = 0;  // The node's, or the registry's host.
   virtual bool is_registry() const = 0;
-  // What it has beyond the first `after` chunks it told of; waits up to kOfferWait for more.
-  // not_found: it has nothing of the blob any more. A registry's is never asked.
+  // The chunks it has beyond the first `after` it told of; waits up to kOfferWait for more.
+  // not_found: it has nothing of the blob any more. Never called for a registry.
   virtual io::Task<Result<Offer>> offer(size_t after, io::Call call) = 0;
   // unsupported: the registry knows no ranges. corrupt: it has a blob of another size.
   virtual io::Task<Result<std::unique_ptr<ByteStream>>> open(uint64_t offset, uint64_t length,
                                                              io::Call call) = 0;
-  // Tells it that its bytes were wrong, so that it looks at its copy. A registry's is never told.
+  // Tells the source that its bytes were wrong, so that it checks its copy. Never called for a
+  // registry.
   virtual io::Task<Result<void>> doubt(io::Call call) = 0;
 };
 

@@ -17,8 +17,8 @@ struct Context {
   store::Store& store;
   http::Client& client;
   TransferOptions options;
-  // Of a node of a cluster: blobs under way that are offered to others, the models all agreed on,
-  // and the other nodes. Null: it stands alone.
+  // In a cluster: blobs under way that are offered to other nodes, the models agreed on, and the
+  // other nodes. Null: the node is in no cluster.
   IncomingTable* incoming = nullptr;
   Catalogue* catalogue = nullptr;
   const ClusterLinks* links = nullptr;

@@ -1,5 +1,5 @@
-// All that a node of a cluster needs to share models: built once, given to make_transfer(), to the
-// server that answers peers (peer_blobs()), and to the API (replicas(), catalogue()).
+// The parts with which a node of a cluster shares models. Built once; used by make_transfer(), by
+// the server for other nodes (peer_blobs()) and by the API (replicas(), catalogue()).
 #pragma once
 
 #include <memory>
@@ -12,7 +12,7 @@
 namespace om::transfer {
 
 struct DistributionOptions {
-  uint64_t receive_bytes_per_second = 0;  // Of all blobs together; 0: no cap.
+  uint64_t receive_bytes_per_second = 0;  // For all blobs together; 0: no cap.
   uint64_t send_bytes_per_second = 0;     // To other nodes.
   ReplicaOptions replicas;
   ScrubOptions scrub;
@@ -26,7 +26,7 @@ class Distribution {
   Distribution(io::World& world, store::Store& store, http::Client& client, ClusterLinks links,
                cluster::Catalogue& models, DistributionOptions options);
 
-  void start();  // Keeping of copies and scrubbing; the rest works at once.
+  void start();  // Begins to keep copies and to scrub; the other parts work without it.
   io::Task<void> stop();
 
   PeerBlobs& peer_blobs() { return peer_blobs_; }

@@ -1,4 +1,4 @@
-// A model that other work begins from, with its files on this disk for as long as that takes.
+// A model that other work begins from; its files stay on this disk as long as that work takes.
 #pragma once
 
 #include "transfer/context.h"
@@ -23,16 +23,16 @@ struct HeldModel {
   std::vector<Digest> fetched;        // Files that were not here before.
 };
 
-// What the cluster means by the name, else what this disk does. Without a majority it is what was
-// known last. not_found: neither knows it.
+// What the cluster means by the name, else what this disk means. Without a majority: as last known.
+// not_found: neither knows it.
 io::Task<Result<HeldModel>> find_model(Context& context, model::Name name, io::Call call);
 
-// Holds its files. Those that only other nodes have are fetched, which `sink` is told like a
-// pull's. Errors as DownloadTable::fetch().
+// Holds the model's files. Fetches those that only other nodes have, with a pull's statuses. Errors
+// as DownloadTable::fetch().
 io::Task<Result<void>> hold_files(Context& context, DownloadTable& downloads, HeldModel& model,
                                   const ProgressSink& sink, io::Call call);
 
-// Files that were fetched for it go again, unless a model here names them by now.
+// Removes the files that were fetched for it, unless a model here names them by now.
 io::Task<void> release_model(Context& context, HeldModel model);
 
 }  // namespace om::transfer

@@ -1,5 +1,5 @@
-// A blob on its way into the store, from wherever its bytes come, and what of it can be passed on
-// to other nodes already.
+// A blob on its way into the store, whatever its source; its verified chunks can already be passed
+// on to other nodes.
 #pragma once
 
 #include <map>
@@ -14,10 +14,10 @@ namespace om::transfer {
 inline constexpr uint64_t kSyncBytes = 4ull << 20;  // Received, then made durable.
 inline constexpr uint64_t kUnsyncedMax = 8ull << 20;
 
-// Blocks are written in any order; a chunk whose blocks are all there is hashed and then counts as
-// verified: it is offered to others. At most kUnsyncedMax bytes are not durable at a time. What is
-// there, and the digests of verified chunks, survive a crash. Shared between those who receive it
-// and those who serve it; on the io thread.
+// Blocks are written in any order. A chunk whose blocks are all there is hashed, then counts as
+// verified and is offered to other nodes. At most kUnsyncedMax bytes are not durable at a time; the
+// other blocks and the digests of verified chunks survive a crash. Shared by the code that receives
+// the blob and the code that serves it; on the io thread.
 class IncomingBlob {
  public:
   // The errors of Store::open_partial().
@@ -36,21 +36,22 @@ class IncomingBlob {
   bool chunk_is_filled(size_t chunk) const;  // All its blocks are there.
   bool chunk_is_verified(size_t chunk) const { return chunks_.digest(chunk).has_value(); }
   const ChunkList& chunks() const { return chunks_; }
-  const io::Path& path() const { return path_; }  // Of the bytes, until it is over.
-  io::Event& changed() { return changed_; }       // A chunk was looked at, or it is over.
-  bool is_over() const { return over_; }  // finish() or close() has returned: nothing works then.
+  const io::Path& path() const { return path_; }  // Of the bytes, until is_over().
+  io::Event& changed() { return changed_; }       // A chunk was verified or not, or is_over().
+  bool is_over() const { return over_; }  // finish() or close() has run: nothing works any more.
   bool is_syncing() const { return syncing_; }
 
   io::Task<Result<void>> write_block(size_t block, std::string data, io::Call call);
-  // Hashes a filled chunk. corrupt: it is not `expected`; io_failed: it cannot be read. Its blocks
-  // are missing again then.
+  // Hashes a filled chunk. corrupt: it is not `expected`. io_failed: it cannot be read. After an
+  // error its blocks are missing again.
   io::Task<Result<void>> verify_chunk(size_t chunk, std::optional<Digest> expected);
-  // All filled chunks that are not verified yet, such as those a crash left without their digest.
+  // Verifies all filled chunks that are not verified yet: a crash may have lost their digests.
   io::Task<Result<void>> verify_filled();
   io::Task<Result<void>> sync();
-  // With all blocks there: into the store. corrupt: the bytes are not the digest's; all is removed.
+  // Puts the complete blob into the store. corrupt: the bytes do not have its digest; all is
+  // removed.
   io::Task<Result<void>> finish();
-  // Nobody may take from it any more; what is there is kept for the next time.
+  // Ends its use; its blocks are kept for the next time.
   io::Task<Result<void>> close();
 
  private:

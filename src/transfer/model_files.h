@@ -1,4 +1,4 @@
-// What the files of a create request are, told from their names and first bytes. Pure functions.
+// The kinds of files in a create request, from their names and first bytes. Pure functions.
 #pragma once
 
 #include <map>

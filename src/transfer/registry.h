@@ -16,10 +16,10 @@ namespace om::transfer {
 // A range of a blob, or all of it where the server knows no ranges.
 struct BlobResponse {
   std::unique_ptr<http::ClientResponse> response;
-  bool whole = false;  // The body begins at byte 0 whatever was asked for.
+  bool whole = false;  // The body begins at byte 0, whichever range was asked for.
 };
 
-// On the io thread; several requests may run at once. Shared by those who use its tokens.
+// On the io thread; several requests may run at once, and share its tokens.
 class Registry {
  public:
   // invalid_argument "insecure protocol http": an http:// name without `insecure`.
@@ -48,7 +48,7 @@ class Registry {
   // A Location header relative to `base`. forbidden: leaves https for http.
   Result<http::Url> resolve(const http::Url& base, std::string_view location) const;
   bool is_own(const http::Url& url) const;
-  // It took a part of an upload itself, instead of pointing to another host.
+  // The registry took a part of an upload itself, instead of pointing to another host.
   void note_keeps_uploads() { keeps_uploads_ = true; }
   bool keeps_uploads() const { return keeps_uploads_; }
   const model::Name& name() const { return name_; }
@@ -68,7 +68,7 @@ class Registry {
   http::Url base_;
   std::string token_;
   bool keeps_uploads_ = false;
-  bool has_answered_ = false;  // Or a host that it redirected to.
+  bool has_answered_ = false;  // The registry, or a host that it redirected to.
   // Where a redirect led for a blob: later ranges go there at once until it refuses.
   std::map<Digest, http::Url> direct_;
 };

@@ -29,7 +29,7 @@ class LineStream {
   bool ended_ = false;
 };
 
-// `name`, whatever is in it, as the last part of a path. invalid_argument: it can be no part.
+// The path of `name` in `folder`, escaped as needed. invalid_argument: no path can end with it.
 Result<std::string> path_to(std::string_view folder, std::string_view name);
 
 // One per command. Errors carry the server's own words; unavailable says that no server answers.

@@ -17,7 +17,7 @@ class ChatSession {
   ChatSession(Cli& cli, boost::json::object request, AnswerStyle style, bool sees_images,
               std::string history_file);
 
-  // Until /bye or Ctrl-D. `before`: messages that the model begins with, shown as if just said.
+  // Runs until /bye or Ctrl-D. `before`: the model's own first messages, shown as if just said.
   CommandTask run(boost::json::array before);
 
  private:
@@ -48,8 +48,8 @@ class ChatSession {
   enum class Block { none, prompt, system } in_block_ = Block::none;
 };
 
-// Takes paths of images out of the text and returns the files, base64; io_failed: one cannot be
-// read.
+// Takes the paths of images out of the text and returns the files in base64. io_failed: one cannot
+// be read.
 Result<boost::json::array> take_images(io::World& world, std::string& text);
 
 }  // namespace om::app

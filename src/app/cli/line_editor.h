@@ -20,8 +20,8 @@ class LineEditor {
   LineEditor(const LineEditor&) = delete;
   LineEditor& operator=(const LineEditor&) = delete;
 
-  // The line without its end. pasted: several lines that were pasted together, and what was typed
-  // behind them. interrupted: Ctrl-C. closed: Ctrl-D or the end of input.
+  // The line without its end. pasted: several lines pasted together, and the text typed behind
+  // them. interrupted: Ctrl-C. closed: Ctrl-D or the end of input.
   End read(const std::string& prompt, std::string& line);
   void set_history(bool on) { history_on_ = on; }
 

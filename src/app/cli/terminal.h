@@ -19,11 +19,11 @@ namespace om::app {
 void use_utf8();
 
 bool is_terminal(int descriptor);
-// What comes until the end, a pipe's too, or until so many bytes.
+// Reads up to the end of a file or pipe, `bytes_max` at most.
 std::string read_to_end(int descriptor, size_t bytes_max);
-// A secret as it was given on the command line; "-": the first line of standard input, so that it
-// need not stand in the shell's history or the list of processes. invalid_argument: nothing came;
-// `what` says what it is ("token").
+// A secret from the command line. "-": the first line of standard input, which keeps the secret out
+// of the shell's history and the list of processes. invalid_argument: nothing came. `what`: the
+// word for it in messages ("token").
 Result<std::string> given_secret(std::string given, std::string_view what);
 int terminal_width(int descriptor);        // 80 if unknown.
 int display_width(std::string_view utf8);  // Columns, counting East Asian wide characters as two.
@@ -48,7 +48,7 @@ class WordWrap {
  private:
   int width_;
   int column_ = 0;
-  std::string word_;  // The word at the end of what was printed.
+  std::string word_;  // The last word printed, which may go on.
 };
 
 // Lines of progress on standard error, redrawn in place on a terminal; else one line per change of

@@ -1,5 +1,5 @@
-// A server that others run and that answers for us: an Ollama, llama-server, vLLM, or anything that
-// speaks OpenAI's API. A slow fact: what all nodes know of it. Its key is never in here.
+// A foreign server whose models we offer: an Ollama, llama-server, vLLM, or anything that speaks
+// OpenAI's API. A fact that all nodes know; its key is not part of it.
 #pragma once
 
 #include <string>
@@ -15,8 +15,8 @@ std::string_view to_string(BackendKind kind);                   // "ollama", "ll
 Result<BackendKind> parse_backend_kind(std::string_view text);  // Empty: unknown, to be found out.
 
 struct BackendSpec {
-  std::string name;  // Unique: what it is called in lists and headers.
-  std::string url;   // Without a path that the API adds ("/v1", "/api").
+  std::string name;  // Unique; used in lists and headers.
+  std::string url;   // Without the path that the API adds ("/v1", "/api").
   BackendKind kind = BackendKind::unknown;
   std::vector<std::string> models;  // Only these are offered; empty: all it has.
   std::string key_digest;           // SHA-256 of its key; empty: it has none.
@@ -24,10 +24,10 @@ struct BackendSpec {
 };
 
 inline constexpr size_t kBackendModelsMax = 1000;
-// No count of tokens that a backend tells is taken for more: we add them up.
+// Larger counts of tokens that a backend tells are cut to this, since we add them up.
 inline constexpr int64_t kBackendTokensMax = int64_t{1} << 40;
-// Sent with all that a backend is asked. One of us that gets it answers with its own models only:
-// two that are each other's backends would ask in circles, and keep models that nobody has.
+// Sent with every request to a backend. An OllamaMax that gets it answers with its own models only:
+// two nodes that are each other's backends would ask in circles, and list models that nobody has.
 inline constexpr std::string_view kForwardedHeader = "X-OllamaMax-Forwarded";
 
 // invalid_argument: no http or https URL. A URL may end in "/v1" or "/": that is taken off. The

@@ -1,5 +1,5 @@
-// What foreign servers stream, event by event, as our chunks. Pure.
-// A chunk's usage is what the server has counted so far, where it tells it before the end.
+// Turns the events that foreign servers stream into our chunks. Pure.
+// A chunk's usage is the server's count so far, if it tells that before the end.
 // OpenAI: https://platform.openai.com/docs/api-reference/chat-streaming
 // Ollama: https://github.com/ollama/ollama/blob/main/docs/api.md
 #pragma once
@@ -17,7 +17,7 @@ namespace om::engine {
 class EventParser {
  public:
   virtual ~EventParser() = default;
-  // One event's data. Errors that it tells are returned: unavailable, overloaded, internal.
+  // One event's data. Returns an error that the event tells: unavailable, overloaded, internal.
   // corrupt: nonsense.
   virtual Result<void> take(std::string_view data, std::deque<model::Chunk>& into) = 0;
   // The body is over: a last chunk if the answer was complete, none if it was cut off.

@@ -20,31 +20,31 @@ namespace om::engine {
 // Lives on the io thread. start() once, then stop() before the last reference goes, also after a
 // failed start or a death. Requests in flight hold a reference.
 //
-// The child's end is noticed at once; a child that answers /health but brings no token to those
-// who wait is wedged, and is ended. Either way broken() is cancelled and `on_death` called once.
+// The child's end is noticed at once. A child that answers /health but brings no token to waiting
+// requests is wedged, and is ended. Either way broken() is cancelled and `on_death` is called once.
 class RunnerProcess : public std::enable_shared_from_this<RunnerProcess> {
  public:
   RunnerProcess(io::World& world, LaunchOptions options);
   ~RunnerProcess();
 
-  // unavailable: it ended while loading, or made no progress, with its last words. not_found: no
-  // such program. cancelled, deadline_exceeded. The child is gone after any of them.
+  // unavailable: the child ended while loading, or made no progress, with its last words.
+  // not_found: no such program. cancelled, deadline_exceeded. After an error the child is gone.
   io::Task<Result<void>> start(io::Call call);
-  // Breaks the requests in flight, asks the child to end, kills it after the grace period.
+  // Breaks the requests in flight and asks the child to end; kills it after the grace period.
   io::Task<void> stop();
 
-  // Breaks the requests in flight for this reason and kills the child; tells as of a death.
+  // Breaks the requests in flight for this reason and kills the child; on_death is called.
   void condemn(std::string reason);
 
   bool alive() const { return child_ && child_->running() && !broken_.cancelled(); }
   io::CancelToken broken() const { return broken_.token(); }
-  // By somebody else's signal, SIGKILL or SIGTERM. Meaningful once broken() is cancelled.
+  // Somebody else's signal ended it, SIGKILL or SIGTERM. Meaningful once broken() is cancelled.
   bool was_killed() const;
   // A signal ended it before it was ready: not its own doing, so a second try may go well.
   bool killed_while_loading() const { return killed_while_loading_; }
   // We ended it, for its silence. Meaningful once broken() is cancelled.
   bool was_wedged() const { return wedged_; }
-  bool has_worked() const { return silence_.has_worked(); }  // For anybody, so far.
+  bool has_worked() const { return silence_.has_worked(); }  // For any request so far.
   Error death() const;  // unavailable, with the reason. Meaningful once broken() is cancelled.
   void on_death(std::function<void()> callback) { on_death_ = std::move(callback); }
 
@@ -60,10 +60,10 @@ class RunnerProcess : public std::enable_shared_from_this<RunnerProcess> {
   http::ClientRequest request(std::string method, std::string target, std::string body) const;
   http::Client& client() { return *client_; }
 
-  // Waits until the child's end is known, a moment at most: the connection breaks a little earlier.
+  // Waits briefly until the child's end is known: its connections break a little earlier.
   io::Task<void> settle();
 
-  // What earlier runners of the same kind taught; before the first request.
+  // The pace of earlier runners of the same kind. Call before the first request.
   void use_pace(std::shared_ptr<RunnerPace> pace) { silence_.use(std::move(pace)); }
 
   // A request that expects events, for as long as this lives. See SilenceWatch.
@@ -103,8 +103,8 @@ class RunnerProcess : public std::enable_shared_from_this<RunnerProcess> {
   LaunchSecrets secrets_;
   std::unique_ptr<http::Client> client_;
   std::unique_ptr<io::Child> child_;
-  std::deque<std::string> lines_;  // The last of its output.
-  std::string first_trouble_;      // While it loads.
+  std::deque<std::string> lines_;  // The last lines of its output.
+  std::string first_trouble_;      // The first such line while it loads.
   GraphicsUse graphics_;
   io::TimePoint last_line_{};
   bool ready_ = false, stopping_ = false, exited_ = false;

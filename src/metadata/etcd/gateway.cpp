@@ -69,7 +69,7 @@ void Gateway::set_endpoints(std::vector<io::Endpoint> endpoints) {
       named->server_name = endpoint.host;
       tls = std::move(named);
     }
-    // One that was there keeps its connections, which the pool knows by this pointer.
+    // An endpoint that stays keeps its Tls: the pool finds its connections by that pointer.
     for (const auto& old : endpoints_) {
       if (old.endpoint == endpoint) tls = old.tls;
     }

@@ -22,16 +22,16 @@ struct EtcdOptions {
 // On the io thread. Asks one endpoint until it fails, then the next. Every request carries etcd's
 // "hasleader", so that a member without a leader says so at once instead of waiting for one.
 //
-// How it knows that a majority is gone: a change is sent only if a linearizable read went well
-// within the last second or so (a probe is sent first otherwise). So after a while without any
-// answer (1.5 s for a read, 3.5 s for a change) it is certain that nothing was changed, unless a
-// change was sent and not answered: that is repeated to the deadline, and ends as unavailable or
+// How it knows that a majority is gone: a change is sent only after a linearizable read that
+// succeeded within about a second (else a probe goes first). So after a while without any answer
+// (1.5 s for a read, 3.5 s for a change) it is certain that nothing was changed, unless a change
+// was sent and not answered: that one is repeated until the deadline, and ends as unavailable or
 // deadline_exceeded.
 class Gateway {
  public:
   enum class Kind {
     read,    // Changes nothing, or may be done again without harm.
-    change,  // Its sender made it safe to do twice.
+    change,  // Safe to do twice: the caller saw to that.
   };
 
   Gateway(io::World& world, EtcdOptions options);
@@ -50,11 +50,11 @@ class Gateway {
   void leave(size_t at);  // Goes on with the next endpoint, if `at` is still the current one.
   io::CancelToken left() const { return left_.token(); }
 
-  // Notices, while nothing is asked, that the current endpoint or the majority is gone. Until
-  // `token` is cancelled.
+  // Until `token` is cancelled: notices while no requests run that the current endpoint or the
+  // majority is gone.
   io::Task<void> watch_over(io::CancelToken token);
 
-  // One attempt at one endpoint, which needs no leader: status, health.
+  // One attempt at one endpoint, for requests that need no leader: status, health.
   io::Task<Result<std::string>> ask_one(size_t at, std::string target, std::string body,
                                         io::Call call);
 
@@ -90,7 +90,7 @@ class Gateway {
   std::vector<Target> endpoints_;
   size_t current_ = 0;
   bool healthy_ = false;
-  io::TimePoint heard_{};  // When a request went well that needed a majority.
+  io::TimePoint heard_{};  // When a request that needs a majority last succeeded.
   io::CancelSource left_;
   size_t under_way_ = 0;
   io::Event place_;

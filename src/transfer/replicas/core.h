@@ -16,8 +16,8 @@ struct ReplicatedModel {
   std::vector<std::pair<Digest, uint64_t>> blobs;  // With their sizes.
   Policy policy;
   int popularity = 0;
-  bool is_new = false;          // Too new for its maker to have told of its copy.
-  bool is_policy_known = true;  // Else no copy is one too many.
+  bool is_new = false;          // So new that its maker may not have reported its copy.
+  bool is_policy_known = true;  // If false, no copy counts as surplus.
 };
 
 struct ReplicaAction {
@@ -27,7 +27,7 @@ struct ReplicaAction {
   bool urgent = false;  // The model has fewer copies than its minimum.
 };
 
-// How a model fares. A copy is a node that has all of its blobs.
+// A model's copies and what is wanted. A copy is a node that has all of its blobs.
 struct ModelHealth {
   std::string model;
   int wanted = 0, minimum = 0;
@@ -47,7 +47,7 @@ struct ReplicaInput {
   std::vector<ReplicatedModel> models;  // Ordered by key.
   cluster::View view;
   io::TimePoint now{};
-  // A node that stopped answering keeps its copies' places for so long: it may be restarting.
+  // How long the copies of a node that stopped answering still count: it may be restarting.
   io::Duration grace = std::chrono::seconds(60);
   uint64_t disk_reserve = uint64_t{1} << 30;  // Left free on every disk.
 };
@@ -55,14 +55,14 @@ struct ReplicaInput {
 struct ReplicaPlan {
   std::vector<ReplicaAction> actions;
   std::vector<ModelHealth> health;  // One for each model, in their order.
-  // The node that speaks for each of them: of those that are ready the first by the hash. Empty:
-  // none is.
+  // The node that speaks for each model: of the ready nodes the first by the hash. Empty: no node
+  // is ready.
   std::vector<std::string> speakers;
 };
 
-// Copies stay where they are as far as they can; new ones go to the nodes of the highest
-// rendezvous hash (Thaler and Ravishankar 1998) that have room. Surplus goes only when all wanted
-// copies are on nodes that answer; never the last one.
+// Copies stay where they are if possible; new ones go to the nodes of the highest rendezvous hash
+// (Thaler and Ravishankar 1998) that have room. Surplus is removed only if all wanted copies are on
+// nodes that answer; the last copy never.
 ReplicaPlan plan_replicas(const ReplicaInput& input);
 
 uint64_t rendezvous(std::string_view node, std::string_view model);

@@ -13,9 +13,9 @@ namespace {
 constexpr std::chrono::seconds kAskMax{10};
 constexpr std::chrono::seconds kWatchAgain{1};
 constexpr std::chrono::milliseconds kUnseenEvery{500};
-// Within so long whoever has come back has looked at what was removed meanwhile.
+// A node that came back has processed the removals it missed within this time.
 constexpr std::chrono::minutes kTogetherMin{10};
-// With more of them those that are old go, whoever is away.
+// If there are more, old ones go, whichever node is away.
 constexpr size_t kTombstonesMax = 10'000;
 
 std::vector<std::pair<Digest, uint64_t>> sized_blobs_of(const model::Manifest& manifest) {

@@ -1,9 +1,9 @@
 // Keeps this node's share of the wanted copies of every model in the catalogue.
 //
-// Every few seconds, and when the catalogue changes: (1) models that are on this disk and unknown
-// to the cluster are published; (2) what was removed or replaced in the catalogue is removed or
+// Every few seconds, and when the catalogue changes: (1) models on this disk that the cluster does
+// not know are published; (2) models that were removed or replaced in the catalogue are removed or
 // replaced here; (3) the plan (core.h) is made from the View, and this node's part of it done
-// (workers.h). Without a majority nothing is changed, and what is here is served on.
+// (workers.h). Without a majority nothing is changed, and the models here are still served.
 #pragma once
 
 #include <functional>
@@ -23,19 +23,19 @@ namespace om::transfer {
 struct ReplicaOptions {
   io::Duration reconcile_every = std::chrono::seconds(5);
   io::Duration grace = std::chrono::seconds(60);          // See ReplicaInput.
-  io::Duration surplus_grace = std::chrono::minutes(10);  // A surplus copy stays so long.
-  // A model that is new to this node and has no copy is not missed for so long: its maker tells of
-  // the copy with its next report, and who fetched it at once could only do so twice.
+  io::Duration surplus_grace = std::chrono::minutes(10);  // How long a surplus copy stays.
+  // How long a model that is new to this node counts as present without a copy: its maker's next
+  // report will tell of one, and fetching it now would be done twice.
   io::Duration unseen_grace = std::chrono::seconds(5);
-  // What was removed is remembered for so long at least, and on while a node of the cluster is
-  // away: it may still have the model. As long as its certificate lets a node come back.
+  // How long removals are remembered at least, and longer while a node is away, which may still
+  // have the model: as long as a certificate lets a node come back.
   io::Duration tombstone_age = std::chrono::hours(30 * 24);
   size_t running_max = 2;
-  // This node has just joined the cluster: a model of its own by whose name the cluster means
-  // another stays under another name. `settled` is called when all are looked at.
+  // This node has just joined the cluster. If the cluster means another model by the name of one of
+  // its own, its own is kept under a new name. `settled` is called when all were looked at.
   bool newcomer = false;
   std::function<void()> settled;
-  bool from_registry = true;  // What no node has any more is got from the registry in its name.
+  bool from_registry = true;  // A model that no node has any more comes from its name's registry.
   uint64_t disk_reserve = uint64_t{1} << 30;
 };
 
@@ -59,19 +59,19 @@ class Replicas {
     changed_.notify_all();
   }
 
-  // This node's copy only. forbidden: it is the last one that answers, and `force` is not set.
+  // Removes this node's copy. forbidden: it is the last one that answers, and `force` is not set.
   // overloaded: another node is removing its copy just now.
   io::Task<Result<void>> remove_copy(model::Name name, bool force, io::Call call);
 
-  // Gets the model's files here now, for a request that waits for them. Shared with whoever else
-  // fetches them. Errors as DownloadTable::fetch().
+  // Fetches the model's files now, for a request that waits for them. Shared with other fetches of
+  // the same files. Errors as DownloadTable::fetch().
   using Files = std::vector<std::pair<Digest, uint64_t>>;  // Digests and sizes.
   io::Task<Result<void>> bring(model::Name name, Digest manifest, Files files, io::Call call);
-  // What is on its way here.
+  // Copies on their way to this node.
   std::vector<cluster::CopyProgress> progress() const;
 
-  // By the View as it is now; models and policies as of the last look. measure_health() is the same
-  // for who asks often: a worker makes it.
+  // By the present View, and models and policies as of the last look. measure_health() does the
+  // same on a worker, for callers that ask often.
   std::vector<ModelHealth> health() const { return plan_replicas(look()).health; }
   io::Task<std::vector<ModelHealth>> measure_health() const;
   std::shared_ptr<const CatalogueState> state() const { return state_; }
@@ -85,53 +85,53 @@ class Replicas {
   Result<model::Name> free_name(const store::StoredManifest& own) const;
   io::Task<void> follow_catalogue(const ReplicaPlan& plan);
   io::Task<void> follow_one(store::StoredManifest stored, const ReplicaPlan& plan);
-  // The name means this model here from now on, if it still does in the catalogue, and on this disk
-  // still what it did `before` (empty: nothing). Else the next look decides anew.
+  // Makes the name mean `model` here, if the catalogue still says so and this disk still has what
+  // it had `before` (nullopt: nothing). Else the next look decides anew.
   io::Task<void> adopt(CatalogueModel model, std::optional<store::StoredManifest> before);
   io::Task<void> publish(store::StoredManifest stored);
   io::Task<void> renew_card(CatalogueModel model);
-  // True: in the catalogue as of now the name means this, or nothing.
+  // True: in the present catalogue the name means `digest` (nullopt: nothing).
   bool still_means(const model::Name& name, std::optional<Digest> digest) const;
   io::Task<void> give_work(const ReplicaPlan& plan);
-  // On a worker: it goes over all models, nodes and blobs.
+  // On a worker, since it goes over all models, nodes and blobs.
   io::Task<ReplicaPlan> make_plan(const ReplicaInput& input) const;
   io::Task<void> tell_popularity(const ReplicaInput& input, const ReplicaPlan& plan);
-  // One model on its way: blobs and how much of each has come.
+  // One model on its way: its blobs and how much of each has come.
   struct Fetching {
     uint64_t total = 0;
     int users = 0;
     std::map<Digest, uint64_t> done;
   };
-  // One copy on its way, and how it is called off.
+  // One copy on its way, and how to cancel it.
   struct Copying {
     model::Name name;
     Digest manifest;
     io::CancelSource over;
   };
-  void end_stale_copies();  // Whose names mean something else by now: nobody waits for their bytes.
-  // The work of a plan: that what is copied has gone meanwhile is no failure of it.
+  void end_stale_copies();  // Those whose names mean something else by now.
+  // A job of the plan. If the model has gone meanwhile, the job does not count as failed.
   ReplicaWorkers::Work copy_work(const CatalogueModel& model, bool urgent, uint64_t bytes);
   io::Task<Result<void>> make_copy(CatalogueModel model, io::CancelToken cancel);
   // not_found: it was removed or replaced meanwhile, and nothing of it is kept.
   io::Task<Result<void>> fetch_model(CatalogueModel model, io::Call call);
-  // From other nodes, else from the registry where there is one.
+  // From other nodes, else from `registry`, if there is one.
   io::Task<Result<void>> fetch_files(std::shared_ptr<Registry> registry, std::string key,
                                      Files files, io::Call call);
-  // While it is done, progress() has the model.
+  // Runs `fetch`; meanwhile progress() lists the model.
   io::Task<Result<void>> tell(std::string key, uint64_t total, io::Task<Result<void>> fetch);
   io::Task<Result<void>> fetch_into_store(CatalogueModel model, io::Call call);
-  // Of the model's files those that are not here, whole.
+  // The model's files that are not here in whole.
   io::Task<Files> find_missing(const CatalogueModel& model);
   io::Task<Result<void>> fetch_layers(model::Name name, Files missing, io::Call call);
-  // Of what a copy fetched that is given up, what no model of the catalogue has.
+  // Removes what an abandoned copy fetched, except blobs that a model of the catalogue needs.
   io::Task<void> remove_needless(const Files& fetched);
   io::Task<Result<void>> note_progress(std::string key, Progress progress);
   io::Task<Result<void>> remove_as_seen(store::StoredManifest stored);
-  // How many other copies are left. Errors as remove_copy()'s.
+  // Returns how many other copies are left. Errors as remove_copy()'s.
   io::Task<Result<int>> remove_if_spared(store::StoredManifest stored, CatalogueModel model,
                                          io::Call call);
   io::Task<Result<void>> remove_surplus(std::string key, io::CancelToken cancel);
-  // How many other nodes have all of it and answer, asked one by one.
+  // How many other nodes answer that they have all of it, asked one by one.
   io::Task<int> count_other_copies(const CatalogueModel& model, io::CancelToken cancel);
   io::Task<bool> node_has(cluster::NodeInfo node, std::vector<Digest> blobs,
                           io::CancelToken cancel);
@@ -146,7 +146,7 @@ class Replicas {
   ReplicaOptions options_;
   io::World& world_;
   std::shared_ptr<const CatalogueState> state_ = std::make_shared<CatalogueState>();
-  io::TimePoint apart_at_{};                  // When a node was seen to be away, or none was yet.
+  io::TimePoint apart_at_{};                  // When a node was last seen away; at first the start.
   std::vector<ModelHealth> health_;           // As of the last look.
   std::map<std::string, Fetching> fetching_;  // By key.
   std::list<Copying> copying_;
@@ -154,9 +154,9 @@ class Replicas {
   // When this node first saw what a name means now.
   std::map<std::string, std::pair<Digest, io::TimePoint>> first_seen_;
   Popularity popularity_;
-  std::set<std::string> broken_;  // Models that are here but for a blob that was found rotten.
-  SaidOnce said_;                 // Of what each look tries again.
-  // By key, whose card was looked at: once is enough, no later look reads the files otherwise.
+  std::set<std::string> broken_;  // Models here that lack a blob that was found rotten.
+  SaidOnce said_;                 // Failures that each look would log again.
+  // By key: models whose card was checked. Once is enough: the files never change.
   std::map<std::string, Digest> cards_seen_;
   bool is_stale_ = false;  // Something has changed since the last look began.
   io::Event changed_;
