@@ -9,6 +9,7 @@
 #include "app/cluster_state.h"
 #include "app/own_files.h"
 #include "app/voter.h"
+#include "app/voter_census.h"
 #include "cluster/backend_table.h"
 #include "cluster/catalogue.h"
 #include "cluster/cluster_store.h"
@@ -32,7 +33,8 @@
 
 namespace om::app {
 
-// On the io thread. References outlive it; stop() must have returned before it is destroyed.
+// On the io thread. References outlive it; stop() must have returned before it is destroyed. Built
+// by open(): what it hands out by reference exists from then on.
 class ClusterParts {
  public:
   ClusterParts(io::World& world, const Settings& settings, store::Store& disk, ClusterState state,
@@ -101,20 +103,16 @@ class ClusterParts {
   io::Task<void> stop();
 
  private:
+  // cluster_parts.cpp: what the parts are made of, and what other nodes ask of them.
   void connect_members();
   std::vector<engine::PeerLink> voters();  // The most promising first.
   std::vector<engine::PeerLink> other_well_voters();
   engine::PeerLink link_to(const cluster::Member& member);
-  std::vector<cluster::Member> known_members() const;
-  void hear_address(const http::Request& request);
-  io::Endpoint address_of(const cluster::Member& member) const;
-  void part_from_former(const std::vector<cluster::Member>& members);
-  io::Task<void> forget_former(std::string name);
-  std::optional<engine::PeerLink> link_at_address(const io::Endpoint& at);
   Result<void> listen(io::Endpoint at);
   io::Task<void> answer(http::Request& request, http::BodyReader& body,
                         http::ResponseWriter& response);
   Result<void> authorize(const http::Request& request);
+  void tell_removal(bool removed);
   void open_distribution(http::Client& client, transfer::TransferOptions options);
   io::Task<void> serve_blob(http::Request& request, http::ResponseWriter& response);
   io::Task<Result<std::string>> describe(model::Name name, std::string bytes);
@@ -123,40 +121,53 @@ class ClusterParts {
   io::Task<void> stage(std::string model, size_t copies);
   void open_split(scheduler::LocalScheduler& local);
   io::Task<Result<void>> plan_split(scheduler::Target& target, io::Call call);
-
-  std::unique_ptr<Voter> make_voter();
   void open_renewal();
-  std::vector<std::string> addresses_of(std::string_view node) const;
-  io::Task<Result<void>> open_facts();
-  io::Task<void> keep_voters(io::CancelToken token);
-  void tell_removal(bool removed);
+
+  // cluster_address.cpp: where this node and the others are.
   bool has_moved();
   io::Task<Result<void>> update_own_record(io::Call call);
+  void hear_address(const http::Request& request);
+  io::Endpoint address_of(const cluster::Member& member) const;
+  std::vector<std::string> addresses_of(std::string_view node) const;
+  std::vector<cluster::Member> known_members() const;
+  void part_from_former(const std::vector<cluster::Member>& members);
+  io::Task<void> forget_former(std::string name);
+
+  // cluster_voters.cpp: how this node opens the facts, and its own vote.
+  io::Task<Result<void>> open_facts();
+  std::unique_ptr<Voter> make_voter();
+  std::optional<engine::PeerLink> link_at_address(const io::Endpoint& at);
   io::Path members_file() const { return io::join(directory_, "members.json"); }
   std::vector<cluster::Member> members_on_disk() const;
   Result<void> check_facts_elsewhere() const;
-  Result<void> step_down();
-  io::Task<Result<void>> remove_own_vote(io::Call call);
-  io::Task<Result<void>> give_up_old_vote(io::Call call);
+  std::vector<io::Endpoint> others_etcd(std::vector<cluster::Member> members) const;
+  io::Task<Result<void>> fetch_authority(io::Call call);
   io::Task<Result<void>> become_voter(io::Call call);
   io::Task<Result<void>> complete_vote(io::Call call);
-  std::vector<io::Endpoint> others_etcd(std::vector<cluster::Member> members) const;
-  struct VoterSurvey {
-    size_t voters = 0;         // Those on their way to a vote included.
-    bool is_awaiting = false;  // One of them is on its way.
-    bool all_vote = true;      // And can be reached.
-    // Of each one name, or none: gone for too long, without a vote for too long, to be the next,
-    // and to be the first to have no vote any more.
-    std::string lost, failed, candidate, last;
-    size_t candidates = 0;
+  io::Task<Result<void>> give_up_old_vote(io::Call call);
+  io::Task<Result<void>> remove_own_vote(io::Call call);
+  bool has_lost_its_vote(const cluster::Member& self) const;
+  void note_without_vote();
+  bool may_step_down() const;  // After note_without_vote().
+  Result<void> step_down();
+
+  // cluster_voters.cpp, too: what is looked after all the time, the votes of others included.
+  // claim_vote: this node reaches the user's own etcd. forget_authority: it was chosen, and given
+  // up before it had a vote.
+  enum class VoteDuty {
+    none,
+    write_record,
+    become_voter,
+    claim_vote,
+    forget_authority,
+    step_down,
+    choose_voters,
   };
-  VoterSurvey survey_voters(const std::vector<cluster::Member>& members);
-  bool is_surplus(const VoterSurvey& survey, size_t wanted);
+  io::Task<void> keep_voters(io::CancelToken token);
+  VoteDuty next_duty(const cluster::Member* self) const;  // Null: this node is no member.
+  io::Task<Result<void>> perform(VoteDuty duty, io::CancelToken token);
+  bool decides_voters() const;
   io::Task<Result<void>> choose_voters(io::Call call);
-  io::Task<Result<void>> fetch_authority(io::Call call);
-  bool decides_voters();
-  bool has_lost_its_vote(const cluster::Member* self) const;
-  bool may_step_down();
 
   io::World& world_;
   const Settings& settings_;
@@ -171,6 +182,8 @@ class ClusterParts {
   bool stopping_ = false, listening_ = false, serving_ = false, removed_ = false, is_last_ = false;
   OwnFiles files_;
   std::map<std::string, std::shared_ptr<const io::Tls>> tls_;
+
+  // cluster_address.cpp.
   struct HeardAddress {
     io::Endpoint recorded, now;
   };
@@ -179,20 +192,21 @@ class ClusterParts {
   std::set<std::string> members_before_;
   std::optional<io::TimePoint> moved_since_;
 
+  // From here on each may use those above it, and is destroyed before them.
   // Of its own: connections to nodes have other limits than those to runners and registries.
   std::unique_ptr<http::Client> client_;
   std::unique_ptr<peer::Renewal> renewal_;
   std::unique_ptr<cluster::MdnsAnnouncement> announcement_;
+
+  // cluster_voters.cpp.
   std::unique_ptr<Voter> voter_;
   bool vote_is_sure_ = false;  // Etcd, this node's state and its record agree on it.
   // Through other voters: all of a node without a vote, and what a voter's own copy does not do.
   std::unique_ptr<metadata::Metadata> metadata_;
-  std::map<std::string, io::TimePoint> voters_gone_;  // Since when they are not well.
-  // Since when they are to have a vote, and when they were given up without one.
-  std::map<std::string, io::TimePoint> votes_awaited_, voters_failed_;
-  std::optional<io::TimePoint> surplus_since_;
+  VoterCensus census_;
+  // Nothing ends it but the restart of this node as one without a vote.
   std::optional<io::TimePoint> without_vote_since_;
-  io::TimePoint surveyed_at_{};  // When it was last looked since when all that is.
+
   std::unique_ptr<cluster::Members> members_;
   std::unique_ptr<cluster::Catalogue> catalogue_;
   std::unique_ptr<cluster::ClusterStore> store_;

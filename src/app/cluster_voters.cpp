@@ -19,21 +19,8 @@ constexpr std::chrono::seconds kLookInterval{2};
 // Of etcd at a start: without a majority it answers later, and requests are served meanwhile.
 constexpr std::chrono::seconds kOpenMax{5};
 constexpr std::chrono::seconds kBecomeMax{60}, kChooseMax{10};
-// A voter that cannot be reached for so long is replaced, if another node is there to take over;
-// one whose own etcd is gone later, for it serves on and starts anew when its vote is taken.
-constexpr std::chrono::seconds kVoterGoneMax{60}, kCutOffMax{600};
-constexpr std::chrono::seconds kSurveyGapMax{30};  // Longer than from one look to the next.
-// So long there must be too many of them, all well, before one has no vote any more.
-constexpr std::chrono::seconds kSurplusMax{60};
-// A node without a vote so long after it was chosen (no etcd there) gets none, nor soon again.
-constexpr std::chrono::minutes kVoteAwaitedMax{5}, kChosenAgain{60};
 constexpr std::chrono::minutes kStepDownMax{15};  // See may_step_down().
 constexpr uint64_t kAuthorityBytesMax = 64 << 10;
-
-// A voter whose own etcd is gone is as good as away.
-bool is_well(const cluster::NodeInfo* voter) {
-  return voter && voter->is_reachable() && voter->reaches_majority;
-}
 
 // etcd's client endpoints of voters that are well, the others last.
 std::vector<io::Endpoint> etcd_endpoints(const std::vector<cluster::Member>& members,
@@ -164,17 +151,19 @@ io::Task<void> ClusterParts::stop_voting() { return voting_->stop(); }
 
 io::Task<void> ClusterParts::keep_voters(io::CancelToken token) {
   while (true) {
-    if (voter_ && voter_->was_removed() && may_step_down()) {
-      const auto stepped = step_down();
-      if (!stepped) log_error("cannot be a plain node", field("error", stepped.error()));
-      co_return restart_();
+    if (voter_ && voter_->was_removed()) {
+      note_without_vote();
+      if (may_step_down()) {
+        const auto stepped = step_down();
+        if (!stepped) log_error("cannot be a plain node", field("error", stepped.error()));
+        co_return restart_();
+      }
     }
     const auto slept = co_await world_.clock.sleep_for(kLookInterval, {io::kNever, token});
     if (!slept) co_return;
     if (has_moved()) co_return restart_();
-    Result<void> done;
     if (voter_ && !vote_is_sure_ && !voter_->was_removed()) {
-      done = co_await complete_vote(world_.clock.call_within(kChooseMax, token));
+      const auto done = co_await complete_vote(world_.clock.call_within(kChooseMax, token));
       if (!done && !token.cancelled()) {
         log_warn("this node's vote is not complete", field("error", done.error()));
       }
@@ -186,45 +175,71 @@ io::Task<void> ClusterParts::keep_voters(io::CancelToken token) {
     }
     const cluster::Member* self = members_->find(state_.name);
     tell_removal(!self);  // The first sync may have brought it, and told nobody.
-    done = {};
-    if (self && (self->version != kVersion || self->peer != state_.advertise)) {
-      done = co_await update_own_record(world_.clock.call_within(kChooseMax, token));
-    } else if (self && self->voter && !voter_) {
-      done = co_await become_voter(world_.clock.call_within(kBecomeMax, token));
-    } else if (self && !voter_ && !settings_.etcd_endpoints.empty() && facts_are_external()) {
-      done = co_await set_voter(state_.name, false, world_.clock.call_within(kChooseMax, token));
-    } else if (self && !self->voter && !voter_) {
-      done = identity_.forget_authority();  // It was chosen, and given up before it had a vote.
-    } else if (has_lost_its_vote(self)) {
-      if (may_step_down()) {
-        done = step_down();
-        if (done) co_return restart_();
-      }
-    } else if (decides_voters()) {
-      done = co_await choose_voters(world_.clock.call_within(kChooseMax, token));
+    const VoteDuty duty = next_duty(self);
+    if (duty == VoteDuty::step_down) {
+      note_without_vote();
+      if (!may_step_down()) continue;
     }
+    const auto done = co_await perform(duty, token);
+    if (done && duty == VoteDuty::step_down) co_return restart_();
     if (!done && !token.cancelled()) {
       log_warn("the voters are not as they should be", field("error", done.error()));
     }
   }
 }
 
+// The first that applies. A node that the members do not know decides nothing, and what a node's
+// own record and vote need comes before the votes of others.
+ClusterParts::VoteDuty ClusterParts::next_duty(const cluster::Member* self) const {
+  if (!self) return VoteDuty::none;
+  if (self->version != kVersion || self->peer != state_.advertise) return VoteDuty::write_record;
+  if (self->voter && !voter_) return VoteDuty::become_voter;
+  const bool reaches_etcd = !settings_.etcd_endpoints.empty();
+  if (!voter_ && reaches_etcd && facts_are_external()) return VoteDuty::claim_vote;
+  if (!self->voter && !voter_) return VoteDuty::forget_authority;
+  if (has_lost_its_vote(*self)) return VoteDuty::step_down;
+  return decides_voters() ? VoteDuty::choose_voters : VoteDuty::none;
+}
+
+io::Task<Result<void>> ClusterParts::perform(VoteDuty duty, io::CancelToken token) {
+  const io::Call call = world_.clock.call_within(kChooseMax, token);
+  switch (duty) {
+    case VoteDuty::none:
+      break;
+    case VoteDuty::write_record:
+      co_return co_await update_own_record(call);
+    case VoteDuty::become_voter:
+      co_return co_await become_voter(world_.clock.call_within(kBecomeMax, token));
+    case VoteDuty::claim_vote:
+      co_return co_await set_voter(state_.name, false, call);
+    case VoteDuty::forget_authority:
+      co_return identity_.forget_authority();
+    case VoteDuty::step_down:
+      co_return step_down();
+    case VoteDuty::choose_voters:
+      co_return co_await choose_voters(call);
+  }
+  co_return Result<void>{};
+}
+
 // The record says so; this voter's etcd, which was taken out first, does not run or hears nothing.
-bool ClusterParts::has_lost_its_vote(const cluster::Member* self) const {
-  const bool hears = !voter_ || state_.external_etcd || voter_->metadata().healthy();
-  return self && !self->voter && !hears;
+bool ClusterParts::has_lost_its_vote(const cluster::Member& self) const {
+  const bool reaches_majority = !voter_ || state_.external_etcd || voter_->metadata().healthy();
+  return !self.voter && !reaches_majority;
+}
+
+void ClusterParts::note_without_vote() {
+  if (!without_vote_since_) without_vote_since_ = world_.clock.now();
 }
 
 // Stepping down restarts the node, and that cuts off answers longer than the drain time. So the
 // node first waits until it is idle, for kStepDownMax at most.
-bool ClusterParts::may_step_down() {
-  const io::TimePoint now = world_.clock.now();
-  if (!without_vote_since_) without_vote_since_ = now;
-  return !is_busy_() || now - *without_vote_since_ >= kStepDownMax;
+bool ClusterParts::may_step_down() const {
+  return !is_busy_() || world_.clock.now() - *without_vote_since_ >= kStepDownMax;
 }
 
 // One of the voters looks after their number: the first by name that is well.
-bool ClusterParts::decides_voters() {
+bool ClusterParts::decides_voters() const {
   if (!voter_ || state_.external_etcd) return false;
   const cluster::View view = reports_->view();
   for (const cluster::Member& member : members_->list()) {
@@ -234,74 +249,26 @@ bool ClusterParts::decides_voters() {
   return false;
 }
 
-// What the voters and those that may become some look like now. Remembers since when.
-ClusterParts::VoterSurvey ClusterParts::survey_voters(const std::vector<cluster::Member>& members) {
-  const cluster::View view = reports_->view();
-  const io::TimePoint now = world_.clock.now();
-  // Others have decided meanwhile: what this node knew of then says nothing about the time since.
-  if (now - surveyed_at_ > kSurveyGapMax) {
-    voters_gone_.clear();
-    votes_awaited_.clear();
-    surplus_since_.reset();
-  }
-  surveyed_at_ = now;
-  std::erase_if(voters_failed_,
-                [now](const auto& failed) { return now - failed.second > kChosenAgain; });
-  VoterSurvey survey;
-  for (const cluster::Member& member : members) {
-    const cluster::NodeInfo* node = view.find(member.name);
-    if (!member.voter) {
-      voters_gone_.erase(member.name);
-      votes_awaited_.erase(member.name);
-      const bool is_ready = node && node->state == cluster::NodeState::ready &&
-                            (!state_.one_port || knows_one_port(member)) &&
-                            !voters_failed_.contains(member.name);
-      if (is_ready && survey.candidates++ == 0) survey.candidate = member.name;
-      continue;
-    }
-    survey.voters++;
-    // One that is drained votes on.
-    const bool is_there = is_well(node) && node->answers();
-    bool is_over = false;
-    if (is_there || member.name == state_.name) {
-      voters_gone_.erase(member.name);
-    } else {
-      survey.all_vote = false;
-      const bool serves = member.has_vote() && node && node->is_reachable();
-      const auto since = voters_gone_.try_emplace(member.name, now).first->second;
-      is_over = now - since > (serves ? kCutOffMax : kVoterGoneMax);
-    }
-    if (member.has_vote()) {
-      votes_awaited_.erase(member.name);
-      if (is_over) survey.lost = member.name;
-      if (!member.asked && member.name != state_.name) survey.last = member.name;
-    } else {
-      survey.all_vote = false;
-      survey.is_awaiting = true;
-      const auto since = votes_awaited_.try_emplace(member.name, now).first->second;
-      if (is_over || now - since > kVoteAwaitedMax) survey.failed = member.name;
-    }
-  }
-  return survey;
-}
-
 io::Task<Result<void>> ClusterParts::choose_voters(io::Call call) {
   const std::vector<cluster::Member> members = members_->list();
-  const VoterSurvey now = survey_voters(members);
-  if (!now.failed.empty()) {
-    log_warn("a node that was chosen has no vote yet, it is given up", field("node", now.failed));
-    const cluster::View view = reports_->view();
-    const cluster::NodeInfo* node = view.find(now.failed);
+  const cluster::View view = reports_->view();
+  const VoterSurvey now =
+      census_.look(members, view, state_.name, state_.one_port, world_.clock.now());
+  if (!now.never_voted.empty()) {
+    log_warn("a node that was chosen has no vote yet, it is given up",
+             field("node", now.never_voted));
+    const cluster::NodeInfo* node = view.find(now.never_voted);
     const bool is_reachable = node && node->is_reachable();
-    CO_TRY_VOID(co_await remove_voter(now.failed, call));
-    if (is_reachable) voters_failed_[now.failed] = world_.clock.now();  // No etcd runs there.
+    CO_TRY_VOID(co_await remove_voter(now.never_voted, call));
+    // No etcd runs there.
+    if (is_reachable) census_.note_given_up(now.never_voted, world_.clock.now());
     co_return Result<void>{};
   }
   const size_t wanted = voters_of(members.size(), settings_.voters);
-  if (is_surplus(now, wanted)) {
+  if (census_.is_surplus(now, wanted, world_.clock.now())) {
     log_info("there are more voters than needed", field("voters", now.voters),
-             field("wanted", wanted), field("without_a_vote", now.last));
-    co_return co_await remove_voter(now.last, call);
+             field("wanted", wanted), field("without_a_vote", now.to_demote));
+    co_return co_await remove_voter(now.to_demote, call);
   }
   if (now.candidate.empty()) co_return Result<void>{};
   if (now.voters < wanted) {
@@ -316,20 +283,6 @@ io::Task<Result<void>> ClusterParts::choose_voters(io::Call call) {
   log_warn("a voter is lost and replaced", field("node", now.lost), field("by", now.candidate));
   CO_TRY_VOID(co_await remove_voter(now.lost, call));
   co_return co_await set_voter(now.candidate, false, call);
-}
-
-// After nodes have left, or where the one to make an odd number of them has never come: the two
-// that are left of three would need each other.
-bool ClusterParts::is_surplus(const VoterSurvey& survey, size_t wanted) {
-  const bool stays_even = survey.voters % 2 == 0 && survey.candidates == 0;
-  const bool too_many = survey.voters > wanted || stays_even;
-  if (!too_many || !survey.all_vote || survey.last.empty()) {
-    surplus_since_.reset();
-    return false;
-  }
-  const io::TimePoint now = world_.clock.now();
-  if (!surplus_since_) surplus_since_ = now;
-  return now - *surplus_since_ > kSurplusMax;
 }
 
 io::Task<Result<void>> ClusterParts::set_voter(std::string name, bool asked, io::Call call) {
