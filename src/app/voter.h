@@ -81,7 +81,8 @@ struct VoterParts {
   peer::VoterProxy::LinkAt link_at = {};  // None: the voter is alone.
 };
 
-// On the io thread; outlives the voters.
+// Makes voters, opens the facts of nodes without a vote, and takes votes away. On the io thread;
+// outlives the voters.
 class VoterMaker {
  public:
   virtual ~VoterMaker() = default;

@@ -13,6 +13,7 @@
 
 namespace om::generation {
 
+// On the io thread. References outlive it and its answers.
 class NodeGeneration final : public Generation {
  public:
   NodeGeneration(io::World& world, store::Store& store, scheduler::Scheduler& scheduler,
