@@ -6,104 +6,29 @@ the program OLLAMAMAX (build/release/ollamamax) is started on a folder of its ow
 of the cache. Arguments name the suites to run; all by default.
 """
 
-import hashlib
-import http.client
-import json
 import os
 import pathlib
 import re
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
-from ports import free_port  # noqa: E402
-
 HERE = pathlib.Path(__file__).resolve().parent
-ROOT = HERE.parent.parent
-CACHE = pathlib.Path(os.environ.get("OLLAMAMAX_CACHE", pathlib.Path.home() / ".cache/ollamamax"))
+sys.path.insert(0, str(HERE.parent))
+from support.node import MODELS, Node  # noqa: E402
+
 SUITES = ["python", "js", "go", "schemathesis"]
 SECONDS_MAX = 900
-MODELS = {
-    "smollm2:135m": ["SmolLM2-135M-Instruct.Q4_1.gguf"],
-    "gemma3:270m": ["gemma-3-270m-Q4_K_M.gguf"],
-    "all-minilm": ["all-MiniLM-L6-v2.F16.gguf"],
-}
 REQUIRED = "smollm2:135m"
 # So small a model, left to chance, sometimes never ends its answer.
-PARAMETERS = {"num_predict": 300, "temperature": 0}
+PARAMETERS = "PARAMETER num_predict 300\nPARAMETER temperature 0\n"
 
 
-class Node:
-    def __init__(self, folder):
-        self.port = free_port()
-        self.host = f"127.0.0.1:{self.port}"
-        self.log = open(pathlib.Path(folder) / "node.log", "w+")
-        program = os.environ.get("OLLAMAMAX", str(ROOT / "build/release/ollamamax"))
-        environment = dict(os.environ, OLLAMA_HOST=self.host,
-                           OLLAMA_MODELS=str(pathlib.Path(folder) / "models"),
-                           OLLAMAMAX_STATE=str(pathlib.Path(folder) / "state"))
-        self.process = subprocess.Popen([program, "serve"], env=environment, stdout=self.log,
-                                        stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
-
-    def ask(self, method, path, body=None):
-        """Status and body; the body of a request may be a file or JSON."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=SECONDS_MAX)
-        if isinstance(body, (dict, list)):
-            body = json.dumps(body)
-        connection.request(method, path, body)
-        reply = connection.getresponse()
-        return reply.status, reply.read().decode(errors="replace")
-
-    def wait(self):
-        for _ in range(300):
-            if self.process.poll() is not None:
-                raise SystemExit("the node ended:\n" + self.last_words())
-            try:
-                if self.ask("GET", "/api/version")[0] == 200:
-                    return
-            except OSError:
-                pass
-            time.sleep(0.1)
-        raise SystemExit("the node does not answer:\n" + self.last_words())
-
-    def create(self, name, paths):
-        files = {}
-        for path in paths:
-            path = CACHE / "models" / path
-            if not path.exists():
-                continue
-            with path.open("rb") as source:
-                digest = "sha256:" + hashlib.file_digest(source, "sha256").hexdigest()
-                source.seek(0)
-                status, text = self.ask("POST", "/api/blobs/" + digest, source)
-            if status not in (200, 201):
-                raise SystemExit(f"upload of {path.name}: {status} {text}")
-            below = path.relative_to(CACHE / "models").parts
-            files["/".join(below[1:]) or below[0]] = digest
-        if not files:
-            return "its files are not in the cache (./run models)"
-        status, text = self.ask("POST", "/api/create",
-                                {"model": name, "files": files, "stream": False,
-                                 "parameters": PARAMETERS})
-        return None if status == 200 and "error" not in json.loads(text) else text
-
-    def last_words(self):
-        self.log.flush()
-        self.log.seek(0)
-        return "".join(self.log.readlines()[-20:])
-
-    def stop(self):
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            code = self.process.wait(timeout=60)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-            code = "no end within 60 s of SIGTERM"
-        return code
+def create(node, name):
+    modelfile = node.folder / "Modelfile"
+    modelfile.write_text(f"FROM {MODELS[name]}\n{PARAMETERS}")
+    node.cli("create", name, "-f", str(modelfile))
 
 
 def run_suite(name, host):
@@ -139,20 +64,18 @@ def main():
     if host := os.environ.get("OLLAMA_HOST"):
         passed, failed = run_suites(names, host)
     else:
-        with tempfile.TemporaryDirectory(prefix="ollamamax-clients-") as folder:
-            node = Node(folder)
-            try:
-                node.wait()
-                for name, paths in MODELS.items():
-                    if problem := node.create(name, paths):
-                        print(f"{name} is left out: {problem}", flush=True)
-                        if name == REQUIRED:
-                            raise SystemExit(1)
-                passed, failed = run_suites(names, node.host)
-            finally:
-                code = node.stop()
-            if code != 0:
-                print(f"the node ended with {code}:\n{node.last_words()}")
+        with Node() as node:
+            for name, path in MODELS.items():
+                if path.exists():
+                    create(node, name)
+                else:
+                    print(f"{name} is left out: it is not in the cache (./run models)", flush=True)
+                    if name == REQUIRED:
+                        raise SystemExit(1)
+            passed, failed = run_suites(names, node.host)
+            if code := node.stop():
+                print(f"the node ended with {code}")
+                node.print_log()
                 failed += 1
     print(f"{passed} passed, {failed} failed")
     return 1 if failed else 0

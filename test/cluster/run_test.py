@@ -4,11 +4,8 @@
 import json
 import os
 import pathlib
-import shutil
 import signal
 import sys
-import threading
-import time
 import unittest
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -17,49 +14,9 @@ from disaster import LONG, MODEL, Disaster  # noqa: E402, F401 (its cases run he
 from support import cases  # noqa: E402
 from support.cluster import Cluster, ClusterCase, all_but  # noqa: E402
 from support.node import HttpError  # noqa: E402
+from support.streaming import Streamed  # noqa: E402
 
 TOKENS = LONG["options"]["num_predict"]
-
-
-class Stream(threading.Thread):
-    """One streamed answer, read line by line while other things happen."""
-
-    def __init__(self, node, path="/api/generate", body=None):
-        super().__init__(daemon=True)
-        self.node, self.path, self.body = node, path, {"stream": True, **(body or LONG)}
-        self.lines, self.server, self.error, self.gap = [], None, None, 0.0
-        self.start()
-
-    def run(self):
-        try:
-            with self.node.request("POST", self.path, self.body) as reply:
-                self.server = reply.headers["X-OllamaMax-Node"]
-                last = time.monotonic()
-                for line in reply:
-                    now = time.monotonic()
-                    if self.lines:
-                        self.gap = max(self.gap, now - last)
-                    last = now
-                    self.lines.append(json.loads(line))
-        except Exception as error:  # noqa: BLE001: told in the test's own thread.
-            self.error = error
-
-    def wait_for(self, count):
-        self.node.wait_until(lambda: len(self.lines) >= count or not self.is_alive(),
-                             f"{count} lines of the answer")
-        if self.error:
-            raise self.error
-
-    def finish(self):
-        self.join(180)
-        if self.is_alive():
-            raise AssertionError(f"the answer never ended; {len(self.lines)} lines came")
-        if self.error:
-            raise self.error
-        return self.lines
-
-    def text(self):
-        return "".join(line.get("response", "") for line in self.lines)
 
 
 class RealCluster(ClusterCase):
@@ -192,7 +149,7 @@ class RealCluster(ClusterCase):
         self.assertEqual(gateway.get("/api/v1/pin")["pins"], [])
 
     def test_a_killed_node_costs_a_pause_and_no_token(self):
-        stream = Stream(self.gateway())
+        stream = Streamed(self.gateway(), "/api/generate", LONG)
         stream.wait_for(10)
         victim = self.by_name(stream.server)
         victim.kill()
@@ -200,7 +157,7 @@ class RealCluster(ClusterCase):
         self.restart(victim)
 
     def test_a_frozen_node_is_given_up(self):
-        stream = Stream(self.gateway())
+        stream = Streamed(self.gateway(), "/api/generate", LONG)
         stream.wait_for(10)
         victim = self.by_name(stream.server)
         os.kill(victim.process.pid, signal.SIGSTOP)
@@ -214,7 +171,7 @@ class RealCluster(ClusterCase):
         self.cluster.wait_until_ready()
 
     def test_a_node_that_is_cut_off_without_a_word_is_given_up(self):
-        stream = Stream(self.gateway())
+        stream = Streamed(self.gateway(), "/api/generate", LONG)
         stream.wait_for(10)
         victim = self.by_name(stream.server)
         self.cluster.network.cut(victim.index)
@@ -230,8 +187,9 @@ class RealCluster(ClusterCase):
                   "required": ["name", "story"]}
         chat = {"model": MODEL, "messages": [{"role": "user", "content": "Tell me of a fox."}],
                 "options": {"num_predict": TOKENS, "temperature": 0}}
-        streams = [Stream(self.gateway()), Stream(self.gateway(), "/api/chat", chat),
-                   Stream(self.gateway(), "/api/chat", {**chat, "format": schema})]
+        streams = [Streamed(self.gateway(), "/api/generate", LONG),
+                   Streamed(self.gateway(), "/api/chat", chat),
+                   Streamed(self.gateway(), "/api/chat", {**chat, "format": schema})]
         for stream in streams:
             stream.wait_for(8)
         victim = self.by_name(streams[0].server)
@@ -248,7 +206,7 @@ class RealCluster(ClusterCase):
         self.restart(victim)
 
     def test_a_drained_node_ends_its_answers_and_gets_no_new_ones(self):
-        stream = Stream(self.gateway())
+        stream = Streamed(self.gateway(), "/api/generate", LONG)
         stream.wait_for(5)
         drained = self.by_name(stream.server)
         self.nodes[0].cli("cluster", "drain", drained.name)
@@ -262,7 +220,7 @@ class RealCluster(ClusterCase):
         self.cluster.wait_until_ready()
 
     def test_a_node_that_is_stopped_lets_answers_for_others_end(self):
-        stream = Stream(self.gateway())
+        stream = Streamed(self.gateway(), "/api/generate", LONG)
         stream.wait_for(5)
         stopped = self.by_name(stream.server)
         self.assertEqual(stopped.stop(), 0)
@@ -339,7 +297,7 @@ class ToldReports(unittest.TestCase):
                 node.create(MODEL)
             cluster.wait_until_ready()
             for _ in range(2):  # The second one perhaps without the voter that told of the first.
-                stream = Stream(gateway)
+                stream = Streamed(gateway, "/api/generate", LONG)
                 stream.wait_for(10)
                 victim = next(node for node in voters if node.name == stream.server)
                 victim.kill()

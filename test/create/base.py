@@ -1,13 +1,11 @@
 """What the tests of create share: a node with the real model, and a look into its store."""
 
-import contextlib
 import hashlib
 import json
-import pathlib
-import re
 import unittest
 
 from support.node import Node
+from support.processes import processes
 
 MODEL = "smollm2:135m"
 # Asked so, the model's first words are far from any other choice, however it is quantized. One
@@ -72,14 +70,8 @@ class CreateTest(unittest.TestCase):
 
     def children(self, program):
         """Of the node; one that has ended and is not yet collected counts too."""
-        found = []
-        for entry in pathlib.Path("/proc").iterdir():
-            with contextlib.suppress(OSError, AttributeError):
-                name, parent = re.match(r"\d+ \((.*)\) \S (\d+)",
-                                        (entry / "stat").read_text()).groups()
-                if name == program and int(parent) == self.node.process.pid:
-                    found.append(int(entry.name))
-        return found
+        return [process.pid for process in processes()
+                if process.name == program and process.parent == self.node.process.pid]
 
     def remade(self, name):
         """The layers of a model that is made from what `show --modelfile` prints."""

@@ -1,5 +1,6 @@
 """What the scenarios share: a cluster of three voters, its leader, a clean state between them."""
 
+import contextlib
 import os
 import pathlib
 import signal
@@ -7,26 +8,23 @@ import signal
 from load import MODEL, names_of
 
 from support import cluster
+from support.processes import processes
 
 FULL = bool(os.environ.get("FAULTS_FULL"))  # ./run faults: more of everything.
 
 
 def children(node, name):
     """Process ids of a node's children of that name; those that were left behind too."""
-    found = []
-    mark = str(node.folder).encode()
-    for entry in pathlib.Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            line = (entry / "cmdline").read_bytes()
-            environment = (entry / "environ").read_bytes()
-        except OSError:
-            continue
-        if pathlib.Path(os.fsdecode(line.split(b"\0")[0])).name == name and (
-                mark in line or mark in environment):
-            found.append(int(entry.name))
-    return found
+    folder = str(node.folder)
+
+    def is_of(process):
+        with contextlib.suppress(OSError):  # It has ended.
+            environment = pathlib.Path(f"/proc/{process.pid}/environ").read_bytes()
+            return folder.encode() in environment or any(folder in argument
+                                                         for argument in process.arguments)
+        return False
+
+    return [process.pid for process in processes() if process.program == name and is_of(process)]
 
 
 class ClusterCase(cluster.ClusterCase):

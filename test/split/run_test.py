@@ -5,11 +5,8 @@ own memory limit on each, ggml-rpc-server behind the nodes' mutual TLS, real dea
 import json
 import os
 import pathlib
-import re
 import signal
 import sys
-import threading
-import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
@@ -17,6 +14,8 @@ from support import cases  # noqa: E402
 from support.cluster import Cluster, Machine  # noqa: E402
 from support.memory_limit import MemoryLimit  # noqa: E402
 from support.node import HttpError, Node  # noqa: E402
+from support.processes import processes  # noqa: E402
+from support.streaming import Streamed  # noqa: E402
 
 MODEL = "smollm2:135m"
 CONTEXT = 4096
@@ -40,54 +39,9 @@ class Limited(Machine):
         return self.limit.command(self.network.enter(self.index, line))
 
 
-def processes(program):
-    """(pid, parent) of the running processes of this program."""
-    found = []
-    for entry in pathlib.Path("/proc").iterdir():
-        try:
-            if not entry.name.isdigit():
-                continue
-            name = (entry / "cmdline").read_bytes().split(b"\0")[0].decode()
-            state, parent = re.match(r"\d+ \(.*\) (\S) (\d+)",
-                                     (entry / "stat").read_text()).groups()
-        except (OSError, AttributeError):
-            continue
-        if state != "Z" and name.endswith("/" + program):
-            found.append((int(entry.name), int(parent)))
-    return found
-
-
-class Answer(threading.Thread):
-    def __init__(self, node, body=None):
-        super().__init__(daemon=True)
-        self.node, self.body = node, {**(body or CHAT), "stream": True}
-        self.lines, self.error, self.gap = [], None, 0.0
-        self.start()
-
-    def run(self):
-        try:
-            with self.node.request("POST", "/api/chat", self.body) as reply:
-                self.id = reply.headers["X-Request-Id"]
-                last = time.monotonic()
-                for line in reply:
-                    now = time.monotonic()
-                    if self.lines:
-                        self.gap = max(self.gap, now - last)
-                    last = now
-                    self.lines.append(json.loads(line))
-        except Exception as error:  # noqa: BLE001: told in the test's own thread.
-            self.error = error
-
-    def text(self):
-        return "".join(line.get("message", {}).get("content", "") for line in self.lines)
-
-    def finish(self):
-        self.join(240)
-        if self.is_alive():
-            raise AssertionError(f"the answer never ended; {len(self.lines)} lines came")
-        if self.error:
-            raise self.error
-        return self.lines
+def running(program):
+    return {process.pid for process in processes()
+            if process.program == program and not process.has_ended}
 
 
 class Alone(Node):
@@ -143,7 +97,7 @@ class SplitModel(unittest.TestCase):
     @classmethod
     def tearDownClass(cls):
         cls.leave()
-        if left := processes("ggml-rpc-server"):
+        if left := running("ggml-rpc-server"):
             raise AssertionError(f"left behind: {left}")
 
     @staticmethod
@@ -161,12 +115,12 @@ class SplitModel(unittest.TestCase):
         self.unload()
 
     def parts(self):
-        return processes("ggml-rpc-server")
+        return running("ggml-rpc-server")
 
     def unload(self):
         self.nodes[0].post("/api/generate", {"model": MODEL, "keep_alive": 0})
         self.nodes[0].wait_until(
-            lambda: not self.parts() and not processes("llama-server"), "all parts are freed", 60)
+            lambda: not self.parts() and not running("llama-server"), "all parts are freed", 60)
 
     def plan(self):
         return self.nodes[0].post("/api/v1/placement", {"model": MODEL})
@@ -186,7 +140,7 @@ class SplitModel(unittest.TestCase):
         self.assertEqual(split["blocks"] + sum(part["blocks"] for part in split["parts"]), 31)
 
     def test_three_machines_answer_as_one_large_one_would(self):
-        answer = Answer(self.nodes[2])
+        answer = Streamed(self.nodes[2], "/api/chat", CHAT)
         lines = answer.finish()
         self.assertEqual(answer.text(), self.whole)
         self.assertEqual(lines[-1]["eval_count"], TOKENS)
@@ -207,27 +161,25 @@ class SplitModel(unittest.TestCase):
         # Warm now: the same request runs on what is loaded.
         self.assertEqual(self.nodes[1].post("/api/chat", CHAT)["message"]["content"], self.whole)
         # Nothing between the machines is open but what the nodes always have.
-        for pid, _ in self.parts():
+        for pid in self.parts():
             arguments = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
             self.assertIn(b"127.0.0.1", arguments)
 
     def begin(self):
-        answer = Answer(self.nodes[0])
-        self.nodes[0].wait_until(lambda: len(answer.lines) >= 8 or not answer.is_alive(),
-                                 "the answer has begun")
-        self.assertIsNone(answer.error)
+        answer = Streamed(self.nodes[0], "/api/chat", CHAT)
+        answer.wait_for(8)
         return answer
 
     def test_an_answer_goes_on_when_a_part_is_killed(self):
         answer = self.begin()
-        before = {pid for pid, _ in self.parts()}
+        before = self.parts()
         os.kill(next(iter(before)), signal.SIGKILL)
         lines = answer.finish()
         self.assertNotIn("error", lines[-1])
         self.assertEqual(answer.text(), self.whole)
         self.assertEqual(lines[-1]["eval_count"], TOKENS)
         print(f"pause after a part was killed: {answer.gap:.2f} s")
-        self.assertTrue(before.isdisjoint(pid for pid, _ in self.parts()))
+        self.assertTrue(before.isdisjoint(self.parts()))
 
     def test_an_answer_that_cannot_go_on_says_so_when_a_machine_dies(self):
         answer = self.begin()

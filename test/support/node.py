@@ -20,6 +20,7 @@ import urllib.request
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from ports import free_port  # noqa: E402
+from processes import processes  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CACHE = pathlib.Path(os.environ.get("OLLAMAMAX_CACHE", pathlib.Path.home() / ".cache/ollamamax"))
@@ -189,18 +190,6 @@ class Node:
 
     def runners(self):
         """Process ids of the llama-server children of this node."""
-        found = []
-        for entry in pathlib.Path("/proc").iterdir():
-            if not entry.name.isdigit():
-                continue
-            try:
-                arguments = (entry / "cmdline").read_bytes().split(b"\0")
-                state, parent = re.match(r"\d+ \(.*\) (\S) (\d+)",
-                                         (entry / "stat").read_text()).groups()
-            except (OSError, AttributeError):
-                continue
-            ours = str(self.folder).encode()
-            if state != "Z" and arguments[0].endswith(b"llama-server") and any(
-                    ours in argument for argument in arguments):
-                found.append(int(entry.name))
-        return found
+        return [process.pid for process in processes()
+                if process.program == "llama-server" and not process.has_ended
+                and any(str(self.folder) in argument for argument in process.arguments)]
