@@ -23,12 +23,6 @@ constexpr uint64_t kAnswerWaste = 2 << 20;
 // What a death of the node, or a disk that fails, costs: see transfer/README.md.
 constexpr uint64_t kDeathWaste = 16 << 20;
 
-std::vector<model::Layer> layers_of(const model::Manifest& manifest) {
-  std::vector<model::Layer> layers = manifest.layers;
-  layers.push_back(manifest.config);
-  return layers;
-}
-
 }  // namespace
 
 bool Pulls::is_catalogued(const Model& model) const {
@@ -109,7 +103,7 @@ io::Task<void> Pulls::judge_at_rest() {
 std::map<std::string, Pulls::Blob> Pulls::blobs() const {
   std::map<std::string, Blob> blobs;
   for (const auto& model : models_) {
-    for (const model::Layer& layer : layers_of(model->manifest)) {
+    for (const model::Layer& layer : model->manifest.blobs()) {
       const auto [found, is_new] = blobs.try_emplace(layer.digest.str());
       Blob& blob = found->second;
       if (is_new) blob.once = true;

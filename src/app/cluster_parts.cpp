@@ -10,7 +10,6 @@
 #include "base/rendezvous.h"
 #include "scheduler/remote_lease.h"
 #include "store/model_loader.h"
-#include "transfer/held_model.h"
 
 namespace om::app {
 namespace {
@@ -140,14 +139,13 @@ io::Task<Result<void>> ClusterParts::open(io::Endpoint at, scheduler::LocalSched
 
 // Whoever knows nobody's state yet would take each first request itself.
 io::Task<void> ClusterParts::wait_for_reports() {
-  constexpr auto is_unknown = [](const cluster::NodeInfo& node) {
-    return node.state == cluster::NodeState::joining;
+  auto are_known = [this] {
+    return std::ranges::none_of(reports_->view().nodes(), [](const cluster::NodeInfo& node) {
+      return node.state == cluster::NodeState::joining;
+    });
   };
-  const io::TimePoint until = world_.clock.now() + kFirstReportsMax;
-  while (std::ranges::any_of(reports_->view().nodes(), is_unknown)) {
-    if (world_.clock.now() >= until) break;
-    if (!co_await world_.clock.sleep_for(kReportsPoll, {io::kNever, tasks_.token()})) break;
-  }
+  const io::Call call = world_.clock.call_within(kFirstReportsMax, tasks_.token());
+  co_await io::wait_until(world_.clock, are_known, kReportsPoll, call);
 }
 
 bool ClusterParts::knows_facts() const {
@@ -239,7 +237,7 @@ io::Task<Result<std::string>> ClusterParts::describe(model::Name name, std::stri
   const auto model = co_await world_.workers.run(read);
   if (model) co_return cluster::write_card(*model, bytes);
   if (model.error().code == Errc::io_failed) {  // Perhaps one of them has rotted.
-    for (const model::Layer& file : transfer::files_of(stored.manifest)) {
+    for (const model::Layer& file : stored.manifest.blobs()) {
       if (file.kind() != "model") distribution_->scrubber().suspect(file.digest);
     }
   }

@@ -44,12 +44,8 @@ io::Task<void> OwnFiles::look() {
 }
 
 void OwnFiles::add(const store::Model& model) {
-  std::vector<Digest> unknown;
-  const auto note = [&](const Digest& blob) {
-    if (!has(blob)) unknown.push_back(blob);
-  };
-  note(model.manifest.config.digest);
-  for (const model::Layer& layer : model.manifest.layers) note(layer.digest);
+  std::vector<Digest> unknown = model.manifest.digests();
+  std::erase_if(unknown, [this](const Digest& blob) { return has(blob); });
   if (unknown.empty() || tasks_.token().cancelled()) return;
   tasks_.spawn(add_present(model.weights, std::move(unknown)));
 }

@@ -108,6 +108,22 @@ const Layer* Manifest::find(std::string_view kind) const {
   return nullptr;
 }
 
+std::vector<Layer> Manifest::blobs() const {
+  std::vector<Layer> blobs = layers;
+  blobs.push_back(config);
+  // One that is named with two sizes stays twice: no file has both, and such a model is not whole.
+  std::set<std::pair<Digest, uint64_t>> seen;
+  std::erase_if(
+      blobs, [&seen](const Layer& blob) { return !seen.emplace(blob.digest, blob.size).second; });
+  return blobs;
+}
+
+std::vector<Digest> Manifest::digests() const {
+  std::vector<Digest> digests;
+  for (const Layer& blob : blobs()) digests.push_back(blob.digest);
+  return digests;
+}
+
 Digest Manifest::runner_key() const {
   const Layer* weights = find("model");
   if (weights == nullptr) return {};

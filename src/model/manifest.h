@@ -2,7 +2,6 @@
 #pragma once
 
 #include <boost/json.hpp>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -38,7 +37,10 @@ struct Manifest {
   std::string to_json() const;  // With a newline at the end, Ollama's field order.
   uint64_t total_size() const;  // Layers and config.
   const Layer* find(std::string_view kind) const;
-  Digest runner_key() const;  // See below; zeros without weights.
+  // All files: the layers in their order, the config last. Each once, of whatever kinds it is.
+  std::vector<Layer> blobs() const;
+  std::vector<Digest> digests() const;  // Theirs.
+  Digest runner_key() const;            // See below; zeros without weights.
 };
 
 // What tells runners apart, on every node alike: the digest of the weights, or one of all that a

@@ -47,6 +47,23 @@ TEST(Manifest, TakesALayerOnceThatIsNamedAgain) {
   EXPECT_EQ(manifest->total_size(), 1U + 3 + 3 + 3 + 4);
 }
 
+TEST(Manifest, HasEachOfItsFilesOnceTheConfigLast) {
+  const auto digest = [](char letter) { return Digest::of(std::string(1, letter)); };
+  const auto layer = [digest](std::string kind, char letter, uint64_t size) {
+    return Layer{std::move(kind), digest(letter), size, ""};
+  };
+  Manifest manifest;
+  manifest.layers = {layer("model", 'm', 9), layer("license", 'l', 3), layer("system", 'l', 3),
+                     layer("adapter", 'm', 8)};
+  manifest.config = layer("config", 'c', 2);
+  EXPECT_EQ(manifest.digests(), (std::vector{digest('m'), digest('l'), digest('m'), digest('c')}))
+      << "of two sizes one is wrong: whoever looks for both finds out";
+  EXPECT_EQ(manifest.blobs().at(1).media_type, "license");
+  EXPECT_EQ(manifest.blobs().at(2).size, 8U);
+  manifest.config = layer("config", 'l', 3);
+  EXPECT_EQ(manifest.blobs().size(), 3U);
+}
+
 TEST(Manifest, RefusesWhatCannotBe) {
   const std::string start = R"({"config":{"digest":")" + kA + R"(","size":)";
   for (const std::string& text :

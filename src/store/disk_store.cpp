@@ -28,12 +28,6 @@ class DiskWorkspace final : public Workspace {
   std::unique_ptr<io::File> lock_;
 };
 
-std::vector<Digest> digests_of(const model::Manifest& manifest) {
-  std::vector<Digest> digests{manifest.config.digest};
-  for (const model::Layer& layer : manifest.layers) digests.push_back(layer.digest);
-  return digests;
-}
-
 // Cutting a file to the length it has tells its system that it was changed now.
 Result<void> set_time(io::Filesystem& files, const io::Path& path) {
   TRY(const auto file, files.open(path, io::Filesystem::Open::read_write));
@@ -370,7 +364,7 @@ Result<void> DiskStore::require_blobs(const model::Name& name, const std::vector
 
 io::Task<Result<void>> DiskStore::put_manifest(const model::Name& name, std::string bytes) {
   CO_TRY(const auto manifest, model::Manifest::parse(bytes));
-  auto job = [this, name, bytes = std::move(bytes), needed = digests_of(manifest),
+  auto job = [this, name, bytes = std::move(bytes), needed = manifest.digests(),
               temporary = temporary_path("manifest")]() -> Result<void> {
     TRY_VOID(require_blobs(name, needed));
     return write_manifest(name, bytes, temporary);
@@ -389,7 +383,7 @@ Result<std::optional<Digest>> DiskStore::meaning_of(const model::Name& name) {
 io::Task<Result<bool>> DiskStore::replace_if(const model::Name& name, std::optional<Digest> seen,
                                              std::string bytes) {
   CO_TRY(const auto manifest, model::Manifest::parse(bytes));
-  auto job = [this, name, seen, bytes = std::move(bytes), needed = digests_of(manifest),
+  auto job = [this, name, seen, bytes = std::move(bytes), needed = manifest.digests(),
               temporary = temporary_path("manifest")]() -> Result<bool> {
     TRY(const auto now, meaning_of(name));
     if (now != seen) return false;
@@ -417,7 +411,7 @@ Result<void> DiskStore::remove_manifest(const model::Name& name, std::vector<Dig
     return fail(Errc::not_found, "model '{}' not found", name.shortest());
   }
   // A corrupt manifest can be removed too; then nobody knows which blobs it named.
-  if (const auto manifest = model::Manifest::parse(*bytes)) unneeded = digests_of(*manifest);
+  if (const auto manifest = model::Manifest::parse(*bytes)) unneeded = manifest->digests();
   TRY_VOID(world_.files.remove(path));
   io::Path folder = io::parent(path);
   TRY_VOID(world_.files.sync_directory(folder));

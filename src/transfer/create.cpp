@@ -185,8 +185,7 @@ class Creation {
     CO_TRY_VOID(co_await report(sink_, "writing manifest"));
     std::vector<Digest> unused;
     if (const auto before = context_.store.find(request_.name)) {
-      unused.push_back(before->manifest.config.digest);
-      for (const model::Layer& layer : before->manifest.layers) unused.push_back(layer.digest);
+      unused = before->manifest.digests();
     }
     if (context_.catalogue != nullptr) {
       CO_TRY_VOID(co_await context_.catalogue->put(request_.name, manifest.to_json(), call_));

@@ -17,7 +17,7 @@ io::Task<Result<void>> fetch_missing(Context& context, DownloadTable& downloads,
   std::shared_ptr<Registry> registry;
   if (auto opened = Registry::open(context, held.name, false)) registry = std::move(*opened);
   bool waited = context.links == nullptr;
-  for (const model::Layer& file : files_of(held.manifest)) {
+  for (const model::Layer& file : held.manifest.blobs()) {
     if (co_await has_file(context, file)) continue;
     // Else the registry is asked for what was made on another node a moment ago.
     if (!waited) (void)co_await wait_for_holders(context.world, *context.links, file.digest, call);
@@ -29,12 +29,6 @@ io::Task<Result<void>> fetch_missing(Context& context, DownloadTable& downloads,
 }
 
 }  // namespace
-
-std::vector<model::Layer> files_of(const model::Manifest& manifest) {
-  std::vector<model::Layer> files = manifest.layers;
-  files.push_back(manifest.config);
-  return files;
-}
 
 io::Task<bool> has_file(Context& context, model::Layer file) {
   store::Store& store = context.store;
@@ -87,7 +81,7 @@ io::Task<Result<HeldModel>> find_model(Context& context, model::Name name, io::C
 
 io::Task<Result<void>> hold_files(Context& context, DownloadTable& downloads, HeldModel& model,
                                   const ProgressSink& sink, io::Call call) {
-  CO_TRY(model.hold, co_await context.store.hold(blobs_of(model.manifest)));
+  CO_TRY(model.hold, co_await context.store.hold(model.manifest.digests()));
   if (!model.is_agreed) co_return Result<void>{};
   co_return co_await fetch_missing(context, downloads, model, sink, std::move(call));
 }

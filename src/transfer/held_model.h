@@ -6,9 +6,6 @@
 
 namespace om::transfer {
 
-// All of a model's files: its layers, then the config.
-std::vector<model::Layer> files_of(const model::Manifest& manifest);
-
 // Whether the file is on this disk. One that may be read whole (store::kTextBytesMax) is read,
 // since what it says goes into every answer: if it has changed it is put aside, so that it is
 // fetched again. Where it cannot be moved it counts as here, and who loads the model is told.

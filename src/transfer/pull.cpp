@@ -13,13 +13,11 @@ namespace {
 // What the model named before and the new manifest does not.
 std::vector<Digest> no_longer_named(const std::optional<store::StoredManifest>& before,
                                     const model::Manifest& after) {
-  std::vector<Digest> unused;
-  if (!before) return unused;
-  std::set<Digest> named;
-  for (const model::Layer& layer : files_of(after)) named.insert(layer.digest);
-  for (const model::Layer& layer : files_of(before->manifest)) {
-    if (!named.contains(layer.digest)) unused.push_back(layer.digest);
-  }
+  if (!before) return {};
+  std::vector<Digest> unused = before->manifest.digests();
+  const std::vector<Digest> kept = after.digests();
+  const std::set<Digest> named(kept.begin(), kept.end());
+  std::erase_if(unused, [&named](const Digest& blob) { return named.contains(blob); });
   return unused;
 }
 
@@ -27,7 +25,7 @@ io::Task<Result<void>> fetch_layers(Context& context, DownloadTable& downloads,
                                     const std::shared_ptr<Registry>& registry,
                                     const model::Manifest& manifest, const ProgressSink& sink,
                                     io::Call call) {
-  for (const model::Layer& layer : files_of(manifest)) {
+  for (const model::Layer& layer : manifest.blobs()) {
     if (co_await has_file(context, layer)) {
       Progress progress;
       progress.status = "pulling " + layer.digest.hex().substr(0, 12);
@@ -62,9 +60,7 @@ io::Task<Result<void>> pull_model(Context& context, DownloadTable& downloads,
   std::string bytes;
   CO_TRY(const auto manifest, co_await fetch_manifest(*registry, bytes, call));
 
-  std::vector<Digest> digests;
-  for (const model::Layer& layer : files_of(manifest)) digests.push_back(layer.digest);
-  CO_TRY(auto hold, co_await context.store.hold(std::move(digests)));
+  CO_TRY(auto hold, co_await context.store.hold(manifest.digests()));
   CO_TRY_VOID(co_await fetch_layers(context, downloads, registry, manifest, sink, call));
   // Each blob was hashed before it got its name.
   CO_TRY_VOID(co_await report(sink, "verifying sha256 digest"));

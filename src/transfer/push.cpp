@@ -1,7 +1,6 @@
 #include "transfer/push.h"
 
 #include <algorithm>
-#include <set>
 
 #include "base/log.h"
 #include "io/task_group.h"
@@ -73,7 +72,7 @@ class LayerPush {
       const bool is_over = streams_ == 0 || error_;
       for (Item& item : items_) CO_TRY_VOID(co_await tell_of(item, sink));
       if (is_over) co_return Result<void>{};
-      const io::Call tick{std::min(call.deadline, world_.clock.now() + kTellInterval), call.cancel};
+      const io::Call tick = world_.clock.call_within(kTellInterval, call);
       const auto waited = co_await ended_.wait(tick);
       if (!waited && waited.error().code == Errc::cancelled) co_return fail(waited.error());
       if (world_.clock.now() >= call.deadline) {
@@ -106,21 +105,12 @@ class LayerPush {
   io::TaskGroup tasks_;
 };
 
-// Each blob once, in the manifest's order, the config last.
-std::vector<model::Layer> blobs_of(const model::Manifest& manifest) {
-  std::vector<model::Layer> blobs = files_of(manifest);
-  std::set<Digest> known;
-  std::erase_if(blobs,
-                [&known](const model::Layer& layer) { return !known.insert(layer.digest).second; });
-  return blobs;
-}
-
 io::Task<Result<void>> push_held(Context& context, UploadTable& uploads, DownloadTable& downloads,
                                  const RegistryRequest& request, HeldModel& model,
                                  const ProgressSink& sink, io::Call call) {
   CO_TRY(const auto registry, Registry::open(context, request.name, request.insecure));
   CO_TRY_VOID(co_await hold_files(context, downloads, model, sink, call));
-  LayerPush layers(context, uploads, *registry, blobs_of(model.manifest));
+  LayerPush layers(context, uploads, *registry, model.manifest.blobs());
   CO_TRY_VOID(co_await layers.run(sink, call));
   CO_TRY_VOID(co_await report(sink, "pushing manifest"));
   CO_TRY_VOID(co_await registry->put_manifest(model.bytes, call));

@@ -66,7 +66,7 @@ io::Task<Result<void>> Replicas::tell(std::string key, uint64_t total,
 
 io::Task<Result<void>> Replicas::fetch_into_store(CatalogueModel model, io::Call call) {
   store::Store& store = parts_.context.store;
-  CO_TRY(auto hold, co_await store.hold(blobs_of(model.manifest)));
+  CO_TRY(auto hold, co_await store.hold(model.manifest.digests()));
   const Files missing = co_await find_missing(model);
   const auto fetched = co_await fetch_layers(model.name, missing, std::move(call));
   if (!still_means(model.name, model.digest)) {
@@ -87,7 +87,7 @@ io::Task<Result<void>> Replicas::fetch_into_store(CatalogueModel model, io::Call
 io::Task<Replicas::Files> Replicas::find_missing(const CatalogueModel& model) {
   const std::string key = Catalogue::key_of(model.name);
   Files missing;
-  for (const model::Layer& file : files_of(model.manifest)) {
+  for (const model::Layer& file : model.manifest.blobs()) {
     if (co_await has_file(parts_.context, file)) {
       fetching_[key].done[file.digest] = file.size;
     } else {
@@ -105,7 +105,7 @@ io::Task<void> Replicas::remove_needless(const Files& fetched) {
   CatalogueState now;
   parts_.catalogue.read_models(now);
   for (const auto& [key, model] : now.models) {
-    for (const Digest& needed : blobs_of(model.manifest)) std::erase(needless, needed);
+    for (const Digest& needed : model.manifest.digests()) std::erase(needless, needed);
   }
   const auto removed = co_await parts_.context.store.remove_unreferenced(std::move(needless));
   if (!removed) log_warn("fetched files are kept", field("error", removed.error()));
@@ -196,7 +196,7 @@ io::Task<bool> Replicas::node_has(cluster::NodeInfo node, std::vector<Digest> bl
 }
 
 io::Task<int> Replicas::count_other_copies(const CatalogueModel& model, io::CancelToken cancel) {
-  const auto blobs = blobs_of(model.manifest);
+  const auto blobs = model.manifest.digests();
   const cluster::View view = parts_.links.view();
   int copies = 0;
   for (const cluster::NodeInfo& node : view.nodes()) {

@@ -19,21 +19,13 @@ constexpr std::chrono::minutes kTogetherMin{10};
 constexpr size_t kTombstonesMax = 10'000;
 
 std::vector<std::pair<Digest, uint64_t>> sized_blobs_of(const model::Manifest& manifest) {
-  std::vector<std::pair<Digest, uint64_t>> blobs{{manifest.config.digest, manifest.config.size}};
-  for (const model::Layer& layer : manifest.layers) blobs.emplace_back(layer.digest, layer.size);
+  std::vector<std::pair<Digest, uint64_t>> blobs;
+  for (const model::Layer& blob : manifest.blobs()) blobs.emplace_back(blob.digest, blob.size);
   std::ranges::sort(blobs);
-  const auto twice = std::ranges::unique(blobs);
-  blobs.erase(twice.begin(), twice.end());
   return blobs;
 }
 
 }  // namespace
-
-std::vector<Digest> blobs_of(const model::Manifest& manifest) {
-  std::vector<Digest> blobs;
-  for (const auto& [digest, size] : sized_blobs_of(manifest)) blobs.push_back(digest);
-  return blobs;
-}
 
 Replicas::Replicas(ReplicaParts parts, ReplicaOptions options)
     : parts_(parts),
@@ -307,7 +299,7 @@ io::Task<void> Replicas::adopt(CatalogueModel model, std::optional<store::Stored
   }
   if (!*put || !before || !parts_.context.options.prune) co_return;
   const auto removed =
-      co_await parts_.context.store.remove_unreferenced(blobs_of(before->manifest));
+      co_await parts_.context.store.remove_unreferenced(before->manifest.digests());
   if (!removed) log_warn("unused layers are kept", field("error", removed.error()));
 }
 

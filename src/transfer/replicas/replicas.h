@@ -164,6 +164,4 @@ class Replicas {
   io::TaskGroup tasks_;
 };
 
-std::vector<Digest> blobs_of(const model::Manifest& manifest);
-
 }  // namespace om::transfer

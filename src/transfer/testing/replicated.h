@@ -78,7 +78,7 @@ class Replicated : public ClusterWorld {
       const auto stored = each->store->find(name(text));
       if (!stored) continue;
       bool whole = true;
-      for (const Digest& blob : blobs_of(stored->manifest)) {
+      for (const Digest& blob : stored->manifest.digests()) {
         whole = whole && each->store->blob_size(blob).has_value();
       }
       found += whole ? each->name : each->name + "?";
