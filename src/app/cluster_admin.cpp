@@ -199,7 +199,7 @@ io::Task<Result<cluster::JoinAnswer>> ClusterAdmin::ask_one_to_join(
   ask.target = "/peer/v1/join";
   ask.body = cluster::write_join_request(request);
   // Nobody there is no reason to wait for the rest of the call.
-  const io::Call bounded{std::min(call.deadline, world_.clock.now() + kJoinAskMax), call.cancel};
+  const io::Call bounded = world_.clock.call_within(kJoinAskMax, call);
   auto response = co_await client.send(std::move(ask), bounded);
   if (!response) {
     Error error = annotate(std::move(response).error(), endpoint.str());
@@ -275,14 +275,14 @@ io::Task<Result<void>> ClusterAdmin::enter(ClusterState state, cluster::JoinAnsw
   co_return Result<void>{};
 }
 
-io::Task<Result<void>> ClusterAdmin::check_copies_elsewhere(std::string node) const {
+io::Task<Result<void>> ClusterAdmin::check_copies_elsewhere(std::string node, io::Call call) const {
   const transfer::Replicas& replicas = parts_->distribution().replicas();
   // Of a model that was made a moment ago nobody has told yet who holds it.
-  const io::TimePoint until = world_.clock.now() + kCopiesWordMax;
-  while (std::ranges::any_of(replicas.health(), &transfer::ModelHealth::is_awaited)) {
-    if (world_.clock.now() >= until) break;
-    CO_TRY_VOID(co_await world_.clock.sleep_for(kCopiesPoll));
-  }
+  auto are_told = [&replicas] {
+    return std::ranges::none_of(replicas.health(), &transfer::ModelHealth::is_awaited);
+  };
+  call = world_.clock.call_within(kCopiesWordMax, call);
+  co_await io::wait_until(world_.clock, are_told, kCopiesPoll, std::move(call));
   std::string models;
   for (const transfer::ModelHealth& model : replicas.health()) {
     // One that does not answer may be gone for ever: it is no copy elsewhere.
@@ -361,7 +361,7 @@ io::Task<Result<void>> ClusterAdmin::take_leave(bool force, io::Call call) {
                             : "this node keeps the only copy of the cluster's facts: `ollamamax "
                               "cluster promote NODE` another one first");
   }
-  if (!force) CO_TRY_VOID(co_await check_copies_elsewhere(name_));
+  if (!force) CO_TRY_VOID(co_await check_copies_elsewhere(name_, call));
   if (!parts_->members().find(name_)) co_return Result<void>{};
   co_return co_await parts_->withdraw(call);
 }
@@ -458,7 +458,7 @@ io::Task<Result<void>> ClusterAdmin::remove(std::string node, bool force, io::Ca
   if (node == name_) {
     co_return fail(Errc::invalid_argument, "this is the node itself: `ollamamax cluster leave`");
   }
-  if (!force) CO_TRY_VOID(co_await check_copies_elsewhere(node));
+  if (!force) CO_TRY_VOID(co_await check_copies_elsewhere(node, call));
   // Asked again after half of it was done, this does the rest.
   if (parts_->members().find(node)) CO_TRY_VOID(co_await parts_->remove_voter(node, call));
   co_return co_await parts_->members().remove(std::move(node), std::move(call));

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <functional>
-#include <memory>
 #include <string>
 
 #include "app/cluster_parts.h"
@@ -41,7 +40,7 @@ class ClusterAdmin final : public cluster::Admin {
  private:
   Result<void> check_alone() const;
   Result<void> check_in_cluster() const;
-  io::Task<Result<void>> check_copies_elsewhere(std::string node) const;
+  io::Task<Result<void>> check_copies_elsewhere(std::string node, io::Call call) const;
   // `act`, unless another one is under way. When it is done this node is about to start anew.
   template <class T>
   io::Task<Result<T>> change_membership(io::Task<Result<T>> act);

@@ -29,12 +29,13 @@ io::Task<std::vector<cluster::NodeInfo>> wait_for_holders(io::World& world,
                                                           const ClusterLinks& links, Digest digest,
                                                           io::Call call) {
   constexpr io::Duration kBetweenLooks = std::chrono::milliseconds(100);
-  const io::TimePoint until = world.clock.now() + kHolderWordMax;
-  auto holders = holders_of(links, digest);
-  while (holders.empty() && world.clock.now() < until) {
-    if (!co_await world.clock.sleep_for(kBetweenLooks, call)) break;
+  std::vector<cluster::NodeInfo> holders;
+  auto look = [&] {
     holders = holders_of(links, digest);
-  }
+    return !holders.empty();
+  };
+  call = world.clock.call_within(kHolderWordMax, call);
+  co_await io::wait_until(world.clock, look, kBetweenLooks, std::move(call));
   co_return holders;
 }
 

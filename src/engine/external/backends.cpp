@@ -48,10 +48,11 @@ bool Backends::any_has(std::string_view model) const {
 
 io::Task<void> Backends::wait_checked(io::Call call) {
   constexpr std::chrono::milliseconds kPoll{20};
-  const auto is_checked = [](const auto& item) { return item.second->was_checked(); };
-  while (!std::ranges::all_of(backends_, is_checked)) {
-    if (!co_await world_.clock.sleep_for(kPoll, call)) break;
-  }
+  auto are_checked = [this] {
+    return std::ranges::all_of(backends_,
+                               [](const auto& item) { return item.second->was_checked(); });
+  };
+  co_await io::wait_until(world_.clock, are_checked, kPoll, std::move(call));
 }
 
 std::vector<std::shared_ptr<Backend>> Backends::all_with(std::string_view model) const {
