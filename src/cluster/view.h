@@ -40,7 +40,7 @@ struct RunnerInfo {
     uint64_t bytes = 0;
   };
   std::vector<Part> parts;
-  std::string part_of;  // Not empty: not a model, but a part of one whose main node is this.
+  std::string part_of;  // Of a part of a split model: the name of the main node. Else empty.
   double value = 0;     // Of keeping it, in seconds: cost of a reload x probability of use.
 };
 

@@ -130,7 +130,7 @@ struct LoadedModel {
   bool stopping = false, loading = false, pinned = false;
   double load_progress = 0;       // 0..1 while loading.
   std::vector<LoadedPart> parts;  // On other nodes.
-  std::string part_of;            // Not empty: a part of a model whose main node is this.
+  std::string part_of;            // Of a part of a model: its main node. Otherwise empty.
 };
 
 // Finds each request a slot on a loaded model, or says why there is none. stop() must be awaited
