@@ -6,6 +6,7 @@
 #include "api/ollama_request.h"
 #include "api/standing.h"
 #include "base/duration.h"
+#include "metadata/backup.h"
 #include "scheduler/node_placement.h"
 
 namespace om::api {
@@ -14,7 +15,6 @@ namespace {
 namespace json = boost::json;
 
 constexpr uint64_t kBodyBytesMax = 1 << 20;
-constexpr uint64_t kBackupBytesMax = 512ull << 20;
 constexpr std::chrono::seconds kChangeMax{30};
 constexpr std::chrono::hours kTokenLifeDefault{24};
 
@@ -116,7 +116,7 @@ io::Task<Result<void>> backup(cluster::Admin& admin, Context& context, io::Call 
 }
 
 io::Task<Result<void>> restore(cluster::Admin& admin, Context& context, io::Call call) {
-  CO_TRY(std::string text, co_await read_body(context, kBackupBytesMax));
+  CO_TRY(std::string text, co_await read_body(context, metadata::kBackupBytesMax));
   const auto restored = co_await admin.restore(std::move(text), std::move(call));
   if (!restored) {
     if (restored.error().code == Errc::corrupt) context.error_status = 400;  // What was sent is.

@@ -9,8 +9,6 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr int kTopLogprobsMax = 20;
-
 char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
 void read_keep_alive(ObjectReader& reader, model::KeepAlive& target) {
@@ -90,10 +88,7 @@ void read_common(ObjectReader& reader, model::RequestCommon& common) {
   reader.read("logprobs", common.logprobs.enabled);
   reader.read("top_logprobs", common.logprobs.top);
   reader.read("_debug_render_only", common.debug_render_only);
-  if (common.logprobs.top < 0 || common.logprobs.top > kTopLogprobsMax) {
-    reader.check(
-        fail(Errc::invalid_argument, "top_logprobs must be between 0 and {}", kTopLogprobsMax));
-  }
+  reader.check(check_top_logprobs(common.logprobs.top));
 }
 
 }  // namespace

@@ -74,9 +74,7 @@ Result<model::Think> parse_effort(const Fields& fields) {
 Result<model::LogprobRequest> parse_chat_logprobs(const Fields& fields) {
   TRY(auto enabled, fields.boolean("logprobs"));
   TRY(auto top, fields.integer("top_logprobs"));
-  if (top.value_or(0) < 0 || top.value_or(0) > kTopLogprobsMax) {
-    return fail(Errc::invalid_argument, "top_logprobs must be between 0 and {}", kTopLogprobsMax);
-  }
+  TRY_VOID(check_top_logprobs(top.value_or(0)));
   if (top.value_or(0) > 0 && !enabled.value_or(false)) {
     return fail(Errc::invalid_argument, "'top_logprobs' needs 'logprobs' to be true");
   }

@@ -16,7 +16,6 @@ namespace om::api {
 inline constexpr int64_t kChoicesMax = 8;  // `n`: each choice is one generation.
 inline constexpr size_t kPromptsMax = 64;  // Prompts of one completions request.
 inline constexpr size_t kEmbeddingInputsMax = 2048;
-inline constexpr int64_t kTopLogprobsMax = 20;
 
 struct ChatCompletion {
   model::ChatRequest request;

@@ -15,6 +15,11 @@ Result<void> check_list_size(const boost::json::array& list, size_t size_max,
   return check_size(list.size(), size_max, name);
 }
 
+Result<void> check_top_logprobs(int64_t count) {
+  if (count >= 0 && count <= kTopLogprobsMax) return {};
+  return fail(Errc::invalid_argument, "top_logprobs must be between 0 and {}", kTopLogprobsMax);
+}
+
 Result<void> check_images(size_t count) {
   if (count <= kImagesMax) return {};
   return fail(Errc::invalid_argument, "the request has {} images, more than {}", count, kImagesMax);

@@ -15,10 +15,12 @@ inline constexpr size_t kMessagesMax = 16384;
 inline constexpr size_t kCallsMax = 16384;
 inline constexpr size_t kToolsMax = 1024;
 inline constexpr size_t kImagesMax = 1024;  // Recordings count, too.
+inline constexpr int64_t kTopLogprobsMax = 20;
 
 Result<void> check_list_size(const boost::json::array& list, size_t size_max,
                              std::string_view name);
 
+Result<void> check_top_logprobs(int64_t count);
 Result<void> check_images(size_t count);
 // Checks the numbers of messages, calls and images. Call when all messages are there: one part of a
 // body may have become several.

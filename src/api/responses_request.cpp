@@ -147,9 +147,7 @@ Result<void> parse_options(const Fields& fields, model::RequestCommon& common) {
   }
   TRY(auto include, fields.strings("include"));
   TRY(auto top, fields.integer("top_logprobs"));
-  if (top.value_or(0) < 0 || top.value_or(0) > kTopLogprobsMax) {
-    return fail(Errc::invalid_argument, "top_logprobs must be between 0 and {}", kTopLogprobsMax);
-  }
+  TRY_VOID(check_top_logprobs(top.value_or(0)));
   common.logprobs.enabled =
       std::ranges::find(include, "message.output_text.logprobs") != include.end();
   if (common.logprobs.enabled) common.logprobs.top = static_cast<int>(top.value_or(0));

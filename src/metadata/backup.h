@@ -14,6 +14,8 @@
 
 namespace om::metadata {
 
+inline constexpr uint64_t kBackupBytesMax = 512ull << 20;  // kSnapshotBytesMax as text, and more.
+
 // Without entries that a lease holds: their owners write them again. Revisions and versions begin
 // anew after an import.
 std::string write_backup(const Snapshot& snapshot);

@@ -3,12 +3,12 @@
 #include <algorithm>
 #include <tuple>
 
+#include "scheduler/milliseconds.h"
+
 namespace om::scheduler {
 namespace {
 
 static_assert(engine::BackendSpeed::kBatchSlowdown == kBatchSlowdown);
-
-constexpr double kMsPerSecond = 1000;
 
 // What is usual among those that have measured it.
 double mean_of(std::span<const BackendOffer> offers, double BackendOffer::* value) {
@@ -43,8 +43,7 @@ NodeCandidate candidate_of(const BackendOffer& offer, const Usual& usual, double
   cost.prefill = offer.prefill_ms > 0 ? offer.prefill_ms : usual.prefill_ms;
   cost.queue = offer.waiting * cost.prefill;
   candidate.answer_ms = output_tokens / rate * kMsPerSecond;
-  cost.decode = candidate.answer_ms *
-                (priority == Priority::batch ? options.batch_output_weight : options.output_weight);
+  cost.decode = options.weight_of(priority) * candidate.answer_ms;
   cost.penalty = options.hop_ms;
   return candidate;
 }

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "scheduler/milliseconds.h"
+
 namespace om::scheduler {
 namespace {
 
@@ -14,10 +16,6 @@ uint64_t load_bytes_of(const Target& target) {
   uint64_t bytes = kLoadBaseBytes;
   for (const Target::File& file : target.files) bytes += file.bytes + file.bytes / 10;
   return bytes;
-}
-
-io::Duration duration_of(double ms) {
-  return std::chrono::duration_cast<io::Duration>(std::chrono::duration<double, std::milli>(ms));
 }
 
 }  // namespace

@@ -1,14 +1,13 @@
 #include "scheduler/node_cost.h"
 
 #include <algorithm>
-#include <numeric>
 
+#include "scheduler/milliseconds.h"
 #include "scheduler/placement.h"
 
 namespace om::scheduler {
 namespace {
 
-constexpr double kMsPerSecond = 1000;
 // A load that the reports show as running is half done on average.
 constexpr double kLoadLeft = 0.5;
 // What was measured long ago may have been an hour in which something else kept the machine busy:
@@ -18,18 +17,10 @@ constexpr double kTriedPart = 0.5;
 // and up to a point.
 constexpr double kLateGraceMs = 3000, kLateMsMax = 60'000;
 
-double ms_of(io::Duration duration) {
-  return std::chrono::duration<double, std::milli>(duration).count();
-}
-
 bool stays(const cluster::RunnerInfo& runner) { return runner.pinned || !runner.part_of.empty(); }
 
 bool is_busy(const cluster::RunnerInfo& runner) {
   return runner.loading || runner.running + runner.queued > 0;
-}
-
-io::Duration duration_of(double ms) {
-  return std::chrono::duration_cast<io::Duration>(std::chrono::duration<double, std::milli>(ms));
 }
 
 double believed(double measured, double usual, bool is_tried) {
@@ -173,11 +164,9 @@ void NodeCost::charge_serving(NodeCandidate& candidate, const cluster::NodeInfo&
   cost.prefill = uncached / rate * kMsPerSecond;
 
   const int batch = std::min(inside + 1, slots);
-  const double weight =
-      request_.priority == Priority::batch ? options_.batch_output_weight : options_.output_weight;
   candidate.answer_ms =
       request_.output_tokens / output_rate(node, runner, batch, is_tried) * kMsPerSecond;
-  cost.decode = weight * candidate.answer_ms;
+  cost.decode = options_.weight_of(request_.priority) * candidate.answer_ms;
   if (runner.loading) cost.load = kLoadLeft * load_ms(node);
 }
 
@@ -220,10 +209,8 @@ void NodeCost::charge_load(NodeCandidate& candidate, const cluster::NodeInfo& no
     cost.copy = static_cast<double>(missing) / rate * kMsPerSecond;
   }
   cost.prefill = request_.prompt_tokens / usual_prompt_rate(node, on_card) * kMsPerSecond;
-  const double weight =
-      request_.priority == Priority::batch ? options_.batch_output_weight : options_.output_weight;
   candidate.answer_ms = request_.output_tokens / usual_output_rate(node, on_card) * kMsPerSecond;
-  cost.decode = weight * candidate.answer_ms;
+  cost.decode = options_.weight_of(request_.priority) * candidate.answer_ms;
 }
 
 bool NodeCost::make_card_room(NodeCandidate& candidate, const cluster::NodeInfo& node,

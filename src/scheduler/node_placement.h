@@ -47,6 +47,9 @@ struct PlacementRequest {
 struct PlacementOptions {
   // The share of the generation time that counts against the time to the first token.
   double output_weight = 0.3, batch_output_weight = 1;
+  double weight_of(Priority priority) const {
+    return priority == Priority::batch ? batch_output_weight : output_weight;
+  }
   double batch_slowdown = kBatchSlowdown;
   // What evaluating a prompt costs others: the square of (prompts before it at the soonest node -
   // disturbance_from). So a warm node is worth a longer queue when all are busy ...

@@ -1,6 +1,8 @@
 // What every part of this room works with; all of it outlives the node.
 #pragma once
 
+#include <algorithm>
+
 #include "http/client.h"
 #include "io/world.h"
 #include "store/store.h"
@@ -23,6 +25,11 @@ struct Context {
   Catalogue* catalogue = nullptr;
   const ClusterLinks* links = nullptr;
 };
+
+// The pause after `failures` in a row: 1, 2, 4, 8, 8 ... s.
+inline io::Duration backoff(int failures) {
+  return std::chrono::seconds(1 << std::clamp(failures - 1, 0, 3));
+}
 
 // Sends one line of progress.
 inline io::Task<Result<void>> report(const ProgressSink& sink, std::string status) {

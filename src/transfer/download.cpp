@@ -9,7 +9,6 @@ namespace {
 using store::PartialBlob;
 
 constexpr std::chrono::milliseconds kOtherProcessPoll{500};
-constexpr std::chrono::seconds kBackoffMax{8};
 constexpr std::chrono::seconds kWatchInterval{1};
 
 }  // namespace
@@ -145,9 +144,7 @@ io::Task<void> Download::fetch_ranges() {
       }
       log_debug("range failed", field("blob", digest()), field("try", tries),
                 field("error", done.error()));
-      const auto pause =
-          std::min<io::Duration>(std::chrono::seconds(1 << (tries - 1)), kBackoffMax);
-      (void)co_await world_.clock.sleep_for(pause, {io::kNever, cancel_.token()});
+      (void)co_await world_.clock.sleep_for(backoff(tries), {io::kNever, cancel_.token()});
     }
     release(*range);
   }

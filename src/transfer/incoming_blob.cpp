@@ -10,7 +10,6 @@ namespace {
 
 using store::PartialBlob;
 
-constexpr size_t kBlocksPerChunk = kChunkBytes / PartialBlob::kBlockBytes;
 constexpr size_t kReadBytes = 1 << 20;
 constexpr uint64_t kListBytesMax = 8 << 20;
 

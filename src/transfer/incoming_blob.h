@@ -13,6 +13,7 @@ namespace om::transfer {
 
 inline constexpr uint64_t kSyncBytes = 4ull << 20;  // Received, then made durable.
 inline constexpr uint64_t kUnsyncedMax = 8ull << 20;
+inline constexpr size_t kBlocksPerChunk = kChunkBytes / store::PartialBlob::kBlockBytes;
 
 // Blocks are written in any order. A chunk whose blocks are all there is hashed, then counts as
 // verified and is offered to other nodes. At most kUnsyncedMax bytes are not durable at a time; the

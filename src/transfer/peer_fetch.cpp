@@ -9,7 +9,6 @@ namespace {
 
 using store::PartialBlob;
 
-constexpr size_t kBlocksPerChunk = kChunkBytes / PartialBlob::kBlockBytes;
 constexpr uint64_t kProgressBytes = 32 * 1024;  // Less in kFetchSilenceMax is none.
 constexpr std::chrono::seconds kWatchInterval{1};
 constexpr std::chrono::milliseconds kIdleLook{500};    // Whether somebody has become slow.
@@ -174,9 +173,8 @@ io::Task<void> PeerFetch::watch() {
 }
 
 io::Task<void> PeerFetch::pause(int failures, const io::CancelToken& cancel) {
-  const std::chrono::seconds wait(1 << std::min(failures - 1, 3));
   // Cut short by whoever ends the source: the caller looks.
-  (void)co_await world_.clock.sleep_for(wait, {io::kNever, cancel});
+  (void)co_await world_.clock.sleep_for(backoff(failures), {io::kNever, cancel});
 }
 
 io::Task<void> PeerFetch::learn(std::shared_ptr<Source> source) {

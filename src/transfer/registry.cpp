@@ -2,12 +2,12 @@
 
 #include "base/version.h"
 #include "model/manifest.h"
+#include "store/layout.h"
 #include "transfer/auth.h"
 
 namespace om::transfer {
 namespace {
 
-constexpr uint64_t kManifestBytesMax = 4 << 20;
 constexpr uint64_t kErrorBytesMax = 16 * 1024;
 constexpr uint64_t kTokenBytesMax = 256 * 1024;
 constexpr int kRedirectsMax = 5;
@@ -162,7 +162,7 @@ io::Task<Result<void>> Registry::log_in(http::Url url, io::Call call) {
   auto request = http::ClientRequest::to("GET", url);
   request.outside = true;
   request.headers.set("Authorization", token_authorization(key, "GET", url.str()));
-  call.deadline = std::min(call.deadline, context_.world.clock.now() + kSmallRequestMax);
+  call = context_.world.clock.call_within(kSmallRequestMax, call);
   CO_TRY(auto response, co_await context_.client.send(std::move(request), call));
   if (response->status() >= 400) co_return fail(co_await refusal(std::move(response)));
   CO_TRY(const auto body, co_await response->read_all(kTokenBytesMax));
@@ -171,7 +171,7 @@ io::Task<Result<void>> Registry::log_in(http::Url url, io::Call call) {
 }
 
 io::Task<Result<std::string>> Registry::get_manifest(io::Call call) {
-  call.deadline = std::min(call.deadline, context_.world.clock.now() + kSmallRequestMax);
+  call = context_.world.clock.call_within(kSmallRequestMax, call);
   auto request = http::ClientRequest::to("GET", url("manifests/" + name_.tag));
   request.headers.set("Accept", model::kManifestMediaType);
   CO_TRY(auto response, co_await send(std::move(request), call));
@@ -184,11 +184,11 @@ io::Task<Result<std::string>> Registry::get_manifest(io::Call call) {
     CO_TRY(response, co_await send_to(at, std::move(again), call));
   }
   if (response->status() != 200) co_return fail(co_await refusal(std::move(response)));
-  co_return co_await response->read_all(kManifestBytesMax);
+  co_return co_await response->read_all(store::kManifestBytesMax);
 }
 
 io::Task<Result<void>> Registry::put_manifest(std::string bytes, io::Call call) {
-  call.deadline = std::min(call.deadline, context_.world.clock.now() + kSmallRequestMax);
+  call = context_.world.clock.call_within(kSmallRequestMax, call);
   auto request = http::ClientRequest::to("PUT", url("manifests/" + name_.tag));
   request.headers.set("Content-Type", model::kManifestMediaType);
   request.body = std::move(bytes);
@@ -199,7 +199,7 @@ io::Task<Result<void>> Registry::put_manifest(std::string bytes, io::Call call) 
 }
 
 io::Task<Result<bool>> Registry::has_blob(Digest digest, io::Call call) {
-  call.deadline = std::min(call.deadline, context_.world.clock.now() + kSmallRequestMax);
+  call = context_.world.clock.call_within(kSmallRequestMax, call);
   auto request = http::ClientRequest::to("HEAD", url("blobs/" + digest.str()));
   CO_TRY(auto response, co_await send(std::move(request), call));
   const int status = response->status();

@@ -6,7 +6,6 @@
 namespace om::transfer {
 namespace {
 
-constexpr std::chrono::seconds kBackoffMax{8};
 
 // Decides what is tried again, and where.
 class LayerUpload {
@@ -36,9 +35,8 @@ class LayerUpload {
       log_debug("upload is tried again", field("blob", layer_.digest), field("try", tries_),
                 field("error", last_error_));
       if (tries_ == 0) continue;
-      const auto pause =
-          std::min<io::Duration>(std::chrono::seconds(1 << (tries_ - 1)), kBackoffMax);
-      CO_TRY_VOID(co_await registry_.context().world.clock.sleep_for(pause, call_));
+      io::Clock& clock = registry_.context().world.clock;
+      CO_TRY_VOID(co_await clock.sleep_for(backoff(tries_), call_));
     }
   }
 

@@ -80,8 +80,7 @@ io::Task<Result<Response>> UploadSession::ask(std::string method, http::Url at, 
   auto request = http::ClientRequest::to(std::move(method), at);
   request.repeatable = true;  // An upload that nobody goes on with expires.
   if (request.method == "PUT") request.headers.set("Content-Type", "application/octet-stream");
-  io::Call call = call_;
-  call.deadline = std::min(call.deadline, registry_.context().world.clock.now() + max);
+  const io::Call call = registry_.context().world.clock.call_within(max, call_);
   auto asking = registry_.is_own(at) ? registry_.send(std::move(request), call)
                                      : registry_.send_to(at, std::move(request), call);
   auto response = co_await std::move(asking);

@@ -3,6 +3,7 @@
 #include "app/cli/terminal.h"
 #include "base/duration.h"
 #include "base/json_fields.h"
+#include "metadata/backup.h"
 
 namespace om::app {
 
@@ -12,7 +13,6 @@ namespace {
 
 constexpr std::chrono::seconds kReadyMax{60};
 constexpr std::chrono::milliseconds kReadyInterval{250};
-constexpr uint64_t kBackupBytesMax = 512ull << 20;
 constexpr double kTermShownMs = 0.5;
 
 // A node that enters or leaves a cluster starts anew: waits until it answers as part of it, or by
@@ -295,7 +295,7 @@ CommandTask cluster_backup_command(Cli& cli, ClusterOptions options) {
 }
 
 CommandTask cluster_restore_command(Cli& cli, ClusterOptions options) {
-  CO_TRY(std::string text, cli.world().files.read_file(options.file, kBackupBytesMax));
+  CO_TRY(std::string text, cli.world().files.read_file(options.file, metadata::kBackupBytesMax));
   CO_TRY(const json::value reply,
          co_await cli.api.post_text("/api/v1/cluster/restore", std::move(text)));
   if (cli.json) {
