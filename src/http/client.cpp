@@ -108,8 +108,7 @@ void Client::Impl::choose_way(ClientRequest& request) const {
 
 io::Task<Result<std::unique_ptr<io::Stream>>> Client::Impl::connect(const ClientRequest& request,
                                                                     const io::Call& call) {
-  io::Call within = call;
-  within.deadline = std::min(call.deadline, world.clock.now() + limits.connect_max);
+  io::Call within = world.clock.call_within(limits.connect_max, call);
   auto connecting = request.proxy
                         ? world.network.connect_through(*request.proxy, request.endpoint,
                                                         request.tls, std::move(within))

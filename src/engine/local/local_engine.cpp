@@ -98,7 +98,7 @@ Blame LocalEngine::blame() const {
 }
 
 io::Task<Result<void>> LocalEngine::probe_grammar(io::Call call) {
-  call.deadline = std::min(call.deadline, process_->world().clock.now() + kProbeMax);
+  call = process_->world().clock.call_within(kProbeMax, call);
   CO_TRY(const auto answer,
          co_await ask("POST", "/completion", GrammarProbe::body(), std::move(call)));
   const json::value* content = member(answer, "content");
@@ -110,8 +110,7 @@ io::Task<Result<void>> LocalEngine::probe_grammar(io::Call call) {
 io::Task<void> LocalEngine::stop() { co_await process_->stop(); }
 
 io::Task<Result<void>> LocalEngine::read_properties(io::Call call) {
-  io::Call bounded = call;
-  bounded.deadline = std::min(call.deadline, process_->world().clock.now() + kPropertiesMax);
+  const io::Call bounded = process_->world().clock.call_within(kPropertiesMax, call);
   CO_TRY(const auto answer, co_await ask("GET", "/props", {}, bounded));
   const LaunchOptions& options = process_->options();
   const json::value* settings = member(answer, "default_generation_settings");

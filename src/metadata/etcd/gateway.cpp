@@ -119,7 +119,7 @@ io::Task<Gateway::Attempt> Gateway::attempt(size_t at, std::string target, std::
 }
 
 io::Task<Gateway::Attempt> Gateway::probe(size_t at, io::Call call) {
-  call.deadline = std::min(call.deadline, world_.clock.now() + kReadAttemptMax);
+  call = world_.clock.call_within(kReadAttemptMax, call);
   std::string body =
       fmt::format(R"({{"key":"{}","limit":"1","keys_only":true}})", base64_encode(options_.prefix));
   auto tried = co_await attempt(at, "/v3/kv/range", std::move(body), std::move(call));
@@ -147,9 +147,8 @@ io::Task<Gateway::Attempt> Gateway::try_once(Kind kind, const std::string& targe
     }
   }
   sent = kind == Kind::change;
-  io::Call within = call;
   const auto most = kind == Kind::read ? kReadAttemptMax : kChangeAttemptMax;
-  within.deadline = std::min(call.deadline, world_.clock.now() + most);
+  io::Call within = world_.clock.call_within(most, call);
   auto tried = co_await attempt(at, target, body, std::move(within));
   if (tried.reply) {
     heard_ = world_.clock.now();
@@ -257,7 +256,7 @@ io::Task<void> Gateway::watch_over(io::CancelToken token) {
 
 io::Task<Result<std::string>> Gateway::ask_one(size_t at, std::string target, std::string body,
                                                io::Call call) {
-  call.deadline = std::min(call.deadline, world_.clock.now() + kReadAttemptMax);
+  call = world_.clock.call_within(kReadAttemptMax, call);
   CO_TRY(const auto response,
          co_await client_.send(request(at, std::move(target), std::move(body)), call));
   CO_TRY(auto read, co_await response->read_all(kErrorBytesMax));
