@@ -282,7 +282,8 @@ io::Task<Result<void>> ClusterAdmin::check_copies_elsewhere(std::string node, io
     return std::ranges::none_of(replicas.health(), &transfer::ModelHealth::is_awaited);
   };
   call = world_.clock.call_within(kCopiesWordMax, call);
-  co_await io::wait_until(world_.clock, are_told, kCopiesPoll, std::move(call));
+  co_await io::wait_until(world_.clock, are_told, kCopiesPoll, call);
+  if (call.cancel.cancelled()) co_return fail(Errc::cancelled, "cancelled");
   std::string models;
   for (const transfer::ModelHealth& model : replicas.health()) {
     // One that does not answer may be gone for ever: it is no copy elsewhere.
