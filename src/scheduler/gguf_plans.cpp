@@ -10,7 +10,7 @@ namespace {
 constexpr int kSlotsMax = 4;  // Without a configured number: more brought little on a CPU.
 constexpr uint64_t kMebibyte = 1 << 20;
 constexpr uint64_t kPromptCacheMax = 512 * kMebibyte;
-constexpr int kUbatchMax = 512, kEmbeddingBatchMax = 2048;
+constexpr int kUbatchMax = 512, kEmbeddingBatch = 2048;
 
 class FileSource final : public model::GgufSource {
  public:
@@ -25,13 +25,22 @@ class FileSource final : public model::GgufSource {
   uint64_t size_;
 };
 
+// llama-server computes a text in parts only where its vector is that of the last token, which has
+// seen all others in the cache.
+bool embeds_in_parts(const model::GgufSummary& gguf) {
+  constexpr int kPoolingLast = 3;  // LLAMA_POOLING_TYPE_LAST.
+  return gguf.pooling_type == kPoolingLast && !gguf.cache_layers.empty();
+}
+
 // A runner computes no more than kUbatchMax tokens at once: of larger batches it only tells less
-// often, and everybody else's tokens wait for them.
-int batch_for(const Target& target, int context) {
-  if (target.embedding) return std::clamp(context, 2, kEmbeddingBatchMax);
-  int batch = kUbatchMax;
+// often, and everybody else's tokens wait for them. A text to embed that cannot be parted must fit
+// into one batch, whatever was asked for: with a smaller one it would be cut.
+int batch_for(const Target& target, const model::GgufSummary& gguf, int context) {
+  const int most = std::max(2, context);
+  if (target.embedding && !embeds_in_parts(gguf)) return most;
+  int batch = target.embedding ? kEmbeddingBatch : kUbatchMax;
   if (target.runner.num_batch && *target.runner.num_batch > 0) batch = *target.runner.num_batch;
-  return std::clamp(batch, 2, std::max(2, context));
+  return std::clamp(batch, 2, most);
 }
 
 std::vector<int> slot_counts(int num_parallel) {
@@ -43,12 +52,13 @@ std::vector<int> slot_counts(int num_parallel) {
   return counts;
 }
 
-Plan launch_of(const GgufPlanOptions& options, const Target& target, int context, int slots) {
+Plan launch_of(const GgufPlanOptions& options, const Target& target, const model::GgufSummary& gguf,
+               int context, int slots) {
   Plan plan;
   plan.slots = slots;
   plan.context = context;
   plan.asked_for = options.num_parallel > 0;
-  plan.batch = batch_for(target, context);
+  plan.batch = batch_for(target, gguf, context);
   plan.checkpoints = std::clamp(context / 8192 + 3, 3, 32);
   return plan;
 }
@@ -83,7 +93,7 @@ Plan split_launch(Plan plan) {
 
 Result<uint64_t> whole_bytes(const GgufPlanOptions& options, const Target& target,
                              const model::GgufSummary& gguf, int context) {
-  const Plan plan = launch_of(options, target, context, 1);
+  const Plan plan = launch_of(options, target, gguf, context, 1);
   TRY(const auto needs, model::estimate_memory(gguf, memory_of(options.launch, target, plan)));
   uint64_t bytes = needs.total();
   for (const Target::File& file : target.files) {
@@ -94,8 +104,8 @@ Result<uint64_t> whole_bytes(const GgufPlanOptions& options, const Target& targe
 
 Result<engine::SplitNeeds> needs_of_split(const GgufPlanOptions& options, const Target& target,
                                           const model::GgufSummary& gguf, int context) {
-  const Plan plan =
-      split_launch(launch_of(options, target, context, slot_counts(options.num_parallel).back()));
+  const Plan plan = split_launch(
+      launch_of(options, target, gguf, context, slot_counts(options.num_parallel).back()));
   uint64_t extra = 0;
   for (const Target::File& file : target.files) {
     if (file.digest != target.weights) extra += file.bytes;
@@ -133,7 +143,7 @@ io::Task<Result<GgufPlans::Files>> GgufPlans::read_files(const Target& target) {
 
 Result<Plan> GgufPlans::plan(const Target& target, const Files& files, int context,
                              int slots) const {
-  Plan plan = launch_of(options_, target, context, slots);
+  Plan plan = launch_of(options_, target, files.model, context, slots);
   model::MemoryPlan memory = memory_of(options_.launch, target, plan);
   memory.projector_bytes = files.projector_bytes;
   TRY(auto needs, model::estimate_memory(files.model, memory));

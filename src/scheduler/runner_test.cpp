@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "engine/local/stand_in_for_test.h"
+#include "model/gguf_builder.h"
 #include "scheduler/gguf_plans.h"
 #include "scheduler/local_scheduler.h"
 
@@ -108,6 +109,65 @@ io::Task<void> survives_death(io::World& world, LocalScheduler& scheduler) {
   for (int i = 0; i < 2; i++) {
     Target wanted = smollm(1024);
     auto lease = co_await scheduler.acquire(wanted, options, call);
+constexpr uint32_t kPoolingMean = 1, kPoolingLast = 3;
+
+// An embedding model of `architecture` that was trained with 32768 tokens, in a file.
+io::Task<Target> embedder(io::World& world, std::string architecture, uint32_t pooling) {
+  model::GgufBuilder gguf;
+  gguf.text("general.architecture", architecture);
+  const std::pair<const char*, uint32_t> kNumbers[] = {
+      {"block_count", 1},          {"context_length", 32768},   {"embedding_length", 32},
+      {"attention.head_count", 2}, {"feed_forward_length", 64}, {"pooling_type", pooling}};
+  for (const auto& [name, number] : kNumbers) gguf.u32(architecture + "." + name, number);
+  gguf.tensor("token_embd.weight", {32, 4}, 0).tensor("blk.0.attn_k.weight", {32, 32}, 2);
+  Target target;
+  target.name = architecture;
+  target.weights_path = engine::testing::temporary_directory() + "/" + architecture + ".gguf";
+  target.trained_context = 32768;
+  target.embedding = true;
+  const auto written = world.files.write_file(target.weights_path, gguf.bytes());
+  EXPECT_TRUE(written);
+  co_return target;
+}
+
+io::Task<int> batch_of(io::World& world, Target target, int context) {
+  GgufPlans plans(world, {});
+  const auto made = co_await plans.plans(target, context);
+  EXPECT_TRUE(made) << (made ? "" : made.error().what);
+  co_return made ? made->back().batch : 0;
+}
+
+io::Task<void> plans_embedding_batches(io::World& world) {
+  Target whole = co_await embedder(world, "bert", kPoolingMean);
+  EXPECT_EQ(co_await batch_of(world, whole, 8192), 8192);
+  EXPECT_EQ(co_await batch_of(world, whole, 512), 512);
+  whole.runner.num_batch = 1024;
+  EXPECT_EQ(co_await batch_of(world, whole, 8192), 8192);
+  GgufPlans plans(world, {});
+  const auto small = co_await plans.plans(whole, 2048);
+  const auto large = co_await plans.plans(whole, 8192);
+  CO_ASSERT(small && large);
+  EXPECT_GT(large->back().bytes, small->back().bytes);
+}
+
+TEST(GgufPlans, GivesATextToEmbedABatchOfTheWholeContext) {
+  engine::testing::run(plans_embedding_batches);
+}
+
+io::Task<void> plans_parted_embeddings(io::World& world) {
+  Target parted = co_await embedder(world, "qwen3", kPoolingLast);
+  EXPECT_EQ(co_await batch_of(world, parted, 32768), 2048);
+  EXPECT_EQ(co_await batch_of(world, parted, 512), 512);
+  parted.runner.num_batch = 8192;
+  EXPECT_EQ(co_await batch_of(world, parted, 32768), 8192);
+  const Target mean = co_await embedder(world, "llama", kPoolingMean);
+  EXPECT_EQ(co_await batch_of(world, mean, 8192), 8192);
+}
+
+TEST(GgufPlans, PartsATextWhoseVectorIsThatOfItsLastToken) {
+  engine::testing::run(plans_parted_embeddings);
+}
+
     CO_ASSERT(lease, lease.error().what);
     engine::CompletionRequest request;
     request.prompt = "this is poison";

@@ -128,8 +128,8 @@ io::Task<Result<void>> LocalEngine::read_properties(io::Call call) {
     properties_.media_marker = process_->media_marker();
   }
   properties_.embedding = options.embedding;
-  if (options.embedding) {  // A text must fit into one physical batch.
-    properties_.context_length = std::min(properties_.context_length, options.batch);
+  if (options.embedding) {  // It rounds up, but a text may have to fit into one batch.
+    properties_.context_length = std::min(properties_.context_length, options.context_length);
   }
   properties_.resident_bytes = process_->memory().resident;
   co_return Result<void>{};

@@ -168,6 +168,7 @@ TEST(GrammarProbe, TakesOnlyTheRestForAnAdvancedGrammar) {
 }
 
 io::Task<void> embeds(io::World& world, LocalEngine& engine) {
+  EXPECT_EQ(engine.properties().context_length, 1024);  // Not the batch's: it may take several.
   auto raw = co_await engine.embed({5, 6}, false, soon(world));
   CO_ASSERT(raw, raw.error().what);
   EXPECT_EQ(raw->vector, (std::vector<float>{12, 2, 2, -1}));
@@ -181,6 +182,7 @@ io::Task<void> embeds(io::World& world, LocalEngine& engine) {
 TEST(LocalEngine, EmbedsNormalizedOrNot) {
   LaunchOptions options = fake_options();
   options.embedding = true;
+  options.context_length = 1024;
   run_with(options, embeds);
 }
 
