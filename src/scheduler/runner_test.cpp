@@ -101,14 +101,6 @@ io::Task<void> plans_batches(io::World& world) {
 // Larger ones bring nothing, and each is silent for longer.
 TEST(GgufPlans, TakesNoLargerBatchesForALargerContext) { engine::testing::run(plans_batches); }
 
-// The stand-in reads no model, so the header of the real one serves for the estimate.
-io::Task<void> survives_death(io::World& world, LocalScheduler& scheduler) {
-  AcquireOptions options;
-  options.fingerprint = "poison";
-  const io::Call call = world.clock.call_within(seconds(60));
-  for (int i = 0; i < 2; i++) {
-    Target wanted = smollm(1024);
-    auto lease = co_await scheduler.acquire(wanted, options, call);
 constexpr uint32_t kPoolingMean = 1, kPoolingLast = 3;
 
 // An embedding model of `architecture` that was trained with 32768 tokens, in a file.
@@ -168,6 +160,14 @@ TEST(GgufPlans, PartsATextWhoseVectorIsThatOfItsLastToken) {
   engine::testing::run(plans_parted_embeddings);
 }
 
+// The stand-in reads no model, so the header of the real one serves for the estimate.
+io::Task<void> survives_death(io::World& world, LocalScheduler& scheduler) {
+  AcquireOptions options;
+  options.fingerprint = "poison";
+  const io::Call call = world.clock.call_within(seconds(60));
+  for (int i = 0; i < 2; i++) {
+    Target wanted = smollm(1024);
+    auto lease = co_await scheduler.acquire(wanted, options, call);
     CO_ASSERT(lease, lease.error().what);
     engine::CompletionRequest request;
     request.prompt = "this is poison";
