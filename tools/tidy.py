@@ -4,7 +4,7 @@
 Imports go down only (the table is CMakeLists.txt's list of rooms); files under 500 lines, functions
 under 70, lines within 100 columns; calls that belong into io/ stay there; public classes say what
 they are for; every room has a README; docs/openapi.yaml describes every route and every member of
-JSON; no notes to self are left behind.
+JSON; what documents say of metrics is about such that there are; no notes to self are left behind.
 """
 
 import itertools
@@ -111,6 +111,12 @@ def properties_in(lines):
                 yield key[1]
 
 
+# Where a function begins, perhaps one whose signature goes on in the next lines.
+FUNCTION = re.compile(r"(?!(?:namespace|class|struct|enum|union|extern)\b)"
+                      r"[A-Za-z_][^=]*(operator\W+)?\(")
+METRIC_ENDS = re.compile(r"_(bucket|sum|count)$")  # One of the samples of a metric.
+
+
 class Rules:
     def __init__(self):
         self.files = tracked()
@@ -136,12 +142,12 @@ class Rules:
 
     def functions_are_short(self):
         for path in self.cpp:
-            start = None
+            start, is_head = None, False
             for number, line in enumerate(self.text[path], 1):
-                if re.match(r"^[A-Za-z_].*[)\w>]\s*(const|noexcept|override)?\s*\{$", line):
-                    if not re.match(r"^(namespace|class|struct|enum|union|extern|const|constexpr|"
-                                    r"static const|inline const)", line):
-                        start = number
+                if re.match(r"\w", line):
+                    is_head = bool(FUNCTION.match(line))
+                if is_head and line.endswith("{"):
+                    start, is_head = number, False
                 if line.startswith("}") and start is not None:
                     if number - start - 1 > FUNCTION_LINES_MAX:
                         yield f"{relative(path)}:{start}: function of {number - start - 1} lines"
@@ -239,6 +245,19 @@ class Rules:
                      for member in found if member}
             for member in named - described - MEMBERS_UNDESCRIBED:
                 yield f"{name}: docs/openapi.yaml does not describe \"{member}\""
+
+    def metrics_of_documents_exist(self):
+        declared = {name for path in self.cpp if not is_test(path)
+                    for name in re.findall(r'"((?:ollamamax|process)_\w+)"',
+                                           "\n".join(self.text[path]))}
+        for path in self.files:
+            if path.suffix != ".md" and not relative(path).startswith("deploy/"):
+                continue
+            for number, line in enumerate(path.read_text(errors="replace").split("\n"), 1):
+                for name in re.findall(r"\b(?:ollamamax|process)_[a-z_]+", line):
+                    is_start = name.endswith("_") and any(one.startswith(name) for one in declared)
+                    if not is_start and not declared & {name, METRIC_ENDS.sub("", name)}:
+                        yield f"{relative(path)}:{number}: src/ declares no metric {name}"
 
     def nothing_is_left_for_later(self):
         note = "|".join(["FIX" + "ME", "TO" + "DO", "X" * 3 + r"\b", "HA" + "CK"])
