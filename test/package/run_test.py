@@ -247,7 +247,9 @@ class Package(unittest.TestCase):
     def test_its_unit_and_completions_can_be_read(self):
         self.install()
         unit = self.machine.run("cat", self.UNIT)
-        for path in re.findall(r"(/(?:usr|opt)/[^\s:]+)", unit):
+        paths = re.findall(r"(/(?:usr|opt)/[^\s:]+)", unit)
+        self.assertTrue(paths, unit)
+        for path in paths:
             self.assertTrue(self.machine.has(path), f"{path} of the unit")
         self.machine.run("bash", "-n", "/usr/share/bash-completion/completions/ollamamax")
 
