@@ -6,6 +6,7 @@
 #include "api/ollama_request.h"
 #include "api/standing.h"
 #include "base/duration.h"
+#include "cluster/admission.h"
 #include "metadata/backup.h"
 #include "scheduler/node_placement.h"
 
@@ -16,7 +17,6 @@ namespace json = boost::json;
 
 constexpr uint64_t kBodyBytesMax = 1 << 20;
 constexpr std::chrono::seconds kChangeMax{30};
-constexpr std::chrono::hours kTokenLifeDefault{24};
 
 using Action = io::Task<Result<void>> (*)(cluster::Admin&, Context&, io::Call);
 
@@ -79,7 +79,7 @@ io::Task<Result<void>> make_token(cluster::Admin& admin, Context& context, io::C
   std::string life;
   reader.read("expires_in", life);
   CO_TRY_VOID(reader.done());
-  io::Duration duration = kTokenLifeDefault;
+  io::Duration duration = cluster::kTokenLife;
   if (!life.empty()) {
     CO_TRY(duration, parse_duration(life));
   }

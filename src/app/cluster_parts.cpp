@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/measured_rate.h"
 #include "base/rendezvous.h"
+#include "peer/metrics.h"
 #include "scheduler/remote_lease.h"
 #include "store/model_loader.h"
 
@@ -322,6 +323,7 @@ io::Task<void> ClusterParts::answer(http::Request& request, http::BodyReader& bo
   int status = 503;
   Error error{Errc::unavailable, "this node is starting"};
   if (const auto allowed = authorize(request); !allowed) {
+    peer::refused.add();
     status = 403;
     error = allowed.error();
   } else if (for_voter) {
