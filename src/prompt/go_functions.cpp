@@ -1,8 +1,9 @@
+#include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
-#include <cmath>
+#include <ctime>
 #include <optional>
 #include <span>
 
@@ -332,20 +333,14 @@ Result<Value> printf(Call& call) {
   return Value(std::move(out));
 }
 
-// The civil date of a day counted from 1970-01-01, after Howard Hinnant's "chrono-Compatible
-// Low-Level Date Algorithms".
-std::string date(int64_t seconds) {
-  int64_t days = seconds / 86400 - (seconds % 86400 < 0);
-  int64_t shifted = days + 719468;
-  int64_t era = (shifted >= 0 ? shifted : shifted - 146096) / 146097;
-  int64_t of_era = shifted - era * 146097;
-  int64_t year_of_era = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
-  int64_t of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-  int64_t month_index = (5 * of_year + 2) / 153;
-  int64_t day = of_year - (153 * month_index + 2) / 5 + 1;
-  int64_t month = month_index < 10 ? month_index + 3 : month_index - 9;
-  int64_t year = year_of_era + era * 400 + (month <= 2);
-  return fmt::format("{:04}-{:02}-{:02}", year, month, day);
+// By the machine's own time zone, as Go's time.Now() and jinja's strftime_now are.
+std::string local_date(int64_t seconds, int days_ago) {
+  std::tm day = fmt::localtime(static_cast<std::time_t>(seconds));
+  day.tm_mday -= days_ago;
+  day.tm_hour = 12;  // A day has a noon, but not always 24 hours.
+  day.tm_isdst = -1;
+  std::mktime(&day);
+  return fmt::format("{:%Y-%m-%d}", day);
 }
 
 std::string_view typescript_type_of(std::string_view json_type) {
@@ -411,8 +406,8 @@ Result<Value> call_function(std::string_view name, Call& call) {
   if (name == "print") return Value(print(call, false));
   if (name == "println") return Value(print(call, true));
   if (name == "printf") return printf(call);
-  if (name == "currentDate") return Value(date(call.now_seconds));
-  if (name == "yesterdayDate") return Value(date(call.now_seconds - 86400));
+  if (name == "currentDate") return Value(local_date(call.now_seconds, 0));
+  if (name == "yesterdayDate") return Value(local_date(call.now_seconds, 1));
   if (arguments.size() != 1) return wrong_count(name, "1", arguments.size());
   if (name == "not") return Value(!arguments[0].truthy());
   if (name == "json") return Value(arguments[0].json());

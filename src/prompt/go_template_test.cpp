@@ -3,12 +3,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <ctime>
+#include <cstdlib>
+#include <optional>
 
 namespace om::prompt {
 namespace {
 
-constexpr int64_t kNow = 1'709'251'199;  // 2024-02-29 23:59:59 UTC.
+constexpr int64_t kNow = 1'709'208'000;  // 2024-02-29 12:00 UTC.
 
 Value data() {
   auto json = boost::json::parse(R"({
@@ -92,6 +93,34 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"{{ range $i, $_ := .Messages }}{{ $last := eq (len (slice $.Messages $i)) 1 }}"
              "{{ .Role }}{{ if $last }}!{{ end }} {{ end }}",
              "user assistant! "}));
+
+// Today and yesterday, at a Unix time in a time zone.
+std::string dates(const char* zone, int64_t now_seconds) {
+  const char* before = std::getenv("TZ");
+  const std::optional<std::string> kept =
+      before ? std::optional<std::string>(before) : std::nullopt;
+  ::setenv("TZ", zone, 1);
+  ::tzset();
+  const auto out =
+      GoTemplate::parse("{{ currentDate }} {{ yesterdayDate }}")->execute(data(), now_seconds);
+  if (kept) {
+    ::setenv("TZ", kept->c_str(), 1);
+  } else {
+    ::unsetenv("TZ");
+  }
+  ::tzset();
+  return out ? *out : out.error().what;
+}
+
+TEST(GoTemplate, NamesTheDaysOfTheMachinesOwnTimeZone) {
+  constexpr int64_t kNight = 1'709'251'199;  // 2024-02-29 23:59:59 UTC.
+  EXPECT_EQ(dates("UTC0", kNight), "2024-02-29 2024-02-28");
+  EXPECT_EQ(dates("JST-9", kNight), "2024-03-01 2024-02-29");
+  EXPECT_EQ(dates("PST8", kNight + 3600), "2024-02-29 2024-02-28");
+  // Half an hour into a day that follows one of 23 hours.
+  constexpr int64_t kAfterTheSpringChange = 1'710'131'400;  // 2024-03-11 04:30 UTC.
+  EXPECT_EQ(dates("EST5EDT,M3.2.0,M11.1.0", kAfterTheSpringChange), "2024-03-11 2024-03-10");
+}
 
 INSTANTIATE_TEST_SUITE_P(
     ParseErrors, GoTemplateCases,

@@ -13,7 +13,7 @@ using testing::EndsWith;
 using testing::HasSubstr;
 using testing::Not;
 
-constexpr int64_t kNow = 1'709'164'800;  // 2024-02-29.
+constexpr int64_t kNow = 1'709'208'000;  // 2024-02-29 12:00 UTC.
 
 std::shared_ptr<const Template> go(const std::string& file) {
   auto made = make_template({.go = test_data(file)});
