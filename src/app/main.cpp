@@ -53,13 +53,29 @@ int report(const Result<void>& result, bool json) {
   return kFailed;
 }
 
-Result<Config> load_config(const Options& options, io::Filesystem& files) {
+Result<Config> load_file(const Options& options, io::Filesystem& files) {
   Config config;
   const ConfigPlace place = config_place(options.config_file);
   if (place.required || files.exists(place.path)) {
     TRY(const std::string text, files.read_file(place.path, kConfigBytesMax));
     TRY_VOID(config.apply_file(text, place.path));
   }
+  return config;
+}
+
+// What a command needs that only asks a node. The variables of nodes are none of its business, and
+// may well be wrong where no node runs.
+Result<Settings> load_client_settings(const Options& options, io::Filesystem& files) {
+  TRY(Config config, load_file(options, files));
+  TRY_VOID(config.apply_environment([](const char* name) {
+    const std::string_view asked = name;
+    return asked == "OLLAMA_HOST" || asked == "OLLAMAMAX_STATE" ? std::getenv(name) : nullptr;
+  }));
+  return config.settings();
+}
+
+Result<Config> load_config(const Options& options, io::Filesystem& files) {
+  TRY(Config config, load_file(options, files));
   TRY_VOID(config.apply_environment([](const char* name) { return std::getenv(name); }));
   if (!options.listen.empty()) {
     TRY_VOID(config.set("server.listen", options.listen, Source::flag, "--listen"));
@@ -111,14 +127,14 @@ int run_client(const Options& options, const CommandMaker& make) {
   io::RealOptions threads;
   threads.worker_threads = 1;
   io::RealWorld real(threads);
-  const auto config = load_config(options, real.world().files);
-  if (!config) return report(fail(config.error()), options.json);
-  const auto host = parse_host(config->settings().listen.front());
+  const auto settings = load_client_settings(options, real.world().files);
+  if (!settings) return report(fail(settings.error()), options.json);
+  const auto host = parse_host(settings->listen.front());
   if (!host) return report(fail(host.error()), options.json);
   ApiClient api(real.world(), *host);
   Cli cli{real, api, options.json, !is_terminal(2)};
   Options prepared = options;
-  prepared.run.history_file = io::join(config->settings().state_directory, "history");
+  prepared.run.history_file = io::join(settings->state_directory, "history");
   if (is_set("OLLAMA_NOHISTORY")) prepared.run.history_file.clear();
   Result<void> result;
   real.run_until_done(run_into(make(cli, prepared), result));

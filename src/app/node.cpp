@@ -27,9 +27,14 @@ io::Task<Result<void>> Node::build() {
   CO_TRY(const NodePaths paths, find_paths(world_.files, settings_));
   name_ = node_name(settings_);
   client_ = std::make_unique<http::Client>(world_);
-  CO_TRY(auto proxies, http::Proxies::make({.https = settings_.https_proxy,
-                                            .http = settings_.http_proxy,
-                                            .none = settings_.no_proxy}));
+  http::Proxies proxies(
+      {.https = settings_.https_proxy, .http = settings_.http_proxy, .none = settings_.no_proxy});
+  for (const std::string& url : {settings_.https_proxy, settings_.http_proxy}) {
+    const auto usable = http::check_proxy(url);
+    if (usable) continue;
+    log_warn("proxy cannot be used, what would go through it fails",
+             field("error", usable.error()));
+  }
   client_->use_proxies(std::move(proxies));
   auto store = co_await store::Store::open(world_, settings_.models_directory, settings_.prune);
   if (!store) co_return fail(annotate(store.error(), "models.directory (OLLAMA_MODELS)"));

@@ -158,14 +158,6 @@ Result<void> set_certificate_life(Settings& settings, const SettingValue& value)
   return {};
 }
 
-template <std::string Settings::* member>
-Result<void> set_proxy(Settings& settings, const SettingValue& value) {
-  const auto* text = std::get_if<std::string>(&value);
-  if (text == nullptr) return wrong_type("a string");
-  TRY_VOID(http::Proxies::make({.https = *text}));
-  settings.*member = *text;
-  return {};
-}
 // A login is not for those who look over a shoulder.
 template <std::string Settings::* member>
 SettingValue get_proxy(const Settings& settings) {
@@ -359,9 +351,9 @@ const SettingRow kTable[] = {
      set_bool<&Settings::announce_mdns>, get_bool<&Settings::announce_mdns>},
     {"network.https_proxy", "HTTPS_PROXY",
      "http://[USER:PASSWORD@]HOST[:PORT] of a proxy that leads to registries and foreign servers.",
-     set_proxy<&Settings::https_proxy>, get_proxy<&Settings::https_proxy>},
+     set_text<&Settings::https_proxy>, get_proxy<&Settings::https_proxy>},
     {"network.http_proxy", "HTTP_PROXY", "The same for those at http://.",
-     set_proxy<&Settings::http_proxy>, get_proxy<&Settings::http_proxy>},
+     set_text<&Settings::http_proxy>, get_proxy<&Settings::http_proxy>},
     {"network.no_proxy", "NO_PROXY",
      "Names (with all below them), addresses and CIDR ranges that are asked directly.",
      set_list<&Settings::no_proxy>, get_list<&Settings::no_proxy>},

@@ -9,6 +9,7 @@
 #include "app/setting_table.h"
 #include "base/strings.h"
 #include "cluster/discovery.h"
+#include "http/proxy.h"
 
 namespace om::app {
 namespace {
@@ -282,7 +283,19 @@ std::string Config::example() const {
   return out;
 }
 
+// The environment's proxies are there for all programs: with one that we cannot speak to, a node
+// can do all but what leads through it.
+Result<void> Config::check_proxy(std::string_view key, const std::string& url) const {
+  const auto origin = origins_.find(key);
+  if (origin == origins_.end() || origin->second.source == Source::environment) return {};
+  const auto usable = http::check_proxy(url);
+  if (usable) return {};
+  return fail(Errc::invalid_argument, "{}: {}: {}", origin->second.from, key, usable.error().what);
+}
+
 Result<void> Config::check() const {
+  TRY_VOID(check_proxy("network.https_proxy", settings_.https_proxy));
+  TRY_VOID(check_proxy("network.http_proxy", settings_.http_proxy));
   if (settings_.kv_cache_type == "f16") return {};
   const char* other = settings_.deterministic              ? "runner.deterministic must be off"
                       : settings_.flash_attention == "off" ? "runner.flash_attention "

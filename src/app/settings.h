@@ -92,7 +92,8 @@ class Config {
   // file and line. The text is taken whole or not at all.
   Result<void> apply_file(std::string_view text, std::string_view path);
 
-  // Ollama's variables and ours. A value that cannot be understood is an error, not a default.
+  // Ollama's variables and ours. A value that cannot be understood is an error; but an unusable
+  // proxy fails only when it is used.
   Result<void> apply_environment(const Environment& environment);
 
   // `text`: the value as in the file, without quotes and brackets (a variable of Ollama may say the
@@ -100,7 +101,8 @@ class Config {
   Result<void> set(std::string_view key, std::string_view text, Source source,
                    std::string_view from);
 
-  // invalid_argument: settings that contradict each other. To be asked once all are there.
+  // Call when all values are set. invalid_argument: settings contradict each other, or a proxy from
+  // the file or a flag cannot be used.
   Result<void> check() const;
 
   const Settings& settings() const { return settings_; }
@@ -112,6 +114,8 @@ class Config {
     Source source = Source::default_value;
     std::string from;
   };
+  Result<void> check_proxy(std::string_view key, const std::string& url) const;
+
   Settings settings_;
   std::map<std::string, Origin, std::less<>> origins_;
 };

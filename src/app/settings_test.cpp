@@ -84,6 +84,22 @@ TEST(Settings, OfVariablesAreNotGuessed) {
   EXPECT_THAT(with("OLLAMAMAX_CLUSTER_VOTERS", "4"), HasSubstr("expected 3 or 5"));
 }
 
+// The environment's are there for curl and apt too.
+TEST(Settings, RefuseAProxyThatCannotBeUsedUnlessItIsTheEnvironments) {
+  EXPECT_EQ(refusal("[network]\nhttps_proxy = 'http://p:3128'\n"), "");
+  EXPECT_EQ(refusal("[network]\nhttp_proxy = 'socks5://p'\n"),
+            "f:2: network.http_proxy: \"socks5://p\": only proxies at http:// are spoken to");
+  Config config;
+  const auto environment = [](const char* name) {
+    return std::string_view(name) == "https_proxy" ? "socks5h://p" : nullptr;
+  };
+  ASSERT_TRUE(config.apply_environment(environment));
+  EXPECT_TRUE(config.check());
+  EXPECT_EQ(config.settings().https_proxy, "socks5h://p");
+  ASSERT_TRUE(config.set("network.https_proxy", "ftp://p", Source::flag, "--set"));
+  EXPECT_FALSE(config.check());
+}
+
 // A service has variables that nobody sees who writes its file.
 TEST(Settings, TellWhatAVariableOverrulesInTheFile) {
   const auto environment = [](const char* name) -> const char* {

@@ -80,7 +80,7 @@ struct Client::Impl {
   io::Task<Result<std::unique_ptr<ClientResponse>>> send(ClientRequest request, io::Call call);
   io::Task<Result<std::unique_ptr<io::Stream>>> connect(const ClientRequest& request,
                                                         const io::Call& call);
-  void choose_way(ClientRequest& request) const;
+  Result<void> choose_way(ClientRequest& request) const;
 
   io::World& world;
   ClientLimits limits;
@@ -89,14 +89,14 @@ struct Client::Impl {
 };
 
 // A proxy opens a way for TLS; what is not encrypted it is asked for itself.
-void Client::Impl::choose_way(ClientRequest& request) const {
+Result<void> Client::Impl::choose_way(ClientRequest& request) const {
   const io::Endpoint& to = request.endpoint;
-  if (!request.outside || !to.unix_path.empty()) return;
-  const io::Proxy* proxy = proxies.choose(request.tls != nullptr, to.host, to.port);
-  if (!proxy) return;
+  if (!request.outside || !to.unix_path.empty()) return {};
+  TRY(const io::Proxy* proxy, proxies.choose(request.tls != nullptr, to.host, to.port));
+  if (!proxy) return {};
   if (request.tls) {
     request.proxy = *proxy;
-    return;
+    return {};
   }
   const std::string authority = request.host.empty() ? to.str() : request.host;
   request.target = "http://" + authority + request.target;
@@ -104,6 +104,7 @@ void Client::Impl::choose_way(ClientRequest& request) const {
   if (!proxy->authorization.empty()) {
     request.headers.set("Proxy-Authorization", proxy->authorization);
   }
+  return {};
 }
 
 io::Task<Result<std::unique_ptr<io::Stream>>> Client::Impl::connect(const ClientRequest& request,
@@ -124,7 +125,7 @@ io::Task<Result<std::unique_ptr<io::Stream>>> Client::Impl::connect(const Client
 
 io::Task<Result<std::unique_ptr<ClientResponse>>> Client::Impl::send(ClientRequest request,
                                                                      io::Call call) {
-  choose_way(request);
+  CO_TRY_VOID(choose_way(request));
   CO_TRY(const std::string head, make_request_head(request));
   const std::string key = ClientPool::key(request);
   metrics::client_requests.add();
@@ -168,7 +169,7 @@ void Client::use_proxies(Proxies proxies) { impl_->proxies = std::move(proxies);
 void Client::close_idle() { impl_->pool->clear(); }
 
 void Client::close_idle(ClientRequest like) {
-  impl_->choose_way(like);
+  if (!impl_->choose_way(like)) return;  // There is no way, and no connection.
   impl_->pool->clear(ClientPool::key(like));
 }
 

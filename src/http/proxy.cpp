@@ -76,6 +76,11 @@ Result<std::optional<io::Proxy>> parse_proxy(std::string_view text) {
 
 }  // namespace
 
+Result<void> check_proxy(std::string_view url) {
+  TRY_VOID(parse_proxy(url));
+  return {};
+}
+
 std::string without_credentials(std::string_view proxy) {
   const size_t scheme = proxy.find("://");
   const size_t begin = scheme == proxy.npos ? 0 : scheme + 3;
@@ -127,28 +132,26 @@ bool Proxies::Exception::holds(std::string_view host, uint16_t at) const {
          host[host.size() - name.size() - 1] == '.';
 }
 
-Result<Proxies> Proxies::make(const ProxySettings& settings) {
-  Proxies proxies;
-  TRY(proxies.https_, parse_proxy(settings.https));
-  TRY(proxies.http_, parse_proxy(settings.http));
+Proxies::Proxies(const ProxySettings& settings)
+    : https_(parse_proxy(settings.https)), http_(parse_proxy(settings.http)) {
   for (const std::string& text : settings.none) {
-    if (trim(text) == "*") proxies.none_ = true;
-    if (auto exception = parse_exception(text)) {
-      proxies.exceptions_.push_back(std::move(*exception));
-    }
+    if (trim(text) == "*") none_ = true;
+    if (auto exception = parse_exception(text)) exceptions_.push_back(std::move(*exception));
   }
-  return proxies;
 }
 
-const io::Proxy* Proxies::choose(bool https, std::string_view host, uint16_t port) const {
-  const std::optional<io::Proxy>& proxy = https ? https_ : http_;
-  if (!proxy || none_) return nullptr;
+Result<const io::Proxy*> Proxies::choose(bool https, std::string_view host, uint16_t port) const {
+  const Result<std::optional<io::Proxy>>& proxy = https ? https_ : http_;
+  if (none_ || (proxy && !*proxy)) return nullptr;
   std::string name = to_lower(host);
   if (name.ends_with('.')) name.pop_back();
   if (name == "localhost" || is_loopback(address_bytes(name))) return nullptr;
   const bool direct = std::ranges::any_of(
       exceptions_, [&](const Exception& exception) { return exception.holds(name, port); });
-  return direct ? nullptr : &*proxy;
+  if (direct) return nullptr;
+  if (proxy) return &**proxy;
+  return fail(Errc::unsupported, "{}: {}", https ? "HTTPS_PROXY" : "HTTP_PROXY",
+              proxy.error().what);
 }
 
 }  // namespace om::http

@@ -25,12 +25,12 @@ struct ProxySettings {
 class Proxies {
  public:
   Proxies() = default;  // None.
-  // invalid_argument: not such a URL, or a kind of proxy that is not spoken (socks5, https).
-  static Result<Proxies> make(const ProxySettings& settings);
+  // One that cannot be used is kept: what would go through it must fail, not go around it.
+  explicit Proxies(const ProxySettings& settings);
 
   // The proxy for a request to `host` (a name or an address without brackets); null: none. This
-  // machine is never asked for through a proxy.
-  const io::Proxy* choose(bool https, std::string_view host, uint16_t port) const;
+  // machine is never asked for through a proxy. unsupported: it is one that cannot be used.
+  Result<const io::Proxy*> choose(bool https, std::string_view host, uint16_t port) const;
 
  private:
   struct Exception {
@@ -44,10 +44,13 @@ class Proxies {
   };
   static std::optional<Exception> parse_exception(std::string_view text);
 
-  std::optional<io::Proxy> https_, http_;
+  Result<std::optional<io::Proxy>> https_, http_;
   std::vector<Exception> exceptions_;
   bool none_ = false;
 };
+
+// invalid_argument: not such a URL, or a kind of proxy that is not spoken (socks5, https).
+Result<void> check_proxy(std::string_view url);
 
 // A proxy's URL without its password, to be shown.
 std::string without_credentials(std::string_view proxy);

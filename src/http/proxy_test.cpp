@@ -6,30 +6,43 @@ namespace om::http {
 namespace {
 
 TEST(Proxies, ReadsUrlsAsGoDoes) {
-  const auto made = Proxies::make({.https = "proxy:3128", .http = "http://me:a%20b@[::1]"});
-  ASSERT_TRUE(made);
-  EXPECT_EQ(made->choose(true, "x.org", 443)->at, io::Endpoint::tcp("proxy", 3128));
-  EXPECT_EQ(made->choose(true, "x.org", 443)->authorization, "");
-  EXPECT_EQ(made->choose(false, "x.org", 80)->at, io::Endpoint::tcp("::1", 80));
-  EXPECT_EQ(made->choose(false, "x.org", 80)->authorization, "Basic bWU6YSBi");
-  EXPECT_EQ(Proxies().choose(true, "x.org", 443), nullptr);
+  const Proxies made({.https = "proxy:3128", .http = "http://me:a%20b@[::1]"});
+  const io::Proxy* https = made.choose(true, "x.org", 443).value();
+  EXPECT_EQ(https->at, io::Endpoint::tcp("proxy", 3128));
+  EXPECT_EQ(https->authorization, "");
+  const io::Proxy* http = made.choose(false, "x.org", 80).value();
+  EXPECT_EQ(http->at, io::Endpoint::tcp("::1", 80));
+  EXPECT_EQ(http->authorization, "Basic bWU6YSBi");
+  EXPECT_EQ(Proxies().choose(true, "x.org", 443).value(), nullptr);
 }
 
 TEST(Proxies, RefusesWhatItCannotSpeakAndTellsNoPassword) {
   for (const char* text :
        {"socks5://me:secret@x", "https://x", "http://", "http://x:99999", "http://me:%zz@x",
         "http://a b", "http://x/y@", "http://me:1/secret@x", "http://me:1?secret@x"}) {
-    const auto made = Proxies::make({.https = text});
-    ASSERT_FALSE(made) << text;
-    EXPECT_EQ(made.error().what.find("secret"), std::string::npos);
+    const auto checked = check_proxy(text);
+    ASSERT_FALSE(checked) << text;
+    EXPECT_EQ(checked.error().what.find("secret"), std::string::npos);
   }
   EXPECT_EQ(without_credentials("http://me:secret@x:1"), "http://***@x:1");
   EXPECT_EQ(without_credentials("me:secret@x"), "***@x");
   EXPECT_EQ(without_credentials("http://x"), "http://x");
 }
 
+TEST(Proxies, NothingGoesAroundOneThatCannotBeUsed) {
+  const Proxies made({.https = "socks5://me:secret@x:1080", .none = {"near.org"}});
+  const auto chosen = made.choose(true, "x.org", 443);
+  ASSERT_FALSE(chosen);
+  EXPECT_EQ(chosen.error().code, Errc::unsupported);
+  EXPECT_EQ(chosen.error().what,
+            "HTTPS_PROXY: \"socks5://***@x:1080\": only proxies at http:// are spoken to");
+  EXPECT_EQ(made.choose(true, "near.org", 443).value(), nullptr);
+  EXPECT_EQ(made.choose(true, "localhost", 443).value(), nullptr);
+  EXPECT_EQ(made.choose(false, "x.org", 80).value(), nullptr);
+}
+
 bool direct(std::vector<std::string> none, std::string_view host, uint16_t port = 443) {
-  return !Proxies::make({.https = "p:1", .none = std::move(none)})->choose(true, host, port);
+  return !Proxies({.https = "p:1", .none = std::move(none)}).choose(true, host, port).value();
 }
 
 TEST(Proxies, ThisMachineIsAskedDirectly) {

@@ -302,8 +302,7 @@ class WrongValues(unittest.TestCase):
                 ("OLLAMA_MAX_LOADED_MODELS", "all", number + "whole number"),
                 ("OLLAMA_CONTEXT_LENGTH", "4k", number + "whole number"),
                 ("OLLAMA_GPU_OVERHEAD", "1G", number + "whole number"),
-                ("OLLAMA_KV_CACHE_TYPE", "q5_1", "expected one of: f16, q8_0, q4_0"),
-                ("HTTPS_PROXY", "ftp://proxy.example", "only proxies at http://")):
+                ("OLLAMA_KV_CACHE_TYPE", "q5_1", "expected one of: f16, q8_0, q4_0")):
             with self.subTest(f"{name}={value}"):
                 said = self.refused(**{name: value})
                 self.assertTrue(said.startswith(f"Error: {name}: "), said)
@@ -315,6 +314,22 @@ class WrongValues(unittest.TestCase):
                             ("OLLAMA_GPU_OVERHEAD", str(1 << 50))):
             with self.subTest(f"{name}={value}"):
                 self.assertIn(name, self.refused(**{name: value}))
+
+    def test_a_proxy_that_cannot_be_used_fails_only_what_would_go_through_it(self):
+        for name, url in (("HTTPS_PROXY", "socks5h://me:secret@127.0.0.1:1"),
+                          ("https_proxy", "https://proxy.example"),
+                          ("HTTPS_PROXY", "ftp://proxy.example")):
+            with self.subTest(f"{name}={url}"), Node({name: url}) as node:
+                node.cli("list")
+                pulled = node.cli("pull", "registry.example/a/b", check=False)
+                self.assertEqual(pulled.returncode, 1)
+                self.assertIn("only proxies at http:// are spoken to", pulled.stderr)
+                self.assertIn("proxy cannot be used", node.log())
+                self.assertNotIn("secret", pulled.stderr + node.log())
+
+    def test_of_a_node_end_no_command_that_only_asks_one(self):
+        with Node() as node:
+            node.cli("list", environment={"OLLAMA_MAX_QUEUE": "0", "OLLAMA_KV_CACHE_TYPE": "bf16"})
 
     def test_that_contradict_each_other_are_refused(self):
         # llama-server cannot load anything with these two.
