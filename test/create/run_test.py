@@ -15,7 +15,7 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from support import cases  # noqa: E402
-from support.node import MODELS, ROOT, HttpError  # noqa: E402
+from support.node import MODELS, PROGRAM, ROOT, HttpError  # noqa: E402
 from base import MODEL, QUESTION, CreateTest, digest  # noqa: E402
 
 sys.path.insert(0, str(ROOT / "tools"))
@@ -93,6 +93,20 @@ class Quantization(CreateTest):
         self.assertEqual([line for line in said.splitlines() if line in steps], steps)
         self.assert_quantized("eight", "Q8_0", 7, 0.6)
         self.assert_original_is_unchanged()
+
+    def test_command_line_in_a_models_folder(self):
+        folder = self.node.folder / "whole"
+        folder.mkdir()
+        (folder / "full.gguf").symlink_to(self.full)
+        made = subprocess.run([PROGRAM, "create", "here"], cwd=folder, env=self.node.environment,
+                              capture_output=True, text=True)
+        self.assertEqual(made.returncode, 0, made.stderr)
+        self.assertEqual(self.weights("here"), self.full_digest)
+        (folder / "full.gguf").unlink()
+        made = subprocess.run([PROGRAM, "create", "here"], cwd=folder, env=self.node.environment,
+                              capture_output=True, text=True)
+        self.assertEqual(made.returncode, 1)
+        self.assertIn("write a Modelfile", made.stderr)
 
     def test_api_from_a_model_with_progress(self):
         lines = list(self.node.stream("/api/create", {"model": "four", "from": "full",
@@ -365,6 +379,10 @@ class Safetensors(CreateTest):
                       "on the server. Install them there (`python3 -m pip install torch "
                       "transformers numpy pyyaml`) and try again, or create the model from a "
                       "GGUF file\n", result.stderr)
+        # The same weights once more, which the converter does not read, are not sent.
+        (folder / "consolidated.safetensors").write_bytes(b"as large as the others")
+        self.create("converted", "FROM ./tensors\n", check=False)
+        (folder / "consolidated.safetensors").unlink()
         # What was uploaded stays for another try, as in Ollama; nothing else does.
         uploads = [str(self.blob(digest(path.read_bytes())).relative_to(self.store))
                    for path in folder.iterdir()]

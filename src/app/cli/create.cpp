@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -75,6 +76,13 @@ Result<std::vector<std::string>> model_files(io::Filesystem& files, const std::s
       return fail(Errc::not_found, "{}: no safetensors or GGUF files in this folder", folder);
     }
     return ggufs;
+  }
+  // Mistral's folders have the same weights twice.
+  const auto named = [](std::string_view prefix) {
+    return [prefix](const std::string& name) { return name.starts_with(prefix); };
+  };
+  if (std::ranges::any_of(safetensors, named("model"))) {
+    std::erase_if(safetensors, named("consolidated"));
   }
   safetensors.insert(safetensors.end(), others.begin(), others.end());
   const std::string pooling = io::join(folder, "1_Pooling");
@@ -157,6 +165,10 @@ CommandTask create_command(Cli& cli, CreateOptions options) {
   const std::string path = options.file_given ? options.file : "Modelfile";
   auto& files = cli.world().files;
   auto text = read_modelfile(files, path);
+  const bool is_missing = !text && text.error().code == Errc::not_found;
+  if (is_missing && !options.file_given && model_files(files, ".")) {
+    text = "FROM .\n";  // As Ollama does, in a folder that has a model.
+  }
   if (!text) {
     co_return fail(text.error().code, "{} (write a Modelfile, or name one with -f)",
                    text.error().what);
