@@ -226,6 +226,16 @@ class CommandLine(NodeCase):
             terminal.expect("num_predict +40")
             terminal.expect(">>> ")
 
+    def test_each_word_of_a_parameter_is_one_value_as_it_stands(self):
+        with self.chat() as terminal:
+            terminal.type('/set parameter stop "### Human\r')
+            terminal.expect("""Set parameter 'stop' to '"###', 'Human'""")
+            terminal.expect(">>> ")
+            terminal.type("/save stopped\r")
+            terminal.expect("Created new model 'stopped'")
+        self.assertEqual(self.node.post("/api/show", {"model": "stopped"})["parameters"].count(
+            "stop "), 2)
+
     def test_what_was_typed_is_there_again_next_time(self):
         with self.chat() as terminal:
             terminal.type("/set parameter num_predict 3\r")

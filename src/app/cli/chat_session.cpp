@@ -8,7 +8,7 @@
 #include "app/cli/terminal.h"
 #include "base/base64.h"
 #include "base/strings.h"
-#include "model/modelfile.h"
+#include "model/options.h"
 
 namespace om::app {
 
@@ -205,13 +205,12 @@ Result<void> ChatSession::set_parameter(const std::vector<std::string>& words) {
     print(chat_help("set-parameter"));
     return {};
   }
-  // The Modelfile's rules say what a parameter is and what type it has.
-  std::string text = "FROM x\n";
+  json::object parsed;
   for (size_t i = 3; i < words.size(); i++) {
-    text += fmt::format("PARAMETER {} {}\n", words[2], words[i]);
+    TRY(auto value, model::parse_parameter(words[2], words[i]));
+    model::add_parameter(parsed, words[2], std::move(value));
   }
-  TRY(const model::Modelfile parsed, model::Modelfile::parse(text));
-  for (const auto& [key, value] : parsed.parameters) options_[key] = value;
+  for (const auto& [key, value] : parsed) options_[key] = value;
   print(fmt::format("Set parameter '{}' to '{}'\n", words[2],
                     fmt::join(words.begin() + 3, words.end(), "', '")));
   return {};
