@@ -248,6 +248,12 @@ Result<void> add_system(const Fields& fields, std::vector<model::Message>& messa
   return {};
 }
 
+// Nobody here would run those.
+bool is_done_by_the_service(std::string_view type) {
+  return type.starts_with("web_search") || type.starts_with("web_fetch") ||
+         type.starts_with("code_execution") || type.starts_with("tool_search");
+}
+
 // {"name","description","input_schema"} in the shape the chat templates want.
 Result<void> parse_tools(const Fields& fields, model::ChatRequest& request) {
   TRY(auto tools, fields.array("tools"));
@@ -255,12 +261,9 @@ Result<void> parse_tools(const Fields& fields, model::ChatRequest& request) {
   TRY_VOID(check_list_size(*tools, kToolsMax, "tools"));
   for (size_t i = 0; i < tools->size(); i++) {
     TRY(auto tool, Fields::of((*tools)[i], fmt::format("tools[{}]", i)));
-    TRY(auto type, tool.string("type"));
-    if (type.value_or("custom") != "custom") {
-      return fail(Errc::invalid_argument,
-                  "'{}' is \"{}\": only tools with an input_schema of their own are supported",
-                  tool.where("type"), *type);
-    }
+    TRY(const auto type, tool.string("type"));
+    if (is_done_by_the_service(type.value_or(""))) continue;
+    const bool is_custom = type.value_or("custom") == "custom";
     json::object function;
     TRY(auto name, tool.required_string("name"));
     function["name"] = name;
@@ -268,10 +271,12 @@ Result<void> parse_tools(const Fields& fields, model::ChatRequest& request) {
     if (description) function["description"] = *description;
     TRY_VOID(tool.object("input_schema"));
     const json::value* schema = tool.find("input_schema");
-    if (!schema) {
+    if (!schema && is_custom) {
       return fail(Errc::invalid_argument, "'{}' is required", tool.where("input_schema"));
     }
-    function["parameters"] = *schema;
+    // Of the kinds that the client runs (bash_20250124, ...) only the name is told: their models
+    // know the rest.
+    function["parameters"] = schema ? *schema : json::object{{"type", "object"}};
     request.tools.push_back(json::object{{"type", "function"}, {"function", std::move(function)}});
   }
   return {};

@@ -125,6 +125,18 @@ TEST(MessagesRequest, SaysInTheirPlaceWhichBlocksTheModelCannotRead) {
             "[the tool f can be called]\n[a block of type \"odd\" that this model cannot read]");
 }
 
+TEST(MessagesRequest, TakesTheClientsToolsByNameAndLeavesOutTheServices) {
+  auto request = parse(R"("tools":[{"type":"web_search_20250305","name":"web_search","max_uses":5},
+      {"type":"bash_20250124","name":"bash"},{"type":"code_execution_20250522","name":"c"},
+      {"type":"custom","name":"f","input_schema":{"type":"object"}}])");
+  ASSERT_TRUE(request.has_value()) << request.error().what;
+  ASSERT_EQ(request->tools.size(), 2u);
+  EXPECT_EQ(model::write_json(request->tools[0]),
+            R"({"type":"function","function":{"name":"bash","parameters":{"type":"object"}}})");
+  EXPECT_EQ(model::write_json(request->tools[1]),
+            R"({"type":"function","function":{"name":"f","parameters":{"type":"object"}}})");
+}
+
 TEST(MessagesRequest, TakesToolsChoicesThinkingAndFormat) {
   auto request = parse(R"("tools":[{"name":"f","description":"d","input_schema":{)"
                        R"("type":"object"}}],
@@ -183,7 +195,7 @@ TEST(MessagesRequest, SaysWhatIsWrong) {
           "input":3}]}])",
        "'messages[0].content[0].input' must be an object, not a number"},
       {R"("tools":[{"name":"f"}])", "'tools[0].input_schema' is required"},
-      {R"("tools":[{"type":"bash_20250124","name":"bash"}])", "'tools[0].type' is"},
+      {R"("tools":[{"type":"bash_20250124"}])", "'tools[0].name' is required"},
       {R"("tool_choice":{"type":"tool","name":"g"})", "'tool_choice' names \"g\""},
       {R"("tool_choice":{"type":"some"})", "'tool_choice.type' must be"},
       {R"("thinking":{"type":3})", "'thinking.type' must be a string, not a number"},
