@@ -30,6 +30,12 @@ HandlerResult handle_status(const Dependencies&, Context& context) {
   co_return co_await context.send_json(R"({"cloud":{"disabled":true,"source":"config"}})");
 }
 
+// Who is signed in at ollama.com: nobody, and nobody has to be. Its command line asks before each
+// push, and ends it if there is no answer; the registry itself says who may push.
+HandlerResult handle_me(const Dependencies&, Context& context) {
+  co_return co_await context.send_json(R"({"name":""})");
+}
+
 }  // namespace
 
 void register_ollama(Router& router, const Dependencies& dependencies) {
@@ -43,6 +49,7 @@ void register_ollama(Router& router, const Dependencies& dependencies) {
     add(method, "/api/tags", handle_tags);
   }
   add("GET", "/api/status", handle_status);
+  add("POST", "/api/me", handle_me);
   add("GET", "/api/ps", handle_ps);
   add("GET", "/api/v1/loads", handle_loads);
   add("POST", "/api/show", handle_show);

@@ -313,6 +313,7 @@ TEST(Api, TellsItsStateAndMetrics) {
   EXPECT_EQ(node.ask("GET", "/api/version", "").body,
             R"({"version":"0.17.4","ollamamax":"1.2.3","revision":"abc"})");
   EXPECT_THAT(node.ask("GET", "/api/status", "").body, HasSubstr("\"disabled\":true"));
+  EXPECT_EQ(node.ask("POST", "/api/me", "").body, R"({"name":""})");
   EXPECT_EQ(node.ask("GET", "/livez", "").status, 200);
   EXPECT_EQ(node.ask("GET", "/readyz", "").status, 503);
   EXPECT_THAT(node.ask("GET", "/metrics", "").body,

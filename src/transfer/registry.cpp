@@ -159,15 +159,26 @@ io::Task<Result<void>> Registry::log_in(http::Url url, io::Call call) {
   CO_TRY(const auto key,
          security::RegistryKey::load_or_make(context_.world.files, context_.world.random,
                                              context_.options.key_path));
+  shown_key_ = key.public_text();
   auto request = http::ClientRequest::to("GET", url);
   request.outside = true;
   request.headers.set("Authorization", token_authorization(key, "GET", url.str()));
   call = context_.world.clock.call_within(kSmallRequestMax, call);
   CO_TRY(auto response, co_await context_.client.send(std::move(request), call));
-  if (response->status() >= 400) co_return fail(co_await refusal(std::move(response)));
+  if (response->status() >= 400) co_return fail(co_await refused(std::move(response)));
   CO_TRY(const auto body, co_await response->read_all(kTokenBytesMax));
   CO_TRY(token_, parse_token(body));
   co_return Result<void>{};
+}
+
+io::Task<Error> Registry::refused(Response response) {
+  Error error = co_await refusal(std::move(response));
+  const bool is_denied = error.code == Errc::unauthenticated || error.code == Errc::forbidden;
+  if (is_denied && !shown_key_.empty()) {
+    error.what += fmt::format("; the registry has to know this node's key ({}.pub): {}",
+                              context_.options.key_path, shown_key_);
+  }
+  co_return error;
 }
 
 io::Task<Result<std::string>> Registry::get_manifest(io::Call call) {
@@ -183,7 +194,7 @@ io::Task<Result<std::string>> Registry::get_manifest(io::Call call) {
     again.headers.set("Accept", model::kManifestMediaType);
     CO_TRY(response, co_await send_to(at, std::move(again), call));
   }
-  if (response->status() != 200) co_return fail(co_await refusal(std::move(response)));
+  if (response->status() != 200) co_return fail(co_await refused(std::move(response)));
   co_return co_await response->read_all(store::kManifestBytesMax);
 }
 
@@ -193,7 +204,7 @@ io::Task<Result<void>> Registry::put_manifest(std::string bytes, io::Call call) 
   request.headers.set("Content-Type", model::kManifestMediaType);
   request.body = std::move(bytes);
   CO_TRY(auto response, co_await send(std::move(request), call));
-  if (response->status() >= 300) co_return fail(co_await refusal(std::move(response)));
+  if (response->status() >= 300) co_return fail(co_await refused(std::move(response)));
   (void)co_await response->read_all(kErrorBytesMax);  // The status said it all.
   co_return Result<void>{};
 }
@@ -204,7 +215,7 @@ io::Task<Result<bool>> Registry::has_blob(Digest digest, io::Call call) {
   CO_TRY(auto response, co_await send(std::move(request), call));
   const int status = response->status();
   if (status == 404) co_return false;
-  if (status >= 400) co_return fail(co_await refusal(std::move(response)));
+  if (status >= 400) co_return fail(co_await refused(std::move(response)));
   co_return true;  // Redirects too: it is stored elsewhere.
 }
 
@@ -255,7 +266,7 @@ io::Task<Result<BlobResponse>> Registry::checked_range(Response response, uint64
   } else if (status == 416) {
     co_return fail(Errc::corrupt, "the registry's copy is shorter than the manifest says");
   } else {
-    co_return fail(co_await refusal(std::move(response)));
+    co_return fail(co_await refused(std::move(response)));
   }
   if (announced && *announced != size) {
     co_return fail(Errc::corrupt, "the registry has {} bytes where the manifest says {}",

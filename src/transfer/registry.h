@@ -44,6 +44,8 @@ class Registry {
                                                                   io::Call call);
   // Gets a new token as a 401 asks; for requests whose body send() cannot repeat.
   io::Task<Result<void>> renew(std::unique_ptr<http::ClientResponse> refused, io::Call call);
+  // refusal(); if the node's key was shown, a denial also names the key.
+  io::Task<Error> refused(std::unique_ptr<http::ClientResponse> response);
   http::Url url(std::string_view path) const;  // "blobs/sha256:..." below the repository.
   // A Location header relative to `base`. forbidden: leaves https for http.
   Result<http::Url> resolve(const http::Url& base, std::string_view location) const;
@@ -67,6 +69,7 @@ class Registry {
   model::Name name_;
   http::Url base_;
   std::string token_;
+  std::string shown_key_;  // The public half of the key that was shown for a token.
   bool keeps_uploads_ = false;
   bool has_answered_ = false;  // The registry, or a host that it redirected to.
   // Where a redirect led for a blob: later ranges go there at once until it refuses.

@@ -71,7 +71,7 @@ class SilenceWatch {
 
 io::Task<Error> UploadSession::refused(Response response) {
   refused_with_ = response->status();
-  co_return co_await refusal(std::move(response));
+  co_return co_await registry_.refused(std::move(response));
 }
 
 // A request without a streamed body; answered with a new login if need be.
