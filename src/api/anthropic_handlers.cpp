@@ -3,7 +3,6 @@
 #include "api/anthropic_request.h"
 #include "api/anthropic_stream.h"
 #include "api/openai_handlers.h"
-#include "api/pulse.h"
 #include "api/standing.h"
 #include "model/name.h"
 
@@ -37,15 +36,11 @@ io::Task<Result<void>> stream_message(const Dependencies& node, Context& context
   Pulse pulse(node.world, context, [&context, &stream] { return write_ping(context, stream); });
   auto asked = node.generation.chat(std::move(request), context.call());
   CO_TRY(auto answer, co_await pulse.during(std::move(asked)));
-  for (bool done = false; !done;) {
-    CO_TRY(model::Chunk chunk, co_await pulse.during(answer->next()));
-    CO_TRY_VOID(context.check_seen(answer->was_kept(), MessageStream::kBeginEvents));
-    CO_TRY_VOID(co_await start_events(context, answer.get()));
-    std::string events = stream.begin();
+  const WriteChunk write = [&stream](std::string& events, const model::Chunk& chunk) {
+    events += stream.begin();
     events += stream.add(chunk);
-    CO_TRY_VOID(co_await write_events(context, std::move(events)));
-    done = chunk.done;
-  }
+  };
+  CO_TRY_VOID(co_await stream_answer(context, pulse, *answer, MessageStream::kBeginEvents, write));
   co_return co_await context.response.finish();
 }
 

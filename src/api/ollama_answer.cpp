@@ -1,11 +1,10 @@
 #include "api/ollama_answer.h"
 
+#include "api/joined_chunks.h"
 #include "api/pulse.h"
 
 namespace om::api {
 namespace {
-
-constexpr size_t kJoinedBytesMax = 32 * 1024;
 
 bool is_single(const model::Chunk& chunk, const AnswerShape& shape) {
   return shape.debug || (chunk.done && (chunk.reason == model::DoneReason::load ||
@@ -47,19 +46,15 @@ io::Task<Result<void>> send_answer(const Dependencies& dependencies, Context& co
     }
     while (true) {
       const io::WallTime now = clock.wall_now();
+      const WriteChunk write = [&reply, now](std::string& lines, const model::Chunk& written) {
+        reply.write(lines, written, now);
+        lines += '\n';
+      };
       line.clear();
-      reply.write(line, chunk, now);
-      line += '\n';
-      // What came in one read leaves in one write.
-      std::optional<Result<model::Chunk>> more;
-      while (!chunk.done && line.size() < kJoinedBytesMax && (more = answer->ready()) && *more) {
-        chunk = std::move(**more);
-        reply.write(line, chunk, now);
-        line += '\n';
-      }
+      Result<void> joined = join_ready(*answer, chunk, line, write);
       CO_TRY_VOID(co_await context.write(line));
       if (chunk.done) break;
-      if (more && !*more) co_return fail(std::move(*more).error());
+      if (!joined) co_return fail(std::move(joined).error());
       CO_TRY(chunk, co_await pulse.during(answer->next()));
       CO_TRY_VOID(context.check_seen(answer->was_kept()));
     }

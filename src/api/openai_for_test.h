@@ -20,6 +20,7 @@ struct Script {
   std::optional<Error> refusal;  // Before any chunk.
   std::optional<Error> failure;
   io::Duration pause{};  // Before the answer, and before each chunk.
+  bool at_once = false;  // All chunks but the last come in one read, and the failure with them.
 };
 
 // The answer to one request: the script's chunks, then its failure.
@@ -29,6 +30,7 @@ class ScriptedAnswer final : public generation::Answer {
       : chunks_(script.chunks.begin(), script.chunks.end()),
         failure_(script.failure),
         pause_(script.pause),
+        at_once_(script.at_once),
         clock_(clock) {}
   io::Task<Result<model::Chunk>> next() override {
     CO_TRY_VOID(co_await clock_.sleep_for(pause_));
@@ -40,12 +42,21 @@ class ScriptedAnswer final : public generation::Answer {
     CHECK(failure_.has_value(), "asked again after the last chunk");
     co_return fail(*failure_);
   }
+  std::optional<Result<model::Chunk>> ready() override {
+    if (!at_once_) return std::nullopt;
+    if (chunks_.empty()) return fail(*failure_);
+    if (chunks_.front().done) return std::nullopt;
+    std::optional<Result<model::Chunk>> chunk(std::move(chunks_.front()));
+    chunks_.pop_front();
+    return chunk;
+  }
   const generation::Route& route() const override { return route_; }
 
  private:
   std::deque<model::Chunk> chunks_;
   std::optional<Error> failure_;
   io::Duration pause_;
+  bool at_once_;
   io::Clock& clock_;
   generation::Route route_{.node = "here"};
 };
@@ -226,6 +237,9 @@ class ScriptedNode {
   io::Task<void> handle(http::Request& request, std::string text, KeptResponse& response) {
     TextBody body(std::move(text));
     Context context{.request = request, .body = body, .response = response};
+    auto pick_up = read_pick_up(request.headers, request.path);
+    CHECK(pick_up.has_value(), "a test's key is right");
+    context.pick_up = std::move(*pick_up);
     co_await router_.handle(context);
   }
 

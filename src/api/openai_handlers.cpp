@@ -3,7 +3,6 @@
 #include "api/long_reply.h"
 #include "api/openai_request.h"
 #include "api/openapi.h"
-#include "api/pulse.h"
 #include "api/standing.h"
 
 namespace om::api {
@@ -11,8 +10,6 @@ namespace om::api {
 namespace json = boost::json;
 
 namespace {
-
-constexpr size_t kJoinedBytesMax = 32 * 1024;
 
 // Answers to one request are told apart, so that each can be picked up.
 void number_record(model::RequestCommon& common, int index) {
@@ -42,29 +39,16 @@ io::Task<Result<void>> stream_chat(const Dependencies& node, Context& context,
                     chat.include_usage);
   Pulse pulse(node.world, context, [&context] { return write_comment(context); });
   UsageSum usage;
-  std::string events;
   for (int choice = 0; choice < chat.choices; choice++) {
     auto asked = node.generation.chat(chat_part(chat, choice), context.call());
     CO_TRY(auto answer, co_await pulse.during(std::move(asked)));
-    for (bool done = false; !done;) {
-      CO_TRY(model::Chunk chunk, co_await pulse.during(answer->next()));
-      CO_TRY_VOID(context.check_seen(answer->was_kept()));
-      if (!context.response.started()) CO_TRY_VOID(co_await start_events(context, answer.get()));
-      events.clear();
+    const WriteChunk write = [&stream, choice](std::string& events, const model::Chunk& chunk) {
       stream.add(events, choice, chunk);
-      // What came in one read leaves in one write.
-      std::optional<Result<model::Chunk>> more;
-      while (!chunk.done && events.size() < kJoinedBytesMax && (more = answer->ready()) && *more) {
-        chunk = std::move(**more);
-        stream.add(events, choice, chunk);
-      }
-      if (!events.empty()) CO_TRY_VOID(co_await context.write(events));
-      if (more && !*more) co_return fail(std::move(*more).error());
-      done = chunk.done;
-      if (done) usage.add(chunk.usage, choice == 0);
-    }
+    };
+    CO_TRY(const auto used, co_await stream_answer(context, pulse, *answer, 0, write));
+    usage.add(used, choice == 0);
   }
-  events = stream.end(usage);
+  const std::string events = stream.end(usage);
   CO_TRY_VOID(co_await context.write(events));
   co_return co_await context.response.finish();
 }
@@ -118,19 +102,15 @@ io::Task<Result<void>> stream_completion(const Dependencies& node, Context& cont
     std::string echo = completion.echo ? request.prompt : "";
     auto asked = node.generation.generate(std::move(request), context.call());
     CO_TRY(auto answer, co_await pulse.during(std::move(asked)));
-    for (bool done = false; !done;) {
-      CO_TRY(model::Chunk chunk, co_await pulse.during(answer->next()));
-      CO_TRY_VOID(context.check_seen(answer->was_kept()));
-      CO_TRY_VOID(co_await start_events(context, answer.get()));
-      std::string events = echo.empty() ? "" : stream.echo(index, std::exchange(echo, ""));
+    const WriteChunk write = [&](std::string& events, const model::Chunk& chunk) {
+      if (!echo.empty()) events += stream.echo(index, std::exchange(echo, ""));
       events += stream.add(index, chunk);
-      CO_TRY_VOID(co_await write_events(context, std::move(events)));
-      done = chunk.done;
-      if (done) usage.add(chunk.usage, index % completion.choices == 0);
-    }
+    };
+    CO_TRY(const auto used, co_await stream_answer(context, pulse, *answer, 0, write));
+    usage.add(used, index % completion.choices == 0);
   }
-  std::string events = stream.end(usage);
-  CO_TRY_VOID(co_await write_events(context, std::move(events)));
+  const std::string events = stream.end(usage);
+  CO_TRY_VOID(co_await context.write(events));
   co_return co_await context.response.finish();
 }
 
@@ -215,9 +195,20 @@ io::Task<Result<void>> start_events(Context& context, const generation::Answer* 
   co_return co_await context.start(std::move(content_type));
 }
 
-io::Task<Result<void>> write_events(Context& context, std::string events) {
-  if (events.empty()) co_return Result<void>();
-  co_return co_await context.write(events);
+io::Task<Result<model::Usage>> stream_answer(Context& context, Pulse& pulse,
+                                             generation::Answer& answer, uint64_t opening,
+                                             const WriteChunk& write) {
+  std::string events;
+  while (true) {
+    CO_TRY(model::Chunk chunk, co_await pulse.during(answer.next()));
+    CO_TRY_VOID(context.check_seen(answer.was_kept(), opening));
+    if (!context.response.started()) CO_TRY_VOID(co_await start_events(context, &answer));
+    events.clear();
+    Result<void> joined = join_ready(answer, chunk, events, write);
+    if (!events.empty()) CO_TRY_VOID(co_await context.write(events));
+    if (!joined) co_return fail(std::move(joined).error());
+    if (chunk.done) co_return chunk.usage;
+  }
 }
 
 void register_openai(Router& router, const Dependencies& dependencies) {

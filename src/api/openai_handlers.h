@@ -5,8 +5,10 @@
 #include <string_view>
 
 #include "api/api.h"
+#include "api/joined_chunks.h"
 #include "api/json_input.h"
 #include "api/openai_reply.h"
+#include "api/pulse.h"
 #include "api/router.h"
 
 namespace om::api {
@@ -24,7 +26,13 @@ ReplyHead make_head(const Dependencies& node, const Context& context, std::strin
 // the first chunk is there: errors before it still have a status of their own. Null: it is not
 // known yet who answers, and the stream begins to show that we are alive (pulse.h).
 io::Task<Result<void>> start_events(Context& context, const generation::Answer* answer);
-io::Task<Result<void>> write_events(Context& context, std::string events);
+
+// Reads `answer` to its end and sends each chunk as the events that `write` makes of it. `opening`:
+// number of events before the first chunk's that are the same for every answer
+// (Context::check_seen()). Returns the usage that the last chunk tells.
+io::Task<Result<model::Usage>> stream_answer(Context& context, Pulse& pulse,
+                                             generation::Answer& answer, uint64_t opening,
+                                             const WriteChunk& write);
 
 // POST /v1/responses; with the OpenAI routes.
 void register_responses(Router& router, const Dependencies& dependencies);

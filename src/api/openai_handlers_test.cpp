@@ -347,6 +347,41 @@ TEST(SilentStreams, TellTroubleInTheStreamOnceItHasBegun) {
   EXPECT_NE(late.body.find("event: error"), std::string::npos);
 }
 
+io::Task<void> count_write(int& writes) {
+  writes++;
+  co_return;
+}
+
+TEST(Streams, SayTheSameInFewerWritesWhenChunksComeInOneRead) {
+  const std::string stream = R"("stream":true)";
+  const Script whole{.chunks = {{.content = "Hel"}, {.content = "lo"}, {.content = "!"}, last()}};
+  const Script broken{.chunks = {{.content = "Hel"}, {.content = "lo"}, {.content = "!"}},
+                      .failure = Error{Errc::internal, "died"}};
+  for (const auto& [path, body] :
+       {std::pair("/v1/chat/completions", chat_with(stream)),
+        std::pair("/v1/completions",
+                  std::string(R"({"model":"m","prompt":"hi","echo":true,"stream":true})")),
+        std::pair("/v1/messages", message_with(stream)),
+        std::pair("/v1/responses", std::string(R"({"model":"m","input":"hi","stream":true})"))}) {
+    for (const Script& script : {whole, broken}) {
+      std::string bodies[2];
+      int writes[2] = {0, 0};
+      for (const bool at_once : {false, true}) {
+        ScriptedNode node;  // Draws the same ids each time.
+        node.generation.script = script;
+        node.generation.script.at_once = at_once;
+        node.on_write = [&](std::string_view) { return count_write(writes[at_once]); };
+        const KeptResponse response = node.ask("POST", path, body, {{"Idempotency-Key", "k"}});
+        EXPECT_TRUE(response.finished) << path;
+        bodies[at_once] = response.body;
+      }
+      EXPECT_NE(bodies[0].find("id: 3\n"), std::string::npos) << path << "\n" << bodies[0];
+      EXPECT_EQ(bodies[1], bodies[0]) << path;
+      EXPECT_EQ(writes[1], writes[0] - 2) << path;  // Three chunks in one.
+    }
+  }
+}
+
 TEST(OpenaiRoutes, PutEarlierItemsOfAResponseInThePlaceOfReferences) {
   ScriptedNode node;
   node.generation.script.chunks = {

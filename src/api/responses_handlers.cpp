@@ -1,6 +1,5 @@
 // POST /v1/responses.
 #include "api/openai_handlers.h"
-#include "api/pulse.h"
 #include "api/responses_items.h"
 #include "api/responses_request.h"
 #include "api/responses_stream.h"
@@ -33,17 +32,13 @@ io::Task<Result<void>> stream_chunks(const Dependencies& node, Context& context,
               [&context, &stream] { return write_keepalive(context, stream); });
   auto asked = node.generation.chat(std::move(request), context.call());
   CO_TRY(auto answer, co_await pulse.during(std::move(asked)));
-  for (bool done = false; !done;) {
-    CO_TRY(model::Chunk chunk, co_await pulse.during(answer->next()));
-    CO_TRY_VOID(context.check_seen(answer->was_kept(), ResponseStream::kBeginEvents));
-    CO_TRY_VOID(co_await start_events(context, answer.get()));
-    std::string events = stream.begin();
+  const WriteChunk write = [&stream, kept](std::string& events, const model::Chunk& chunk) {
+    events += stream.begin();
     events += stream.add(chunk);
-    done = chunk.done;
     // Who reads that the response is completed may refer to its items at once.
-    if (done) keep_items(kept, stream);
-    CO_TRY_VOID(co_await write_events(context, std::move(events)));
-  }
+    if (chunk.done) keep_items(kept, stream);
+  };
+  CO_TRY_VOID(co_await stream_answer(context, pulse, *answer, ResponseStream::kBeginEvents, write));
   co_return co_await context.response.finish();
 }
 
