@@ -30,7 +30,6 @@ struct Settings {
   bool check_host = true;
   std::vector<std::string> host_names;  // This machine's own names and addresses.
   std::vector<std::string> origins;     // OLLAMA_ORIGINS; added to the built-in ones.
-  bool no_cloud = true;
   // Weights of keys in the queue, by key_name(); other keys weigh 1.
   std::map<std::string, double> key_weights;
   // Whether the node takes requests, for /readyz; absent: always.

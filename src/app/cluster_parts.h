@@ -89,7 +89,7 @@ class ClusterParts {
     restart_ = std::move(restart);
     is_busy_ = std::move(is_busy);
   }
-  size_t leases_held() const { return peer_server_->leases(); }
+  size_t leases_held() const { return peer_server_->leases(); }  // For the simulation.
   // The other nodes that can be reached and stay.
   std::vector<engine::PeerLink> peers();
   http::Client& peer_client() { return *client_; }

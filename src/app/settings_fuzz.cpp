@@ -95,7 +95,6 @@ void read_address(const std::string& text) {
 }
 
 void read_times(std::string_view text) {
-  (void)parse_size(text);
   for (const auto& time : {parse_duration(text), parse_duration_or_seconds(text)}) {
     if (!time) continue;
     const auto again = parse_duration(format_duration(*time));

@@ -1,7 +1,6 @@
 #include "base/duration.h"
 
 #include <array>
-#include <cmath>
 #include <limits>
 #include <optional>
 
@@ -205,29 +204,6 @@ std::string format_count(uint64_t count) {
   }
   if (count >= 1'000) return fmt::format("{:.0f}K", value / 1e3);
   return fmt::format("{}", count);
-}
-
-Result<uint64_t> parse_size(std::string_view text) {
-  const auto invalid = [&] {
-    return fail(Errc::invalid_argument, "invalid size {} (for example 500MB or 2GiB)",
-                quoted(text));
-  };
-  const auto trimmed = trim(text);
-  const auto length = std::min(trimmed.find_first_not_of("0123456789."), trimmed.size());
-  const auto number = parse_number<double>(trimmed.substr(0, length));
-  if (!number) return invalid();
-  auto unit = to_lower(trim(trimmed.substr(length)));
-  double factor = 1;
-  if (!unit.empty() && unit != "b") {
-    const auto power = std::string_view("kmgt").find(unit[0]);
-    if (power == std::string_view::npos) return invalid();
-    const auto suffix = std::string_view(unit).substr(1);
-    if (suffix != "" && suffix != "b" && suffix != "ib") return invalid();
-    factor = std::pow(suffix == "b" ? 1000.0 : 1024.0, static_cast<double>(power + 1));
-  }
-  const double bytes = *number * factor;
-  if (!(bytes >= 0) || bytes >= 18446744073709551616.0) return invalid();
-  return static_cast<uint64_t>(bytes);
 }
 
 }  // namespace om

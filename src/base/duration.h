@@ -28,8 +28,4 @@ std::string format_size(uint64_t bytes);
 // Parameter counts as `ollama show` has them: "8B", "134.52M", "12K".
 std::string format_count(uint64_t count);
 
-// "253 MB", "1.5GiB", "64k", "1000": decimal (kB, MB, GB, TB) or binary (KiB.. or one letter K, M,
-// G, T) units in any case. invalid_argument: anything else, or more than 64 bits.
-Result<uint64_t> parse_size(std::string_view text);
-
 }  // namespace om

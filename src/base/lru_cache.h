@@ -96,7 +96,7 @@ class LruCache final : public Pool {
   size_t size() const { return entries_.size(); }
   size_t bytes() const { return held_bytes_.value(); }
 
-  // From the most to the least recent, without counting.
+  // For tests: from the most to the least recent, without counting.
   template <class Visit>
   void for_each(Visit visit) const {
     for (const Entry* entry = newest_; entry != nullptr; entry = entry->older) {

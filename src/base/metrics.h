@@ -120,8 +120,6 @@ class HistogramValue {
 inline constexpr std::array kSecondsBuckets = {0.001, 0.0025, 0.005, 0.01,  0.025, 0.05, 0.1,
                                                0.25,  0.5,    1.0,   2.5,   5.0,   10.0, 30.0,
                                                60.0,  120.0,  300.0, 600.0, 1800.0};
-inline constexpr std::array kBytesBuckets = {1024.0,     16384.0,      262144.0,     4194304.0,
-                                             67108864.0, 1073741824.0, 17179869184.0};
 
 // A counter with its name in the registry.
 class Counter final : public Metric, public CounterValue {

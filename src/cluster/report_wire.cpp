@@ -187,8 +187,6 @@ std::string_view to_string(NodeState state) {
       return "draining";
     case NodeState::unreachable:
       return "unreachable";
-    case NodeState::removed:
-      return "removed";
   }
   return "unknown";
 }

@@ -59,8 +59,8 @@ struct ModelDemand {
 };
 
 // joining: has not reported yet. unreachable: its reports have stopped. draining: takes no new
-// requests. removed: may not come back under this name.
-enum class NodeState { joining, ready, draining, unreachable, removed };
+// requests.
+enum class NodeState { joining, ready, draining, unreachable };
 
 // One node as its last report told it.
 struct NodeInfo {

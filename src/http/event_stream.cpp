@@ -1,6 +1,6 @@
 #include "http/event_stream.h"
 
-#include "http/message.h"
+#include "base/strings.h"
 
 namespace om::http {
 namespace {
@@ -72,17 +72,6 @@ Result<bool> SseReader::next(std::string_view& input, SseEvent& event) {
     if (!whole || *whole) return whole;
   }
   return false;
-}
-
-void append_sse(std::string& into, std::string_view data, std::string_view event) {
-  if (!event.empty()) into.append("event: ").append(event).append("\n");
-  while (true) {
-    const size_t end = data.find('\n');
-    into.append("data: ").append(data.substr(0, end)).append("\n");
-    if (end == std::string_view::npos) break;
-    data.remove_prefix(end + 1);
-  }
-  into.append("\n");
 }
 
 Result<bool> NdjsonReader::next(std::string_view& input, std::string_view& line) {

@@ -32,9 +32,6 @@ class SseReader {
   bool has_data_ = false, skip_line_feed_ = false, at_start_ = true;
 };
 
-// Appends one event to `into`.
-void append_sse(std::string& into, std::string_view data, std::string_view event = {});
-
 // Takes JSON lines out of a body.
 class NdjsonReader {
  public:

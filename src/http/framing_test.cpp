@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
+#include "base/strings.h"
 #include "http/chunked.h"
 #include "http/event_stream.h"
 #include "http/head.h"
@@ -152,13 +153,19 @@ TEST(ServerSentEvents, AreReadAsTheStandardSays) {
   for (size_t slice = 1; slice <= 69; slice++) EXPECT_EQ(read_events(text, slice), expected);
 }
 
+std::string written_event(std::string_view name, std::string_view data) {
+  std::string text = fmt::format("event: {}\n", name);
+  for (const std::string_view line : split(data, '\n')) text += fmt::format("data: {}\n", line);
+  return text + "\n";
+}
+
 RC_GTEST_PROP(ServerSentEvents, AreReadBackAsWritten, ()) {
   const auto texts = *rc::gen::container<std::vector<std::string>>(
       rc::gen::container<std::string>(rc::gen::elementOf(std::string("ab: \n{}"))));
   std::string stream;
   std::vector<std::string> expected;
   for (const auto& text : texts) {
-    append_sse(stream, text, "e");
+    stream += written_event("e", text);
     expected.push_back("e||" + text);
   }
   for (size_t slice = 1; slice <= 69; slice++) RC_ASSERT(read_events(stream, slice) == expected);

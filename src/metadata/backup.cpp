@@ -187,9 +187,4 @@ io::Task<Result<size_t>> import_entries(Metadata& into, Snapshot snapshot, io::C
   co_return snapshot.entries.size();
 }
 
-io::Task<Result<bool>> import_unfinished(Metadata& metadata, io::Call call) {
-  CO_TRY(const auto mark, co_await metadata.get(std::string(kUnfinished), std::move(call)));
-  co_return mark.has_value();
-}
-
 }  // namespace om::metadata

@@ -28,11 +28,8 @@ std::vector<Transaction> puts_of(const Snapshot& snapshot);
 
 // Puts all entries into an empty engine, then reads them back and compares; answers how many.
 // Those with a lease are left out, as above. If it fails it may be called again with the same
-// snapshot: until all is there a mark says that the import is not finished, and nobody may begin
-// to work with it. already_exists: there are other facts.
+// snapshot: until all is there a mark stands, by which the second call knows that it may go on.
+// already_exists: there are other facts.
 io::Task<Result<size_t>> import_entries(Metadata& into, Snapshot snapshot, io::Call call);
-
-// True while an import has begun and not ended.
-io::Task<Result<bool>> import_unfinished(Metadata& metadata, io::Call call);
 
 }  // namespace om::metadata

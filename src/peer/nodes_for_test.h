@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -131,10 +132,10 @@ class Nodes {
     target.files.push_back({weights, kModelBytes});
     return target;
   }
-  cluster::NodeState state_of(std::string_view name) {
+  std::optional<cluster::NodeState> state_of(std::string_view name) {
     const cluster::View view = reports_.view();
     const cluster::NodeInfo* node = view.find(name);
-    return node ? node->state : cluster::NodeState::removed;
+    return node ? std::optional(node->state) : std::nullopt;
   }
   io::Task<void> sleep(io::Duration duration) {
     const auto slept = co_await sim_.clock().sleep_for(duration);

@@ -4,9 +4,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
-#include "scheduler/gguf_plans.h"
 #include "scheduler/metrics.h"
-#include "scheduler/node_resources.h"
 
 namespace om::scheduler {
 namespace {
@@ -465,18 +463,6 @@ io::Task<void> LocalScheduler::stop() {
     const auto left = co_await left_.wait();
     if (!left) break;
   }
-}
-
-std::unique_ptr<LocalScheduler> make_local_scheduler(io::World& world,
-                                                     LocalSchedulerOptions options) {
-  const NodeResources node = read_node_resources(world.files);
-  if (options.memory_total == 0) options.memory_total = node.memory_for_models();
-  if (options.launch.threads == 0) options.launch.threads = node.cores;
-  if (options.processors == 0) options.processors = node.processors;
-  GgufPlanOptions plan_options{options.launch, options.num_parallel, options.memory_total};
-  auto plans = std::make_unique<GgufPlans>(world, std::move(plan_options));
-  return std::make_unique<LocalScheduler>(world, std::move(options), engine::local_engines(world),
-                                          std::move(plans));
 }
 
 }  // namespace om::scheduler

@@ -24,8 +24,8 @@ namespace om::scheduler {
 struct LocalSchedulerOptions {
   std::string name;              // Of the node, in decisions.
   engine::LaunchOptions launch;  // What all runners share: program, directory, limits, KV type.
-  double processors = 0;         // NodeResources::processors; 0: what this machine has.
-  uint64_t memory_total = 0;     // For all runners together, at most; 0: what this machine has.
+  double processors = 0;         // NodeResources::processors; 0: not told.
+  uint64_t memory_total = 0;     // For all runners together, at most.
   uint64_t memory_reserve = 0;   // To leave free of the memory that note_memory_left() tells.
   int default_context = 4096;    // OLLAMA_CONTEXT_LENGTH.
   int num_parallel = 0;          // OLLAMA_NUM_PARALLEL; 0: as many as memory allows, up to 4.
@@ -186,10 +186,5 @@ class LocalScheduler final : public Scheduler {
   std::shared_ptr<LocalScheduler*> self_ = std::make_shared<LocalScheduler*>(this);
   io::TaskGroup tasks_;
 };
-
-// The scheduler of a real node: llama-server children, plans by the models' headers. What is left
-// 0 of memory_total and launch.threads is taken from the machine.
-std::unique_ptr<LocalScheduler> make_local_scheduler(io::World& world,
-                                                     LocalSchedulerOptions options);
 
 }  // namespace om::scheduler

@@ -6,6 +6,7 @@
 #include "model/gguf_builder.h"
 #include "scheduler/gguf_plans.h"
 #include "scheduler/local_scheduler.h"
+#include "scheduler/node_resources.h"
 
 namespace om::scheduler {
 namespace {
@@ -66,9 +67,16 @@ io::Task<void> refuses_large(io::World& world, LocalScheduler& scheduler) {
 
 using Body = io::Task<void> (*)(io::World&, LocalScheduler&);
 io::Task<void> with_scheduler(io::World& world, LocalSchedulerOptions options, Body body) {
-  auto scheduler = make_local_scheduler(world, std::move(options));
-  co_await body(world, *scheduler);
-  co_await scheduler->stop();
+  const NodeResources node = read_node_resources(world.files);
+  if (options.memory_total == 0) options.memory_total = node.memory_for_models();
+  options.launch.threads = node.cores;
+  options.processors = node.processors;
+  GgufPlanOptions plan_options{options.launch, options.num_parallel, options.memory_total};
+  auto plans = std::make_unique<GgufPlans>(world, std::move(plan_options));
+  LocalScheduler scheduler(world, std::move(options), engine::local_engines(world),
+                           std::move(plans));
+  co_await body(world, scheduler);
+  co_await scheduler.stop();
 }
 void run_with(const LocalSchedulerOptions& options, Body body) {
   if (engine::testing::real_llama_server().empty() || engine::testing::real_model().empty()) {

@@ -32,7 +32,8 @@ Result<CertificateFacts> read_certificate(std::string_view pem);
 Result<void> verify_certificate(std::string_view chain_pem, std::string_view authorities_pem,
                                 io::WallTime now);
 
-// The certificate of the chain with this fingerprint, as PEM. unauthenticated: none has it.
+// The certificate of the chain with this fingerprint, as PEM. unauthenticated: none has it. For the
+// simulation and tests.
 Result<std::string> find_pinned(std::string_view chain_pem, const Digest& pin);
 
 // unauthenticated: the key is not the certificate's.

@@ -43,10 +43,6 @@ struct PoolStats {
   uint64_t held_bytes = 0;  // Kept idle now.
   uint64_t held_bytes_max = 0;
   uint64_t used_bytes = 0;  // Lent out now.
-
-  double hit_rate() const {
-    return hits + misses == 0 ? 0 : static_cast<double>(hits) / static_cast<double>(hits + misses);
-  }
 };
 
 // One pool or cache, listed in the directory as long as it lives. Its counters may be read from any
