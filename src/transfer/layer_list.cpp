@@ -1,6 +1,7 @@
 #include "transfer/layer_list.h"
 
 #include "model/json_text.h"
+#include "model/options.h"
 #include "store/gguf_file.h"
 #include "store/model_loader.h"
 
@@ -71,16 +72,13 @@ const model::Layer* LayerList::find(std::string_view kind) const {
 
 Result<std::string> LayerList::merged_params(const boost::json::object& changes) {
   if (changes.empty()) return std::string();
-  std::map<std::string, boost::json::value> merged;  // Sorted, as Go writes maps.
+  boost::json::object merged;
   if (const model::Layer* before = find("params")) {
     TRY(const std::string text, context_.store.read_blob(before->digest, store::kTextBytesMax));
-    TRY(const auto object, model::parse_json_object(text, "parameters of the base model"));
-    for (const auto& [key, value] : object) merged[std::string(key)] = value;
+    TRY(merged, model::parse_json_object(text, "parameters of the base model"));
   }
-  for (const auto& [key, value] : changes) merged[std::string(key)] = value;
-  boost::json::object sorted;
-  for (auto& [key, value] : merged) sorted[key] = std::move(value);
-  return model::write_json(sorted) + "\n";
+  for (const auto& [name, value] : changes) merged[name] = value;
+  return model::params_to_json(merged);
 }
 
 Result<void> LayerList::describe(model::Config& config) {
