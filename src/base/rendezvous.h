@@ -16,6 +16,7 @@ inline uint64_t rendezvous(uint64_t key, std::string_view node) {
   return state ^ state >> 32;
 }
 
+// For a key of text, nodes agree that were built with one standard library.
 inline uint64_t rendezvous(std::string_view key, std::string_view node) {
   return rendezvous(std::hash<std::string_view>()(key), node);
 }

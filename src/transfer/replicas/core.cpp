@@ -76,7 +76,7 @@ std::vector<Place> Planner::places_of(const ReplicatedModel& model, const Copies
                 .answers = node.state == NodeState::ready,
                 .pinned = std::ranges::binary_search(model.policy.pinned, node.name),
                 .in_use = node.runner_of(model.runner_key) != nullptr,
-                .score = rendezvous(node.name, model.key)};
+                .score = place_score(node.name, model.key)};
     if (place.answers || (place.copy && is_away(node))) places.push_back(place);
   }
   std::ranges::sort(places, {}, &Place::rank);
@@ -148,7 +148,7 @@ void Planner::plan_model(const ReplicatedModel& model) {
 
 }  // namespace
 
-uint64_t rendezvous(std::string_view node, std::string_view model) {
+uint64_t place_score(std::string_view node, std::string_view model) {
   uint64_t value = hash_of(model, hash_of("\n", hash_of(node, 0xcbf29ce484222325)));
   // FNV mixes the last characters badly (names often differ there only).
   value = (value ^ value >> 33) * 0xff51afd7ed558ccd;

@@ -65,6 +65,7 @@ struct ReplicaPlan {
 // nodes that answer; the last copy never.
 ReplicaPlan plan_replicas(const ReplicaInput& input);
 
-uint64_t rendezvous(std::string_view node, std::string_view model);
+// The hash. It never changes: nodes of all versions have to agree.
+uint64_t place_score(std::string_view node, std::string_view model);
 
 }  // namespace om::transfer

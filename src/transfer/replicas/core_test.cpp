@@ -48,12 +48,14 @@ std::vector<std::string> nodes_of(const ReplicaPlan& plan, Kind kind) {
   return nodes;
 }
 
+TEST(PlaceScore, IsTheSameInEveryVersion) { EXPECT_EQ(place_score("a", "m"), 0x5b7ba9e93e7e406d); }
+
 TEST(ReplicaPlan, MakesTheSecondCopyWhereTheHashSays) {
   const auto plan = plan_replicas(input_of({node_named("a", true), node_named("b", false),
                                             node_named("c", false), node_named("d", false)}));
   std::string best = "b";
   for (const std::string other : {"c", "d"}) {
-    if (rendezvous(other, "m") > rendezvous(best, "m")) best = other;
+    if (place_score(other, "m") > place_score(best, "m")) best = other;
   }
   EXPECT_THAT(nodes_of(plan, Kind::fetch), ElementsAre(best));
   EXPECT_EQ(plan.actions[0].bytes, 4 * kGiga);
@@ -97,7 +99,7 @@ TEST(ReplicaPlan, RemovesTheSurplusOfANodeThatReturned) {
   const auto removed = nodes_of(plan, Kind::remove);
   ASSERT_EQ(removed.size(), 1U);
   for (const std::string name : {"a", "b", "c"}) {
-    EXPECT_GE(rendezvous(name, "m"), rendezvous(removed[0], "m"));
+    EXPECT_GE(place_score(name, "m"), place_score(removed[0], "m"));
   }
 }
 
@@ -146,7 +148,7 @@ TEST(ReplicaPlan, GrowsWithPopularityUpToThePolicysBound) {
 
 TEST(ReplicaPlan, PassesOverFullDisks) {
   auto full = node_named("b", false), other = node_named("c", false);
-  (rendezvous("b", "m") > rendezvous("c", "m") ? full : other).disk_free = kGiga;
+  (place_score("b", "m") > place_score("c", "m") ? full : other).disk_free = kGiga;
   const auto plan = plan_replicas(input_of({node_named("a", true), full, other}));
   ASSERT_EQ(plan.actions.size(), 1U);
   EXPECT_GT((plan.actions[0].node == "b" ? full : other).disk_free, kGiga);

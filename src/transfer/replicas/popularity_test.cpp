@@ -31,7 +31,7 @@ ReplicaInput input_of(std::vector<cluster::NodeInfo> nodes, io::TimePoint now) {
   return input;
 }
 
-std::string speaker() { return rendezvous("a", "m") > rendezvous("b", "m") ? "a" : "b"; }
+std::string speaker() { return place_score("a", "m") > place_score("b", "m") ? "a" : "b"; }
 
 TEST(Popularity, CountsTheCopiesThatWouldKeepUp) {
   const auto view = input_of({node("a", 4, 5), node("b", 3, 0)}, {}).view;
