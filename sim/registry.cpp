@@ -301,7 +301,11 @@ io::Task<void> SimRegistry::take_part(http::Request& request, http::BodyReader& 
   const bool refused = digest == faults.refused_upload;
   if (fits && !refused) blobs[digest] = upload;
   sessions_.erase(id);
-  co_await send(response, refused ? 403 : fits ? 201 : 400, fits ? "" : "digest invalid");
+  if (refused) {
+    co_await send(response, 403, "denied\n");
+  } else {
+    co_await send(response, fits ? 201 : 400, fits ? "" : "digest invalid");
+  }
 }
 
 }  // namespace om::sim

@@ -5,6 +5,8 @@
 #include <charconv>
 #include <optional>
 
+#include "base/strings.h"
+
 namespace om::api {
 namespace {
 
@@ -30,14 +32,6 @@ constexpr std::array kDefaultOrigins = {
     "moz-extension://*",
     "safari-web-extension://*",
 };
-
-std::string lower(std::string_view text) {
-  std::string result(text);
-  for (char& c : result) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return result;
-}
 
 // host, host:port, [v6] or [v6]:port without the port and brackets.
 std::string_view without_port(std::string_view host) {
@@ -92,8 +86,8 @@ bool matches(std::string_view pattern, std::string_view text) {
 AccessRules::AccessRules(bool check_host, std::vector<std::string> own_names,
                          std::vector<std::string> origins)
     : check_host_(check_host), origins_(kDefaultOrigins.begin(), kDefaultOrigins.end()) {
-  for (const std::string& name : own_names) own_names_.push_back(lower(name));
-  for (const std::string& origin : origins) origins_.push_back(lower(origin));
+  for (const std::string& name : own_names) own_names_.push_back(to_lower(name));
+  for (const std::string& origin : origins) origins_.push_back(to_lower(origin));
 }
 
 bool AccessRules::host_allowed(std::string_view host) const {
@@ -101,7 +95,7 @@ bool AccessRules::host_allowed(std::string_view host) const {
 }
 
 bool AccessRules::names_this_machine(std::string_view host) const {
-  const std::string name = lower(without_port(host));
+  const std::string name = to_lower(without_port(host));
   if (name.empty() || name == "localhost") return true;
   if (std::find(own_names_.begin(), own_names_.end(), name) != own_names_.end()) return true;
   for (const std::string_view ending : {".localhost", ".local", ".internal"}) {
@@ -114,8 +108,8 @@ bool AccessRules::names_this_machine(std::string_view host) const {
 AccessRules::Origin AccessRules::judge_origin(std::string_view origin,
                                               std::string_view host) const {
   if (origin.empty()) return Origin::none;
-  const std::string page = lower(origin);
-  const std::string own = lower(host);
+  const std::string page = to_lower(origin);
+  const std::string own = to_lower(host);
   if (page == "http://" + own || page == "https://" + own) return Origin::same;
   for (const std::string& pattern : origins_) {
     if (matches(pattern, page)) return Origin::allowed;

@@ -7,6 +7,7 @@
 #include "api/openai_fields.h"
 #include "api/openai_request.h"
 #include "api/request_limits.h"
+#include "base/base64.h"
 #include "model/json_text.h"
 
 namespace om::api {
@@ -62,7 +63,7 @@ Result<void> add_image(const Fields& block, model::Message& message) {
                 source->where("type"), type);
   }
   TRY(auto data, source->required_string("data"));
-  TRY(auto bytes, decode_base64(data));
+  TRY(auto bytes, base64_decode(data));
   message.add_image(std::move(bytes));
   return {};
 }

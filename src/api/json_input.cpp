@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "base/digest.h"
+#include "base/strings.h"
 #include "base/utf8.h"
 #include "model/json_text.h"
 
@@ -15,16 +16,6 @@ namespace {
 namespace json = boost::json;
 
 bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
-
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
-
-bool equal_folded(std::string_view a, std::string_view b) {
-  if (a.size() != b.size()) return false;
-  for (size_t i = 0; i < a.size(); i++) {
-    if (lower(a[i]) != lower(b[i])) return false;
-  }
-  return true;
-}
 
 // A character as Go prints it in syntax errors.
 std::string quoted(std::string_view text) {
@@ -211,7 +202,7 @@ const json::value* ObjectReader::find(std::string_view name) const {
   if (!object_) return nullptr;
   const json::value* found = nullptr;
   for (const auto& member : *object_) {
-    if (equal_folded(member.key(), name) && !member.value().is_null()) found = &member.value();
+    if (iequals(member.key(), name) && !member.value().is_null()) found = &member.value();
   }
   return found;
 }

@@ -73,9 +73,4 @@ class ObjectReader {
   std::optional<Error> error_;
 };
 
-// Takes the bytes out of base64, as Go's StdEncoding: line ends are skipped, padding is required.
-// invalid_argument: "illegal base64 data at input byte N".
-Result<std::string> decode_base64(std::string_view text);
-std::string encode_base64(std::string_view bytes);
-
 }  // namespace om::api

@@ -4,6 +4,7 @@
 
 #include "api/json_input.h"
 #include "api/ollama_request.h"
+#include "base/base64.h"
 
 // Any bytes are a request or a refusal, for every kind of body.
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -14,6 +15,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   (void)om::api::read_generate_request(*body);
   (void)om::api::read_embed_request(*body);
   (void)om::api::read_embeddings_request(*body);
-  (void)om::api::decode_base64(text);
+  (void)om::base64_decode(text);
   return 0;
 }

@@ -94,20 +94,6 @@ TEST(ObjectReader, TellsTheFirstWrongTypeOnly) {
             "json: cannot unmarshal number 1.5 into Go struct field Request.a of type int");
 }
 
-TEST(Base64, RefusesWhatGoRefusesAndSaysWhere) {
-  EXPECT_EQ(*decode_base64("aGVs\nbG8="), "hello");
-  EXPECT_EQ(decode_base64("aGVsbG8").error().what, "illegal base64 data at input byte 7");
-  EXPECT_EQ(decode_base64("a*==").error().what, "illegal base64 data at input byte 1");
-  EXPECT_FALSE(decode_base64("===="));
-  EXPECT_FALSE(decode_base64("aGVsbG8=x"));
-}
-
-RC_GTEST_PROP(Base64, ComesBackAsItWas, (const std::string& bytes)) {
-  const auto decoded = decode_base64(encode_base64(bytes));
-  RC_ASSERT(decoded.has_value());
-  RC_ASSERT(*decoded == bytes);
-}
-
 RC_GTEST_PROP(JsonWriter, WritesTextsThatParseBack, (const std::string& name, int64_t number)) {
   std::string text;
   std::string ascii = name;

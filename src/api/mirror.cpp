@@ -6,6 +6,7 @@
 #include "api/api.h"
 #include "api/json_output.h"
 #include "api/metrics.h"
+#include "base/strings.h"
 #include "http/range.h"
 #include "transfer/distribution.h"
 
@@ -15,9 +16,8 @@ namespace {
 constexpr size_t kPathPartsMax = 3;
 
 bool same_repository(const MirrorPath& path, const model::Name& name) {
-  return http::equal_ignoring_case(path.name_space, name.name_space) &&
-         http::equal_ignoring_case(path.model, name.model) &&
-         (path.host.empty() || http::equal_ignoring_case(path.host, name.host));
+  return iequals(path.name_space, name.name_space) && iequals(path.model, name.model) &&
+         (path.host.empty() || iequals(path.host, name.host));
 }
 
 std::optional<uint64_t> size_of_blob(const model::Manifest& manifest, const Digest& digest) {
@@ -83,8 +83,8 @@ io::Task<Result<store::StoredManifest>> Mirror::find_manifest(MirrorPath path) {
   CO_TRY(const auto stored, co_await store.list());  // The newest first.
   for (const store::StoredManifest& candidate : stored) {
     if (!same_repository(path, candidate.name)) continue;
-    const bool fits = digest ? candidate.digest == *digest
-                             : http::equal_ignoring_case(candidate.name.tag, path.reference);
+    const bool fits =
+        digest ? candidate.digest == *digest : iequals(candidate.name.tag, path.reference);
     if (fits) co_return candidate;
   }
   co_return fail(Errc::not_found, "manifest unknown");

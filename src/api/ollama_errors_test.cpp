@@ -72,6 +72,8 @@ const std::vector<Case> kCases = {
      "top_logprobs must be between 0 and 20"},
     {"POST", "/api/chat", R"({"model":"m","messages":[{"role":"user","images":["*"]}]})", 400,
      "illegal base64 data at input byte 0"},
+    {"POST", "/api/chat", R"({"model":"m","messages":[{"role":"user","images":["aGVsbG8"]}]})", 400,
+     "illegal base64 data at input byte 4"},
     {"POST", "/api/chat",
      R"({"model":"m","messages":[{"role":"user"}],"options":{"num_ctx":"big"}})", 400,
      "option \"num_ctx\" must be of type integer"},

@@ -1,6 +1,8 @@
 #include "api/ollama_request.h"
 
 #include "api/request_limits.h"
+#include "base/base64.h"
+#include "base/strings.h"
 #include "model/json_text.h"
 #include "model/request_fields.h"
 
@@ -8,8 +10,6 @@ namespace om::api {
 namespace {
 
 namespace json = boost::json;
-
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
 void read_keep_alive(ObjectReader& reader, model::KeepAlive& target) {
   const json::value* value = reader.find("keep_alive");
@@ -24,7 +24,7 @@ void read_images(ObjectReader& reader, std::vector<std::string>& target) {
   if (!images) return;
   for (const json::value& image : *images) {
     if (!image.is_string()) return reader.refuse("images", image, "api.ImageData");
-    Result<std::string> bytes = decode_base64(image.get_string());
+    Result<std::string> bytes = base64_decode(image.get_string());
     if (!bytes) return reader.check(fail(std::move(bytes).error()));
     target.push_back(std::move(*bytes));
   }
@@ -54,7 +54,7 @@ void read_tool_calls(ObjectReader& reader, std::vector<model::ToolCall>& target)
 model::Message read_message(ObjectReader& reader) {
   model::Message message;
   reader.read("role", message.role);
-  for (char& c : message.role) c = lower(c);
+  message.role = to_lower(message.role);
   reader.read("content", message.content);
   reader.read("thinking", message.thinking);
   read_images(reader, message.images);

@@ -2,6 +2,7 @@
 #include "api/ollama_handlers.h"
 #include "api/ollama_reply.h"
 #include "api/ollama_request.h"
+#include "base/strings.h"
 #include "generation/model_access.h"
 #include "model/modelfile.h"
 #include "model/options.h"
@@ -67,15 +68,6 @@ model::Modelfile modelfile_of(const store::Model& model) {
   return file;
 }
 
-std::string joined(const std::vector<std::string>& texts) {
-  std::string all;
-  for (const std::string& text : texts) {
-    if (!all.empty()) all += '\n';
-    all += text;
-  }
-  return all;
-}
-
 void write_messages(JsonWriter& writer, const std::vector<model::Message>& messages) {
   if (messages.empty()) return;
   writer.key("messages").begin_array();
@@ -96,7 +88,7 @@ std::string write_show(const store::Model& model, const HeaderFacts& weights,
   std::string reply;
   JsonWriter writer(reply);
   writer.begin_object();
-  writer.member_if("license", joined(model.licenses));
+  writer.member_if("license", join(model.licenses, "\n"));
   writer.member("modelfile", std::string_view(model::show_modelfile(file, model.name.shortest())));
   writer.member_if("parameters", model::parameters_text(model.params));
   writer.member_if("template", template_text);

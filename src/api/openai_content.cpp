@@ -5,6 +5,8 @@
 #include <set>
 
 #include "api/json_input.h"
+#include "base/base64.h"
+#include "base/strings.h"
 
 namespace om::api {
 
@@ -31,7 +33,7 @@ Result<void> add_audio_part(const Fields& part, model::Message& message) {
   TRY(auto audio, part.object("input_audio"));
   if (!audio) return fail(Errc::invalid_argument, "'{}' is required", part.where("input_audio"));
   TRY(auto data, audio->required_string("data"));
-  TRY(auto bytes, decode_base64(data));
+  TRY(auto bytes, base64_decode(data));
   message.add_image(std::move(bytes));
   return {};
 }
@@ -90,8 +92,7 @@ Result<void> parse_tool_calls(const Fields& fields, model::Message& message) {
 Result<model::Message> parse_message(const Fields& fields) {
   model::Message message;
   TRY(message.role, fields.required_string("role"));
-  std::ranges::transform(message.role, message.role.begin(),
-                         [](unsigned char letter) { return std::tolower(letter); });
+  message.role = to_lower(message.role);
   if (message.role == "developer") message.role = "system";
   TRY(auto reasoning, fields.string("reasoning"));
   TRY(auto reasoning_content, fields.string("reasoning_content"));
@@ -292,7 +293,7 @@ Result<std::string> decode_image_url(std::string_view url) {
       "data:image/jpeg;base64,", "data:image/jpg;base64,", "data:image/png;base64,",
       "data:image/webp;base64,", "data:;base64,"};
   for (std::string_view prefix : kPrefixes) {
-    if (url.starts_with(prefix)) return decode_base64(url.substr(prefix.size()));
+    if (url.starts_with(prefix)) return base64_decode(url.substr(prefix.size()));
   }
   return fail(Errc::invalid_argument,
               "invalid image input: expected data:image/jpeg, png or webp with ;base64,");

@@ -4,6 +4,7 @@
 
 #include "api/json_input.h"
 #include "api/openai_reply.h"
+#include "base/base64.h"
 #include "model/json_text.h"
 
 namespace om::api {
@@ -29,7 +30,7 @@ void write_base64(std::string& out, const std::vector<float>& vector) {
   std::string_view bytes(reinterpret_cast<const char*>(vector.data()),
                          vector.size() * sizeof(float));
   out += '"';
-  out += encode_base64(bytes);
+  out += base64_encode(bytes);
   out += '"';
 }
 

@@ -24,9 +24,11 @@ TEST(Base64, NamesTheFirstIllegalByteAsGoDoes) {
   EXPECT_EQ(error("!!!"), "illegal base64 data at input byte 0");
   EXPECT_EQ(error("Zm9v!"), "illegal base64 data at input byte 4");
   EXPECT_EQ(error("Zm9vY"), "illegal base64 data at input byte 4");
+  EXPECT_EQ(error("aGVsbG8"), "illegal base64 data at input byte 4");
   EXPECT_EQ(error("Zg="), "illegal base64 data at input byte 3");
   EXPECT_EQ(error("Zg=a"), "illegal base64 data at input byte 2");
   EXPECT_EQ(error("Zg==Zg=="), "illegal base64 data at input byte 4");
+  EXPECT_EQ(error("===="), "illegal base64 data at input byte 0");
   EXPECT_EQ(error("Z==="), "illegal base64 data at input byte 1");
   EXPECT_EQ(error("Zg==", Base64::url_unpadded), "illegal base64 data at input byte 2");
   EXPECT_EQ(error("Z", Base64::url_unpadded), "illegal base64 data at input byte 0");

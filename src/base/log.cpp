@@ -8,11 +8,11 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <cctype>
 #include <cmath>
 #include <memory>
 #include <mutex>
 
+#include "base/strings.h"
 #include "base/utf8.h"
 
 namespace om {
@@ -242,8 +242,7 @@ std::string_view to_string(LogLevel level) {
 }
 
 Result<LogLevel> parse_log_level(std::string_view text) {
-  std::string lower(text);
-  for (char& c : lower) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  const std::string lower = to_lower(text);
   for (const auto level : {LogLevel::trace, LogLevel::debug, LogLevel::info, LogLevel::warn,
                            LogLevel::error, LogLevel::off}) {
     if (lower == to_string(level)) return level;

@@ -9,8 +9,6 @@ namespace {
 constexpr std::string_view kBlanks = " \t\r\n\v\f";
 constexpr size_t kWordBytesMax = 256;  // Longer words are compared by nobody; bounds the table.
 
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
-
 }  // namespace
 
 std::string_view trim(std::string_view text) {
@@ -57,10 +55,19 @@ std::string join(std::span<const std::string> pieces, std::string_view separator
   return out;
 }
 
+char to_lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
+
 std::string to_lower(std::string_view text) {
   std::string out(text);
-  for (char& c : out) c = lower(c);
+  for (char& c : out) c = to_lower(c);
   return out;
+}
+
+int hex_value(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+  return -1;
 }
 
 std::string replace_all(std::string_view text, std::string_view from, std::string_view to) {
@@ -76,7 +83,7 @@ std::string replace_all(std::string_view text, std::string_view from, std::strin
 }
 
 bool iequals(std::string_view a, std::string_view b) {
-  return std::ranges::equal(a, b, {}, lower, lower);
+  return std::ranges::equal(a, b, [](char x, char y) { return to_lower(x) == to_lower(y); });
 }
 
 bool istarts_with(std::string_view text, std::string_view prefix) {

@@ -23,7 +23,9 @@ std::optional<std::pair<std::string_view, std::string_view>> split_once(std::str
 std::vector<std::string_view> split_words(std::string_view text);  // By runs of blanks.
 
 std::string join(std::span<const std::string> pieces, std::string_view separator);
+char to_lower(char c);
 std::string to_lower(std::string_view text);
+int hex_value(char c);  // -1: no hexadecimal digit.
 std::string replace_all(std::string_view text, std::string_view from, std::string_view to);
 
 bool iequals(std::string_view a, std::string_view b);

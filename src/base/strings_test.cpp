@@ -46,6 +46,13 @@ TEST(Strings, CaseIsIgnoredForAsciiOnly) {
   EXPECT_EQ(to_lower("\xC3\x84Z"), "\xC3\x84z");
 }
 
+TEST(Strings, HexDigitsOfBothCasesHaveAValue) {
+  for (const char c : std::string_view("09afAF")) {
+    EXPECT_EQ(hex_value(c), std::stoi(std::string(1, c), nullptr, 16)) << c;
+  }
+  for (const char c : std::string_view("/:`g@G\xC3")) EXPECT_EQ(hex_value(c), -1) << c;
+}
+
 TEST(Strings, ReplaceAllDoesNotLookAtWhatItWrote) {
   EXPECT_EQ(replace_all("aXaX", "X", "XX"), "aXXaXX");
   EXPECT_EQ(replace_all("abc", "", "x"), "abc");

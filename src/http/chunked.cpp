@@ -3,15 +3,10 @@
 #include <algorithm>
 #include <charconv>
 
+#include "base/strings.h"
+
 namespace om::http {
 namespace {
-
-int hex_value(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
 
 bool is_control(char c) {
   const auto byte = static_cast<uint8_t>(c);

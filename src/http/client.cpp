@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/strings.h"
 #include "base/version.h"
 #include "http/client_exchange.h"
 #include "http/client_pool.h"
@@ -43,8 +44,8 @@ Result<std::string> make_request_head(const ClientRequest& request) {
     if (!valid_field_name(name) || !valid_field_value(value)) {
       return fail(Errc::invalid_argument, "a bad character in the header '{}'", name);
     }
-    if (equal_ignoring_case(name, "Host") || equal_ignoring_case(name, "Content-Length") ||
-        equal_ignoring_case(name, "Transfer-Encoding")) {
+    if (iequals(name, "Host") || iequals(name, "Content-Length") ||
+        iequals(name, "Transfer-Encoding")) {
       continue;  // Written here, from what is really sent.
     }
     head.append(name).append(": ").append(value).append("\r\n");

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "base/strings.h"
 
 namespace om::http {
 namespace {
@@ -71,10 +72,9 @@ Result<std::string> zstd_all(std::string_view data, uint64_t size_max) {
 }
 
 Result<std::string> decode_one(std::string_view coding, std::string_view data, uint64_t size_max) {
-  if (equal_ignoring_case(coding, "identity")) return std::string(data);
-  if (equal_ignoring_case(coding, "zstd")) return zstd_all(data, size_max);
-  if (equal_ignoring_case(coding, "gzip") || equal_ignoring_case(coding, "x-gzip") ||
-      equal_ignoring_case(coding, "deflate")) {
+  if (iequals(coding, "identity")) return std::string(data);
+  if (iequals(coding, "zstd")) return zstd_all(data, size_max);
+  if (iequals(coding, "gzip") || iequals(coding, "x-gzip") || iequals(coding, "deflate")) {
     return inflate_all(data, size_max);
   }
   return fail(Errc::unsupported, "the content encoding '{}' is not supported", coding);
@@ -83,9 +83,9 @@ Result<std::string> decode_one(std::string_view coding, std::string_view data, u
 // The weight of `coding` in one element "gzip;q=0.5"; negative: another coding.
 double weight_of(std::string_view element, std::string_view coding) {
   const size_t semicolon = element.find(';');
-  if (!equal_ignoring_case(trim(element.substr(0, semicolon)), coding)) return -1;
+  if (!iequals(trim_ows(element.substr(0, semicolon)), coding)) return -1;
   if (semicolon == std::string_view::npos) return 1;
-  std::string_view parameter = trim(element.substr(semicolon + 1));
+  std::string_view parameter = trim_ows(element.substr(semicolon + 1));
   if (parameter.size() < 3 || (parameter[0] != 'q' && parameter[0] != 'Q') || parameter[1] != '=') {
     return 0;
   }
@@ -97,7 +97,7 @@ double weight_of(std::string_view element, std::string_view coding) {
 }
 
 bool compressible(std::string_view content_type) {
-  const std::string_view type = trim(content_type.substr(0, content_type.find(';')));
+  const std::string_view type = trim_ows(content_type.substr(0, content_type.find(';')));
   return type.starts_with("text/") || type == "application/json" || type == "application/yaml" ||
          type == "application/javascript" || type == "image/svg+xml";
 }
@@ -107,20 +107,20 @@ bool compressible(std::string_view content_type) {
 Result<std::string> decode_content(std::string_view coding, std::string_view data,
                                    uint64_t size_max) {
   const size_t comma = coding.rfind(',');
-  if (comma == std::string_view::npos) return decode_one(trim(coding), data, size_max);
+  if (comma == std::string_view::npos) return decode_one(trim_ows(coding), data, size_max);
   // The last one was applied last. More than two is nothing an honest client does.
-  const std::string_view first = trim(coding.substr(0, comma));
+  const std::string_view first = trim_ows(coding.substr(0, comma));
   if (first.find(',') != std::string_view::npos) {
     return fail(Errc::unsupported, "more than two content encodings");
   }
-  TRY(const std::string inner, decode_one(trim(coding.substr(comma + 1)), data, size_max));
+  TRY(const std::string inner, decode_one(trim_ows(coding.substr(comma + 1)), data, size_max));
   return decode_one(first, inner, size_max);
 }
 
 bool accepts_gzip(const Headers& request_headers) {
   double gzip = -1, any = -1;
   for (const auto& [name, value] : request_headers) {
-    if (!equal_ignoring_case(name, "Accept-Encoding")) continue;
+    if (!iequals(name, "Accept-Encoding")) continue;
     std::string_view rest = value;
     while (!rest.empty()) {
       const size_t comma = rest.find(',');

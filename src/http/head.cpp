@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <charconv>
 
+#include "base/strings.h"
+
 namespace om::http {
 namespace {
 
@@ -43,7 +45,7 @@ Refusal parse_fields(std::string_view text, const HeadLimits& limits, Headers& h
     const size_t colon = line.find(':');
     if (colon == std::string_view::npos) return bad("a header line without a colon");
     const std::string_view name = line.substr(0, colon);
-    const std::string_view value = trim(line.substr(colon + 1));
+    const std::string_view value = trim_ows(line.substr(colon + 1));
     if (!valid_field_name(name)) return bad("a bad character in a header name");
     if (!valid_field_value(value)) return bad("a control character in a header");
     if (headers.size() >= limits.fields_max) return {431, "too many header fields"};
@@ -54,7 +56,7 @@ Refusal parse_fields(std::string_view text, const HeadLimits& limits, Headers& h
 // All Content-Length fields as one number; false if they are malformed or differ.
 bool parse_length(const Headers& headers, std::optional<uint64_t>& length) {
   for (const auto& [name, value] : headers) {
-    if (!equal_ignoring_case(name, "Content-Length")) continue;
+    if (!iequals(name, "Content-Length")) continue;
     // Digits only: a sign, a space or a list is how two parsers come to disagree.
     uint64_t number = 0;
     const char* end = value.data() + value.size();
@@ -72,8 +74,8 @@ enum class Coding { absent, chunked, other };
 Coding transfer_coding(const Headers& headers) {
   Coding coding = Coding::absent;
   for (const auto& [name, value] : headers) {
-    if (!equal_ignoring_case(name, "Transfer-Encoding")) continue;
-    const bool only = coding == Coding::absent && equal_ignoring_case(value, "chunked");
+    if (!iequals(name, "Transfer-Encoding")) continue;
+    const bool only = coding == Coding::absent && iequals(value, "chunked");
     coding = only ? Coding::chunked : Coding::other;
   }
   return coding;
@@ -97,7 +99,7 @@ Refusal check_target(std::string_view method, std::string_view target) {
 }
 
 Refusal check_host(const RequestHead& head) {
-  const auto is_host = [](const auto& field) { return equal_ignoring_case(field.first, "Host"); };
+  const auto is_host = [](const auto& field) { return iequals(field.first, "Host"); };
   const auto count = std::count_if(head.headers.begin(), head.headers.end(), is_host);
   if (count > 1) return bad("more than one Host header");
   if (count == 0 && head.minor_version >= 1) return bad("missing Host header");
@@ -182,7 +184,7 @@ Refusal parse_request_head(std::string_view text, const HeadLimits& limits, Requ
   if (auto refusal = find_request_framing(head)) return refusal;
   head.keep_alive = keeps_alive(head.headers, head.minor_version);
   if (head.headers.has("Expect") && head.minor_version >= 1) {
-    if (!equal_ignoring_case(head.headers.get("Expect"), "100-continue")) {
+    if (!iequals(head.headers.get("Expect"), "100-continue")) {
       return {417, "only 'Expect: 100-continue' is known here"};
     }
     head.expects_continue = head.framing != Framing::none;

@@ -2,17 +2,9 @@
 
 #include <algorithm>
 
+#include "base/strings.h"
+
 namespace om::http {
-namespace {
-
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; }
-
-}  // namespace
-
-bool equal_ignoring_case(std::string_view a, std::string_view b) {
-  return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(),
-                                            [](char x, char y) { return lower(x) == lower(y); });
-}
 
 void Headers::add(std::string_view name, std::string_view value) {
   fields_.emplace_back(name, value);
@@ -20,47 +12,46 @@ void Headers::add(std::string_view name, std::string_view value) {
 
 void Headers::set(std::string_view name, std::string_view value) {
   for (auto field = fields_.begin(); field != fields_.end(); ++field) {
-    if (!equal_ignoring_case(field->first, name)) continue;
+    if (!iequals(field->first, name)) continue;
     field->second = value;
-    fields_.erase(
-        std::remove_if(field + 1, fields_.end(),
-                       [&](const auto& other) { return equal_ignoring_case(other.first, name); }),
-        fields_.end());
+    fields_.erase(std::remove_if(field + 1, fields_.end(),
+                                 [&](const auto& other) { return iequals(other.first, name); }),
+                  fields_.end());
     return;
   }
   add(name, value);
 }
 
 void Headers::remove(std::string_view name) {
-  std::erase_if(fields_, [&](const auto& field) { return equal_ignoring_case(field.first, name); });
+  std::erase_if(fields_, [&](const auto& field) { return iequals(field.first, name); });
 }
 
 std::string_view Headers::get(std::string_view name) const {
   for (const auto& [key, value] : fields_) {
-    if (equal_ignoring_case(key, name)) return value;
+    if (iequals(key, name)) return value;
   }
   return {};
 }
 
 bool Headers::has(std::string_view name) const {
   return std::any_of(fields_.begin(), fields_.end(),
-                     [&](const auto& field) { return equal_ignoring_case(field.first, name); });
+                     [&](const auto& field) { return iequals(field.first, name); });
 }
 
 bool Headers::has_token(std::string_view name, std::string_view token) const {
   for (const auto& [key, value] : fields_) {
-    if (!equal_ignoring_case(key, name)) continue;
+    if (!iequals(key, name)) continue;
     std::string_view rest = value;
     while (!rest.empty()) {
       const size_t comma = rest.find(',');
-      if (equal_ignoring_case(trim(rest.substr(0, comma)), token)) return true;
+      if (iequals(trim_ows(rest.substr(0, comma)), token)) return true;
       rest = comma == std::string_view::npos ? std::string_view{} : rest.substr(comma + 1);
     }
   }
   return false;
 }
 
-std::string_view trim(std::string_view text) {
+std::string_view trim_ows(std::string_view text) {
   while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
   while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
   return text;

@@ -1,7 +1,6 @@
 // The parts of an HTTP message that both sides share.
 #pragma once
 
-#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -11,8 +10,8 @@
 
 namespace om::http {
 
-bool equal_ignoring_case(std::string_view a, std::string_view b);
-std::string_view trim(std::string_view text);  // Without spaces and tabs at both ends.
+// Without optional white space (RFC 9110: space, tab) at both ends.
+std::string_view trim_ows(std::string_view text);
 
 // Header fields in the order sent; names compare without case.
 class Headers {

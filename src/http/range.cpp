@@ -1,46 +1,37 @@
 #include "http/range.h"
 
 #include <algorithm>
-#include <charconv>
+
+#include "base/strings.h"
 
 namespace om::http {
 namespace {
 
-bool parse_number(std::string_view text, uint64_t& number) {
-  if (text.empty() || text[0] < '0' || text[0] > '9') return false;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  return error == std::errc{} && end == text.data() + text.size();
-}
-
 bool matches_etag(std::string_view header, std::string_view etag) {
   if (header.empty() || etag.empty()) return false;
-  return trim(header) == "*" || header.find(etag) != std::string_view::npos;
+  return trim_ows(header) == "*" || header.find(etag) != std::string_view::npos;
 }
 
 }  // namespace
 
 RangeAnswer parse_range(std::string_view header, uint64_t size) {
-  if (header.size() < 6 || !equal_ignoring_case(header.substr(0, 6), "bytes=")) return {};
-  const std::string_view spec = trim(header.substr(6));
+  if (header.size() < 6 || !iequals(header.substr(0, 6), "bytes=")) return {};
+  const std::string_view spec = trim_ows(header.substr(6));
   const size_t dash = spec.find('-');
   if (dash == std::string_view::npos || spec.find(',') != std::string_view::npos) return {};
-  const std::string_view first = trim(spec.substr(0, dash)), last = trim(spec.substr(dash + 1));
-  uint64_t from = 0, to = 0;
+  const std::string_view first = trim_ows(spec.substr(0, dash)),
+                         last = trim_ows(spec.substr(dash + 1));
+  const auto from = parse_number<uint64_t>(first), to = parse_number<uint64_t>(last);
   if (first.empty()) {  // The last `to` bytes.
-    if (!parse_number(last, to)) return {};
-    if (to == 0 || size == 0) return {RangeKind::unsatisfiable, {}};
-    to = std::min(to, size);
-    return {RangeKind::part, {size - to, to}};
+    if (!to) return {};
+    if (*to == 0 || size == 0) return {RangeKind::unsatisfiable, {}};
+    const uint64_t length = std::min(*to, size);
+    return {RangeKind::part, {size - length, length}};
   }
-  if (!parse_number(first, from)) return {};
-  if (last.empty()) {
-    to = UINT64_MAX;
-  } else if (!parse_number(last, to) || to < from) {
-    return {};
-  }
-  if (from >= size) return {RangeKind::unsatisfiable, {}};
-  to = std::min(to, size - 1);
-  return {RangeKind::part, {from, to - from + 1}};
+  if (!from || (!last.empty() && (!to || *to < *from))) return {};
+  if (*from >= size) return {RangeKind::unsatisfiable, {}};
+  const uint64_t end = std::min(to.value_or(UINT64_MAX), size - 1);
+  return {RangeKind::part, {*from, end - *from + 1}};
 }
 
 io::Task<Result<void>> send_file(io::World& world, const Request& request, ResponseWriter& response,

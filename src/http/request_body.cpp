@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "base/strings.h"
 #include "http/content_coding.h"
 #include "http/server_connection.h"
 
@@ -94,7 +95,7 @@ io::Task<Result<std::string>> RequestBody::read_all(uint64_t size_max) {
     if (body.size() > size_max) co_return too_large();
     if (!more) break;
   }
-  if (encoding_.empty() || equal_ignoring_case(encoding_, "identity")) co_return body;
+  if (encoding_.empty() || iequals(encoding_, "identity")) co_return body;
   auto decode = [encoding = encoding_, body = std::move(body), size_max] {
     return decode_content(encoding, body, size_max);
   };

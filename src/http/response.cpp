@@ -1,4 +1,5 @@
 #include "base/check.h"
+#include "base/strings.h"
 #include "http/metrics.h"
 #include "http/server_connection.h"
 
@@ -11,9 +12,8 @@ bool forbids_body(int status) { return status < 200 || status == 204 || status =
 
 // Fields that only this file writes: a handler's own would contradict the framing.
 bool is_ours(std::string_view name) {
-  return equal_ignoring_case(name, "Content-Length") ||
-         equal_ignoring_case(name, "Transfer-Encoding") ||
-         equal_ignoring_case(name, "Connection") || equal_ignoring_case(name, "Date");
+  return iequals(name, "Content-Length") || iequals(name, "Transfer-Encoding") ||
+         iequals(name, "Connection") || iequals(name, "Date");
 }
 
 io::Task<Result<void>> already(Result<void> result) { co_return result; }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/strings.h"
 #include "http/client_exchange.h"
 #include "http/server_connection.h"
 

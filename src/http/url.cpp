@@ -1,17 +1,10 @@
 #include <algorithm>
-#include <charconv>
 
+#include "base/strings.h"
 #include "http/message.h"
 
 namespace om::http {
 namespace {
-
-int hex_value(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
 
 bool unreserved(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
@@ -61,12 +54,9 @@ std::string percent_encode(std::string_view text) {
 namespace {
 
 Result<uint16_t> parse_port(std::string_view text) {
-  uint16_t port = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), port);
-  if (error != std::errc{} || end != text.data() + text.size() || port == 0) {
-    return fail(Errc::invalid_argument, "'{}' is not a port", text);
-  }
-  return port;
+  const auto port = parse_number<uint16_t>(text);
+  if (!port || *port == 0) return fail(Errc::invalid_argument, "'{}' is not a port", text);
+  return *port;
 }
 
 // RFC 3986 section 3.2.2, with the zone of RFC 6874 as people write it: fe80::1%eth0.
@@ -119,9 +109,7 @@ Result<Url> Url::parse(std::string_view text) {
   if (colon == std::string_view::npos) {
     return fail(Errc::invalid_argument, "'{}' is not an absolute URL", text);
   }
-  for (const char c : text.substr(0, colon)) {
-    url.scheme.push_back(c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c);
-  }
+  url.scheme = to_lower(text.substr(0, colon));
   if (url.scheme != "http" && url.scheme != "https") {
     return fail(Errc::invalid_argument, "unknown URL scheme '{}'", url.scheme);
   }

@@ -33,17 +33,15 @@ constexpr ParserFeatures kParsers[] = {
     {"lfm2-thinking", true, true},
 };
 
-bool contains(std::string_view text, std::string_view part) { return text.find(part) != text.npos; }
-
 bool contains_any(std::string_view text, std::initializer_list<std::string_view> parts) {
-  return std::ranges::any_of(parts, [text](std::string_view part) { return contains(text, part); });
+  return std::ranges::any_of(parts, [text](std::string_view part) { return text.contains(part); });
 }
 
 // Thoughts are known by their tags. Templates of old, as DeepSeek R1's, only cut them out of
 // earlier answers; llama.cpp tells them apart there all the same.
 bool has_thoughts(std::string_view jinja) {
-  if (contains(jinja, "<think>") && contains(jinja, "</think>")) return true;
-  return contains(jinja, "content.split('</think>')") &&
+  if (jinja.contains("<think>") && jinja.contains("</think>")) return true;
+  return jinja.contains("content.split('</think>')") &&
          !contains_any(jinja, {"reasoning_content", "<SPECIAL_12>"});
 }
 
@@ -135,14 +133,14 @@ TemplateFeatures go_template_features(std::string_view text) {
 
 TemplateFeatures jinja_features(std::string_view text, std::string_view for_tools) {
   TemplateFeatures features;
-  features.tools = !for_tools.empty() || contains(text, "tools") || contains(text, "tool_call");
+  features.tools = !for_tools.empty() || text.contains("tools") || text.contains("tool_call");
   features.thinking = has_thoughts(text) || contains_any(text, {"enable_thinking", "<|channel|>"});
   features.round_trip = features.tools && has_round_trip(for_tools.empty() ? text : for_tools);
   return features;
 }
 
 bool is_harmony(std::string_view go_template) {
-  return contains(go_template, "<|start|>") && contains(go_template, "<|channel|>");
+  return go_template.contains("<|start|>") && go_template.contains("<|channel|>");
 }
 
 namespace {

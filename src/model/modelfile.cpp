@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/strings.h"
 #include "base/utf8.h"
 #include "model/json_text.h"
 #include "model/options.h"
@@ -25,21 +26,6 @@ bool is_space(char c) { return c == ' ' || c == '\t'; }
 bool is_newline(char c) { return c == '\n' || c == '\r'; }
 bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
-
-std::string lower(std::string_view text) {
-  std::string result(text);
-  for (char& c : result) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return result;
-}
-
-std::string_view trim(std::string_view text) {
-  constexpr std::string_view kWhite = " \t\r\n\v\f";
-  size_t first = text.find_first_not_of(kWhite);
-  if (first == text.npos) return {};
-  return text.substr(first, text.find_last_not_of(kWhite) - first + 1);
-}
 
 struct Range {
   char32_t first, last;
@@ -169,7 +155,7 @@ class Parser {
   }
 
   Result<void> command() {
-    std::string name = lower(take_while(is_letter));
+    std::string name = to_lower(take_while(is_letter));
     if (at_end()) return end_of_file("");
     if (!is_space(peek()) || std::ranges::find(kCommands, name) == kCommands.end()) {
       return error(kCommandError);

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/strings.h"
+
 namespace om::model {
 namespace {
 
@@ -13,12 +15,6 @@ enum class Part { host, name_space, model, tag };
 // ASCII only: a name must not change its meaning with the locale.
 bool is_first(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
-}
-
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
-
-bool equal_text(std::string_view a, std::string_view b) {
-  return std::ranges::equal(a, b, [](char x, char y) { return lower(x) == lower(y); });
 }
 
 bool valid_part(Part part, std::string_view text) {
@@ -64,8 +60,7 @@ Result<Name> Name::parse(std::string_view text) {
     name.name_space = take_last(text, '/');
     if (has_host) {
       if (size_t at = text.find("://"); at != text.npos) {
-        name.scheme = text.substr(0, at);
-        std::ranges::transform(name.scheme, name.scheme.begin(), lower);
+        name.scheme = to_lower(text.substr(0, at));
         text.remove_prefix(at + 3);
       }
       name.host = text;
@@ -80,9 +75,9 @@ std::string Name::str() const { return host + '/' + name_space + '/' + model + '
 std::string Name::shortest() const {
   static const Name defaults;
   std::string text;
-  if (!equal_text(host, defaults.host)) {
+  if (!iequals(host, defaults.host)) {
     text = host + '/' + name_space + '/';
-  } else if (!equal_text(name_space, defaults.name_space)) {
+  } else if (!iequals(name_space, defaults.name_space)) {
     text = name_space + '/';
   }
   return text + model + ':' + tag;
@@ -91,8 +86,8 @@ std::string Name::shortest() const {
 std::string Name::path() const { return host + '/' + name_space + '/' + model + '/' + tag; }
 
 bool Name::equal_ignoring_case(const Name& other) const {
-  return equal_text(host, other.host) && equal_text(name_space, other.name_space) &&
-         equal_text(model, other.model) && equal_text(tag, other.tag);
+  return iequals(host, other.host) && iequals(name_space, other.name_space) &&
+         iequals(model, other.model) && iequals(tag, other.tag);
 }
 
 bool Name::operator==(const Name& other) const {
@@ -106,7 +101,7 @@ Result<PlacedName> split_place(std::string_view text) {
   std::string_view rest = text;
   const auto take = [&rest](std::string_view suffix) {
     if (rest.size() < suffix.size()) return false;
-    if (!equal_text(rest.substr(rest.size() - suffix.size()), suffix)) return false;
+    if (!iequals(rest.substr(rest.size() - suffix.size()), suffix)) return false;
     rest.remove_suffix(suffix.size());
     return true;
   };
@@ -117,7 +112,7 @@ Result<PlacedName> split_place(std::string_view text) {
   }
   size_t colon = rest.rfind(':');
   if (colon != rest.npos && rest.find('/', colon) == rest.npos && rest.size() > 6 &&
-      equal_text(rest.substr(rest.size() - 6), "-cloud")) {
+      iequals(rest.substr(rest.size() - 6), "-cloud")) {
     cloud = true;
   }
   if (local && cloud) {

@@ -1,7 +1,6 @@
-#include <algorithm>
-#include <functional>
-
+#include "base/strings.h"
 #include "prompt/go_program.h"
+#include "prompt/text.h"
 
 namespace om::prompt {
 
@@ -12,22 +11,15 @@ using go::Nodes;
 using go::Operand;
 using go::Pipe;
 
-bool same_word(std::string_view a, std::string_view b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) {
-    return std::tolower(static_cast<unsigned char>(x)) ==
-           std::tolower(static_cast<unsigned char>(y));
-  });
-}
-
 bool mentions(const Pipe& pipe, std::string_view name) {
   for (const auto& command : pipe.commands) {
     for (const auto& operand : command.operands) {
       if (operand.kind == Operand::Kind::variable && operand.name.size() > 1 &&
-          same_word(std::string_view(operand.name).substr(1), name)) {
+          iequals(std::string_view(operand.name).substr(1), name)) {
         return true;
       }
       for (const auto& field : operand.fields) {
-        if (same_word(field, name)) return true;
+        if (iequals(field, name)) return true;
       }
       if (operand.pipe && mentions(*operand.pipe, name)) return true;
     }
@@ -61,13 +53,6 @@ Nodes cut(const Nodes& nodes, std::string_view field, bool& done) {
   return kept;
 }
 
-std::string_view trim(std::string_view text) {
-  constexpr std::string_view kSpace = " \t\r\n";
-  size_t first = text.find_first_not_of(kSpace);
-  if (first == text.npos) return {};
-  return text.substr(first, text.find_last_not_of(kSpace) - first + 1);
-}
-
 // Of the marker `<...>` or `[...]` that the text begins with; 0: it begins with none.
 size_t marker_size(std::string_view text) {
   if (!text.starts_with('<') && !text.starts_with('[')) return 0;
@@ -76,7 +61,7 @@ size_t marker_size(std::string_view text) {
 
 // The marker next to the thinking text: its last word, and of glued <a><b> only the nearer one.
 std::string last_marker(std::string_view text) {
-  text = trim(text);
+  text = trim_blanks(text);
   if (size_t space = text.find_last_of(" \t\r\n"); space != text.npos)
     text.remove_prefix(space + 1);
   if (text.ends_with('>')) {
@@ -86,7 +71,7 @@ std::string last_marker(std::string_view text) {
 }
 
 std::string first_marker(std::string_view text) {
-  text = trim(text);
+  text = trim_blanks(text);
   text = text.substr(0, text.find_first_of(" \t\r\n"));
   const size_t marker = marker_size(text);
   return std::string(marker > 0 ? text.substr(0, marker) : text);
@@ -123,7 +108,7 @@ const Node* first_text(const Nodes& nodes) {
   for (const auto& node : nodes) {
     switch (node->kind) {
       case Node::Kind::text:
-        if (!trim(node->text).empty()) return node.get();
+        if (!trim_blanks(node->text).empty()) return node.get();
         break;
       case Node::Kind::action:
         return nullptr;
@@ -148,7 +133,7 @@ std::string_view behind_header(std::string_view text) {
   const size_t header = marker_size(text);
   if (header == 0 || !text.substr(header).starts_with(kRole)) return text;
   text.remove_prefix(header + kRole.size());
-  return trim(text.substr(marker_size(text)));
+  return trim_blanks(text.substr(marker_size(text)));
 }
 
 const Node* tool_calls_branch(const Nodes& nodes) {
@@ -195,7 +180,7 @@ std::string GoTemplate::tool_call_tag() const {
   const Node* text = branch ? first_text(branch->body) : nullptr;
   if (!text) return "{";
   std::string_view tag = text->text;
-  tag = behind_header(trim(tag.substr(0, tag.find('{'))));
+  tag = behind_header(trim_blanks(tag.substr(0, tag.find('{'))));
   // Of `[TOOL_CALLS] [` the runner shows the first part only if it is asked for by itself, being
   // one token; and models differ in what they put behind it.
   if (const size_t marker = marker_size(tag); marker > 0) tag = tag.substr(0, marker);

@@ -9,6 +9,7 @@
 #include "prompt/go_render.h"
 #include "prompt/llama_chat.h"
 #include "prompt/media.h"
+#include "prompt/text.h"
 #include "prompt/turns.h"
 
 namespace om::prompt {
@@ -16,8 +17,6 @@ namespace om::prompt {
 namespace {
 
 constexpr auto kBare = "{{ .Prompt }}";
-
-bool contains(std::string_view text, std::string_view part) { return text.find(part) != text.npos; }
 
 class TemplateBase : public Template {
  public:
@@ -59,18 +58,11 @@ class GoChatTemplate : public TemplateBase {
   GoRenderer renderer_;
 };
 
-std::string_view trimmed(std::string_view text) {
-  constexpr std::string_view kSpace = " \t\r\n";
-  const size_t first = text.find_first_not_of(kSpace);
-  if (first == text.npos) return {};
-  return text.substr(first, text.find_last_not_of(kSpace) + 1 - first);
-}
-
 // Some templates leave out a system message that is not the first one.
 bool tells_all_rules(std::string_view prompt, const std::vector<model::Message>& messages) {
   return std::ranges::all_of(messages, [&](const model::Message& message) {
     return &message == &messages.front() || message.role != "system" ||
-           contains(prompt, trimmed(message.content));
+           prompt.contains(trim_blanks(message.content));
   });
 }
 
@@ -128,8 +120,8 @@ class JinjaChatTemplate : public TemplateBase {
     }
     const auto& chosen = tools_ && !input.tools.empty() ? *tools_ : *main_;
     // The channel format knows no more than "high".
-    const bool too_high = input.think.level == "max" && contains(text(), "<|channel|>");
-    const bool wants_ids_of_nine = contains(text(), "length != 9");
+    const bool too_high = input.think.level == "max" && text().contains("<|channel|>");
+    const bool wants_ids_of_nine = text().contains("length != 9");
     const bool one_call = chosen.takes_one_call();
     if (!too_high && !wants_ids_of_nine && !one_call) return apply(chosen, input);
     ChatInput changed = input;
@@ -211,8 +203,8 @@ Result<std::shared_ptr<const Template>> make_go(const TemplateSource& source, st
 // `enable_thinking` only, and finds out by it how the answers look. Not Granite's, which ask for no
 // definition: the library would leave marks in what their models say behind a thought.
 std::string with_known_switch(const std::string& jinja) {
-  const bool reads = contains(jinja, "if thinking is ") || contains(jinja, "if not thinking is ");
-  if (!reads || contains(jinja, "enable_thinking")) return jinja;
+  const bool reads = jinja.contains("if thinking is ") || jinja.contains("if not thinking is ");
+  if (!reads || jinja.contains("enable_thinking")) return jinja;
   return "{%- set thinking = enable_thinking %}" + jinja;
 }
 

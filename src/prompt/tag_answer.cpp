@@ -3,13 +3,12 @@
 #include <algorithm>
 
 #include "prompt/answer_format.h"
+#include "prompt/text.h"
 #include "prompt/tool_scanner.h"
 
 namespace om::prompt {
 
 namespace {
-
-constexpr std::string_view kSpace = " \t\r\n";
 
 // Splits off the thought, which can only stand at the beginning.
 class ThoughtSplitter {
@@ -64,7 +63,7 @@ class ThoughtSplitter {
   }
 
   bool look_for_thought() {
-    size_t start = held_.find_first_not_of(kSpace);
+    size_t start = held_.find_first_not_of(kBlanks);
     if (start == held_.npos) return false;
     std::string_view text = std::string_view(held_).substr(start);
     if (text.starts_with(tags_.open)) {
@@ -78,7 +77,7 @@ class ThoughtSplitter {
   }
 
   bool eat_space(State next) {
-    size_t start = held_.find_first_not_of(kSpace);
+    size_t start = held_.find_first_not_of(kBlanks);
     held_.erase(0, start);
     if (held_.empty()) return false;
     state_ = next;
@@ -140,7 +139,7 @@ class TagAnswerParser : public AnswerParser {
  private:
   void take(AnswerDelta& delta) {
     delta.content = tools_.take_content();
-    if (format_->only_call && delta.content.find_first_not_of(kSpace) == std::string::npos) {
+    if (format_->only_call && delta.content.find_first_not_of(kBlanks) == std::string::npos) {
       delta.content.clear();
     }
     delta.tool_calls = tools_.take_calls();

@@ -2,13 +2,13 @@
 
 #include <algorithm>
 
+#include "prompt/text.h"
 #include "prompt/value.h"
 
 namespace om::prompt {
 
 namespace {
 
-constexpr std::string_view kSpace = " \t\r\n";
 constexpr size_t kBeforeObjectBytesMax = 512;  // A name and markers; more is no call.
 constexpr size_t kCloserBytesMax = 64;         // "</tool_call>" and the like.
 constexpr std::string_view kFence = "```";
@@ -189,7 +189,7 @@ bool ToolScanner::advance() {
 // Gives the first bytes held out as content and goes on behind them.
 void ToolScanner::give_up(size_t bytes) {
   visible_ =
-      visible_ || std::string_view(held_).substr(0, bytes).find_first_not_of(kSpace) != held_.npos;
+      visible_ || std::string_view(held_).substr(0, bytes).find_first_not_of(kBlanks) != held_.npos;
   content_ += held_.substr(0, bytes);
   held_.erase(0, bytes);
   state_ = State::content;
@@ -202,7 +202,7 @@ bool ToolScanner::search_tag() {
     at = held_.find(tag_);
     keep = overlap(held_, tag_);
   } else if (!visible_) {
-    at = held_.find_first_not_of(kSpace);
+    at = held_.find_first_not_of(kBlanks);
     if (at != held_.npos && held_[at] != tag_[0]) at = held_.npos;
   }
   if (at == held_.npos) {
@@ -281,7 +281,7 @@ std::vector<model::ToolCall> ToolScanner::calls_in(std::string_view object,
 
 // Behind a call: another one, with or without its own tag, or content again.
 bool ToolScanner::search_more() {
-  size_t start = held_.find_first_not_of(kSpace);
+  size_t start = held_.find_first_not_of(kBlanks);
   if (start == held_.npos) {
     if (ended_) held_.clear();
     return false;

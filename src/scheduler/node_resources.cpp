@@ -9,6 +9,7 @@
 #include <string>
 
 #include "base/memory/memory_sample.h"
+#include "base/strings.h"
 #include "io/pseudo_file.h"
 
 namespace om::scheduler {
@@ -23,19 +24,13 @@ std::optional<int64_t> leading_number(std::string_view text) {
   return value;
 }
 
-std::string_view trimmed(std::string_view text) {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-  while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.remove_suffix(1);
-  return text;
-}
-
 std::string_view line_value(std::string_view text, std::string_view name) {
   size_t at = 0;
   while (at < text.size()) {
     const size_t end = std::min(text.find('\n', at), text.size());
     const std::string_view line = text.substr(at, end - at);
     if (line.starts_with(name) && line.substr(name.size()).starts_with(':')) {
-      return trimmed(line.substr(name.size() + 1));
+      return trim(line.substr(name.size() + 1));
     }
     at = end + 1;
   }
@@ -79,7 +74,7 @@ void limit_processors(io::Filesystem& files, const CgroupPaths& own, NodeResourc
   };
   for (const io::Path& folder : group_folders("/sys/fs/cgroup", own.unified)) {
     const std::string both = read_in(files, folder, "cpu.max");  // "200000 100000"
-    limit(both, trimmed(std::string_view(both).substr(both.find(' ') + 1)));
+    limit(both, trim(std::string_view(both).substr(both.find(' ') + 1)));
   }
   for (const io::Path& folder : group_folders("/sys/fs/cgroup/cpu", own.cpu_v1)) {
     limit(read_in(files, folder, "cpu.cfs_quota_us"), read_in(files, folder, "cpu.cfs_period_us"));
@@ -121,7 +116,7 @@ uint64_t meminfo_bytes(std::string_view text, std::string_view name) {
 }
 
 std::vector<int> parse_cpus(std::string_view list) {
-  list = trimmed(list);
+  list = trim(list);
   std::vector<int> cpus;
   while (!list.empty()) {
     const size_t comma = std::min(list.find(','), list.size());

@@ -146,7 +146,7 @@ std::string join_token_text(const JoinToken& token) {
     put_number(bytes, endpoint.port, 2);
   }
   put_number(bytes, crc32(bytes), 4);
-  std::string text = std::string(kPrefix) + om::base64_encode(bytes, Base64::url_unpadded);
+  std::string text = std::string(kPrefix) + base64_encode(bytes, Base64::url_unpadded);
   OPENSSL_cleanse(bytes.data(), bytes.size());
   return text;
 }
@@ -165,9 +165,9 @@ Result<JoinToken> parse_join_token(std::string_view text) {
                 kPrefix);
   }
   const std::string_view encoded = std::string_view(compact).substr(kPrefix.size());
-  auto bytes = om::base64_decode(encoded, Base64::url_unpadded);
+  auto bytes = base64_decode(encoded, Base64::url_unpadded);
   // Encoded again: the last character has bits that decoding ignores.
-  if (!bytes || bytes->size() < 5 || om::base64_encode(*bytes, Base64::url_unpadded) != encoded) {
+  if (!bytes || bytes->size() < 5 || base64_encode(*bytes, Base64::url_unpadded) != encoded) {
     return fail(Errc::invalid_argument, "{}", kDamaged);
   }
   const auto fields = std::string_view(*bytes).substr(0, bytes->size() - 4);

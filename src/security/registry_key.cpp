@@ -3,6 +3,7 @@
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 
+#include "base/base64.h"
 #include "base/check.h"
 
 namespace om::security {
@@ -64,34 +65,6 @@ struct WireReader {
 };
 
 }  // namespace
-
-std::string base64_encode(std::string_view data) {
-  std::string out((data.size() + 2) / 3 * 4 + 1, '\0');
-  const int length =
-      EVP_EncodeBlock(reinterpret_cast<uint8_t*>(out.data()),
-                      reinterpret_cast<const uint8_t*>(data.data()), static_cast<int>(data.size()));
-  out.resize(static_cast<size_t>(length));
-  return out;
-}
-
-Result<std::string> base64_decode(std::string_view text) {
-  std::string compact;
-  for (const char c : text) {
-    if (c != '\n' && c != '\r') compact += c;
-  }
-  if (compact.size() % 4 != 0) return fail(Errc::invalid_argument, "base64: bad length");
-  std::string out(compact.size() / 4 * 3 + 1, '\0');
-  const int length = EVP_DecodeBlock(reinterpret_cast<uint8_t*>(out.data()),
-                                     reinterpret_cast<const uint8_t*>(compact.data()),
-                                     static_cast<int>(compact.size()));
-  if (length < 0) return fail(Errc::invalid_argument, "base64: bad character");
-  size_t padding = 0;
-  while (padding < 2 && padding < compact.size() && compact[compact.size() - 1 - padding] == '=') {
-    padding++;
-  }
-  out.resize(static_cast<size_t>(length) - padding);
-  return out;
-}
 
 RegistryKey::~RegistryKey() { OPENSSL_cleanse(seed_.data(), seed_.size()); }
 

@@ -39,8 +39,4 @@ class RegistryKey {
   std::array<uint8_t, 32> public_{};
 };
 
-// RFC 4648, with padding.
-std::string base64_encode(std::string_view data);
-Result<std::string> base64_decode(std::string_view text);  // Line ends are skipped.
-
 }  // namespace om::security

@@ -1,16 +1,9 @@
 #include "store/layout.h"
 
+#include "base/strings.h"
+
 namespace om::store {
 namespace {
-
-bool same_without_case(std::string_view a, std::string_view b) {
-  if (a.size() != b.size()) return false;
-  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
-  for (size_t i = 0; i < a.size(); i++) {
-    if (lower(a[i]) != lower(b[i])) return false;
-  }
-  return true;
-}
 
 // Names in a folder of manifests; none if it is gone or is a file.
 std::vector<std::string> entries(io::Filesystem& files, const io::Path& directory,
@@ -39,7 +32,7 @@ std::string spelling(io::Filesystem& files, const io::Path& directory, const std
   if (files.exists(io::join(directory, part))) return part;
   std::optional<Error> unseen;  // Then the name is as good as any: its manifest cannot be read.
   for (const std::string& entry : entries(files, directory, unseen)) {
-    if (same_without_case(entry, part)) return entry;
+    if (iequals(entry, part)) return entry;
   }
   return part;
 }

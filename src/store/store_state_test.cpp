@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <random>
 
+#include "base/strings.h"
 #include "sim/world.h"
 #include "store/store.h"
 
@@ -57,8 +58,7 @@ struct Real {
     const auto listed = wait(store->list()).value();
     RC_ASSERT(listed.size() == expected.models.size());
     for (const auto& stored : listed) {
-      std::string key = stored.name.shortest();
-      for (char& c : key) c = static_cast<char>(std::tolower(c));
+      const std::string key = to_lower(stored.name.shortest());
       RC_ASSERT(expected.models.contains(key));
       std::vector<int> layers = expected.models.at(key);
       RC_ASSERT(stored.manifest.layers.size() == layers.size());
@@ -77,10 +77,6 @@ std::string any_name() {
   return *rc::gen::element<std::string>("a:latest", "A:latest", "b:latest", "b:X", "u/c:1", "U/C:1",
                                         "h.example:5000/u/c:1");
 }
-std::string lower(std::string text) {
-  for (char& c : text) c = static_cast<char>(std::tolower(c));
-  return text;
-}
 
 struct Put : Command {
   std::string name = any_name();
@@ -88,7 +84,7 @@ struct Put : Command {
       *rc::gen::container<std::vector<int>>(rc::gen::inRange(0, 5)).as("layers");
   // A repeated layer is read once, at its first place.
   void apply(Expected& expected) const override {
-    std::vector<int>& kept = expected.models[lower(name)];
+    std::vector<int>& kept = expected.models[to_lower(name)];
     kept.clear();
     for (const int layer : layers) {
       if (std::ranges::find(kept, layer) == kept.end()) kept.push_back(layer);
@@ -106,15 +102,15 @@ struct Put : Command {
 struct Copy : Command {
   std::string from = any_name(), to = any_name();
   void apply(Expected& expected) const override {
-    const auto found = expected.models.find(lower(from));
+    const auto found = expected.models.find(to_lower(from));
     if (found == expected.models.end()) return;
     const auto layers = found->second;
-    expected.models[lower(to)] = layers;
+    expected.models[to_lower(to)] = layers;
   }
   void run(const Expected& before, Real& real) const override {
     const auto done = real.wait(
         real.store->copy(model::Name::parse(from).value(), model::Name::parse(to).value()));
-    RC_ASSERT(done.has_value() == before.models.contains(lower(from)));
+    RC_ASSERT(done.has_value() == before.models.contains(to_lower(from)));
     Expected after = before;
     apply(after);
     real.check(after);
@@ -124,10 +120,10 @@ struct Copy : Command {
 
 struct Remove : Command {
   std::string name = any_name();
-  void apply(Expected& expected) const override { expected.models.erase(lower(name)); }
+  void apply(Expected& expected) const override { expected.models.erase(to_lower(name)); }
   void run(const Expected& before, Real& real) const override {
     const auto done = real.wait(real.store->remove(model::Name::parse(name).value()));
-    RC_ASSERT(done.has_value() == before.models.contains(lower(name)));
+    RC_ASSERT(done.has_value() == before.models.contains(to_lower(name)));
     Expected after = before;
     apply(after);
     real.check(after);

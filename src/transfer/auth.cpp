@@ -2,7 +2,9 @@
 
 #include <boost/json.hpp>
 
+#include "base/base64.h"
 #include "base/digest.h"
+#include "base/strings.h"
 
 namespace om::transfer {
 namespace {
@@ -20,7 +22,7 @@ std::pair<std::string, std::string> next_parameter(std::string_view& rest) {
     rest = {};
     return {};
   }
-  std::string name(http::trim(rest.substr(0, equals)));
+  std::string name(http::trim_ows(rest.substr(0, equals)));
   rest.remove_prefix(equals + 1);
   std::string value;
   if (rest.starts_with('"')) {
@@ -32,7 +34,7 @@ std::pair<std::string, std::string> next_parameter(std::string_view& rest) {
     rest.remove_prefix(std::min(at + 1, rest.size()));
   } else {
     const size_t end = std::min(rest.find(','), rest.size());
-    value = http::trim(rest.substr(0, end));
+    value = http::trim_ows(rest.substr(0, end));
     rest.remove_prefix(end);
   }
   return {std::move(name), std::move(value)};
@@ -47,8 +49,8 @@ void add_query(std::string& target, std::string_view name, std::string_view valu
 
 // Hugging Face tells people two names for one registry, and its token server has the other one.
 bool is_other_name(const http::Url& registry, const http::Url& realm) {
-  return registry.scheme == "https" && http::equal_ignoring_case(registry.host, "hf.co") &&
-         http::equal_ignoring_case(realm.host, "huggingface.co");
+  return registry.scheme == "https" && iequals(registry.host, "hf.co") &&
+         iequals(realm.host, "huggingface.co");
 }
 
 }  // namespace
@@ -60,17 +62,17 @@ Result<Challenge> Challenge::parse(std::string_view www_authenticate) {
     return fail(Errc::unauthenticated, "the registry refuses us and offers no login");
   }
   const auto head = www_authenticate.substr(0, kBearer.size());
-  if (!http::equal_ignoring_case(head, kBearer)) {
+  if (!iequals(head, kBearer)) {
     return fail(Errc::unauthenticated, "the registry asks for a kind of login we do not know: {}",
                 www_authenticate.substr(0, 80));
   }
   auto rest = www_authenticate.substr(kBearer.size());
   while (!rest.empty()) {
     auto [name, value] = next_parameter(rest);
-    std::string* const wanted = http::equal_ignoring_case(name, "realm")     ? &challenge.realm
-                                : http::equal_ignoring_case(name, "service") ? &challenge.service
-                                : http::equal_ignoring_case(name, "scope")   ? &challenge.scope
-                                                                             : nullptr;
+    std::string* const wanted = iequals(name, "realm")     ? &challenge.realm
+                                : iequals(name, "service") ? &challenge.service
+                                : iequals(name, "scope")   ? &challenge.scope
+                                                           : nullptr;
     if (wanted != nullptr) *wanted = std::move(value);
   }
   if (challenge.realm.empty()) {
@@ -83,7 +85,7 @@ Result<http::Url> token_url(const Challenge& challenge, const http::Url& registr
                             std::string_view nonce) {
   TRY(auto url, http::Url::parse(challenge.realm));
   const bool downgraded = registry.scheme == "https" && url.scheme != "https";
-  const bool same = http::equal_ignoring_case(url.host, registry.host);
+  const bool same = iequals(url.host, registry.host);
   if (downgraded || (!same && !is_other_name(registry, url))) {
     return fail(Errc::forbidden, "the registry {} sends us to {} for a token; refused",
                 registry.authority(), url.str());
@@ -102,9 +104,9 @@ Result<http::Url> token_url(const Challenge& challenge, const http::Url& registr
 
 std::string token_authorization(const security::RegistryKey& key, std::string_view method,
                                 std::string_view url) {
-  const std::string body_hash = security::base64_encode(Digest::of("").hex());
+  const std::string body_hash = base64_encode(Digest::of("").hex());
   const std::string text = fmt::format("{},{},{}", method, url, body_hash);
-  return fmt::format("{}:{}", key.public_base64(), security::base64_encode(key.sign(text)));
+  return fmt::format("{}:{}", key.public_base64(), base64_encode(key.sign(text)));
 }
 
 Result<std::string> parse_token(std::string_view json) {

@@ -1,9 +1,9 @@
 #include "transfer/chunk_list.h"
 
 #include <boost/json.hpp>
-#include <charconv>
 
 #include "base/check.h"
+#include "base/strings.h"
 
 namespace om::transfer {
 namespace {
@@ -11,12 +11,6 @@ namespace {
 constexpr std::string_view kHead = "ollamamax-chunks 1";
 
 std::string head_of(uint64_t size) { return fmt::format("{} {} {}\n", kHead, size, kChunkBytes); }
-
-template <class Number>
-bool parse_number(std::string_view text, Number& number) {
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  return error == std::errc{} && end == text.data() + text.size();
-}
 
 std::unexpected<Error> malformed() { return fail(Errc::corrupt, "a malformed list of chunks"); }
 
@@ -60,14 +54,12 @@ Result<ChunkList> ChunkList::parse(std::string_view text, uint64_t size) {
   ChunkList list(size);
   while (!text.empty()) {
     const size_t end = text.find('\n'), space = text.find(' ');
-    size_t chunk = 0;
-    if (end == text.npos || space > end || !parse_number(text.substr(0, space), chunk)) {
-      return malformed();
-    }
+    const auto chunk = parse_number<size_t>(text.substr(0, space));
+    if (end == text.npos || space > end || !chunk) return malformed();
     const auto hex = text.substr(space + 1, end - space - 1);
     const auto digest = Digest::parse("sha256:" + std::string(hex));
-    if (!digest || chunk >= list.count() || list.digests_[chunk]) return malformed();
-    list.set(chunk, *digest);
+    if (!digest || *chunk >= list.count() || list.digests_[*chunk]) return malformed();
+    list.set(*chunk, *digest);
     text.remove_prefix(end + 1);
   }
   return list;

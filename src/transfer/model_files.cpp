@@ -1,13 +1,9 @@
 #include "transfer/model_files.h"
 
+#include "base/strings.h"
+
 namespace om::transfer {
 namespace {
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
-  return out;
-}
 
 std::optional<int> five_digits(std::string_view text) {
   int value = 0;
@@ -36,7 +32,7 @@ Result<void> check_relative_path(std::string_view path) {
 }
 
 FileKind kind_by_name(std::string_view path) {
-  const std::string name = lower(path);
+  const std::string name = to_lower(path);
   if (name.ends_with(".gguf")) return FileKind::gguf;
   if (name.ends_with(".safetensors")) return FileKind::safetensors;
   return FileKind::other;
@@ -60,10 +56,10 @@ std::string SplitName::file_name(int part) const {
 }
 
 Result<std::string> quantization_type(std::string_view asked) {
-  const std::string name = lower(asked);
+  const std::string name = to_lower(asked);
   if (name == "q4_k") return std::string("Q4_K_M");
   for (const std::string_view type : {"F32", "F16", "BF16", "Q4_K_S", "Q4_K_M", "Q8_0"}) {
-    if (lower(type) == name) return std::string(type);
+    if (to_lower(type) == name) return std::string(type);
   }
   return fail(Errc::invalid_argument,
               "unsupported quantization type {} - supported types are F32, F16, Q4_K_S, Q4_K_M, "

@@ -1,5 +1,6 @@
 #include "transfer/registry.h"
 
+#include "base/strings.h"
 #include "base/version.h"
 #include "model/manifest.h"
 #include "store/layout.h"
@@ -52,7 +53,7 @@ std::string error_text(const std::string& body) {
     const auto* only = value.get_object().if_contains("error");
     if (only && only->is_string()) return std::string(only->get_string());
   }
-  return std::string(http::trim(std::string_view(body).substr(0, 500)));
+  return std::string(trim(std::string_view(body).substr(0, 500)));
 }
 
 }  // namespace
@@ -85,8 +86,7 @@ http::Url Registry::url(std::string_view path) const {
 }
 
 bool Registry::is_own(const http::Url& url) const {
-  return url.scheme == base_.scheme && url.port == base_.port &&
-         http::equal_ignoring_case(url.host, base_.host);
+  return url.scheme == base_.scheme && url.port == base_.port && iequals(url.host, base_.host);
 }
 
 Result<http::Url> Registry::resolve(const http::Url& base, std::string_view location) const {

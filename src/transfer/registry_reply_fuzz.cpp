@@ -3,6 +3,7 @@
 #include <boost/json.hpp>
 
 #include "base/check.h"
+#include "base/strings.h"
 #include "model/manifest.h"
 #include "model/messages.h"
 #include "model/name.h"
@@ -78,7 +79,7 @@ void read_challenge(std::string_view text) {
   const auto registry = http::Url::parse("https://registry.test/v2/library/a/");
   const auto url = token_url(*challenge, *registry, io::WallTime{}, "nonce");
   if (!url) return;
-  CHECK(url->scheme == "https" && http::equal_ignoring_case(url->host, "registry.test"));
+  CHECK(url->scheme == "https" && iequals(url->host, "registry.test"));
   CHECK(url->target.ends_with("nonce=nonce"));
   const auto again = http::Url::parse(url->str());
   CHECK(again && again->target == url->target && again->port == url->port);

@@ -249,6 +249,8 @@ TEST_F(Upload, TellsTheFirstErrorAndEndsTheOthers) {
   const auto done = push("m");
   ASSERT_FALSE(done);
   EXPECT_EQ(done.error().code, Errc::forbidden) << done.error().what;
+  EXPECT_THAT(done.error().what, HasSubstr("403: denied"));
+  EXPECT_THAT(done.error().what, Not(HasSubstr("\n")));
   EXPECT_FALSE(has(layers[1]));
   EXPECT_FALSE(has(layers[2]));
   EXPECT_TRUE(registry_.manifests.empty());

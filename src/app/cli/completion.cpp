@@ -10,6 +10,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/strings.h"
+
 namespace om::app {
 
 namespace {
@@ -72,16 +74,12 @@ Options flags_of(const CLI::App& command) {
   return flags;
 }
 
-std::string join(const std::vector<std::string>& words) {
-  return fmt::format("{}", fmt::join(words, " "));
-}
-
 std::string flag_words(const CLI::App& command) {
   std::vector<std::string> words;
   for (const CLI::Option* flag : flags_of(command)) {
     for (const std::string& name : flag->get_lnames()) words.push_back("--" + name);
   }
-  return join(words);
+  return join(words, " ");
 }
 
 // What comes after these on the command line is no command.
@@ -95,7 +93,7 @@ std::string flags_with_value(const Commands& commands) {
   }
   std::ranges::sort(words);
   words.erase(std::unique(words.begin(), words.end()), words.end());
-  return join(words);
+  return join(words, " ");
 }
 
 bool has_argument(const CLI::App& command, std::initializer_list<std::string_view> names) {
@@ -127,7 +125,7 @@ std::string choices_of(const CLI::App& command) {
 std::string next_words(const CLI::App& command) {
   std::vector<std::string> words;
   for (const CLI::App* below : commands_of(command)) words.push_back(below->get_name());
-  return words.empty() ? choices_of(command) : join(words);
+  return words.empty() ? choices_of(command) : join(words, " ");
 }
 
 // For bash and zsh alike.

@@ -2,12 +2,10 @@
 
 #include <algorithm>
 
+#include "base/strings.h"
+
 namespace om::engine {
 namespace {
-
-std::string joined(const std::vector<std::string>& paths) {
-  return fmt::format("{}", fmt::join(paths, ","));
-}
 
 void add_memory_flags(const LaunchOptions& options, std::vector<std::string>& argv) {
   auto add = [&](auto... words) { (argv.emplace_back(words), ...); };
@@ -56,7 +54,7 @@ void add_parts(const LaunchOptions& options, std::vector<std::string>& argv) {
     blocks += options.parts[i].blocks;
   }
   auto add = [&](auto... words) { (argv.emplace_back(words), ...); };
-  add("--rpc", joined(servers), "-ngl", std::to_string(blocks), "-ts", joined(counts));
+  add("--rpc", join(servers, ","), "-ngl", std::to_string(blocks), "-ts", join(counts, ","));
   add("--fit", "off");
 }
 
@@ -86,9 +84,9 @@ Result<io::SpawnOptions> launch_command(const LaunchOptions& options,
   } else {
     add("--context-shift");  // Who must not shift is bounded per request instead.
   }
-  if (!options.adapter_paths.empty()) add("--lora", joined(options.adapter_paths));
+  if (!options.adapter_paths.empty()) add("--lora", join(options.adapter_paths, ","));
   if (!options.projector_paths.empty()) {
-    add("--mmproj", joined(options.projector_paths));
+    add("--mmproj", join(options.projector_paths, ","));
   } else {
     add("--no-mmproj");
   }
