@@ -7,9 +7,7 @@
 #pragma once
 
 #include <functional>
-#include <memory>
 #include <string>
-#include <vector>
 
 #include "http/server.h"
 #include "io/world.h"

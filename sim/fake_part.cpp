@@ -1,6 +1,5 @@
 #include "sim/fake_part.h"
 
-#include <array>
 #include <cstring>
 
 #include "base/check.h"

@@ -9,9 +9,7 @@
 // firewall that drops, or with word of it as by one that resets.
 #pragma once
 
-#include <deque>
 #include <map>
-#include <set>
 
 #include "io/event.h"
 #include "io/filesystem.h"

@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <cstdio>
-#include <map>
 
 #include "base/check.h"
 #include "sim/cluster/processor_limit.h"

@@ -1,7 +1,6 @@
 #include "sim/placement_lab/lab.h"
 
 #include <algorithm>
-#include <numeric>
 #include <queue>
 
 #include "base/check.h"

@@ -2,7 +2,6 @@
 // cluster/cluster.json in the state directory.
 #pragma once
 
-#include <optional>
 #include <string>
 #include <vector>
 

@@ -8,7 +8,6 @@
 #include <map>
 #include <set>
 #include <string>
-#include <vector>
 
 #include "cluster/fact_table.h"
 #include "engine/external/backends.h"

@@ -2,7 +2,6 @@
 // changed since. A node that is found must still prove that it belongs to the cluster.
 #pragma once
 
-#include <memory>
 #include <span>
 #include <string>
 #include <vector>

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <boost/json.hpp>
-#include <string>
 #include <vector>
 
 #include "metadata/metadata.h"

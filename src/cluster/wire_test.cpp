@@ -4,8 +4,6 @@
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
-#include <algorithm>
-
 #include "cluster/admission.h"
 #include "cluster/metadata_wire.h"
 #include "cluster/report_wire.h"

@@ -2,7 +2,6 @@
 // failures.
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <optional>
 #include <set>

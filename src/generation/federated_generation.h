@@ -4,7 +4,6 @@
 
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "engine/external/backends.h"
 #include "generation/generation.h"

@@ -1,7 +1,5 @@
 #include "generation/prepared_prompt.h"
 
-#include <algorithm>
-
 #include "base/check.h"
 #include "generation/metrics.h"
 #include "generation/prompt_tokens.h"

@@ -1,7 +1,6 @@
 // Parts of a resource (RFC 9110 section 14) and files as responses.
 #pragma once
 
-#include <optional>
 #include <string_view>
 
 #include "http/server.h"

@@ -1,8 +1,6 @@
 // Background work with an owner.
 #pragma once
 
-#include <functional>
-
 #include "io/event.h"
 
 namespace om::io {

@@ -8,7 +8,6 @@
 #include <boost/json.hpp>
 #include <cstdint>
 #include <map>
-#include <memory>
 #include <span>
 #include <string>
 #include <string_view>

@@ -1,5 +1,3 @@
-#include <string_view>
-
 #include "base/check.h"
 #include "model/gguf.h"
 

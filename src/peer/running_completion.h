@@ -5,7 +5,6 @@
 // break alone, and it counts bytes of its own events; this counts lines between nodes.
 #pragma once
 
-#include <memory>
 #include <string>
 
 #include "io/event.h"

@@ -1,7 +1,5 @@
 #include "prompt/go_render.h"
 
-#include <optional>
-
 #include "prompt/answer_format.h"
 #include "prompt/go_call.h"
 #include "prompt/go_tools.h"

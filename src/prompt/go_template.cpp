@@ -1,7 +1,5 @@
 #include "prompt/go_template.h"
 
-#include <algorithm>
-
 #include "prompt/go_ast.h"
 #include "prompt/go_program.h"
 

@@ -3,8 +3,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <ctime>
-
 #include "prompt/llama_chat.h"
 #include "prompt/schema_limits.h"
 #include "prompt/template_files_for_test.h"

@@ -3,8 +3,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <ctime>
-
 #include "prompt/template_files_for_test.h"
 
 namespace om::prompt {

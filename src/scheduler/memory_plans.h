@@ -1,7 +1,6 @@
 // In which ways a model can be launched, and how much memory each takes.
 #pragma once
 
-#include <memory>
 #include <vector>
 
 #include "scheduler/placement.h"

@@ -1,7 +1,6 @@
 #include "scheduler/placement.h"
 
 #include <algorithm>
-#include <numeric>
 
 namespace om::scheduler {
 namespace {

@@ -7,7 +7,6 @@
 
 #include <optional>
 #include <string>
-#include <unordered_map>
 
 #include "scheduler/cluster_index.h"
 

@@ -4,7 +4,6 @@
 #include <rapidcheck/gtest.h>
 
 #include <map>
-#include <set>
 
 namespace om::scheduler {
 namespace {

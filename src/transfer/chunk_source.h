@@ -1,7 +1,6 @@
 // Where chunks of a blob come from: another node, the registry, or a test.
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <string>
 

@@ -2,8 +2,6 @@
 // the server for other nodes (peer_blobs()) and by the API (replicas(), catalogue()).
 #pragma once
 
-#include <memory>
-
 #include "transfer/peer_blobs.h"
 #include "transfer/relay.h"
 #include "transfer/replicas/replicas.h"

@@ -1,7 +1,6 @@
 // The kinds of files in a create request, from their names and first bytes. Pure functions.
 #pragma once
 
-#include <map>
 #include <optional>
 #include <string>
 #include <string_view>

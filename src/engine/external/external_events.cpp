@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <boost/json.hpp>
+#include <map>
 
 #include "base/json_fields.h"
 #include "engine/external/backend_spec.h"

@@ -1,6 +1,5 @@
 // Any bytes a runner may send: no crash, the same events however they are sliced, and the fast
 // scanner never disagrees with the full parser.
-#include <cstdlib>
 
 #include "base/check.h"
 #include "engine/local/stream_event.h"

@@ -1,7 +1,6 @@
 // Several simulated nodes that pass blobs to each other, and a registry that misbehaves as told.
 #pragma once
 
-#include <array>
 #include <memory>
 #include <string>
 #include <vector>
