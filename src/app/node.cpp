@@ -10,11 +10,13 @@
 #include "app/revision.h"
 #include "base/log.h"
 #include "base/version.h"
+#include "security/registry_key.h"
 
 namespace om::app {
 namespace {
 
 constexpr std::chrono::seconds kBackendsCheckMax{1};  // That a start waits for them.
+constexpr std::chrono::seconds kLookupMax{30};        // Of names to listen on.
 
 }  // namespace
 
@@ -26,6 +28,8 @@ void Node::stop() {
 io::Task<Result<void>> Node::build() {
   CO_TRY(const NodePaths paths, find_paths(world_.files, settings_));
   name_ = node_name(settings_);
+  CO_TRY(listen_,
+         co_await find_listen_addresses(names_, settings_, world_.clock.call_within(kLookupMax)));
   client_ = std::make_unique<http::Client>(world_);
   http::Proxies proxies(
       {.https = settings_.https_proxy, .http = settings_.http_proxy, .none = settings_.no_proxy});
@@ -44,7 +48,7 @@ io::Task<Result<void>> Node::build() {
   scheduler_ = local_scheduler_.get();
   models_ = store_.get();
   transfer::TransferOptions transfer_options;
-  transfer_options.key_path = io::join(settings_.state_directory, "id_ed25519");
+  transfer_options.key_path = registry_key_path(settings_);
   transfer_options.uploads_file = io::join(settings_.state_directory, "uploads.json");
   transfer_options.quantize_program = paths.quantize_program;
   transfer_options.convert_script = paths.convert_script;
@@ -66,7 +70,7 @@ io::Task<Result<void>> Node::build() {
   generation_ = std::make_unique<generation::FederatedGeneration>(
       world_, *models_, *own_generation_, *backends_, generation_options.records);
 
-  api::Settings api_settings = make_api_settings(settings_, name_);
+  api::Settings api_settings = make_api_settings(settings_, name_, listen_);
   api_settings.ready = [this] { return ready(); };
   api_settings.shedding = [this] { return memory_watch_ && memory_watch_->shedding(); };
   api_ = std::make_unique<api::Api>(api::Dependencies{
@@ -241,9 +245,8 @@ io::Task<Result<void>> Node::open_cluster(transfer::TransferOptions options) {
 
 Result<void> Node::listen() {
   if (cluster_) cluster_->serve_nodes();
-  for (const std::string& address : settings_.listen) {
-    TRY(const HostPort host, parse_host(address));
-    auto bound = server_->listen(io::Endpoint::tcp(host.host, host.port));
+  for (const ListenAddress& address : listen_) {
+    auto bound = server_->listen(address.at);
     if (!bound && bound.error().code == Errc::already_exists) {
       return fail(Errc::already_exists,
                   "{} (is Ollama or another node running? Choose another port with OLLAMA_HOST)",
@@ -252,7 +255,7 @@ Result<void> Node::listen() {
     if (!bound) return fail(annotate(bound.error(), "server.listen (OLLAMA_HOST)"));
     log_info("listening", field("address", bound->str()), field("version", kVersion),
              field("revision", kRevision));
-    if (!is_loopback(host.host)) {
+    if (!is_loopback(address.at.host)) {
       log_warn("this address is open to everyone who can reach it", field("address", bound->str()));
     }
   }
@@ -328,6 +331,20 @@ io::Task<void> run_into(io::RealWorld& real, Node& node, Result<void>& result) {
   result = co_await node.run([&] { real.on_signal({SIGTERM, SIGINT}, on_signal); });
 }
 
+// Before a registry asks for it: its owner has to tell the registry first. Without it a node does
+// all but that.
+void make_registry_key(io::World& world, const Settings& settings) {
+  const io::Path path = registry_key_path(settings);
+  const bool is_new = !world.files.exists(path);
+  const auto key = security::RegistryKey::load_or_make(world.files, world.random, path);
+  if (!key) {
+    log_warn("no key for registries that want one", field("error", key.error()));
+  } else if (is_new) {
+    log_info("made a key for registries", field("file", path + ".pub"),
+             field("key", key->public_text()));
+  }
+}
+
 // One descriptor a client and one a runner: as many as the system lets us have.
 void raise_descriptor_limit() {
   rlimit limit{};
@@ -352,6 +369,7 @@ Result<void> run_node(const Settings& settings) {
   bool again = true;
   while (again) {
     io::RealWorld real;
+    make_registry_key(real.world(), settings);
     Node node(real.world(), real.names(), settings, etcd_voters());
     real.run_until_done(run_into(real, node, result));
     again = result && node.wants_restart();

@@ -10,6 +10,7 @@
 #include "app/cluster_parts.h"
 #include "app/memory_watch.h"
 #include "app/node_health.h"
+#include "app/node_parts.h"
 #include "app/settings.h"
 #include "generation/federated_generation.h"
 #include "generation/node_records.h"
@@ -69,6 +70,7 @@ class Node {
   io::Event stop_event_;
   bool stopping_ = false, ready_ = false, restart_ = false;
   std::string name_;
+  std::vector<ListenAddress> listen_;
   std::string runtime_directory_;
   std::shared_ptr<io::File> runtime_lock_;
 

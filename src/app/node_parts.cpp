@@ -133,6 +133,10 @@ Result<NodePaths> find_paths(io::Filesystem& files, const Settings& settings) {
               fmt::join(places, ", "));
 }
 
+io::Path registry_key_path(const Settings& settings) {
+  return io::join(settings.state_directory, "id_ed25519");
+}
+
 std::string node_name(const Settings& settings) {
   if (!settings.node_name.empty()) return settings.node_name;
   std::array<char, 256> host{};
@@ -223,7 +227,30 @@ Result<std::unique_ptr<scheduler::LocalScheduler>> make_scheduler(io::World& wor
   return scheduler;
 }
 
-api::Settings make_api_settings(const Settings& settings, const std::string& name) {
+io::Task<Result<std::vector<ListenAddress>>> find_listen_addresses(io::NameService& names,
+                                                                   const Settings& settings,
+                                                                   io::Call call) {
+  std::vector<ListenAddress> listen;
+  for (const std::string& address : settings.listen) {
+    CO_TRY(HostPort host, parse_host(address));
+    io::Endpoint at = io::Endpoint::tcp(host.host, host.port);
+    const auto is_v4 = [](std::string_view text) {
+      return text.find_first_not_of("0123456789.") == text.npos;
+    };
+    const bool is_name = !is_v4(at.host) && !at.host.contains(':') && at.host != "localhost";
+    if (is_name) {
+      auto found = co_await names.lookup(at, call);
+      if (!found) co_return fail(annotate(found.error(), "server.listen (OLLAMA_HOST)"));
+      const auto v4 = std::ranges::find_if(*found, is_v4, &io::Endpoint::host);
+      at = v4 == found->end() ? found->front() : *v4;
+    }
+    listen.push_back({std::move(host), std::move(at)});
+  }
+  co_return listen;
+}
+
+api::Settings make_api_settings(const Settings& settings, const std::string& name,
+                                const std::vector<ListenAddress>& listen) {
   api::Settings api;
   api.version = kVersion;
   api.revision = kRevision;
@@ -235,11 +262,9 @@ api::Settings make_api_settings(const Settings& settings, const std::string& nam
     if (const auto weight = parse_key_weight(text)) api.key_weights.insert(*weight);
   }
   api.check_host = true;
-  for (const std::string& address : settings.listen) {
-    const auto host = parse_host(address);
-    if (!host) continue;
-    api.host_names.push_back(host->host);
-    if (!is_loopback(host->host)) api.check_host = false;
+  for (const ListenAddress& address : listen) {
+    api.host_names.push_back(address.named.host);
+    if (!is_loopback(address.at.host)) api.check_host = false;
   }
   return api;
 }

@@ -7,6 +7,7 @@
 
 #include "api/api.h"
 #include "app/settings.h"
+#include "io/name_service.h"
 #include "io/world.h"
 #include "scheduler/local_scheduler.h"
 
@@ -22,6 +23,10 @@ struct NodePaths {
 // not_found: llama-server lies neither in the configured folder nor beside the program.
 Result<NodePaths> find_paths(io::Filesystem& files, const Settings& settings);
 
+// The key that this node shows to registries that want a login; the public half lies beside it, in
+// .pub.
+io::Path registry_key_path(const Settings& settings);
+
 std::string node_name(const Settings& settings);
 bool is_loopback(std::string_view host);
 
@@ -33,6 +38,18 @@ Result<std::unique_ptr<scheduler::LocalScheduler>> make_scheduler(io::World& wor
                                                                   const Settings& settings,
                                                                   const NodePaths& paths,
                                                                   const Cards& cards);
-api::Settings make_api_settings(const Settings& settings, const std::string& name);
+// An entry of server.listen, and its address on this machine.
+struct ListenAddress {
+  HostPort named;
+  io::Endpoint at;
+};
+// Looks each name up and takes one address of it, preferably IPv4, as Go does. not_found: no such
+// name. unavailable, deadline_exceeded: it cannot be looked up now.
+io::Task<Result<std::vector<ListenAddress>>> find_listen_addresses(io::NameService& names,
+                                                                   const Settings& settings,
+                                                                   io::Call call);
+
+api::Settings make_api_settings(const Settings& settings, const std::string& name,
+                                const std::vector<ListenAddress>& listen);
 
 }  // namespace om::app
