@@ -11,6 +11,22 @@ namespace json = boost::json;
 constexpr std::string_view kFile = "cluster.json";
 constexpr uint64_t kFileBytesMax = 16 << 20;
 
+// Every member of a ClusterState but `known` under its name, for the writer and the reader.
+template <class State, class Each>
+void each_field(State& state, Each&& each) {
+  each("name", state.name);
+  each("host", state.advertise.host);
+  each("port", state.advertise.port);
+  each("advertise_found", state.advertise_found);
+  each("advertise_before", state.advertise_before);
+  each("advertise_setting", state.advertise_setting);
+  each("listen_port", state.listen_port);
+  each("voter", state.voter);
+  each("external_etcd", state.external_etcd);
+  each("one_port", state.one_port);
+  each("newcomer", state.newcomer);
+}
+
 }  // namespace
 
 io::Path cluster_directory(std::string_view state_directory) {
@@ -22,17 +38,7 @@ Result<ClusterState> load_cluster_state(io::Filesystem& files, const io::Path& d
   TRY(const json::object object, model::parse_json_object(text, kFile));
   const JsonFields fields(object);
   ClusterState state;
-  fields.read("name", state.name);
-  fields.read("host", state.advertise.host);
-  fields.read("port", state.advertise.port);
-  fields.read("advertise_found", state.advertise_found);
-  fields.read("advertise_before", state.advertise_before);
-  fields.read("advertise_setting", state.advertise_setting);
-  fields.read("listen_port", state.listen_port);
-  fields.read("voter", state.voter);
-  fields.read("external_etcd", state.external_etcd);
-  fields.read("one_port", state.one_port);
-  fields.read("newcomer", state.newcomer);
+  each_field(state, [&](auto name, auto& value) { fields.read(name, value); });
   if (const json::array* known = fields.array("known")) {
     for (const json::value& value : *known) {
       if (!value.is_string()) continue;
@@ -53,18 +59,9 @@ Result<void> save_cluster_state(io::Filesystem& files, const io::Path& directory
   for (const cluster::Member& member : state.known) {
     known.emplace_back(cluster::write_member(member));
   }
-  const json::object object{{"name", state.name},
-                            {"host", state.advertise.host},
-                            {"port", state.advertise.port},
-                            {"advertise_found", state.advertise_found},
-                            {"advertise_before", state.advertise_before},
-                            {"advertise_setting", state.advertise_setting},
-                            {"listen_port", state.listen_port},
-                            {"voter", state.voter},
-                            {"external_etcd", state.external_etcd},
-                            {"one_port", state.one_port},
-                            {"newcomer", state.newcomer},
-                            {"known", std::move(known)}};
+  json::object object;
+  each_field(state, [&](auto name, const auto& value) { object[name] = value; });
+  object["known"] = std::move(known);
   TRY_VOID(files.make_directories(directory));
   TRY_VOID(files.set_mode(directory, 0700));
   return files.write_file(io::join(directory, kFile), json::serialize(object) + "\n");

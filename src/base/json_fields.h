@@ -1,5 +1,6 @@
 // Reads members of a JSON object that another node wrote: an absent or mistyped member leaves the
 // default, so that a newer node's message is understood by an older one and the other way round.
+// Where a value has many members, one function lists them by name for its writer and its reader.
 #pragma once
 
 #include <boost/json.hpp>
@@ -11,6 +12,13 @@
 #include <vector>
 
 namespace om {
+
+// As JsonFields::texts() reads them.
+inline boost::json::array json_texts(const std::vector<std::string>& texts) {
+  boost::json::array array;
+  for (const std::string& text : texts) array.emplace_back(text);
+  return array;
+}
 
 // Borrows the object. Plain value; any thread.
 class JsonFields {

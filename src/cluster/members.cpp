@@ -11,37 +11,35 @@ namespace {
 
 constexpr int kUpdateTriesMax = 8;
 
+// Every member of a Member under its name, for the writer and the reader.
+template <class AnyMember, class Each>
+void each_field(AnyMember& member, Each&& each) {
+  each("name", member.name);
+  each("host", member.peer.host);
+  each("port", member.peer.port);
+  each("draining", member.draining);
+  each("voter", member.voter);
+  each("asked", member.asked);
+  each("etcd_client", member.etcd_client);
+  each("etcd_peer", member.etcd_peer);
+  each("serial", member.serial);
+  each("version", member.version);
+  each("joined_seconds", member.joined_seconds);
+}
+
 }  // namespace
 
 std::string write_member(const Member& member) {
-  return boost::json::serialize(boost::json::object{{"name", member.name},
-                                                    {"host", member.peer.host},
-                                                    {"port", member.peer.port},
-                                                    {"draining", member.draining},
-                                                    {"voter", member.voter},
-                                                    {"asked", member.asked},
-                                                    {"etcd_client", member.etcd_client},
-                                                    {"etcd_peer", member.etcd_peer},
-                                                    {"serial", member.serial},
-                                                    {"version", member.version},
-                                                    {"joined_seconds", member.joined_seconds}});
+  boost::json::object object;
+  each_field(member, [&](auto name, const auto& value) { object[name] = value; });
+  return boost::json::serialize(object);
 }
 
 Result<Member> read_member(std::string_view text) {
   TRY(const boost::json::object object, model::parse_json_object(text, "member"));
   const JsonFields fields(object);
   Member member;
-  fields.read("name", member.name);
-  fields.read("host", member.peer.host);
-  fields.read("port", member.peer.port);
-  fields.read("draining", member.draining);
-  fields.read("voter", member.voter);
-  fields.read("asked", member.asked);
-  fields.read("etcd_client", member.etcd_client);
-  fields.read("etcd_peer", member.etcd_peer);
-  fields.read("serial", member.serial);
-  fields.read("version", member.version);
-  fields.read("joined_seconds", member.joined_seconds);
+  each_field(member, [&](auto name, auto& value) { fields.read(name, value); });
   if (member.name.empty() || member.peer.host.empty() || member.peer.port == 0) {
     return fail(Errc::corrupt, "a member's record has no name or no address");
   }

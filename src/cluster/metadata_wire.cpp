@@ -95,20 +95,26 @@ Result<metadata::Transaction> decode_transaction(const json::object& object) {
   return transaction;
 }
 
+template <class Entry, class Each>
+void each_field(Entry& entry, Each&& each) {
+  each("key", entry.key);
+  each("value", entry.value);
+  each("created", entry.created);
+  each("modified", entry.modified);
+  each("version", entry.version);
+  each("lease", entry.lease);
+}
+
 json::object encode_entry(const metadata::Entry& entry) {
-  return {{"key", entry.key},           {"value", entry.value},     {"created", entry.created},
-          {"modified", entry.modified}, {"version", entry.version}, {"lease", entry.lease}};
+  json::object object;
+  each_field(entry, [&](auto name, const auto& value) { object[name] = value; });
+  return object;
 }
 
 metadata::Entry decode_entry(const json::object& object) {
   const JsonFields fields(object);
   metadata::Entry entry;
-  fields.read("key", entry.key);
-  fields.read("value", entry.value);
-  fields.read("created", entry.created);
-  fields.read("modified", entry.modified);
-  fields.read("version", entry.version);
-  fields.read("lease", entry.lease);
+  each_field(entry, [&](auto name, auto& value) { fields.read(name, value); });
   return entry;
 }
 

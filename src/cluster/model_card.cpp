@@ -11,12 +11,6 @@ namespace {
 
 namespace json = boost::json;
 
-json::array strings(const std::vector<std::string>& texts) {
-  json::array array;
-  for (const std::string& text : texts) array.emplace_back(text);
-  return array;
-}
-
 // Every scalar of a GgufSummary under its name, for one function that writes and one that reads.
 template <class Summary, class Each>
 void each_field(Summary& gguf, Each&& each) {
@@ -131,14 +125,14 @@ Result<std::string> write_card(const store::Model& model, std::string_view manif
                       {"system", model.system},
                       {"params", model.params},
                       {"messages", model::messages_to_json(model.messages)},
-                      {"capabilities", strings(model.capabilities)},
+                      {"capabilities", json_texts(model.capabilities)},
                       {"gguf", write_gguf(model.gguf)}};
   if (model.template_text) object["template"] = *model.template_text;
   if (model.model_info) object["model_info"] = *model.model_info;
   if (model.projector_info) object["projector_info"] = *model.projector_info;
   // A model's file may hold anything; whoever reads the card wants UTF-8.
   std::string text = utf8_repaired(json::serialize(object));
-  json::array licenses = strings(model.licenses);
+  json::array licenses = json_texts(model.licenses);
   if (text.size() + json::serialize(licenses).size() <= kCardBytesMax) {
     object["licenses"] = std::move(licenses);
     text = utf8_repaired(json::serialize(object));

@@ -15,25 +15,31 @@ constexpr size_t kPartsMax = 32;
 constexpr size_t kCopyingMax = 256;
 constexpr size_t kDemandsMax = 1024;
 
+// What stands in every runner's report as it is, under its name, for the writer and the reader.
+template <class Runner, class Each>
+void each_field(Runner& runner, Each&& each) {
+  each("context_length", runner.context_length);
+  each("slots", runner.slots);
+  each("running", runner.running);
+  each("queued", runner.queued);
+  each("size_bytes", runner.size_bytes);
+  each("loading", runner.loading);
+  each("load_progress", runner.load_progress);
+  each("graphics_bytes", runner.graphics_bytes);
+  each("on_card", runner.on_card);
+  each("output_rate", runner.output_rate);
+  each("prompt_rate", runner.prompt_rate);
+  each("pending_prompt_tokens", runner.pending_prompt_tokens);
+  each("pinned", runner.pinned);
+  each("value", runner.value);
+}
+
 json::object encode_runner(const RunnerInfo& runner) {
   json::object object{{"model", runner.model},
                       {"manifest", runner.manifest.str()},
                       {"stopping", runner.stopping},
-                      {"weights", runner.key.str()},
-                      {"context_length", runner.context_length},
-                      {"slots", runner.slots},
-                      {"running", runner.running},
-                      {"queued", runner.queued},
-                      {"size_bytes", runner.size_bytes},
-                      {"loading", runner.loading},
-                      {"load_progress", runner.load_progress},
-                      {"graphics_bytes", runner.graphics_bytes},
-                      {"on_card", runner.on_card},
-                      {"output_rate", runner.output_rate},
-                      {"prompt_rate", runner.prompt_rate},
-                      {"pending_prompt_tokens", runner.pending_prompt_tokens},
-                      {"pinned", runner.pinned},
-                      {"value", runner.value}};
+                      {"weights", runner.key.str()}};
+  each_field(runner, [&](auto name, auto value) { object[name] = value; });
   if (runner.rates_are_old) object["rates_are_old"] = true;
   if (runner.expires_ms) object["expires_ms"] = *runner.expires_ms;
   if (!runner.part_of.empty()) object["part_of"] = runner.part_of;
@@ -57,22 +63,9 @@ std::optional<RunnerInfo> decode_runner(const json::value& value) {
   fields.read("model", runner.model);
   if (const auto manifest = Digest::parse(fields.text("manifest"))) runner.manifest = *manifest;
   fields.read("stopping", runner.stopping);
-  fields.read("expires_ms", runner.expires_ms);
-  fields.read("context_length", runner.context_length);
-  fields.read("slots", runner.slots);
-  fields.read("running", runner.running);
-  fields.read("queued", runner.queued);
-  fields.read("size_bytes", runner.size_bytes);
-  fields.read("graphics_bytes", runner.graphics_bytes);
-  fields.read("on_card", runner.on_card);
-  fields.read("loading", runner.loading);
-  fields.read("load_progress", runner.load_progress);
-  fields.read("output_rate", runner.output_rate);
-  fields.read("prompt_rate", runner.prompt_rate);
+  each_field(runner, [&](auto name, auto& value) { fields.read(name, value); });
   fields.read("rates_are_old", runner.rates_are_old);
-  fields.read("pending_prompt_tokens", runner.pending_prompt_tokens);
-  fields.read("pinned", runner.pinned);
-  fields.read("value", runner.value);
+  fields.read("expires_ms", runner.expires_ms);
   fields.read("part_of", runner.part_of);
   if (const json::array* parts = fields.array("parts")) {
     for (const json::value& part : *parts) {

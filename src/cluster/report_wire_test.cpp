@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "cluster/members.h"
+
 namespace om::cluster {
 namespace {
 
@@ -47,6 +49,48 @@ TEST(ReportWire, TellsOfRatesThatAreOld) {
   ASSERT_EQ(read.runners.size(), 2U);
   EXPECT_TRUE(read.runners[0].rates_are_old);
   EXPECT_FALSE(read.runners[1].rates_are_old);
+}
+
+// Nodes of other versions read these names.
+TEST(ReportWire, MembersOfARunnerKeepTheirNames) {
+  NodeInfo node;
+  RunnerInfo& runner = node.runners.emplace_back();
+  runner.rates_are_old = true;
+  runner.expires_ms = 5;
+  runner.part_of = "n2";
+  runner.parts = {{"n3", 7}};
+  const std::string zero(64, '0');
+  EXPECT_EQ(
+      encode_report(node, false),
+      R"({"state":"ready","memory_total":0,"memory_used":0,"graphics_total":0,"graphics_used":0,)"
+      R"("disk_free":0,"cores":0,"processors":0E0,"load_rate":0E0,"copy_rate":0E0,)"
+      R"("runners":[{"model":"","manifest":"sha256:)" +
+          zero + R"(","stopping":false,"weights":"sha256:)" + zero +
+          R"(","context_length":0,"slots":0,"running":0,"queued":0,"size_bytes":0,"loading":false,)"
+          R"("load_progress":0E0,"graphics_bytes":0,"on_card":false,"output_rate":0E0,)"
+          R"("prompt_rate":0E0,"pending_prompt_tokens":0,"pinned":false,"value":0E0,)"
+          R"("rates_are_old":true,"expires_ms":5,"part_of":"n2",)"
+          R"("parts":[{"node":"n3","bytes":7}]}]})");
+}
+
+TEST(MemberWire, MembersKeepTheirNames) {
+  const Member member{.name = "n1",
+                      .peer = {"10.0.0.1", 11435},
+                      .draining = true,
+                      .voter = true,
+                      .asked = true,
+                      .etcd_client = "c",
+                      .etcd_peer = "p",
+                      .serial = "s",
+                      .version = "v",
+                      .joined_seconds = 9};
+  const std::string text = write_member(member);
+  EXPECT_EQ(text, R"({"name":"n1","host":"10.0.0.1","port":11435,"draining":true,"voter":true,)"
+                  R"("asked":true,"etcd_client":"c","etcd_peer":"p","serial":"s","version":"v",)"
+                  R"("joined_seconds":9})");
+  const auto read = read_member(text);
+  ASSERT_TRUE(read);
+  EXPECT_EQ(write_member(*read), text);
 }
 
 }  // namespace

@@ -1,3 +1,4 @@
+#include "base/json_fields.h"
 #include "model/json_text.h"
 #include "model/manifest.h"
 
@@ -40,12 +41,6 @@ std::vector<std::string> take_strings(boost::json::object& object, std::string_v
   return texts;
 }
 
-boost::json::array to_array(const std::vector<std::string>& texts) {
-  boost::json::array array;
-  for (const std::string& text : texts) array.emplace_back(text);
-  return array;
-}
-
 }  // namespace
 
 Result<Config> Config::parse(std::string_view json) {
@@ -74,7 +69,7 @@ std::string Config::to_json() const {
   if (model_families.empty()) {
     object["model_families"] = nullptr;
   } else {
-    object["model_families"] = to_array(model_families);
+    object["model_families"] = json_texts(model_families);
   }
   object["model_type"] = model_type;
   object["file_type"] = file_type;
@@ -84,7 +79,7 @@ std::string Config::to_json() const {
   put("renderer", renderer);
   put("parser", parser);
   put("requires", requires_version);
-  if (!capabilities.empty()) object["capabilities"] = to_array(capabilities);
+  if (!capabilities.empty()) object["capabilities"] = json_texts(capabilities);
   if (context_length != 0) object["context_length"] = context_length;
   if (embedding_length != 0) object["embedding_length"] = embedding_length;
   put("base_name", base_name);

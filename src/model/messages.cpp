@@ -1,17 +1,13 @@
 #include "model/messages.h"
 
 #include "base/base64.h"
+#include "base/json_fields.h"
 #include "model/json_text.h"
 
 namespace om::model {
 namespace {
 
 constexpr size_t kMessagesMax = 100'000;
-
-std::string text_of(const boost::json::object& object, std::string_view key) {
-  const auto* value = object.if_contains(key);
-  return value && value->is_string() ? std::string(value->get_string()) : std::string();
-}
 
 boost::json::object tool_call_to_json(const ToolCall& call) {
   boost::json::object function;
@@ -32,8 +28,8 @@ Result<ToolCall> parse_tool_call(const boost::json::value& value) {
   const auto* function = found ? found->if_object() : nullptr;
   if (!function) return fail(Errc::corrupt, "messages: a tool call has no function");
   ToolCall call;
-  call.id = text_of(*object, "id");
-  call.name = text_of(*function, "name");
+  call.id = JsonFields(*object).text("id");
+  call.name = JsonFields(*function).text("name");
   const auto* arguments = function->if_contains("arguments");
   call.arguments = arguments && arguments->is_object() ? write_json(*arguments) : "{}";
   return call;
@@ -42,12 +38,13 @@ Result<ToolCall> parse_tool_call(const boost::json::value& value) {
 Result<Message> parse_message(const boost::json::value& value) {
   const auto* object = value.if_object();
   if (!object) return fail(Errc::corrupt, "messages: an entry is not an object");
+  const JsonFields fields(*object);
   Message message;
-  message.role = text_of(*object, "role");
-  message.content = text_of(*object, "content");
-  message.thinking = text_of(*object, "thinking");
-  message.tool_name = text_of(*object, "tool_name");
-  message.tool_call_id = text_of(*object, "tool_call_id");
+  message.role = fields.text("role");
+  message.content = fields.text("content");
+  message.thinking = fields.text("thinking");
+  message.tool_name = fields.text("tool_name");
+  message.tool_call_id = fields.text("tool_call_id");
   const auto* images = object->if_contains("images");
   if (images && images->is_array()) {
     for (const auto& image : images->get_array()) {

@@ -30,32 +30,30 @@ Result<json::array> digests_of(const std::vector<std::string>& paths) {
   return digests;
 }
 
-void write(json::object& object, std::string_view name, const std::optional<int>& value) {
-  if (value) object[name] = *value;
+// Every member of RunnerOptions under its name, for the writer and the reader.
+template <class Options, class Each>
+void each_option(Options& options, Each&& each) {
+  each("num_ctx", options.num_ctx);
+  each("num_batch", options.num_batch);
+  each("num_gpu", options.num_gpu);
+  each("main_gpu", options.main_gpu);
+  each("num_thread", options.num_thread);
+  each("draft_num_predict", options.draft_num_predict);
+  each("use_mmap", options.use_mmap);
 }
 
 json::object encode_options(const model::RunnerOptions& runner) {
   json::object object;
-  write(object, "num_ctx", runner.num_ctx);
-  write(object, "num_batch", runner.num_batch);
-  write(object, "num_gpu", runner.num_gpu);
-  write(object, "main_gpu", runner.main_gpu);
-  write(object, "num_thread", runner.num_thread);
-  write(object, "draft_num_predict", runner.draft_num_predict);
-  if (runner.use_mmap) object["use_mmap"] = *runner.use_mmap;
+  each_option(runner, [&](auto name, const auto& value) {
+    if (value) object[name] = *value;
+  });
   return object;
 }
 
 model::RunnerOptions decode_runner(const json::object& object) {
   const JsonFields fields(object);
   model::RunnerOptions runner;
-  fields.read("num_ctx", runner.num_ctx);
-  fields.read("num_batch", runner.num_batch);
-  fields.read("num_gpu", runner.num_gpu);
-  fields.read("main_gpu", runner.main_gpu);
-  fields.read("num_thread", runner.num_thread);
-  fields.read("draft_num_predict", runner.draft_num_predict);
-  fields.read("use_mmap", runner.use_mmap);
+  each_option(runner, [&](auto name, auto& value) { fields.read(name, value); });
   return runner;
 }
 

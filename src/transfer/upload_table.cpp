@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <boost/json.hpp>
 
+#include "base/json_fields.h"
 #include "base/log.h"
 #include "io/wall_time.h"
 
@@ -13,11 +14,6 @@ constexpr uint64_t kFileBytesMax = 1 << 20;
 constexpr size_t kUrlBytesMax = 8 * 1024;
 constexpr int64_t kSecondsMax = 9'000'000'000;  // More than a WallTime counts up to.
 constexpr unsigned kOwnerOnly = 0600;
-
-std::string text_of(const boost::json::object& entry, std::string_view name) {
-  const auto* value = entry.if_contains(name);
-  return value && value->is_string() ? std::string(value->get_string()) : std::string();
-}
 
 }  // namespace
 
@@ -69,7 +65,7 @@ io::Task<void> UploadTable::load() {
     const auto* seen = entry ? entry->if_contains("seen") : nullptr;
     if (!seen || !seen->is_int64()) continue;
     if (seen->get_int64() < 0 || seen->get_int64() > kSecondsMax) continue;
-    std::string blob = text_of(*entry, "blob"), url = text_of(*entry, "url");
+    std::string blob = JsonFields(*entry).text("blob"), url = JsonFields(*entry).text("url");
     if (blob.empty() || url.empty()) continue;
     uploads_[std::move(blob)] = {std::move(url),
                                  io::WallTime(std::chrono::seconds(seen->get_int64()))};

@@ -6,6 +6,7 @@
 #include "app/cli/terminal.h"
 #include "app/revision.h"
 #include "base/duration.h"
+#include "base/json_fields.h"
 #include "base/strings.h"
 #include "base/version.h"
 #include "io/wall_time.h"
@@ -26,8 +27,7 @@ void print_done(const Cli& cli, std::string_view line) {
 void print_json(const json::value& value) { print(json::serialize(value) + "\n"); }
 
 std::string text_of(const json::object& object, std::string_view key) {
-  const json::value* value = object.if_contains(key);
-  return value != nullptr && value->is_string() ? std::string(value->as_string()) : "";
+  return JsonFields(object).text(key);
 }
 
 uint64_t number_of(const json::object& object, std::string_view key) {

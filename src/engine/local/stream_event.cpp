@@ -4,6 +4,7 @@
 #include <boost/json.hpp>
 #include <charconv>
 
+#include "base/json_fields.h"
 #include "base/memory/arena.h"
 #include "base/utf8.h"
 
@@ -102,20 +103,15 @@ double real(const json::object& object, std::string_view name) {
   return error ? 0 : result;
 }
 
-std::string text_of(const json::object& object, std::string_view name) {
-  const json::value* value = object.if_contains(name);
-  return value && value->is_string() ? std::string(value->get_string()) : std::string();
-}
-
 // The token's own bytes: "token" is cut to valid UTF-8, "bytes" is not.
 std::string token_bytes(const json::object& object) {
   const json::value* bytes = object.if_contains("bytes");
-  if (!bytes || !bytes->is_array()) return text_of(object, "token");
+  if (!bytes || !bytes->is_array()) return JsonFields(object).text("token");
   std::string text;
   for (const json::value& byte : bytes->get_array()) {
     boost::system::error_code error;
     text += static_cast<char>(byte.to_number<uint8_t>(error));
-    if (error) return text_of(object, "token");
+    if (error) return JsonFields(object).text("token");
   }
   return text;
 }
@@ -137,8 +133,8 @@ model::Logprob read_logprob(const json::object& entry) {
 
 void read_final(const json::object& object, StreamEvent& event) {
   event.kind = StreamEvent::Kind::final;
-  event.stop_type = text_of(object, "stop_type");
-  event.stop_word = text_of(object, "stopping_word");
+  event.stop_type = JsonFields(object).text("stop_type");
+  event.stop_word = JsonFields(object).text("stopping_word");
   const json::value* timings = object.if_contains("timings");
   if (!timings || !timings->is_object()) return;
   const json::object& times = timings->get_object();
@@ -151,7 +147,7 @@ Result<StreamEvent> read_error(const json::value& error) {
   StreamEvent event;
   event.kind = StreamEvent::Kind::error;
   if (error.is_object()) {
-    event.text = text_of(error.get_object(), "message");
+    event.text = JsonFields(error.get_object()).text("message");
     event.code = static_cast<int>(number(error.get_object(), "code"));
   } else if (error.is_string()) {
     event.text = error.get_string();
@@ -223,7 +219,7 @@ Result<StreamEvent> parse_event(std::string_view text) {
     }
     return event;
   }
-  event.text = text_of(object, "content");
+  event.text = JsonFields(object).text("content");
   if (const json::value* tokens = object.if_contains("tokens"); tokens && tokens->is_array()) {
     for (const json::value& token : tokens->get_array()) {
       event.tokens.push_back(token.to_number<Token>(failed));

@@ -16,45 +16,36 @@ namespace json = boost::json;
 
 constexpr size_t kDepthMax = 16;
 
-json::array strings(const std::vector<std::string>& texts) {
-  json::array array;
-  for (const std::string& text : texts) array.emplace_back(text);
-  return array;
+// Every number of a Sampling under its name, for the writer and the reader.
+template <class Sampling, class Each>
+void each_number(Sampling& s, Each&& each) {
+  each("num_predict", s.num_predict);
+  each("num_keep", s.num_keep);
+  each("top_k", s.top_k);
+  each("top_p", s.top_p);
+  each("min_p", s.min_p);
+  each("typical_p", s.typical_p);
+  each("temperature", s.temperature);
+  each("repeat_last_n", s.repeat_last_n);
+  each("repeat_penalty", s.repeat_penalty);
+  each("presence_penalty", s.presence_penalty);
+  each("frequency_penalty", s.frequency_penalty);
+  each("seed", s.seed);
 }
 
-json::object encode_sampling(const model::Sampling& s) {
-  return {{"num_predict", s.num_predict},
-          {"num_keep", s.num_keep},
-          {"top_k", s.top_k},
-          {"top_p", s.top_p},
-          {"min_p", s.min_p},
-          {"typical_p", s.typical_p},
-          {"temperature", s.temperature},
-          {"repeat_last_n", s.repeat_last_n},
-          {"repeat_penalty", s.repeat_penalty},
-          {"presence_penalty", s.presence_penalty},
-          {"frequency_penalty", s.frequency_penalty},
-          {"seed", s.seed},
-          {"stop", strings(s.stop)}};
+json::object encode_sampling(const model::Sampling& sampling) {
+  json::object object;
+  each_number(sampling, [&](auto name, auto number) { object[name] = number; });
+  object["stop"] = json_texts(sampling.stop);
+  return object;
 }
 
 model::Sampling decode_sampling(const json::object& object) {
   const JsonFields fields(object);
-  model::Sampling s;
-  fields.read("num_predict", s.num_predict);
-  fields.read("num_keep", s.num_keep);
-  fields.read("top_k", s.top_k);
-  fields.read("top_p", s.top_p);
-  fields.read("min_p", s.min_p);
-  fields.read("typical_p", s.typical_p);
-  fields.read("temperature", s.temperature);
-  fields.read("repeat_last_n", s.repeat_last_n);
-  fields.read("repeat_penalty", s.repeat_penalty);
-  fields.read("presence_penalty", s.presence_penalty);
-  fields.read("frequency_penalty", s.frequency_penalty);
-  fields.read("seed", s.seed);
-  s.stop = fields.texts("stop");
-  return s;
+  model::Sampling sampling;
+  each_number(sampling, [&](auto name, auto& number) { fields.read(name, number); });
+  sampling.stop = fields.texts("stop");
+  return sampling;
 }
 
 json::object encode_constraint(const Constraint& constraint) {
@@ -66,7 +57,7 @@ json::object encode_constraint(const Constraint& constraint) {
           {"grammar", constraint.grammar},
           {"grammar_lazy", constraint.grammar_lazy},
           {"grammar_triggers", std::move(triggers)},
-          {"preserved_tokens", strings(constraint.preserved_tokens)},
+          {"preserved_tokens", json_texts(constraint.preserved_tokens)},
           {"generation_prompt", constraint.generation_prompt},
           {"tool_grammar", constraint.tool_grammar}};
 }
@@ -118,6 +109,17 @@ bool read_pair(const json::value& value, std::string& token, double& logprob) {
   token = (*pair)[0].get_string();
   logprob = (*pair)[1].to_number<double>();
   return true;
+}
+
+template <class Properties, class Each>
+void each_property(Properties& properties, Each&& each) {
+  each("context_length", properties.context_length);
+  each("slots", properties.slots);
+  each("media_marker", properties.media_marker);
+  each("vision", properties.vision);
+  each("audio", properties.audio);
+  each("embedding", properties.embedding);
+  each("resident_bytes", properties.resident_bytes);
 }
 
 Errc errc_named(std::string_view name) {
@@ -265,25 +267,15 @@ Piece decode_piece(const json::object& line) {
 }
 
 json::object encode_properties(const Properties& properties) {
-  return {{"context_length", properties.context_length},
-          {"slots", properties.slots},
-          {"media_marker", properties.media_marker},
-          {"vision", properties.vision},
-          {"audio", properties.audio},
-          {"embedding", properties.embedding},
-          {"resident_bytes", properties.resident_bytes}};
+  json::object object;
+  each_property(properties, [&](auto name, const auto& value) { object[name] = value; });
+  return object;
 }
 
 Properties decode_properties(const json::object& object) {
   const JsonFields fields(object);
   Properties properties;
-  fields.read("context_length", properties.context_length);
-  fields.read("slots", properties.slots);
-  fields.read("media_marker", properties.media_marker);
-  fields.read("vision", properties.vision);
-  fields.read("audio", properties.audio);
-  fields.read("embedding", properties.embedding);
-  fields.read("resident_bytes", properties.resident_bytes);
+  each_property(properties, [&](auto name, auto& value) { fields.read(name, value); });
   return properties;
 }
 
