@@ -12,16 +12,12 @@ namespace json = boost::json;
 
 namespace {
 
-// Clients of this API ask every model to think; one that cannot answers without, as Ollama's does.
-// What a foreign server's model can is not known here: it thinks as that server has it think.
-void drop_thinking_if_unable(const Dependencies& node, model::ChatRequest& request) {
+// Clients of this API ask every model to think. What a foreign server's model can is not known
+// here: it thinks as that server has it think.
+void leave_foreign_thinking(const Dependencies& node, model::ChatRequest& request) {
   if (!request.common.think.enabled) return;
   const Result<model::Name> name = model::Name::parse(request.common.model);
-  if (name) {
-    const Result<std::shared_ptr<const store::Model>> model = node.store.load(*name);
-    if (model && (*model)->can("thinking")) return;
-  }
-  request.common.think = model::Think{};
+  if (!name || !node.store.load(*name)) request.common.think = model::Think{};
 }
 
 io::Task<Result<void>> write_ping(Context& context, MessageStream& stream) {
@@ -49,7 +45,7 @@ io::Task<Result<void>> create_message(const Dependencies& node, Context& context
   CO_TRY(model::ChatRequest request, parse_messages_request(body, MessagesUse::generate));
   context.model = request.common.model;
   CO_TRY_VOID(note_caller(request.common, context, node.settings));
-  drop_thinking_if_unable(node, request);
+  leave_foreign_thinking(node, request);
   bool streamed = request.common.stream;
   MessageHead head{.id = make_head(node, context, "msg_", "").id,
                    .model = request.common.model,
@@ -68,7 +64,7 @@ io::Task<Result<void>> count_tokens(const Dependencies& node, Context& context) 
   CO_TRY(json::object body, co_await read_object(node, context));
   CO_TRY(model::ChatRequest request, parse_messages_request(body, MessagesUse::count_tokens));
   context.model = request.common.model;
-  drop_thinking_if_unable(node, request);
+  leave_foreign_thinking(node, request);
   const int64_t estimate = estimate_input_tokens(request);
   auto tokens = co_await node.generation.count_tokens(std::move(request), context.call());
   // Of a foreign server's model. Clients want a number, to see that a conversation grows too long.

@@ -324,7 +324,8 @@ Result<void> parse_thinking(const Fields& fields, model::RequestCommon& common) 
     TRY(auto type, thinking->required_string("type"));
     // New kinds come with new models of Anthropic's: of one that is not known the model decides.
     const bool enabled = type == "enabled" || type == "adaptive" || type == "between_tools";
-    common.think = model::Think{.is_set = enabled || type == "disabled", .enabled = enabled};
+    common.think =
+        model::Think{.is_set = enabled || type == "disabled", .enabled = enabled, .if_able = true};
   }
   TRY(auto output, fields.object("output_config"));
   if (output) {

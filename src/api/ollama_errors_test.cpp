@@ -25,9 +25,16 @@ const std::vector<Case> kCases = {
     {"POST", "/api/chat", R"({"model":"m",)", 400, "unexpected EOF"},
     {"POST", "/api/chat", R"({"model":1})", 400,
      "json: cannot unmarshal number into Go struct field ChatRequest.model of type string"},
-    {"POST", "/api/chat", R"({"model":"m","messages":[{"role":"user","content":[]}]})", 400,
+    {"POST", "/api/chat", R"({"model":"m","messages":[{"role":"user","content":["x"]}]})", 400,
      "json: cannot unmarshal array into Go struct field ChatRequest.messages.content of type "
      "string"},
+    {"POST", "/api/chat", R"({"model":"m","messages":[{"role":"user","content":1}]})", 400,
+     "json: cannot unmarshal number into Go struct field ChatRequest.messages.content of type "
+     "string"},
+    {"POST", "/api/chat",
+     R"({"model":"m","messages":[{"tool_calls":[{"function":{"arguments":[]}}]}]})", 400,
+     "json: cannot unmarshal array into Go struct field "
+     "ChatRequest.messages.tool_calls.function.arguments of type map[string]interface {}"},
     {"POST", "/api/generate", R"({"model":"m","stream":"no"})", 400,
      "json: cannot unmarshal string into Go struct field GenerateRequest.stream of type bool"},
     {"POST", "/api/chat", "[1]", 400,

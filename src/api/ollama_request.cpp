@@ -1,9 +1,9 @@
 #include "api/ollama_request.h"
 
+#include "api/openai_content.h"
 #include "api/request_limits.h"
 #include "base/base64.h"
 #include "base/strings.h"
-#include "model/json_text.h"
 #include "model/request_fields.h"
 
 namespace om::api {
@@ -19,15 +19,44 @@ void read_keep_alive(ObjectReader& reader, model::KeepAlive& target) {
   if (!parsed) reader.check(fail(std::move(parsed).error()));
 }
 
+// As browsers give it: "data:image/png;base64,...".
+std::string_view without_data_prefix(std::string_view text) {
+  constexpr std::string_view kMark = ";base64,";
+  const size_t mark = text.starts_with("data:") ? text.find(kMark) : text.npos;
+  return mark == text.npos ? text : text.substr(mark + kMark.size());
+}
+
 void read_images(ObjectReader& reader, std::vector<std::string>& target) {
   const json::array* images = reader.array("images", "[]api.ImageData");
   if (!images) return;
   for (const json::value& image : *images) {
     if (!image.is_string()) return reader.refuse("images", image, "api.ImageData");
-    Result<std::string> bytes = base64_decode(image.get_string());
+    Result<std::string> bytes = base64_decode(without_data_prefix(image.get_string()));
     if (!bytes) return reader.check(fail(std::move(bytes).error()));
     target.push_back(std::move(*bytes));
   }
+}
+
+// A text, or a list of parts as OpenAI's API has them: some clients send all servers the same.
+void read_content(ObjectReader& reader, model::Message& message) {
+  const json::value* content = reader.find("content");
+  const json::array* parts = content ? content->if_array() : nullptr;
+  if (!parts) return reader.read("content", message.content);
+  for (size_t i = 0; i < parts->size(); i++) {
+    const json::object* part = (*parts)[i].if_object();
+    if (!part) return reader.refuse("content", *content, "string");
+    const Fields fields(*part, fmt::format("{}[{}]", reader.path("content"), i));
+    reader.check(add_openai_part(fields, message));
+  }
+}
+
+// An object, or its text.
+void read_arguments(ObjectReader& reader, std::string& target) {
+  const json::value* value = reader.find("arguments");
+  if (value && !value->is_object() && !value->is_string()) {
+    return reader.refuse("arguments", *value, "map[string]interface {}");
+  }
+  target = past_arguments(value);
 }
 
 void read_tool_calls(ObjectReader& reader, std::vector<model::ToolCall>& target) {
@@ -40,9 +69,7 @@ void read_tool_calls(ObjectReader& reader, std::vector<model::ToolCall>& target)
     if (const json::value* function = call_reader.find("function")) {
       ObjectReader function_reader("ChatRequest", *function, call_reader.path("function"));
       function_reader.read("name", call.name);
-      json::object arguments;
-      function_reader.read("arguments", arguments);
-      call.arguments = model::write_json(arguments);
+      read_arguments(function_reader, call.arguments);
       call_reader.check(function_reader.done());
     }
     if (call.arguments.empty()) call.arguments = "{}";
@@ -55,7 +82,7 @@ model::Message read_message(ObjectReader& reader) {
   model::Message message;
   reader.read("role", message.role);
   message.role = to_lower(message.role);
-  reader.read("content", message.content);
+  read_content(reader, message);
   reader.read("thinking", message.thinking);
   read_images(reader, message.images);
   read_tool_calls(reader, message.tool_calls);

@@ -7,6 +7,7 @@
 #include "api/json_input.h"
 #include "base/base64.h"
 #include "base/strings.h"
+#include "model/json_text.h"
 
 namespace om::api {
 
@@ -46,10 +47,10 @@ void add_text(std::string_view text, model::Message& message) {
 Result<void> parse_content(const Fields& fields, model::Message& message) {
   const json::value* content = fields.find("content");
   if (!content) {
-    // Only a turn that called tools, or that had nothing but thoughts, may be without text.
-    if (message.role == "assistant" && (fields.has("tool_calls") || !message.thinking.empty())) {
-      return {};
-    }
+    // Clients send back what they gathered: nothing, of a turn that was cut while it thought or of
+    // a tool that has no result. To refuse it would end the conversation.
+    static constexpr std::string_view kMaySayNothing[] = {"assistant", "tool", "function"};
+    if (std::ranges::find(kMaySayNothing, message.role) != std::end(kMaySayNothing)) return {};
     return fail(Errc::invalid_argument, "'{}' must be a string or a list of parts, not null",
                 fields.where("content"));
   }
@@ -81,9 +82,7 @@ Result<void> parse_tool_calls(const Fields& fields, model::Message& message) {
     TRY(auto id, call.string("id"));
     parsed.id = id.value_or("");
     TRY(parsed.name, function->required_string("name"));
-    TRY(auto arguments, function->string("arguments"));
-    TRY(parsed.arguments,
-        parse_tool_arguments(arguments.value_or(""), function->where("arguments")));
+    parsed.arguments = past_arguments(function->find("arguments"));
     message.tool_calls.push_back(std::move(parsed));
   }
   return {};
@@ -123,6 +122,17 @@ Result<void> add_openai_part(const Fields& part, model::Message& message) {
     add_text(text, message);
     return {};
   }
+  // Of turns that another server answered.
+  if (type == "thinking" || type == "reasoning") {
+    const json::value* told = part.find(type);
+    const json::value* text = told ? told : part.find("text");
+    if (text && text->is_string()) message.thinking += std::string_view(text->get_string());
+    return {};
+  }
+  if (type == "file" || type == "input_file") {
+    add_text("[a file that this model cannot read]", message);
+    return {};
+  }
   if (type == "image_url" || type == "input_image") return add_image_part(part, message);
   if (type == "input_audio") return add_audio_part(part, message);
   return fail(Errc::invalid_argument, "'{}' is of type \"{}\", which is not supported",
@@ -154,14 +164,16 @@ void name_tool_results(std::vector<model::Message>& messages) {
   }
 }
 
-Result<std::string> parse_tool_arguments(std::string_view text, std::string_view where) {
-  if (text.empty()) return std::string("{}");
-  boost::system::error_code error;
-  json::value value = json::parse(text, error);
-  if (error || !value.is_object()) {
-    return fail(Errc::invalid_argument, "'{}' must be the text of a JSON object", where);
+std::string past_arguments(const json::value* given) {
+  if (!given || given->is_null()) return "{}";
+  if (given->is_object()) return model::write_json(*given);
+  if (const json::string* text = given->if_string()) {
+    boost::system::error_code failed;
+    const json::value read = json::parse(*text, failed);
+    if (!failed && read.is_object()) return std::string(*text);
+    if (trim(*text).empty() || (!failed && read.is_null())) return "{}";
   }
-  return std::string(text);
+  return model::write_json(json::object{{"arguments", *given}});
 }
 
 std::string_view tool_function_name(const json::value& tool) {
@@ -280,8 +292,10 @@ Result<model::Think> parse_reasoning_effort(std::string_view effort) {
                 "max)",
                 effort);
   }
-  return model::Think{
-      .is_set = true, .enabled = !found->second.empty(), .level = std::string(found->second)};
+  return model::Think{.is_set = true,
+                      .enabled = !found->second.empty(),
+                      .level = std::string(found->second),
+                      .if_able = true};
 }
 
 Result<std::string> decode_image_url(std::string_view url) {
@@ -291,12 +305,12 @@ Result<std::string> decode_image_url(std::string_view url) {
   }
   static constexpr std::string_view kPrefixes[] = {
       "data:image/jpeg;base64,", "data:image/jpg;base64,", "data:image/png;base64,",
-      "data:image/webp;base64,", "data:;base64,"};
+      "data:image/webp;base64,", "data:image/gif;base64,", "data:;base64,"};
   for (std::string_view prefix : kPrefixes) {
     if (url.starts_with(prefix)) return base64_decode(url.substr(prefix.size()));
   }
   return fail(Errc::invalid_argument,
-              "invalid image input: expected data:image/jpeg, png or webp with ;base64,");
+              "invalid image input: expected data:image/jpeg, png, webp or gif with ;base64,");
 }
 
 }  // namespace om::api

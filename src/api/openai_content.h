@@ -18,7 +18,8 @@ namespace om::api {
 // message without a name takes it from the call that it answers.
 Result<std::vector<model::Message>> parse_openai_messages(const boost::json::array& messages);
 
-// Adds one part ({"type":"text"|"image_url"|"input_audio"|"refusal",...}) to a message.
+// Adds one part ({"type":"text"|"image_url"|"input_audio"|"refusal",...}) to a message. Of a file
+// the model is told that it cannot be read: a refusal would end the conversation.
 Result<void> add_openai_part(const Fields& part, model::Message& message);
 
 // Checks the list and returns it in the shape the chat templates want.
@@ -32,11 +33,14 @@ Result<std::vector<boost::json::value>> parse_openai_tools(const boost::json::ar
 Result<std::string> take_openai_tool_choice(const boost::json::value& choice,
                                             std::vector<boost::json::value>& tools);
 
-// none -> off, minimal -> low, xhigh and ultra -> max; empty: not set.
+// none -> off, minimal -> low, xhigh and ultra -> max; empty: not set. Ignored by models that
+// cannot think, since clients have one setting for all models.
 Result<model::Think> parse_reasoning_effort(std::string_view effort);
 
-// An object's text, from the text that clients send back; an empty one stands for {}.
-Result<std::string> parse_tool_arguments(std::string_view text, std::string_view where);
+// Arguments of an earlier call as the text of a JSON object, which templates want. Null pointer,
+// null and an empty text give {}. Anything but an object, or the text of one, becomes the member
+// "arguments" of one, so that the conversation goes on.
+std::string past_arguments(const boost::json::value* given);
 
 // The name of a tool or tool choice; empty if it has none.
 std::string_view tool_function_name(const boost::json::value& tool);

@@ -3,6 +3,7 @@
 #include "api/openai_content.h"
 #include "api/request_limits.h"
 #include "model/json_text.h"
+#include "model/request_fields.h"
 
 namespace om::api {
 
@@ -58,19 +59,6 @@ Result<model::Format> parse_response_format(const Fields& fields) {
   return parse_schema(*schema, "schema");
 }
 
-// "reasoning" counts before "reasoning_effort", as in Ollama; an empty one is none.
-Result<model::Think> parse_effort(const Fields& fields) {
-  std::optional<std::string> effort;
-  TRY(auto reasoning, fields.object("reasoning"));
-  if (reasoning) {
-    TRY(effort, reasoning->string("effort"));
-  }
-  if (effort.value_or("").empty()) {
-    TRY(effort, fields.string("reasoning_effort"));
-  }
-  return parse_reasoning_effort(effort.value_or(""));
-}
-
 Result<model::LogprobRequest> parse_chat_logprobs(const Fields& fields) {
   TRY(auto enabled, fields.boolean("logprobs"));
   TRY(auto top, fields.integer("top_logprobs"));
@@ -121,7 +109,46 @@ Result<void> parse_tools(const Fields& fields, model::ChatRequest& request) {
   return {};
 }
 
+// What clients of Ollama, vLLM and llama-server say where OpenAI has an effort.
+Result<model::Think> parse_local_think(const Fields& fields) {
+  model::Think think;
+  if (const json::value* told = fields.find("think")) {
+    TRY(think, model::parse_think(*told));
+  } else {
+    TRY(auto keywords, fields.object("chat_template_kwargs"));
+    if (!keywords) return think;
+    TRY(auto enabled, keywords->boolean("enable_thinking"));
+    think.is_set = enabled.has_value();
+    think.enabled = enabled.value_or(false);
+  }
+  think.if_able = true;
+  return think;
+}
+
 }  // namespace
+
+Result<model::Think> parse_effort(const Fields& fields) {
+  std::optional<std::string> effort;
+  TRY(auto reasoning, fields.object("reasoning"));
+  if (reasoning) {
+    TRY(effort, reasoning->string("effort"));
+  }
+  if (effort.value_or("").empty()) {
+    TRY(effort, fields.string("reasoning_effort"));
+  }
+  if (effort.value_or("").empty()) return parse_local_think(fields);
+  return parse_reasoning_effort(*effort);
+}
+
+Result<void> parse_local_members(const Fields& fields, model::KeepAlive& keep_alive,
+                                 json::object& options) {
+  if (const json::value* told = fields.find("keep_alive")) {
+    TRY(keep_alive, model::parse_keep_alive(*told));
+  }
+  TRY_VOID(fields.object("options"));
+  if (const json::value* told = fields.find("options")) options = told->get_object();
+  return {};
+}
 
 Result<std::string> parse_model(const Fields& fields) {
   TRY(auto name, fields.string("model"));
@@ -156,7 +183,7 @@ Result<void> copy_token_limit(const Fields& fields, std::initializer_list<std::s
 
 void vary_seed(json::object& options, int index) {
   json::value* seed = options.if_contains("seed");
-  if (!seed || index == 0) return;
+  if (!seed || index == 0 || !seed->is_int64()) return;  // Of another type: refused later.
   // Through unsigned, which wraps where a signed sum would not be defined.
   *seed = static_cast<int64_t>(static_cast<uint64_t>(seed->as_int64()) + index);
 }
@@ -174,6 +201,7 @@ Result<ChatCompletion> parse_chat_completion(const json::object& body) {
   TRY(chat.request.messages, parse_openai_messages(*messages));
   TRY_VOID(check_messages(chat.request.messages));
   TRY_VOID(parse_tools(fields, chat.request));
+  TRY_VOID(parse_local_members(fields, common.keep_alive, common.options));
   TRY_VOID(parse_sampling(fields, common.options));
   TRY_VOID(copy_token_limit(fields, {"max_completion_tokens", "max_tokens"}, common.options));
   TRY(common.format, parse_response_format(fields));
@@ -192,8 +220,10 @@ Result<Completion> parse_completion(const json::object& body) {
   TRY(completion.prompts, parse_prompts(fields));
   TRY(auto suffix, fields.string("suffix"));
   completion.request.suffix = suffix.value_or("");
+  TRY_VOID(parse_local_members(fields, common.keep_alive, common.options));
   TRY_VOID(parse_sampling(fields, common.options));
   TRY_VOID(copy_token_limit(fields, {"max_tokens"}, common.options));
+  TRY(common.think, parse_effort(fields));
   TRY(common.logprobs, parse_completion_logprobs(fields));
   TRY(completion.choices, parse_choices(fields));
   TRY(auto best_of, fields.integer("best_of"));
@@ -217,7 +247,8 @@ Result<Embeddings> parse_embeddings(const json::object& body) {
     TRY_VOID(check_list_size(*list, kEmbeddingInputsMax, "input"));
     if (!list->front().is_string()) {
       return fail(Errc::invalid_argument,
-                  "'input' as token ids is not supported; send it as strings");
+                  "'input' as token ids is not supported; send it as strings (LangChain: "
+                  "check_embedding_ctx_length=False)");
     }
   }
   TRY(embeddings.request.input, fields.strings("input"));
@@ -231,6 +262,7 @@ Result<Embeddings> parse_embeddings(const json::object& body) {
     return fail(Errc::invalid_argument, "'dimensions' must be at least 1");
   }
   embeddings.request.dimensions = static_cast<int>(dimensions.value_or(0));
+  TRY_VOID(parse_local_members(fields, embeddings.request.keep_alive, embeddings.request.options));
   return embeddings;
 }
 

@@ -43,6 +43,13 @@ Result<Embeddings> parse_embeddings(const boost::json::object& body);
 
 // "model is required" if it is absent or empty.
 Result<std::string> parse_model(const Fields& fields);
+// "reasoning" goes before "reasoning_effort", as in Ollama; an empty one does not count. Without
+// either: Ollama's "think", or the "enable_thinking" of vLLM's and llama-server's clients.
+Result<model::Think> parse_effort(const Fields& fields);
+// Ollama's "keep_alive" and "options". Call before reading OpenAI's own members, which override
+// options.
+Result<void> parse_local_members(const Fields& fields, model::KeepAlive& keep_alive,
+                                 boost::json::object& options);
 // A JSON schema becomes the format; anything but an object is refused.
 Result<model::Format> parse_schema(const Fields& fields, std::string_view name);
 // num_predict from the first of these fields that is present; it must be positive.

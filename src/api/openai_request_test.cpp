@@ -65,6 +65,21 @@ TEST(ChatCompletionRequest, KeepsThePartsOfOneMessageTogether) {
   EXPECT_EQ(chat->request.messages[1].image_places, std::vector<size_t>{4});
 }
 
+TEST(ChatCompletionRequest, TakesPartsOfTurnsThatAnotherServerAnswered) {
+  auto chat = parse_chat_completion(body_of(R"({"model":"m","messages":[
+    {"role":"assistant","content":[{"type":"thinking","thinking":"hm","signature":"s"},
+      {"type":"reasoning","text":", so"},{"type":"thinking","thinking":[{"type":"text"}]},
+      {"type":"text","text":"Yes."}]},
+    {"role":"user","content":[{"type":"text","text":"and this?"},
+      {"type":"file","file":{"file_data":"x"}},
+      {"type":"image_url","image_url":{"url":"data:image/gif;base64,AAEC"}}]}]})"));
+  ASSERT_TRUE(chat.has_value()) << chat.error().what;
+  EXPECT_EQ(chat->request.messages[0].thinking, "hm, so");
+  EXPECT_EQ(chat->request.messages[0].content, "Yes.");
+  EXPECT_EQ(chat->request.messages[1].content, "and this?\n[a file that this model cannot read]");
+  EXPECT_EQ(chat->request.messages[1].images.size(), 1u);
+}
+
 TEST(ChatCompletionRequest, KeepsToolCallsAndNamesTheirResults) {
   auto chat = parse_chat_completion(body_of(R"({"model":"m","messages":[
     {"role":"user","content":"weather?"},
@@ -78,6 +93,36 @@ TEST(ChatCompletionRequest, KeepsToolCallsAndNamesTheirResults) {
   EXPECT_EQ(messages[1].tool_calls[0].arguments, R"({"z":1,"a":2})");
   EXPECT_EQ(messages[2].tool_name, "weather");
   EXPECT_EQ(messages[2].tool_call_id, "call_1");
+}
+
+TEST(ChatCompletionRequest, TakesTurnsThatSayNothing) {
+  auto chat = parse_chat_completion(body_of(R"({"model":"m","messages":[
+    {"role":"user","content":"hi"},{"role":"assistant","content":null},
+    {"role":"tool","tool_call_id":"a"},{"role":"function","name":"f","content":null}]})"));
+  ASSERT_TRUE(chat.has_value()) << chat.error().what;
+  ASSERT_EQ(chat->request.messages.size(), 4u);
+  for (size_t i = 1; i < 4; i++) EXPECT_EQ(chat->request.messages[i].content, "");
+  EXPECT_EQ(chat->request.messages[3].tool_name, "f");
+}
+
+TEST(ChatCompletionRequest, TakesArgumentsOfOldCallsAsWhoeverWroteThem) {
+  const std::pair<std::string_view, std::string_view> cases[] = {
+      {R"("{\"a\": 1}")", R"({"a": 1})"},
+      {R"({"b":2,"a":1})", R"({"b":2,"a":1})"},
+      {"null", "{}"},
+      {R"("")", "{}"},
+      {R"(" null ")", "{}"},
+      {R"("{\"a\": \"x")", R"({"arguments":"{\"a\": \"x"})"},
+      {R"("[1]")", R"({"arguments":"[1]"})"},
+      {"7", R"({"arguments":7})"}};
+  for (auto [given, expected] : cases) {
+    auto chat = parse_chat_completion(body_of(fmt::format(
+        R"({{"model":"m","messages":[{{"role":"assistant","tool_calls":[
+            {{"function":{{"name":"f","arguments":{}}}}}]}}]}})",
+        given)));
+    ASSERT_TRUE(chat.has_value()) << given << ": " << chat.error().what;
+    EXPECT_EQ(chat->request.messages[0].tool_calls[0].arguments, expected) << given;
+  }
 }
 
 TEST(ChatCompletionRequest, HonoursToolChoiceAndParallelCalls) {
@@ -162,6 +207,48 @@ TEST(ChatCompletionRequest, TakesAnEmptyEffortForNone) {
   }
 }
 
+TEST(ChatCompletionRequest, TakesWhatClientsOfLocalServersSendBesides) {
+  auto chat = parse_chat_completion(chat_with(
+      R"("keep_alive":"-1","options":{"num_ctx":8192,"seed":1,"temperature":1},"seed":2)"));
+  ASSERT_TRUE(chat.has_value()) << chat.error().what;
+  EXPECT_EQ(chat->request.common.keep_alive.duration, std::chrono::nanoseconds::max());
+  EXPECT_EQ(options_of(chat->request.common), R"({"num_ctx":8192,"seed":2,"temperature":1})");
+  auto completion = parse_completion(body_of(
+      R"({"model":"m","prompt":"a","max_tokens":5,"keep_alive":0,"think":false,
+          "options":{"num_predict":9}})"));
+  ASSERT_TRUE(completion.has_value()) << completion.error().what;
+  EXPECT_EQ(completion->request.common.keep_alive.duration, std::chrono::nanoseconds(0));
+  EXPECT_EQ(options_of(completion->request.common), R"({"num_predict":5})");
+  EXPECT_TRUE(completion->request.common.think.is_set);
+  auto embeddings = parse_embeddings(
+      body_of(R"({"model":"m","input":"a","keep_alive":"5m","options":{"num_ctx":512}})"));
+  ASSERT_TRUE(embeddings.has_value()) << embeddings.error().what;
+  EXPECT_EQ(embeddings->request.keep_alive.duration, std::chrono::minutes(5));
+  EXPECT_EQ(model::write_json(embeddings->request.options), R"({"num_ctx":512})");
+}
+
+TEST(ChatCompletionRequest, AsksAModelToThinkOnlyIfItCan) {
+  const std::tuple<std::string_view, bool, std::string_view> cases[] = {
+      {R"("think":true)", true, ""},
+      {R"("think":"high")", true, "high"},
+      {R"("think":false)", false, ""},
+      {R"("chat_template_kwargs":{"enable_thinking":true,"other":1})", true, ""},
+      {R"("chat_template_kwargs":{"enable_thinking":false})", false, ""},
+      {R"("think":false,"chat_template_kwargs":{"enable_thinking":true})", false, ""},
+      {R"("think":false,"reasoning_effort":"low")", true, "low"}};
+  for (auto [members, enabled, level] : cases) {
+    auto chat = parse_chat_completion(chat_with(members));
+    ASSERT_TRUE(chat.has_value()) << members << ": " << chat.error().what;
+    const model::Think& think = chat->request.common.think;
+    EXPECT_TRUE(think.is_set) << members;
+    EXPECT_EQ(think.enabled, enabled) << members;
+    EXPECT_EQ(think.level, level) << members;
+    EXPECT_TRUE(think.if_able) << members;
+  }
+  EXPECT_FALSE(parse_chat_completion(chat_with(R"("chat_template_kwargs":{"a":1})"))
+                   ->request.common.think.is_set);
+}
+
 struct ErrorCase {
   std::string_view members, text;
 };
@@ -179,6 +266,9 @@ TEST(ChatCompletionRequest, SaysWhatIsWrong) {
       {R"("stream":"yes")", "'stream' must be a boolean, not a string"},
       {R"("logprobs":true,"top_logprobs":21)", "top_logprobs must be between 0 and 20"},
       {R"("top_logprobs":1)", "'top_logprobs' needs 'logprobs' to be true"},
+      {R"("options":[])", "'options' must be an object, not a list"},
+      {R"("keep_alive":"soon")", "time: invalid duration \"soon\""},
+      {R"("think":"much")", "invalid think value: \"much\""},
       {R"("reasoning_effort":"huge")", "invalid reasoning value: 'huge'"},
       {R"("response_format":{"type":"xml"})", "'response_format.type' must be \"text\""},
       {R"("response_format":{"type":"json_schema"})", "'response_format.json_schema' is required"},
@@ -193,17 +283,14 @@ TEST(ChatCompletionRequest, SaysWhatIsWrong) {
       {R"("messages":[{"role":"user"}])",
        "'messages[0].content' must be a string or a list of parts, not null"},
       {R"("messages":[{"content":"x"}])", "'messages[0].role' is required"},
-      {R"("messages":[{"role":"user","content":[{"type":"file"}]}])",
-       "'messages[0].content[0].type' is of type \"file\", which is not supported"},
+      {R"("messages":[{"role":"user","content":[{"type":"video_url"}]}])",
+       "'messages[0].content[0].type' is of type \"video_url\", which is not supported"},
       {R"("messages":[{"role":"user","content":[{"type":"image_url","image_url":
           {"url":"https://example.com/a.png"}}]}])",
        "image URLs are not currently supported, please use base64 encoded data instead"},
       {R"("messages":[{"role":"user","content":[{"type":"image_url","image_url":
           {"url":"data:image/png;base64,?"}}]}])",
        "illegal base64 data at input byte 0"},
-      {R"("messages":[{"role":"assistant","tool_calls":[{"function":{"name":"f",
-          "arguments":"[]"}}]}])",
-       "'messages[0].tool_calls[0].function.arguments' must be the text of a JSON object"},
       {R"("model":"")", "model is required"},
       {R"("model":7)", "'model' must be a string, not a number"},
   };
@@ -285,6 +372,9 @@ TEST(Seeds, DifferBetweenChoicesOnlyIfGiven) {
   json::object none;
   vary_seed(none, 1);
   EXPECT_TRUE(none.empty());
+  json::object wrong{{"seed", "x"}};
+  vary_seed(wrong, 1);
+  EXPECT_EQ(wrong.at("seed"), "x");
 }
 
 }  // namespace

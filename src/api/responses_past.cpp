@@ -84,9 +84,7 @@ std::string arguments_of(const Fields& item, std::string_view member) {
 // Both in one item.
 Result<void> add_mcp_call(const Fields& item, std::vector<model::Message>& messages) {
   TRY(const std::string name, item.required_string("name"));
-  std::string arguments = text_of(item, "arguments");
-  TRY(arguments, parse_tool_arguments(arguments, item.where("arguments")));
-  TRY_VOID(add_call(item, name, std::move(arguments), messages));
+  TRY_VOID(add_call(item, name, past_arguments(item.find("arguments")), messages));
   std::string output = text_of(item, "output");
   if (item.has("error")) output += "Error: " + text_of(item, "error");
   return add_result(item, std::move(output), messages);

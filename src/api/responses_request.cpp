@@ -59,8 +59,7 @@ Result<void> add_call(const Fields& item, bool is_custom, std::vector<model::Mes
     TRY(const std::string input, item.required_string("input"));
     call.arguments = custom_arguments(input);
   } else {
-    TRY(auto arguments, item.string("arguments"));
-    TRY(call.arguments, parse_tool_arguments(arguments.value_or(""), item.where("arguments")));
+    call.arguments = past_arguments(item.find("arguments"));
   }
   last_turn(messages, true).tool_calls.push_back(std::move(call));
   return {};
@@ -132,19 +131,14 @@ Result<model::Format> parse_text_format(const Fields& fields) {
 }
 
 Result<void> parse_options(const Fields& fields, model::RequestCommon& common) {
+  TRY_VOID(parse_local_members(fields, common.keep_alive, common.options));
   TRY_VOID(fields.copy_number("temperature", common.options, "temperature"));
   TRY_VOID(fields.copy_number("top_p", common.options, "top_p"));
   TRY_VOID(fields.copy_number("frequency_penalty", common.options, "frequency_penalty"));
   TRY_VOID(fields.copy_number("presence_penalty", common.options, "presence_penalty"));
   TRY_VOID(copy_token_limit(fields, {"max_output_tokens"}, common.options));
   TRY(common.format, parse_text_format(fields));
-  TRY(auto reasoning, fields.object("reasoning"));
-  if (reasoning) {
-    TRY(auto effort, reasoning->string("effort"));
-    if (effort) {
-      TRY(common.think, parse_reasoning_effort(*effort));
-    }
-  }
+  TRY(common.think, parse_effort(fields));
   TRY(auto include, fields.strings("include"));
   TRY(auto top, fields.integer("top_logprobs"));
   TRY_VOID(check_top_logprobs(top.value_or(0)));

@@ -110,7 +110,7 @@ TEST(ResponsesRequest, JoinsTheItemsOfOneTurn) {
     {"type":"reasoning","summary":[{"type":"summary_text","text":"look it up"}]},
     {"type":"message","role":"assistant","content":[{"type":"output_text","text":"wait"}]},
     {"type":"function_call","call_id":"c1","name":"f","arguments":"{\"a\":1}"},
-    {"type":"function_call","call_id":"c2","name":"g","arguments":""},
+    {"type":"function_call","call_id":"c2","name":"g","arguments":"{\"cut"},
     {"type":"function_call_output","call_id":"c1","output":"sunny"},
     {"type":"function_call_output","call_id":"c2","output":[{"type":"input_text","text":"warm"}]},
     {"type":"message","role":"assistant","content":"It is sunny."},
@@ -123,7 +123,7 @@ TEST(ResponsesRequest, JoinsTheItemsOfOneTurn) {
   EXPECT_EQ(turn.thinking, "look it up");
   EXPECT_EQ(turn.content, "wait");
   ASSERT_EQ(turn.tool_calls.size(), 2u);
-  EXPECT_EQ(turn.tool_calls[1].arguments, "{}");
+  EXPECT_EQ(turn.tool_calls[1].arguments, R"({"arguments":"{\"cut"})");
   EXPECT_EQ((*messages)[2].tool_name, "f");
   EXPECT_EQ((*messages)[3].content, "warm");
   EXPECT_EQ((*messages)[4].content, "It is sunny.");
@@ -232,8 +232,8 @@ TEST(ResponsesRequest, SaysWhatIsWrong) {
        "input[0].type: unknown input item type: \"x\""},
       {R"({"model":"m","input":[{"type":"additional_tools","role":"developer","tools":[]}]})",
        "input[0].type: unknown input item type: \"additional_tools\""},
-      {R"({"model":"m","input":[{"role":"user","content":[{"type":"input_file"}]}]})",
-       "'input[0].content[0].type' is of type \"input_file\", which is not supported"},
+      {R"({"model":"m","input":[{"role":"user","content":[{"type":"input_video"}]}]})",
+       "'input[0].content[0].type' is of type \"input_video\", which is not supported"},
       {R"({"model":"m","input":[{"type":"function_call","name":"f"}]})",
        "'input[0].call_id' is required"},
       {R"({"model":"m","input":"x","previous_response_id":"r"})",

@@ -98,6 +98,8 @@ TEST(Generate, LeavesARawAnswerWholeWhereNoThoughtIsWanted) {
   bench.shelf.add("m");
   request.common.think.enabled = true;
   EXPECT_EQ(bench.generate(request).error->what, "\"m\" does not support thinking");
+  request.common.think.if_able = true;
+  EXPECT_EQ(bench.generate(request).whole.content, "<think>hmm</think>Yes.");
 }
 
 }  // namespace

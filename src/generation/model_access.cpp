@@ -56,8 +56,7 @@ Result<void> check_purpose(const store::Model& model, std::string_view asked, Pu
   if (purpose == Purpose::embed) {
     if (embeds) return {};
     return fail(Errc::unsupported,
-                "This server does not support embeddings. Start it with `--embeddings` "
-                "(\"{}\" is not an embedding model)",
+                "\"{}\" is not an embedding model: this server does not support embeddings of it",
                 asked);
   }
   if (embeds && !model.can("completion")) {
@@ -91,6 +90,7 @@ Result<model::Think> settle_think(const model::Think& asked, bool thinks, const 
     return model::Think{.is_set = true, .enabled = true, .level = {}};
   }
   if (asked.enabled && !thinks) {
+    if (asked.if_able) return model::Think{};
     return fail(Errc::invalid_argument, "\"{}\" does not support thinking", name);
   }
   model::Think think = asked;

@@ -43,7 +43,8 @@ struct Message {
 struct Think {
   bool is_set = false;
   bool enabled = false;
-  std::string level;  // "low", "medium", "high", "max", or empty.
+  std::string level;     // "low", "medium", "high", "max", or empty.
+  bool if_able = false;  // A model that cannot is to answer without, rather than to refuse.
 };
 
 // The shape the answer must have.
@@ -164,6 +165,7 @@ struct Embedding {
   std::string node;  // That made it; empty: this one.
   std::vector<std::vector<float>> vectors;
   int64_t prompt_tokens = 0;
+  size_t texts_cut = 0;  // To what the model reads at once.
   std::chrono::nanoseconds total{}, load{};
 };
 

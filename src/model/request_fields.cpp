@@ -39,14 +39,10 @@ Result<KeepAlive> parse_keep_alive(const boost::json::value& value) {
   if (!value.is_string()) {
     return fail(Errc::invalid_argument, "Unsupported type: '{}'", type_name(value));
   }
-  TRY(auto duration, parse_duration(value.get_string()));
+  if (value.get_string().empty()) return keep_alive;
+  TRY(const nanoseconds duration, parse_duration_or_seconds(value.get_string()));
   keep_alive.duration = duration < nanoseconds(0) ? kForever : duration;
   return keep_alive;
-}
-
-Result<nanoseconds> parse_keep_alive_text(std::string_view text) {
-  TRY(auto duration, parse_duration_or_seconds(text));
-  return duration < nanoseconds(0) ? kForever : duration;
 }
 
 Result<Think> parse_think(const boost::json::value& value) {

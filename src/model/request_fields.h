@@ -4,7 +4,6 @@
 
 #include <boost/json.hpp>
 #include <chrono>
-#include <string_view>
 
 #include "base/result.h"
 #include "model/chat.h"
@@ -14,13 +13,11 @@ namespace om::model {
 // Longer than anyone waits; negative durations mean this.
 inline constexpr std::chrono::nanoseconds kForever = std::chrono::nanoseconds::max();
 
-// keep_alive: a Go duration, or a number of seconds (fractions cut off); negative is forever; null
-// leaves it as it is. What comes back is never negative.
+// keep_alive: a number of seconds, or a text: a Go duration, or whole seconds, as the settings of
+// many clients give them. Negative is forever; null and "" leave it as it is. What comes back is
+// never negative.
 // invalid_argument: as om::parse_duration, or `Unsupported type: 'bool'`.
 Result<KeepAlive> parse_keep_alive(const boost::json::value& value);
-
-// The same from the text of OLLAMA_KEEP_ALIVE: a Go duration or whole seconds.
-Result<std::chrono::nanoseconds> parse_keep_alive_text(std::string_view text);
 
 // think: true, false, "low", "medium", "high", "max" (or "true", "false"); null is not set.
 // invalid_argument: `invalid think value: "x" (must be ...)`, `think must be a boolean or ...`.

@@ -20,9 +20,9 @@ TEST(KeepAlive, TakesDurationsAndSeconds) {
   EXPECT_EQ(parse_keep_alive(-0.5)->duration, kForever);
   EXPECT_EQ(parse_keep_alive("-1s")->duration, kForever);
   EXPECT_EQ(parse_keep_alive(1e300)->duration, kForever);
-  EXPECT_EQ(parse_keep_alive_text("60"), 60s);
-  EXPECT_EQ(parse_keep_alive_text("-1"), kForever);
-  EXPECT_EQ(parse_keep_alive_text("1h"), 3600s);
+  EXPECT_EQ(parse_keep_alive("300")->duration, 300s);  // Clients' settings are texts.
+  EXPECT_EQ(parse_keep_alive("-1")->duration, kForever);
+  EXPECT_FALSE(parse_keep_alive("")->duration);
 }
 
 TEST(KeepAlive, RefusesInOllamasWords) {
@@ -60,7 +60,7 @@ TEST(Format, TakesJsonOrASchema) {
 
 RC_GTEST_PROP(KeepAliveProperty, NeverNegativeWhateverTheText, (const std::string& text)) {
   auto parsed = parse_keep_alive(boost::json::value(text));
-  RC_ASSERT(!parsed.has_value() || *parsed->duration >= 0s);
+  RC_ASSERT(!parsed.has_value() || parsed->duration.value_or(0s) >= 0s);
 }
 
 }  // namespace

@@ -27,7 +27,7 @@ FOLDER = CACHE / "models/all-minilm-l6-v2"
 WIDTH, CONTEXT = 384, 512
 SENTENCE = "the cat sits outside in the garden"
 LONG = "word " * 3000
-NOT_AN_EMBEDDER = "This server does not support embeddings. Start it with `--embeddings`"
+NOT_AN_EMBEDDER = f'"{CHAT_MODEL}" is not an embedding model'
 
 
 def length(vector):
@@ -178,7 +178,6 @@ class Embeddings(NodeCase):
             error = self.refused(path, {"model": CHAT_MODEL, **body})
             self.assertEqual(error.status, status)
             self.assertTrue(error.text.startswith(NOT_AN_EMBEDDER), error.text)
-            self.assertIn(CHAT_MODEL, error.text)
         error = self.refused("/v1/embeddings", {"model": CHAT_MODEL, "input": "a"})
         self.assertEqual(error.status, 400)
 

@@ -147,7 +147,7 @@ test('errors', async () => {
     OpenAI.NotFoundError)
   await assert.rejects(node.chat.completions.create({ model, messages, tools: [tool] }),
     (error) => error instanceof OpenAI.BadRequestError && /not support tools/.test(error.message))
-  await assert.rejects(node.chat.completions.create({ model, messages, reasoning_effort: 'high' }),
-    (error) => error instanceof OpenAI.BadRequestError && /not support think/.test(error.message))
+  await assert.rejects(node.chat.completions.create({ model, messages, reasoning_effort: 'much' }),
+    (error) => error instanceof OpenAI.BadRequestError && /invalid reasoning/.test(error.message))
   await assert.rejects(node.responses.create({ model, input: 7 }), OpenAI.BadRequestError)
 })

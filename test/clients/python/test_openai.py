@@ -244,13 +244,20 @@ def test_responses_call_tools_of_every_kind(gpt, tools_model):
         assert answer.output
 
 
+def test_a_model_that_cannot_think_answers_without(gpt):
+    ask = dict(model=CHAT, messages=HELLO, max_tokens=2, reasoning_effort="high")
+    assert gpt.chat.completions.create(**ask).choices[0].message.content
+    assert gpt.responses.create(model=CHAT, input="Hi", max_output_tokens=2,
+                                reasoning={"effort": "high"}).output_text
+
+
 def test_errors_have_openais_shape(gpt):
     with pytest.raises(openai.NotFoundError) as missing:
         gpt.chat.completions.create(model="no-such-model", messages=HELLO)
     assert missing.value.type == "not_found_error"
     assert "no-such-model" in missing.value.message
     bad = [dict(messages=[]), dict(temperature="hot"), dict(n=99), dict(max_tokens=0),
-           dict(tools=[WEATHER]), dict(reasoning_effort="high"), dict(stop=[1])]
+           dict(tools=[WEATHER]), dict(reasoning_effort="much"), dict(stop=[1])]
     for change in bad:
         with pytest.raises(openai.BadRequestError) as caught:
             gpt.chat.completions.create(**{"model": CHAT, "messages": HELLO, "max_tokens": 1,

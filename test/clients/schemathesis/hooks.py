@@ -33,7 +33,7 @@ def before_call(context, case, kwargs):
         if isinstance(body["options"], dict):
             if isinstance(body["options"].get("num_predict", 4), int):
                 body["options"]["num_predict"] = 4
-    if path.startswith("/api/") and isinstance(body.get("options"), dict):
+    if isinstance(body.get("options"), dict):
         for name in OF_RUNNERS:
             body["options"].pop(name, None)
     # A chat model has no embeddings (501, as with Ollama), and a made-up name only gives 404.
