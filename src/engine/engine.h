@@ -63,7 +63,7 @@ struct Piece {
   bool limit = false;  // Ended by num_predict or a full context.
   std::string stop_word;
   int64_t prompt_tokens = 0, cached_tokens = 0;
-  std::chrono::nanoseconds prompt_time{}, eval_time{};
+  std::chrono::nanoseconds prompt_time{}, output_time{};
 };
 
 // A running completion. Destroying it before its end cancels the generation.

@@ -103,10 +103,18 @@ io::Task<Result<void>> AnswerRun::open() {
 Result<void> AnswerRun::take_kept() {
   std::optional<engine::Piece> piece = kept_->take().piece;
   if (piece) return take(std::move(*piece));
+  begin_runner();
+  return {};
+}
+
+void AnswerRun::begin_runner() {
   transcript_.begin_runner();
   runner_started_ = world_.clock.now();
-  first_piece_ = {};
-  return {};
+  first_piece_.reset();
+}
+
+void AnswerRun::end_runner() {
+  if (first_piece_) earlier_eval_ += world_.clock.now() - *first_piece_;
 }
 
 // A runner for what is still to be said.
@@ -138,7 +146,7 @@ io::Task<Result<void>> AnswerRun::move_if_wanted() {
     completion_.reset();
     lease_ = std::move(move_->lease);
     move_.reset();
-    if (first_piece_ != io::TimePoint{}) earlier_eval_ += now - first_piece_;
+    end_runner();
     moved.add();
     log_info("answer moved", field("id", plan_.request.id), field("from", route_.node),
              field("to", lease_->node()), field("tokens", transcript_.count()));
@@ -189,10 +197,8 @@ io::Task<Result<void>> AnswerRun::start_runner() {
   request.on_prompt_progress = [lease = lease_.get()](const engine::PromptProgress& progress) {
     lease->note_prompt_progress(progress);
   };
-  transcript_.begin_runner();
+  begin_runner();
   if (kept_) kept_->begin_runner();
-  runner_started_ = world_.clock.now();
-  first_piece_ = {};
   CO_TRY(completion_, co_await engine.complete(std::move(request), call_));
   co_return Result<void>{};
 }
@@ -248,7 +254,7 @@ io::Task<Result<void>> AnswerRun::recover(Error error) {
     } else {
       resumed.add();
       route_.resumed++;
-      if (first_piece_ != io::TimePoint{}) earlier_eval_ += world_.clock.now() - first_piece_;
+      end_runner();
     }
     log_warn("runner lost, going on with another", field("id", plan_.request.id),
              field("model", plan_.target.name), field("tokens", transcript_.count()),
@@ -283,7 +289,7 @@ Result<void> AnswerRun::end_without_runner(std::string_view rest, model::DoneRea
   TRY_VOID(hand_out(rest));
   usage_.output_tokens = transcript_.count();
   usage_.eval = earlier_eval_;
-  if (first_piece_ != io::TimePoint{}) usage_.prompt_eval = first_piece_ - runner_started_;
+  if (first_piece_) usage_.prompt_eval = *first_piece_ - runner_started_;
   return end(reason, std::move(stop_word));
 }
 
@@ -345,7 +351,7 @@ io::Task<Result<model::Chunk>> AnswerRun::next() {
 }
 
 Result<void> AnswerRun::take(engine::Piece piece) {
-  if (first_piece_ == io::TimePoint{}) {
+  if (!first_piece_) {
     first_piece_ = world_.clock.now();
     lease_->note_first_token();
   }
@@ -444,15 +450,12 @@ void AnswerRun::note_usage(const engine::Piece& piece) {
   const int64_t produced = piece.done ? piece.output_tokens : 0;
   usage_.output_tokens = std::max(transcript_.count(), before + produced);
   if (before == 0) usage_.prompt_cached_tokens = piece.cached_tokens;
-  lease_->note_end({.prompt_tokens = piece.prompt_tokens,
-                    .cached_tokens = piece.cached_tokens,
-                    .output_tokens = produced,
-                    .prompt_time = piece.prompt_time,
-                    .output_time = piece.eval_time});
-  usage_.prompt_eval =
-      piece.prompt_time.count() > 0 ? piece.prompt_time : first_piece_ - runner_started_;
-  usage_.eval =
-      earlier_eval_ + (piece.eval_time.count() > 0 ? piece.eval_time : now - first_piece_);
+  scheduler::RunTimes times = scheduler::times_of(piece);
+  times.output_tokens = produced;
+  lease_->note_end(times);
+  const io::TimePoint first = first_piece_.value_or(now);
+  usage_.prompt_eval = piece.prompt_time.count() > 0 ? piece.prompt_time : first - runner_started_;
+  usage_.eval = earlier_eval_ + (piece.output_time.count() > 0 ? piece.output_time : now - first);
 }
 
 io::Task<Result<void>> AnswerRun::add_context(model::Chunk& chunk) {

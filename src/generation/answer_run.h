@@ -107,6 +107,8 @@ class AnswerRun final : public Answer {
   void read_ahead_if_due();
   io::Task<Result<void>> start_runner();
   io::Task<Result<bool>> was_over();
+  void begin_runner();
+  void end_runner();  // What it took counts, though another one goes on.
   io::Task<Result<void>> recover(Error error);
   void append_generated(engine::CompletionRequest& request,
                         const std::vector<engine::Token>& generated) const;
@@ -146,10 +148,11 @@ class AnswerRun final : public Answer {
   io::TimePoint looked_{};      // When a move, or a place for it, was last looked for.
 
   std::optional<model::Chunk> chunk_, last_;  // To be given out, in this order.
-  std::optional<Error> lost_;                 // What the runner died of, seen in ready().
+  std::optional<Error> lost_;                 // Seen in ready(), acted on in next().
   model::Usage usage_;
-  io::TimePoint runner_started_{}, first_piece_{};
-  std::chrono::nanoseconds earlier_eval_{};  // Of runners that died.
+  io::TimePoint runner_started_{};
+  std::optional<io::TimePoint> first_piece_;  // Of this runner; none yet: empty.
+  std::chrono::nanoseconds earlier_eval_{};   // Of runners that died.
 
   std::unique_ptr<scheduler::Lease> lease_;
   std::unique_ptr<engine::Completion> completion_;  // Must go before the lease.

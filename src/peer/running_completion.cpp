@@ -9,14 +9,6 @@ namespace {
 
 constexpr size_t kJoinedBytesMax = 16 << 10;  // Of pieces that came together.
 
-void note_end(scheduler::Lease& lease, const engine::Piece& last) {
-  lease.note_end({.prompt_tokens = last.prompt_tokens,
-                  .cached_tokens = last.cached_tokens,
-                  .output_tokens = last.output_tokens,
-                  .prompt_time = last.prompt_time,
-                  .output_time = last.eval_time});
-}
-
 }  // namespace
 
 io::Task<void> RunningCompletion::run(scheduler::Lease& lease, std::string body) {
@@ -52,7 +44,7 @@ io::Task<Result<void>> RunningCompletion::speak(scheduler::Lease& lease, std::st
     count++;
     if (!std::exchange(begun, true)) lease.note_first_token();
     if ((*piece)->done) {
-      note_end(lease, **piece);
+      lease.note_end(scheduler::times_of(**piece));
       co_return co_await say(lines, count);
     }
     if (lines.size() > kJoinedBytesMax) {

@@ -84,7 +84,7 @@ class RoutedLease final : public Lease {
   const bool resumes_;
   SentRequest sent_;
   std::string node_;
-  SentOutcome outcome_{SentOutcome::Result::cancelled, 0, 0, 0};  // Until the runner told more.
+  SentOutcome outcome_{.result = SentOutcome::Result::cancelled};  // Until the runner told more.
   std::unique_ptr<Lease> lease_;
 };
 
@@ -205,7 +205,7 @@ io::Task<Result<std::unique_ptr<Lease>>> ClusterScheduler::acquire_on_any(
                                               std::move(*lease), options.resumes);
     }
     Error refused = std::move(lease).error();
-    const SentOutcome outcome{outcome_of(refused, node == self_), 0, 0, 0};
+    const SentOutcome outcome{.result = outcome_of(refused, node == self_)};
     chooser_->end(std::move(sent), outcome, world_.clock.now());
     if (!is_worth_another(refused)) co_return fail(std::move(refused));
     if (refused.code == Errc::not_found) keeper_.stage(target);
@@ -273,7 +273,7 @@ io::Task<Result<void>> ClusterScheduler::read_ahead(Target target, AcquireOption
   SentRequest sent = chooser_->begin(placement_request(target, options), *chosen, now);
   auto lease = co_await acquire_on(node, target, options, call);
   if (!lease) {
-    chooser_->end(std::move(sent), {SentOutcome::Result::cancelled, 0, 0, 0}, world_.clock.now());
+    chooser_->end(std::move(sent), {.result = SentOutcome::Result::cancelled}, world_.clock.now());
     co_return fail(std::move(lease).error());
   }
   // What was said so far is in the prompt, and not in the outline, as when an answer goes on.

@@ -70,6 +70,15 @@ struct RunTimes {
   std::chrono::nanoseconds prompt_time{}, output_time{};
 };
 
+// Of a piece with `done`.
+inline RunTimes times_of(const engine::Piece& last) {
+  return {.prompt_tokens = last.prompt_tokens,
+          .cached_tokens = last.cached_tokens,
+          .output_tokens = last.output_tokens,
+          .prompt_time = last.prompt_time,
+          .output_time = last.output_time};
+}
+
 // The right to run one request on an engine. Destroying it gives the slot back and starts the
 // keep-alive clock. Move-only.
 class Lease {

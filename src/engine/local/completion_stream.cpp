@@ -174,7 +174,7 @@ io::Task<Result<Piece>> CompletionStream::finish(StreamEvent event) {
   piece.cached_tokens = event.cached;
   piece.output_tokens = event.predicted;
   piece.prompt_time = from_ms(event.prompt_ms);
-  piece.eval_time = from_ms(event.eval_ms);
+  piece.output_time = from_ms(event.eval_ms);
   if (piece.limit && !held_tokens_.empty() && !request_.sampling.stop.empty()) {
     // It might have become a stop string and was never sent.
     CO_TRY(piece.text, co_await withheld_text());

@@ -52,7 +52,7 @@ io::Task<void> answers(io::World& world, LocalEngine& engine) {
   EXPECT_THAT(answer, ::testing::HasSubstr("Paris"));
   EXPECT_EQ(last.prompt_tokens, static_cast<int64_t>(tokens->size()));
   EXPECT_EQ(static_cast<int64_t>(logprobs), last.output_tokens);
-  EXPECT_GT(last.eval_time.count(), 0);
+  EXPECT_GT(last.output_time.count(), 0);
 }
 
 io::Task<void> holds_back_stop_strings(io::World& world, LocalEngine& engine) {

@@ -238,7 +238,7 @@ void append_piece(std::string& out, const Piece& piece) {
     fmt::format_to(std::back_inserter(out),
                    R"(,"prompt_tokens":{},"cached_tokens":{},"prompt_ns":{},"eval_ns":{}}})",
                    piece.prompt_tokens, piece.cached_tokens, piece.prompt_time.count(),
-                   piece.eval_time.count());
+                   piece.output_time.count());
   }
   out += "}\n";
 }
@@ -262,7 +262,7 @@ Piece decode_piece(const json::object& line) {
   last.read("prompt_ns", prompt_ns);
   last.read("eval_ns", eval_ns);
   piece.prompt_time = std::chrono::nanoseconds(prompt_ns);
-  piece.eval_time = std::chrono::nanoseconds(eval_ns);
+  piece.output_time = std::chrono::nanoseconds(eval_ns);
   return piece;
 }
 

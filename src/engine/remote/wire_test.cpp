@@ -128,7 +128,7 @@ Piece any_piece() {
   piece.prompt_tokens = *rc::gen::arbitrary<int64_t>();
   piece.cached_tokens = *rc::gen::arbitrary<int64_t>();
   piece.prompt_time = std::chrono::nanoseconds(*rc::gen::arbitrary<int64_t>());
-  piece.eval_time = std::chrono::nanoseconds(*rc::gen::arbitrary<int64_t>());
+  piece.output_time = std::chrono::nanoseconds(*rc::gen::arbitrary<int64_t>());
   return piece;
 }
 
@@ -160,7 +160,23 @@ RC_GTEST_PROP(PeerWire, APieceArrivesInOneLineAndByteForByte, ()) {
   RC_ASSERT(read.prompt_tokens == piece.prompt_tokens);
   RC_ASSERT(read.cached_tokens == piece.cached_tokens);
   RC_ASSERT(read.prompt_time == piece.prompt_time);
-  RC_ASSERT(read.eval_time == piece.eval_time);
+  RC_ASSERT(read.output_time == piece.output_time);
+}
+
+// Nodes of other versions read these names.
+TEST(PeerWire, MembersKeepTheirNames) {
+  CompletionRequest request;
+  request.sampling.stop = {"x"};
+  EXPECT_EQ(encode_completion(request),
+            R"({"prompt":"","tokens":[],"media":[],"sampling":{"num_predict":-1,"num_keep":4,)"
+            R"("top_k":40,"top_p":9E-1,"min_p":0E0,"typical_p":1E0,"temperature":8E-1,)"
+            R"("repeat_last_n":64,"repeat_penalty":1E0,"presence_penalty":0E0,)"
+            R"("frequency_penalty":0E0,"seed":-1,"stop":["x"]},"constraint":{"json_schema":"",)"
+            R"("grammar":"","grammar_lazy":false,"grammar_triggers":[],"preserved_tokens":[],)"
+            R"("generation_prompt":"","tool_grammar":false},"logprobs":-1,"shift":true,"id":""})");
+  EXPECT_EQ(boost::json::serialize(encode_properties(Properties{})),
+            R"({"context_length":0,"slots":0,"media_marker":"","vision":false,"audio":false,)"
+            R"("embedding":false,"resident_bytes":0})");
 }
 
 RC_GTEST_PROP(PeerWire, PropertiesArriveWhole, ()) {
