@@ -290,9 +290,8 @@ io::Task<Result<void>> ClusterAdmin::check_copies_elsewhere(std::string node, io
     const auto is_node = [&node](const std::string& holder) { return holder == node; };
     const bool holds = std::ranges::any_of(model.copies, is_node) ||
                        std::ranges::any_of(model.unreachable, is_node);
-    if (holds && std::ranges::all_of(model.copies, is_node)) {
-      models += (models.empty() ? "" : ", ") + transfer::name_in(*replicas.state(), model);
-    }
+    if (!holds || !std::ranges::all_of(model.copies, is_node)) continue;
+    models += (models.empty() ? "" : ", ") + transfer::name_in(*replicas.state(), model);
   }
   if (models.empty()) co_return Result<void>{};
   co_return fail(Errc::invalid_argument,
