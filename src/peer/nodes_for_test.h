@@ -40,6 +40,8 @@ class PeerNode {
   size_t asked_for_all = 0;  // How often.
   // To who asks about all nodes.
   std::function<cluster::View()> tells = [] { return cluster::View(); };
+  // How it splits a model over several nodes; null: it is not asked to.
+  std::function<io::Task<Result<void>>(scheduler::Target&, io::Call)> plan_split;
 
   engine::PeerLink link() const {
     engine::PeerLink link;
@@ -78,7 +80,9 @@ class PeerNode {
               return Result<void>{};
             },
             [](std::string_view) { return false; },
-            {}};
+            [this](scheduler::Target& target, io::Call call) {
+              return plan_split(target, std::move(call));
+            }};
   }
 
   io::World& world_;
@@ -96,21 +100,25 @@ class Nodes {
   explicit Nodes(uint64_t seed = 1)
       : sim_(seed),
         client_(sim_.world()),
-        local_(gate_script_),
-        reports_(sim_.world(), client_, [] { return gate(); }),
+        local_(gate_script),
+        reports_(sim_.world(), client_, [this] { return gate; }),
         scheduler_(sim_.world(),
                    std::make_unique<scheduler::RemoteLeases>(sim_.world(), client_, reports_),
                    local_, "gate") {
     weights = shelf.add("m").weights;
+    gate.name = "gate";
   }
 
   ModelShelf shelf;
   Digest weights;
   std::vector<std::unique_ptr<PeerNode>> nodes;
+  cluster::NodeInfo gate;  // What the one that asks knows of itself.
+  Script gate_script;
 
   io::World& world() { return sim_.world(); }
   io::Clock& clock() { return sim_.clock(); }
   sim::World& simulated() { return sim_; }
+  http::Client& client() { return client_; }
   cluster::Reports& reports() { return reports_; }
   scheduler::ClusterScheduler& scheduler() { return scheduler_; }
 
@@ -155,11 +163,6 @@ class Nodes {
   void run(io::Task<void> body) { sim_.run(run_and_stop(std::move(body))); }
 
  private:
-  static cluster::NodeInfo gate() {
-    cluster::NodeInfo info;
-    info.name = "gate";
-    return info;
-  }
   io::Task<void> run_and_stop(io::Task<void> body) {
     for (const auto& node : nodes) {
       (void)co_await wait_for(node->self.name, cluster::NodeState::ready);
@@ -172,7 +175,6 @@ class Nodes {
   }
 
   http::Client client_;
-  Script gate_script_;
   ScriptedScheduler local_;
   cluster::Reports reports_;
   scheduler::ClusterScheduler scheduler_;

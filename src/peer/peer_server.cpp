@@ -232,6 +232,12 @@ io::Task<void> PeerServer::report_all(http::Request& request, http::ResponseWrit
   co_await stream(request, response, engine::kBeatInterval, std::move(next));
 }
 
+io::Task<Result<std::unique_ptr<scheduler::Lease>>> PeerServer::acquire_here(
+    scheduler::Target target, scheduler::AcquireOptions options, io::Call call) {
+  if (target.wants_split) CO_TRY_VOID(co_await dependencies_.plan_split(target, call));
+  co_return co_await dependencies_.local.acquire(std::move(target), std::move(options), call);
+}
+
 io::Task<void> PeerServer::acquire(http::Request& request, http::BodyReader& body,
                                    http::ResponseWriter& response) {
   auto text = co_await body.read_all(kBodyBytesMax);
@@ -245,18 +251,8 @@ io::Task<void> PeerServer::acquire(http::Request& request, http::BodyReader& bod
   auto written = co_await out.start();
   if (written) {
     const io::Call call{io::kNever, request.cancel};
-    Result<void> planned;
-    if (asked->target.wants_split) {
-      planned = co_await dependencies_.plan_split(asked->target, call);
-    }
     const bool is_part = asked->target.is_part();
-    Result<std::unique_ptr<scheduler::Lease>> lease = fail(Errc::internal, "not asked");
-    if (planned) {
-      lease = co_await dependencies_.local.acquire(std::move(asked->target),
-                                                   std::move(asked->options), call);
-    } else {
-      lease = fail(std::move(planned).error());
-    }
+    auto lease = co_await acquire_here(std::move(asked->target), std::move(asked->options), call);
     if (!lease) {
       // The node is there: it is the model that cannot be run on it.
       Error error = std::move(lease).error();

@@ -83,6 +83,8 @@ class PeerServer {
   void open_book();
   io::Task<void> report(http::Request& request, http::ResponseWriter& response);
   io::Task<void> report_all(http::Request& request, http::ResponseWriter& response);
+  io::Task<Result<std::unique_ptr<scheduler::Lease>>> acquire_here(
+      scheduler::Target target, scheduler::AcquireOptions options, io::Call call);
   io::Task<void> acquire(http::Request& request, http::BodyReader& body,
                          http::ResponseWriter& response);
   io::Task<void> operate(std::string id, std::string operation, http::Request& request,

@@ -307,28 +307,27 @@ io::Task<Result<std::unique_ptr<Lease>>> ClusterScheduler::acquire_split(
            field("node", main->name), field("parts", choice->plan.parts.size()));
   remember(options.id, fmt::format(R"({{"split":{}}})", choice->to_json()));
   SentRequest sent = chooser_->begin(placement_request(target, options), *main, world_.clock.now());
-  Target split = target;
-  Result<void> planned;
-  if (main->name == self_) {
-    auto plan = co_await split_planner_->plan_here(target, call);
-    if (plan) split.split = std::move(*plan);
-    if (!plan) planned = fail(std::move(plan).error());
+  auto lease = co_await acquire_on_main(main->name, target, options, std::move(call));
+  if (lease) {
+    co_return std::make_unique<RoutedLease>(world_.clock, alive_, chooser_, std::move(sent),
+                                            std::move(*lease), options.resumes);
+  }
+  Error error = std::move(lease).error();
+  const SentOutcome outcome{.result = outcome_of(error, main->name == self_)};
+  chooser_->end(std::move(sent), outcome, world_.clock.now());
+  // A part may have been lost meanwhile: the next plan does without it.
+  if (error.code == Errc::internal) error.code = Errc::unavailable;
+  co_return fail(std::move(error));
+}
+
+io::Task<Result<std::unique_ptr<Lease>>> ClusterScheduler::acquire_on_main(
+    const std::string& main, Target target, const AcquireOptions& options, io::Call call) {
+  if (main == self_) {
+    CO_TRY(target.split, co_await split_planner_->plan_here(target, call));
   } else {
-    split.wants_split = true;
+    target.wants_split = true;
   }
-  Result<std::unique_ptr<Lease>> lease = fail(Errc::internal, "not asked");
-  if (planned) lease = co_await acquire_on(main->name, split, options, std::move(call));
-  if (!planned) lease = fail(std::move(planned).error());
-  if (!lease) {
-    Error error = std::move(lease).error();
-    const SentOutcome outcome{outcome_of(error, main->name == self_), 0, 0, 0};
-    chooser_->end(std::move(sent), outcome, world_.clock.now());
-    // A part may have been lost meanwhile: the next plan does without it.
-    if (error.code == Errc::internal) error.code = Errc::unavailable;
-    co_return fail(std::move(error));
-  }
-  co_return std::make_unique<RoutedLease>(world_.clock, alive_, chooser_, std::move(sent),
-                                          std::move(*lease), options.resumes);
+  co_return co_await acquire_on(main, target, options, std::move(call));
 }
 
 void ClusterScheduler::remember(const std::string& id, std::string decision) {

@@ -73,6 +73,10 @@ class ClusterScheduler final : public Scheduler {
   io::Task<Result<std::unique_ptr<Lease>>> acquire_on(const std::string& node, const Target& target,
                                                       const AcquireOptions& options, io::Call call);
 
+  // Of the split model, on its main node; that one plans the parts, unless it is this node.
+  io::Task<Result<std::unique_ptr<Lease>>> acquire_on_main(const std::string& main, Target target,
+                                                           const AcquireOptions& options,
+                                                           io::Call call);
   // A lease on the model split over several nodes. not_found: it is not to be split.
   io::Task<Result<std::unique_ptr<Lease>>> acquire_split(const Target& target,
                                                          const AcquireOptions& options,
