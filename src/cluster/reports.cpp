@@ -146,12 +146,11 @@ io::Task<void> Reports::follow(std::shared_ptr<Peer> peer) {
   io::Duration pause = kRetryFirst;
   bool was_lost = false;
   while (!peer->stop.cancelled() && !tasks_.token().cancelled()) {
-    bool seen = false;
-    const auto ended = co_await read_reports(*peer, was_lost, seen);
+    const Ended ended = co_await read_reports(*peer, was_lost);
     if (peer->stop.cancelled() || tasks_.token().cancelled()) break;
-    if (!ended) lose(*peer, ended.error());
+    lose(*peer, ended.why);
     was_lost = true;
-    pause = seen ? io::Duration(kRetryFirst) : std::min<io::Duration>(pause * 2, kRetryMax);
+    pause = ended.told ? io::Duration(kRetryFirst) : std::min<io::Duration>(pause * 2, kRetryMax);
     const auto slept = co_await world_.clock.sleep_for(pause, io::Call{io::kNever, tasks_.token()});
     if (!slept) break;
   }
@@ -163,22 +162,22 @@ http::ClientRequest Reports::question(const engine::PeerLink& link, std::string 
   return request;
 }
 
-io::Task<Result<void>> Reports::read_reports(Peer& peer, bool returned, bool& seen) {
+io::Task<Reports::Ended> Reports::read_reports(Peer& peer, bool returned) {
   const io::CancelEither cancel(tasks_.token(), peer.stop.token());
   auto request = question(peer.link, "/peer/v1/report");
   // A name, not an argument: the head must come in time, the reports go on.
   auto opened = co_await engine::LineReader::open(
       world_.clock, client_, peer.link, std::move(request), io::Call{io::kNever, cancel.token()});
-  if (!opened) co_return fail(std::move(opened).error());
+  if (!opened) co_return Ended{std::move(opened).error()};
   engine::LineReader reader = std::move(*opened);
   int checks = 0;
   NodeInfo told = unknown_node(peer.link);
   const io::TimePoint since = world_.clock.now();
   while (true) {
-    CO_TRY(const boost::json::object line, co_await reader.next());
-    seen = true;
+    auto line = co_await reader.next();
+    if (!line) co_return Ended{std::move(line).error(), checks > 0};
     checks++;
-    if (line.contains("state")) told = decode_report(line, std::move(told));
+    if (line->contains("state")) told = decode_report(*line, std::move(told));
     if (returned && checks < kGoodChecksMin) continue;
     NodeInfo report = told;
     if (returned) {
@@ -195,13 +194,11 @@ io::Task<void> Reports::follow_aggregators(std::vector<std::string> nodes, io::C
   size_t silent = 0;  // In a row.
   for (size_t i = 0; !stop.cancelled() && !tasks_.token().cancelled(); i++) {
     const std::string& node = nodes[i % nodes.size()];
-    bool told = false;
-    Result<void> ended = fail(Errc::not_found, "{} is not known here", node);
-    if (const engine::PeerLink* link = link_of(node)) ended = co_await read_told(*link, stop, told);
+    Ended ended{{Errc::not_found, fmt::format("{} is not known here", node)}};
+    if (const engine::PeerLink* link = link_of(node)) ended = co_await read_told(*link, stop);
     if (stop.cancelled() || tasks_.token().cancelled()) break;
-    log_info("reports are asked of another node", field("before", node),
-             field("error", ended.error()));
-    silent = told ? 1 : silent + 1;
+    log_info("reports are asked of another node", field("before", node), field("error", ended.why));
+    silent = ended.told ? 1 : silent + 1;
     const bool all_are = silent >= nodes.size();
     if (all_are) follow_each(true);
     const auto slept = co_await world_.clock.sleep_for(all_are ? kRetryMax : kRetryFirst,
@@ -210,22 +207,24 @@ io::Task<void> Reports::follow_aggregators(std::vector<std::string> nodes, io::C
   }
 }
 
-io::Task<Result<void>> Reports::read_told(engine::PeerLink from, io::CancelToken stop, bool& told) {
+io::Task<Reports::Ended> Reports::read_told(engine::PeerLink from, io::CancelToken stop) {
   const io::CancelEither cancel(tasks_.token(), stop);
   auto request = question(from, "/peer/v1/reports");
   auto opened = co_await engine::LineReader::open(world_.clock, client_, from, std::move(request),
                                                   io::Call{io::kNever, cancel.token()});
-  if (!opened) co_return fail(std::move(opened).error());
+  if (!opened) co_return Ended{std::move(opened).error()};
   engine::LineReader reader = std::move(*opened);
   const auto all = std::make_shared<Told>();
   told_ = all;
+  bool told = false;
   while (true) {
-    CO_TRY(const boost::json::object line, co_await reader.next());
-    if (const std::string node = told_node(line); !node.empty()) {
+    auto line = co_await reader.next();
+    if (!line) co_return Ended{std::move(line).error(), told};
+    if (const std::string node = told_node(*line); !node.empty()) {
       // It may have joined, and this node hears of that later: nothing is told twice.
       if (!link_of(node) && all->nodes.size() >= peers_.size() + kUnknownToldMax) continue;
       NodeInfo& known = all->nodes.try_emplace(node, unknown_node(node)).first->second;
-      known = decode_told(line, std::move(known));
+      known = decode_told(*line, std::move(known));
       continue;
     }
     // A beat: all that was told holds until now.

@@ -66,13 +66,18 @@ class Reports {
     std::map<std::string, NodeInfo> nodes;  // Some may not be known here yet.
     std::set<std::string> forgotten;        // Nodes that left the cluster since.
   };
+  // Why a stream of reports ended, and whether it had brought any.
+  struct Ended {
+    Error why;
+    bool told = false;
+  };
   io::Task<void> follow(std::shared_ptr<Peer> peer);
   http::ClientRequest question(const engine::PeerLink& link, std::string path) const;
-  io::Task<Result<void>> read_reports(Peer& peer, bool returned, bool& seen);
+  io::Task<Ended> read_reports(Peer& peer, bool returned);
   void follow_each(bool on);
   void ask(std::vector<std::string> aggregators);
   io::Task<void> follow_aggregators(std::vector<std::string> nodes, io::CancelToken stop);
-  io::Task<Result<void>> read_told(engine::PeerLink from, io::CancelToken stop, bool& told);
+  io::Task<Ended> read_told(engine::PeerLink from, io::CancelToken stop);
   void publish_told(const std::map<std::string, NodeInfo>& nodes);
   NodeInfo as_of(io::TimePoint time, NodeInfo report) const;
   void publish(NodeInfo report);
