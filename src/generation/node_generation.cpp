@@ -31,6 +31,11 @@ Result<void> check_context(const std::vector<int>& context, const store::Model& 
   return {};
 }
 
+// Whether an answer may go on past the context, by dropping its middle. DeepSeek 2's cannot.
+bool may_shift(const model::RequestCommon& common, const store::Model& model) {
+  return common.shift.value_or(model.gguf.architecture != "deepseek2");
+}
+
 // Tells a request apart by its content, so that one that kills runners can be refused.
 class Fingerprint {
  public:
@@ -207,14 +212,13 @@ io::Task<Result<NodeGeneration::Leased>> NodeGeneration::acquire(Job& job, io::C
 
 PromptSetting NodeGeneration::setting_for(const Job& job, const Leased& leased,
                                           const model::RequestCommon& common) const {
-  const bool shift = common.shift.value_or(job.model->gguf.architecture != "deepseek2");
   return PromptSetting{.model = *job.model,
                        .chat_template = *job.chat_template,
                        .engine = leased.lease->engine(),
                        .options = job.options,
                        .context = leased.context,
                        .truncate = common.truncate,
-                       .shift = shift,
+                       .shift = may_shift(common, *job.model),
                        .think = job.think,
                        .now_seconds = io::unix_seconds(world_.clock.wall_now())};
 }
@@ -283,7 +287,7 @@ io::Task<Result<std::unique_ptr<Answer>>> NodeGeneration::run(Job job, Leased le
   if (num_predict < 0 || num_predict > output_max) num_predict = output_max;
   request.id = common.id;
   request.logprobs = common.logprobs.enabled ? common.logprobs.top : -1;
-  request.shift = common.shift.value_or(job.model->gguf.architecture != "deepseek2");
+  request.shift = may_shift(common, *job.model);
   if (!request.shift && !request.tokens.empty()) {
     const int room = leased.context - static_cast<int>(request.tokens.size());
     num_predict = std::min(num_predict, std::max(room, 1));

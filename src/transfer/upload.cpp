@@ -6,7 +6,6 @@
 namespace om::transfer {
 namespace {
 
-
 // Decides what is tried again, and where.
 class LayerUpload {
  public:
@@ -30,7 +29,14 @@ class LayerUpload {
         co_await claim_.forget();
         co_return done;
       }
-      if (!may_try_again(done.error())) co_return done;
+      const Next next = next_after(done.error());
+      if (next == Next::give_up) co_return done;
+      if (next == Next::anew) session_.close();
+      if (next == Next::in_one_piece) {
+        in_one_piece_ = true;
+      } else if (++tries_ >= kUploadTriesMax) {
+        co_return done;
+      }
       last_error_ = done.error();
       log_debug("upload is tried again", field("blob", layer_.digest), field("try", tries_),
                 field("error", last_error_));
@@ -106,24 +112,23 @@ class LayerUpload {
     tries_ = 0;
   }
 
-  bool may_try_again(const Error& error) {
-    if (gives_up_ || call_.cancel.cancelled()) return false;
+  enum class Next { again, anew, in_one_piece, give_up };
+  Next next_after(const Error& error) const {
+    if (gives_up_ || call_.cancel.cancelled()) return Next::give_up;
     const int status = session_.refused_with();
     const bool is_refusal = !retryable(error.code) && status != 0;
     const bool is_new = session_.offset() == 0 && !went_on_;
     if (is_refusal && is_new && !in_one_piece_ &&
         (status == 404 || status == 405 || status == 501)) {
-      in_one_piece_ = true;  // It knows no parts.
-      return true;
+      return Next::in_one_piece;  // It knows no parts.
     }
     // The registry has lost the session, or what is in it is not what we have sent.
     const bool is_gone = status == 404 || status == 410;
     const bool is_lost =
         is_refusal &&
         (all_sent_ ? went_on_ || is_gone : !is_new && (is_gone || status == 416 || status == 400));
-    if (is_lost && all_sent_ && !is_gone) session_.close();
-    if (!retryable(error.code) && !is_lost) return false;
-    return ++tries_ < kUploadTriesMax;
+    if (is_lost && all_sent_ && !is_gone) return Next::anew;
+    return is_lost || retryable(error.code) ? Next::again : Next::give_up;
   }
 
   Registry& registry_;

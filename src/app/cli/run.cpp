@@ -89,29 +89,46 @@ CommandTask embed(Cli& cli, const RunOptions& options, std::string prompt) {
   co_return print_vector(vectors->as_array()[0]);
 }
 
-}  // namespace
-
-CommandTask run_command(Cli& cli, RunOptions options) {
+Result<json::object> request_of(const RunOptions& options) {
   json::object request;
   request["model"] = options.model;
   if (!options.keep_alive.empty()) request["keep_alive"] = options.keep_alive;
   if (!options.format.empty()) {
-    CO_TRY(request["format"], format_value(options.format));
+    TRY(request["format"], format_value(options.format));
   }
   if (options.think) {
-    CO_TRY(request["think"], think_value(*options.think));
+    TRY(request["think"], think_value(*options.think));
   }
-  CO_TRY(const json::object shown, co_await find_model(cli, options.model, options.insecure));
+  return request;
+}
 
+std::string prompt_of(const RunOptions& options) {
   std::string prompt = fmt::format("{}", fmt::join(options.prompt, " "));
-  // As in Ollama: `run MODEL ""` only loads it.
-  bool interactive = options.prompt.empty() && is_terminal(STDOUT_FILENO);
-  if (!is_terminal(STDIN_FILENO)) {
-    const std::string input = read_to_end(STDIN_FILENO, kInputMax);
-    // One word more, as in Ollama: scripts may count on it.
-    prompt = prompt.empty() ? input : input.empty() ? prompt : input + " " + prompt;
-    interactive = false;
+  if (is_terminal(STDIN_FILENO)) return prompt;
+  const std::string input = read_to_end(STDIN_FILENO, kInputMax);
+  // One word more, as in Ollama: scripts may count on it.
+  return prompt.empty() ? input : input.empty() ? prompt : input + " " + prompt;
+}
+
+CommandTask chat(Cli& cli, json::object request, AnswerStyle style, const json::object& shown,
+                 std::string history_file) {
+  // Whoever only asks other machines has no folder of a node's yet; and where it cannot be made,
+  // as in one of the node's own user, the chat remembers its lines for itself.
+  if (!history_file.empty() && !cli.world().files.make_directories(io::parent(history_file))) {
+    history_file.clear();
   }
+  const bool sees = has_capability(shown, "vision");
+  ChatSession session(cli, std::move(request), style, sees, std::move(history_file));
+  const json::value* before = shown.if_contains("messages");
+  co_return co_await session.run(before && before->is_array() ? before->as_array() : json::array{});
+}
+
+}  // namespace
+
+CommandTask run_command(Cli& cli, RunOptions options) {
+  CO_TRY(json::object request, request_of(options));
+  CO_TRY(const json::object shown, co_await find_model(cli, options.model, options.insecure));
+  std::string prompt = prompt_of(options);
   AnswerStyle style;
   style.wrap = is_terminal(STDOUT_FILENO) && !options.no_word_wrap;
   style.hide_thinking = options.hide_thinking;
@@ -124,20 +141,11 @@ CommandTask run_command(Cli& cli, RunOptions options) {
     }
     co_return co_await embed(cli, options, std::move(prompt));
   }
-  const bool sees = has_capability(shown, "vision");
-  if (interactive) {
-    std::string history_file = options.history_file;
-    // Whoever only asks other machines has no folder of a node's yet; and where it cannot be made,
-    // as in one of the node's own user, the chat remembers its lines for itself.
-    if (!history_file.empty() && !cli.world().files.make_directories(io::parent(history_file))) {
-      history_file.clear();
-    }
-    ChatSession session(cli, std::move(request), style, sees, std::move(history_file));
-    const json::value* before = shown.if_contains("messages");
-    co_return co_await session.run(before && before->is_array() ? before->as_array()
-                                                                : json::array{});
+  // As in Ollama: `run MODEL ""` only loads it.
+  if (options.prompt.empty() && is_terminal(STDIN_FILENO) && is_terminal(STDOUT_FILENO)) {
+    co_return co_await chat(cli, std::move(request), style, shown, options.history_file);
   }
-  if (sees) {
+  if (has_capability(shown, "vision")) {
     CO_TRY(json::array images, take_images(cli.world(), prompt));
     if (!images.empty()) request["images"] = std::move(images);
   }
