@@ -137,7 +137,7 @@ bool Gateway::heard_lately() const {
 }
 
 io::Task<Gateway::Attempt> Gateway::try_once(Kind kind, const std::string& target,
-                                             const std::string& body, io::Call call, bool& sent) {
+                                             const std::string& body, io::Call call) {
   const size_t at = current_;
   if (kind == Kind::change && !heard_lately()) {
     auto probed = co_await probe(at, call);
@@ -146,7 +146,6 @@ io::Task<Gateway::Attempt> Gateway::try_once(Kind kind, const std::string& targe
       co_return probed;
     }
   }
-  sent = kind == Kind::change;
   const auto most = kind == Kind::read ? kReadAttemptMax : kChangeAttemptMax;
   io::Call within = world_.clock.call_within(most, call);
   auto tried = co_await attempt(at, target, body, std::move(within));
@@ -174,13 +173,12 @@ io::Task<Result<std::string>> Gateway::ask(Kind kind, std::string target, std::s
     if (call.cancel.cancelled()) co_return fail(Errc::cancelled, "cancelled");
     io::Call bounded = call;
     if (kind == Kind::read) bounded.deadline = std::min(call.deadline, begun + patience);
-    bool sent = false;
-    auto tried = co_await try_once(kind, target, body, std::move(bounded), sent);
+    auto tried = co_await try_once(kind, target, body, std::move(bounded));
     if (tried.reply || tried.outcome == Refusal::Outcome::refused) {
       co_return std::move(tried.reply);
     }
     gateway_retries.add();
-    unknown = unknown || (sent && tried.outcome == Refusal::Outcome::unknown);
+    unknown = unknown || (kind == Kind::change && tried.outcome == Refusal::Outcome::unknown);
     const Error& last = tried.reply.error();
     const auto now = world_.clock.now();
     if (call.cancel.cancelled()) co_return fail(Errc::cancelled, "cancelled");

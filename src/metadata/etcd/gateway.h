@@ -78,10 +78,10 @@ class Gateway {
 
   http::ClientRequest request(size_t at, std::string target, std::string body) const;
   io::Task<Attempt> attempt(size_t at, std::string target, std::string body, io::Call call);
-  io::Task<Attempt> probe(size_t at, io::Call call);
-  // A probe if it is due, then the request itself; `sent` tells whether it got so far.
+  io::Task<Attempt> probe(size_t at, io::Call call);  // Its outcome is never `unknown`.
+  // A probe if it is due, then the request itself.
   io::Task<Attempt> try_once(Kind kind, const std::string& target, const std::string& body,
-                             io::Call call, bool& sent);
+                             io::Call call);
   bool heard_lately() const;
   io::Duration backoff(int failures);
 
