@@ -257,9 +257,14 @@ class ClusterOfNodes : public ::testing::Test {
   }
   io::Task<Answer> answer_of(const NodeForTest& node, std::string method, std::string what,
                              std::string body) {
+    std::string target = "/api/v1/cluster" + (what.empty() ? "" : "/" + what);
+    co_return co_await answer_at(node, std::move(method), std::move(target), std::move(body));
+  }
+  io::Task<Answer> answer_at(const NodeForTest& node, std::string method, std::string target,
+                             std::string body) {
     http::ClientRequest request;
     request.method = std::move(method);
-    request.target = "/api/v1/cluster" + (what.empty() ? "" : "/" + what);
+    request.target = std::move(target);
     request.endpoint = node.api();
     request.host = request.endpoint.str();
     request.headers.add("Content-Type", "application/json");

@@ -1,7 +1,10 @@
 // How nodes enter and leave a cluster, and how they are found again where they have moved.
+#include <gmock/gmock.h>
+
 #include "app/cluster_for_test.h"
 #include "app/own_address.h"
 #include "cluster/backend_table.h"
+#include "transfer/metrics.h"
 
 namespace om::app {
 namespace {
@@ -39,6 +42,9 @@ class Membership : public testing::ClusterOfNodes {
   io::Task<void> joins_again_after_a_full_disk();
   io::Task<void> looks_elsewhere_in_time();
   io::Task<void> is_ready_in_a_cluster_only();
+  io::Task<void> reads_its_blobs_again();
+  io::Task<void> heeds_its_rates();
+  io::Task<void> refuses_without_memory();
   io::Task<bool> is_ready(const NodeForTest& node) {
     const std::string status = co_await ask(node, "GET", "", "");
     co_return boost::json::parse(status).at("ready").as_bool();
@@ -214,6 +220,46 @@ io::Task<void> Membership::is_ready_in_a_cluster_only() {
 TEST_F(Membership, ANodeThatIsToBeInAClusterIsReadyInOneOnly) {
   run(1, is_ready_in_a_cluster_only());
 }
+
+io::Task<void> Membership::reads_its_blobs_again() {
+  NodeForTest& node = *nodes_[0];
+  const std::string blob = "weights";
+  const io::Path at = fmt::format("/models/blobs/sha256-{}", Digest::of(blob).hex());
+  co_await stop(node);
+  // As if the last time had been long ago.
+  CHECK(node.disk.write_file("/state/cluster/scrub.json", R"({"done":0})") &&
+        node.disk.write_file(at, blob));
+  node.settings().prune = false;  // No model names it.
+  const uint64_t before = transfer::scrubbed_bytes.value();
+  node.start();
+  co_await until([&] { return transfer::scrubbed_bytes.value() == before + blob.size(); });
+}
+TEST_F(Membership, ItsNodesReadTheirBlobsAgain) { run(1, reads_its_blobs_again()); }
+
+io::Task<void> Membership::heeds_its_rates() {
+  NodeForTest& node = *nodes_[0];
+  co_await stop(node);
+  node.settings().receive_rate_max = 2 << 20;
+  node.settings().send_rate_max = 1 << 20;
+  node.start();
+  co_await until([&node] { return node.parts() != nullptr; });
+  EXPECT_EQ(node.parts()->distribution().receiving().rate(), 2U << 20);
+  EXPECT_EQ(node.parts()->distribution().sending().rate(), 1U << 20);
+}
+TEST_F(Membership, ANodeCopiesNoFasterThanItsSettingsSay) { run(1, heeds_its_rates()); }
+
+io::Task<void> Membership::refuses_without_memory() {
+  NodeForTest& node = *nodes_[0];
+  co_await until([&node] { return node.parts()->knows_facts(); });
+  const auto before = co_await answer_at(node, "GET", "/readyz", "");
+  EXPECT_EQ(before.status, 200) << before.text;
+  CHECK(node.disk.write_file("/proc/meminfo", "MemTotal: 8000000 kB\nMemAvailable: 8000 kB\n"));
+  co_await pass(seconds(3));
+  const auto after = co_await answer_at(node, "GET", "/readyz", "");
+  EXPECT_EQ(after.status, 503);
+  EXPECT_THAT(after.text, ::testing::HasSubstr("short of memory"));
+}
+TEST_F(Membership, ANodeWithoutMemorySaysThatItRefuses) { run(1, refuses_without_memory()); }
 
 // Whatever is done of it when the power goes out: the node starts, as a member or as none.
 TEST(RemoveCluster, LeavesNoHalfAMember) {

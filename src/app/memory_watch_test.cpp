@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include "base/memory/memory_metrics.h"
 #include "sim/world.h"
 
 namespace om::app {
@@ -37,9 +38,13 @@ class Memory : public ::testing::Test {
     watch.start();
     EXPECT_TRUE(co_await world_.clock.sleep_for(std::chrono::seconds(2)));
     EXPECT_EQ(left, 500 * kMega);
+    EXPECT_FALSE(watch.shedding());
+    EXPECT_EQ(memory_level.value(), 0);
     write("/proc/meminfo", "MemTotal: 1024000 kB\nMemFree: 1 kB\nMemAvailable: 1024 kB\n");
     EXPECT_TRUE(co_await world_.clock.sleep_for(std::chrono::seconds(2)));
     EXPECT_EQ(left, 1 * kMega);
+    EXPECT_TRUE(watch.shedding());
+    EXPECT_EQ(memory_level.value(), 2);
     co_await watch.stop();
   }
 

@@ -51,6 +51,32 @@ TEST(Launch, AsksToBeToldWhatLiesOnCards) {
   EXPECT_THAT(command_line(options), HasSubstr("--fit-target 1536"));
 }
 
+// What the runner would do without them is another thing: its prompt cache may take 8 GiB.
+TEST(Launch, TellsTheRunnerWhatWasPlannedAndAskedFor) {
+  LaunchOptions options{.program = "p", .model_path = "m", .slots = 2};
+  std::string line = command_line(options);
+  for (const char* words :
+       {"--cache-ram 0 ", "--no-cache-idle-slots ", "--no-slots ", "--context-shift "}) {
+    EXPECT_THAT(line, HasSubstr(words));
+  }
+  for (const char* word : {"--ctx-checkpoints", "--main-gpu", "--load-mode", "--fit "}) {
+    EXPECT_THAT(line, Not(HasSubstr(word)));
+  }
+  options.prompt_cache_mib = 512;
+  options.checkpoints = 3;
+  options.main_gpu = 1;
+  options.use_mmap = false;
+  options.parts = {{"n2", 4}};
+  options.part_ports = {5000};
+  line = command_line(options);
+  for (const char* words : {"--cache-ram 512 ", "--ctx-checkpoints 3 ",
+                            "--split-mode none --main-gpu 1 ", "--load-mode none ", "--fit off "}) {
+    EXPECT_THAT(line, HasSubstr(words));
+  }
+  options.use_mmap = true;
+  EXPECT_THAT(command_line(options), HasSubstr("--load-mode mmap "));
+}
+
 TEST(Launch, KeepsTheKeyOutOfTheCommandLine) {
   const LaunchOptions options{.program = "p", .model_path = "m"};
   EXPECT_THAT(command_line(options), Not(HasSubstr("the-key")));

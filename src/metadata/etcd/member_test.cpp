@@ -159,6 +159,30 @@ io::Task<void> grows(Nodes& nodes) {
   EXPECT_FALSE(a.running());
 }
 
+// Without the bounds etcd keeps every change, and once its database is full refuses all further
+// ones.
+TEST(EtcdMember, IsStartedWithItsBoundsAndOutOfOurOptionsAlone) {
+  MemberOptions options;
+  options.name = "a";
+  options.directory = "/d";
+  options.client = io::Endpoint::tcp("127.0.0.1", 1);
+  options.peer = io::Endpoint::tcp("127.0.0.1", 2);
+  options.client_certificates = {"ca", "c.crt", "c.key"};
+  options.peer_certificates = {"ca", "p.crt", "p.key"};
+  const io::SpawnOptions spawn = member_command(options, {"a=https://127.0.0.1:2", true});
+  const std::string line = fmt::format("{} ", fmt::join(spawn.argv, " "));
+  for (const char* words : {"--quota-backend-bytes=1073741824 ", "--auto-compaction-mode=periodic ",
+                            "--auto-compaction-retention=1h ", "--snapshot-count=10000 ",
+                            " --client-cert-auth=true ", "--peer-client-cert-auth=true ",
+                            "--data-dir=/d/data ", "--initial-cluster-state=existing "}) {
+    EXPECT_THAT(line, HasSubstr(words));
+  }
+  for (const char* name : {"ETCD_DATA_DIR", "ETCD_CONFIG_FILE", "ETCD_FORCE_NEW_CLUSTER",
+                           "ETCD_DISCOVERY", "HTTPS_PROXY"}) {
+    EXPECT_THAT(spawn.environment_removed, Contains(name));
+  }
+}
+
 TEST(EtcdMember, GrowsAClusterOverMutualTlsAndRefusesAMemberWithoutItsData) {
   Nodes nodes;
   nodes.world.run_until_done(grows(nodes));
