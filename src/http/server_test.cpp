@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "http/loopback_for_test.h"
+#include "http/metrics.h"
 #include "io/co_assert_for_test.h"
 
 namespace om::http {
@@ -95,6 +96,7 @@ TEST(Server, AnswersPipelinedRequestsInOrder) {
 }
 
 TEST(Server, RefusesWhatTwoParsersCouldReadDifferently) {
+  const uint64_t before = metrics::refused.value();
   const std::string bad = "HTTP/1.1 400 Bad Request";
   const std::string start = "POST /echo HTTP/1.1\r\nHost: a\r\n";
   EXPECT_EQ(
@@ -118,6 +120,7 @@ TEST(Server, RefusesWhatTwoParsersCouldReadDifferently) {
   EXPECT_EQ(status_line_of(start + "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"),
             "HTTP/1.1 501 Not Implemented");
   EXPECT_EQ(status_line_of(start + "Expect: magic\r\n\r\n"), "HTTP/1.1 417 Expectation Failed");
+  EXPECT_GT(metrics::refused.value(), before + 10);
 }
 
 TEST(Server, RefusesHeadsBeyondItsLimits) {

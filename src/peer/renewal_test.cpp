@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "http/client.h"
+#include "peer/metrics.h"
 #include "sim/world.h"
 
 namespace om::peer {
@@ -158,10 +159,12 @@ TEST_F(Renewed, IsTriedAgainUntilAVoterAnswers) {
   voter_.renewal->start();
   node_.renewal->start();
   refusing_ = true;
+  const uint64_t failed = certificate_renewal_failures.value();
   pass(days(75));
   const auto old = node_.facts();
   EXPECT_LT(old.not_after, now() + days(16));
   EXPECT_GT(askers_.size(), 10U);
+  EXPECT_GT(certificate_renewal_failures.value(), failed);
   refusing_ = false;
   pass(hours(2));
   EXPECT_GT(node_.facts().serial, old.serial);

@@ -3,6 +3,7 @@
 
 #include "scheduler/local_node_for_test.h"
 #include "scheduler/local_scheduler.h"
+#include "scheduler/metrics.h"
 
 namespace om::scheduler {
 namespace {
@@ -94,6 +95,8 @@ io::Task<void> lets_batch_age(Node& node) { return serves_after(node, seconds(46
 TEST(LocalQueue, DoesNotLetThemPassForEver) { Node().run(lets_batch_age); }
 
 io::Task<void> makes_place(Node& node) {
+  const uint64_t full = queue_refused.with({"full"}).value();
+  const uint64_t displaced = queue_refused.with({"displaced"}).value();
   auto busy = co_await node.acquire(target("a"));
   auto other = co_await node.acquire(target("b"));
   CO_ASSERT(busy && other);
@@ -108,6 +111,8 @@ io::Task<void> makes_place(Node& node) {
   co_await node.pass(milliseconds(10));
   CO_ASSERT(second.error);  // It had the second place of its key, though for another model.
   EXPECT_EQ(second.error->code, Errc::overloaded);
+  EXPECT_EQ(queue_refused.with({"full"}).value(), full + 1);
+  EXPECT_EQ(queue_refused.with({"displaced"}).value(), displaced + 1);
   EXPECT_FALSE(modest.done);
   EXPECT_FALSE(first.done);
   EXPECT_EQ(node.scheduler.waiting(), 2u);
@@ -118,6 +123,7 @@ io::Task<void> makes_place(Node& node) {
 TEST(LocalQueue, TakesAPlaceFromTheGreedyWhenItIsFull) { Node(queue_of(2)).run(makes_place); }
 
 io::Task<void> loses_patience(Node& node) {
+  const uint64_t before = queue_refused.with({"patience"}).value();
   auto busy = co_await node.acquire(target("a"));
   CO_ASSERT(busy);
   AcquireOptions hurried;
@@ -129,6 +135,7 @@ io::Task<void> loses_patience(Node& node) {
   CO_ASSERT(client.error);
   EXPECT_EQ(client.error->code, Errc::overloaded);
   EXPECT_THAT(client.error->what, HasSubstr("server busy"));
+  EXPECT_EQ(queue_refused.with({"patience"}).value(), before + 1);
   EXPECT_EQ(node.scheduler.waiting(), 0u);
 }
 TEST(LocalQueue, RefusesWhoseTurnDoesNotComeInTime) { Node().run(loses_patience); }

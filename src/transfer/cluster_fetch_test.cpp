@@ -2,6 +2,7 @@
 
 #include "store/testing/failing_files.h"
 #include "transfer/download.h"
+#include "transfer/metrics.h"
 #include "transfer/testing/cluster.h"
 
 namespace om::transfer {
@@ -207,7 +208,9 @@ TEST_F(Spread, DropsASourceAfterItsFirstWrongChunk) {
   put(node(1), data);
   node(0).slow_down = node(1).slow_down = 10 * kMega;
   node(1).send_garbage = true;
+  const uint64_t bad = bad_chunks.value();
   expect_all(fetch_all({2}, data, false));
+  EXPECT_GT(bad_chunks.value(), bad);
   EXPECT_TRUE(has(node(2), data));
   EXPECT_LE(node(1).bytes_asked, kStreamsPerNode * kChunkBytes);
   EXPECT_THAT(node(1).corrupt, ::testing::ElementsAre(Digest::of(data)));  // It was told.

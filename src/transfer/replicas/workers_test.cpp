@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "sim/world.h"
+#include "transfer/replicas/metrics.h"
 
 namespace om::transfer {
 namespace {
@@ -32,6 +33,21 @@ io::Task<void> is_busy_with_long_copies(sim::World& sim) {
 TEST(ReplicaWorkers, WhatIsUrgentDoesNotWaitForWhatIsNot) {
   sim::World sim(1);
   sim.run(is_busy_with_long_copies(sim));
+}
+
+io::Task<Result<void>> fails(io::CancelToken) { co_return fail(Errc::io_failed, "no room"); }
+
+io::Task<void> counts_failures(sim::World& sim) {
+  ReplicaWorkers workers(sim.world(), 2, [] {});
+  const uint64_t before = replica_failures.value();
+  workers.set_work({{"a", false, 1, fails}});
+  (void)co_await sim.clock().sleep_for(seconds(1));
+  EXPECT_EQ(replica_failures.value(), before + 1);
+  co_await workers.stop();
+}
+TEST(ReplicaWorkers, CountsWhatFailed) {
+  sim::World sim(1);
+  sim.run(counts_failures(sim));
 }
 
 }  // namespace
