@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
+#include <netdb.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -144,7 +145,8 @@ Task<void> failing_connects(World& world, std::vector<Errc>& codes) {
 }
 
 TEST(Network, TellsRefusedFromUnknown) {
-  RealWorld world;
+  // The machine's own name server may be absent or silent, or answer every name.
+  RealWorld world({.ask_name = [](const std::string&) -> NameAnswer { return {EAI_NONAME, {}}; }});
   std::vector<Errc> codes;
   world.run_until_done(failing_connects(world.world(), codes));
   EXPECT_EQ(codes, (std::vector<Errc>{Errc::unavailable, Errc::not_found}));
