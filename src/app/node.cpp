@@ -351,6 +351,7 @@ void raise_descriptor_limit() {
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
   limit.rlim_cur = limit.rlim_max;
   if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) log_warn("the descriptor limit stays as it is");
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;  // What holds, not what was wanted.
   descriptors_max.set(static_cast<double>(limit.rlim_cur));
 }
 
