@@ -26,23 +26,29 @@ namespace {
 constexpr uint64_t kSeeds = 500, kJobs = 2, kChunk = 10, kShownMax = 8;
 constexpr std::chrono::seconds kSeedMax{300};  // Of the processor: it spins otherwise.
 
-// So many seeds together must have done what they are for, or they prove less than they say.
+// So many seeds together must have done what they are for, or they prove less than they say: half
+// of what they did when these were set. A mechanism that works in one of them alone is broken.
 constexpr uint64_t kSeedsWithFloors = 500;
-constexpr std::string_view kFloors[] = {
-    "absences judged",
-    "answers moved",
-    "answers resumed",
-    "answers that had to come",
-    "backends: answers taken over by one",
-    "backends: answers taken over from one",
-    "calm runs",
-    "changes judged",
-    "facts: parts judged",
-    "models that have their copies",
-    "pulls: blobs drawn once",
-    "pulls: catalogue judged",
-    "silences judged",
-    "split model: answers",
+struct Floor {
+  const char* name;
+  int64_t least;
+};
+constexpr Floor kFloors[] = {
+    {"absences judged", 1000},
+    {"answers moved", 15},
+    {"answers resumed", 270},
+    {"answers that had to come", 20'000},
+    {"backends: answers taken over by one", 50},
+    {"backends: answers taken over from one", 55},
+    {"calm runs", 6},
+    {"changes judged", 100},
+    {"facts: parts judged", 3800},
+    {"models that have their copies", 850},
+    {"prompt tokens read ahead", 1},
+    {"pulls: blobs drawn once", 250},
+    {"pulls: catalogue judged", 130},
+    {"silences judged", 2200},
+    {"split model: answers", 1400},
 };
 
 struct Options {
@@ -155,17 +161,24 @@ Child start_child(uint64_t first, uint64_t count) {
   return {process, first, count, ends[0]};
 }
 
-// What no run of many has done; how much of that there is.
-uint64_t tell_missing(const std::map<std::string, int64_t>& counts) {
-  std::vector<std::string> wanted(std::begin(kFloors), std::end(kFloors));
-  for (int kind = 0; kind < kFaultKinds; kind++) {
-    wanted.emplace_back(to_string(static_cast<FaultKind>(kind)));
+// What many runs have not done, or too seldom; how much of that there is.
+uint64_t tell_missing(std::map<std::string, int64_t> counts, uint64_t seeds) {
+  std::map<std::string, int64_t> least;
+  for (const Floor& floor : kFloors) {
+    least[floor.name] = floor.least * static_cast<int64_t>(seeds / kSeedsWithFloors);
   }
+  for (int kind = 0; kind < kFaultKinds; kind++) {
+    least.emplace(to_string(static_cast<FaultKind>(kind)), 1);
+  }
+  // Almost any fault excuses one of these that does not come; nine of ten do.
+  int64_t& answers = least["split model: answers"];
+  answers =
+      std::max(answers, (counts["split model: answers"] + counts["split model: others"]) * 2 / 3);
   uint64_t missing = 0;
-  for (const std::string& name : wanted) {
-    const auto found = counts.find(name);
-    if (found != counts.end() && found->second > 0) continue;
-    fmt::print(stderr, "not one of so many runs had: {}\n", name);
+  for (const auto& [name, wanted] : least) {
+    if (counts[name] >= wanted) continue;
+    fmt::print(stderr, "so many runs had {} {}, not {} as they should\n", counts[name], name,
+               wanted);
     missing++;
   }
   return missing;
@@ -196,7 +209,7 @@ int run_all(const Options& options) {
   }
   for (const auto& [name, number] : counts) fmt::print("{:8} {}\n", number, name);
   uint64_t failed = options.count - passed + leaky;
-  if (options.count >= kSeedsWithFloors) failed += tell_missing(counts);
+  if (options.count >= kSeedsWithFloors) failed += tell_missing(counts, options.count);
   fmt::print("{} passed, {} failed\n", passed, failed);
   return failed == 0 ? 0 : 1;
 }

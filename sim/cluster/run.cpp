@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "cluster/metrics.h"
 #include "generation/metrics.h"
+#include "scheduler/metrics.h"
 
 namespace om::sim {
 namespace {
@@ -95,9 +96,12 @@ void ClusterRun::end_at_once(const std::string& who) {
 
 PathReport ClusterRun::run() {
   const uint64_t resumed = generation::resumed.value(), moved = generation::moved.value();
+  const uint64_t read_ahead = scheduler::read_ahead_tokens.value();
   sim_.run(drive(), std::chrono::hours(10));
   report_.counts["answers resumed"] += static_cast<int>(generation::resumed.value() - resumed);
   report_.counts["answers moved"] += static_cast<int>(generation::moved.value() - moved);
+  report_.counts["prompt tokens read ahead"] +=
+      static_cast<int>(scheduler::read_ahead_tokens.value() - read_ahead);
   for (const auto& node : nodes_) {
     if (!node->has_all_ended()) end_at_once(node->name());
   }
