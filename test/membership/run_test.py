@@ -16,10 +16,12 @@ import time
 import unittest
 import zlib
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+sys.path[:0] = [str(pathlib.Path(__file__).resolve().parent),
+                str(pathlib.Path(__file__).resolve().parents[1])]
 from support import cases  # noqa: E402
 from support.cluster import Cluster, etcd_leader  # noqa: E402
 from support.node import HttpError  # noqa: E402
+from strangers import Strangers  # noqa: E402, F401 (its cases run here)
 
 MODEL = "smollm2:135m"
 LIFE = 45  # Seconds; renewed after a third of it, as a certificate begins before it is issued.
@@ -237,6 +239,14 @@ class OnePort(unittest.TestCase):
             leader.start()
             cluster.wait_until_ready()
             self.expect_one_port(cluster)
+
+    def test_etcd_has_ports_of_its_own_on_demand(self):
+        """As a cluster needs that is to go back to a version without one port for all."""
+        with Cluster(1, {0: {"OLLAMAMAX_CLUSTER_ONE_PORT": "0"}}) as cluster:
+            node, = cluster.nodes
+            node.begin_cluster()
+            listening, _ = self.ports(node)
+            self.assertEqual(listening, {11434, 11435, 11436, 11437})
 
 
 class HostNames(unittest.TestCase):

@@ -8,6 +8,7 @@ import ssl
 import unittest
 import urllib.request
 
+from .memory_limit import memory_total
 from .network import Network
 from .node import Node
 
@@ -15,9 +16,7 @@ from .node import Node
 def all_but(wanted):
     """Bytes to keep free so that a node never has more than this for models, which may take nine
     tenths of the memory. What is free now says nothing of later."""
-    sizes = {name: int(rest.split()[0]) * 1024 for name, rest in (
-        line.split(":") for line in pathlib.Path("/proc/meminfo").read_text().splitlines())}
-    return sizes["MemTotal"] // 10 * 9 - wanted
+    return memory_total() // 10 * 9 - wanted
 
 
 class Machine(Node):
@@ -76,17 +75,23 @@ class Machine(Node):
         return next((model["copies"] for model in models if name in model["name"]), [])
 
 
+def peer_tls(node, shows=True):
+    """For the port between nodes: as `node`, or as somebody who shows no certificate."""
+    state = pathlib.Path(node.environment["OLLAMAMAX_STATE"]) / "cluster"
+    tls = ssl.create_default_context(cafile=state / "ca.crt")
+    tls.check_hostname = False  # The certificates name nodes, not addresses.
+    if shows:
+        tls.load_cert_chain(state / "node.pem")
+    return tls
+
+
 def etcd_leader(nodes):
     """The node whose etcd member leads, by what the members say through the nodes' port."""
     for node in nodes:
-        state = pathlib.Path(node.environment["OLLAMAMAX_STATE"]) / "cluster"
-        tls = ssl.create_default_context(cafile=state / "ca.crt")
-        tls.check_hostname = False  # The certificates name nodes, not addresses.
-        tls.load_cert_chain(state / "node.pem")
         request = urllib.request.Request(f"https://{node.address}:11435/v3/maintenance/status",
                                          data=b"{}")
         try:
-            with urllib.request.urlopen(request, timeout=3, context=tls) as reply:
+            with urllib.request.urlopen(request, timeout=3, context=peer_tls(node)) as reply:
                 status = json.load(reply)
         except OSError:
             continue

@@ -9,6 +9,7 @@ Needs root. Nothing but the groups made here is touched.
 
 import os
 import pathlib
+import re
 
 ROOT = pathlib.Path("/sys/fs/cgroup")
 
@@ -16,6 +17,25 @@ ROOT = pathlib.Path("/sys/fs/cgroup")
 def in_group(folder, line):
     """The shell enters the group and becomes the program."""
     return ["sh", "-c", f'echo $$ > {folder}/cgroup.procs && exec "$@"', "sh", *line]
+
+
+def memory_total():
+    """What a node takes for this machine's memory: a container may have less than all of it."""
+    total = int(re.search(r"MemTotal: +(\d+)", pathlib.Path("/proc/meminfo").read_text())[1]) * 1024
+    for line in pathlib.Path("/proc/self/cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        root = ROOT / "memory" if controllers else ROOT
+        own = root / path.strip("/")
+        name = "memory.limit_in_bytes" if controllers else "memory.max"
+        for folder in (own, *own.parents):
+            file = folder / name
+            if not folder.is_relative_to(root) or not file.exists():
+                continue
+            if (limit := file.read_text().strip()) != "max":
+                total = min(total, int(limit))
+    return total
 
 
 class MemoryLimit:
