@@ -31,8 +31,11 @@ class Etcd:
         self.certificate = self.folder / "etcd.pem"
         certificate.make(self.certificate, address)
         text = self.certificate.read_text()
-        self.authority = self.folder / "ca.pem"  # etcd takes nothing but certificates in it.
-        self.authority.write_text(text[:text.index("-----BEGIN PRIVATE KEY")])
+        begin = text.index("-----BEGIN PRIVATE KEY")
+        # Two files, as most people have them. etcd takes nothing but certificates in the first.
+        self.authority, self.key = self.folder / "ca.pem", self.folder / "etcd.key"
+        self.authority.write_text(text[:begin])
+        self.key.write_text(text[begin:])
         self.url = f"https://{address}:2379"
         self.process = None
 
@@ -84,7 +87,8 @@ class ExternalEtcd(unittest.TestCase):
         dead = f"https://{network.address(3)}:2399"
         self.reach = {"OLLAMAMAX_ETCD_ENDPOINTS": f"{dead},{self.etcd.url}",
                       "OLLAMAMAX_ETCD_CA_FILE": str(self.etcd.authority),
-                      "OLLAMAMAX_ETCD_CERTIFICATE_FILE": str(self.etcd.certificate),
+                      "OLLAMAMAX_ETCD_CERTIFICATE_FILE": str(self.etcd.authority),
+                      "OLLAMAMAX_ETCD_KEY_FILE": str(self.etcd.key),
                       "OLLAMAMAX_ETCD_PREFIX": PREFIX,
                       "OLLAMAMAX_ETCD": "/nonexistent"}  # No node needs one of its own.
         self.cluster.environments = {0: self.reach, 1: self.reach,

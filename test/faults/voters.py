@@ -72,6 +72,9 @@ class HungEtcd(ClusterCase):
         for hung in voters:
             self.hang(hung, signal.SIGSTOP)
             hung.wait_until(lambda hung=hung: self.is_cut_off(hung), "it is told of")
+            other = next(node for node in self.nodes if node is not hung)
+            other.wait_until(lambda other=other: other.metric("ollamamax_voters_cut_off") == 1,
+                             "it is counted")
             for node in self.nodes:
                 name = f"w-{hung.name}-{node.name}"
                 node.post("/api/copy", {"source": MODEL, "destination": name})

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """A real node with a real model: what users count on when things go wrong."""
 
+import hashlib
 import json
 import os
 import pathlib
@@ -65,7 +66,7 @@ class RealNode(NodeCase):
         self.assertTrue("".join(line["message"]["content"] for line in lines).strip())
 
     def test_a_runner_that_is_killed_in_mid_answer_costs_a_pause_only(self):
-        seen = []
+        seen, deaths = [], self.node.metric("ollamamax_runner_deaths_total")
         with self.node.request("POST", "/api/generate", {"stream": True, **LONG}) as reply:
             for line in reply:
                 seen.append(json.loads(line))
@@ -77,6 +78,7 @@ class RealNode(NodeCase):
         self.assertNotIn("error", seen[-1], seen[-1])
         self.assertTrue(seen[-1]["done"], seen[-1])
         self.assertNotEqual(self.node.runners(), first)
+        self.assertEqual(self.node.metric("ollamamax_runner_deaths_total"), deaths + 1)
         if seen[-1]["done_reason"] == "length":
             self.assertEqual(seen[-1]["eval_count"], LONG["options"]["num_predict"])
         # Nothing is said twice: the context that the reply tells is the prompt and all its tokens.
@@ -136,6 +138,10 @@ class RealNode(NodeCase):
         self.assertTrue(5e6 < memory < 1e9, memory)
         descriptors = self.node.metric("process_open_fds")
         self.assertTrue(5 < descriptors < self.node.metric("process_max_fds"), descriptors)
+        limits = pathlib.Path(f"/proc/{self.node.process.pid}/limits").read_text()
+        soft, hard = re.search(r"Max open files +(\d+) +(\d+)", limits).groups()
+        self.assertEqual(soft, hard)
+        self.assertEqual(self.node.metric("process_max_fds"), int(soft))
         self.assertLess(abs(self.node.metric("process_start_time_seconds") - time.time()), 3600)
         self.assertNotIn("ollamamax_nodes{", metrics)  # It is in no cluster.
 
@@ -332,6 +338,7 @@ class NodeLife(unittest.TestCase):
             self.assertEqual(refusal.exception.text, "server busy, please try again.  "
                                                      "maximum pending requests exceeded")
             self.assertIsNotNone(refusal.exception.headers.get("Retry-After"))
+            self.assertEqual(node.metric('ollamamax_queue_refused_total{reason="full"}'), 1)
             self.assertTrue(answered[0]["done"])
 
     def test_headers_say_who_waits_and_for_how_long(self):
@@ -364,6 +371,14 @@ class NodeLife(unittest.TestCase):
                 client.join()
             self.assertEqual([name for _, name in sorted(order)],
                              ["first", "modest", "second", "batch"])
+            self.expect_counted(node, "modest", short)
+
+    def expect_counted(self, node, key, body):
+        """The tokens of one such request, by which its key's owner is billed."""
+        kind = f'{{key="{hashlib.sha256(key.encode()).hexdigest()[:16]}",kind="%s"}}'
+        reply = node.post("/api/generate", body)  # With no key: of the same size.
+        for name, count in (("prompt", reply["prompt_eval_count"]), ("output", 2)):
+            self.assertEqual(node.metric("ollamamax_key_tokens_total" + kind % name), count)
 
     def test_memory_that_another_program_took_is_not_lent(self):
         limit = MemoryLimit("busy", 1 << 30)

@@ -8,6 +8,7 @@ import pathlib
 import re
 import sys
 import threading
+import time
 import unittest
 import urllib.request
 
@@ -110,6 +111,8 @@ class RealReplicas(ClusterCase):
         # Each node hears of it for itself; who dies before it was heard is not missed.
         self.until(lambda: lost.name in self.copies(name, others[0]), f"{others[0].name} knows it")
         lost.kill()
+        missing = "ollamamax_models_under_replicated"
+        self.until(lambda: others[0].metric(missing) == 1, "the copy is missed")
         self.until(lambda: len(self.copies(name, others[0])) == 2 and
                    lost.name not in self.copies(name, others[0]), "two other nodes have it")
         self.assertEqual(self.fares(name, others[0])["unreachable"], [lost.name])
@@ -119,6 +122,7 @@ class RealReplicas(ClusterCase):
         self.wait_for_copies(2, name, others[0])
         for node in self.nodes:
             self.assertEqual(node.metric("ollamamax_models_lost"), 0)
+            self.until(lambda node=node: node.metric(missing) == 0, "no copy is missed any more")
         restored = sum(node.metric("ollamamax_replicas_fetched_total") for node in others)
         self.assertGreaterEqual(restored, 1)
 
@@ -195,9 +199,11 @@ class RealReplicas(ClusterCase):
         body = {"model": MODEL, "prompt": "Hi", "options": {"num_predict": 4}}
         thread = threading.Thread(target=lambda: replies.append(
             self.nodes[0].post("/api/generate", body)))
+        begun = time.monotonic()
         thread.start()
         self.until(is_done, "the answer is there")
         thread.join()
+        self.assertGreater(time.monotonic() - begun, SIZE / RATE - 1)
         self.assertEqual(replies[0]["eval_count"], 4)
         self.assertTrue(seen, "no progress was told")
         fetched = [node for node in self.nodes[1:]

@@ -184,8 +184,12 @@ class Node:
         return [model["name"] for model in self.get("/api/tags")["models"]]
 
     def metric(self, name):
-        """Of all labels together; 0 if there is none."""
-        found = re.findall(rf"^{name}(?:\{{[^}}]*\}})? (\S+)$", self.get("/metrics"), re.M)
+        """Of all labels together; 0 if it has counted nothing. It must be one that there is."""
+        told = self.get("/metrics")
+        declared = re.sub(r"\{.*|_(count|sum)$", "", name)
+        if f"# TYPE {declared} " not in told:
+            raise AssertionError(f"there is no metric {declared}")
+        found = re.findall(rf"^{name}(?:\{{[^}}]*\}})? (\S+)$", told, re.M)
         return sum(map(float, found))
 
     def runners(self):
