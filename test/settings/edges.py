@@ -1,10 +1,12 @@
 """Corners of HTTP, as bytes on a socket."""
 
 import json
+import select
 import socket
 import unittest
 
 from base import MODEL, SHORT, node_with
+from support.node import Node
 
 BODY_BYTES_MAX = 4096
 TOO_LARGE = {"error": f"the request body is larger than {BODY_BYTES_MAX} bytes"}
@@ -54,6 +56,19 @@ class Peer:
 
     def ended(self):
         return self.input.read(1) == b""
+
+
+class Crowd(unittest.TestCase):
+    def test_who_comes_when_all_connections_are_taken_waits(self):
+        with Node({"OLLAMAMAX_CONNECTIONS_MAX": "1"}) as node, Peer(node.port) as first:
+            first.send(head("GET", "/"))
+            self.assertEqual(first.answer()[0], 200)
+            with Peer(node.port) as second:
+                second.send(head("GET", "/"))
+                self.assertEqual(select.select([second.socket], [], [], 0.5)[0], [])
+                first.send(head("GET", "/", "Connection: close"))
+                self.assertEqual(first.answer()[0], 200)
+                self.assertEqual(second.answer()[0], 200)
 
 
 class HttpEdges(unittest.TestCase):

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import pathlib
-import re
+import signal
 import subprocess
 import sys
 import threading
@@ -17,18 +17,24 @@ import unittest
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 from support import cases  # noqa: E402
+from support.cluster import all_but  # noqa: E402
 from support.node import PROGRAM, HttpError, Node  # noqa: E402
 from support.terminal import Terminal  # noqa: E402
 from base import EMBEDDER, ENDLESS, MODEL, SHORT, argument, arguments, node_with  # noqa: E402
-from edges import HttpEdges  # noqa: E402, F401
+from edges import Crowd, HttpEdges  # noqa: E402, F401
 
 BUSY = "server busy, please try again.  maximum pending requests exceeded"
 
 
 class Listening(unittest.TestCase):
     def test_forms_of_the_host(self):
-        for form in (":{}", "localhost:{}", "http://127.0.0.1:{}", "http://127.0.0.1:{}/",
-                     ' "127.0.0.1:{}" ', "0.0.0.0:{}", "http://0.0.0.0:{}", "[::]:{}"):
+        forms = [":{}", "localhost:{}", "http://127.0.0.1:{}", "http://127.0.0.1:{}/",
+                 ' "127.0.0.1:{}" ', "0.0.0.0:{}", "http://0.0.0.0:{}"]
+        if pathlib.Path("/proc/net/if_inet6").exists():
+            forms.append("[::]:{}")
+        else:
+            print("  [::] is left out: the kernel has no IPv6", flush=True)
+        for form in forms:
             with self.subTest(form):
                 node = Node()
                 node.environment["OLLAMA_HOST"] = form.format(node.port)
@@ -87,8 +93,12 @@ class Runners(unittest.TestCase):
 
     def test_the_runner_is_started_with_them(self):
         for flag, value in (("-np", "2"), ("-c", "2048"), ("--flash-attn", "on"),
-                            ("--cache-type-k", "q8_0"), ("--cache-type-v", "q8_0")):
+                            ("--cache-type-k", "q8_0"), ("--cache-type-v", "q8_0"),
+                            ("--cache-ram", "512")):
             self.assertEqual(argument(self.runner, flag), value, arguments(self.runner))
+        # Who can reach its socket could ask it.
+        folder = pathlib.Path(argument(self.runner, "--host")).parent
+        self.assertEqual(folder.stat().st_mode & 0o077, 0)
 
     def test_ps_tells_the_context_and_that_it_stays(self):
         loaded, = self.node.get("/api/ps")["models"]
@@ -160,6 +170,21 @@ class Loading(unittest.TestCase):
                 self.assertEqual(names, new if count == 1 else new | {MODEL})
                 self.assertEqual(len(node.runners()), count)
                 self.assertEqual(first in node.runners(), count == 2)
+
+    def test_the_weights_template_and_no_second_runner_on_demand(self):
+        asked = {"model": "twofold", "messages": [{"role": "user", "content": "Hi"}]}
+        with node_with(OLLAMA_GO_TEMPLATE="0", OLLAMAMAX_RESUME="0") as node:
+            node.post("/api/create", {"model": "twofold", "from": MODEL, "template":
+                                      "GO {{ range .Messages }}{{ .Content }}{{ end }}"})
+            shown = node.post("/api/chat", {**asked, "_debug_render_only": True})
+            rendered = shown["_debug_info"]["rendered_template"]
+            self.assertIn("<|im_start|>user\nHi", rendered)
+            self.assertNotIn("GO", rendered)
+            with node.request("POST", "/api/generate", {"stream": True, **ENDLESS}) as reply:
+                reply.readline()
+                for runner in node.runners():
+                    os.kill(runner, signal.SIGKILL)
+                self.assertIn("error", json.loads(reply.read().splitlines()[-1]))
 
     def test_a_load_without_progress_is_given_up(self):
         node = node_with(OLLAMA_LOAD_TIMEOUT="1")
@@ -263,9 +288,7 @@ class Folders(unittest.TestCase):
 
 class Overhead(unittest.TestCase):
     def test_one_that_leaves_nothing_on_a_busy_day_keeps_no_node_from_starting(self):
-        total = 1024 * int(re.search(r"MemTotal: +(\d+)",
-                                     pathlib.Path("/proc/meminfo").read_text())[1])
-        with node_with(OLLAMA_GPU_OVERHEAD=str(total // 10 * 9 - (1 << 20))) as node:
+        with node_with(OLLAMA_GPU_OVERHEAD=str(all_but(1 << 20))) as node:
             with self.assertRaises(HttpError) as refused:
                 node.post("/api/generate", SHORT)
             self.assertEqual(refused.exception.status, 500)
