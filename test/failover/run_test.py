@@ -98,7 +98,7 @@ class Failover(Moves, ClusterCase):
         """Some tokens of it were said then and none of them sent: llama-server keeps those back."""
         gateway, begin = self.cluster.nodes[2], len(self.cluster.nodes[2].log())
         count = load.output_tokens(self.trial.expected[f"{kind} 0"])
-        for delay in (0.08, 0.06, 0.12, 0.04, 0.2, 0.02, 0.3, 0.01):
+        for tokens in (1.3, 1, 2, 0.7, 3.3, 0.3, 5, 0.15):  # What it has time to say before.
             stream = self.start(gateway, kind)
             gateway.wait_until(lambda stream=stream: stream.arrivals, "it begins")
             # To look for them takes longer than some tokens.
@@ -106,7 +106,8 @@ class Failover(Moves, ClusterCase):
             while stream.is_alive() and (len(stream.answer.text) <
                                          self.trial.stop_at[f"{kind} 0"] - 12):
                 time.sleep(0.001)
-            time.sleep(delay)
+            times = stream.arrivals
+            time.sleep(tokens * (times[-1] - times[0]) / max(1, len(times) - 1))
             chaos.send(runners, signal.SIGKILL)
             stream.join()
             self.check(stream)

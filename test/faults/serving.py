@@ -195,7 +195,9 @@ class FailingDisk(unittest.TestCase):
             kept, refused = set(), 0
             plain, node.command = node.command, self.with_faults
             self.start_at_last(node)
-            for number in range(60):
+            for number in range(600):  # Until there are some of each.
+                if number >= 60 and min(refused, len(kept)) > 5:
+                    break
                 try:
                     node.post("/api/copy", {"source": MODEL, "destination": f"w-{number}"})
                     kept.add(f"w-{number}")
