@@ -358,7 +358,11 @@ void ClusterParts::connect_members() {
   part_from_former(members);
   const bool asks_voters = !state_.voter && members.size() > settings_.direct_reports_max;
   for (const cluster::Member& member : members) {
-    if (member.name == state_.name) continue;
+    if (member.name == state_.name) {
+      if (member.draining && !drained_) local_->end_split();
+      drained_ = member.draining;
+      continue;
+    }
     links.push_back(link_to(member));
     if (member.draining) draining.insert(member.name);
     if (asks_voters && member.has_vote()) aggregators.push_back(member.name);

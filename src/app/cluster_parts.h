@@ -180,6 +180,7 @@ class ClusterParts {
   std::function<void()> restart_;
   std::function<bool()> is_busy_;
   bool stopping_ = false, listening_ = false, serving_ = false, removed_ = false, is_last_ = false;
+  bool drained_ = false;  // As its record said last.
   OwnFiles files_;
   std::map<std::string, std::shared_ptr<const io::Tls>> tls_;
 

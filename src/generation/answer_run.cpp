@@ -162,7 +162,7 @@ io::Task<Result<void>> AnswerRun::move_if_wanted() {
   move_ = std::make_shared<Move>();
   scheduler::Target target = plan_.target;
   scheduler::AcquireOptions options = plan_.acquire;
-  options.resumes = true;
+  options.resumes = options.moves = true;
   options.patience.reset();
   io::spawn_detached(world_.executor,
                      find_place(scheduler_, std::move(target), std::move(options), move_));

@@ -78,6 +78,7 @@ bool nodes_first(const PlacementDecision& nodes, const NodeCandidate* backend,
   const NodeCandidate* node = nodes.best();
   // A node that was looked at and cannot run it would only say so.
   if (!node) return nodes.ranked.empty() || !nodes.split.empty();
+  if (node->draining) return false;
   if (!node->measured || !backend->measured) return true;
   const double cost = node->cost.total();
   return cost <= backend->cost.total() + equal_to(backend->cost.total(), options);

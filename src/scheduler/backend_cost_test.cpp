@@ -154,6 +154,16 @@ TEST(BackendCost, NodesThatCannotRunItAreNotAskedFirst) {
       << "they say themselves why they refuse a request";
 }
 
+TEST(BackendCost, ANodeThatDrainsComesAfterAnyBackend) {
+  NodeCandidate draining = node("n1", 1, true);
+  draining.draining = true;
+  const BackendOffer offer{"a"};
+  PlacementDecision decision = decided({draining}, 1);
+  EXPECT_FALSE(add_backends(decision, std::span(&offer, 1), true, Priority::interactive));
+  EXPECT_THAT(names(decision), ElementsAre("backend/a", "n1"));
+  EXPECT_TRUE(add_backends(decision = decided({draining}, 1), {}, true, Priority::interactive));
+}
+
 TEST(BackendCost, NodesThatWereAskedAreToldAsSuch) {
   PlacementDecision decision = decided({node("n1", 1, true)}, 1);
   const BackendOffer offer{"a"};

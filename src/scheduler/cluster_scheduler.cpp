@@ -155,9 +155,14 @@ io::Task<Result<void>> ClusterScheduler::wait_for_word_of_files(
     const PlacementRequest& request, std::optional<io::Duration> patience, io::TimePoint since,
     io::Call call) {
   const ClusterIndex& known = chooser_->cluster();
+  const auto drains_with_it = [&](NodeNumber number) {
+    const cluster::NodeInfo& node = known.node(number);
+    return node.state == cluster::NodeState::draining && node.has_blob(request.weights);
+  };
   const auto is_unknown = [&] {
     return !request.files.empty() && known.with_blob(request.weights).empty() &&
-           known.with_runner(request.key()).empty();
+           known.with_runner(request.key()).empty() &&
+           std::ranges::none_of(known.all(), drains_with_it);
   };
   io::Duration most = kFilesWordMax;
   if (patience) most = std::min(most, *patience / 2);
@@ -173,6 +178,27 @@ io::Task<Result<std::unique_ptr<Lease>>> ClusterScheduler::acquire_on_any(
     const Target& target, const AcquireOptions& options, io::TimePoint since, io::Call call) {
   PlacementRequest request = placement_request(target, options);
   CO_TRY_VOID(co_await wait_for_word_of_files(request, options.patience, since, call));
+  auto lease = co_await ask_nodes(request, target, options, since, call);
+  if (lease || !is_worth_another(lease.error())) co_return lease;
+  // Also where a node said that it is too large for it: a split one that was there a moment ago.
+  if (split_planner_) {
+    auto split = co_await acquire_split(target, options, call);
+    if (split || split.error().code != Errc::not_found) lease = std::move(split);
+  }
+  // Where others are only busy, who drains is left alone; where none is left, a node that is to
+  // take nothing new is better than a refusal.
+  if (lease || options.moves || lease.error().code == Errc::overloaded) co_return lease;
+  request.may_disturb = true;
+  chooser_->observe(nodes_->view());
+  if (!chooser_->decide(request, world_.clock.now()).best()) co_return lease;
+  co_return co_await ask_nodes(std::move(request), target, options, since, std::move(call));
+}
+
+io::Task<Result<std::unique_ptr<Lease>>> ClusterScheduler::ask_nodes(PlacementRequest request,
+                                                                     const Target& target,
+                                                                     const AcquireOptions& options,
+                                                                     io::TimePoint since,
+                                                                     io::Call call) {
   Error last{Errc::unavailable, fmt::format("no node that can be reached can run {}", target.name)};
   bool may_evict = false, crowded = false;
   for (size_t tried = 0; tried < kNodesTriedMax; tried++) {
@@ -217,11 +243,6 @@ io::Task<Result<std::unique_ptr<Lease>>> ClusterScheduler::acquire_on_any(
     if (options.patience && world_.clock.now() - since >= *options.patience) break;
     passed_on.add();
     request.excluded.push_back(node);
-  }
-  // Also where a node said that it is too large for it: a split one that was there a moment ago.
-  if (split_planner_) {
-    auto lease = co_await acquire_split(target, options, std::move(call));
-    if (lease || lease.error().code != Errc::not_found) co_return lease;
   }
   co_return fail(std::move(last));
 }
@@ -298,7 +319,7 @@ bool ClusterScheduler::leaving(std::string_view node) const {
 
 io::Task<Result<std::unique_ptr<Lease>>> ClusterScheduler::acquire_split(
     const Target& target, const AcquireOptions& options, io::Call call) {
-  auto choice = split_planner_->choose(target);
+  auto choice = split_planner_->choose(target, !options.moves);
   if (!choice && choice.error().code == Errc::unsupported) co_return fail(Errc::not_found, "");
   if (!choice) co_return fail(std::move(choice).error());
   const auto main = candidate(choice->main);
@@ -342,15 +363,21 @@ std::string ClusterScheduler::explain(const std::string& request_id) const {
 std::shared_ptr<PlacementDecision> ClusterScheduler::dry_run(const Target& target,
                                                              const AcquireOptions& options) {
   chooser_->observe(nodes_->view());
-  auto decision = std::make_shared<PlacementDecision>(
-      chooser_->decide(placement_request(target, options), world_.clock.now()));
-  if (decision->best() || !split_planner_) return decision;
-  const auto split = split_planner_->choose(target);
-  if (split) {
-    decision->split = split->to_json();
-  } else {
+  const io::TimePoint now = world_.clock.now();
+  PlacementRequest request = placement_request(target, options);
+  auto decision = std::make_shared<PlacementDecision>(chooser_->decide(request, now));
+  if (decision->best()) return decision;
+  if (split_planner_) {
+    const auto split = split_planner_->choose(target);
+    if (split) {
+      decision->split = split->to_json();
+      return decision;
+    }
     decision->split_refused = split.error().what;
   }
+  request.may_disturb = true;
+  PlacementDecision disturbing = chooser_->decide(request, now);
+  if (disturbing.best()) *decision = std::move(disturbing);
   return decision;
 }
 

@@ -61,11 +61,15 @@ class ClusterScheduler final : public Scheduler {
   std::string standby_for(const Target& target, std::string_view busy, uint64_t answer);
   PlacementRequest placement_request(const Target& target, const AcquireOptions& options);
   void remember(const std::string& id, std::string decision);
-  // Asks nodes one after the other until one gives a lease. unavailable: none is left. `since`:
-  // when the request came, for its patience.
+  // On a node that is ready, else split, else on one that drains. `since`: when the request came,
+  // for its patience. Errors as ask_nodes()'.
   io::Task<Result<std::unique_ptr<Lease>>> acquire_on_any(const Target& target,
                                                           const AcquireOptions& options,
                                                           io::TimePoint since, io::Call call);
+  // Asks nodes one after the other until one gives a lease. unavailable: none is left.
+  io::Task<Result<std::unique_ptr<Lease>>> ask_nodes(PlacementRequest request, const Target& target,
+                                                     const AcquireOptions& options,
+                                                     io::TimePoint since, io::Call call);
   io::Task<Result<void>> wait_for_word_of_files(const PlacementRequest& request,
                                                 std::optional<io::Duration> patience,
                                                 io::TimePoint since, io::Call call);

@@ -280,6 +280,41 @@ io::Task<void> drains(Nodes& nodes) {
 }
 TEST(ClusterScheduler, AvoidsANodeThatDrains) { Nodes(2).run(drains); }
 
+io::Task<void> drains_as_the_last(Nodes& nodes) {
+  nodes[0].state = cluster::NodeState::draining;
+  nodes[1].state = cluster::NodeState::unreachable;
+  co_await nodes.pass(seconds(1));
+  auto& answer = nodes.start(0, model("a"));
+  auto& move = nodes.start(0, model("a"), {.resumes = true, .moves = true});
+  co_await nodes.pass(seconds(4));
+  CO_ASSERT(answer.lease);
+  EXPECT_EQ(answer.lease->node(), "n0");
+  answer.lease.reset();
+  co_await nodes.pass(kResumePatience);
+  CO_ASSERT(move.error);
+  EXPECT_EQ(move.error->code, Errc::unavailable);
+  const auto would = nodes[0].gateway->dry_run(model("a"), {});
+  CO_ASSERT(would->best());
+  EXPECT_TRUE(would->best()->draining);
+}
+TEST(ClusterScheduler, ANodeThatDrainsAnswersWhereNoOtherIsLeft) {
+  Nodes(2).run(drains_as_the_last);
+}
+
+io::Task<Result<void>> is_full() { co_return fail(queue_full()); }
+
+io::Task<void> drains_beside_busy_ones(Nodes& nodes) {
+  nodes[0].state = cluster::NodeState::draining;
+  nodes[1].before = is_full;
+  auto& answer = nodes.start(0, model("a"));
+  co_await nodes.pass(seconds(4));
+  CO_ASSERT(answer.error);
+  EXPECT_EQ(answer.error->code, Errc::overloaded);
+}
+TEST(ClusterScheduler, ANodeThatDrainsIsLeftAloneWhereOthersAreOnlyBusy) {
+  Nodes(2).run(drains_beside_busy_ones);
+}
+
 io::Task<void> pins(Nodes& nodes) {
   nodes[0].files.insert("a");
   nodes.start(0, model("a"));

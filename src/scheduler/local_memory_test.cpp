@@ -46,6 +46,27 @@ TEST(LocalMemory, SubtractsNotTwiceWhatACardTookOfTheMachinesMemory) {
   node.run(counts_a_shared_card_once);
 }
 
+io::Task<void> drains_with_split_models(Node& node) {
+  Target split = target("a");
+  split.split.emplace().parts.push_back({.node = "n1"});
+  for (Target wanted : {split, target("b")}) {
+    Client& client = node.start(std::move(wanted), {.keep_alive = {seconds(-1)}});
+    co_await node.pass(seconds(10));
+    CO_ASSERT(client.lease);
+  }
+  node.scheduler.end_split();
+  co_await node.pass(seconds(10));
+  EXPECT_EQ(node.scheduler.loaded().size(), 2u) << "one of them answers";
+  node.clients.clear();
+  co_await node.pass(seconds(10));
+  const auto loaded = node.scheduler.loaded();
+  CO_ASSERT(loaded.size() == 1);
+  EXPECT_EQ(loaded[0].name, "b");
+}
+TEST(LocalMemory, SplitModelsOfANodeThatDrainsEndOnceTheyAreIdle) {
+  Node().run(drains_with_split_models);
+}
+
 io::Task<void> reserves_of_what_is_left(Node& node) {
   node.scheduler.note_memory_left(1000);
   EXPECT_EQ(node.scheduler.memory_total(), 650u);

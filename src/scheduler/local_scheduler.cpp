@@ -339,6 +339,15 @@ bool LocalScheduler::unload(const Digest& key) {
   return true;
 }
 
+void LocalScheduler::end_split() {
+  for (auto& [key, entry] : models_) {
+    if (!entry->instance || entry->instance->plan.parts.empty() || entry->pinned) continue;
+    entry->keep_alive = io::Duration{0};
+    if (entry->instance->running.empty()) entry->expires = world_.clock.now();
+  }
+  pump();
+}
+
 bool LocalScheduler::pin(const Digest& key, bool pinned) {
   const auto known = models_.find(key);
   if (known == models_.end() || (pinned && !known->second->instance)) return false;

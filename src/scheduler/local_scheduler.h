@@ -56,6 +56,9 @@ class LocalScheduler final : public Scheduler {
   bool pin(const Digest& key, bool pinned);
   bool is_pinned(const Digest& key) const;  // Also while it is not in memory, after a death.
   bool is_loaded(const Digest& key) const;  // Or loading.
+  // This node drains: split models that it is the main node of end once they are idle, however long
+  // they were to be kept. Else nodes that have parts of them could not hold them for another one.
+  void end_split();
   // Called when unload() ended a pin; null: no more.
   void on_unpin(std::function<void()> callback) { on_unpin_ = std::move(callback); }
   // Called with a model that could not be read or loaded: its files may have rotted. Null: no more.

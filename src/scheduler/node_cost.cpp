@@ -72,7 +72,8 @@ double NodeCost::service_ms(const cluster::NodeInfo& node,
 
 Exclusion NodeCost::exclusion_of(NodeNumber number, double breaker_share) const {
   const cluster::NodeInfo& node = state_.cluster.node(number);
-  if (node.state != cluster::NodeState::ready) return Exclusion::not_ready;
+  const bool is_disturbed = request_.may_disturb && node.state == cluster::NodeState::draining;
+  if (node.state != cluster::NodeState::ready && !is_disturbed) return Exclusion::not_ready;
   if (std::ranges::find(request_.excluded, node.name) != request_.excluded.end()) {
     return Exclusion::asked_out;
   }
@@ -93,6 +94,7 @@ NodeCandidate NodeCost::estimate(NodeNumber number, io::Random& random) {
   NodeCandidate candidate;
   candidate.node = number;
   candidate.name = node.name;
+  candidate.draining = node.state == cluster::NodeState::draining;
   candidate.free_bytes = room_of(node);
   const double breaker_share = state_.breakers.share(number, request_.outline.model, now_);
   candidate.excluded = exclusion_of(number, breaker_share);

@@ -45,6 +45,7 @@ class Search {
       look_at_chosen();
       return std::move(found_);
     }
+    if (request_.may_disturb) choose_draining();
     const auto runners = state_.cluster.with_runner(request_.key());
     if (options_.use_prefixes && !request_.outline.blocks.empty()) {
       for (const auto& match : state_.prefixes.match(request_.outline, options_.warm_max)) {
@@ -82,6 +83,14 @@ class Search {
     if (std::ranges::find(chosen_, number) != chosen_.end()) return;
     chosen_.push_back(number);
     state_.cluster.prefetch(number);
+  }
+
+  // No list has them: those are of nodes that are ready.
+  void choose_draining() {
+    for (NodeNumber number : state_.cluster.all()) {
+      if (chosen_.size() == options_.consider_all) break;
+      if (state_.cluster.node(number).state == cluster::NodeState::draining) choose(number);
+    }
   }
 
   // Together: what is known of them comes from memory at the same time, not node after node.

@@ -40,6 +40,7 @@ struct PlacementRequest {
   double output_tokens = 256;
   Priority priority = Priority::interactive;
   std::vector<std::string> excluded;  // Nodes that refused or failed it.
+  bool may_disturb = false;           // Nodes that drain will do: no other one can serve it.
 
   Digest key() const { return own_key.value_or(weights); }  // The runner's.
 };
@@ -120,6 +121,7 @@ struct NodeCandidate {
   bool loaded = false;                 // In memory or loading: no new load is needed.
   bool measured = false;               // Its rates were measured there.
   bool foreign = false;                // Not a node but a backend (backend_cost.h).
+  bool draining = false;               // Only looked at where the request may disturb.
   int requests = 0, own_requests = 0;  // For this model there: all, and this gateway's.
   int running = 0;                     // Our requests at a backend.
   std::string reason;                  // More on why it was excluded.

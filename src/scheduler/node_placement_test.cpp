@@ -424,6 +424,19 @@ TEST_F(NodePlacement, LooksAtFewNodesOfALargeClusterAndStillFindsAGoodOne) {
   }
 }
 
+TEST_F(NodePlacement, FindsTheOnesThatDrainInALargeClusterIfItMayDisturbThem) {
+  for (int i = 0; i < 1000; i++) node("n" + std::to_string(i)).memory_total = 3 * kGigabyte;
+  runner("last", "x");
+  nodes_["last"].state = cluster::NodeState::draining;
+  report();
+  PlacementRequest wanted = request("x");
+  EXPECT_EQ(decide(wanted).best(), nullptr);
+  wanted.may_disturb = true;
+  const auto decision = decide(wanted);
+  ASSERT_NE(decision.best(), nullptr);
+  EXPECT_EQ(decision.best()->name, "last");
+}
+
 RC_GTEST_FIXTURE_PROP(NodePlacement, RanksEveryUsableNodeOfASmallClusterByItsCost, ()) {
   const int count = *rc::gen::inRange(1, 12);
   for (int i = 0; i < count; i++) {

@@ -118,6 +118,8 @@ struct AcquireOptions {
   bool may_evict = true;
   // The answer has begun elsewhere: the request is not refused for a full queue.
   bool resumes = false;
+  // It goes on where it is unless another node takes it: one that drains will not do.
+  bool moves = false;
   PromptOutline outline;  // Of the text to evaluate, for finding a node where it is warm.
   // Estimated tokens of the prompt that have to be evaluated where it is sent; 0: not known.
   int64_t prompt_tokens = 0;

@@ -31,14 +31,24 @@ uint64_t main_memory_of(const NodeInfo& node, const cluster::RunnerInfo& runner)
   return runner.size_bytes - std::min(apart, runner.size_bytes);
 }
 
-// Memory that is free, or is as soon as idle models have left.
-uint64_t room_for_part(const NodeInfo& node, const Target& target) {
+bool takes_requests(const NodeInfo& node, bool may_disturb) {
+  return may_disturb ? node.answers() : node.state == cluster::NodeState::ready;
+}
+
+// Memory that is free with `main` as the main node, or is as soon as idle models have left.
+uint64_t room_for_part(const cluster::View& view, const NodeInfo& node, const Target& target,
+                       std::string_view main) {
   const Digest key = target.key();
+  // What it is loaded as now leaves before it is loaded anew, unless another main node holds it.
+  const auto leaves = [&](std::string_view holder) {
+    const NodeInfo* other = view.find(holder);
+    return holder == main || !other || !other->answers() || !other->runner_of(key);
+  };
   uint64_t taken = 0;
   for (const cluster::RunnerInfo& runner : node.runners) {
-    // What it is loaded as now leaves before it is loaded anew.
-    if (runner.key == key) continue;
-    if (!runner.part_of.empty() && runner.model == target.name) continue;
+    const bool is_part = !runner.part_of.empty() && runner.model == target.name;
+    if (runner.key == key && leaves(node.name)) continue;
+    if (is_part && leaves(runner.part_of)) continue;
     const bool busy = runner.loading || runner.running + runner.queued > 0;
     if (busy || stays(runner)) taken += main_memory_of(node, runner);
   }
@@ -67,12 +77,13 @@ bool is_main_of(const NodeInfo& node, const Digest& key) {
 
 // Who could be the main node, in the same order at every gateway: each with one of its own would
 // take the memory from the others that they wait for. Only who is it already, if one is.
-std::vector<std::string> mains_of(const cluster::View& view, const Target& target) {
+std::vector<std::string> mains_of(const cluster::View& view, const Target& target,
+                                  bool may_disturb) {
   const Digest key = target.key();
   const std::string text = key.hex();
   std::vector<std::string> mains;
   for (const NodeInfo& node : view.nodes()) {
-    if (node.state != cluster::NodeState::ready || !has_files(node, target)) continue;
+    if (!takes_requests(node, may_disturb) || !has_files(node, target)) continue;
     if (is_main_of(node, key)) return {node.name};
     mains.push_back(node.name);
   }
@@ -117,20 +128,27 @@ std::optional<uint64_t> SplitPlanner::whole_bytes(const Target& target) const {
   return *bytes;
 }
 
-Result<SplitChoice> SplitPlanner::choose(const Target& target) {
+Result<SplitChoice> SplitPlanner::choose(const Target& target, bool may_disturb) {
+  auto choice = choose_among(target, false);
+  if (choice || !may_disturb) return choice;
+  auto disturbing = choose_among(target, true);
+  return disturbing ? std::move(disturbing) : std::move(choice);
+}
+
+Result<SplitChoice> SplitPlanner::choose_among(const Target& target, bool may_disturb) {
   if (!target.header) return fail(Errc::not_found, "the model's header is not known");
   TRY(const uint64_t whole,
       scheduler::whole_bytes(options_, target, *target.header, context_of_(target)));
   const cluster::View view = reports_.view();
   for (const NodeInfo& node : view.nodes()) {
-    if (node.state == cluster::NodeState::ready && room_for_whole(node) >= whole) {
+    if (takes_requests(node, may_disturb) && room_for_whole(node) >= whole) {
       return fail(Errc::not_found, "node {} can hold the model alone", node.name);
     }
   }
   Error last{Errc::not_found, "no node that is ready has the model's files"};
   std::optional<SplitChoice> best;
-  for (std::string& main : mains_of(view, target)) {
-    auto made = plan(target, *target.header, main);
+  for (std::string& main : mains_of(view, target, may_disturb)) {
+    auto made = plan(target, *target.header, main, may_disturb);
     if (!made) {
       last = std::move(made).error();
       continue;
@@ -143,20 +161,20 @@ Result<SplitChoice> SplitPlanner::choose(const Target& target) {
 }
 
 Result<engine::SplitPlan> SplitPlanner::plan(const Target& target, const model::GgufSummary& gguf,
-                                             std::string_view main) {
+                                             std::string_view main, bool may_disturb) {
   TRY(const engine::SplitNeeds needs, needs_of_split(options_, target, gguf, context_of_(target)));
   const cluster::View view = reports_.view();
   uint64_t main_free = 0;
   std::vector<engine::SplitNode> nodes;
   for (const NodeInfo& node : view.nodes()) {
     if (node.name == main) {
-      main_free = room_for_part(node, target);
+      main_free = room_for_part(view, node, target, main);
       continue;
     }
-    if (node.state != cluster::NodeState::ready) continue;
+    if (!takes_requests(node, may_disturb)) continue;
     engine::SplitNode& added = nodes.emplace_back();
     added.name = node.name;
-    added.memory_free = room_for_part(node, target);
+    added.memory_free = room_for_part(view, node, target, main);
     if (const auto link = links_.find(node.name); link != links_.end()) {
       added.round_trip_ms = link->second.round_trip_ms;
       added.bytes_per_second = link->second.bytes_per_second;
@@ -167,12 +185,18 @@ Result<engine::SplitPlan> SplitPlanner::plan(const Target& target, const model::
 
 io::Task<Result<engine::SplitPlan>> SplitPlanner::plan_here(Target target, io::Call call) {
   co_await measure(call);
-  if (target.header) co_return plan(target, *target.header, self_);
+  if (target.header) co_return plan_from_here(target, *target.header);
   auto read = [&files = world_.files, path = target.weights_path] {
     return read_summary(files, path);
   };
   CO_TRY(const model::GgufSummary gguf, co_await world_.workers.run(read));
-  co_return plan(target, gguf, self_);
+  co_return plan_from_here(target, gguf);
+}
+
+Result<engine::SplitPlan> SplitPlanner::plan_from_here(const Target& target,
+                                                       const model::GgufSummary& gguf) {
+  auto made = plan(target, gguf, self_, false);
+  return made ? std::move(made) : plan(target, gguf, self_, true);
 }
 
 io::Task<void> SplitPlanner::measure(io::Call call) {

@@ -32,8 +32,9 @@ class SplitPlanner {
   std::optional<uint64_t> whole_bytes(const Target& target) const;
   // not_found: one node alone could hold it once that node is idle, or no ready node has its files.
   // unavailable: all nodes together have too little memory. unsupported: a model that cannot be
-  // split. A link that was never measured counts as an ordinary one.
-  Result<SplitChoice> choose(const Target& target);
+  // split. A link that was never measured counts as an ordinary one. `may_disturb`: with nodes that
+  // drain, where it cannot be done without them.
+  Result<SplitChoice> choose(const Target& target, bool may_disturb = true);
   // With this node as the main node, over links measured now.
   io::Task<Result<engine::SplitPlan>> plan_here(Target target, io::Call call);
 
@@ -42,8 +43,10 @@ class SplitPlanner {
     double round_trip_ms = 0, bytes_per_second = 0;
     io::TimePoint measured{};
   };
+  Result<SplitChoice> choose_among(const Target& target, bool may_disturb);
   Result<engine::SplitPlan> plan(const Target& target, const model::GgufSummary& gguf,
-                                 std::string_view main);
+                                 std::string_view main, bool may_disturb);
+  Result<engine::SplitPlan> plan_from_here(const Target& target, const model::GgufSummary& gguf);
   io::Task<void> measure(io::Call call);
   io::Task<void> measure_one(engine::PeerLink link, io::Call call);
   io::Task<Result<io::Duration>> ping(const engine::PeerLink& link, size_t bytes, io::Call call);
