@@ -9,6 +9,7 @@ using std::chrono::minutes;
 using ::testing::HasSubstr;
 using testing::kMemory;
 using testing::Nodes;
+using testing::PeerNode;
 using testing::Script;
 
 constexpr uint64_t kBlockBytes = 2ULL << 30;
@@ -126,6 +127,44 @@ TEST(SplitRouting, PlansForTheNodeItselfWhereThatIsTheMainNode) {
   EXPECT_EQ(given.split->parts[0].node, "n0");
   // The output layer is one more.
   EXPECT_EQ(given.split->main_blocks + given.split->parts[0].blocks, kBlocks + 1);
+}
+
+void hold(PeerNode& node, const scheduler::Target& target, std::string part_of, uint64_t bytes) {
+  cluster::RunnerInfo& runner = node.self.runners.emplace_back();
+  runner.model = target.name;
+  runner.key = part_of.empty() ? target.key() : Digest::of(node.self.name);
+  runner.part_of = std::move(part_of);
+  runner.size_bytes = bytes;
+  node.self.memory_used = bytes;
+}
+
+io::Task<void> drain_the_main_node(Nodes& nodes, scheduler::SplitPlanner& planner) {
+  const scheduler::Target target = large(nodes);
+  hold(*nodes.nodes[0], target, "", 6 * kBlockBytes / 2);
+  hold(*nodes.nodes[1], target, "n0", 6 * kBlockBytes / 2);
+  nodes.nodes[0]->self.state = cluster::NodeState::draining;
+  co_await nodes.sleep(std::chrono::seconds(2));
+  const auto moved = planner.choose(target, false);
+  CO_ASSERT(!moved);
+  EXPECT_EQ(moved.error().code, Errc::unavailable) << moved.error().what;
+  const auto stays = planner.choose(target);
+  CO_ASSERT(stays);
+  EXPECT_EQ(stays->main, "n0");
+  nodes.nodes[0]->self.runners.clear();
+  nodes.nodes[1]->self.runners.clear();
+  co_await nodes.sleep(std::chrono::seconds(2));
+  const auto free = planner.choose(target, false);
+  CO_ASSERT(free);
+  EXPECT_NE(free->main, "n0");
+}
+
+TEST(SplitRouting, WhatAMainNodeThatDrainsHoldsIsNoRoomForAnother) {
+  Script scripts[3];
+  Plans plans;
+  Nodes nodes;
+  for (Script& script : scripts) add(nodes, script, plans);
+  scheduler::SplitPlanner planner = planner_of(nodes);
+  nodes.run(drain_the_main_node(nodes, planner));
 }
 
 }  // namespace
