@@ -83,6 +83,8 @@ class ClusterParts {
   io::Task<void> notice_removal(io::Call call);  // Asks the voters; a node looks by itself, too.
   // False: it has just joined and was told nothing of the cluster's models yet.
   bool knows_facts() const;
+  // Its own models have their names in the cluster: see Replicas::renamed().
+  bool has_settled() const { return !state_.newcomer; }
   // Before open(), which may find it necessary. `restart` is called once when this node must start
   // anew to go on; where that can wait, not as long as somebody is answered here (`is_busy`).
   void on_change_of_role(std::function<void()> restart, std::function<bool()> is_busy) {

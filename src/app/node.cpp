@@ -17,6 +17,7 @@ namespace {
 
 constexpr std::chrono::seconds kBackendsCheckMax{1};  // That a start waits for them.
 constexpr std::chrono::seconds kLookupMax{30};        // Of names to listen on.
+constexpr std::chrono::milliseconds kSettleLook{200};
 
 }  // namespace
 
@@ -167,8 +168,11 @@ io::Task<Result<void>> Node::open_backends() {
   const io::Path copy = copy_of_facts("backends.json", "cluster-backends.json");
   backend_table_ = std::make_unique<cluster::BackendTable>(
       world_, *backends_, settings_.state_directory, cluster_ ? cluster_->metadata() : *own_facts_,
-      copy, std::move(fetch));
+      copy, std::move(fetch), name_);
   if (cluster_) cluster_->serve_backend_keys(*backend_table_);
+  if (cluster_ && world_.files.exists(own_facts_file(settings_.state_directory))) {
+    CO_TRY_VOID(backend_table_->set_keys_aside());
+  }
   backend_table_->start();
   const io::Duration patience = cluster_ ? kBackendsCheckMax : metadata::kCallMax;
   auto synced = co_await backend_table_->wait_synced(world_.clock.call_within(patience));
@@ -225,11 +229,15 @@ bool Node::ready() const {
 
 io::Task<Result<void>> Node::move_own_facts(bool& pins_moved, io::Call call) {
   CO_TRY(auto own, co_await read_own_facts(world_, voters_, settings_.state_directory, call));
+  // A pin means a model, whatever that is called here.
+  while (!cluster_->has_settled()) CO_TRY_VOID(co_await world_.clock.sleep_for(kSettleLook, call));
+  const auto& renamed = cluster_->distribution().replicas().renamed();
   // Once: somebody may have ended one since.
-  if (!pins_moved) CO_TRY_VOID(co_await pin_table_->adopt(own, call));
+  if (!pins_moved) CO_TRY_VOID(co_await pin_table_->adopt(own, renamed, call));
   pins_moved = true;
   CO_TRY_VOID(co_await backend_table_->adopt(std::move(own), call));
-  co_return remove_own_facts(world_.files, settings_.state_directory);
+  CO_TRY_VOID(remove_own_facts(world_.files, settings_.state_directory));
+  co_return backend_table_->forget_keys_aside();
 }
 
 io::Task<Result<void>> Node::open_cluster(transfer::TransferOptions options) {

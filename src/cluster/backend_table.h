@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 
@@ -30,20 +31,26 @@ class BackendTable {
   // A backend's key, from another node. not_found: none has it.
   using FetchKey = std::function<io::Task<Result<std::string>>(std::string name, io::Call call)>;
 
-  // `directory`: of this node's state. `copy`: as FactTable's file.
+  // `directory`: of this node's state. `copy`: as FactTable's file. `fetch_key` is null, and `self`
+  // means nothing, for a node by itself.
   BackendTable(io::World& world, engine::Backends& backends, io::Path directory,
-               metadata::Metadata& metadata, io::Path copy, FetchKey fetch_key);
+               metadata::Metadata& metadata, io::Path copy, FetchKey fetch_key, std::string self);
   ~BackendTable();
 
   void start() { facts_.start(); }
   // Until the metadata were read once. Errors as the call says.
   io::Task<Result<void>> wait_synced(io::Call call) { return facts_.wait_synced(std::move(call)); }
-  // Replaces a backend of that name. invalid_argument: the key cannot be sent. overloaded:
-  // kBackendsMax.
+  // Replaces a backend of that name. invalid_argument: the key cannot be sent, or the URL leads to
+  // another machine on each node of a cluster. overloaded: kBackendsMax.
   io::Task<Result<void>> add(engine::BackendSpec spec, std::string key, io::Call call);
   io::Task<Result<void>> remove(std::string name, io::Call call);  // not_found.
-  // Gives the cluster the backends that this node had before it entered. May be called again after
-  // a failure.
+  // Before start(), as long as adopt() has not succeeded: the cluster may have another key for a
+  // backend of the same name, which would take the place of this node's own.
+  Result<void> set_keys_aside();
+  Result<void> forget_keys_aside();  // Once adopt() will not be called again.
+  // Gives the cluster the backends that this node had before it entered: under another name where
+  // the cluster means another one by it, and those on its own machine for itself alone. May be
+  // called again after a failure.
   io::Task<Result<void>> adopt(metadata::Snapshot own, io::Call call);
   // For other nodes of the cluster, which ask for it. not_found.
   Result<std::string> key_of(const std::string& name);
@@ -51,6 +58,11 @@ class BackendTable {
 
  private:
   io::Path key_path(const std::string& name) const;
+  Result<std::string> read_key(const std::string& name) const;
+  bool is_for_others(const engine::BackendSpec& spec) const;
+  Result<void> check_reach(engine::BackendSpec& spec) const;
+  std::string own_key(const engine::BackendSpec& spec) const;
+  std::optional<std::string> free_name(const engine::BackendSpec& own) const;
   Result<void> write_secret(const io::Path& path, std::string_view text);
   void take(const std::string& name, const std::string* value);
   void apply(engine::BackendSpec spec);
@@ -62,6 +74,7 @@ class BackendTable {
   io::Path directory_;
   metadata::Metadata& metadata_;
   FetchKey fetch_key_;
+  const std::string self_;
   std::map<std::string, engine::BackendSpec> specs_;
   FactTable facts_;
   io::TaskGroup tasks_;

@@ -96,13 +96,16 @@ io::Task<Result<void>> PinTable::remove_model(std::string model, io::Call call) 
   return change(std::move(pins), false, std::move(call));
 }
 
-io::Task<Result<void>> PinTable::adopt(const metadata::Snapshot& own, io::Call call) {
+io::Task<Result<void>> PinTable::adopt(const metadata::Snapshot& own, const Renamed& renamed,
+                                       io::Call call) {
   CO_TRY_VOID(co_await wait_synced(call));
   std::vector<Pin> pins;
   for (const metadata::Entry& entry : own.entries) {
     if (!entry.key.starts_with(kPinsPrefix)) continue;
     const auto pin = read_pin(std::string_view(entry.key).substr(kPinsPrefix.size()));
-    if (pin) pins.push_back({self_, pin->model});
+    if (!pin) continue;
+    const auto other = renamed.find(pin->model);
+    pins.push_back({self_, other == renamed.end() ? pin->model : other->second});
   }
   co_return co_await add(std::move(pins), call);
 }

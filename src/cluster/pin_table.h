@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -47,8 +48,11 @@ class PinTable {
   io::Task<Result<void>> remove(std::vector<Pin> pins, io::Call call);
   io::Task<Result<void>> remove_model(std::string model, io::Call call);  // On all nodes.
   // Turns the pins that this node had before it entered a cluster, under whatever name, into its
-  // pins there. This and take_over() may be called again after a failure.
-  io::Task<Result<void>> adopt(const metadata::Snapshot& own, io::Call call);
+  // pins there. `renamed`: models that have other names since (model::Name::str() both). This and
+  // take_over() may be called again after a failure.
+  using Renamed = std::map<std::string, std::string>;
+  io::Task<Result<void>> adopt(const metadata::Snapshot& own, const Renamed& renamed,
+                               io::Call call);
   // For a node without a cluster that had another name before: all pins become its own.
   io::Task<Result<void>> take_over(io::Call call);
   io::Task<void> stop() { return facts_.stop(); }

@@ -105,8 +105,21 @@ TEST(PinTable, GoesWithANodeIntoAClusterUnderItsNewName) {
     table.start();
     std::vector<Pin> there{{"n2", kFox}};
     EXPECT_TRUE(co_await table.add(std::move(there), bench.call()));
-    EXPECT_TRUE(co_await table.adopt(own, bench.call()));
+    EXPECT_TRUE(co_await table.adopt(own, {}, bench.call()));
     EXPECT_THAT(table.list(), ElementsAre(Pin{"n1", kFox}, Pin{"n2", kFox}));
+    co_await table.stop();
+  });
+}
+
+TEST(PinTable, GoesWithAModelThatHasAnotherNameInTheCluster) {
+  Bench().run([](Bench& bench) -> io::Task<void> {
+    metadata::Snapshot own;
+    own.entries.push_back({.key = "/pins/n1/" + kFox, .value = "{}"});
+    PinTable table(bench.world(), *bench.metadata, "n1", {});
+    table.start();
+    const PinTable::Renamed renamed{{kFox, kFox + "-n1"}};
+    EXPECT_TRUE(co_await table.adopt(own, renamed, bench.call()));
+    EXPECT_THAT(table.list(), ElementsAre(Pin{"n1", kFox + "-n1"}));
     co_await table.stop();
   });
 }

@@ -4,11 +4,11 @@
 #include <boost/json.hpp>
 
 #include "base/json_fields.h"
+#include "base/strings.h"
 
 namespace om::engine {
 namespace {
 
-constexpr size_t kNameLengthMax = 64;
 constexpr std::array<std::pair<BackendKind, std::string_view>, 5> kKinds = {
     {{BackendKind::unknown, ""},
      {BackendKind::ollama, "ollama"},
@@ -19,7 +19,7 @@ constexpr std::array<std::pair<BackendKind, std::string_view>, 5> kKinds = {
 // It names a file, too: "." and ".." are none.
 bool is_name(std::string_view name) {
   if (name.find_first_not_of('.') == name.npos) return false;
-  return name.size() <= kNameLengthMax && std::ranges::all_of(name, [](char c) {
+  return name.size() <= kBackendNameMax && std::ranges::all_of(name, [](char c) {
            return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
                   c == '-' || c == '.' || c == '_';
          });
@@ -74,20 +74,30 @@ Result<BackendSpec> make_backend(std::string_view url, std::string name) {
   if (!is_name(name)) {
     return fail(Errc::invalid_argument,
                 "'{}' cannot be a backend's name: letters, digits, '-', '.' and '_' only, up to {}",
-                name, kNameLengthMax);
+                name, kBackendNameMax);
   }
   spec.name = std::move(name);
   return spec;
 }
 
+bool is_on_own_machine(const BackendSpec& spec) {
+  const auto url = http::Url::parse(spec.url);
+  if (!url) return false;
+  const std::string host = to_lower(url->host);
+  return host == "localhost" || host.ends_with(".localhost") || host.starts_with("127.") ||
+         host.starts_with("::ffff:127.") || host == "::1" || host == "::" || host == "0.0.0.0";
+}
+
 std::string write_backend(const BackendSpec& spec) {
   boost::json::array models;
   for (const std::string& model : spec.models) models.emplace_back(model);
-  return boost::json::serialize(boost::json::object{{"name", spec.name},
-                                                    {"url", spec.url},
-                                                    {"kind", to_string(spec.kind)},
-                                                    {"models", std::move(models)},
-                                                    {"key_digest", spec.key_digest}});
+  boost::json::object object{{"name", spec.name},
+                             {"url", spec.url},
+                             {"kind", to_string(spec.kind)},
+                             {"models", std::move(models)},
+                             {"key_digest", spec.key_digest}};
+  if (!spec.node.empty()) object["node"] = spec.node;
+  return boost::json::serialize(object);
 }
 
 Result<BackendSpec> read_backend(std::string_view text) {
@@ -105,6 +115,7 @@ Result<BackendSpec> read_backend(std::string_view text) {
     }
   }
   fields.read("key_digest", spec.key_digest);
+  fields.read("node", spec.node);
   return spec;
 }
 

@@ -20,9 +20,11 @@ struct BackendSpec {
   BackendKind kind = BackendKind::unknown;
   std::vector<std::string> models;  // Only these are offered; empty: all it has.
   std::string key_digest;           // SHA-256 of its key; empty: it has none.
+  std::string node;                 // The only one of our nodes that asks it; empty: all do.
   bool operator==(const BackendSpec&) const = default;
 };
 
+inline constexpr size_t kBackendNameMax = 64;
 inline constexpr size_t kBackendModelsMax = 1000;
 // Larger counts of tokens that a backend tells are cut to this, since we add them up.
 inline constexpr int64_t kBackendTokensMax = int64_t{1} << 40;
@@ -33,6 +35,8 @@ inline constexpr std::string_view kForwardedHeader = "X-OllamaMax-Forwarded";
 // invalid_argument: no http or https URL. A URL may end in "/v1" or "/": that is taken off. The
 // name is made of host and port, unless one is given.
 Result<BackendSpec> make_backend(std::string_view url, std::string name);
+// Its URL leads to whichever machine asks it: on another one it is another server, or nobody's.
+bool is_on_own_machine(const BackendSpec& spec);
 std::string write_backend(const BackendSpec& spec);
 Result<BackendSpec> read_backend(std::string_view json);  // corrupt.
 

@@ -26,6 +26,7 @@ io::Task<Result<void>> Replicas::keep_own_models() {
     CO_TRY(const model::Name kept, free_name(own));
     CO_TRY_VOID(co_await store.copy(own.name, kept));
     CO_TRY_VOID(co_await store.remove_if(own.name, own.digest));
+    renamed_[own.name.str()] = kept.str();
     log_warn("a model of this node has another name from now on: the cluster means another by it",
              field("model", own.name.shortest()), field("name", kept.shortest()));
   }

@@ -38,6 +38,8 @@ TEST_F(Newcomer, KeepsItsOwnModelsWhereTheClusterMeansOthersByTheirNames) {
     EXPECT_TRUE(catalogue(0).find(name(text))) << text;
   }
   EXPECT_FALSE(catalogue(0).find(name("gone")));
+  EXPECT_EQ(replicas(2).renamed().size(), 2u);
+  EXPECT_EQ(replicas(2).renamed().at(name("m").str()), name("m:latest-c").str());
 }
 
 TEST_F(Newcomer, TakesAnotherNameWhereThatMeansSomethingElseToo) {

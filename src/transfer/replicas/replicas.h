@@ -75,6 +75,9 @@ class Replicas {
   std::vector<ModelHealth> health() const { return plan_replicas(look()).health; }
   io::Task<std::vector<ModelHealth>> measure_health() const;
   std::shared_ptr<const CatalogueState> state() const { return state_; }
+  // A newcomer's own models that have other names from now on: by the old ones, all as Name::str().
+  // All of them once ReplicaOptions::settled was called.
+  const std::map<std::string, std::string>& renamed() const { return renamed_; }
 
  private:
   io::Task<void> run();
@@ -153,6 +156,8 @@ class Replicas {
   std::map<std::string, io::TimePoint> surplus_since_;
   // When this node first saw what a name means now.
   std::map<std::string, std::pair<Digest, io::TimePoint>> first_seen_;
+  std::map<std::string, std::string> renamed_;
+  std::map<std::string, io::TimePoint, std::less<>> draining_since_;  // See ReplicaInput.
   Popularity popularity_;
   std::set<std::string> broken_;  // Models here that lack a blob that was found rotten.
   SaidOnce said_;                 // Failures that each look would log again.
