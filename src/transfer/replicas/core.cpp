@@ -53,9 +53,7 @@ class Planner {
   }
 
  private:
-  bool is_away(const NodeInfo& node) const {
-    return node.state == NodeState::unreachable && input_.now - node.reported <= input_.grace;
-  }
+  bool is_away(const NodeInfo& node) const;
   std::vector<Place> places_of(const ReplicatedModel& model, const Copies& copies) const;
   ModelHealth health_of(const ReplicatedModel& model, const Copies& copies) const;
   bool has_room(const NodeInfo& node, uint64_t bytes) const;
@@ -66,6 +64,14 @@ class Planner {
   ReplicaPlan plan_;
   std::map<std::string, uint64_t, std::less<>> promised_;  // Bytes of fetches, by node.
 };
+
+// For a while, as far as one can tell.
+bool Planner::is_away(const NodeInfo& node) const {
+  if (node.state == NodeState::unreachable) return input_.now - node.reported <= input_.grace;
+  const auto since = input_.draining_since.find(node.name);
+  return node.state == NodeState::draining && since != input_.draining_since.end() &&
+         input_.now - since->second <= input_.grace;
+}
 
 std::vector<Place> Planner::places_of(const ReplicatedModel& model, const Copies& copies) const {
   std::vector<Place> places;

@@ -2,6 +2,7 @@
 // View and does only its own part of it.
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -49,6 +50,9 @@ struct ReplicaInput {
   io::TimePoint now{};
   // How long the copies of a node that stopped answering still count: it may be restarting.
   io::Duration grace = std::chrono::seconds(60);
+  // Nodes that drain, and since when: within the grace it may be for a restart, too. One that is
+  // not here has drained for long.
+  std::map<std::string, io::TimePoint, std::less<>> draining_since;
   uint64_t disk_reserve = uint64_t{1} << 30;  // Left free on every disk.
 };
 

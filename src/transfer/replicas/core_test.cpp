@@ -160,6 +160,16 @@ TEST(ReplicaPlan, MovesCopiesAwayFromADrainingNode) {
   EXPECT_THAT(nodes_of(plan, Kind::fetch), ElementsAre("c"));
 }
 
+TEST(ReplicaPlan, WaitsForANodeThatDrainsMaybeForARestart) {
+  auto input = input_of({node_named("a", true), node_named("b", true, NodeState::draining),
+                         node_named("c", false), node_named("d", true)});
+  input.models[0].policy.factor = 3;
+  input.draining_since["b"] = input.now;
+  EXPECT_THAT(plan_replicas(input).actions, IsEmpty());
+  input.now += input.grace + seconds(1);
+  EXPECT_THAT(nodes_of(plan_replicas(input), Kind::fetch), ElementsAre("c"));
+}
+
 TEST(ReplicaPlan, TellsOutOfReachFromLost) {
   auto gone = node_named("b", true, NodeState::unreachable);
   auto input = input_of({node_named("a", false), gone});

@@ -85,6 +85,17 @@ void Replicas::note_new_models() {
   first_seen_ = std::move(seen);
 }
 
+void Replicas::note_draining_nodes() {
+  const cluster::View view = parts_.links.view();
+  std::map<std::string, io::TimePoint, std::less<>> draining;
+  for (const cluster::NodeInfo& node : view.nodes()) {
+    if (node.state != cluster::NodeState::draining) continue;
+    const auto before = draining_since_.find(node.name);
+    draining[node.name] = before == draining_since_.end() ? world_.clock.now() : before->second;
+  }
+  draining_since_ = std::move(draining);
+}
+
 std::optional<io::Duration> Replicas::tombstone_age() {
   const cluster::View view = parts_.links.view();
   const io::TimePoint now = world_.clock.now();
@@ -100,6 +111,7 @@ ReplicaInput Replicas::look() const {
                      .view = parts_.links.view(),
                      .now = world_.clock.now(),
                      .grace = options_.grace,
+                     .draining_since = draining_since_,
                      .disk_reserve = options_.disk_reserve};
   for (const auto& [key, model] : state_->models) {
     const auto popularity = state_->popularity.find(key);
@@ -123,6 +135,7 @@ io::Task<Result<void>> Replicas::reconcile() {
                          tombstone_age(), world_.clock.call_within(kAskMax, tasks_.token())));
   state_ = std::move(state);
   note_new_models();
+  note_draining_nodes();
   end_stale_copies();
   if (options_.newcomer) {
     CO_TRY_VOID(co_await keep_own_models());

@@ -139,6 +139,7 @@ class Replicas {
   io::Task<bool> node_has(cluster::NodeInfo node, std::vector<Digest> blobs,
                           io::CancelToken cancel);
   void note_new_models();  // Of state_.
+  void note_draining_nodes();
   std::optional<io::Duration> tombstone_age();
   ReplicaInput look() const;
   io::Duration time_to_next_look() const;

@@ -478,6 +478,21 @@ TEST_F(Replicated, ScrubGoesOnAfterAStartWhereItWas) {
   EXPECT_EQ(read_for(std::chrono::minutes(45)), 2U);  // In spite of the start, it was due.
   EXPECT_EQ(read_for(23 * hour), 2U);                 // The rest, and not all four again.
   EXPECT_EQ(read_for(4 * hour), 4U);                  // A day after the end of the last one.
+  ASSERT_TRUE(world_.files.write_file("/scrub.json", R"({"done":99999999999})"));
+  EXPECT_EQ(read_for(14 * hour) + read_for(14 * hour), 4U);  // The clock was ahead then.
+}
+
+TEST_F(Replicated, ANodeThatDrainsKeepsItsCopysPlaceForAWhile) {
+  make_cluster(3);
+  put_model(0, "m", random_bytes(1000, 41));
+  pass(seconds(20));
+  const std::string there = holders("m");
+  ASSERT_EQ(there.size(), 2U);
+  node(index_of(there[1])).state = cluster::NodeState::draining;
+  pass(seconds(50));
+  EXPECT_EQ(holders("m"), there) << "it may be about to start anew";
+  pass(seconds(30));
+  EXPECT_EQ(holders("m"), "abc");
 }
 
 }  // namespace
