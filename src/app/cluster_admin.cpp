@@ -23,7 +23,8 @@ namespace {
 constexpr uint64_t kAnswerBytesMax = 16 << 20;
 // Longer than a voter takes, which may have let this machine in when it is given up; but so long
 // only where somebody answers at all.
-constexpr std::chrono::seconds kJoinAskMax{12}, kJoinConnectMax{3}, kRemovalAskedMax{5};
+constexpr std::chrono::seconds kJoinAskMax{12}, kJoinConnectMax{3}, kJoinAskAgain{1};
+constexpr std::chrono::seconds kRemovalAskedMax{5};
 static_assert(kJoinAskMax > peer::JoinService::kJoinMax);
 constexpr std::chrono::seconds kCopiesWordMax{3};
 constexpr std::chrono::milliseconds kCopiesPoll{100};
@@ -229,9 +230,13 @@ io::Task<Result<cluster::JoinAnswer>> ClusterAdmin::ask_to_join(
     for (const io::Endpoint& endpoint : endpoints) {
       if (std::ranges::find(asked, endpoint) != asked.end()) continue;
       asked.push_back(endpoint);
-      auto answer = co_await ask_one_to_join(client, endpoint, token.ca_pin, request, call);
-      if (answer) co_return answer;
-      last = std::move(answer).error();
+      do {
+        auto answer = co_await ask_one_to_join(client, endpoint, token.ca_pin, request, call);
+        if (answer) co_return answer;
+        last = std::move(answer).error();
+        // Others join there right now, which takes a moment.
+      } while (last.code == Errc::overloaded &&
+               co_await world_.clock.sleep_for(kJoinAskAgain, call));
       // Only voters let nodes in; others do not know the way.
       const bool ask_next = last.code == Errc::unavailable || last.code == Errc::unsupported;
       if (!ask_next) co_return fail(std::move(last));

@@ -107,6 +107,25 @@ Error not_let_in(std::string_view name) {
                       name)};
 }
 
+// The commit found something else than was read before it.
+io::Task<Error> overtaken(metadata::Metadata& metadata, std::string token_key,
+                          security::Secret secret, std::string name, bool is_again,
+                          io::WallTime now, io::Call call) {
+  if (is_again) {
+    co_return Error{Errc::unavailable,
+                    fmt::format("what is known of node '{}' has just changed: try again", name)};
+  }
+  const auto token = co_await metadata.get(token_key, std::move(call));
+  if (!token) co_return token.error();
+  if (*token) {
+    const auto record = read_record((*token)->value);
+    if (!record) co_return record.error();
+    const auto good = security::check_join_secret(*record, secret, now);
+    if (!good) co_return good.error();
+  }
+  co_return not_let_in(name);
+}
+
 }  // namespace
 
 io::Task<Result<security::JoinToken>> offer_token(io::World& world, metadata::Metadata& metadata,
@@ -183,7 +202,10 @@ io::Task<Result<JoinAnswer>> admit(io::World& world, metadata::Metadata& metadat
   transaction.operations.push_back(metadata::Operation::put(token_key, write_record(record)));
   transaction.operations.push_back(metadata::Operation::put(node_key, write_member(member)));
   CO_TRY(const metadata::Commit commit, co_await metadata.commit(std::move(transaction), call));
-  if (!commit.done) co_return fail(not_let_in(name));
+  if (!commit.done) {
+    co_return fail(co_await overtaken(metadata, token_key, request.secret, name, is_again, now,
+                                      std::move(call)));
+  }
   log_info("node joined", field("node", name), field("address", request.peer.str()));
   std::erase_if(members, [&name](const Member& other) { return other.name == name; });
   members.push_back(std::move(member));

@@ -121,6 +121,23 @@ TEST(Admission, ATokenIsGoodOnce) {
   });
 }
 
+io::Task<void> take_token(Door& door, security::JoinToken token) {
+  const auto taken = co_await door.ask(token, "red");
+  EXPECT_TRUE(taken.has_value());
+}
+
+TEST(Admission, WhoseTokenIsTakenAtTheSameMomentHearsThat) {
+  Bench().run([](Bench& bench) -> io::Task<void> {
+    Door door(bench);
+    const auto token = co_await door.token();
+    bench.metadata->before_commit = [&door, token] { return take_token(door, token); };
+    const auto answer = co_await door.ask(token, "blue");
+    CO_ASSERT(!answer.has_value());
+    EXPECT_EQ(answer.error().code, Errc::forbidden);
+    EXPECT_THAT(answer.error().what, HasSubstr("used already, by node 'red'"));
+  });
+}
+
 TEST(Admission, AWrongSecretOrAnUnknownTokenOpensNothing) {
   Bench().run([](Bench& bench) -> io::Task<void> {
     Door door(bench);

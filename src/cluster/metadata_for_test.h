@@ -40,8 +40,9 @@ class BreakableMetadata final : public metadata::Metadata {
  public:
   explicit BreakableMetadata(std::unique_ptr<Metadata> inner) : inner_(std::move(inner)) {}
   bool away = false;
-  std::optional<bool> says_healthy;              // Whatever it is.
-  std::function<io::Task<void>()> after_commit;  // Once, before who asked for it is told.
+  std::optional<bool> says_healthy;               // Whatever it is.
+  std::function<io::Task<void>()> before_commit;  // Once, when it has been asked for.
+  std::function<io::Task<void>()> after_commit;   // Once, before who asked for it is told.
 
   io::Task<Result<std::optional<metadata::Entry>>> get(std::string key, io::Call call) override {
     if (away) co_return gone();
@@ -54,6 +55,7 @@ class BreakableMetadata final : public metadata::Metadata {
   io::Task<Result<metadata::Commit>> commit(metadata::Transaction transaction,
                                             io::Call call) override {
     if (away) co_return gone();
+    if (const auto act = std::exchange(before_commit, nullptr)) co_await act();
     auto committed = co_await inner_->commit(std::move(transaction), std::move(call));
     if (const auto act = std::exchange(after_commit, nullptr)) co_await act();
     co_return committed;

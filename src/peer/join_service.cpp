@@ -22,6 +22,11 @@ io::Task<void> JoinService::handle(http::Request& request, http::BodyReader& bod
     asking_++;
     answer = co_await join(request, std::move(*asked));
     asking_--;
+    // Outside of its place, so that guesses keep nobody else out.
+    if (!answer && answer.error().code == Errc::unauthenticated) {
+      // Who is gone hears nothing.
+      (void)co_await world_.clock.sleep_for(kWrongSecretPause, {io::kNever, request.cancel});
+    }
   }
   std::string text = answer ? std::move(*answer) : engine::error_line(answer.error());
   // Who is gone needs no answer.
@@ -36,9 +41,6 @@ io::Task<Result<std::string>> JoinService::join(http::Request& request, std::str
   if (admitted) co_return cluster::write_join_answer(*admitted);
   log_warn("a machine was not let in", field("peer", request.peer),
            field("error", admitted.error()));
-  if (admitted.error().code == Errc::unauthenticated) {
-    CO_TRY_VOID(co_await world_.clock.sleep_for(kWrongSecretPause, call));
-  }
   co_return fail(std::move(admitted).error());
 }
 

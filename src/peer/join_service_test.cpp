@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "cluster/admission.h"
 #include "http/client.h"
 #include "io/co_assert_for_test.h"
 #include "metadata/sqlite/sqlite_metadata.h"
@@ -56,6 +57,57 @@ io::Task<void> is_asked_byte_by_byte(sim::World& sim) {
 TEST(JoinService, SlowBodiesKeepNoMachineFromJoining) {
   sim::World sim(1);
   sim.run(is_asked_byte_by_byte(sim));
+}
+
+io::Task<void> guess(http::Client& client, io::Endpoint at, std::string body, std::string& told) {
+  http::ClientRequest request;
+  request.method = "POST";
+  request.target = "/peer/v1/join";
+  request.endpoint = at;
+  request.host = at.str();
+  request.body = std::move(body);
+  const auto answer = co_await client.send(std::move(request), {});
+  CO_ASSERT(answer.has_value());
+  told = (co_await (*answer)->read_all(1 << 20)).value_or("");
+}
+
+io::Task<void> is_asked_with_stale_tokens(sim::World& sim) {
+  auto metadata = co_await metadata::open_sqlite(sim.world(), ":memory:");
+  CO_ASSERT(metadata.has_value());
+  security::IdentityStore identity(sim.world().files, "/state/cluster");
+  const auto authority =
+      security::make_authority("home", sim.world().random, sim.clock().wall_now());
+  CO_ASSERT(authority.has_value());
+  EXPECT_TRUE(identity.save_authority(*authority));
+  JoinService service(sim.world(), **metadata, identity);
+  http::Server server(
+      sim.world(), {},
+      [&service](http::Request& request, http::BodyReader& body, http::ResponseWriter& response) {
+        return service.handle(request, body, response);
+      });
+  const auto at = server.listen(io::Endpoint::tcp("127.0.0.1", 0));
+  CO_ASSERT(at.has_value());
+  cluster::JoinRequest stale;
+  stale.token_id = "gone";
+  stale.secret = security::Secret("secret");
+  stale.peer = io::Endpoint::tcp("10.0.0.2", 11435);
+  const std::string body = cluster::write_join_request(stale);
+  http::Client client(sim.world());
+  io::TaskGroup group(sim.world().executor, sim.clock());
+  std::vector<std::string> told(2 * JoinService::kAtOnceMax);
+  for (std::string& answer : told) {
+    group.spawn(guess(client, *at, body, answer));
+    (void)co_await sim.clock().sleep_for(std::chrono::milliseconds(50));
+  }
+  co_await group.wait();
+  for (const std::string& answer : told) EXPECT_THAT(answer, HasSubstr("not known here"));
+  client.close_idle();
+  co_await server.stop(std::chrono::seconds(0));
+  co_await (*metadata)->stop();
+}
+TEST(JoinService, StaleTokensKeepNoMachineFromJoining) {
+  sim::World sim(1);
+  sim.run(is_asked_with_stale_tokens(sim));
 }
 
 }  // namespace
