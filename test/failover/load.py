@@ -275,7 +275,7 @@ class Stream(threading.Thread):
                 raise AssertionError(f"event {number} after event {self.last_event}")
             self.last_event = number
         elif line.strip():
-            if self.path in (CHAT, GENERATE):
+            if self.path in (CHAT, GENERATE) and not line.startswith(b'{"error"'):
                 self.last_event += 1
             self.answer.add(self.path, line)
 

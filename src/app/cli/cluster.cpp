@@ -19,7 +19,9 @@ constexpr double kTermShownMs = 0.5;
 // itself, as which it may be ready for nobody.
 io::Task<Result<json::object>> wait_until(Cli& cli, bool in_cluster) {
   const io::TimePoint end = cli.world().clock.now() + kReadyMax;
-  Error last{Errc::deadline_exceeded, "the node did not come back within a minute: see its log"};
+  Error last{Errc::deadline_exceeded,
+             "the node did not come back within a minute: it may still let answers end "
+             "(server.drain_time); see its log"};
   while (cli.world().clock.now() < end) {
     CO_TRY_VOID(co_await cli.world().clock.sleep_for(kReadyInterval));
     const auto reply = co_await cli.api.get("/api/v1/cluster");
@@ -150,14 +152,17 @@ std::string restored_text(const json::object& reply) {
 CommandTask cluster_init_command(Cli& cli, ClusterOptions options) {
   json::object body{{"advertise", options.advertise}};
   CO_TRY(const json::object reply, co_await ask(cli, "/api/v1/cluster/init", std::move(body)));
-  CO_TRY(const json::object status, co_await wait_until(cli, true));
+  // At once: nobody tells the token again.
   if (cli.json) {
     print_json(reply);
   } else {
     print("The cluster is there; this node is its first.\n\n");
-    print_nodes(status);
-    print("\n");
     print_join_advice(text_of(reply, "token"));
+  }
+  CO_TRY(const json::object status, co_await wait_until(cli, true));
+  if (!cli.json) {
+    print("\n");
+    print_nodes(status);
   }
   co_return Result<void>{};
 }
