@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <map>
+#include <span>
+#include <vector>
 
 #include "cluster/catalogue.h"
 #include "metadata/backup.h"
@@ -16,30 +18,69 @@ void erase_below(metadata::Snapshot& snapshot, const Prefixes&... prefixes) {
   });
 }
 
-// False: the name means something else here, and goes on doing so. `known`: what the cluster has
-// under the key; asking with a commit would cost one, and a try after one that took too long would
-// end where that did.
-io::Task<Result<bool>> put_model(metadata::Metadata& metadata, store::Store& store,
-                                 metadata::Entry entry, const std::string* known, io::Call call) {
-  const auto manifest = cluster::manifest_in(entry.value);
-  if (known) co_return manifest.has_value() && cluster::manifest_in(*known) == manifest;
-  const std::string key = entry.key.substr(cluster::kModelsPrefix.size());
-  const auto name = model::Name::parse(key);
-  const auto here = name ? store.find(*name) : fail(name.error());
-  const bool is_same = here && manifest && here->digest == Digest::of(*manifest);
-  if (here && !is_same) co_return false;
-  metadata::Transaction put;
-  put.compares = {metadata::Compare::absent(entry.key)};
-  put.operations.push_back(metadata::Operation::put(entry.key, std::move(entry.value)));
-  put.operations.push_back(metadata::Operation::remove(std::string(cluster::kRemovedPrefix) + key));
-  CO_TRY(const metadata::Commit done, co_await metadata.commit(std::move(put), std::move(call)));
-  co_return done.done || is_same;
+// Names that are put in one commit: one each would take minutes where there are thousands.
+constexpr size_t kGroupMax = 32;
+constexpr size_t kGroupBytesMax = metadata::kValueBytesMax;  // The rest is for their keys.
+
+size_t group_size(std::span<const metadata::Entry> models) {
+  size_t bytes = 0, count = 0;
+  while (count < std::min(models.size(), kGroupMax)) {
+    bytes += models[count].value.size();
+    if (count > 0 && bytes > kGroupBytesMax) break;
+    count++;
+  }
+  return count;
 }
 
-std::string shown_name(const metadata::Entry& entry) {
-  std::string key = entry.key.substr(cluster::kModelsPrefix.size());
-  const auto name = model::Name::parse(key);
-  return name ? name->shortest() : key;
+bool means_same(std::string_view value, const metadata::Entry& model) {
+  const auto manifest = cluster::manifest_in(model.value);
+  return manifest && cluster::manifest_in(value) == manifest;
+}
+
+std::string key_of(const metadata::Entry& model) {
+  return model.key.substr(cluster::kModelsPrefix.size());
+}
+
+// The node tells the cluster of its own models: their names are not to be had by others.
+bool is_other_here(store::Store& store, const metadata::Entry& model) {
+  const auto name = model::Name::parse(key_of(model));
+  const auto here = name ? store.find(*name) : fail(name.error());
+  const auto manifest = cluster::manifest_in(model.value);
+  return here && (!manifest || here->digest != Digest::of(*manifest));
+}
+
+void tell(cluster::Restored& restored, const metadata::Entry& model, bool is_back) {
+  if (is_back) {
+    restored.entries++;
+  } else {
+    const auto name = model::Name::parse(key_of(model));
+    restored.kept.push_back(name ? name->shortest() : key_of(model));
+  }
+}
+
+// Names that meant nothing. If one does by now, each is tried alone.
+io::Task<Result<void>> put_models(metadata::Metadata& metadata,
+                                  std::span<const metadata::Entry> models,
+                                  cluster::Restored& restored, io::Call call) {
+  metadata::Transaction puts;
+  for (const metadata::Entry& model : models) {
+    const std::string removed = std::string(cluster::kRemovedPrefix) + key_of(model);
+    puts.compares.push_back(metadata::Compare::absent(model.key));
+    puts.operations.push_back(metadata::Operation::put(model.key, model.value));
+    puts.operations.push_back(metadata::Operation::remove(removed));
+  }
+  CO_TRY(const metadata::Commit commit, co_await metadata.commit(std::move(puts), call));
+  if (commit.done) {
+    restored.entries += models.size();
+  } else if (models.size() == 1) {
+    CO_TRY(const auto now, co_await metadata.get(models[0].key, std::move(call)));
+    tell(restored, models[0], now && means_same(now->value, models[0]));
+  } else {
+    for (size_t i = 0; i < models.size(); i++) {
+      CO_TRY_VOID(co_await put_models(metadata, models.subspan(i, 1), restored, call));
+    }
+  }
+  co_return Result<void>{};
 }
 
 }  // namespace
@@ -63,18 +104,24 @@ io::Task<Result<cluster::Restored>> restore_facts(metadata::Metadata& metadata, 
   cluster::Restored restored{others.entries.size(), {}};
   CO_TRY(const metadata::Snapshot now,
          co_await metadata.list(std::string(cluster::kModelsPrefix), call));
-  std::map<std::string_view, const std::string*> known;
-  for (const metadata::Entry& entry : now.entries) known[entry.key] = &entry.value;
-  for (const metadata::Entry& entry : backup.entries) {
+  std::map<std::string_view, std::string_view> known;
+  for (const metadata::Entry& entry : now.entries) known[entry.key] = entry.value;
+  std::vector<metadata::Entry> absent;  // A commit for those there are would cost one.
+  for (metadata::Entry& entry : backup.entries) {
     if (!entry.key.starts_with(cluster::kModelsPrefix)) continue;
     const auto found = known.find(entry.key);
-    const std::string* value = found == known.end() ? nullptr : found->second;
-    CO_TRY(const bool done, co_await put_model(metadata, store, entry, value, call));
-    if (done) {
-      restored.entries++;
+    if (found != known.end()) {
+      tell(restored, entry, means_same(found->second, entry));
+    } else if (is_other_here(store, entry)) {
+      tell(restored, entry, false);
     } else {
-      restored.kept.push_back(shown_name(entry));
+      absent.push_back(std::move(entry));
     }
+  }
+  for (std::span<const metadata::Entry> rest = absent; !rest.empty();) {
+    const size_t count = group_size(rest);
+    CO_TRY_VOID(co_await put_models(metadata, rest.first(count), restored, call));
+    rest = rest.subspan(count);
   }
   co_return restored;
 }

@@ -1,8 +1,11 @@
 // A backup that is read back into a cluster that has gone on since, or begun anew.
+#include "app/cluster_restore.h"
+
 #include "app/cluster_for_test.h"
 #include "base/json_fields.h"
 #include "cluster/catalogue.h"
 #include "metadata/backup.h"
+#include "sim/forwarded_metadata.h"
 
 namespace om::app {
 namespace {
@@ -61,6 +64,8 @@ class Restore : public testing::ClusterOfNodes {
 
   io::Task<void> keeps_what_was_made_since(io::Duration before);
   io::Task<void> brings_back_what_is_gone();
+  io::Task<void> brings_many_back_in_groups();
+  io::Task<void> leaves_what_is_made_meanwhile();
 };
 
 // `before` it is read back the node has `told` of its model, or has not yet.
@@ -106,6 +111,72 @@ io::Task<void> Restore::brings_back_what_is_gone() {
   EXPECT_TRUE(JsonFields(again).texts("kept").empty());
 }
 TEST_F(Restore, BringsBackTheNameOfAModelThatWasRemoved) { run(1, brings_back_what_is_gone()); }
+
+// Counts what is decided, and puts `made` once the names there are were listed.
+class Meanwhile final : public sim::ForwardedMetadata {
+ public:
+  using ForwardedMetadata::ForwardedMetadata;
+
+  io::Task<Result<metadata::Snapshot>> list(std::string prefix, io::Call call) override {
+    auto listed = co_await inner().list(std::move(prefix), call);
+    for (const auto& [key, value] : std::exchange(made, {})) {
+      metadata::Transaction put;
+      put.operations = {metadata::Operation::put(key, value)};
+      EXPECT_TRUE((co_await inner().commit(std::move(put), call)).has_value());
+    }
+    co_return listed;
+  }
+  io::Task<Result<metadata::Commit>> commit(metadata::Transaction transaction,
+                                            io::Call call) override {
+    commits++;
+    return inner().commit(std::move(transaction), std::move(call));
+  }
+
+  std::map<std::string, std::string> made;
+  int commits = 0;
+};
+
+io::Task<void> Restore::brings_many_back_in_groups() {
+  Meanwhile facts(facts_.node("somebody"));
+  metadata::Snapshot backup;
+  for (int i = 0; i < 80; i++) {
+    const std::string model = fmt::format("m{}", i);
+    backup.entries.push_back({.key = models_key(model), .value = value_of(model, "layer")});
+  }
+  // As a manifest of thousands of layers: two of them are too large for one commit.
+  for (const char* model : {"huge1", "huge2"}) {
+    boost::json::object value{{"name", name(model).str()}, {"manifest", manifest_of(model)}};
+    value["padding"] = std::string(900 << 10, ' ');
+    backup.entries.push_back({.key = models_key(model), .value = boost::json::serialize(value)});
+  }
+  const auto restored = co_await restore_facts(facts, nodes_[0]->parts()->store(), backup, {});
+  CO_ASSERT(restored.has_value());
+  EXPECT_EQ(restored->entries, 82U);
+  EXPECT_TRUE(restored->kept.empty());
+  EXPECT_EQ(facts.commits, 4);  // 32, 32, 17 with one that is huge, and the other.
+  for (const auto& entry : backup.entries) EXPECT_EQ(fact(entry.key), entry.value);
+  co_await facts.stop();
+}
+TEST_F(Restore, BringsThousandsOfModelsBackInGroups) { run(1, brings_many_back_in_groups()); }
+
+io::Task<void> Restore::leaves_what_is_made_meanwhile() {
+  Meanwhile facts(facts_.node("somebody"));
+  const std::map<std::string, std::string> wanted{{models_key("other"), value_of("other", "old")},
+                                                  {models_key("same"), value_of("same", "old")},
+                                                  {models_key("third"), value_of("third", "old")}};
+  facts.made = {{models_key("other"), value_of("other", "new")},
+                {models_key("same"), value_of("same", "old")}};
+  metadata::Snapshot backup;
+  for (const auto& [key, value] : wanted) backup.entries.push_back({.key = key, .value = value});
+  const auto restored = co_await restore_facts(facts, nodes_[0]->parts()->store(), backup, {});
+  CO_ASSERT(restored.has_value());
+  EXPECT_EQ(restored->entries, 2U);
+  EXPECT_EQ(restored->kept, std::vector<std::string>{"other:latest"});
+  EXPECT_EQ(fact(models_key("other")), value_of("other", "new"));
+  EXPECT_EQ(fact(models_key("third")), value_of("third", "old"));
+  co_await facts.stop();
+}
+TEST_F(Restore, LeavesWhatIsMadeWhileItRuns) { run(1, leaves_what_is_made_meanwhile()); }
 
 }  // namespace
 }  // namespace om::app
