@@ -17,6 +17,7 @@ namespace json = boost::json;
 
 constexpr uint64_t kBodyBytesMax = 1 << 20;
 constexpr std::chrono::seconds kChangeMax{30};
+constexpr std::chrono::hours kTokenLifeMax{24 * 365};
 
 using Action = io::Task<Result<void>> (*)(cluster::Admin&, Context&, io::Call);
 
@@ -82,6 +83,10 @@ io::Task<Result<void>> make_token(cluster::Admin& admin, Context& context, io::C
   io::Duration duration = cluster::kTokenLife;
   if (!life.empty()) {
     CO_TRY(duration, parse_duration(life));
+    if (duration < std::chrono::seconds(1) || duration > kTokenLifeMax) {
+      co_return fail(Errc::invalid_argument, "expires_in \"{}\": expected from 1s to {}", life,
+                     format_duration(kTokenLifeMax));
+    }
   }
   CO_TRY(const std::string token, co_await admin.make_token(duration, std::move(call)));
   const json::object reply{{"token", token}};

@@ -45,6 +45,7 @@ class Membership : public testing::ClusterOfNodes {
   io::Task<void> reads_its_blobs_again();
   io::Task<void> heeds_its_rates();
   io::Task<void> refuses_without_memory();
+  io::Task<void> keeps_what_a_newer_version_wrote();
   io::Task<bool> is_ready(const NodeForTest& node) {
     const std::string status = co_await ask(node, "GET", "", "");
     co_return boost::json::parse(status).at("ready").as_bool();
@@ -65,6 +66,26 @@ io::Task<void> Membership::follows_a_voter_that_moves() {
   });
 }
 TEST_F(Membership, AVoterThatHasMovedIsFollowed) { run(3, follows_a_voter_that_moves()); }
+
+io::Task<void> Membership::keeps_what_a_newer_version_wrote() {
+  const auto facts = facts_.node("somebody");
+  const std::string key = std::string(cluster::kNodesPrefix) + "n2";
+  auto entry = co_await facts->get(key, {});
+  boost::json::object record = boost::json::parse((*entry)->value).as_object();
+  record["zone"] = "cellar";
+  metadata::Transaction put;
+  put.operations = {metadata::Operation::put(key, boost::json::serialize(record))};
+  EXPECT_TRUE((co_await facts->commit(std::move(put), {})).has_value());
+  co_await ask(*nodes_[0], "POST", "nodes/n2/drain", "{}");
+  entry = co_await facts->get(key, {});
+  record = boost::json::parse((*entry)->value).as_object();
+  EXPECT_EQ(record.at("zone").as_string(), "cellar");
+  EXPECT_TRUE(record.at("draining").as_bool());
+  co_await facts->stop();
+}
+TEST_F(Membership, WhatANewerVersionWroteOfANodeStays) {
+  run(2, keeps_what_a_newer_version_wrote());
+}
 
 // Where the facts are, nobody else knows: it tells.
 io::Task<void> Membership::follows_the_only_voter() {

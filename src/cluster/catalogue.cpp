@@ -135,7 +135,9 @@ io::Task<Result<bool>> Catalogue::copy_once(const model::Name& from, const model
   CO_TRY(const Card card, read_card(entry->value, store_));
   store::Model model = *card.model;
   model.name = to;
-  CO_TRY(std::string value, write_card(model, card.manifest, card.by));
+  // What only a newer version's card has is not copied: a card signed by this one is made anew.
+  const std::string by = is_older_version(card.by, kVersion) ? card.by : kVersion;
+  CO_TRY(std::string value, write_card(model, card.manifest, by));
   std::vector<metadata::Compare> compares{metadata::Compare::unchanged(*entry)};
   co_return co_await write(to, std::move(value), std::move(compares), std::move(call));
 }

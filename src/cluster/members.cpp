@@ -27,13 +27,15 @@ void each_field(AnyMember& member, Each&& each) {
   each("joined_seconds", member.joined_seconds);
 }
 
-}  // namespace
-
-std::string write_member(const Member& member) {
-  boost::json::object object;
+// Into what is there: what only a newer version knows of a member stays.
+std::string write_into(boost::json::object object, const Member& member) {
   each_field(member, [&](auto name, const auto& value) { object[name] = value; });
   return boost::json::serialize(object);
 }
+
+}  // namespace
+
+std::string write_member(const Member& member) { return write_into({}, member); }
 
 Result<Member> read_member(std::string_view text) {
   TRY(const boost::json::object object, model::parse_json_object(text, "member"));
@@ -91,7 +93,8 @@ io::Task<Result<void>> Members::update(std::string name, std::function<void(Memb
     if (!entry) co_return fail(Errc::not_found, "no node '{}' in this cluster", name);
     CO_TRY(Member member, read_member(entry->value));
     change(member);
-    const std::string value = write_member(member);
+    CO_TRY(boost::json::object before, model::parse_json_object(entry->value, "member"));
+    const std::string value = write_into(std::move(before), member);
     metadata::Transaction transaction;
     transaction.compares.push_back(metadata::Compare::unchanged(*entry));
     transaction.operations.push_back(metadata::Operation::put(key, value));

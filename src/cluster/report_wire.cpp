@@ -219,7 +219,9 @@ NodeInfo decode_told(const json::object& line, NodeInfo known) {
 
 NodeInfo decode_report(const json::object& report, NodeInfo known) {
   const JsonFields fields(report);
-  known.state = fields.text("state") == "draining" ? NodeState::draining : NodeState::ready;
+  // A word of a newer version's: reachable, and not to be given work.
+  const std::string state = fields.text("state");
+  known.state = state.empty() || state == "ready" ? NodeState::ready : NodeState::draining;
   fields.read("memory_total", known.memory_total);
   fields.read("memory_used", known.memory_used);
   fields.read("graphics_total", known.graphics_total);

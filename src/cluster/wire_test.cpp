@@ -106,6 +106,14 @@ TEST(ClusterWire, AReportWithoutBlobsLeavesThoseThatAreKnown) {
   EXPECT_TRUE(decode_report(*line, known).has_blob(Digest::of("a")));
 }
 
+TEST(ClusterWire, ANodeInAStateOfANewerVersionIsGivenNoWork) {
+  const auto state = [](std::string_view line) {
+    return decode_report(*engine::parse_line(std::string(line)), {}).state;
+  };
+  EXPECT_EQ(state(R"({"state":"ready"})"), NodeState::ready);
+  EXPECT_EQ(state(R"({"state":"resting"})"), NodeState::draining);
+}
+
 RC_GTEST_PROP(ClusterWire, ATransactionArrivesWhole, ()) {
   using metadata::Compare;
   using metadata::Operation;

@@ -64,7 +64,8 @@ class Renewal {
   Result<std::string> issue_own(const security::Authority& authority, std::string_view request,
                                 const security::CertificateFacts& replaces);
   io::Task<Result<void>> renew(std::string why);
-  io::Task<Result<std::string>> ask_voters(std::string request, io::Call call);
+  io::Task<Result<std::string>> ask_voters(std::string request, std::string authorities,
+                                           io::Call call);
   io::Task<Result<std::string>> certify(http::Request& request, http::BodyReader& body);
 
   RenewalLinks links_;

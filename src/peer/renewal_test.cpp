@@ -64,7 +64,8 @@ class Renewed : public ::testing::Test {
 
   io::WallTime now() { return world_.clock.wall_now(); }
   std::vector<engine::PeerLink> voters() {
-    return {{voter_.name, at_, node_.identity.client_of(voter_.name)}};
+    const engine::PeerLink link{voter_.name, at_, node_.identity.client_of(voter_.name)};
+    return std::vector(voter_count_, link);
   }
   void pass(io::Duration time) { sim_.run(sleep(time), time + hours(1)); }
   io::Task<void> sleep(io::Duration time) { (void)co_await world_.clock.sleep_for(time); }
@@ -74,11 +75,22 @@ class Renewed : public ::testing::Test {
     askers_.push_back(request.peer_certificate);
     if (is_open) {
       co_await hold_open(response);
+    } else if (clock_ahead_ > hours(0) && askers_.size() % 2 == 1) {
+      co_await answer_from_the_future(body, response);
     } else if (refusing_) {
       (void)co_await response.send(503, "text/plain", "");
     } else {
       co_await voter_.renewal->answer(request, body, response);
     }
+  }
+  // As a voter whose clock is ahead.
+  io::Task<void> answer_from_the_future(http::BodyReader& body, http::ResponseWriter& response) {
+    const auto asked = co_await body.read_all(100'000);
+    const auto certificate = security::issue_certificate(
+        authority_, *asked,
+        {.name = node_.name, .addresses = {"127.0.0.1"}, .now = now() + clock_ahead_},
+        world_.random);
+    (void)co_await response.send(200, "application/x-pem-file", *certificate);
   }
   // A stream of one line every two minutes, for more than three hours.
   io::Task<void> hold_open(http::ResponseWriter& response) {
@@ -119,6 +131,8 @@ class Renewed : public ::testing::Test {
   io::Endpoint at_;
   std::vector<std::string> askers_;
   bool refusing_ = false;
+  size_t voter_count_ = 1;
+  hours clock_ahead_{0};
   Error stream_error_;
 };
 
@@ -198,6 +212,17 @@ TEST_F(Renewed, AClockThatWasAheadLocksNoVoterOut) {
   EXPECT_TRUE(security::verify_certificate(certificate, authority_.certificate, right));
   EXPECT_FALSE(security::needs_renewal(voter_.facts(), now() + days(59)));
   EXPECT_TRUE(security::needs_renewal(voter_.facts(), now() + days(61)));
+}
+
+TEST_F(Renewed, AVoterWhoseClockIsAheadDoesNotKeepTheOthersFromRenewing) {
+  voter_count_ = 2;
+  clock_ahead_ = hours(5);
+  const std::string first = node_.facts().serial;
+  node_.renewal->start();
+  pass(days(61));
+  EXPECT_NE(node_.facts().serial, first);
+  EXPECT_GT(node_.facts().not_after, now() + days(80));
+  EXPECT_EQ(askers_.size(), 2U);
 }
 
 TEST_F(Renewed, NobodyGetsACertificateForAnotherName) {

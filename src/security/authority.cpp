@@ -20,6 +20,7 @@ constexpr size_t kSerialBytes = 16;
 constexpr size_t kSerialTimeBytes = 6;
 constexpr size_t kSignatureBytes = 71;  // DER of two numbers, as long as half of all signatures.
 constexpr int kSignTriesMax = 200;
+constexpr io::WallTime kClockMin{std::chrono::seconds(1'735'689'600)};  // 2025.
 
 using ExtensionPtr = std::unique_ptr<X509_EXTENSION, OpenSslFree<&X509_EXTENSION_free>>;
 using OctetsPtr = std::unique_ptr<ASN1_OCTET_STRING, OpenSslFree<&ASN1_OCTET_STRING_free>>;
@@ -200,6 +201,13 @@ Result<Authority> make_authority(std::string_view cluster, io::Random& random, i
   if (cluster.empty() || cluster.size() > kClusterNameBytesMax || !plain) {
     return fail(Errc::invalid_argument, "a cluster's name has 1 to {} printable characters",
                 kClusterNameBytesMax);
+  }
+  if (now < kClockMin) {
+    const std::chrono::year_month_day day(std::chrono::floor<std::chrono::days>(now));
+    return fail(
+        Errc::invalid_argument,
+        "this machine's clock says that it is {}: set it first, certificates would end by it",
+        static_cast<int>(day.year()));
   }
   const KeyPtr key = make_key();
   const CertificatePtr certificate = new_certificate(key.get(), random, now, now + kAuthorityLife);

@@ -44,7 +44,8 @@ struct IssueOptions {
   io::WallTime begins_by = io::WallTime::max();  // At the latest; else shortly before `now`.
 };
 
-// invalid_argument: `cluster` is not 1 to 40 printable ASCII characters.
+// invalid_argument: `cluster` is not 1 to 40 printable ASCII characters, or `now` is before 2025:
+// the clock was never set.
 Result<Authority> make_authority(std::string_view cluster, io::Random& random, io::WallTime now);
 
 // invalid_argument: not a node name.

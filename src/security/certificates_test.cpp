@@ -91,6 +91,13 @@ TEST_F(Certificates, OfNodesMakeNoOtherCertificates) {
   EXPECT_FALSE(verify_certificate(forged, pem, kNow).has_value());
 }
 
+TEST_F(Certificates, HaveNoAuthorityByAClockThatWasNeverSet) {
+  const auto made = make_authority("home", random_, io::WallTime(hours(5)));
+  ASSERT_FALSE(made);
+  EXPECT_EQ(made.error().code, Errc::invalid_argument);
+  EXPECT_NE(made.error().what.find("clock says that it is 1970"), std::string::npos);
+}
+
 TEST_F(Certificates, FindTheirAuthorityByItsPin) {
   const Authority ca = authority();
   const std::string chain = node(ca, "n1") + ca.certificate;

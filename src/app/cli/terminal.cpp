@@ -108,7 +108,7 @@ std::string about(int64_t count) {
 
 std::string human_time(io::WallTime time, io::WallTime now) {
   const int64_t ahead = duration_cast<seconds>(time - now).count();
-  if (ahead > int64_t{100} * 365 * 24 * 3600) return "Forever";
+  if (ahead > int64_t{20} * 365 * 24 * 3600) return "Forever";
   return ahead > 0 ? about(ahead) + " from now" : about(-ahead) + " ago";
 }
 

@@ -32,5 +32,14 @@ TEST(WordWrap, BreaksBetweenWideCharacters) {
   EXPECT_EQ(wrapped(8, "人工智能是好"), "人工智\n能是好");
 }
 
+TEST(HumanTime, IsForeverWhereNobodyWaitsForIt) {
+  const auto years_ahead = [](int years) {
+    const io::WallTime now{std::chrono::seconds(1'800'000'000)};
+    return human_time(now + std::chrono::hours(years * 365 * 24), now);
+  };
+  EXPECT_EQ(years_ahead(3), "3 years from now");
+  EXPECT_EQ(years_ahead(100), "Forever");  // As `keep_alive: -1` is told.
+}
+
 }  // namespace
 }  // namespace om::app
