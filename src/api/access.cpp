@@ -129,7 +129,8 @@ void add_origin_headers(http::Headers& headers, std::string_view origin) {
   // A page's script sees no others.
   headers.set("Access-Control-Expose-Headers",
               "X-Request-Id,request-id,Retry-After,"
-              "X-OllamaMax-Node,X-OllamaMax-Attempts,X-OllamaMax-Resumed");
+              "X-OllamaMax-Node,X-OllamaMax-Attempts,X-OllamaMax-Resumed,"
+              "X-OllamaMax-Truncated");
 }
 
 void add_preflight_headers(http::Headers& headers) {

@@ -5,6 +5,7 @@
 #include "api/access.h"
 #include "api/cluster_handlers.h"
 #include "api/metrics.h"
+#include "api/standing.h"
 #include "base/log.h"
 
 namespace om::api {
@@ -27,7 +28,9 @@ class RequestRecord {
     request_seconds.with({route}).observe(seconds);
     if (context_.first_piece) {
       const auto waited = std::chrono::duration<double>(*context_.first_piece - started_).count();
-      first_token_seconds.with({route}).observe(waited);
+      const auto name = model::Name::parse(context_.model);
+      const std::string model = name ? name->shortest() : context_.model;
+      first_token_seconds.with({route, model}).observe(waited);
     }
     if (is_good_probe() && !log_enabled(LogLevel::debug)) return;
     const http::Request& request = context_.request;
@@ -77,16 +80,32 @@ ErrorShape shape_of(std::string_view path) {
   return path.starts_with("/v1/") ? ErrorShape::openai : ErrorShape::ollama;
 }
 
-// Refused before its body is read: that is what would cost memory.
-io::Task<void> refuse_for_memory(Context& context) {
-  constexpr int kStatus = 503;
-  context.response.headers().set("Retry-After", "5");
-  std::string body = error_body(shape_of(context.request.path), kStatus,
-                                "the server is short of memory and takes no new requests for the "
-                                "moment, please try again in a few seconds",
-                                context.request.id);
+// Before its body is read.
+io::Task<void> refuse(Context& context, int status, std::string_view what) {
+  std::string body = error_body(shape_of(context.request.path), status, what, context.request.id);
   // A client that is gone already needs no answer.
-  (void)co_await context.send(kStatus, "application/json; charset=utf-8", std::move(body));
+  (void)co_await context.send(status, "application/json; charset=utf-8", std::move(body));
+}
+
+io::Task<void> refuse_for_memory(Context& context) {
+  context.response.headers().set("Retry-After", "5");
+  co_await refuse(context, 503,
+                  "the server is short of memory and takes no new requests for the moment, please "
+                  "try again in a few seconds");
+}
+
+io::Task<void> refuse_without_key(Context& context) {
+  context.response.headers().set("WWW-Authenticate", "Bearer");
+  const bool shows_one = !credential_of(context.request.headers).empty();
+  co_await refuse(context, 401,
+                  shows_one ? "this API key is not known here"
+                            : "an API key is needed: send it as 'Authorization: Bearer KEY' or "
+                              "'X-Api-Key: KEY'");
+}
+
+// Load balancers and orchestrators have no key, and learn nothing but that the node is there.
+bool is_open_to_all(std::string_view path) {
+  return path == "/" || path == "/livez" || path == "/readyz";
 }
 
 io::Task<Result<void>> handle_ready(const Dependencies& dependencies, Context& context) {
@@ -117,6 +136,13 @@ void set_route_headers(Context& context, const generation::Route& route) {
   if (!route.node.empty()) headers.set("X-OllamaMax-Node", route.node);
   headers.set("X-OllamaMax-Attempts", std::to_string(route.attempts));
   headers.set("X-OllamaMax-Resumed", std::to_string(route.resumed));
+  if (!route.left_out.empty()) headers.set("X-OllamaMax-Truncated", route.left_out);
+}
+
+void set_route_headers(Context& context, const model::Embedding& embedding) {
+  generation::Route route{.node = embedding.node};
+  if (embedding.texts_cut > 0) route.left_out = fmt::format("texts={}", embedding.texts_cut);
+  set_route_headers(context, route);
 }
 
 Api::Api(Dependencies dependencies)
@@ -143,6 +169,12 @@ http::Handler Api::handler() {
   };
 }
 
+bool Api::may_ask(const Context& context) const {
+  security::ApiKeys* keys = dependencies_.api_keys;
+  return keys == nullptr || context.from_operator || is_open_to_all(context.request.path) ||
+         keys->contain(credential_of(context.request.headers));
+}
+
 io::Task<void> Api::handle(http::Request& request, http::BodyReader& body,
                            http::ResponseWriter& response) {
   const io::Clock& clock = dependencies_.world.clock;
@@ -166,6 +198,10 @@ io::Task<void> Api::handle(http::Request& request, http::BodyReader& body,
     (void)co_await context.send(204, {}, {});
     co_return;
   }
+  if (!may_ask(context)) {
+    co_await refuse_without_key(context);
+    co_return;
+  }
   if (is_inference(request.method, request.path)) {
     if (is_shedding(dependencies_.settings)) {
       co_await refuse_for_memory(context);
@@ -173,8 +209,7 @@ io::Task<void> Api::handle(http::Request& request, http::BodyReader& body,
     }
     auto pick_up = read_pick_up(request.headers, request.path);
     if (!pick_up) {
-      std::string told = error_body(shape_of(request.path), 400, pick_up.error().what, request.id);
-      (void)co_await context.send(400, "application/json; charset=utf-8", std::move(told));
+      co_await refuse(context, 400, pick_up.error().what);
       co_return;
     }
     context.pick_up = std::move(*pick_up);

@@ -17,6 +17,7 @@
 #include "http/server.h"
 #include "io/world.h"
 #include "scheduler/scheduler.h"
+#include "security/api_keys.h"
 #include "store/store.h"
 #include "transfer/transfer.h"
 
@@ -56,6 +57,8 @@ struct Dependencies {
   // What nodes keep in memory; both or none.
   cluster::PinTable* pins = nullptr;
   const generation::PinKeeper* pin_keeper = nullptr;
+  // One of which callers have to show; null: nobody has to.
+  security::ApiKeys* api_keys = nullptr;
 };
 
 // Add their routes to the router. `dependencies` outlives it: handlers may keep the reference.
@@ -74,8 +77,10 @@ std::vector<engine::ExternalModel> external_models(const Dependencies& dependenc
                                                    const Context& context,
                                                    const std::vector<store::StoredManifest>& own);
 
-// Sets X-OllamaMax-Node, -Attempts and -Resumed. Call before start().
+// Sets X-OllamaMax-Node, -Attempts and -Resumed; and -Truncated, if the answer was made without a
+// part of the prompt. Call before start().
 void set_route_headers(Context& context, const generation::Route& route);
+void set_route_headers(Context& context, const model::Embedding& embedding);
 
 class AccessRules;
 
@@ -91,6 +96,7 @@ class Api {
  private:
   io::Task<void> handle(http::Request& request, http::BodyReader& body,
                         http::ResponseWriter& response);
+  bool may_ask(const Context& context) const;
 
   Dependencies dependencies_;
   std::unique_ptr<const AccessRules> access_;

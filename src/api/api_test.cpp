@@ -63,7 +63,7 @@ TEST(Api, MeasuresTheTimeToTheFirstPieceOfAStream) {
   node.script.answer = "Hi";
   node.take_per_piece(std::chrono::seconds(40));
   for (const std::string path : {"/api/chat", "/v1/chat/completions", "/v1/messages"}) {
-    const HistogramValue& measured = first_token_seconds.with({path});
+    const HistogramValue& measured = first_token_seconds.with({path, "m"});
     const auto count = measured.count();
     const double sum = measured.sum();
     const std::string body = std::string(kHello) + R"(,"max_tokens":9,"stream":)";
@@ -81,13 +81,47 @@ TEST(Api, MeasuresNoFirstPieceOfAnAnswerThatHadNone) {
   node.shelf.add("m");
   node.script.refusal = Error{Errc::invalid_argument,
                               "request (9 tokens) exceeds the available context size (4 tokens)"};
-  const HistogramValue& measured = first_token_seconds.with({"/v1/responses"});
+  const HistogramValue& measured = first_token_seconds.with({"/v1/responses", "m"});
   const auto count = measured.count();
   const KeptResponse response =
       node.post("/v1/responses", R"({"model":"m","input":"Hi","stream":true})");
   EXPECT_THAT(response.body, HasSubstr("event: response.created"));
   EXPECT_THAT(response.body, HasSubstr("event: response.failed"));
   EXPECT_EQ(measured.count(), count);
+}
+
+// What is told to whom has to show a key and does not, or shows another one.
+TEST(Api, AsksCallersFromElsewhereForAKey) {
+  const std::string key = "0123456789abcdef";
+  OllamaNode node({}, key);
+  for (const auto& [path, type] :
+       {std::pair("/api/tags", ""), std::pair("/metrics", ""), std::pair("/v2/", ""),
+        std::pair("/nowhere", ""), std::pair("/v1/models", "\"authentication_error\""),
+        std::pair("/v1/messages", "\"authentication_error\"")}) {
+    KeptResponse without = node.ask("GET", path, "");
+    EXPECT_EQ(without.status, 401) << path;
+    EXPECT_EQ(without.headers().get("WWW-Authenticate"), "Bearer");
+    EXPECT_THAT(without.body, AllOf(HasSubstr("an API key is needed"), HasSubstr(type)));
+    const KeptResponse other = node.ask("GET", path, "", {{"X-Api-Key", key + "x"}});
+    EXPECT_EQ(other.status, 401) << path;
+    EXPECT_THAT(other.body, HasSubstr("is not known here"));
+  }
+  EXPECT_EQ(node.ask("GET", "/api/tags", "", {{"Authorization", "Bearer " + key}}).status, 200);
+  EXPECT_EQ(node.ask("GET", "/v1/models", "", {{"X-Api-Key", key}}).status, 200);
+}
+
+TEST(Api, AsksNeitherProbesNorTheOperatorForAKey) {
+  OllamaNode node({}, "0123456789abcdef");
+  for (const char* path : {"/", "/livez", "/readyz"}) {
+    EXPECT_EQ(node.ask("GET", path, "").status, 200) << path;
+  }
+  const auto preflight =
+      node.ask("OPTIONS", "/api/chat", "", {{"Origin", "http://localhost:3000"}});
+  EXPECT_EQ(preflight.status, 204);
+  node.from_this_machine = true;
+  EXPECT_EQ(node.ask("GET", "/api/tags", "").status, 200);
+  const auto handed_on = node.ask("GET", "/api/tags", "", {{"X-Forwarded-For", "10.0.0.9"}});
+  EXPECT_EQ(handed_on.status, 401);
 }
 
 }  // namespace

@@ -32,8 +32,8 @@ io::Task<Result<std::string>> read_body(Context& context, uint64_t size_max);
 io::Task<Result<boost::json::value>> read_json(Context& context, uint64_t size_max);
 
 // Takes an object of Ollama's routes apart into variables (OpenAI's and Anthropic's: Fields in
-// openai_fields.h). Absent and null members leave their target as it is. The
-// first wrong type is remembered and told by done():
+// openai_fields.h). Absent and null members leave their target as it is. The first wrong type is
+// remembered and told by done():
 //   ObjectReader reader("ChatRequest", value);
 //   reader.read("model", request.model);
 //   TRY_VOID(reader.done());

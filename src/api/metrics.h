@@ -15,7 +15,7 @@ inline HistogramFamily first_token_seconds{
     "ollamamax_first_token_seconds",
     "From a request's first byte to the first piece of its answer, of answers that are streamed: "
     "with the queue and the load.",
-    {"route"},
+    {"route", "model"},
     kSecondsBuckets};
 inline Gauge requests_running{"ollamamax_api_requests_running", "Requests being answered."};
 

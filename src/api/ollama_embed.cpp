@@ -40,7 +40,7 @@ HandlerResult handle_embed(const Dependencies& dependencies, Context& context) {
   io::Call call = context.call();
   CO_TRY(const model::Embedding embedding,
          co_await dependencies.generation.embed(std::move(request), std::move(call)));
-  set_route_headers(context, {.node = embedding.node});
+  set_route_headers(context, embedding);
   std::function<std::string()> write = [&] { return embed_reply(model, embedding); };
   std::string reply = co_await write_reply(dependencies.world, embedding, std::move(write));
   co_return co_await context.send_json(std::move(reply));
@@ -58,7 +58,7 @@ HandlerResult handle_embeddings(const Dependencies& dependencies, Context& conte
     if (error.code == Errc::unsupported) context.error_status = 500;  // Where embed answers 501.
     co_return fail(std::move(error));
   }
-  set_route_headers(context, {.node = embedding->node});
+  set_route_headers(context, *embedding);
   std::string reply;
   JsonWriter writer(reply);
   writer.begin_object().key("embedding");

@@ -56,10 +56,16 @@ class OllamaNode {
   generation::testing::Script script;
   ScriptedTransfer transfer;
   std::unique_ptr<store::Store> store;
-  std::optional<Error> body_failure;  // Of the requests from then on.
+  // Of the requests from then on.
+  std::optional<Error> body_failure;
+  bool from_this_machine = false;
 
-  explicit OllamaNode(Settings settings = {}) : scheduler_(script) {
+  explicit OllamaNode(Settings settings = {}, std::string_view keys = {}) : scheduler_(script) {
     world_.run(open_store());
+    if (!keys.empty()) {
+      CHECK(world_.files().write_file("/keys", keys));
+      api_keys_ = security::ApiKeys::open(world_.world(), "/keys").value();
+    }
     generation::GenerationOptions options;
     options.node_name = "here";
     generation_ = generation::make_generation(world_.world(), shelf, scheduler_, options);
@@ -68,7 +74,8 @@ class OllamaNode {
                                               .scheduler = scheduler_,
                                               .generation = *generation_,
                                               .transfer = transfer,
-                                              .settings = std::move(settings)});
+                                              .settings = std::move(settings),
+                                              .api_keys = api_keys_.get()});
   }
 
   KeptResponse ask(std::string method, std::string path, std::string body,
@@ -77,6 +84,7 @@ class OllamaNode {
     request.method = std::move(method);
     request.path = std::move(path);
     request.id = "request1";
+    request.from_this_machine = from_this_machine;
     for (const auto& [name, value] : headers) request.headers.add(name, value);
     KeptResponse response;
     world_.run(handle(request, std::move(body), response));
@@ -142,6 +150,7 @@ class OllamaNode {
   sim::World world_{1};
   generation::testing::ScriptedScheduler scheduler_;
   std::unique_ptr<generation::Generation> generation_;
+  std::unique_ptr<security::ApiKeys> api_keys_;
   std::unique_ptr<Api> api_;
 };
 

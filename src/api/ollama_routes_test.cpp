@@ -109,6 +109,31 @@ TEST(OllamaChat, TellsAResumedStreamInItsHeaders) {
   EXPECT_EQ(response.headers().get("X-OllamaMax-Resumed"), "1");
 }
 
+TEST(OllamaChat, TellsInItsHeadersWhatTheContextHadNoRoomFor) {
+  OllamaNode node;
+  node.shelf.add("m").template_text = "{{ range .Messages }}{{ .Content }}{{ end }}";
+  node.shelf.add("e").capabilities = {"embedding"};
+  node.script.answer = "x";
+  node.script.context = 64;
+  const auto told = [&](std::string path, std::string body) {
+    KeptResponse response = node.post(std::move(path), std::move(body));
+    EXPECT_EQ(response.status, 200) << response.body;
+    return std::string(response.headers().get("X-OllamaMax-Truncated"));
+  };
+  const std::string text(40, 'a');
+  const auto chat = [&](std::string_view last) {
+    return fmt::format(
+        R"({{"model":"m","messages":[{{"role":"user","content":"{}"}},)"
+        R"({{"role":"assistant","content":"b"}},{{"role":"user","content":"{}"}}]}})",
+        text, last);
+  };
+  EXPECT_EQ(told("/api/chat", chat("c")), "");
+  EXPECT_EQ(told("/api/chat", chat(text)), "messages=1");
+  EXPECT_EQ(told("/v1/chat/completions", chat(text)), "messages=1");
+  EXPECT_EQ(told("/api/embed", fmt::format(R"({{"model":"e","input":["{0}{0}","a"]}})", text)),
+            "texts=1");
+}
+
 TEST(OllamaChat, LoadsAndUnloadsWithOneObject) {
   OllamaNode node;
   node.shelf.add("m");

@@ -156,7 +156,7 @@ io::Task<Result<void>> embeddings(const Dependencies& node, Context& context) {
     if (error.code == Errc::unsupported) context.error_status = 400;
     co_return fail(std::move(error));
   }
-  set_route_headers(context, {.node = embedding->node});
+  set_route_headers(context, *embedding);
   std::function<std::string()> write = [&] {
     return embeddings_reply(model, *embedding, wanted.base64);
   };

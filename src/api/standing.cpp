@@ -12,14 +12,14 @@ namespace {
 constexpr size_t kKeyNameLetters = 16;
 constexpr std::string_view kBearer = "Bearer ";
 
+}  // namespace
+
 std::string_view credential_of(const http::Headers& headers) {
   const std::string_view authorization = headers.get("Authorization");
   if (authorization.empty()) return headers.get("X-Api-Key");
   const std::string_view scheme = authorization.substr(0, kBearer.size());
   return iequals(scheme, kBearer) ? authorization.substr(kBearer.size()) : authorization;
 }
-
-}  // namespace
 
 std::string key_name(std::string_view key) {
   return key.empty() ? std::string() : Digest::of(key).hex().substr(0, kKeyNameLetters);

@@ -16,6 +16,9 @@ namespace om::api {
 
 struct Settings;
 
+// The key in a request's headers; empty: none.
+std::string_view credential_of(const http::Headers& headers);
+
 // The name of a key in settings and queues: tells keys apart without revealing them.
 std::string key_name(std::string_view key);
 

@@ -131,7 +131,8 @@ int run_client(const Options& options, const CommandMaker& make) {
   if (!settings) return report(fail(settings.error()), options.json);
   const auto host = parse_host(settings->listen.front());
   if (!host) return report(fail(host.error()), options.json);
-  ApiClient api(real.world(), *host);
+  const char* key = std::getenv("OLLAMA_API_KEY");
+  ApiClient api(real.world(), *host, key == nullptr ? "" : key);
   Cli cli{real, api, options.json, !is_terminal(2)};
   Options prepared = options;
   prepared.run.history_file = io::join(settings->state_directory, "history");

@@ -28,6 +28,11 @@ void Node::stop() {
 
 io::Task<Result<void>> Node::build() {
   CO_TRY(const NodePaths paths, find_paths(world_.files, settings_));
+  if (!settings_.api_keys_file.empty()) {
+    auto keys = security::ApiKeys::open(world_, settings_.api_keys_file);
+    if (!keys) co_return fail(annotate(keys.error(), "server.api_keys_file"));
+    api_keys_ = std::move(*keys);
+  }
   name_ = node_name(settings_);
   CO_TRY(listen_,
          co_await find_listen_addresses(names_, settings_, world_.clock.call_within(kLookupMax)));
@@ -77,7 +82,7 @@ io::Task<Result<void>> Node::build() {
   api_ = std::make_unique<api::Api>(api::Dependencies{
       world_, *models_, *scheduler_, *generation_, *transfer_, std::move(api_settings),
       admin_.get(), cluster_ ? &cluster_->distribution() : nullptr, backends_.get(),
-      backend_table_.get(), pin_table_.get(), pin_keeper_.get()});
+      backend_table_.get(), pin_table_.get(), pin_keeper_.get(), api_keys_.get()});
   http::ServerLimits limits;
   limits.connections_max = static_cast<size_t>(settings_.connections_max);
   limits.body_bytes_max = settings_.body_bytes_max;
@@ -252,18 +257,20 @@ io::Task<Result<void>> Node::open_cluster(transfer::TransferOptions options) {
 }
 
 Result<void> Node::listen() {
+  TRY(const auto tls, make_server_tls(settings_));
   if (cluster_) cluster_->serve_nodes();
   for (const ListenAddress& address : listen_) {
-    auto bound = server_->listen(address.at);
+    const bool is_secure = address.named.scheme == "https";
+    auto bound = server_->listen(address.at, is_secure ? tls : nullptr);
     if (!bound && bound.error().code == Errc::already_exists) {
       return fail(Errc::already_exists,
                   "{} (is Ollama or another node running? Choose another port with OLLAMA_HOST)",
                   bound.error().what);
     }
     if (!bound) return fail(annotate(bound.error(), "server.listen (OLLAMA_HOST)"));
-    log_info("listening", field("address", bound->str()), field("version", kVersion),
-             field("revision", kRevision));
-    if (!is_loopback(address.at.host)) {
+    log_info("listening", field("address", bound->str()), field("tls", is_secure),
+             field("version", kVersion), field("revision", kRevision));
+    if (!is_loopback(address.at.host) && !api_keys_) {
       log_warn("this address is open to everyone who can reach it", field("address", bound->str()));
     }
   }

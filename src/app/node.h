@@ -17,6 +17,7 @@
 #include "http/client.h"
 #include "http/server.h"
 #include "io/real.h"
+#include "security/api_keys.h"
 #include "transfer/transfer.h"
 
 namespace om::app {
@@ -89,6 +90,7 @@ class Node {
   std::unique_ptr<generation::PinKeeper> pin_keeper_;
   std::unique_ptr<generation::Generation> own_generation_, generation_;
   std::unique_ptr<transfer::Transfer> transfer_;
+  std::unique_ptr<security::ApiKeys> api_keys_;  // Null: callers need none.
   std::unique_ptr<api::Api> api_;
   std::unique_ptr<http::Server> server_;
   std::unique_ptr<MemoryWatch> memory_watch_;

@@ -148,6 +148,17 @@ bool is_loopback(std::string_view host) {
   return host == "localhost" || host == "::1" || host.starts_with("127.");
 }
 
+namespace {
+
+bool is_built_for_cards(io::Filesystem& files, const io::Path& folder) {
+  constexpr std::string_view kBackends[] = {"cuda", "hip", "vulkan", "sycl", "musa"};
+  return std::ranges::any_of(kBackends, [&](std::string_view name) {
+    return files.exists(io::join(folder, fmt::format("libggml-{}.so", name)));
+  });
+}
+
+}  // namespace
+
 io::Task<Cards> find_cards(io::World& world, const NodePaths& paths) {
   Cards cards;
   if (paths.cards_program.empty()) co_return cards;
@@ -155,6 +166,13 @@ io::Task<Cards> find_cards(io::World& world, const NodePaths& paths) {
   if (!read) {
     log_warn("no graphics card is used", field("error", read.error()));
     co_return cards;
+  }
+  const io::Path folder(io::parent(paths.cards_program));
+  if (read->empty() && is_built_for_cards(world.files, folder)) {
+    log_warn(
+        "llama-server is built for graphics cards, but none was found: models run on the "
+        "processor until the node is started anew with one",
+        field("folder", folder));
   }
   for (const engine::GraphicsCard& card : *read) {
     log_info("graphics card", field("name", card.name), field("description", card.description),
@@ -185,7 +203,8 @@ Result<std::unique_ptr<scheduler::LocalScheduler>> make_scheduler(io::World& wor
   options.processors = resources.processors;
   options.memory_total = most;
   const uint64_t margin = scheduler::kCardMargin + settings.memory_reserve;
-  const bool has_cards = std::ranges::any_of(cards, [](const auto& c) { return !c.integrated; });
+  const size_t own_cards = scheduler::own_cards(cards);
+  const bool has_cards = own_cards > 0;
   options.launch.has_cards = !cards.empty();
   if (has_cards) {
     // Ollama's OLLAMA_GPU_OVERHEAD is one of cards; where there are none, of main memory.
@@ -213,7 +232,7 @@ Result<std::unique_ptr<scheduler::LocalScheduler>> make_scheduler(io::World& wor
   scheduler->note_memory_left(left);
   if (has_cards) {
     scheduler->use_graphics(
-        std::make_unique<scheduler::CardMemory>(world, paths.cards_program, margin),
+        std::make_unique<scheduler::CardMemory>(world, paths.cards_program, margin, own_cards),
         scheduler::memory_left(cards, margin));
   }
   const uint64_t memory = scheduler->memory_total();
@@ -267,6 +286,30 @@ api::Settings make_api_settings(const Settings& settings, const std::string& nam
     if (!is_loopback(address.at.host)) api.check_host = false;
   }
   return api;
+}
+
+Result<std::shared_ptr<const io::Tls>> make_server_tls(const Settings& settings) {
+  const bool is_wanted = std::ranges::any_of(settings.listen, [](const std::string& address) {
+    const auto host = parse_host(address);
+    return host && host->scheme == "https";
+  });
+  const bool has_one = !settings.tls_certificate_file.empty();
+  if (is_wanted && !has_one) {
+    return fail(Errc::invalid_argument,
+                "server.listen (OLLAMA_HOST): https:// needs server.tls_certificate_file "
+                "(OLLAMAMAX_TLS_CERTIFICATE_FILE)");
+  }
+  if (has_one && !is_wanted) {
+    return fail(Errc::invalid_argument,
+                "server.tls_certificate_file (OLLAMAMAX_TLS_CERTIFICATE_FILE): no address of "
+                "server.listen (OLLAMA_HOST) begins with https://");
+  }
+  if (!is_wanted) return nullptr;
+  auto tls = std::make_shared<io::Tls>();
+  tls->certificate_file = settings.tls_certificate_file;
+  tls->key_file =
+      settings.tls_key_file.empty() ? settings.tls_certificate_file : settings.tls_key_file;
+  return tls;
 }
 
 }  // namespace om::app

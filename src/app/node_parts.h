@@ -52,4 +52,8 @@ io::Task<Result<std::vector<ListenAddress>>> find_listen_addresses(io::NameServi
 api::Settings make_api_settings(const Settings& settings, const std::string& name,
                                 const std::vector<ListenAddress>& listen);
 
+// For the addresses that begin with https://; null: there are none. invalid_argument: they have no
+// certificate, or there is one and no such address.
+Result<std::shared_ptr<const io::Tls>> make_server_tls(const Settings& settings);
+
 }  // namespace om::app

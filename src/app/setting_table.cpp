@@ -78,9 +78,12 @@ Result<nanoseconds> read_duration(const SettingValue& value) {
   return parse_duration(*text);
 }
 
-template <nanoseconds Settings::* member>
+// `endless`: a negative one means that it never ends.
+template <nanoseconds Settings::* member, bool endless = false>
 Result<void> set_duration(Settings& settings, const SettingValue& value) {
-  TRY(settings.*member, read_duration(value));
+  TRY(const nanoseconds duration, read_duration(value));
+  if (!endless && duration.count() < 0) return wrong_type("a duration that is not negative");
+  settings.*member = duration;
   return {};
 }
 template <nanoseconds Settings::* member>
@@ -214,8 +217,19 @@ const SettingRow kTable[] = {
      "chat.",
      set_text<&Settings::state_directory>, get_text<&Settings::state_directory>},
     {"server.listen", "OLLAMA_HOST",
-     "Addresses to answer on. Anything but loopback is open to all.", set_listen,
-     get_list<&Settings::listen>},
+     "Addresses to answer on; those that begin with https:// speak TLS. Anything but loopback is "
+     "open to all, unless there are keys.",
+     set_listen, get_list<&Settings::listen>},
+    {"server.tls_certificate_file", "OLLAMAMAX_TLS_CERTIFICATE_FILE",
+     "The certificate, and those between it and its authority, for https:// addresses. Taken up "
+     "anew when it changes.",
+     set_text<&Settings::tls_certificate_file>, get_text<&Settings::tls_certificate_file>},
+    {"server.tls_key_file", "OLLAMAMAX_TLS_KEY_FILE", "Its key; empty: in the same file.",
+     set_text<&Settings::tls_key_file>, get_text<&Settings::tls_key_file>},
+    {"server.api_keys_file", "OLLAMAMAX_API_KEYS_FILE",
+     "Keys, one of which callers from other machines have to show: one a line, or \"sha256:\" and "
+     "its SHA-256. Taken up anew when it changes; empty: no keys.",
+     set_text<&Settings::api_keys_file>, get_text<&Settings::api_keys_file>},
     {"server.origins", "OLLAMA_ORIGINS",
      "Origins of web pages that may call, beside the local ones.", set_list<&Settings::origins>,
      get_list<&Settings::origins>},
@@ -251,10 +265,10 @@ const SettingRow kTable[] = {
      set_key_weights, get_list<&Settings::key_weights>},
     {"runner.keep_alive", "OLLAMA_KEEP_ALIVE",
      "How long a model stays loaded after its last request; negative: for ever.",
-     set_duration<&Settings::keep_alive>, get_duration<&Settings::keep_alive>},
+     set_duration<&Settings::keep_alive, true>, get_duration<&Settings::keep_alive>},
     {"runner.load_timeout", "OLLAMA_LOAD_TIMEOUT",
      "A load without any progress for so long is given up; 0: never.",
-     set_duration<&Settings::load_timeout>, get_duration<&Settings::load_timeout>},
+     set_duration<&Settings::load_timeout, true>, get_duration<&Settings::load_timeout>},
     {"runner.context_length", "OLLAMA_CONTEXT_LENGTH", "Default num_ctx; 0: 4096.",
      set_number<&Settings::context_length, kNone, 100'000'000>,
      get_number<&Settings::context_length>},

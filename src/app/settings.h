@@ -24,6 +24,8 @@ struct Settings {
   std::string state_directory;
 
   std::vector<std::string> listen;
+  std::string tls_certificate_file, tls_key_file;  // Of addresses that begin with https://.
+  std::string api_keys_file;                       // Empty: callers need no key.
   std::vector<std::string> origins;
   uint64_t body_bytes_max = 0;
   int64_t connections_max = 0;

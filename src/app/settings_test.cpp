@@ -26,6 +26,12 @@ TEST(Settings, RefuseWhatContradictsItself) {
               HasSubstr("runner.deterministic must be off"));
 }
 
+// "For ever" is what a negative duration means to Ollama; what it would mean here is "at once".
+TEST(Settings, RefuseDurationsThatCannotBeEndless) {
+  EXPECT_THAT(refusal("[server]\ndrain_time = -1\n"), HasSubstr("not negative"));
+  EXPECT_EQ(refusal("[runner]\nkeep_alive = -1\nload_timeout = -1\n"), "");
+}
+
 TEST(Settings, TakeAnEtcdOfTheUsers) {
   Config config;
   ASSERT_TRUE(

@@ -66,7 +66,7 @@ AnswerRun::AnswerRun(io::World& world, scheduler::Scheduler& scheduler, RunPlan 
       plan_(std::move(plan)),
       on_caller_(call.cancel, [this] { cancel_.cancel(); }),
       call_{call.deadline, cancel_.token()},
-      route_{.node = std::move(node)},
+      route_{.node = std::move(node), .left_out = plan_.left_out},
       read_ahead_(world, scheduler),
       stops_(plan_.request.sampling.stop),
       parser_(plan_.format.make_parser(make_ids(world.random, plan_.id_seed))),
@@ -217,8 +217,7 @@ io::Task<Result<bool>> AnswerRun::was_over() {
 void AnswerRun::append_generated(engine::CompletionRequest& request,
                                  const std::vector<engine::Token>& generated) const {
   request.tokens.insert(request.tokens.end(), generated.begin(), generated.end());
-  request.tokens =
-      truncate_tokens(std::move(request.tokens), plan_.context, request.sampling.num_keep);
+  request.tokens = truncate_tokens(std::move(request.tokens), plan_.context, plan_.keep);
 }
 
 // What the next runner is asked: the prompt and all that was generated, for the tokens that are
@@ -426,8 +425,8 @@ model::Usage AnswerRun::counted() const {
 // Of an answer that nobody waited for, what was made of it until then.
 void AnswerRun::count_tokens() const {
   const int64_t produced = std::max(usage_.output_tokens, transcript_.count());
-  if (ended_ || produced > 0) prompt_tokens.add(static_cast<uint64_t>(usage_.prompt_tokens));
-  output_tokens.add(static_cast<uint64_t>(produced));
+  const int64_t evaluated = ended_ || produced > 0 ? usage_.prompt_tokens : 0;
+  count_answer(plan_.target.name, plan_.acquire.client, evaluated, produced);
 }
 
 // Each token's probabilities leave with or after its text, never before and never not at all;

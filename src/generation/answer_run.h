@@ -54,12 +54,14 @@ struct RunPlan {
   std::vector<std::string> caller_stops;  // The client is told if one of them ends the answer.
   bool want_context = false;              // Token ids of prompt and output in the last chunk.
   int context = 0;                        // Tokens prompt and output may take.
+  int keep = 0;  // First tokens that stay when the answer outgrows the context.
   bool resume = true;
   bool one_call = false;                 // The answer ends with its first tool call.
   std::unique_ptr<Recording> recording;  // Null: not kept.
   uint64_t id_seed = 0;                  // For ids of tool calls; 0: by chance.
   io::TimePoint started{};
   std::chrono::nanoseconds load{};  // Time until the first runner was there.
+  std::string left_out;             // As Route::left_out.
 };
 
 // What a caller reads when no runner is left to try.

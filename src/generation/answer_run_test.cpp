@@ -81,6 +81,24 @@ TEST(AnswerRun, HasAStandbyReadWhatWasSaidSoFar) {
   }
 }
 
+// As the runner that died had it: llama-server takes what is negative for the whole prompt.
+TEST(AnswerRun, KeepsAllOfThePromptWhereItsAnswerHasOutgrownTheContext) {
+  Bench bench;
+  bench.shelf.add("m").template_text = "{{ .Prompt }}";
+  bench.script.answer = std::string(200, 'x');
+  bench.script.context = 64;
+  bench.script.deaths = {100};
+  auto request = chat_request("m", "twenty letters of it");
+  request.common.options = {{"num_keep", -1}};
+  ASSERT_FALSE(bench.chat(std::move(request)).error);
+  ASSERT_EQ(bench.script.requests.size(), 2U);
+  const auto& prompt = bench.script.requests[0].tokens;
+  const auto& continued = bench.script.requests[1].tokens;
+  ASSERT_GT(continued.size(), prompt.size());
+  EXPECT_LT(continued.size(), 64U);
+  EXPECT_TRUE(std::equal(prompt.begin(), prompt.end(), continued.begin()));
+}
+
 TEST(AnswerRun, ReadsNothingAheadWhereNoStandbyIsWanted) {
   Bench bench;
   bench.shelf.add("m");

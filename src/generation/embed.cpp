@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/log.h"
 #include "generation/metrics.h"
 #include "generation/node_generation.h"
 #include "io/task_group.h"
@@ -61,6 +62,22 @@ struct Batch {
   std::optional<Error> error;
 };
 
+// A batch may be of thousands of texts, of which one makes no vector: it is named.
+io::Task<Result<std::vector<float>>> vector_of(Batch& batch, std::vector<engine::Token> tokens,
+                                               size_t index) {
+  auto made = co_await batch.engine.embed(std::move(tokens), false, batch.call);
+  Result<void> finished;
+  if (made) {
+    finished = finish_vector(made->vector, batch.request.dimensions, batch.request.normalize);
+  } else {
+    finished = fail(std::move(made).error());
+  }
+  if (finished) co_return std::move(made->vector);
+  Error error = std::move(finished).error();
+  if (error.code == Errc::invalid_argument) error.what += fmt::format(" (input {})", index);
+  co_return fail(std::move(error));
+}
+
 io::Task<Result<void>> embed_one(Batch& batch, size_t index) {
   std::string text = batch.request.input[index];
   CO_TRY(auto tokens, co_await batch.engine.tokenize(text, true, batch.call));
@@ -70,13 +87,12 @@ io::Task<Result<void>> embed_one(Batch& batch, size_t index) {
     }
     CO_TRY(auto bare, co_await batch.engine.tokenize(text, false, batch.call));
     CO_TRY(tokens, cut(std::move(tokens), std::move(bare), batch.limit));
+    batch.embedding.texts_cut++;
   }
   if (tokens.empty()) co_return Result<void>{};  // Nothing to embed: an empty vector.
   batch.embedding.prompt_tokens += static_cast<int64_t>(tokens.size());
-  CO_TRY(auto result, co_await batch.engine.embed(std::move(tokens), false, batch.call));
   std::vector<float>& vector = batch.embedding.vectors[index];
-  vector = std::move(result.vector);
-  CO_TRY_VOID(finish_vector(vector, batch.request.dimensions, batch.request.normalize));
+  CO_TRY(vector, co_await vector_of(batch, std::move(tokens), index));
   // All have the same length: told by the first one, not by the last after hours.
   if (vector.size() > kNumbersMax / batch.request.input.size()) {
     co_return fail(Errc::invalid_argument,
@@ -84,6 +100,15 @@ io::Task<Result<void>> embed_one(Batch& batch, size_t index) {
                    batch.request.input.size(), vector.size(), kNumbersMax / vector.size());
   }
   co_return Result<void>{};
+}
+
+void note_cut_texts(const Batch& batch, const model::EmbedRequest& request) {
+  const size_t count = batch.embedding.texts_cut;
+  if (count == 0) return;
+  truncated.add(count);
+  log_info("texts too long to be embedded, their ends are left out", field("model", request.model),
+           field("tokens_max", batch.limit), field("texts", request.input.size()),
+           field("cut", count));
 }
 
 io::Task<void> work(Batch& batch) {
@@ -136,7 +161,8 @@ io::Task<Result<model::Embedding>> NodeGeneration::embed(model::EmbedRequest req
     co_await group.wait();
     if (!batch.error) {
       batch.embedding.total = world_.clock.now() - started;
-      prompt_tokens.add(static_cast<uint64_t>(batch.embedding.prompt_tokens));
+      note_cut_texts(batch, request);
+      count_answer(job.target.name, job.acquire.client, batch.embedding.prompt_tokens, 0);
       co_return std::move(batch.embedding);
     }
     if (batch.error->code != Errc::unavailable) co_return fail(std::move(*batch.error));

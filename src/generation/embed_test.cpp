@@ -36,11 +36,23 @@ TEST(Embed, CutsLongTextsBehindTheTokensTheTokenizerAdds) {
   bench.script.adds_bos = true;
   bench.script.context = 4;
   auto request = embed_request({"abcdef"});
-  ASSERT_TRUE(bench.embed(request));
+  const auto embedding = bench.embed(request);
+  ASSERT_TRUE(embedding);
+  EXPECT_EQ(embedding->texts_cut, 1);
   EXPECT_EQ(bench.script.embedded[0],
             (std::vector<engine::Token>{testing::kBos, 'a' + 1, 'b' + 1, 'c' + 1}));
   request.truncate = false;
   EXPECT_EQ(bench.embed(request).error().what, "the input length exceeds the context length");
+}
+
+TEST(Embed, NamesTheTextThatHasNoVector) {
+  Bench bench;
+  bench.shelf.add("e").capabilities = {"embedding"};
+  bench.script.nan_for = 2;
+  const auto refused = bench.embed(embed_request({"a", "bb", "ccc"}));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Errc::invalid_argument);
+  EXPECT_EQ(refused.error().what, "embedding contains NaN or Inf values (input 1)");
 }
 
 TEST(Embed, RefusesMoreNumbersThanAnAnswerMayHaveAfterTheFirstText) {

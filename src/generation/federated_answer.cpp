@@ -102,6 +102,7 @@ io::Task<Result<void>> FederatedAnswer::open_own() {
       continued());
   CO_TRY(own_answer_, co_await std::move(asked));
   route_.node = own_answer_->route().node;
+  route_.left_out = own_answer_->route().left_out;
   co_return Result<void>{};
 }
 

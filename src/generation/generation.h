@@ -19,6 +19,8 @@ struct Route {
   std::string node;  // Name of the node that answers.
   int attempts = 1;
   int resumed = 0;
+  // Of the prompt, for want of room in the context: "messages=12", "tokens=300". Empty: nothing.
+  std::string left_out = {};
 };
 
 // A running answer. Destroying it before its end cancels the generation.

@@ -5,9 +5,24 @@
 
 namespace om::generation {
 
-inline Counter prompt_tokens{"ollamamax_prompt_tokens_total",
-                             "Tokens of prompts, found in a cache or not."};
-inline Counter output_tokens{"ollamamax_output_tokens_total", "Tokens generated."};
+inline CounterFamily prompt_tokens{"ollamamax_prompt_tokens_total",
+                                   "Tokens of prompts, found in a cache or not, by model.",
+                                   {"model"}};
+inline CounterFamily output_tokens{
+    "ollamamax_output_tokens_total", "Tokens generated, by model.", {"model"}};
+inline CounterFamily key_tokens{
+    "ollamamax_key_tokens_total",
+    "Tokens of prompts and generated, by the key of who asked: the first 16 digits of its SHA-256.",
+    {"key", "kind"}};
+
+// What one answer took.
+inline void count_answer(std::string_view model, std::string_view key, int64_t prompt,
+                         int64_t output) {
+  prompt_tokens.with({model}).add(static_cast<uint64_t>(prompt));
+  output_tokens.with({model}).add(static_cast<uint64_t>(output));
+  key_tokens.with({key, "prompt"}).add(static_cast<uint64_t>(prompt));
+  key_tokens.with({key, "output"}).add(static_cast<uint64_t>(output));
+}
 inline Counter retried{"ollamamax_generation_retries_total",
                        "Requests begun again on a fresh runner before their first token."};
 inline Counter moved{"ollamamax_generation_moves_total",

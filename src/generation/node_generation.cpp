@@ -116,12 +116,33 @@ void tell_of_unseen_images(const store::Model& model, std::vector<model::Message
   }
 }
 
+// A model that has not read all it was sent answers as if it had forgotten it: its user is to learn
+// why.
+std::string note_left_out(const PreparedPrompt& prepared, const model::RequestCommon& common,
+                          int context) {
+  std::string told = left_out(prepared);
+  if (told.empty()) return told;
+  truncated.add();
+  log_info("prompt too long for the context, a part is left out", field("id", common.id),
+           field("model", common.model), field("context", context),
+           field("tokens", prepared.token_count), field("left_out", told));
+  return told;
+}
+
 // Generation tells load failures as errors of the server: clients must not take a model that
 // cannot be loaded for a queue that is full.
 Error acquire_error(Error error) {
   if (error.code == Errc::unavailable) error.code = Errc::internal;
   if (error.code == Errc::cancelled) error.what = "request canceled";
   return error;
+}
+
+// Ollama's -1 looks back over the whole context, and what is negative keeps all of the prompt. The
+// runner knows counts only, and takes memory for them.
+void bound_counts(model::Sampling& sampling, int context) {
+  int& look_back = sampling.repeat_last_n;
+  if (look_back < 0 || look_back > context) look_back = context;
+  sampling.num_keep = std::clamp(sampling.num_keep, -1, context);
 }
 
 }  // namespace
@@ -259,6 +280,7 @@ io::Task<Result<std::unique_ptr<Answer>>> NodeGeneration::run(Job job, Leased le
     co_return fixed(std::move(chunk));
   }
   RunPlan plan;
+  plan.left_out = note_left_out(prepared, common, leased.context);
   plan.started = job.started;
   plan.context = leased.context;
   plan.resume = options_.resume;
@@ -280,8 +302,10 @@ io::Task<Result<std::unique_ptr<Answer>>> NodeGeneration::run(Job job, Leased le
     request.sampling.stop.push_back(std::move(stop));
   }
   std::erase(request.sampling.stop, "");  // The runner would end at once.
-  // Ollama's -1 looks back over the whole context; the runner knows only counts.
-  if (request.sampling.repeat_last_n < 0) request.sampling.repeat_last_n = leased.context;
+  bound_counts(request.sampling, leased.context);
+  const int num_keep = request.sampling.num_keep;
+  plan.keep = num_keep < 0 ? static_cast<int>(request.tokens.size())
+                           : num_keep + (job.model->gguf.add_bos ? 1 : 0);
   const int output_max = kOutputContextsMax * leased.context;
   int& num_predict = request.sampling.num_predict;
   if (num_predict < 0 || num_predict > output_max) num_predict = output_max;

@@ -160,9 +160,24 @@ TEST(NodeGeneration, AsksTheRunnerInItsOwnWordsForOllamasSpecialValues) {
   request.common.options = {{"repeat_last_n", -1}, {"stop", {"", "end"}}};
   ASSERT_FALSE(bench.chat(std::move(request)).error);
   const model::Sampling& sampling = bench.script.requests.at(0).sampling;
-  EXPECT_GT(sampling.repeat_last_n, 0);
+  EXPECT_EQ(sampling.repeat_last_n, bench.script.context);
   EXPECT_EQ(std::count(sampling.stop.begin(), sampling.stop.end(), ""), 0);
   EXPECT_EQ(std::count(sampling.stop.begin(), sampling.stop.end(), "end"), 1);
+}
+
+// The runner keeps four bytes for each token that it looks back over, and adds one to `num_keep`.
+TEST(NodeGeneration, BoundsWhatTheRunnerCountsByTheContext) {
+  Bench bench;
+  bench.shelf.add("m");
+  bench.script.answer = "Hello";
+  const int most = std::numeric_limits<int>::max();
+  for (const auto& [wanted, kept] : {std::pair(most, bench.script.context), std::pair(-2, -1)}) {
+    model::ChatRequest request = chat_request("m", "Hi");
+    request.common.options = {{"repeat_last_n", wanted}, {"num_keep", wanted}};
+    ASSERT_FALSE(bench.chat(std::move(request)).error);
+    EXPECT_EQ(bench.script.requests.back().sampling.repeat_last_n, bench.script.context);
+    EXPECT_EQ(bench.script.requests.back().sampling.num_keep, kept);
+  }
 }
 
 TEST(NodeGeneration, LoadsAndUnloadsWhenNothingIsAsked) {
@@ -217,8 +232,10 @@ TEST(NodeGeneration, DropsTheOldestMessagesButNeverSystemAndTheLast) {
   request.messages.insert(request.messages.begin(),
                           {message("user", std::string(40, 'a')), message("system", "S"),
                            message("user", std::string(10, 'b')), message("assistant", "new")});
-  ASSERT_FALSE(bench.chat(std::move(request)).error);
+  const Outcome outcome = bench.chat(std::move(request));
+  ASSERT_FALSE(outcome.error);
   EXPECT_EQ(prompt_of(bench), "[system]S[user]bbbbbbbbbb[assistant]new[user]last");
+  EXPECT_EQ(outcome.route.left_out, "messages=1");
 }
 
 TEST(NodeGeneration, CutsAPromptThatIsTooLongInItsMiddle) {
@@ -230,7 +247,9 @@ TEST(NodeGeneration, CutsAPromptThatIsTooLongInItsMiddle) {
   bench.script.answer = "x";
   bench.script.context = 128;
   std::string prompt = "keep" + std::string(390, '.') + "tail of it";
-  ASSERT_FALSE(bench.generate(generate_request("m", prompt)).error);
+  const Outcome outcome = bench.generate(generate_request("m", prompt));
+  ASSERT_FALSE(outcome.error);
+  EXPECT_EQ(outcome.route.left_out, "tokens=338");
   const auto& tokens = bench.script.requests[0].tokens;
   EXPECT_EQ(tokens.size(), 67);  // As seen with Ollama for this context.
   EXPECT_EQ(tokens[0], testing::kBos);

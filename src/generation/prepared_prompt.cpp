@@ -1,7 +1,6 @@
 #include "generation/prepared_prompt.h"
 
 #include "base/check.h"
-#include "generation/metrics.h"
 #include "generation/prompt_tokens.h"
 #include "prompt/media.h"
 
@@ -28,7 +27,7 @@ std::vector<std::string> take_images(const std::vector<model::Message>& messages
 
 int keep_of(const PromptSetting& setting) {
   const int keep = setting.options.sampling.num_keep;
-  if (keep < 0) return setting.context;
+  if (keep < 0 || keep >= setting.context) return setting.context;
   return keep + (setting.model.gguf.add_bos ? 1 : 0);
 }
 
@@ -56,9 +55,10 @@ Result<PreparedPrompt> finish(const PromptSetting& setting, PreparedPrompt prepa
   if (fits(setting, prepared)) return prepared;
   if (!setting.shift) return too_long_unshifted();
   if (!cut) return too_long(prepared.tokens.size(), setting.context);
-  truncated.add();
+  const int64_t whole = prepared.token_count;
   prepared.tokens = truncate_tokens(std::move(prepared.tokens), setting.context, keep_of(setting));
   prepared.token_count = static_cast<int64_t>(prepared.tokens.size());
+  prepared.tokens_left_out = whole - prepared.token_count;
   return prepared;
 }
 
@@ -81,6 +81,7 @@ class ChatFitting {
   io::Task<Result<PreparedPrompt>> without(size_t dropped) {
     input_.messages = without_oldest(messages_, dropped);
     PreparedPrompt prepared;
+    prepared.messages_left_out = messages_.size() - input_.messages.size();
     CO_TRY(prepared.rendered, setting_.chat_template.chat(input_));
     prepared.one_call = prepared.rendered.one_call || !input_.parallel_tool_calls;
     prepared.media = take_images(input_.messages);
@@ -153,6 +154,15 @@ class ChatFitting {
 
 }  // namespace
 
+std::string left_out(const PreparedPrompt& prepared) {
+  std::string told;
+  if (prepared.messages_left_out > 0) told = fmt::format("messages={}", prepared.messages_left_out);
+  if (prepared.tokens_left_out > 0) {
+    told += fmt::format("{}tokens={}", told.empty() ? "" : ",", prepared.tokens_left_out);
+  }
+  return told;
+}
+
 std::vector<model::Message> complete_messages(const store::Model& model,
                                               std::vector<model::Message> messages) {
   const bool own_system = !messages.empty() && messages.front().role == "system";
@@ -179,7 +189,6 @@ io::Task<Result<PreparedPrompt>> prepare_chat(PromptSetting setting, model::Chat
   ChatFitting fitting(setting, std::move(request), std::move(call));
   CO_TRY(PreparedPrompt prepared, co_await fitting.without(0));
   if (setting.truncate && !fits(setting, prepared) && fitting.size() > 1) {
-    truncated.add();
     Result<PreparedPrompt> shorter = co_await fitting.longest_fitting();
     if (shorter) {
       prepared = std::move(*shorter);

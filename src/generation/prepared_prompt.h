@@ -29,7 +29,12 @@ struct PreparedPrompt {
   std::vector<std::string> media;
   int64_t token_count = 0;  // Images counted as kImageTokens each.
   bool one_call = false;    // At most one tool call is wanted.
+  size_t messages_left_out = 0;
+  int64_t tokens_left_out = 0;  // Of what is left of the messages.
 };
+
+// As Route::left_out.
+std::string left_out(const PreparedPrompt& prepared);
 
 // The model's stored messages and SYSTEM, then the request's.
 std::vector<model::Message> complete_messages(const store::Model& model,

@@ -108,6 +108,7 @@ struct Script {
   int engines = 0;           // Made so far.
   bool embedding = false;
   size_t embedding_length = 3;
+  size_t nan_for = 0;          // Texts of so many tokens have no vector.
   size_t leases_max = 1000;    // More are refused.
   size_t leaving = 0;          // Of the leases, the first so many are on a node that is drained.
   std::vector<size_t> deaths;  // Pieces each engine says before it dies; those after live on.
@@ -247,6 +248,7 @@ class ScriptedEngine final : public engine::Engine {
     engine::EmbeddingResult result;
     result.vector = {3, 4, static_cast<float>(tokens.size())};
     result.vector.resize(script_.embedding_length);
+    if (tokens.size() == script_.nan_for) result.vector[0] = std::nanf("");
     result.tokens = static_cast<int64_t>(tokens.size());
     script_.embedded.push_back(std::move(tokens));
     co_return result;

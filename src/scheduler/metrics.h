@@ -35,6 +35,9 @@ inline Gauge requests_running{"ollamamax_requests_running", "Requests that hold 
 inline Gauge models_loaded{"ollamamax_models_loaded", "Runners, loading ones included."};
 inline Gauge models_memory{"ollamamax_models_memory_bytes",
                            "Memory that models may take now, on graphics cards, too."};
+inline Gauge graphics_cards{"ollamamax_graphics_cards",
+                            "Graphics cards with memory of their own, as last looked for: at the "
+                            "start and before models are loaded."};
 inline CounterFamily loads{"ollamamax_model_loads_total",
                            "Loads of models by how they ended: ok, failed, cancelled.",
                            {"result"}};

@@ -25,6 +25,9 @@ from support.node_case import NodeCase  # noqa: E402
 from addresses import Addresses  # noqa: E402, F401 (its cases run here)
 
 MODEL = "smollm2:135m"
+LLAMA = pathlib.Path(os.environ.get("OLLAMAMAX_LLAMA_DIR", CACHE / "llama/current")) / "bin"
+CARD = ('{"name":"CUDA0","description":"Test Card","type":"gpu",'
+        '"total":8589934592,"free":8000000000}')
 LONG = {"model": MODEL, "prompt": "Write a very long story about a fox and a river.",
         "options": {"num_predict": 300, "temperature": 0, "seed": 1}}
 # Its format wants more tokens than anybody waits for: it cannot end early.
@@ -405,15 +408,37 @@ class NodeLife(unittest.TestCase):
         node.wait_until(lambda: condition(node.metric("ollamamax_models_memory_bytes")),
                         "what models may take has followed")
 
+    def test_cards_that_are_not_there_are_told(self):
+        with tempfile.TemporaryDirectory() as folder:
+            cards = pathlib.Path(folder) / "cards"
+            for name, text in {"ggml-devices": f"cat {cards}",
+                               "llama-server": f'exec {LLAMA}/llama-server "$@"'}.items():
+                program = pathlib.Path(folder) / name
+                program.write_text(f"#!/bin/sh\n{text}\n")
+                program.chmod(0o755)
+            cards.write_text(CARD + "\n" + CARD.replace("CUDA0", "CUDA1") + "\n")
+            with Node({"OLLAMAMAX_LLAMA_DIR": folder}) as node:
+                self.assertEqual(node.metric("ollamamax_graphics_cards"), 2)
+                node.create(MODEL)
+                cards.write_text(CARD + "\n")
+                time.sleep(10)  # They were just looked at.
+                node.post("/api/generate", {"model": MODEL})
+                node.wait_until(lambda: node.metric("ollamamax_graphics_cards") == 1,
+                                "the cards were looked at")
+                self.assertRegex(node.log(), "graphics cards are gone.*before=2.*now=1")
+            cards.write_text("")
+            with Node({"OLLAMAMAX_LLAMA_DIR": folder}) as node:
+                self.assertNotIn("built for graphics cards", node.log())
+            (pathlib.Path(folder) / "libggml-cuda.so").touch()
+            with Node({"OLLAMAMAX_LLAMA_DIR": folder}) as node:
+                self.assertRegex(node.log(), "built for graphics cards, but none was found")
+
     def test_what_lies_on_a_card_is_told(self):
         # A card that is not there, and a runner that says it uses it.
-        llama = pathlib.Path(os.environ.get("OLLAMAMAX_LLAMA_DIR", CACHE / "llama/current")) / "bin"
-        card = ('{"name":"CUDA0","description":"Test Card","type":"gpu",'
-                '"total":8589934592,"free":8000000000}')
         told = "load_tensors: CUDA0 model buffer size = 60.00 MiB"
         with tempfile.TemporaryDirectory() as folder:
-            programs = {"ggml-devices": f"echo '{card}'",
-                        "llama-server": f"echo '{told}'; exec {llama}/llama-server \"$@\""}
+            programs = {"ggml-devices": f"echo '{CARD}'",
+                        "llama-server": f"echo '{told}'; exec {LLAMA}/llama-server \"$@\""}
             for name, text in programs.items():
                 program = pathlib.Path(folder) / name
                 program.write_text(f"#!/bin/sh\n{text}\n")

@@ -222,6 +222,9 @@ class Package(unittest.TestCase):
         groups = re.search(r"^SupplementaryGroups=(.*)$", unit, re.M)[1].split()
         self.assertEqual(groups, ["video", "render"])  # Of /dev/dri/* and /dev/kfd.
         machine.run("getent", "group", *groups)
+        after = re.search(r"^After=(.*)$", unit, re.M)[1].split()
+        self.assertLessEqual({"systemd-modules-load.service", "nvidia-persistenced.service"},
+                             set(after), "cards are looked for at the start only")
 
     def test_its_settings_can_be_written_where_its_unit_reads_them(self):
         self.install()

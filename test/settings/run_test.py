@@ -22,6 +22,7 @@ from support.node import PROGRAM, HttpError, Node  # noqa: E402
 from support.terminal import Terminal  # noqa: E402
 from base import EMBEDDER, ENDLESS, MODEL, SHORT, argument, arguments, node_with  # noqa: E402
 from edges import Crowd, HttpEdges  # noqa: E402, F401
+from guarded import Keys, Tls  # noqa: E402, F401
 
 BUSY = "server busy, please try again.  maximum pending requests exceeded"
 
@@ -93,9 +94,10 @@ class Runners(unittest.TestCase):
 
     def test_the_runner_is_started_with_them(self):
         for flag, value in (("-np", "2"), ("-c", "2048"), ("--flash-attn", "on"),
-                            ("--cache-type-k", "q8_0"), ("--cache-type-v", "q8_0"),
-                            ("--cache-ram", "512")):
+                            ("--cache-type-k", "q8_0"), ("--cache-type-v", "q8_0")):
             self.assertEqual(argument(self.runner, flag), value, arguments(self.runner))
+        # Its own default is 8 GiB, which nobody has planned.
+        self.assertIn(int(argument(self.runner, "--cache-ram")), range(1, 513))
         # Who can reach its socket could ask it.
         folder = pathlib.Path(argument(self.runner, "--host")).parent
         self.assertEqual(folder.stat().st_mode & 0o077, 0)

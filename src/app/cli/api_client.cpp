@@ -49,8 +49,8 @@ Result<std::string> path_to(std::string_view folder, std::string_view name) {
   return fail(Errc::invalid_argument, "'{}' is no name: it is empty, or has a '/'", name);
 }
 
-ApiClient::ApiClient(io::World& world, HostPort host)
-    : world_(world), host_(std::move(host)), client_(world) {}
+ApiClient::ApiClient(io::World& world, HostPort host, std::string api_key)
+    : world_(world), host_(std::move(host)), api_key_(std::move(api_key)), client_(world) {}
 
 http::ClientRequest ApiClient::request_to(std::string method, const std::string& path) const {
   http::Url url;
@@ -59,7 +59,9 @@ http::ClientRequest ApiClient::request_to(std::string method, const std::string&
   url.host = host_.host == "0.0.0.0" ? "127.0.0.1" : host_.host == "::" ? "::1" : host_.host;
   url.port = host_.port;
   url.target = host_.path + path;
-  return http::ClientRequest::to(std::move(method), url);
+  auto request = http::ClientRequest::to(std::move(method), url);
+  if (!api_key_.empty()) request.headers.set("Authorization", "Bearer " + api_key_);
+  return request;
 }
 
 Error ApiClient::explain(Error error) const {

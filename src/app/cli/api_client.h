@@ -35,7 +35,8 @@ Result<std::string> path_to(std::string_view folder, std::string_view name);
 // One per command. Errors carry the server's own words; unavailable says that no server answers.
 class ApiClient {
  public:
-  ApiClient(io::World& world, HostPort host);
+  // `api_key`: shown to the server; empty: none.
+  ApiClient(io::World& world, HostPort host, std::string api_key);
 
   io::Task<Result<boost::json::value>> get(std::string path, io::CancelToken cancel = {});
   io::Task<Result<std::string>> get_text(std::string path);
@@ -64,6 +65,7 @@ class ApiClient {
 
   io::World& world_;
   HostPort host_;
+  std::string api_key_;
   http::Client client_;
 };
 
