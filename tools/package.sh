@@ -67,7 +67,9 @@ TEXT
 # Whose code is inside must be told with it.
 put_documents() {
   local package
+  mkdir -p "$doc/docs"
   cp "$ROOT/README.md" "$doc/"
+  cp "$ROOT"/docs/{cluster,failover,ollama,operations}.md "$doc/docs/"
   cp "$llama/LICENSE" "$doc/LICENSE.llama.cpp"
   for package in libcli11-dev libtomlplusplus-dev; do  # Boost's licence asks it of sources only.
     cp "/usr/share/doc/$package/copyright" "$doc/copyright.$package"
