@@ -63,7 +63,7 @@ TEST(Api, MeasuresTheTimeToTheFirstPieceOfAStream) {
   node.script.answer = "Hi";
   node.take_per_piece(std::chrono::seconds(40));
   for (const std::string path : {"/api/chat", "/v1/chat/completions", "/v1/messages"}) {
-    const HistogramValue& measured = first_token_seconds.with({path, "m"});
+    const HistogramValue& measured = first_token_seconds.with({path, "m:latest"});
     const auto count = measured.count();
     const double sum = measured.sum();
     const std::string body = std::string(kHello) + R"(,"max_tokens":9,"stream":)";
@@ -81,7 +81,7 @@ TEST(Api, MeasuresNoFirstPieceOfAnAnswerThatHadNone) {
   node.shelf.add("m");
   node.script.refusal = Error{Errc::invalid_argument,
                               "request (9 tokens) exceeds the available context size (4 tokens)"};
-  const HistogramValue& measured = first_token_seconds.with({"/v1/responses", "m"});
+  const HistogramValue& measured = first_token_seconds.with({"/v1/responses", "m:latest"});
   const auto count = measured.count();
   const KeptResponse response =
       node.post("/v1/responses", R"({"model":"m","input":"Hi","stream":true})");

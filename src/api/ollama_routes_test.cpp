@@ -116,6 +116,7 @@ TEST(OllamaChat, TellsInItsHeadersWhatTheContextHadNoRoomFor) {
   node.script.answer = "x";
   node.script.context = 64;
   const auto told = [&](std::string path, std::string body) {
+    node.script.requests.clear();  // Each has a prompt of its own.
     KeptResponse response = node.post(std::move(path), std::move(body));
     EXPECT_EQ(response.status, 200) << response.body;
     return std::string(response.headers().get("X-OllamaMax-Truncated"));

@@ -253,7 +253,9 @@ io::Task<void> Membership::reads_its_blobs_again() {
   node.settings().prune = false;  // No model names it.
   const uint64_t before = transfer::scrubbed_bytes.value();
   node.start();
-  co_await until([&] { return transfer::scrubbed_bytes.value() == before + blob.size(); });
+  // It rests for ten minutes behind a start.
+  co_await until([&] { return transfer::scrubbed_bytes.value() == before + blob.size(); },
+                 minutes(15));
 }
 TEST_F(Membership, ItsNodesReadTheirBlobsAgain) { run(1, reads_its_blobs_again()); }
 

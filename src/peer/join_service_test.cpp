@@ -78,6 +78,13 @@ io::Task<void> is_asked_with_stale_tokens(sim::World& sim) {
   const auto authority =
       security::make_authority("home", sim.world().random, sim.clock().wall_now());
   CO_ASSERT(authority.has_value());
+  const auto own = security::make_certificate_request("n1");
+  const auto certificate = security::issue_certificate(
+      *authority, own->request, {.name = "n1", .addresses = {}, .now = sim.clock().wall_now()},
+      sim.world().random);
+  CO_ASSERT(certificate.has_value());
+  EXPECT_TRUE(
+      identity.save(authority->certificate, *certificate, own->key, sim.clock().wall_now()));
   EXPECT_TRUE(identity.save_authority(*authority));
   JoinService service(sim.world(), **metadata, identity);
   http::Server server(
