@@ -39,10 +39,12 @@ bool takes_requests(const NodeInfo& node, bool may_disturb) {
 uint64_t room_for_part(const cluster::View& view, const NodeInfo& node, const Target& target,
                        std::string_view main) {
   const Digest key = target.key();
-  // What it is loaded as now leaves before it is loaded anew, unless another main node holds it.
+  // What it is loaded as now leaves before it is loaded anew. But a main node that drains, and that
+  // no request goes to, may hold its parts for long.
   const auto leaves = [&](std::string_view holder) {
     const NodeInfo* other = view.find(holder);
-    return holder == main || !other || !other->answers() || !other->runner_of(key);
+    const bool drains = other && other->state == cluster::NodeState::draining;
+    return holder == main || !drains || !other->runner_of(key);
   };
   uint64_t taken = 0;
   for (const cluster::RunnerInfo& runner : node.runners) {

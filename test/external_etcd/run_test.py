@@ -140,7 +140,7 @@ class ExternalEtcd(unittest.TestCase):
         self.form()
         self.n1.cli("replicas", "set", "--factor", "1")
         self.n1.create(MODEL)
-        self.n1.cli("backend", "add", "http://127.0.0.1:1", "--name", "rack", "--key", "s3cret")
+        self.n1.cli("backend", "add", "http://10.99.0.1:1", "--name", "rack", "--key", "s3cret")
         self.n3.cli("cluster", "leave")
         self.n2.cli("cluster", "leave")
         self.n1.cli("cluster", "leave")
