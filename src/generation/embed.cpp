@@ -70,7 +70,7 @@ io::Task<Result<std::vector<float>>> vector_of(Batch& batch, std::vector<engine:
   if (made) {
     finished = finish_vector(made->vector, batch.request.dimensions, batch.request.normalize);
   } else {
-    finished = fail(std::move(made).error());
+    finished = fail(made.error());
   }
   if (finished) co_return std::move(made->vector);
   Error error = std::move(finished).error();
