@@ -1,10 +1,10 @@
 // Voters that are etcd members, each run as a child.
 #include <algorithm>
 
-#include "app/node_parts.h"
 #include "app/voter.h"
 #include "base/log.h"
 #include "base/version.h"
+#include "io/loopback.h"
 #include "metadata/etcd/etcd_metadata.h"
 #include "metadata/etcd/member.h"
 #include "metadata/sqlite/sqlite_metadata.h"
@@ -215,7 +215,7 @@ bool knows_one_port(const cluster::Member& member) {
 
 bool can_use_one_port(const Settings& settings, const io::Endpoint& advertise,
                       const std::vector<cluster::Member>& members) {
-  return settings.one_port && !is_loopback(advertise.host) &&
+  return settings.one_port && !io::is_loopback(advertise.host) &&
          std::ranges::all_of(members, knows_one_port);
 }
 

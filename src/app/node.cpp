@@ -10,6 +10,7 @@
 #include "app/revision.h"
 #include "base/log.h"
 #include "base/version.h"
+#include "io/loopback.h"
 #include "security/registry_key.h"
 
 namespace om::app {
@@ -257,20 +258,19 @@ io::Task<Result<void>> Node::open_cluster(transfer::TransferOptions options) {
 }
 
 Result<void> Node::listen() {
-  TRY(const auto tls, make_server_tls(settings_));
+  TRY(const auto tls, make_server_tls(settings_, listen_));
   if (cluster_) cluster_->serve_nodes();
   for (const ListenAddress& address : listen_) {
-    const bool is_secure = address.named.scheme == "https";
-    auto bound = server_->listen(address.at, is_secure ? tls : nullptr);
+    auto bound = server_->listen(address.at, address.is_secure() ? tls : nullptr);
     if (!bound && bound.error().code == Errc::already_exists) {
       return fail(Errc::already_exists,
                   "{} (is Ollama or another node running? Choose another port with OLLAMA_HOST)",
                   bound.error().what);
     }
     if (!bound) return fail(annotate(bound.error(), "server.listen (OLLAMA_HOST)"));
-    log_info("listening", field("address", bound->str()), field("tls", is_secure),
+    log_info("listening", field("address", bound->str()), field("tls", address.is_secure()),
              field("version", kVersion), field("revision", kRevision));
-    if (!is_loopback(address.at.host) && !api_keys_) {
+    if (!io::is_loopback(address.at.host) && !api_keys_) {
       log_warn("this address is open to everyone who can reach it", field("address", bound->str()));
     }
   }

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/strings.h"
 #include "base/version.h"
+#include "io/loopback.h"
 #include "scheduler/gguf_plans.h"
 #include "scheduler/node_resources.h"
 
@@ -142,10 +143,6 @@ std::string node_name(const Settings& settings) {
   std::array<char, 256> host{};
   if (::gethostname(host.data(), host.size() - 1) != 0 || host[0] == '\0') return "node";
   return to_lower(host.data());  // As a node's name must be; of a host's the case means nothing.
-}
-
-bool is_loopback(std::string_view host) {
-  return host == "localhost" || host == "::1" || host.starts_with("127.");
 }
 
 namespace {
@@ -283,16 +280,14 @@ api::Settings make_api_settings(const Settings& settings, const std::string& nam
   api.check_host = true;
   for (const ListenAddress& address : listen) {
     api.host_names.push_back(address.named.host);
-    if (!is_loopback(address.at.host)) api.check_host = false;
+    if (!io::is_loopback(address.at.host)) api.check_host = false;
   }
   return api;
 }
 
-Result<std::shared_ptr<const io::Tls>> make_server_tls(const Settings& settings) {
-  const bool is_wanted = std::ranges::any_of(settings.listen, [](const std::string& address) {
-    const auto host = parse_host(address);
-    return host && host->scheme == "https";
-  });
+Result<std::shared_ptr<const io::Tls>> make_server_tls(const Settings& settings,
+                                                       const std::vector<ListenAddress>& listen) {
+  const bool is_wanted = std::ranges::any_of(listen, &ListenAddress::is_secure);
   const bool has_one = !settings.tls_certificate_file.empty();
   if (is_wanted && !has_one) {
     return fail(Errc::invalid_argument,

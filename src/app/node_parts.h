@@ -28,7 +28,6 @@ Result<NodePaths> find_paths(io::Filesystem& files, const Settings& settings);
 io::Path registry_key_path(const Settings& settings);
 
 std::string node_name(const Settings& settings);
-bool is_loopback(std::string_view host);
 
 // This machine's graphics cards; logs them. Cards that cannot be asked count as absent.
 using Cards = std::vector<engine::GraphicsCard>;
@@ -42,6 +41,8 @@ Result<std::unique_ptr<scheduler::LocalScheduler>> make_scheduler(io::World& wor
 struct ListenAddress {
   HostPort named;
   io::Endpoint at;
+
+  bool is_secure() const { return named.scheme == "https"; }
 };
 // Looks each name up and takes one address of it, preferably IPv4, as Go does. not_found: no such
 // name. unavailable, deadline_exceeded: it cannot be looked up now.
@@ -54,6 +55,7 @@ api::Settings make_api_settings(const Settings& settings, const std::string& nam
 
 // For the addresses that begin with https://; null: there are none. invalid_argument: they have no
 // certificate, or there is one and no such address.
-Result<std::shared_ptr<const io::Tls>> make_server_tls(const Settings& settings);
+Result<std::shared_ptr<const io::Tls>> make_server_tls(const Settings& settings,
+                                                       const std::vector<ListenAddress>& listen);
 
 }  // namespace om::app

@@ -7,9 +7,9 @@
 #include <algorithm>
 #include <array>
 
-#include "app/node_parts.h"
 #include "base/log.h"
 #include "cluster/discovery.h"
+#include "io/loopback.h"
 #include "io/real/route.h"
 
 namespace om::app {
@@ -28,7 +28,8 @@ std::string outside_address(const Addresses& machine) {
     for (const std::string& name : machine) {
       const bool is_v6 = name.find(':') != std::string::npos;
       const bool is_v4 = name.find_first_not_of("0123456789.") == std::string::npos;
-      if (is_v6 != v6 || (!v6 && !is_v4) || is_loopback(name) || name.starts_with("fe80")) continue;
+      if (is_v6 != v6 || (!v6 && !is_v4) || io::is_loopback(name) || name.starts_with("fe80"))
+        continue;
       return name;
     }
   }
@@ -46,7 +47,7 @@ Result<io::Endpoint> told_address(const std::string& text, uint16_t port) {
 
 void follow_machine(ClusterState& state, const OwnNetwork& machine) {
   const auto is_here = [&machine](const std::string& host) {
-    return is_loopback(host) || std::ranges::count(machine.addresses, host) > 0;
+    return io::is_loopback(host) || std::ranges::count(machine.addresses, host) > 0;
   };
   if (!state.advertise_before.empty() && is_here(state.advertise_before)) {
     state.advertise.host = std::exchange(state.advertise_before, {});
@@ -124,7 +125,7 @@ Result<void> choose_address(ClusterState& state, const Settings& settings,
   }
   state.advertise_found = true;
   std::string host = listen.host;
-  if (is_any_address(host) && !others.empty() && is_loopback(others.front().host)) {
+  if (is_any_address(host) && !others.empty() && io::is_loopback(others.front().host)) {
     host = "127.0.0.1";
   } else if (is_any_address(host)) {
     const OwnNetwork machine = own_network(others);

@@ -303,9 +303,8 @@ io::Task<Result<std::unique_ptr<Answer>>> NodeGeneration::run(Job job, Leased le
   }
   std::erase(request.sampling.stop, "");  // The runner would end at once.
   bound_counts(request.sampling, leased.context);
-  const int num_keep = request.sampling.num_keep;
-  plan.keep = num_keep < 0 ? static_cast<int>(request.tokens.size())
-                           : num_keep + (job.model->gguf.add_bos ? 1 : 0);
+  plan.keep =
+      keep_of(request.sampling.num_keep, *job.model, static_cast<int>(request.tokens.size()));
   const int output_max = kOutputContextsMax * leased.context;
   int& num_predict = request.sampling.num_predict;
   if (num_predict < 0 || num_predict > output_max) num_predict = output_max;

@@ -1,5 +1,7 @@
 #include "generation/prepared_prompt.h"
 
+#include <algorithm>
+
 #include "base/check.h"
 #include "generation/prompt_tokens.h"
 #include "prompt/media.h"
@@ -23,12 +25,6 @@ std::vector<std::string> take_images(const std::vector<model::Message>& messages
     images.insert(images.end(), message.images.begin(), message.images.end());
   }
   return images;
-}
-
-int keep_of(const PromptSetting& setting) {
-  const int keep = setting.options.sampling.num_keep;
-  if (keep < 0 || keep >= setting.context) return setting.context;
-  return keep + (setting.model.gguf.add_bos ? 1 : 0);
 }
 
 io::Task<Result<void>> count(const PromptSetting& setting, PreparedPrompt& prepared,
@@ -56,7 +52,9 @@ Result<PreparedPrompt> finish(const PromptSetting& setting, PreparedPrompt prepa
   if (!setting.shift) return too_long_unshifted();
   if (!cut) return too_long(prepared.tokens.size(), setting.context);
   const int64_t whole = prepared.token_count;
-  prepared.tokens = truncate_tokens(std::move(prepared.tokens), setting.context, keep_of(setting));
+  const int num_keep = std::min(setting.options.sampling.num_keep, setting.context);
+  prepared.tokens = truncate_tokens(std::move(prepared.tokens), setting.context,
+                                    keep_of(num_keep, setting.model, setting.context));
   prepared.token_count = static_cast<int64_t>(prepared.tokens.size());
   prepared.tokens_left_out = whole - prepared.token_count;
   return prepared;

@@ -25,6 +25,10 @@ Cut cut_for(size_t length, int context, int keep) {
   return {static_cast<size_t>(first), static_cast<size_t>(left - first)};
 }
 
+int keep_of(int num_keep, const store::Model& model, int all) {
+  return num_keep < 0 ? all : num_keep + (model.gguf.add_bos ? 1 : 0);
+}
+
 std::vector<engine::Token> truncate_tokens(std::vector<engine::Token> tokens, int context,
                                            int keep) {
   const Cut cut = cut_for(tokens.size(), context, keep);

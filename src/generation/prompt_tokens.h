@@ -24,6 +24,9 @@ struct Cut {
 };
 Cut cut_for(size_t length, int context, int keep);
 
+// The `keep` that `num_keep` means for this model: `all` where it is negative, and the BOS besides.
+int keep_of(int num_keep, const store::Model& model, int all);
+
 // Keeps the first tokens and the tail. Does nothing if the prompt fits (context - 1 tokens).
 std::vector<engine::Token> truncate_tokens(std::vector<engine::Token> tokens, int context,
                                            int keep);

@@ -5,6 +5,7 @@
 
 #include "base/json_fields.h"
 #include "base/strings.h"
+#include "io/loopback.h"
 
 namespace om::engine {
 namespace {
@@ -84,8 +85,8 @@ bool is_on_own_machine(const BackendSpec& spec) {
   const auto url = http::Url::parse(spec.url);
   if (!url) return false;
   const std::string host = to_lower(url->host);
-  return host == "localhost" || host.ends_with(".localhost") || host.starts_with("127.") ||
-         host.starts_with("::ffff:127.") || host == "::1" || host == "::" || host == "0.0.0.0";
+  return io::is_loopback(host) || host.ends_with(".localhost") || host.starts_with("::ffff:127.") ||
+         host == "::" || host == "0.0.0.0";
 }
 
 std::string write_backend(const BackendSpec& spec) {
