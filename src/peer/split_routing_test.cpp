@@ -34,12 +34,6 @@ scheduler::Target large(Nodes& nodes) {
   return target;
 }
 
-scheduler::SplitPlanner planner_of(Nodes& nodes) {
-  return {nodes.world(), nodes.client(), nodes.reports(), "gate", {}, [](const scheduler::Target&) {
-            return 1024;
-          }};
-}
-
 // What the main node is asked for, and answers.
 struct Plans {
   int asked = 0;
@@ -53,74 +47,77 @@ io::Task<Result<void>> plan(scheduler::Target& target, Plans& plans) {
   co_return Result<void>{};
 }
 
-void add(Nodes& nodes, Script& script, Plans& plans) {
-  nodes.add(script).plan_split = [&plans](scheduler::Target& target, const io::Call&) {
-    return plan(target, plans);
-  };
-}
-
-io::Task<void> acquire(Nodes& nodes, std::string& node, std::optional<Error>& error) {
-  const io::Call call = nodes.clock().call_within(minutes(1));
-  const auto lease = co_await nodes.scheduler().acquire(large(nodes), {}, call);
-  if (lease) {
-    node = (*lease)->node();
-  } else {
-    error = lease.error();
+class SplitRouting : public ::testing::Test {
+ protected:
+  void add_nodes(size_t count) {
+    for (size_t i = 0; i < count; i++) {
+      nodes_.add(scripts_[i]).plan_split = [this](scheduler::Target& target, const io::Call&) {
+        return plan(target, plans_);
+      };
+    }
   }
-}
+  // Asks the gate for the model.
+  void acquire() {
+    nodes_.scheduler().split_with(planner_);
+    nodes_.run(ask());
+  }
+  io::Task<void> drain_the_main_node();
 
-TEST(SplitRouting, TheMainNodeMakesThePlanAgainWhereOneFailed) {
-  Script scripts[2];
-  Plans plans{.failures = {Error{Errc::unavailable, "a part was lost"}}};
-  Nodes nodes;
-  for (Script& script : scripts) add(nodes, script, plans);
-  scheduler::SplitPlanner planner = planner_of(nodes);
-  nodes.scheduler().split_with(planner);
-  std::string node;
-  std::optional<Error> error;
-  nodes.run(acquire(nodes, node, error));
-  EXPECT_FALSE(error) << error->what;
-  EXPECT_EQ(plans.asked, 2);
-  ASSERT_TRUE(node == "n0" || node == "n1") << node;
-  const std::vector<scheduler::Target>& given = scripts[node == "n0" ? 0 : 1].targets;
+  Script scripts_[3];
+  Plans plans_;
+  Nodes nodes_;
+  scheduler::SplitPlanner planner_{
+      nodes_.world(), nodes_.client(), nodes_.reports(), "gate", {}, [](const scheduler::Target&) {
+        return 1024;
+      }};
+  std::string node_;  // That gave a lease.
+  std::optional<Error> error_;
+
+ private:
+  io::Task<void> ask() {
+    const io::Call call = nodes_.clock().call_within(minutes(1));
+    const auto lease = co_await nodes_.scheduler().acquire(large(nodes_), {}, call);
+    if (lease) {
+      node_ = (*lease)->node();
+    } else {
+      error_ = lease.error();
+    }
+  }
+};
+
+TEST_F(SplitRouting, TheMainNodeMakesThePlanAgainWhereOneFailed) {
+  plans_.failures = {Error{Errc::unavailable, "a part was lost"}};
+  add_nodes(2);
+  acquire();
+  EXPECT_FALSE(error_) << error_->what;
+  EXPECT_EQ(plans_.asked, 2);
+  ASSERT_TRUE(node_ == "n0" || node_ == "n1") << node_;
+  const std::vector<scheduler::Target>& given = scripts_[node_ == "n0" ? 0 : 1].targets;
   ASSERT_EQ(given.size(), 1u);
   EXPECT_TRUE(given[0].split);
-  EXPECT_TRUE(scripts[node == "n0" ? 1 : 0].targets.empty());
+  EXPECT_TRUE(scripts_[node_ == "n0" ? 1 : 0].targets.empty());
 }
 
-TEST(SplitRouting, SaysWhyTheMainNodeCannotHaveIt) {
-  Script scripts[2];
-  Plans plans{.failures = {2, Error{Errc::invalid_argument, "no such layers"}}};
-  Nodes nodes;
-  for (Script& script : scripts) add(nodes, script, plans);
-  scheduler::SplitPlanner planner = planner_of(nodes);
-  nodes.scheduler().split_with(planner);
-  std::string node;
-  std::optional<Error> error;
-  nodes.run(acquire(nodes, node, error));
-  ASSERT_TRUE(error) << node;
-  EXPECT_EQ(error->code, Errc::invalid_argument);
-  EXPECT_THAT(error->what, HasSubstr("no such layers"));
-  EXPECT_EQ(plans.asked, 1);
+TEST_F(SplitRouting, SaysWhyTheMainNodeCannotHaveIt) {
+  plans_.failures = {2, Error{Errc::invalid_argument, "no such layers"}};
+  add_nodes(2);
+  acquire();
+  ASSERT_TRUE(error_) << node_;
+  EXPECT_EQ(error_->code, Errc::invalid_argument);
+  EXPECT_THAT(error_->what, HasSubstr("no such layers"));
+  EXPECT_EQ(plans_.asked, 1);
 }
 
-TEST(SplitRouting, PlansForTheNodeItselfWhereThatIsTheMainNode) {
-  Script script;
-  Plans plans;
-  Nodes nodes;
-  add(nodes, script, plans);
-  nodes.gate.memory_total = kMemory;
-  nodes.gate.blobs = std::exchange(nodes.nodes[0]->self.blobs, nullptr);
-  scheduler::SplitPlanner planner = planner_of(nodes);
-  nodes.scheduler().split_with(planner);
-  std::string node;
-  std::optional<Error> error;
-  nodes.run(acquire(nodes, node, error));
-  EXPECT_FALSE(error) << error->what;
-  EXPECT_EQ(node, "gate");
-  EXPECT_EQ(plans.asked, 0);
-  ASSERT_EQ(nodes.gate_script.targets.size(), 1u);
-  const scheduler::Target& given = nodes.gate_script.targets[0];
+TEST_F(SplitRouting, PlansForTheNodeItselfWhereThatIsTheMainNode) {
+  add_nodes(1);
+  nodes_.gate.memory_total = kMemory;
+  nodes_.gate.blobs = std::exchange(nodes_.nodes[0]->self.blobs, nullptr);
+  acquire();
+  EXPECT_FALSE(error_) << error_->what;
+  EXPECT_EQ(node_, "gate");
+  EXPECT_EQ(plans_.asked, 0);
+  ASSERT_EQ(nodes_.gate_script.targets.size(), 1u);
+  const scheduler::Target& given = nodes_.gate_script.targets[0];
   EXPECT_FALSE(given.wants_split);
   ASSERT_TRUE(given.split);
   ASSERT_EQ(given.split->parts.size(), 1u);
@@ -138,33 +135,29 @@ void hold(PeerNode& node, const scheduler::Target& target, std::string part_of, 
   node.self.memory_used = bytes;
 }
 
-io::Task<void> drain_the_main_node(Nodes& nodes, scheduler::SplitPlanner& planner) {
-  const scheduler::Target target = large(nodes);
-  hold(*nodes.nodes[0], target, "", 6 * kBlockBytes / 2);
-  hold(*nodes.nodes[1], target, "n0", 6 * kBlockBytes / 2);
-  nodes.nodes[0]->self.state = cluster::NodeState::draining;
-  co_await nodes.sleep(std::chrono::seconds(2));
-  const auto moved = planner.choose(target, false);
+io::Task<void> SplitRouting::drain_the_main_node() {
+  const scheduler::Target target = large(nodes_);
+  hold(*nodes_.nodes[0], target, "", 6 * kBlockBytes / 2);
+  hold(*nodes_.nodes[1], target, "n0", 6 * kBlockBytes / 2);
+  nodes_.nodes[0]->self.state = cluster::NodeState::draining;
+  co_await nodes_.sleep(std::chrono::seconds(2));
+  const auto moved = planner_.choose(target, false);
   CO_ASSERT(!moved);
   EXPECT_EQ(moved.error().code, Errc::unavailable) << moved.error().what;
-  const auto stays = planner.choose(target);
+  const auto stays = planner_.choose(target);
   CO_ASSERT(stays);
   EXPECT_EQ(stays->main, "n0");
-  nodes.nodes[0]->self.runners.clear();
-  nodes.nodes[1]->self.runners.clear();
-  co_await nodes.sleep(std::chrono::seconds(2));
-  const auto free = planner.choose(target, false);
+  nodes_.nodes[0]->self.runners.clear();
+  nodes_.nodes[1]->self.runners.clear();
+  co_await nodes_.sleep(std::chrono::seconds(2));
+  const auto free = planner_.choose(target, false);
   CO_ASSERT(free);
   EXPECT_NE(free->main, "n0");
 }
 
-TEST(SplitRouting, WhatAMainNodeThatDrainsHoldsIsNoRoomForAnother) {
-  Script scripts[3];
-  Plans plans;
-  Nodes nodes;
-  for (Script& script : scripts) add(nodes, script, plans);
-  scheduler::SplitPlanner planner = planner_of(nodes);
-  nodes.run(drain_the_main_node(nodes, planner));
+TEST_F(SplitRouting, WhatAMainNodeThatDrainsHoldsIsNoRoomForAnother) {
+  add_nodes(3);
+  nodes_.run(drain_the_main_node());
 }
 
 }  // namespace
