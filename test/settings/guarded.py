@@ -4,7 +4,6 @@ import hashlib
 import http.server
 import json
 import ssl
-import subprocess
 import threading
 import unittest
 import urllib.error
@@ -12,7 +11,7 @@ import urllib.request
 
 from base import MODEL, node_with
 from support import certificate
-from support.node import HttpError, Node, PROGRAM
+from support.node import HttpError, Node
 from support.ports import free_port
 
 KEY, OTHER = "a-key-of-some-length", "another-key-of-that"
@@ -22,8 +21,7 @@ ELSEWHERE = {"X-Forwarded-For": "10.0.0.9"}
 
 def refuses_to_start(case, node, *words):
     """Its last words hold all of `words`."""
-    ended = subprocess.run([node.program, "serve"], env=node.environment, text=True,
-                           capture_output=True, timeout=60)
+    ended = node.cli("serve", check=False, timeout=60)
     case.assertEqual(ended.returncode, 1, ended.stderr)
     for word in words:
         case.assertIn(word, ended.stderr)
@@ -83,8 +81,7 @@ class Keys(unittest.TestCase):
             node = Node()
             node.environment["OLLAMA_HOST"] = f"127.0.0.1:{server.server_port}"
             for key in ({}, {"OLLAMA_API_KEY": KEY}):
-                subprocess.run([PROGRAM, "ls"], env={**node.environment, **key}, check=True,
-                               capture_output=True, timeout=60)
+                node.cli("ls", environment=key, timeout=60)
             server.shutdown()
         self.assertEqual(shown, [None, f"Bearer {KEY}"])
 
@@ -114,13 +111,11 @@ class Tls(unittest.TestCase):
             self.assertTrue(json.loads(lines[-1])["done"])
             self.assertGreater(len(lines), 1)
             self.assertEqual(node.get("/"), "Ollama is running")  # Without TLS, as before.
-            environment = {**node.environment, "OLLAMA_HOST": url}
-            trusting = {**environment, "SSL_CERT_FILE": str(file)}
-            listed = subprocess.run([PROGRAM, "ls"], env=trusting, text=True,
-                                    capture_output=True, timeout=60)
+            there = {"OLLAMA_HOST": url}
+            trusting = {**there, "SSL_CERT_FILE": str(file)}
+            listed = node.cli("ls", check=False, environment=trusting, timeout=60)
             self.assertIn(MODEL, listed.stdout, listed.stderr)
-            distrusting = subprocess.run([PROGRAM, "ls"], env=environment, text=True,
-                                         capture_output=True, timeout=60)
+            distrusting = node.cli("ls", check=False, environment=there, timeout=60)
             self.assertEqual(distrusting.returncode, 1)
             self.assertIn("certificate", distrusting.stderr)
 
