@@ -36,10 +36,16 @@ if(OLLAMAMAX_TESTS)
   ollamamax_pch(upper_test GTest::gmock rapidcheck)
 endif()
 
+# What the program is made of beside its rooms: all that includes CLI11 (pch/main.h).
+set(program_sources main cli/command_line cli/model_commands cli/cluster_commands cli/completion)
+list(TRANSFORM program_sources PREPEND ${CMAKE_SOURCE_DIR}/src/app/)
+list(TRANSFORM program_sources APPEND .cpp)
+
 function(ollamamax_room name)
   file(GLOB_RECURSE all CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${name}/*.cpp)
   set(sources ${all})
-  list(FILTER sources EXCLUDE REGEX "(_test|_fuzz|_bench|/main|/cli/completion)\\.cpp$")
+  list(FILTER sources EXCLUDE REGEX "(_test|_fuzz|_bench)\\.cpp$")
+  list(REMOVE_ITEM sources ${program_sources})
   set(tests ${all})
   list(FILTER tests INCLUDE REGEX "_test\\.cpp$")
   set(fuzzers ${all})
@@ -147,8 +153,7 @@ endfunction()
 
 function(ollamamax_programs)
   if(EXISTS ${CMAKE_SOURCE_DIR}/src/app/main.cpp)
-    add_executable(ollamamax ${CMAKE_SOURCE_DIR}/src/app/main.cpp
-      ${CMAKE_SOURCE_DIR}/src/app/cli/completion.cpp)
+    add_executable(ollamamax ${program_sources})
     target_precompile_headers(ollamamax REUSE_FROM om_pch_main)
     target_link_libraries(ollamamax PRIVATE om_app)
     set_target_properties(ollamamax PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})

@@ -115,15 +115,17 @@ class ClusterParts {
                         http::ResponseWriter& response);
   Result<void> authorize(const http::Request& request);
   void tell_removal(bool removed);
+  io::Task<void> wait_for_reports();
+  void open_split(scheduler::LocalScheduler& local);
+  io::Task<Result<void>> plan_split(scheduler::Target& target, io::Call call);
+  void open_renewal();
+
+  // cluster_exchange.cpp: the models and keys of backends that nodes give each other.
   void open_distribution(http::Client& client, transfer::TransferOptions options);
   io::Task<void> serve_blob(http::Request& request, http::ResponseWriter& response);
   io::Task<Result<std::string>> describe(model::Name name, std::string bytes);
   io::Task<Result<void>> bring(const scheduler::Target& target, io::Call call);
-  io::Task<void> wait_for_reports();
   io::Task<void> stage(std::string model, size_t copies);
-  void open_split(scheduler::LocalScheduler& local);
-  io::Task<Result<void>> plan_split(scheduler::Target& target, io::Call call);
-  void open_renewal();
 
   // cluster_address.cpp: where this node and the others are.
   bool has_moved();

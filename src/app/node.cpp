@@ -8,6 +8,7 @@
 #include "app/own_address.h"
 #include "app/own_facts.h"
 #include "app/revision.h"
+#include "app/run_node.h"
 #include "base/log.h"
 #include "base/version.h"
 #include "io/loopback.h"

@@ -98,8 +98,4 @@ class Node {
   io::TaskGroup tasks_;
 };
 
-// Runs a node until SIGTERM or SIGINT; builds it anew when it entered or left a cluster. A second
-// signal ends the process at once. Errors as Node::run().
-Result<void> run_node(const Settings& settings);
-
 }  // namespace om::app

@@ -381,4 +381,22 @@ const SettingRow kTable[] = {
 
 std::span<const SettingRow> setting_table() { return kTable; }
 
+const SettingRow* find_setting(std::string_view key) {
+  for (const SettingRow& row : setting_table()) {
+    if (row.key == key) return &row;
+  }
+  return nullptr;
+}
+
+std::unexpected<Error> unknown_setting(std::string_view key) {
+  std::vector<std::string_view> keys;
+  for (const SettingRow& row : setting_table()) keys.push_back(row.key);
+  const auto near = nearest_word(key, keys);
+  if (near.empty()) {
+    return fail(Errc::invalid_argument,
+                "unknown key \"{}\" (`ollamamax config generate` prints all keys)", key);
+  }
+  return fail(Errc::invalid_argument, "unknown key \"{}\", did you mean \"{}\"?", key, near);
+}
+
 }  // namespace om::app

@@ -23,5 +23,8 @@ struct SettingRow {
 };
 
 std::span<const SettingRow> setting_table();
+const SettingRow* find_setting(std::string_view key);  // Null: there is none.
+// That there is no such key, with the nearest one there is.
+std::unexpected<Error> unknown_setting(std::string_view key);
 
 }  // namespace om::app

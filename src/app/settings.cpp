@@ -1,9 +1,5 @@
 #include "app/settings.h"
 
-#define TOML_EXCEPTIONS 0
-#define TOML_HEADER_ONLY 1
-#include <toml++/toml.h>
-
 #include <cstdlib>
 
 #include "app/setting_table.h"
@@ -13,28 +9,6 @@
 
 namespace om::app {
 namespace {
-
-const SettingRow* find_row(std::string_view key) {
-  for (const SettingRow& row : setting_table()) {
-    if (row.key == key) return &row;
-  }
-  return nullptr;
-}
-
-std::string nearest_key(std::string_view key) {
-  std::vector<std::string_view> keys;
-  for (const SettingRow& row : setting_table()) keys.push_back(row.key);
-  return std::string(nearest_word(key, keys));
-}
-
-std::unexpected<Error> unknown_key(std::string_view key) {
-  const std::string near = nearest_key(key);
-  if (near.empty()) {
-    return fail(Errc::invalid_argument,
-                "unknown key \"{}\" (`ollamamax config generate` prints all keys)", key);
-  }
-  return fail(Errc::invalid_argument, "unknown key \"{}\", did you mean \"{}\"?", key, near);
-}
 
 std::string toml_quoted(std::string_view text) {
   std::string out = "\"";
@@ -60,23 +34,6 @@ std::string to_toml(const SettingValue& value) {
     out += (out.size() > 1 ? ", " : "") + toml_quoted(item);
   }
   return out + "]";
-}
-
-Result<SettingValue> from_toml(const toml::node& node) {
-  if (const auto text = node.value_exact<std::string>()) return *text;
-  if (const auto number = node.value_exact<int64_t>()) return *number;
-  if (const auto flag = node.value_exact<bool>()) return *flag;
-  const auto* list = node.as_array();
-  if (list == nullptr) {
-    return fail(Errc::invalid_argument, "expected a string, number, boolean or list of strings");
-  }
-  std::vector<std::string> items;
-  for (const auto& item : *list) {
-    const auto text = item.value_exact<std::string>();
-    if (!text) return fail(Errc::invalid_argument, "expected a list of strings");
-    items.push_back(*text);
-  }
-  return items;
 }
 
 Result<SettingValue> bool_from(std::string_view text) {
@@ -108,31 +65,6 @@ Result<SettingValue> from_text(const SettingRow& row, const Settings& settings,
     return fail(Errc::invalid_argument, "expected a whole number, found \"{}\"", text);
   }
   return number;
-}
-
-struct Found {
-  const SettingRow* row = nullptr;
-  SettingValue value;
-  uint32_t line = 0;
-};
-
-Result<void> collect(const toml::table& table, const std::string& prefix, std::string_view path,
-                     std::vector<Found>& found) {
-  for (const auto& [name, node] : table) {
-    const std::string key = prefix + std::string(name.str());
-    const uint32_t line = node.source().begin.line;
-    const auto where = fmt::format("{}:{}", path, line);
-    if (const auto* inner = node.as_table()) {
-      TRY_VOID(collect(*inner, key + ".", path, found));
-      continue;
-    }
-    const SettingRow* row = find_row(key);
-    if (row == nullptr) return fail(annotate(unknown_key(key).error(), where));
-    auto value = from_toml(node);
-    if (!value) return fail(annotate(value.error(), fmt::format("{}: {}", where, key)));
-    found.push_back({row, std::move(*value), line});
-  }
-  return {};
 }
 
 Settings defaults() {
@@ -180,30 +112,6 @@ std::string_view to_string(Source source) {
 
 Config::Config() : settings_(defaults()) {}
 
-Result<void> Config::apply_file(std::string_view text, std::string_view path) {
-  const auto parsed = toml::parse(text, path);
-  if (!parsed) {
-    return fail(Errc::invalid_argument, "{}:{}: {}", path, parsed.error().source().begin.line,
-                parsed.error().description());
-  }
-  std::vector<Found> found;
-  TRY_VOID(collect(parsed.table(), "", path, found));
-  Settings changed = settings_;
-  for (const Found& item : found) {
-    const auto set = item.row->set(changed, item.value);
-    if (!set) {
-      const auto where = fmt::format("{}:{}: {}", path, item.line, item.row->key);
-      return fail(annotate(set.error(), where));
-    }
-  }
-  settings_ = std::move(changed);
-  for (const Found& item : found) {
-    const auto from = fmt::format("{}:{}", path, item.line);
-    origins_.insert_or_assign(std::string(item.row->key), Origin{Source::file, from});
-  }
-  return {};
-}
-
 Result<void> Config::apply_environment(const Environment& environment) {
   const Settings plain = defaults();  // What `config generate` prints may stand in the file.
   for (const SettingRow& row : setting_table()) {
@@ -236,8 +144,8 @@ Result<void> Config::apply_environment(const Environment& environment) {
 
 Result<void> Config::set(std::string_view key, std::string_view text, Source source,
                          std::string_view from) {
-  const SettingRow* row = find_row(key);
-  if (row == nullptr) return unknown_key(key);
+  const SettingRow* row = find_setting(key);
+  if (row == nullptr) return unknown_setting(key);
   auto value = from_text(*row, settings_, text);
   const auto set = value ? row->set(settings_, *value) : Result<void>(fail(value.error()));
   if (!set) return fail(annotate(set.error(), from));
