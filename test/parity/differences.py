@@ -20,7 +20,7 @@ WANTED = [
     ("show", r"\.tensors: ", "later Ollamas tell them with `verbose` only"),
     (r"image|images|'im", r"status: 200, ours 400", "later Ollamas refuse images nobody looks at"),
     ("nothing to predict", "", "later Ollamas predict nothing"),
-    (r"num_ctx|wrong 2[89]", "prompt_eval_count", "later Ollamas' least context"),
+    (r"num_ctx|wrong 2[89]", "prompt_eval_count|done_reason", "later Ollamas' least context"),
     ("", "status: 200 and an error, ours 40", "what is wrong from the start is told by the status"),
     ("^create .* streamed$", r"then\.status: .using existing layer",
      "no layer of stop words (see above); a licence that is there is counted as new"),
@@ -50,6 +50,8 @@ WANTED = [
     ("^anthropic .* streamed$", "first.data.message.usage.input_tokens", "both only estimate it"),
     ("^anthropic stop", "stop_reason", "which stop sequence it was is told, as Anthropic does"),
     (r"^/v1/messages wrong .*content': \[", "status: 200, ours 400", "Anthropic refuses it"),
+    ("^/v1/messages wrong 17", "",
+     "a text stands for a block that no model here can read, so there is something to answer"),
 ]
 
 
